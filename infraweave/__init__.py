@@ -1,0 +1,1 @@
+"""InfraWeave: durable workflows on one machine."""

@@ -1,0 +1,1 @@
+"""The pure heart: documents, events, the fold, and ``turn``. No clock, no chance, no I/O."""

@@ -1,0 +1,229 @@
+"""The one converter: events, documents and authors' values to JSON and back.
+
+The only module that imports cattrs or orjson. One event has one encoded form, made here: a line of ASCII JSON
+that the table keeps and the feed frames, and its payloads beside it. Old events are upcast here: a field that
+they lack takes its default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+import orjson
+from cattrs import Converter
+from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
+from cattrs.preconf.orjson import make_converter
+
+from infraweave.core.document import Activity, Document, HumanInput, Node, Router, Timer
+from infraweave.core.events import EVENT_TYPES, Event
+from infraweave.core.values import Json, from_rfc3339, rfc3339
+
+#: Nesting beyond this is refused in requests (spec: 64).
+MAX_DEPTH = 64
+_INT64 = 2**63
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_TIMES = frozenset({"at", "retry_at", "wake_at", "deadline"})
+#: Written even when zero or empty, because the wire promises them.
+_ALWAYS = frozenset({"tokens", "cost_micro_usd", "forced", "compensated", "not_compensated"})
+_KINDS: dict[str, type[Node]] = {
+    "node": Activity,
+    "agent": Activity,
+    "tool": Activity,
+    "llm": Activity,
+    "router": Router,
+    "human_input": HumanInput,
+    "timer": Timer,
+}
+
+
+def dumps(value: Json) -> bytes:
+    """Return ``value`` as JSON.
+
+    Raises:
+        TypeError: it holds something that JSON cannot carry.
+    """
+    return orjson.dumps(value)
+
+
+def dump_ascii(value: Json) -> bytes:
+    """Return ``value`` as one line of ASCII JSON."""
+    data = orjson.dumps(value)
+    return data if data.isascii() else json.dumps(value, separators=(",", ":")).encode()
+
+
+def loads(data: bytes | str) -> Json:
+    """Return the value of JSON that this server wrote."""
+    return orjson.loads(data)
+
+
+def canonical(value: Json) -> bytes:
+    """Return the one form that all spellings of the same JSON value share."""
+    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+
+
+def digest(value: Json) -> str:
+    """Return the SHA-256 of the canonical form, hexadecimal."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def parse(body: bytes, max_depth: int = MAX_DEPTH) -> Json:
+    """Return the value of JSON from outside.
+
+    Raises:
+        ValueError: it does not parse, or holds NaN, a lone surrogate, an integer outside 64 bits, or nesting
+            deeper than ``max_depth``; the message is fit for the caller.
+    """
+    value = orjson.loads(body)
+    if _LONG_NUMBER.search(body):
+        json.loads(body, parse_int=_checked_int)
+    _check_depth(value, max_depth)
+    return value
+
+
+def _checked_int(digits: str) -> int:
+    if len(digits) > 20 or not -_INT64 <= int(digits) < _INT64:
+        raise ValueError(f"the integer {digits[:24]} is outside 64 bits")
+    return int(digits)
+
+
+def _check_depth(value: Json, max_depth: int) -> None:
+    level, depth = [value], 0
+    while level := [item for item in level if isinstance(item, dict | list)]:
+        depth += 1
+        if depth > max_depth:
+            raise ValueError(f"it is nested deeper than {max_depth} levels")
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+
+
+# --- events ------------------------------------------------------------------------------------------------
+
+_events = Converter(detailed_validation=False, prefer_attrib_converters=True)
+_events.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
+
+
+def _event_unstructure(cls: type[Event]) -> Callable[[Event], dict[str, Any]]:
+    overrides: dict[str, Any] = {}
+    for name in (field.name for field in attrs.fields(cls)):
+        if name in cls.BESIDE:
+            overrides[name] = override(omit=True)
+        elif name in _TIMES:
+            overrides[name] = override(unstruct_hook=_time_out, omit_if_default=name != "at")
+        elif name in _ALWAYS:
+            overrides[name] = override(omit_if_default=False)
+    return make_dict_unstructure_fn(cls, _events, _cattrs_omit_if_default=True, **overrides)
+
+
+def _time_out(at: int | None) -> str | None:
+    return None if at is None else rfc3339(at)
+
+
+def _time_in(text: str | None, _: object) -> int | None:
+    return None if text is None else from_rfc3339(text)
+
+
+def _event_structure(cls: type[Event]) -> Callable[[dict[str, Any], type[Event]], Event]:
+    names = {field.name for field in attrs.fields(cls)}
+    overrides: Any = {name: override(struct_hook=_time_in) for name in names & _TIMES}
+    return make_dict_structure_fn(cls, _events, _cattrs_detailed_validation=False, **overrides)
+
+
+_OUT = {cls: _event_unstructure(cls) for cls in EVENT_TYPES.values()}
+_IN = {cls: _event_structure(cls) for cls in EVENT_TYPES.values()}
+
+
+def encode_event(run_id: str, event: Event) -> tuple[bytes, bytes | None]:
+    """Return the event's feed data (one line of ASCII JSON) and its payloads, or None where it has none."""
+    data = {"run_id": run_id, "type": event.type, **_OUT[type(event)](event)}
+    beside = {name: value for name in event.BESIDE if (value := getattr(event, name)) is not None}
+    if "origin" in beside:
+        beside["origin"] = _events.unstructure(beside["origin"])
+    return dump_ascii(data), dumps(beside) if beside else None
+
+
+def decode_event(event_type: str, data: bytes | str, payload: bytes | str | None = None) -> Event:
+    """Return the event that ``encode_event`` wrote; without ``payload`` its payload fields are None."""
+    cls = EVENT_TYPES[event_type]
+    value = loads(data)
+    if payload is not None:
+        value.update(loads(payload))
+    return _IN[cls](value, cls)
+
+
+# --- documents ---------------------------------------------------------------------------------------------
+
+_documents = Converter(omit_if_default=True, forbid_extra_keys=True)
+_documents.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
+for _kind in set(_KINDS.values()):
+    _documents.register_unstructure_hook(
+        _kind,
+        make_dict_unstructure_fn(
+            _kind, _documents, _cattrs_omit_if_default=True, kind=override(omit_if_default=False)
+        ),
+    )
+
+
+def _structure_node(value: Any, _: object) -> Node:
+    kind = value.get("kind")
+    if kind not in _KINDS:
+        raise ValueError(f"node kind {kind!r} does not exist; there are {', '.join(_KINDS)}")
+    node: Node = _documents.structure(value, _KINDS[kind])
+    return node
+
+
+_documents.register_structure_hook(Node, _structure_node)
+_documents.register_unstructure_hook(Node, lambda node: _documents.unstructure(node, type(node)))
+
+
+def document_to_json(document: Document) -> dict[str, Any]:
+    """Return the document as a JSON object; fields that have their default are left out."""
+    value: dict[str, Any] = _documents.unstructure(document)
+    return value
+
+
+def document_from_json(value: Json) -> Document:
+    """Return the document that a JSON object spells.
+
+    Raises:
+        cattrs.BaseValidationError: it is no definition document.
+    """
+    return _documents.structure(value, Document)
+
+
+def content_digest(document: Document) -> str:
+    """Return what identifies a document's content: everything but its version and the order of its nodes."""
+    value = document_to_json(document)
+    value.pop("version", None)
+    value["nodes"] = sorted(value["nodes"], key=lambda node: str(node["name"]))
+    return digest(value)
+
+
+# --- authors' values ---------------------------------------------------------------------------------------
+
+_authors = make_converter()
+
+
+def from_author(value: Any) -> Json:
+    """Return what a node's code returned as a JSON value, as it will be after a restart.
+
+    Raises:
+        TypeError: JSON cannot carry it (NaN, an integer outside 64 bits, an unknown class).
+    """
+    data = orjson.dumps(_authors.unstructure(value))
+    back = orjson.loads(data)
+    if b"null" in data:
+        json.dumps(_authors.unstructure(value), allow_nan=False, default=str, skipkeys=True)
+    return back
+
+
+def to_author(value: Json, annotation: Any) -> Any:
+    """Return a JSON value as the class that an author's annotation names.
+
+    Raises:
+        Exception: whatever cattrs or the class raises where the value does not fit.
+    """
+    return _authors.structure(value, annotation)

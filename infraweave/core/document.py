@@ -1,0 +1,133 @@
+"""The definition document: an immutable, versioned workflow graph, as plain values.
+
+Everything that runs or shows a workflow reads this and nothing else. It holds no functions: ``code`` is a
+stable reference that ``engine/catalog`` resolves. Node kinds form a closed union; a new kind is a new class
+here, and the type checker then lists every place to visit.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from attrs import field, frozen
+
+from infraweave.core.values import Json, JsonObject
+
+#: The source of a parameter that takes the run's input; no node may have this name.
+INPUT = "input"
+
+ActivityKind: TypeAlias = Literal["node", "agent", "tool", "llm"]
+
+
+@frozen(kw_only=True)
+class Retry:
+    """When and how often a failed attempt is tried again. Times in seconds.
+
+    The delay before attempt n+1 is ``initial * factor ** (n - 1)``, at most ``maximum``; with ``jitter`` it
+    is drawn from its upper half, so that many failures of one moment do not return in one moment.
+    """
+
+    max_attempts: int = 3
+    initial: float = 1.0
+    factor: float = 2.0
+    maximum: float = 60.0
+    jitter: bool = True
+
+
+@frozen
+class Param:
+    """One parameter of a node's code: where its value comes from, and whether it must have one."""
+
+    name: str
+    #: A node's name, or ``input``.
+    source: str
+    #: False: the code has a default, used where the source was skipped.
+    required: bool = True
+
+
+@frozen(kw_only=True)
+class Compensation:
+    """How a completed node is undone. Its params may also name the node itself."""
+
+    code: str
+    params: tuple[Param, ...] = ()
+    retry: Retry = field(factory=Retry)
+    timeout: float | None = None
+
+
+@frozen(kw_only=True)
+class NodeBase:
+    """What all kinds share."""
+
+    name: str
+    params: tuple[Param, ...] = ()
+    #: Nodes to wait for without taking their output.
+    after: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Activity(NodeBase):
+    """Code that does work. The kinds label it for people and traces; behaviour is the same."""
+
+    kind: ActivityKind = "node"
+    code: str
+    retry: Retry = field(factory=Retry)
+    #: Seconds per attempt.
+    timeout: float | None = None
+    compensate: Compensation | None = None
+    executor: Literal["default", "process"] = "default"
+
+
+@frozen(kw_only=True)
+class Router(NodeBase):
+    """Code that chooses which of its ``routes`` (nodes) run; the others are skipped."""
+
+    kind: Literal["router"] = "router"
+    code: str
+    routes: tuple[str, ...]
+    #: False: the code is declared to return one route, so two routes never run together.
+    many: bool = True
+    retry: Retry = field(factory=Retry)
+    timeout: float | None = None
+
+
+@frozen(kw_only=True)
+class HumanInput(NodeBase):
+    """A durable wait for a person: closed by a signal of the node's name whose payload passes ``schema``."""
+
+    kind: Literal["human_input"] = "human_input"
+    schema: JsonObject
+    #: The prompt, or None where ``code`` makes it.
+    prompt: str | None = None
+    code: str | None = None
+    #: Seconds from the request to its deadline.
+    timeout: float | None = None
+
+
+@frozen(kw_only=True)
+class Timer(NodeBase):
+    """A durable timer: ``delay`` seconds, or the delay or time that ``code`` returns."""
+
+    kind: Literal["timer"] = "timer"
+    delay: float | None = None
+    code: str | None = None
+
+
+Node: TypeAlias = Activity | Router | HumanInput | Timer
+
+
+@frozen(kw_only=True)
+class Document:
+    """One version of a workflow. ``nodes`` stand in the order of their declaration."""
+
+    workflow_id: str
+    version: str
+    input_schema: JsonObject = field(factory=lambda: {"type": "object"})
+    nodes: tuple[Node, ...]
+    #: The node whose output is the result; None: the sinks'.
+    output: str | None = None
+
+
+def signal_schemas(document: Document) -> dict[str, Json]:
+    """Return the schema of each signal that the document declares, by the signal's name."""
+    return {node.name: node.schema for node in document.nodes if isinstance(node, HumanInput)}

@@ -1,0 +1,266 @@
+"""The events of a run, a closed union. The catalogue is the wire's; no other type exists.
+
+``seq`` counts from 1 without holes, ``at`` is in milliseconds. Fields named in ``BESIDE`` are payloads: they
+are stored beside the event and reach the feed only on request. A class says what it records, what it opens
+or closes, and what may follow. Stored events are never edited: a new field gets a default.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal, TypeAlias
+
+from attrs import field, frozen
+
+from infraweave.core.address import Address, Phase
+from infraweave.core.values import Json, JsonObject
+
+State: TypeAlias = Literal["queued", "running", "retrying", "succeeded", "failed", "cancelled"]
+Trigger: TypeAlias = Literal["api", "console", "cli", "schedule", "webhook", "subworkflow"]
+Outcome: TypeAlias = Literal["answered", "timed_out", "withdrawn"]
+
+TERMINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
+
+
+@frozen(kw_only=True)
+class Origin:
+    """What a run was started with; part of its first event. ``traceparent`` is the caller's, or None."""
+
+    workflow_id: str
+    workflow_version: str
+    trigger: Trigger
+    tenant: str
+    #: The principal that started it.
+    by: str
+    tags: dict[str, str] = field(factory=dict)
+    parent_run_id: str | None = None
+    trace_id: str
+    #: The caller's span, the parent of the run's root span.
+    parent_span_id: str | None = None
+    trace_flags: int = 0
+    tracestate: str = ""
+    idempotency_key: str | None = None
+    #: SHA-256 of the canonical body that came with the key, hexadecimal.
+    body_digest: str | None = None
+
+
+@frozen(kw_only=True)
+class RunError:
+    """Why a run did not succeed; ``node`` and the rest say where, None where that does not apply."""
+
+    code: str
+    message: str
+    node: str | None = None
+    iteration: int | None = None
+    index: int | None = None
+    attempt: int | None = None
+
+
+@frozen(kw_only=True)
+class EventBase:
+    """What every event has."""
+
+    BESIDE: ClassVar[tuple[str, ...]] = ()
+
+    seq: int
+    at: int
+
+
+@frozen(kw_only=True)
+class StatusChanged(EventBase):
+    """A change of the run's state, or a request to cancel it. Seq 1 opens the run and carries its origin."""
+
+    type: ClassVar[str] = "status_changed"
+    BESIDE = ("origin", "input")
+
+    state: State
+    #: accepted · slot_granted · retry_scheduled · retry_started · cancel_requested · terminated ·
+    #: node_failed · input_timed_out · all_nodes_settled
+    cause: str
+    cancel_requested: bool = False
+    reason: str | None = None
+    by: str | None = None
+    #: The traceparent of the request that caused it, a link and no parent.
+    link: str | None = None
+    origin: Origin | None = None
+    input: Json = None
+
+
+@frozen(kw_only=True)
+class EntryEvent(EventBase):
+    """An event of one entry."""
+
+    node: str
+    iteration: int | None = None
+    index: int | None = None
+
+    @property
+    def address(self) -> Address:
+        """The entry's name."""
+        return Address(self.node, self.iteration, self.index)
+
+
+@frozen(kw_only=True)
+class AttemptEvent(EntryEvent):
+    """An event of one attempt, counted from 1."""
+
+    attempt: int
+    phase: Phase = "forward"
+
+    @property
+    def address(self) -> Address:
+        """The entry's name."""
+        return Address(self.node, self.iteration, self.index, self.phase)
+
+
+@frozen(kw_only=True)
+class NodeStarted(AttemptEvent):
+    """Opens an attempt. A timer has ``wake_at`` and runs no code."""
+
+    type: ClassVar[str] = "node_started"
+    BESIDE = ("input",)
+
+    wake_at: int | None = None
+    #: The values of the code's parameters.
+    input: Json = None
+
+
+@frozen(kw_only=True)
+class NodeCompleted(AttemptEvent):
+    """Closes an attempt and its entry. Lists the nodes that it settles as skipped."""
+
+    type: ClassVar[str] = "node_completed"
+    BESIDE = ("output",)
+
+    latency_ms: int
+    tokens: int = 0
+    cost_micro_usd: int = 0
+    model: str | None = None
+    routes: tuple[str, ...] | None = None
+    skipped: tuple[str, ...] = ()
+    output: Json = None
+
+
+@frozen(kw_only=True)
+class NodeFailed(AttemptEvent):
+    """Closes an attempt; and its entry, unless ``will_retry``: then the next one opens at ``retry_at``."""
+
+    type: ClassVar[str] = "node_failed"
+
+    latency_ms: int
+    code: str
+    message: str
+    will_retry: bool
+    retry_at: int | None = None
+    tokens: int = 0
+    cost_micro_usd: int = 0
+    model: str | None = None
+
+
+@frozen(kw_only=True)
+class InputRequested(EntryEvent):
+    """Opens a human node's entry: a person is asked, until ``deadline``."""
+
+    type: ClassVar[str] = "input_requested"
+    BESIDE = ("data",)
+
+    request_id: str
+    signal: str
+    prompt: str
+    schema: JsonObject
+    deadline: int | None = None
+    #: Shown to the person with the prompt.
+    data: Json = None
+
+
+@frozen(kw_only=True)
+class InputResolved(EntryEvent):
+    """Closes a human node's entry. Only ``answered`` has a payload."""
+
+    type: ClassVar[str] = "input_resolved"
+    BESIDE = ("payload",)
+
+    request_id: str
+    outcome: Outcome
+    #: The request_id of the signal that answered.
+    answered_with: str | None = None
+    by: str | None = None
+    skipped: tuple[str, ...] = ()
+    payload: Json = None
+
+
+@frozen(kw_only=True)
+class SignalReceived(EventBase):
+    """A signal was accepted. It answers an open request in the same commit, or waits in the mailbox."""
+
+    type: ClassVar[str] = "signal_received"
+    BESIDE = ("payload",)
+
+    name: str
+    request_id: str
+    by: str | None = None
+    link: str | None = None
+    payload: Json = None
+
+
+@frozen(kw_only=True)
+class Completed(EventBase):
+    """The run succeeded. Nothing follows."""
+
+    type: ClassVar[str] = "completed"
+    BESIDE = ("result",)
+
+    result: Json = None
+
+
+@frozen(kw_only=True)
+class Failed(EventBase):
+    """The run failed, after undoing what could be undone. Nothing follows."""
+
+    type: ClassVar[str] = "failed"
+
+    error: RunError
+    compensated: tuple[str, ...] = ()
+    not_compensated: tuple[str, ...] = ()
+
+
+@frozen(kw_only=True)
+class Cancelled(EventBase):
+    """The run was cancelled; ``forced``: terminated, without clean-up. Nothing follows."""
+
+    type: ClassVar[str] = "cancelled"
+
+    error: RunError
+    forced: bool = False
+    compensated: tuple[str, ...] = ()
+    not_compensated: tuple[str, ...] = ()
+
+
+Event: TypeAlias = (
+    StatusChanged
+    | NodeStarted
+    | NodeCompleted
+    | NodeFailed
+    | InputRequested
+    | InputResolved
+    | SignalReceived
+    | Completed
+    | Failed
+    | Cancelled
+)
+Terminal: TypeAlias = Completed | Failed | Cancelled
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    cls.type: cls
+    for cls in (
+        StatusChanged,
+        NodeStarted,
+        NodeCompleted,
+        NodeFailed,
+        InputRequested,
+        InputResolved,
+        SignalReceived,
+        Completed,
+        Failed,
+        Cancelled,
+    )
+}

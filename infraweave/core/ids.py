@@ -1,0 +1,31 @@
+"""Ids that follow from where they belong, so that nothing has to be drawn or stored for them."""
+
+from __future__ import annotations
+
+import hashlib
+
+from infraweave.core.address import Address
+
+
+def _hash(*parts: object) -> str:
+    return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
+
+
+def root_span_id(run_id: str) -> str:
+    """Return the span id of the run itself, 16 hexadecimal digits."""
+    return _hash("root", run_id)[:16]
+
+
+def span_id(run_id: str, address: Address, attempt: int) -> str:
+    """Return the span id of one attempt."""
+    return _hash("span", run_id, address, attempt)[:16]
+
+
+def idempotency_key(run_id: str, address: Address) -> str:
+    """Return the key of one entry, the same over retries and crashes: for calls to other systems."""
+    return f"iw-{_hash('key', run_id, address)[:32]}"
+
+
+def input_request_id(run_id: str, address: Address) -> str:
+    """Return the request_id under which a human node asks."""
+    return f"inp_{_hash('input', run_id, address)[:24]}"

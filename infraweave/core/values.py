@@ -1,0 +1,90 @@
+"""JSON values, durations and times: the small change that every floor passes around.
+
+Times inside are integers, milliseconds since the Unix epoch, UTC. On the wire they are RFC 3339 with ``Z``.
+Durations inside are seconds; authors may write ``"30s"``, ``"48h"``, ``"1h30m"``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, TypeAlias
+
+Json: TypeAlias = Any
+JsonObject: TypeAlias = Mapping[str, Any]
+Duration: TypeAlias = float | int | str
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+#: A hundred years. Longer waits are mistakes, and sums with them would leave datetime's range.
+LONGEST = 100 * 365 * 86400.0
+
+
+def seconds(duration: Duration) -> float:
+    """Return a duration in seconds.
+
+    Raises:
+        ValueError: it is negative, longer than a hundred years, or no duration at all.
+    """
+    if isinstance(duration, bool) or not isinstance(duration, int | float | str):
+        raise ValueError(_expected(duration))
+    value = _parse(duration) if isinstance(duration, str) else float(duration)
+    if not 0 <= value <= LONGEST:
+        raise ValueError(_expected(duration))
+    return value
+
+
+def _parse(text: str) -> float:
+    parts = _PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text.replace(" ", ""):
+        raise ValueError(_expected(text))
+    return sum(float(number) * _UNITS[unit] for number, unit in parts)
+
+
+def _expected(duration: object) -> str:
+    return f"{duration!r} is no duration; give seconds (30) or text such as '30s', '48h' or '1h30m'"
+
+
+def spell(duration: float) -> str:
+    """Return a duration as people write it: ``0.5s``, ``4s``, ``1h 30m``."""
+    if duration < 60:
+        return f"{round(duration, 1):g}s"
+    whole, out = round(duration), []
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60), ("s", 1)):
+        count, whole = divmod(whole, size)
+        if count:
+            out.append(f"{count}{unit}")
+    return " ".join(out[:2])
+
+
+@lru_cache(maxsize=64)
+def _whole_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def rfc3339(at: int) -> str:
+    """Return a time in milliseconds as RFC 3339 UTC with milliseconds."""
+    second, millis = divmod(at, 1000)
+    return f"{_whole_second(second)}.{millis:03d}Z"
+
+
+def from_rfc3339(text: str) -> int:
+    """Return the milliseconds of an RFC 3339 time that names its offset.
+
+    Raises:
+        ValueError: it is not such a time.
+    """
+    try:
+        when = datetime.fromisoformat(text)
+        if when.tzinfo is None or "T" not in text.upper():
+            raise ValueError
+        return round(when.timestamp() * 1000)
+    except (ValueError, OverflowError):
+        raise ValueError(f"{text!r} is no RFC 3339 time such as 2026-07-04T18:22:31Z") from None
+
+
+def pointer(parts: Sequence[str | int]) -> str:
+    """Return a JSON Pointer (RFC 6901); the whole value is the empty string."""
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)
