@@ -1,0 +1,143 @@
+"""What the shell tells the core, a closed union. Time arrives beside them, chance inside them."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+from attrs import frozen
+
+from infraweave.core.address import Address
+from infraweave.core.events import Origin
+from infraweave.core.values import Json
+
+
+@frozen(kw_only=True)
+class Accepted:
+    """A run was asked for and its input is valid. ``slot``: it may start at once."""
+
+    origin: Origin
+    input: Json
+    slot: bool
+
+
+@frozen
+class Granted:
+    """A queued run has a slot."""
+
+
+@frozen
+class Resumed:
+    """The run was taken up again: whatever it had in flight was interrupted."""
+
+
+@frozen
+class Woken:
+    """Some due time may have come."""
+
+
+@frozen(kw_only=True)
+class Usage:
+    """What an attempt reported."""
+
+    tokens: int = 0
+    cost_micro_usd: int = 0
+    model: str | None = None
+
+
+NO_USAGE = Usage()
+
+
+@frozen(kw_only=True)
+class Succeeded:
+    """An attempt returned. ``output`` is a JSON value as it will be after a restart."""
+
+    address: Address
+    attempt: int
+    output: Json
+    latency_ms: int
+    usage: Usage = NO_USAGE
+
+
+@frozen(kw_only=True)
+class Erred:
+    """An attempt failed. ``final``: trying again cannot help. ``chance`` in [0, 1) is for the jitter."""
+
+    address: Address
+    attempt: int
+    code: str
+    message: str
+    latency_ms: int
+    final: bool = False
+    chance: float = 0.0
+    usage: Usage = NO_USAGE
+
+
+@frozen(kw_only=True)
+class Prompted:
+    """A human node's code made its prompt."""
+
+    node: str
+    prompt: str
+    data: Json = None
+
+
+@frozen(kw_only=True)
+class Scheduled:
+    """A timer's code chose its time, in milliseconds."""
+
+    node: str
+    wake_at: int
+
+
+@frozen(kw_only=True)
+class Unprepared:
+    """The code that prepares a wait failed, for good."""
+
+    node: str
+    code: str
+    message: str
+
+
+@frozen(kw_only=True)
+class Signalled:
+    """A signal that ``signals.admit`` let in."""
+
+    name: str
+    request_id: str
+    payload: Json
+    by: str
+    link: str | None = None
+
+
+@frozen(kw_only=True)
+class CancelAsked:
+    """Somebody asked to cancel the run."""
+
+    by: str
+    reason: str | None = None
+    link: str | None = None
+
+
+@frozen(kw_only=True)
+class TerminateAsked:
+    """An operator ended the run by force."""
+
+    by: str
+    reason: str | None = None
+    link: str | None = None
+
+
+Fact: TypeAlias = (
+    Accepted
+    | Granted
+    | Resumed
+    | Woken
+    | Succeeded
+    | Erred
+    | Prompted
+    | Scheduled
+    | Unprepared
+    | Signalled
+    | CancelAsked
+    | TerminateAsked
+)
