@@ -6,7 +6,8 @@ when: ``turn`` and ``unwind`` decide that.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar, assert_never
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar, assert_never
 
 from attrs import define, field
 
@@ -31,6 +32,8 @@ from infraweave.core.state import Entry, RunState, evolve
 from infraweave.core.values import Json
 
 E = TypeVar("E", bound=Event)
+#: Tells whether an entry must not be opened now (the server drains, or has no code for it).
+Hold: TypeAlias = Callable[[Address], bool]
 
 
 @define
@@ -61,7 +64,7 @@ def retry_policy(graph: Graph, address: Address) -> Retry:
 class Book:
     """One turn's writing: the state as it changes, and what has been written."""
 
-    def __init__(self, graph: Graph, state: RunState, now: int, hold: bool) -> None:
+    def __init__(self, graph: Graph, state: RunState, now: int, hold: Hold) -> None:
         self.graph, self.state, self.now, self.hold = graph, state, now, hold
         self.written = Written()
         #: Nodes that this turn settled: what stands below them may be ready.
@@ -180,6 +183,12 @@ class Book:
             latency_ms = 0 if entry.status == "backoff" else self.now - entry.opened_at
             self.give_up(entry, "cancelled", "Stopped, because the run is stopping", latency_ms)
 
+    def keep_back(self, addresses: list[Address]) -> list[Address]:
+        """Return those that may open now; the others are held."""
+        free = [address for address in addresses if not self.hold(address)]
+        self.written.held |= len(free) < len(addresses)
+        return free
+
     # --- between -------------------------------------------------------------------------------------------
 
     def update_status(self) -> None:
@@ -193,7 +202,7 @@ class Book:
     # --- opening -------------------------------------------------------------------------------------------
 
     def reopen_due(self) -> None:
-        """Open the next attempt of each entry whose backoff is over."""
+        """Open the next attempt of each entry in ``reopen``."""
         for address in self.reopen:
             self.start(address, self.state.entries[address].attempt + 1)
         self.reopen = []

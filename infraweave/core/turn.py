@@ -15,7 +15,7 @@ from typing import assert_never
 
 from infraweave.core import settle
 from infraweave.core.address import Address
-from infraweave.core.book import Book, Written
+from infraweave.core.book import Book, Hold, Written
 from infraweave.core.document import HumanInput, Router
 from infraweave.core.events import Completed, SignalReceived, StatusChanged
 from infraweave.core.facts import (
@@ -39,8 +39,13 @@ from infraweave.core.unwind import terminate, unwind
 from infraweave.core.values import Json
 
 
-def turn(graph: Graph, state: RunState, fact: Fact, now: int, *, hold: bool = False) -> Written:
-    """Work ``fact`` into ``state`` and return what followed; with ``hold`` nothing new is opened."""
+def hold_nothing(_: Address) -> bool:
+    """Let everything open."""
+    return False
+
+
+def turn(graph: Graph, state: RunState, fact: Fact, now: int, hold: Hold = hold_nothing) -> Written:
+    """Work ``fact`` into ``state`` and return what followed; what ``hold`` names is not opened yet."""
     book = Book(graph, state, now, hold)
     if state.end is None:
         _take(book, fact)
@@ -195,8 +200,7 @@ def _go_on(book: Book) -> None:
 
 def _go_forward(book: Book) -> None:
     names = _ready(book)
-    if book.hold and (names or book.reopen):
-        book.written.held, names, book.reopen = True, [], []
+    book.reopen = book.keep_back(book.reopen)
     book.update_status()
     book.reopen_due()
     while names:
@@ -212,5 +216,7 @@ def _go_forward(book: Book) -> None:
 def _ready(book: Book) -> list[str]:
     if book.look_everywhere:
         book.look_everywhere = False
-        return settle.all_ready(book.graph, book.state)
-    return settle.ready(book.graph, book.state, book.touched)
+        names = settle.all_ready(book.graph, book.state)
+    else:
+        names = settle.ready(book.graph, book.state, book.touched)
+    return [address.node for address in book.keep_back([Address(name) for name in names])]

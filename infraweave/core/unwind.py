@@ -18,9 +18,7 @@ def unwind(book: Book) -> None:
     for entry in forward:
         if entry.status != "running":
             book.withdraw(entry)
-    if book.hold:
-        book.written.held = True
-        book.reopen = []
+    book.reopen = book.keep_back(book.reopen)
     if state.state != "queued":
         book.update_status()
     book.reopen_due()
@@ -45,8 +43,9 @@ def _undo_next(book: Book) -> None:
     address = next(compensable, None)
     if address is None:
         _finish(book)
-    elif not book.hold:
-        book.start(address._replace(phase="compensation"), 1)
+        return
+    for undo in book.keep_back([address._replace(phase="compensation")]):
+        book.start(undo, 1)
 
 
 def _finish(book: Book) -> None:

@@ -6,7 +6,6 @@ import random
 
 from attrs import define, field
 
-
 from infraweave.core.address import Address
 from infraweave.core.book import Written
 from infraweave.core.document import (
@@ -95,9 +94,13 @@ class World:
     log: list[Event] = field(factory=list)
     pending: set[str] = field(factory=set)
     steps: int = 0
+    held: bool = False
 
-    def give(self, fact: Fact, *, hold: bool = False) -> Written:
-        written = turn(self.graph, self.state, fact, self.now, hold=hold)
+    def give(self, fact: Fact) -> Written:
+        hold = self.rng.random() < self.trouble / 5
+        written = turn(self.graph, self.state, fact, self.now, lambda _: hold)
+        if written.held:
+            self.held = True
         self.log += written.events
         self.pending |= set(written.prepare)
         return written
@@ -113,7 +116,7 @@ class World:
         self.steps += 1
         self.now += self.rng.choice([0, 1, 400])
         draw = self.rng.random()
-        if draw < self.trouble / 3:
+        if draw < self.trouble / 3 or (self.held and draw < 0.5):
             self.crash()
         elif draw < self.trouble / 2:
             self.give(self._meddle())
@@ -124,6 +127,7 @@ class World:
 
     def crash(self) -> None:
         self.pending.clear()
+        self.held = False
         self.give(Resumed())
 
     def _meddle(self) -> Fact:
@@ -182,5 +186,3 @@ def live(seed: int, trouble: float = 0.15, size: int = 8) -> World:
     while world.state.end is None and world.steps < 5_000:
         world.step()
     return world
-
-
