@@ -1,0 +1,165 @@
+"""The history is the events, told attempt by attempt."""
+
+from __future__ import annotations
+
+import pytest
+
+from infraweave.core.address import Address
+from infraweave.core.events import (
+    InputRequested,
+    InputResolved,
+    NodeCompleted,
+    NodeFailed,
+    NodeStarted,
+    StatusChanged,
+)
+from infraweave.core.history import Ledger, RowError
+from infraweave.core.ids import span_id
+from tests.core.graphs import live
+
+KINDS = {"a": "agent", "ask": "human_input", "nap": "timer"}
+
+
+def rows(*events):
+    ledger = Ledger("run_1", KINDS)
+    for event in events:
+        ledger.take(event)
+    return ledger.rows
+
+
+def started(seq, node="a", attempt=1, **more):
+    return NodeStarted(seq=seq, at=1000 + seq, node=node, attempt=attempt, **more)
+
+
+def completed(seq, node="a", attempt=1, **more):
+    return NodeCompleted(seq=seq, at=1000 + seq, node=node, attempt=attempt, latency_ms=7, **more)
+
+
+def failed(seq, node="a", attempt=1, code="error", **more):
+    return NodeFailed(
+        seq=seq, at=1000 + seq, node=node, attempt=attempt, latency_ms=3, code=code, message="boom", **more
+    )
+
+
+ASKED = InputRequested(
+    seq=2, at=1002, node="ask", request_id="inp_1", signal="ask", prompt="Go?", schema={}, data={"n": 1}
+)
+
+
+def resolved(outcome, **more):
+    return InputResolved(seq=5, at=1042, node="ask", request_id="inp_1", outcome=outcome, **more)
+
+
+def test_an_open_attempt_is_running_and_has_no_end():
+    (row,) = rows(started(2, input={"x": 1}))
+    assert (row.node, row.kind, row.attempt, row.phase, row.state) == ("a", "agent", 1, "forward", "running")
+    assert (row.started_at, row.finished_at, row.latency_ms) == (1002, None, None)
+    assert (row.first_seq, row.last_seq, row.input, row.output, row.error) == (2, 2, {"x": 1}, None, None)
+    assert row.span_id == span_id("run_1", Address("a"), 1)
+
+
+def test_a_completed_attempt_has_its_output_and_what_it_cost():
+    (row,) = rows(started(2), completed(3, output=[1], tokens=5, cost_micro_usd=6))
+    assert (row.state, row.output, row.tokens, row.cost_micro_usd) == ("succeeded", [1], 5, 6)
+    assert (row.finished_at, row.latency_ms, row.first_seq, row.last_seq) == (1003, 7, 2, 3)
+
+
+def test_a_retry_is_a_row_of_its_own():
+    first, second = rows(
+        started(2), failed(3, will_retry=True, retry_at=2000), started(4, attempt=2), completed(5, attempt=2)
+    )
+    assert (first.state, first.error, first.attempt) == ("failed", RowError("error", "boom"), 1)
+    assert (second.state, second.error, second.attempt) == ("succeeded", None, 2)
+    assert first.span_id != second.span_id
+
+
+def test_an_entry_given_up_during_backoff_keeps_the_failure_that_led_there():
+    (row,) = rows(
+        started(2), failed(3, will_retry=True, retry_at=2000), failed(4, code="cancelled", will_retry=False)
+    )
+    assert (row.state, row.error, row.last_seq) == ("failed", RowError("error", "boom"), 3)
+
+
+def test_an_attempt_that_was_stopped_is_cancelled():
+    (row,) = rows(started(2), failed(3, code="cancelled", will_retry=False))
+    assert row.state == "cancelled"
+
+
+def test_a_timer_waits_and_then_has_succeeded():
+    ledger = Ledger("run_1", KINDS)
+    ledger.take(started(2, node="nap", wake_at=9000))
+    assert ledger.rows[0].state == "waiting"
+    ledger.take(completed(3, node="nap"))
+    assert (ledger.rows[0].state, ledger.rows[0].kind) == ("succeeded", "timer")
+
+
+def test_a_compensation_is_a_row_of_another_phase():
+    forward, undo = rows(
+        started(2), completed(3), started(4, phase="compensation"), completed(5, phase="compensation")
+    )
+    assert (forward.phase, undo.phase) == ("forward", "compensation")
+    assert (forward.state, undo.state) == ("succeeded", "succeeded")
+    assert undo.span_id == span_id("run_1", Address("a", phase="compensation"), 1)
+
+
+def test_iterations_and_items_are_rows_of_their_own():
+    one, two = rows(started(2, iteration=1, index=0), started(3, iteration=2, index=0))
+    assert [(row.iteration, row.index) for row in (one, two)] == [(1, 0), (2, 0)]
+
+
+def test_a_question_is_one_row_until_it_is_answered():
+    (row,) = rows(ASKED, resolved("answered", payload={"ok": True}))
+    assert (row.kind, row.state, row.input, row.output) == (
+        "human_input",
+        "succeeded",
+        {"n": 1},
+        {"ok": True},
+    )
+    assert (row.latency_ms, row.error, row.first_seq, row.last_seq) == (40, None, 2, 5)
+    assert row.span_id == span_id("run_1", Address("ask"), 1)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state", "code"),
+    [("timed_out", "failed", "input_timed_out"), ("withdrawn", "cancelled", "cancelled")],
+)
+def test_a_question_without_answer_says_why(outcome, state, code):
+    (row,) = rows(ASKED, resolved(outcome))
+    assert (row.state, row.output, row.error.code) == (state, None, code)
+
+
+def test_events_of_the_run_itself_make_no_row():
+    assert rows(StatusChanged(seq=1, at=1, state="running", cause="accepted")) == []
+
+
+def test_a_ledger_that_begins_in_the_middle_ignores_what_was_opened_before():
+    (row,) = rows(completed(3), failed(4, attempt=9, will_retry=False), resolved("answered"), started(6))
+    assert row.first_seq == 6
+
+
+def test_a_page_is_settled_once_its_rows_cannot_change():
+    ledger = Ledger("run_1", KINDS)
+    assert ledger.settled(0)
+    for event in (started(2), started(3, index=1), completed(4)):
+        ledger.take(event)
+    assert ledger.settled(1)
+    assert not ledger.settled(2)
+    assert not ledger.settled(3)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_every_attempt_of_a_random_run_has_one_row_in_order(seed):
+    world = live(seed)
+    ledger = Ledger(world.state.run_id, {name: node.kind for name, node in world.graph.nodes.items()})
+    for event in world.log:
+        ledger.take(event)
+    opened = [e.seq for e in world.log if isinstance(e, NodeStarted | InputRequested)]
+    assert [row.first_seq for row in ledger.rows] == opened
+    assert all(row.finished_at is not None for row in ledger.rows)
+    assert sum(row.tokens for row in ledger.rows) == world.state.tokens
+    assert len({row.span_id for row in ledger.rows}) == len(ledger.rows)
+    half = Ledger(world.state.run_id, ledger.kinds)
+    middle = len(world.log) // 2
+    for event in world.log[middle:]:
+        half.take(event)
+    assert half.rows == [row for row in ledger.rows if row.first_seq > middle]
