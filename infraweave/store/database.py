@@ -1,0 +1,193 @@
+"""The file, opened: one lock, one writing connection, a few reading ones. A lifetime is a block.
+
+All writes go through one task (``writer``) by two doors, ``append`` for rows and ``transact`` for functions.
+Readers are query_only and neither write nor checkpoint: two connections that checkpoint at one instant can
+corrupt a WAL database in the SQLite versions that are about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import sqlite3
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import aiosqlite
+
+from infraweave.errors import StartupError, StorageUnavailable
+from infraweave.store.batch import WritingConnection, is_about_the_file
+from infraweave.store.lock import sole_process
+from infraweave.store.migrations import prepare
+from infraweave.store.rows import Rows
+from infraweave.store.statements import QUERIES
+from infraweave.store.writer import Listener, Writer
+
+T = TypeVar("T")
+Params: TypeAlias = Sequence[Any] | Mapping[str, Any]
+
+MEMORY = ":memory:"
+#: Seconds to wait for a lock that a foreign tool holds.
+_BUSY = 10.0
+_WRITER_PRAGMAS = (
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "wal_autocheckpoint = 1000",
+    "journal_size_limit = 67108864",
+    "cache_size = -65536",
+    "temp_store = MEMORY",
+)
+_READER_PRAGMAS = ("query_only = ON", "wal_autocheckpoint = 0", "cache_size = -8192", "temp_store = MEMORY")
+#: A private file dies with its process: there is nothing to keep through a power cut.
+_PRIVATE_PRAGMAS = ("synchronous = OFF",)
+
+
+class Database:
+    """An open database. Made by ``Database.open``."""
+
+    def __init__(self, path: Path, writer: Writer, readers: Sequence[aiosqlite.Connection]) -> None:
+        self.path = path
+        #: Keys for new runs, counted on from the newest run of the file.
+        self.run_keys: Iterator[int] = itertools.count(1)
+        self._writer = writer
+        self._readers = readers
+        self._idle: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
+        self._open = True
+        for reader in readers:
+            self._idle.put_nowait(reader)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(cls, path: str | Path, *, now: int = 0, readers: int = 3) -> AsyncIterator[Database]:
+        """Serve a file for the length of a block; ``:memory:`` is a private one, removed at the end.
+
+        ``now`` is recorded as the time of migrations.
+
+        Raises:
+            StartupError: another process serves it, or it is not ours, or it cannot be opened.
+        """
+        async with AsyncExitStack() as stack:
+            file = stack.enter_context(_file(path))
+            stack.enter_context(sole_process(file))
+            await asyncio.to_thread(prepare, file, now)
+            pragmas = (*_WRITER_PRAGMAS, *(_PRIVATE_PRAGMAS if str(path) == MEMORY else ()))
+            writer = await stack.enter_async_context(_writer(file, pragmas))
+            pool = [await stack.enter_async_context(_reader(file)) for _ in range(readers)]
+            database = cls(file, writer, pool)
+            stack.push_async_callback(database._close)
+            await database._count_on()
+            yield database
+
+    async def _count_on(self) -> None:
+        last = await self.read_one("last_run_key")
+        self.run_keys = itertools.count((last[0] if last else 0) + 1)
+
+    async def _close(self) -> None:
+        await self._writer.close()
+        self._open = False
+        for _ in self._readers:
+            await self._idle.get()
+
+    @property
+    def failed(self) -> BaseException | None:
+        """The error after which this database takes no writes, or None."""
+        return self._writer.failed
+
+    def listen(self, listener: Listener) -> None:
+        """Have ``listener`` called after each commit with the Rows it wrote, before their futures resolve."""
+        self._writer.listeners.append(listener)
+
+    def append(self, rows: Rows) -> asyncio.Future[None]:
+        """Write ``rows`` with the next commit; the result resolves after it, and cannot be cancelled.
+
+        It fails with StorageUnavailable, or sqlite3.IntegrityError where the rows contradict what is stored.
+        """
+        return self._writer.submit(rows)
+
+    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work`` within the next commit, in the writer's thread, and return what it returns.
+
+        Nothing of it stays if it raises. It may be run a second time after the first was undone, so it must
+        change nothing but the database. Cancelling the caller does not stop it.
+
+        Raises:
+            StorageUnavailable: the database cannot be written.
+            Exception: what ``work`` raised.
+        """
+        result: T = await asyncio.shield(self._writer.submit(work))
+        return result
+
+    async def ping(self) -> None:
+        """Write a page.
+
+        Raises:
+            StorageUnavailable: that was not possible.
+        """
+        await self.transact(lambda connection: connection.execute(QUERIES["touch"]))
+
+    async def read(self, name: str, params: Params = ()) -> list[sqlite3.Row]:
+        """Return the rows of a named statement.
+
+        Raises:
+            StorageUnavailable: the file cannot be read, or is closed.
+        """
+        if not self._open:
+            raise StorageUnavailable("The database is closed.")
+        reader = await self._idle.get()
+        try:
+            return list(await reader.execute_fetchall(QUERIES[name], params))
+        except sqlite3.Error as error:
+            if is_about_the_file(error):
+                raise StorageUnavailable("The database cannot be read.") from error
+            raise
+        finally:
+            self._idle.put_nowait(reader)
+
+    async def read_one(self, name: str, params: Params = ()) -> sqlite3.Row | None:
+        """Return the first row of a named statement, or None."""
+        rows = await self.read(name, params)
+        return rows[0] if rows else None
+
+
+@contextmanager
+def _file(path: str | Path) -> Iterator[Path]:
+    if str(path) != MEMORY:
+        yield Path(path).resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="infraweave-") as folder:
+        yield Path(folder) / "infraweave.db"
+
+
+@asynccontextmanager
+async def _writer(path: Path, pragmas: Sequence[str]) -> AsyncIterator[Writer]:
+    async with _connection(path, pragmas, factory=WritingConnection) as connection:
+        writer = Writer(connection)
+        try:
+            yield writer
+        finally:
+            await writer.close()
+            if writer.failed is None:
+                await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@asynccontextmanager
+async def _reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    async with _connection(path, _READER_PRAGMAS, factory=sqlite3.Connection) as connection:
+        connection.row_factory = sqlite3.Row
+        yield connection
+
+
+@asynccontextmanager
+async def _connection(
+    path: Path, pragmas: Sequence[str], factory: type[sqlite3.Connection]
+) -> AsyncIterator[aiosqlite.Connection]:
+    async with aiosqlite.connect(path, timeout=_BUSY, isolation_level=None, factory=factory) as connection:
+        try:
+            for pragma in pragmas:
+                await connection.execute_fetchall(f"PRAGMA {pragma}")
+        except sqlite3.Error as error:
+            raise StartupError(f"{path} cannot be opened: {error}") from error
+        yield connection

@@ -1,0 +1,188 @@
+"""Definition documents and which of their versions is active, per tenant.
+
+A version is immutable once a run has used it: other content under it is refused, naming the first difference.
+Before that a *load* (the server reading the author's file) may replace it; a *publication* (the API) never
+does. A load activates what the file declares if that is another version than at its last load, so a roll-back
+through the API survives restarts.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from itertools import groupby
+
+from attrs import frozen
+
+from infraweave.core.codec import content_digest, document_from_json, document_to_json, dumps, loads
+from infraweave.core.document import Document
+from infraweave.errors import VersionConflict, VersionNotFound, WorkflowNotFound
+from infraweave.store.database import Database
+from infraweave.store.statements import QUERIES
+
+
+@frozen(kw_only=True)
+class Published:
+    """What a publication or a load did."""
+
+    #: The version was not there before.
+    created: bool
+    #: Its content took the place of another.
+    replaced: bool = False
+    #: The version that is active now.
+    active_version: str
+
+
+@frozen
+class Workflow:
+    """A workflow of a tenant: its versions, oldest first, and which of them new runs use."""
+
+    workflow_id: str
+    active_version: str
+    versions: tuple[str, ...]
+
+
+@frozen
+class Version:
+    """One version of a workflow."""
+
+    version: str
+    created_at: int
+    active: bool
+    open_runs: int
+
+
+@frozen(eq=False)
+class Documents:
+    """The documents of a database."""
+
+    _db: Database
+
+    async def publish(
+        self, tenant: str, document: Document, now: int, *, activate: bool = False
+    ) -> Published:
+        """Store a version. It becomes active if asked to, or if it is the workflow's first.
+
+        Raises:
+            VersionConflict: the version exists with another content.
+        """
+        return await self._db.transact(lambda db: _Tenant(db, tenant, now).publish(document, activate))
+
+    async def load(self, tenant: str, document: Document, now: int) -> Published:
+        """Store what the author's file declares; active if the file declared another version before.
+
+        Raises:
+            VersionConflict: a run has used the version with another content.
+        """
+        return await self._db.transact(lambda db: _Tenant(db, tenant, now).load(document))
+
+    async def get(self, tenant: str, workflow_id: str, version: str) -> Document | None:
+        """Return one version of a workflow."""
+        row = await self._db.read_one("document", (tenant, workflow_id, version))
+        return None if row is None else document_from_json(loads(row["document"]))
+
+    async def active_version(self, tenant: str, workflow_id: str) -> str | None:
+        """Return the version that new runs use, or None where there is no such workflow."""
+        row = await self._db.read_one("workflow", (tenant, workflow_id))
+        return None if row is None else row["active_version"]
+
+    async def versions(self, tenant: str, workflow_id: str) -> list[Version]:
+        """Return the versions of a workflow, oldest first; none where there is no such workflow."""
+        rows = await self._db.read("versions", (tenant, workflow_id))
+        return [Version(version, at, bool(active), runs) for version, at, active, runs in rows]
+
+    async def set_active(self, tenant: str, workflow_id: str, version: str) -> None:
+        """Let new runs use ``version``.
+
+        Raises:
+            WorkflowNotFound, VersionNotFound: there is no such thing.
+        """
+        await self._db.transact(lambda db: _Tenant(db, tenant).activate(workflow_id, version))
+
+    async def list(self, tenant: str) -> list[Workflow]:
+        """Return the workflows of a tenant by name."""
+        rows = await self._db.read("workflows", (tenant,))
+        return [
+            Workflow(workflow_id, active, tuple(row["version"] for row in group))
+            for (workflow_id, active), group in groupby(rows, key=lambda row: (row[0], row[1]))
+        ]
+
+
+@frozen
+class _Tenant:
+    """One tenant's documents within a transaction."""
+
+    db: sqlite3.Connection
+    tenant: str
+    now: int = 0
+
+    def publish(self, document: Document, activate: bool) -> Published:
+        """See ``Documents.publish``."""
+        stored = self._stored(document)
+        if stored is not None and content_digest(stored) != content_digest(document):
+            raise _conflict(stored, document)
+        if stored is None:
+            self._put(document)
+        active, loaded = self._pointers(document.workflow_id)
+        if active is None or activate:
+            active = document.version
+            self._point(document.workflow_id, active, loaded)
+        return Published(created=stored is None, active_version=active)
+
+    def load(self, document: Document) -> Published:
+        """See ``Documents.load``."""
+        stored = self._stored(document)
+        replaced = stored is not None and content_digest(stored) != content_digest(document)
+        if stored is not None and replaced and self._is_used(document):
+            raise _conflict(stored, document)
+        if stored is None or replaced:
+            self._put(document)
+        active, loaded = self._pointers(document.workflow_id)
+        if active is None or loaded != document.version:
+            active = document.version
+            self._point(document.workflow_id, active, document.version)
+        return Published(created=stored is None, replaced=replaced, active_version=active)
+
+    def activate(self, workflow_id: str, version: str) -> None:
+        """See ``Documents.set_active``."""
+        active, loaded = self._pointers(workflow_id)
+        if active is None:
+            raise WorkflowNotFound(f"There is no workflow {workflow_id}.")
+        if self.db.execute(QUERIES["document"], (self.tenant, workflow_id, version)).fetchone() is None:
+            raise VersionNotFound(f"Workflow {workflow_id} has no version {version}.")
+        self._point(workflow_id, version, loaded)
+
+    def _stored(self, document: Document) -> Document | None:
+        key = (self.tenant, document.workflow_id, document.version)
+        row = self.db.execute(QUERIES["document"], key).fetchone()
+        return None if row is None else document_from_json(loads(row[0]))
+
+    def _is_used(self, document: Document) -> bool:
+        key = (self.tenant, document.workflow_id, document.version)
+        return bool(self.db.execute(QUERIES["version_is_used"], key).fetchone()[0])
+
+    def _put(self, document: Document) -> None:
+        values = {
+            "tenant": self.tenant,
+            "workflow_id": document.workflow_id,
+            "version": document.version,
+            "digest": content_digest(document),
+            "document": dumps(document_to_json(document)).decode(),
+            "now": self.now,
+        }
+        self.db.execute(QUERIES["put_document"], values)
+
+    def _pointers(self, workflow_id: str) -> tuple[str | None, str | None]:
+        row = self.db.execute(QUERIES["workflow"], (self.tenant, workflow_id)).fetchone()
+        return (None, None) if row is None else row
+
+    def _point(self, workflow_id: str, active: str, loaded: str | None) -> None:
+        self.db.execute(QUERIES["put_workflow"], (self.tenant, workflow_id, active, loaded))
+
+
+def _conflict(stored: Document, document: Document) -> VersionConflict:
+    from infraweave.core.check import first_difference
+
+    return VersionConflict(
+        f"Workflow {document.workflow_id} {document.version} exists with another content"
+        f" ({first_difference(stored, document)}); give the changed workflow a version of its own."
+    )

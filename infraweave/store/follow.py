@@ -1,0 +1,142 @@
+"""Followers of one run: stored events first, then live ones, each once and in order.
+
+A follower has a cursor and nothing else; no queue stands between it and the table. A commit wakes it
+without telling it anything, and it reads what lies after its cursor: so nothing is lost or doubled, whenever
+it joined and however slow it is. The followers of a run share a *tail*, its last events as they were just
+written, which spares each of them the read; who lags behind the tail reads the table.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import islice
+from typing import Any, NamedTuple, TypeAlias
+
+from attrs import define, field
+
+#: How time passes: ``asyncio.sleep``, or a virtual clock's.
+Sleep: TypeAlias = Callable[[float], Awaitable[object]]
+
+TERMINAL_TYPES = frozenset({"completed", "failed", "cancelled"})
+#: Bounds of the tail of one run.
+TAIL_EVENTS = 256
+TAIL_BYTES = 1 << 20
+
+
+class Stored(NamedTuple):
+    """One event as it is stored: ``data`` is the feed's line of JSON, ``payload`` what lies beside it."""
+
+    seq: int
+    type: str
+    data: bytes
+    payload: bytes | None
+
+    @property
+    def size(self) -> int:
+        """The bytes that it holds."""
+        return len(self.data) + len(self.payload or b"")
+
+
+ReadPage: TypeAlias = Callable[[int], Awaitable[list[Stored]]]
+
+
+def _new_wake() -> asyncio.Future[None]:
+    return asyncio.get_running_loop().create_future()
+
+
+@define(eq=False)
+class Topic:
+    """What the followers of one run share."""
+
+    #: The newest committed seq that we know of.
+    head: int = 0
+    followers: int = 0
+    tail: deque[Stored] = field(factory=deque)
+    #: Resolves with the next commit; then there is a new one.
+    wake: asyncio.Future[None] = field(factory=_new_wake)
+    _bytes: int = 0
+
+    def add(self, event: Stored) -> None:
+        """Take in an event that was just committed."""
+        if self.tail and event.seq != self.tail[-1].seq + 1:
+            self.tail.clear()
+            self._bytes = 0
+        self.tail.append(event)
+        self._bytes += event.size
+        while len(self.tail) > TAIL_EVENTS or self._bytes > TAIL_BYTES:
+            self._bytes -= self.tail.popleft().size
+        self.head = max(self.head, event.seq)
+
+    def rouse(self) -> None:
+        """Wake all who wait."""
+        woken, self.wake = self.wake, _new_wake()
+        woken.set_result(None)
+
+    def after(self, cursor: int, limit: int) -> list[Stored]:
+        """Return the events after ``cursor`` if the tail reaches back to it, else nothing."""
+        if not self.tail or self.tail[0].seq > cursor + 1:
+            return []
+        start = cursor + 1 - self.tail[0].seq
+        return list(islice(self.tail, start, start + limit))
+
+
+class Follower:
+    """One reader of a run's events. Iterate over its pages, or ask for the ``next`` one with a time limit."""
+
+    def __init__(self, topic: Topic, after: int, page: int, read: ReadPage, sleep: Sleep) -> None:
+        #: The seq of the last event handed out.
+        self.cursor = after
+        #: True once the terminal event is behind the cursor: no more will come.
+        self.ended = False
+        self._topic = topic
+        self._page = page
+        self._read = read
+        self._sleep = sleep
+
+    @property
+    def head(self) -> int:
+        """The newest seq of the run; a cursor beyond it is none that we gave out."""
+        return self._topic.head
+
+    async def next(self, timeout: float | None = None) -> list[Stored]:  # noqa: ASYNC109  # on an injected clock
+        """Return the next events in order: at least one, or none at the end or after ``timeout`` seconds."""
+        await asyncio.sleep(0)  # a reader that never waits must not keep the loop from others
+        wake = self._topic.wake  # taken before looking: a commit from here on is not missed
+        page = await self._look()
+        if page or self.ended:
+            return page
+        async with _alarm(self._sleep, timeout) as waiting_for:
+            while not page and not any(alarm.done() for alarm in waiting_for):
+                await asyncio.wait({wake, *waiting_for}, return_when=asyncio.FIRST_COMPLETED)
+                wake = self._topic.wake
+                page = await self._look()
+        return page
+
+    async def _look(self) -> list[Stored]:
+        if self.ended or self.cursor >= self._topic.head:
+            return []
+        page = self._topic.after(self.cursor, self._page) or await self._read(self.cursor)
+        if page:
+            self.cursor = page[-1].seq
+            self.ended = page[-1].type in TERMINAL_TYPES
+        return page
+
+    async def __aiter__(self) -> AsyncIterator[list[Stored]]:
+        while page := await self.next():
+            yield page
+
+
+@asynccontextmanager
+async def _alarm(sleep: Sleep, timeout: float | None) -> AsyncIterator[set[asyncio.Future[Any]]]:  # noqa: ASYNC109
+    """Give a future that resolves after ``timeout``, or nothing where there is no limit."""
+    if timeout is None:
+        yield set()
+        return
+    alarm: asyncio.Future[Any] = asyncio.ensure_future(sleep(timeout))
+    try:
+        yield {alarm}
+    finally:
+        alarm.cancel()

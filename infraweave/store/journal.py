@@ -1,0 +1,133 @@
+"""The only door for events: in by ``append``, out by ``load``, ``read`` and ``follow``.
+
+An append is durable when its future resolves; effects follow from there. Entries of several runs that are
+appended together are committed together: that is how a child's end becomes its parent's answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+
+from attrs import field, frozen
+
+from infraweave.core.codec import decode_event
+from infraweave.core.events import Event
+from infraweave.store.database import Database
+from infraweave.store.follow import TERMINAL_TYPES, Follower, Sleep, Stored, Topic
+from infraweave.store.projection import UNCHANGED, DueAt, project
+from infraweave.store.rows import Row, Rows, merge
+
+#: Events to decode at a stretch: about two milliseconds of the loop's time.
+LOAD_PAGE = 256
+#: A page of events ends early beyond this, so that a reader holds a bounded buffer.
+PAGE_BYTES = 4 << 20
+
+
+@frozen
+class Entry:
+    """The next events of one run, and when the run must then be in memory (see projection)."""
+
+    run_key: int
+    run_id: str
+    events: Sequence[Event]
+    due_at: DueAt = UNCHANGED
+
+
+@frozen
+class Head:
+    """Where a run's events end: the last ``seq`` (0: there are none), and whether more can follow."""
+
+    seq: int
+    terminal: bool
+
+
+@frozen(eq=False)
+class Journal:
+    """The events of all runs of a database. ``sleep`` is how time passes for followers."""
+
+    _db: Database
+    _sleep: Sleep = asyncio.sleep
+    _topics: dict[int, Topic] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._db.listen(self._committed)
+
+    def new_key(self) -> int:
+        """Return the key of a new run; it grows with creation."""
+        return next(self._db.run_keys)
+
+    def append(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
+        """Write ``entries`` in one transaction; the result resolves after it, and cannot be cancelled.
+
+        Raises:
+            TypeError: an event holds something that JSON cannot carry; nothing is written.
+        """
+        parts = [project(entry.run_key, entry.run_id, entry.events, entry.due_at) for entry in entries]
+        return self._db.append(merge(parts))
+
+    async def load(self, run_key: int, *, payloads: bool = True, after: int = 0) -> list[Event]:
+        """Return the events of a run, decoded; without ``payloads`` those fields are None."""
+        events: list[Event] = []
+        while page := await self.read(run_key, after, LOAD_PAGE, payloads=payloads):
+            events += [decode_event(stored.type, stored.data, stored.payload) for stored in page]
+            after = page[-1].seq
+        return events
+
+    async def read(self, run_key: int, after: int, limit: int, *, payloads: bool = True) -> list[Stored]:
+        """Return up to ``limit`` events after a seq, fewer where they are big; none only at the head."""
+        rows = await self._db.read(
+            "events_after",
+            {"run_key": run_key, "after": after, "limit": limit, "payloads": payloads, "most": PAGE_BYTES},
+        )
+        return [Stored(*row) for row in rows]
+
+    async def head(self, run_key: int) -> Head:
+        """Return where the run's events end."""
+        row = await self._db.read_one("last_event", (run_key,))
+        return Head(0, terminal=False) if row is None else Head(row["seq"], row["type"] in TERMINAL_TYPES)
+
+    async def last_seq(self, run_key: int) -> int:
+        """Return the seq of the run's newest event, 0 where there is none."""
+        return (await self.head(run_key)).seq
+
+    @asynccontextmanager
+    async def follow(
+        self, run_key: int, after: int = 0, page: int = 256, *, payloads: bool = True
+    ) -> AsyncIterator[Follower]:
+        """Follow a run from a cursor on for the length of a block, in pages of up to ``page`` events.
+
+        Without ``payloads`` they are not read; a page may still bring them.
+        """
+        topic = self._topics.setdefault(run_key, Topic())
+        topic.followers += 1
+        try:
+            read = partial(self.read, run_key, limit=page, payloads=payloads)
+            follower = Follower(topic, after, page, read, self._sleep)
+            head = await self.head(run_key)
+            topic.head = max(topic.head, head.seq)
+            follower.ended = head.terminal and after >= head.seq
+            yield follower
+        finally:
+            topic.followers -= 1
+            if not topic.followers:
+                del self._topics[run_key]
+
+    def _committed(self, written: Sequence[Rows]) -> None:
+        if not self._topics:
+            return
+        roused = set()
+        for rows in written:
+            for row in rows.events:
+                if (topic := self._topics.get(row[0])) is not None:
+                    topic.add(_stored(row))
+                    roused.add(topic)
+        for topic in roused:
+            topic.rouse()
+
+
+def _stored(row: Row) -> Stored:
+    _, seq, kind, _, data, payload = row
+    return Stored(seq, kind, data.encode(), None if payload is None else payload.encode())

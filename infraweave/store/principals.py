@@ -1,0 +1,150 @@
+"""Tenants, principals, grants and tokens. Of a token only the hash is here; chance and clock are not."""
+
+from __future__ import annotations
+
+import hmac
+import sqlite3
+from collections.abc import Iterable
+
+from attrs import frozen
+
+from infraweave.core.access import EVERY_GRANT, Grant, Principal, parse_grant
+from infraweave.core.codec import loads
+from infraweave.errors import TokenNotFound
+from infraweave.store.database import Database
+from infraweave.store.statements import QUERIES
+
+#: What a new database gets.
+FIRST_TENANT = "default"
+FIRST_PRINCIPAL = "admin"
+
+
+@frozen(kw_only=True)
+class TokenRow:
+    """What is known about a token. It is valid while neither revoked nor expired, which the caller judges."""
+
+    token_id: str
+    tenant: str
+    principal: str
+    created_at: int
+    expires_at: int | None
+    revoked_at: int | None
+    #: What its principal may do now.
+    grants: frozenset[Grant]
+
+
+@frozen(kw_only=True)
+class NewToken:
+    """A token to be made: its name, the hash of its text, and how long it lives (None: for ever)."""
+
+    token_id: str
+    token_hash: bytes
+    expires_at: int | None = None
+
+
+@frozen(eq=False)
+class Principals:
+    """Who may ask, in one database."""
+
+    _db: Database
+
+    async def is_new(self) -> bool:
+        """Tell whether the database has no tenant yet."""
+        return not await self.tenants()
+
+    async def tenants(self) -> list[str]:
+        """Return all tenants by name."""
+        return [row["tenant"] for row in await self._db.read("tenants")]
+
+    async def bootstrap(self, token_hash: bytes, token_id: str, now: int) -> bool:
+        """Give a new database its tenant and its principal with every grant; tell whether it was new."""
+
+        def work(db: sqlite3.Connection) -> bool:
+            if db.execute(QUERIES["tenants"]).fetchone() is not None:
+                return False
+            _add_principal(db, FIRST_TENANT, FIRST_PRINCIPAL, EVERY_GRANT, now)
+            token = NewToken(token_id=token_id, token_hash=token_hash)
+            _add_token(db, FIRST_TENANT, FIRST_PRINCIPAL, token, now)
+            return True
+
+        return await self._db.transact(work)
+
+    async def create_token(
+        self, tenant: str, principal: str, grants: Iterable[Grant], token: NewToken, now: int
+    ) -> TokenRow:
+        """Make a token, its tenant and principal if they are new, and add ``grants`` to what it may do."""
+        wanted = tuple(grants)
+
+        def work(db: sqlite3.Connection) -> TokenRow:
+            _add_principal(db, tenant, principal, wanted, now)
+            _add_token(db, tenant, principal, token, now)
+            return _find(db, token.token_id, None)
+
+        return await self._db.transact(work)
+
+    async def find_token(self, token_hash: bytes) -> tuple[TokenRow, Principal] | None:
+        """Return the token with this hash and its principal with current grants, valid or not."""
+        row = await self._db.read_one("token_by_hash", (token_hash,))
+        if row is None or not hmac.compare_digest(row["hash"], token_hash):
+            return None
+        token = _token(row)
+        return token, Principal(token.tenant, token.principal, token.grants)
+
+    async def list_tokens(self, tenant: str | None = None) -> list[TokenRow]:
+        """Return the tokens of a tenant, or all, oldest first."""
+        return [_token(row) for row in await self._db.read("tokens", {"tenant": tenant})]
+
+    async def revoke(self, token_id: str, now: int, tenant: str | None = None) -> TokenRow:
+        """End the life of a token, which may be asked for again; with ``tenant``, only of that tenant's.
+
+        Raises:
+            TokenNotFound: there is no such token.
+        """
+
+        def work(db: sqlite3.Connection) -> TokenRow:
+            db.execute(QUERIES["revoke_token"], {"token_id": token_id, "now": now, "tenant": tenant})
+            return _find(db, token_id, tenant)
+
+        return await self._db.transact(work)
+
+
+def _add_principal(
+    db: sqlite3.Connection, tenant: str, principal: str, grants: Iterable[Grant], now: int
+) -> None:
+    db.execute(QUERIES["add_tenant"], (tenant, now))
+    db.execute(QUERIES["add_principal"], (tenant, principal, now))
+    for grant in grants:
+        db.execute(QUERIES["add_grant"], (tenant, principal, grant.action, grant.resource))
+
+
+def _add_token(db: sqlite3.Connection, tenant: str, principal: str, token: NewToken, now: int) -> None:
+    values = {
+        "token_id": token.token_id,
+        "tenant": tenant,
+        "principal": principal,
+        "hash": token.token_hash,
+        "now": now,
+        "expires_at": token.expires_at,
+    }
+    db.execute(QUERIES["add_token"], values)
+
+
+def _find(db: sqlite3.Connection, token_id: str, tenant: str | None) -> TokenRow:
+    cursor = db.cursor()
+    cursor.row_factory = sqlite3.Row
+    row = cursor.execute(QUERIES["token_by_id"], {"token_id": token_id, "tenant": tenant}).fetchone()
+    if row is None:
+        raise TokenNotFound(f"There is no token {token_id}.")
+    return _token(row)
+
+
+def _token(row: sqlite3.Row) -> TokenRow:
+    return TokenRow(
+        token_id=row["token_id"],
+        tenant=row["tenant"],
+        principal=row["principal"],
+        created_at=row["created_at"],
+        expires_at=row["expires_at"],
+        revoked_at=row["revoked_at"],
+        grants=frozenset(parse_grant(text) for text in loads(row["grants"])),
+    )

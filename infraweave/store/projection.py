@@ -1,0 +1,157 @@
+"""From events to row changes. Pure: the same events give the same rows, today and when the index is rebuilt.
+
+The one place where an event is encoded. What the index says about a run follows from its first event, which
+carries the origin, from the other ``status_changed``, and from the terminal event; no other event touches it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import Final, Literal, TypeAlias, assert_never
+
+from attrs import asdict, define
+
+from infraweave.core.codec import dumps, encode_event
+from infraweave.core.events import (
+    Cancelled,
+    Completed,
+    Event,
+    Failed,
+    InputRequested,
+    InputResolved,
+    NodeCompleted,
+    NodeFailed,
+    NodeStarted,
+    Origin,
+    RunError,
+    SignalReceived,
+    State,
+    StatusChanged,
+    Terminal,
+)
+from infraweave.store.rows import Row, Rows
+
+
+class Unchanged(Enum):
+    """The type of ``UNCHANGED``."""
+
+    UNCHANGED = "unchanged"
+
+
+#: In place of a time: the agenda's row stays as it is, and is not written.
+UNCHANGED: Final = Unchanged.UNCHANGED
+#: When a run must next be in memory: 0 now, a time, None only when the outside calls, UNCHANGED as before.
+DueAt: TypeAlias = int | Literal[Unchanged.UNCHANGED] | None
+
+URGENT = 0
+
+
+def project(run_key: int, run_id: str, events: Sequence[Event], due_at: DueAt = UNCHANGED) -> Rows:
+    """Return what ``events``, the next of one run, change in the tables.
+
+    Raises:
+        TypeError: a payload holds something that JSON cannot carry.
+    """
+    rows = index(run_key, run_id, events)
+    rows.events = [_event_row(run_key, run_id, event) for event in events]
+    if due_at is not UNCHANGED and not rows.done:
+        rows.due = [(run_key, due_at)]
+    return rows
+
+
+def index(run_key: int, run_id: str, events: Sequence[Event]) -> Rows:
+    """Return what ``events``, the next of one run, change in the index of runs; if it ends it is ``done``."""
+    rows, change = Rows(), Change()
+    for event in events:
+        match event:
+            case NodeStarted() | NodeCompleted() | NodeFailed():
+                pass
+            case InputRequested() | InputResolved() | SignalReceived():
+                pass
+            case StatusChanged(seq=1, origin=Origin() as origin):
+                rows.runs = [_run_row(run_key, run_id, event, origin)]
+                rows.tags = [(run_key, key, value) for key, value in origin.tags.items()]
+            case StatusChanged():
+                change.status(event)
+            case Completed() | Failed() | Cancelled():
+                change.end(event)
+                rows.done = [run_key]
+            case _:
+                assert_never(event)
+    if change.state is not None:
+        rows.changes = [change.row(run_key)]
+    return rows
+
+
+@define(eq=False)
+class Change:
+    """What events change in one row of ``runs``. None: nothing."""
+
+    state: State | None = None
+    started_at: int | None = None
+    cancel_requested: bool = False
+    finished_at: int | None = None
+    forced: bool = False
+    error: RunError | None = None
+
+    def status(self, event: StatusChanged) -> None:
+        """Take in a change of state; a request to cancel stays."""
+        self.state = event.state
+        self.cancel_requested |= event.cancel_requested
+        if event.state == "running" and self.started_at is None:
+            self.started_at = event.at
+
+    def end(self, event: Terminal) -> None:
+        """Take in the end of the run."""
+        self.finished_at = event.at
+        match event:
+            case Completed():
+                self.state = "succeeded"
+            case Failed():
+                self.state, self.error = "failed", event.error
+            case Cancelled():
+                self.state, self.error, self.forced = "cancelled", event.error, event.forced
+
+    def row(self, run_key: int) -> Row:
+        """Return the row of the statement ``update_runs``."""
+        error = None if self.error is None else dumps(asdict(self.error)).decode()
+        return (
+            run_key,
+            self.state,
+            self.started_at,
+            int(self.cancel_requested),
+            self.finished_at,
+            int(self.forced),
+            error,
+        )
+
+
+def _event_row(run_key: int, run_id: str, event: Event) -> Row:
+    data, payload = encode_event(run_id, event)
+    beside = None if payload is None else payload.decode()
+    return (run_key, event.seq, event.type, event.at, data.decode(), beside)
+
+
+def _run_row(run_key: int, run_id: str, event: StatusChanged, origin: Origin) -> Row:
+    """Return the row of the statement ``insert_run``."""
+    return (
+        run_key,
+        run_id,
+        origin.tenant,
+        origin.workflow_id,
+        origin.workflow_version,
+        origin.trigger,
+        event.state,
+        event.at,
+        event.at if event.state == "running" else None,
+        origin.by,
+        origin.parent_run_id,
+        origin.trace_id,
+        origin.parent_span_id,
+        origin.trace_flags,
+        origin.tracestate,
+        origin.idempotency_key,
+        origin.body_digest,
+        dumps(origin.tags).decode(),
+    )

@@ -1,0 +1,280 @@
+-- Every statement of the store, under a name and one line of purpose. store/statements.py reads this file.
+-- Those that end in VALUES may be widened to several rows; those that take :rows take a JSON list of rows, so
+-- that one call does any number of them outside Python's lock.
+
+-- insert_run: make the index row of new runs
+INSERT INTO runs (run_key, run_id, tenant, workflow_id, workflow_version, "trigger", state, created_at,
+                  started_at, "by", parent_run_id, trace_id, parent_span_id, trace_flags, tracestate,
+                  idempotency_key, body_digest, tags)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- insert_tag: make new runs findable by their tags
+INSERT INTO run_tags (run_key, key, value)
+VALUES (?, ?, ?);
+
+-- insert_event: add events; the unique index refuses a seq that is taken
+INSERT INTO events (run_key, seq, type, at, data, payload)
+VALUES (?, ?, ?, ?, ?, ?);
+
+-- update_runs: carry what events changed into the index; each run at most once per call
+UPDATE runs
+SET state = new.state,
+    started_at = coalesce(runs.started_at, new.started_at),
+    cancel_requested = max(runs.cancel_requested, new.cancel_requested),
+    finished_at = coalesce(new.finished_at, runs.finished_at),
+    forced = max(runs.forced, new.forced),
+    error = coalesce(new.error, runs.error)
+FROM (SELECT json_extract(value, '$[0]') AS run_key,
+             json_extract(value, '$[1]') AS state,
+             json_extract(value, '$[2]') AS started_at,
+             json_extract(value, '$[3]') AS cancel_requested,
+             json_extract(value, '$[4]') AS finished_at,
+             json_extract(value, '$[5]') AS forced,
+             json_extract(value, '$[6]') AS error
+      FROM json_each(:rows)) AS new
+WHERE runs.run_key = new.run_key;
+
+-- upsert_agenda: say when runs must next be in memory
+INSERT INTO agenda (run_key, due_at)
+SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]') FROM json_each(:rows) WHERE true
+ON CONFLICT (run_key) DO UPDATE SET due_at = excluded.due_at;
+
+-- delete_agenda: take finished runs off the agenda
+DELETE FROM agenda WHERE run_key IN (SELECT value FROM json_each(:rows));
+
+-- touch: write one page and change nothing, to learn whether the file can be written
+UPDATE migrations SET applied_at = applied_at WHERE version = 1;
+
+-- record_migration: remember that a migration was applied
+INSERT INTO migrations (version, name, applied_at) VALUES (?, ?, ?);
+
+-- schema_version: the newest migration that was applied
+SELECT max(version) FROM migrations;
+
+-- any_table: whether there is a table at all
+SELECT name FROM sqlite_schema WHERE type = 'table' LIMIT 1;
+
+-- Events --------------------------------------------------------------------------------------------------
+
+-- last_run_key: the newest run key in use
+SELECT max(coalesce((SELECT max(run_key) FROM events), 0), coalesce((SELECT max(run_key) FROM runs), 0));
+
+-- events_after: a page of a run's events; beyond :most bytes it ends early, but never before one event
+SELECT seq, type, data, payload
+FROM (SELECT seq, type, CAST(data AS BLOB) AS data,
+             CASE WHEN :payloads THEN CAST(payload AS BLOB) END AS payload,
+             sum(length(data) + CASE WHEN :payloads THEN coalesce(length(CAST(payload AS BLOB)), 0) ELSE 0 END)
+                 OVER (ORDER BY seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+      FROM events
+      WHERE run_key = :run_key AND seq > :after
+      ORDER BY seq
+      LIMIT :limit)
+WHERE coalesce(before, 0) < :most
+ORDER BY seq;
+
+-- last_event: the newest event of a run
+SELECT seq, type FROM events WHERE run_key = ? ORDER BY seq DESC LIMIT 1;
+
+-- Agenda --------------------------------------------------------------------------------------------------
+
+-- urgent: runs of which something is in flight
+SELECT run_key FROM agenda WHERE due_at = 0 ORDER BY run_key;
+
+-- due: runs whose wake-up has come, the earliest first
+SELECT run_key FROM agenda WHERE due_at > 0 AND due_at <= :now ORDER BY due_at LIMIT :limit;
+
+-- next_due: the earliest wake-up of all
+SELECT min(due_at) FROM agenda WHERE due_at > 0;
+
+-- Runs ----------------------------------------------------------------------------------------------------
+
+-- run_by_id: one run by the world's name
+SELECT * FROM runs WHERE run_id = ?;
+
+-- run_by_key: one run by our name
+SELECT * FROM runs WHERE run_key = ?;
+
+-- run_by_idempotency_key: the run that a start with this key made
+SELECT * FROM runs WHERE tenant = ? AND idempotency_key = ?;
+
+-- queued_runs: runs that wait for their first slot, in order of creation
+SELECT * FROM runs WHERE state = 'queued' ORDER BY run_key LIMIT ?;
+
+-- runs_by_state: how many runs there are in each state
+SELECT state, count(*) AS runs FROM runs WHERE :tenant IS NULL OR tenant = :tenant GROUP BY state;
+
+-- open_runs: how many runs of each version are open
+SELECT tenant, workflow_id, workflow_version, count(*) AS runs
+FROM runs
+WHERE finished_at IS NULL AND (:tenant IS NULL OR tenant = :tenant)
+GROUP BY tenant, workflow_id, workflow_version;
+
+-- list_runs: a page of a tenant's runs, newest first
+SELECT * FROM runs
+WHERE tenant = :tenant
+  AND run_key < :before
+  AND (:workflow_version IS NULL OR workflow_version = :workflow_version)
+  AND (:trigger IS NULL OR "trigger" = :trigger)
+  AND (:started_after IS NULL OR started_at > :started_after)
+  AND (:started_before IS NULL OR started_at < :started_before)
+  AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
+ORDER BY run_key DESC
+LIMIT :limit;
+
+-- list_runs_of_workflow: the same, of one workflow
+SELECT * FROM runs
+WHERE tenant = :tenant
+  AND workflow_id = :workflow_id
+  AND run_key < :before
+  AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+  AND (:workflow_version IS NULL OR workflow_version = :workflow_version)
+  AND (:trigger IS NULL OR "trigger" = :trigger)
+  AND (:started_after IS NULL OR started_at > :started_after)
+  AND (:started_before IS NULL OR started_at < :started_before)
+  AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
+ORDER BY run_key DESC
+LIMIT :limit;
+
+-- list_runs_in_states: the same, in some states; each by its index, merged in order, in one look at the file
+WITH found AS NOT MATERIALIZED (
+    SELECT * FROM runs
+    WHERE tenant = :tenant
+      AND run_key < :before
+      AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
+      AND (:workflow_version IS NULL OR workflow_version = :workflow_version)
+      AND (:trigger IS NULL OR "trigger" = :trigger)
+      AND (:started_after IS NULL OR started_at > :started_after)
+      AND (:started_before IS NULL OR started_at < :started_before)
+      AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
+)
+SELECT * FROM found WHERE state = :queued
+UNION ALL SELECT * FROM found WHERE state = :running
+UNION ALL SELECT * FROM found WHERE state = :retrying
+UNION ALL SELECT * FROM found WHERE state = :succeeded
+UNION ALL SELECT * FROM found WHERE state = :failed
+UNION ALL SELECT * FROM found WHERE state = :cancelled
+ORDER BY run_key DESC
+LIMIT :limit;
+
+-- list_runs_tagged: the same, with one tag
+SELECT runs.* FROM run_tags CROSS JOIN runs ON runs.run_key = run_tags.run_key
+WHERE run_tags.key = :tag_key
+  AND run_tags.value = :tag_value
+  AND run_tags.run_key < :before
+  AND runs.tenant = :tenant
+  AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+  AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
+  AND (:workflow_version IS NULL OR workflow_version = :workflow_version)
+  AND (:trigger IS NULL OR "trigger" = :trigger)
+  AND (:started_after IS NULL OR started_at > :started_after)
+  AND (:started_before IS NULL OR started_at < :started_before)
+  AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
+ORDER BY run_tags.run_key DESC
+LIMIT :limit;
+
+-- Rebuilding the index ------------------------------------------------------------------------------------
+
+-- keep_runs: set the index aside before it is rebuilt
+CREATE TEMP TABLE runs_before AS SELECT * FROM runs;
+
+-- clear_runs: empty the index
+DELETE FROM runs;
+
+-- clear_tags: empty the index of tags
+DELETE FROM run_tags;
+
+-- next_run_with_events: the first run after a key that has events, and its id
+SELECT run_key, json_extract(data, '$.run_id') AS run_id
+FROM events WHERE run_key > ? AND seq = 1 ORDER BY run_key LIMIT 1;
+
+-- events_of_index: the events of a run that the index is made of
+SELECT type, data, payload FROM events
+WHERE run_key = ? AND type IN ('status_changed', 'completed', 'failed', 'cancelled') ORDER BY seq;
+
+-- put_on_agenda: let open runs that the agenda lacks be taken up at once
+INSERT OR IGNORE INTO agenda (run_key, due_at) SELECT run_key, 0 FROM runs WHERE finished_at IS NULL;
+
+-- take_off_agenda: take off the agenda what is not open
+DELETE FROM agenda WHERE run_key NOT IN (SELECT run_key FROM runs WHERE finished_at IS NULL);
+
+-- runs_put_right: the runs whose row was missing, wrong, or of no run
+SELECT run_id FROM (SELECT * FROM (SELECT * FROM runs EXCEPT SELECT * FROM runs_before)
+                    UNION SELECT * FROM (SELECT * FROM runs_before EXCEPT SELECT * FROM runs))
+GROUP BY run_id ORDER BY run_id;
+
+-- forget_runs_before: drop what was set aside
+DROP TABLE temp.runs_before;
+
+-- Documents -----------------------------------------------------------------------------------------------
+
+-- document: one version of a workflow
+SELECT document, digest FROM documents WHERE tenant = ? AND workflow_id = ? AND version = ?;
+
+-- put_document: store a version, or replace its content
+INSERT INTO documents (tenant, workflow_id, version, digest, document, created_at)
+VALUES (:tenant, :workflow_id, :version, :digest, :document, :now)
+ON CONFLICT (tenant, workflow_id, version)
+DO UPDATE SET digest = excluded.digest, document = excluded.document, created_at = excluded.created_at;
+
+-- version_is_used: whether a run ever used this version
+SELECT EXISTS (SELECT 1 FROM runs WHERE tenant = ? AND workflow_id = ? AND workflow_version = ?);
+
+-- workflow: which version is active, and which the file declared when it was last loaded
+SELECT active_version, loaded_version FROM workflows WHERE tenant = ? AND workflow_id = ?;
+
+-- put_workflow: set both pointers
+INSERT INTO workflows (tenant, workflow_id, active_version, loaded_version) VALUES (?, ?, ?, ?)
+ON CONFLICT (tenant, workflow_id)
+DO UPDATE SET active_version = excluded.active_version, loaded_version = excluded.loaded_version;
+
+-- workflows: every workflow of a tenant with its versions, oldest first
+SELECT workflows.workflow_id, active_version, version
+FROM workflows JOIN documents USING (tenant, workflow_id)
+WHERE tenant = ?
+ORDER BY workflows.workflow_id, documents.rowid;
+
+-- versions: the versions of a workflow, oldest first, with their open runs
+SELECT version, created_at, version = active_version AS active,
+       (SELECT count(*) FROM runs
+        WHERE runs.tenant = documents.tenant AND runs.workflow_id = documents.workflow_id
+          AND workflow_version = version AND finished_at IS NULL) AS open_runs
+FROM documents JOIN workflows USING (tenant, workflow_id)
+WHERE tenant = ? AND documents.workflow_id = ?
+ORDER BY documents.rowid;
+
+-- Principals ----------------------------------------------------------------------------------------------
+
+-- add_tenant: make a tenant unless it exists
+INSERT OR IGNORE INTO tenants (tenant, created_at) VALUES (?, ?);
+
+-- add_principal: make a principal unless it exists
+INSERT OR IGNORE INTO principals (tenant, principal, created_at) VALUES (?, ?, ?);
+
+-- add_grant: allow a principal something
+INSERT OR IGNORE INTO grants (tenant, principal, action, resource) VALUES (?, ?, ?, ?);
+
+-- add_token: store a token's hash
+INSERT INTO tokens (token_id, tenant, principal, hash, created_at, expires_at)
+VALUES (:token_id, :tenant, :principal, :hash, :now, :expires_at);
+
+-- tenants: all tenants
+SELECT tenant FROM tenants ORDER BY tenant;
+
+-- token_by_hash: a token and what its principal may do now
+SELECT tokens.*, (SELECT json_group_array(action || ':' || resource) FROM grants
+                  WHERE grants.tenant = tokens.tenant AND grants.principal = tokens.principal) AS grants
+FROM tokens WHERE hash = ?;
+
+-- token_by_id: the same, by the token's name; of one tenant, or of any
+SELECT tokens.*, (SELECT json_group_array(action || ':' || resource) FROM grants
+                  WHERE grants.tenant = tokens.tenant AND grants.principal = tokens.principal) AS grants
+FROM tokens WHERE token_id = :token_id AND (:tenant IS NULL OR tenant = :tenant);
+
+-- tokens: the tokens of a tenant, or all
+SELECT tokens.*, (SELECT json_group_array(action || ':' || resource) FROM grants
+                  WHERE grants.tenant = tokens.tenant AND grants.principal = tokens.principal) AS grants
+FROM tokens WHERE :tenant IS NULL OR tenant = :tenant ORDER BY created_at, token_id;
+
+-- revoke_token: end a token's life; the first time stands
+UPDATE tokens SET revoked_at = coalesce(revoked_at, :now)
+WHERE token_id = :token_id AND (:tenant IS NULL OR tenant = :tenant);

@@ -1,0 +1,55 @@
+"""What one append changes, table by table: plain rows, made by the projection and written by the writer.
+
+The order of the fields is the order of writing. Many appends of one moment are merged by joining the lists,
+so within one table the order of submission is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+from attrs import define, fields
+
+Row: TypeAlias = tuple[Any, ...]
+
+
+@define(eq=False)
+class Rows:
+    """Row changes; the columns are those of the statement named at each field.
+
+    Not frozen: one is made for each append, and freezing doubles its price.
+    """
+
+    #: insert_run
+    runs: Sequence[Row] = ()
+    #: insert_tag
+    tags: Sequence[Row] = ()
+    #: insert_event
+    events: Sequence[Row] = ()
+    #: update_runs
+    changes: Sequence[Row] = ()
+    #: upsert_agenda
+    due: Sequence[tuple[int, int | None]] = ()
+    #: delete_agenda: run keys
+    done: Sequence[int] = ()
+
+
+_TABLES = tuple(attrgetter(table.name) for table in fields(Rows))
+
+
+def merge(parts: Sequence[Rows]) -> Rows:
+    """Return the changes of all ``parts`` in one."""
+    if len(parts) == 1:
+        return parts[0]
+    return Rows(*(list(chain.from_iterable(map(table, parts))) for table in _TABLES))
+
+
+def rounds(changes: Sequence[Row]) -> Iterator[list[Row]]:
+    """Yield the changes in their order, cut so that no run (the first column) is twice in one round."""
+    while changes:
+        first = {change[0]: change for change in reversed(changes)}
+        yield list(first.values())
+        changes = [change for change in changes if first[change[0]] is not change]

@@ -1,0 +1,185 @@
+"""Reads of the index of runs, and its rebuilding. The index is written by the journal alone."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterator
+from typing import Any, get_args
+
+from attrs import asdict, field, frozen
+
+from infraweave.core.codec import decode_event, dumps, loads
+from infraweave.core.events import Event, RunError, State, Trigger
+from infraweave.store.batch import write_rows
+from infraweave.store.database import Database
+from infraweave.store.projection import index
+from infraweave.store.statements import QUERIES
+
+#: A cursor that lies before every run.
+NEWEST = 2**63 - 1
+
+
+@frozen(kw_only=True)
+class RunRow:
+    """What the index knows about a run; times in milliseconds."""
+
+    run_key: int
+    run_id: str
+    tenant: str
+    workflow_id: str
+    workflow_version: str
+    trigger: Trigger
+    state: State
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    cancel_requested: bool
+    forced: bool
+    error: RunError | None
+    by: str
+    parent_run_id: str | None
+    trace_id: str
+    parent_span_id: str | None
+    trace_flags: int
+    tracestate: str
+    idempotency_key: str | None
+    body_digest: str | None
+    tags: dict[str, str]
+
+
+@frozen(kw_only=True)
+class Filters:
+    """Which runs to list; None means all."""
+
+    states: Collection[State] | None = None
+    workflow_id: str | None = None
+    workflow_version: str | None = None
+    trigger: Trigger | None = None
+    #: A key and its value.
+    tag: tuple[str, str] | None = field(default=None)
+    started_after: int | None = None
+    started_before: int | None = None
+    #: The workflows that the principal may read.
+    readable: Collection[str] | None = None
+
+
+@frozen
+class OpenRuns:
+    """How many runs of a version are open."""
+
+    tenant: str
+    workflow_id: str
+    workflow_version: str
+    runs: int
+
+
+@frozen(eq=False)
+class Runs:
+    """The runs of a database."""
+
+    _db: Database
+
+    async def get(self, run_id: str) -> RunRow | None:
+        """Return a run by its id, whatever its tenant."""
+        return _maybe(await self._db.read_one("run_by_id", (run_id,)))
+
+    async def get_by_key(self, run_key: int) -> RunRow | None:
+        """Return a run by its key."""
+        return _maybe(await self._db.read_one("run_by_key", (run_key,)))
+
+    async def by_idempotency_key(self, tenant: str, key: str) -> RunRow | None:
+        """Return the run that a start with this key made."""
+        return _maybe(await self._db.read_one("run_by_idempotency_key", (tenant, key)))
+
+    async def queued(self, limit: int) -> list[RunRow]:
+        """Return runs that wait for their first slot, in order of creation."""
+        return [_run(row) for row in await self._db.read("queued_runs", (limit,))]
+
+    async def counts(self, tenant: str | None = None) -> dict[State, int]:
+        """Return how many runs there are in each state; of one tenant, or of all."""
+        return {row["state"]: row["runs"] for row in await self._db.read("runs_by_state", {"tenant": tenant})}
+
+    async def open_counts(self, tenant: str | None = None) -> list[OpenRuns]:
+        """Return how many runs of each version are open; of one tenant, or of all."""
+        return [OpenRuns(*row) for row in await self._db.read("open_runs", {"tenant": tenant})]
+
+    async def list(
+        self, tenant: str, filters: Filters | None = None, *, limit: int = 50, before: int | None = None
+    ) -> list[RunRow]:
+        """Return the newest runs older than the run key ``before``, the newest first."""
+        filters = filters or Filters()
+        params = _params(tenant, filters, limit, NEWEST if before is None else before)
+        return [_run(row) for row in await self._db.read(_statement(filters), params)]
+
+
+def _statement(filters: Filters) -> str:
+    """Return the statement whose index fits: most runs have succeeded, so those are not searched by state."""
+    if filters.tag is not None:
+        return "list_runs_tagged"
+    if filters.workflow_id is not None and (filters.states is None or "succeeded" in filters.states):
+        return "list_runs_of_workflow"
+    return "list_runs" if filters.states is None else "list_runs_in_states"
+
+
+def _params(tenant: str, filters: Filters, limit: int, before: int) -> dict[str, Any]:
+    tag_key, tag_value = filters.tag or (None, None)
+    return {
+        **asdict(filters, recurse=False),
+        **{state: state if state in (filters.states or ()) else None for state in get_args(State)},
+        "tenant": tenant,
+        "limit": limit,
+        "before": before,
+        "tag_key": tag_key,
+        "tag_value": tag_value,
+        "states": _json_list(filters.states),
+        "readable": _json_list(filters.readable),
+    }
+
+
+def _json_list(items: Collection[str] | None) -> str | None:
+    return None if items is None else dumps(sorted(items)).decode()
+
+
+def _maybe(row: sqlite3.Row | None) -> RunRow | None:
+    return None if row is None else _run(row)
+
+
+def _run(row: sqlite3.Row) -> RunRow:
+    values = dict(row)
+    values["cancel_requested"] = bool(row["cancel_requested"])
+    values["forced"] = bool(row["forced"])
+    values["error"] = None if row["error"] is None else RunError(**loads(row["error"]))
+    values["tags"] = loads(row["tags"])
+    return RunRow(**values)
+
+
+async def rebuild(db: Database) -> list[str]:
+    """Make the index anew from the events, in one transaction; return the ids of runs it had wrong.
+
+    Open runs that the agenda lacks are put on it, to be taken up at once.
+    """
+    return await db.transact(_rebuild)
+
+
+def _rebuild(connection: sqlite3.Connection) -> list[str]:
+    for name in ("keep_runs", "clear_runs", "clear_tags"):
+        connection.execute(QUERIES[name])
+    for run_key, run_id in _runs_with_events(connection):
+        write_rows(connection, index(run_key, run_id, _index_events(connection, run_key)))
+    for name in ("put_on_agenda", "take_off_agenda"):
+        connection.execute(QUERIES[name])
+    put_right = [run_id for (run_id,) in connection.execute(QUERIES["runs_put_right"])]
+    connection.execute(QUERIES["forget_runs_before"])
+    return put_right
+
+
+def _runs_with_events(connection: sqlite3.Connection) -> Iterator[tuple[int, str]]:
+    key = 0
+    while row := connection.execute(QUERIES["next_run_with_events"], (key,)).fetchone():
+        key, run_id = row
+        yield key, run_id
+
+
+def _index_events(connection: sqlite3.Connection, run_key: int) -> list[Event]:
+    rows = connection.execute(QUERIES["events_of_index"], (run_key,))
+    return [decode_event(kind, data, payload) for kind, data, payload in rows]

@@ -1,0 +1,99 @@
+"""The one write door, on the event loop's side: a task that commits everything waiting in one transaction.
+
+Order of submission is order of commit. While one batch is on its way to the disk the next gathers, so the
+busier the server, the larger the batch (group commit). No request can cancel a write or leave a transaction
+open, for none ever holds the connection. After an error about the file the outcome of the batch is unknown:
+the door stays shut until a restart looks at what the file really holds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeAlias
+
+import aiosqlite
+
+from infraweave.errors import StorageUnavailable
+from infraweave.store.batch import BATCH, Job, Write
+from infraweave.store.rows import Rows
+
+Listener: TypeAlias = Callable[[Sequence[Rows]], None]
+
+log = logging.getLogger("infraweave.store")
+
+
+class Writer:
+    """Takes writes at once and tells of them once they are durable."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        #: Called after each commit with what it wrote, before those who wait for it hear of it.
+        self.listeners: list[Listener] = []
+        #: The error after which nothing more is written.
+        self.failed: BaseException | None = None
+        self._connection = connection
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[Write] = []
+        self._batch: list[Write] = []
+        self._wake = asyncio.Event()
+        self._open = True
+        self._task = self._loop.create_task(self._run(), name="store writer")
+
+    def submit(self, work: Rows | Job) -> Write:
+        """Put ``work`` into the next batch. The result fails with StorageUnavailable if that cannot be."""
+        write = Write(loop=self._loop)
+        write.work, write.value, write.fault = work, None, None
+        if self._open:
+            self._waiting.append(write)
+            self._wake.set()
+        else:
+            self._refuse([write])
+        return write
+
+    async def close(self) -> None:
+        """Write what waits, then take no more."""
+        self._open = False
+        self._wake.set()
+        await asyncio.wait({self._task})
+        self._task.exception()  # heard: the log has told it, and ``failed`` keeps it
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting or self._open:
+                await self._next_batch()
+        except BaseException as error:
+            self._fail(error)
+            raise
+
+    async def _next_batch(self) -> None:
+        await self._wake.wait()
+        self._wake.clear()
+        # Let those who were just told of the last commit put their next write into this one.
+        await asyncio.sleep(0)
+        self._batch, self._waiting = self._waiting, []
+        if self._batch:
+            await self._connection.executemany(BATCH, self._batch)
+            self._tell(self._batch)
+
+    def _tell(self, batch: Sequence[Write]) -> None:
+        written = [write.work for write in batch if isinstance(write.work, Rows) and write.fault is None]
+        for listener in self.listeners:
+            listener(written)
+        for write in batch:
+            if write.fault is None:
+                write.set_result(write.value)
+            else:
+                write.set_exception(write.fault)
+
+    def _fail(self, error: BaseException) -> None:
+        log.critical("The database cannot be written any more; restart to recover: %r", error)
+        self.failed, self._open = error, False
+        self._refuse(write for write in (*self._batch, *self._waiting) if not write.done())
+
+    def _refuse(self, writes: Iterable[Write]) -> None:
+        for write in writes:
+            refusal = StorageUnavailable() if self.failed else StorageUnavailable("The database is closed.")
+            refusal.__cause__ = self.failed
+            write.set_exception(refusal)
+            write.exception()  # heard: who submitted may have gone, and the log has told it already
