@@ -1,0 +1,229 @@
+"""The HTTP client: what a program, a test or the command line asks of a server. Imports nothing of it.
+
+``events`` reconnects by itself and yields each event once; ``result`` waits for the end.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+from attrs import frozen
+from httpx_sse import EventSource
+
+TERMINAL_TYPES = frozenset({"completed", "failed", "cancelled"})
+#: Seconds between attempts to reach a server that went away in the middle of a stream.
+RECONNECT = 1.0
+#: A stream is silent for at most this long: the server sends a heartbeat every 15 s.
+STREAM_TIMEOUT = 60.0
+
+
+class ClientError(Exception):
+    """The server refused a request: the fields of its error envelope."""
+
+    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
+        self.status = status
+        self.code = str(error.get("code", "unknown"))
+        self.message = str(error.get("message", f"HTTP {status}"))
+        self.request_id = error.get("request_id")
+        self.details: list[dict[str, str]] = list(error.get("details", ()))
+        super().__init__(f"{self.code}: {self.message}")
+
+
+class RunFailed(Exception):
+    """The run ended without a result; ``error`` is the run's."""
+
+    def __init__(self, run_id: str, state: str, error: Mapping[str, Any]) -> None:
+        self.run_id, self.state, self.error = run_id, state, dict(error)
+        super().__init__(f"{run_id} {state}: {error.get('message')}")
+
+
+class Client:
+    """A connection to one server with one token."""
+
+    def __init__(self, url: str, token: str, *, timeout: float = 90.0) -> None:
+        headers = {"Authorization": f"Bearer {token}"}
+        # Proxies of the environment are for the outside; a server on this machine is reached directly.
+        self._http = httpx.AsyncClient(base_url=url, headers=headers, timeout=timeout, trust_env=False)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send a request and return the JSON of the answer.
+
+        Raises:
+            ClientError: the server refused it.
+            httpx.TransportError: the server cannot be reached.
+        """
+        sent = {"json": body} if body is not None else {}
+        given = {key: value for key, value in (params or {}).items() if value is not None}
+        answer = await self._http.request(method, path, params=given, headers=headers, **sent)
+        return _content(answer)
+
+    async def start(
+        self,
+        workflow_id: str,
+        input: Any = None,  # noqa: A002 - the wire's word
+        *,
+        version: str | None = None,
+        tags: Mapping[str, str] | None = None,
+        idempotency_key: str | None = None,
+    ) -> Run:
+        """Start a run.
+
+        Raises:
+            ClientError: the server refused it.
+        """
+        body: dict[str, Any] = {"workflow_id": workflow_id, "input": {} if input is None else input}
+        if version is not None:
+            body["workflow_version"] = version
+        if tags:
+            body["tags"] = dict(tags)
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
+        answer = await self.request("POST", "/v1/runs", body=body, headers=headers)
+        return Run(self, answer["run_id"])
+
+    def run(self, run_id: str) -> Run:
+        """Return a run by its id; nothing is asked of the server yet."""
+        return Run(self, run_id)
+
+    async def events(
+        self, run_id: str, *, after: int = 0, payloads: bool = False
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Yield the events of a run after a seq, each once, until its end; reconnect as often as needed.
+
+        Raises:
+            ClientError: the server refused the stream.
+        """
+        while True:
+            try:
+                async for event in self._stream(run_id, after, payloads):
+                    after = event["seq"]
+                    yield event
+                    if event["type"] in TERMINAL_TYPES:
+                        return
+            except httpx.TransportError:
+                await asyncio.sleep(RECONNECT)
+            except ClientError as error:
+                if error.status != httpx.codes.SERVICE_UNAVAILABLE:
+                    raise
+                await asyncio.sleep(RECONNECT)
+            except _NothingLeft:
+                return
+
+    async def _stream(self, run_id: str, after: int, payloads: bool) -> AsyncIterator[dict[str, Any]]:
+        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
+        params = {"include": "payloads"} if payloads else {}
+        path = f"/v1/runs/{run_id}/events"
+        async with self._http.stream(
+            "GET", path, params=params, headers=headers, timeout=STREAM_TIMEOUT
+        ) as answer:
+            if answer.status_code == httpx.codes.NO_CONTENT:
+                raise _NothingLeft
+            if answer.is_error:
+                await answer.aread()
+                _content(answer)
+            async for event in EventSource(answer).aiter_sse():
+                yield json.loads(event.data)
+
+
+@frozen
+class Run:
+    """One run of a server."""
+
+    client: Client
+    run_id: str
+
+    @property
+    def path(self) -> str:
+        """Where the run is."""
+        return f"/v1/runs/{self.run_id}"
+
+    async def show(self) -> dict[str, Any]:
+        """Return the run as it is now."""
+        shown: dict[str, Any] = await self.client.request("GET", self.path)
+        return shown
+
+    async def history(self) -> list[dict[str, Any]]:
+        """Return one row per attempt, all pages."""
+        rows: list[dict[str, Any]] = []
+        cursor: str | None = None
+        while True:
+            page = await self.client.request("GET", f"{self.path}/history", params={"cursor": cursor})
+            rows += page["history"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                return rows
+
+    def events(self, *, after: int = 0, payloads: bool = False) -> AsyncIterator[dict[str, Any]]:
+        """Yield the run's events until its end; see ``Client.events``."""
+        return self.client.events(self.run_id, after=after, payloads=payloads)
+
+    async def result(self) -> Any:
+        """Wait for the end and return the result.
+
+        Raises:
+            RunFailed: the run failed or was cancelled.
+        """
+        async for _ in self.events():
+            pass
+        answer = await self.client.request("GET", f"{self.path}/result")
+        if answer["state"] != "succeeded":
+            raise RunFailed(self.run_id, answer["state"], answer["error"])
+        return answer["result"]
+
+    async def signal(
+        self, name: str, payload: Any = None, *, request_id: str | None = None
+    ) -> dict[str, Any]:
+        """Send a signal; return what the server answered."""
+        body = {"payload": payload} if request_id is None else {"payload": payload, "request_id": request_id}
+        answer: dict[str, Any] = await self.client.request("POST", f"{self.path}/signals/{name}", body=body)
+        return answer
+
+    async def cancel(self, reason: str | None = None) -> dict[str, Any]:
+        """Ask the run to stop and clean up; return it as it is then."""
+        body = {} if reason is None else {"reason": reason}
+        answer: dict[str, Any] = await self.client.request("POST", f"{self.path}/cancel", body=body)
+        return answer
+
+    async def terminate(self, reason: str | None = None) -> dict[str, Any]:
+        """End the run by force; return it as it is then."""
+        body = {} if reason is None else {"reason": reason}
+        answer: dict[str, Any] = await self.client.request("POST", f"{self.path}/terminate", body=body)
+        return answer
+
+
+class _NothingLeft(Exception):
+    """The cursor is at the terminal event."""
+
+
+def _content(answer: httpx.Response) -> Any:
+    if not answer.is_error:
+        return answer.json() if answer.content else None
+    try:
+        error = answer.json()["error"]
+    except (ValueError, KeyError, TypeError):
+        error = {"message": f"HTTP {answer.status_code} that is no InfraWeave answer: {answer.text[:200]}"}
+    raise ClientError(answer.status_code, error)

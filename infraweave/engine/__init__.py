@@ -1,0 +1,1 @@
+"""The shell around the pure core: slots, live runs, bodies, timers. Does I/O; decides nothing about runs."""

@@ -1,0 +1,57 @@
+"""The alarm: wakes runs whose time has come. A loop around a plain ``due(now)``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from infraweave.engine.clock import Clock, Timer
+
+#: Runs woken by one look; the next look follows at once.
+BATCH = 500
+#: A timer is set for no longer than this, so that a clock that was set forward is noticed.
+LONGEST_NAP = 60.0
+
+
+class Alarm:
+    """Sleeps until the earliest due time of the agenda, or until an earlier one is written."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        next_due: Callable[[], Awaitable[int | None]],
+        wake_due: Callable[[int], Awaitable[int]],
+    ) -> None:
+        self._clock, self._next_due, self._wake_due = clock, next_due, wake_due
+        self._rung = asyncio.Event()
+        self._target: int | None = None
+        self._timer: Timer | None = None
+
+    def set(self, due_at: int) -> None:
+        """Let the alarm know that a run is due then."""
+        if self._target is None or due_at < self._target:
+            self._arm(due_at)
+
+    async def run(self) -> None:
+        """Wake runs for ever."""
+        while True:
+            self._rung.clear()
+            self._target = None
+            while await self._wake_due(BATCH) == BATCH:
+                pass
+            due_at = await self._next_due()
+            if due_at is not None:
+                self.set(due_at)
+            await self._rung.wait()
+
+    def _arm(self, due_at: int) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._target = due_at
+        wait = max(0.0, (due_at - self._clock.now()) / 1000)
+        self._timer = self._clock.call_later(min(wait, LONGEST_NAP), self._rung.set)
+
+    def close(self) -> None:
+        """Let the timer not ring."""
+        if self._timer is not None:
+            self._timer.cancel()

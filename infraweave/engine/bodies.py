@@ -1,0 +1,90 @@
+"""Calls a node's function: JSON in, JSON out, on the loop or in a thread.
+
+The one place where a sync body meets a thread. What goes wrong leaves as a ``BodyError`` that says whether
+trying again can help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any
+
+from infraweave.authoring.compiler import Code
+from infraweave.core import codec
+from infraweave.core.values import Json
+from infraweave.engine.context import RunContext
+from infraweave.errors import NonRetryable
+
+#: Longer messages are cut: an event must stay a line that clients can read (64 kB).
+MAX_MESSAGE = 2_000
+
+
+class BodyError(Exception):
+    """A body failed. ``final``: trying again cannot help."""
+
+    def __init__(self, code: str, message: str, *, final: bool) -> None:
+        super().__init__(message)
+        self.code, self.final = code, final
+        self.message = message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
+
+
+class Call:
+    """One call of a function. ``thread`` is the future of its thread, if it has one."""
+
+    def __init__(self, code: Code, values: Mapping[str, Json], context: RunContext, pool: Executor) -> None:
+        self._code, self._values, self._context, self._pool = code, values, context, pool
+        self.thread: asyncio.Future[Any] | None = None
+
+    async def run(self) -> Json:
+        """Return what the function returned, as JSON.
+
+        Raises:
+            BodyError: the function failed, or its values do not fit its annotations.
+        """
+        arguments = _arguments(self._code, self._values, self._context)
+        try:
+            value = await self._invoke(arguments)
+        except NonRetryable as error:
+            raise BodyError("non_retryable", str(error), final=True) from error
+        except (Exception, SystemExit) as error:
+            raise BodyError("error", describe(error), final=False) from error
+        try:
+            return codec.from_author(value)
+        except Exception as error:
+            message = f"The output cannot be kept as JSON: {describe(error)}"
+            raise BodyError("output_invalid", message, final=True) from error
+
+    async def _invoke(self, arguments: dict[str, Any]) -> Any:
+        if self._code.is_async:
+            return await self._code.function(**arguments)
+        loop = asyncio.get_running_loop()
+        self.thread = loop.run_in_executor(self._pool, partial(self._code.function, **arguments))
+        # Shielded: a thread cannot be stopped, and its end must still be known.
+        return await asyncio.shield(self.thread)
+
+
+def describe(error: BaseException) -> str:
+    """Return an exception as people read it: its class and its text."""
+    text = str(error)
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _arguments(code: Code, values: Mapping[str, Json], context: RunContext) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    for param in code.params:
+        if param.name in values:
+            arguments[param.name] = _structured(param.name, values[param.name], param.annotation)
+    if code.context_param is not None:
+        arguments[code.context_param] = context
+    return arguments
+
+
+def _structured(name: str, value: Json, annotation: Any) -> Any:
+    try:
+        return codec.to_author(value, annotation)
+    except Exception as error:
+        message = f"{name} does not fit its annotation: {describe(error)}"
+        raise BodyError("input_mismatch", message, final=True) from error

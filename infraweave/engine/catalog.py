@@ -1,0 +1,138 @@
+"""Which document, which code: the only module that answers.
+
+Documents and active pointers belong to a tenant and live in the store; what is read is kept here, since one
+process owns the file. Code comes from the loaded workflows. A reference resolves to the code of the same
+version, else to the newest loaded code whose parameters the document can bind, so that a mended body serves
+runs that are under way; else to nothing, and the run waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from infraweave.authoring.compiler import Code
+from infraweave.authoring.decorators import Workflow
+from infraweave.core.address import Address
+from infraweave.core.document import Activity, Document, HumanInput, Param, Router, Timer
+from infraweave.core.graph import Graph
+from infraweave.engine.clock import Clock
+from infraweave.errors import VersionNotFound, WorkflowNotFound
+from infraweave.store.documents import Documents
+
+
+class Catalog:
+    """Documents of every tenant, and the code that is loaded."""
+
+    def __init__(self, documents: Documents, clock: Clock, workflows: Iterable[Workflow]) -> None:
+        self._documents, self._clock = documents, clock
+        self._loaded = [(workflow.compile(), workflow.codes()) for workflow in workflows]
+        #: The newest loaded code of each reference: the last file wins.
+        self._newest = {reference: code for _, codes in self._loaded for reference, code in codes.items()}
+        self._exact = {(document.workflow_id, document.version): codes for document, codes in self._loaded}
+        self._graphs: dict[tuple[str, str, str], Graph] = {}
+        self._active: dict[tuple[str, str], str] = {}
+        self._welcomed: set[str] = set()
+        self._codes: dict[tuple[int, Address], Code | None] = {}
+
+    @property
+    def workflow_ids(self) -> list[str]:
+        """The ids of the loaded workflows."""
+        return sorted({document.workflow_id for document, _ in self._loaded})
+
+    async def welcome(self, tenant: str) -> None:
+        """Publish the loaded workflows to a tenant, once.
+
+        Raises:
+            VersionConflict: a version that runs have used is loaded with another content.
+        """
+        if tenant in self._welcomed:
+            return
+        for document, _ in self._loaded:
+            await self._documents.load(tenant, document, self._clock.now())
+        self._welcomed.add(tenant)
+
+    async def activate(self, tenant: str, workflow_id: str, version: str) -> None:
+        """Make a version the one that starts without a version run.
+
+        Raises:
+            WorkflowNotFound, VersionNotFound: there is none.
+        """
+        await self.graph(tenant, workflow_id, version)
+        await self._documents.set_active(tenant, workflow_id, version)
+        self._active[tenant, workflow_id] = version
+
+    async def active_version(self, tenant: str, workflow_id: str) -> str:
+        """Return the version that a start without one runs.
+
+        Raises:
+            WorkflowNotFound: the tenant has no such workflow.
+        """
+        version = self._active.get((tenant, workflow_id))
+        if version is None:
+            version = await self._documents.active_version(tenant, workflow_id)
+            if version is None:
+                raise WorkflowNotFound(f"No workflow {workflow_id}.")
+            self._active[tenant, workflow_id] = version
+        return version
+
+    async def graph(self, tenant: str, workflow_id: str, version: str) -> Graph:
+        """Return a version's graph.
+
+        Raises:
+            WorkflowNotFound, VersionNotFound: there is none.
+        """
+        key = (tenant, workflow_id, version)
+        graph = self._graphs.get(key)
+        if graph is None:
+            document = await self._documents.get(*key)
+            if document is None:
+                await self.active_version(tenant, workflow_id)
+                raise VersionNotFound(f"Workflow {workflow_id} has no version {version}.")
+            graph = self._graphs[key] = self._shared(document)
+        return graph
+
+    def _shared(self, document: Document) -> Graph:
+        """Return one graph for equal documents of different tenants: code is resolved per graph."""
+        same = (graph for graph in self._graphs.values() if graph.document == document)
+        return next(same, None) or Graph(document)
+
+    def code(self, graph: Graph, address: Address) -> Code | None:
+        """Return the code that an entry runs, or None where none is loaded."""
+        key = (id(graph), address._replace(iteration=None, index=None))
+        if key not in self._codes:
+            self._codes[key] = self._find(graph, address)
+        return self._codes[key]
+
+    def needs_code(self, graph: Graph, address: Address) -> bool:
+        """Tell whether opening the entry calls code."""
+        return code_of(graph, address)[0] is not None
+
+    def _find(self, graph: Graph, address: Address) -> Code | None:
+        reference, params = code_of(graph, address)
+        if reference is None:
+            return None
+        document = graph.document
+        exact = self._exact.get((document.workflow_id, document.version), {}).get(reference)
+        if exact is not None:
+            return exact
+        newest = self._newest.get(reference)
+        return newest if newest is not None and _binds(newest, params) else None
+
+
+def code_of(graph: Graph, address: Address) -> tuple[str | None, tuple[Param, ...]]:
+    """Return the reference of the code that an entry runs, if any, and what the document binds."""
+    if address.phase == "compensation":
+        undo = graph.compensation(address.node)
+        return (undo.code, undo.params) if undo else (None, ())
+    node = graph.nodes[address.node]
+    match node:
+        case Activity() | Router() | HumanInput() | Timer():
+            return node.code, node.params
+
+
+def _binds(code: Code, params: tuple[Param, ...]) -> bool:
+    required = {param.name for param in params if param.required}
+    optional = {param.name for param in params} - required
+    return all(p.name in required or p.has_default for p in code.params if p.name not in optional) and all(
+        p.has_default for p in code.params if p.name in optional
+    )

@@ -1,0 +1,93 @@
+"""The seams for time, identity and chance. The only module that reads a clock or draws a random number."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from infraweave.core.access import ALPHABET, SECRET_LENGTH
+
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class Timer(Protocol):
+    """Something that will happen unless it is cancelled."""
+
+    def cancel(self) -> None:
+        """Let it not happen."""
+
+
+class Clock(Protocol):
+    """Time as the engine sees it: real, or turned by a test."""
+
+    def now(self) -> int:
+        """Return milliseconds since the Unix epoch; never less than before."""
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Call ``callback`` once that time has passed."""
+
+
+class SystemClock:
+    """The machine's clock, kept from stepping backwards."""
+
+    def __init__(self) -> None:
+        self._latest = 0
+
+    def now(self) -> int:
+        """Return milliseconds since the Unix epoch."""
+        self._latest = max(self._latest, time.time_ns() // 1_000_000)
+        return self._latest
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Call ``callback`` on the running loop."""
+        return asyncio.get_running_loop().call_later(seconds, callback)
+
+
+async def sleep(clock: Clock, seconds: float) -> None:
+    """Wait on a clock."""
+    done = asyncio.get_running_loop().create_future()
+    timer = clock.call_later(seconds, lambda: done.done() or done.set_result(None))
+    try:
+        await done
+    finally:
+        timer.cancel()
+
+
+def ulid(now: int) -> str:
+    """Return a ULID: 48 bits of milliseconds and 80 of chance, 26 characters of Crockford's base32."""
+    number = (now << 80) | secrets.randbits(80)
+    return "".join([_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5)])
+
+
+def run_id(now: int) -> str:
+    """Return the id of a new run."""
+    return f"run_{ulid(now)}"
+
+
+def request_id(now: int) -> str:
+    """Return the id of a request, or of a signal that came without one."""
+    return f"req_{ulid(now)}"
+
+
+def trace_id() -> str:
+    """Return a new trace id, 32 hexadecimal digits, not all zero."""
+    return f"{secrets.randbits(128) or 1:032x}"
+
+
+def span_id() -> str:
+    """Return a new span id, 16 hexadecimal digits, not all zero."""
+    return f"{secrets.randbits(64) or 1:016x}"
+
+
+def token_secret() -> str:
+    """Return what makes a token secret: base62 characters of a CSPRNG."""
+    return "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
+
+
+def chance() -> float:
+    """Return a number in [0, 1), for jitter."""
+    return random.random()  # noqa: S311 - spreads retries, keeps no secret

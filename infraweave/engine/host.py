@@ -1,0 +1,213 @@
+"""Holds the live runs, and what they share: slots, threads, the alarm, code.
+
+A run that is at rest is not here: it is a row with a wake-up time. Whatever arrives for it takes it up again
+by ``pinned``: its events are folded and a ``Resumed`` closes what an ended process left in flight. That is
+all there is to recovery.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import Any
+
+from infraweave.core.address import Address
+from infraweave.core.facts import Fact, Granted, Resumed, Woken
+from infraweave.core.graph import Graph
+from infraweave.core.state import fold
+from infraweave.core.values import Json
+from infraweave.engine.alarm import Alarm
+from infraweave.engine.catalog import Catalog
+from infraweave.engine.clock import Clock, sleep
+from infraweave.engine.context import RunContext
+from infraweave.engine.live import LiveRun
+from infraweave.engine.perform import Attempt
+from infraweave.engine.slots import Slots
+from infraweave.errors import RunNotFound
+from infraweave.settings import Settings
+from infraweave.store.agenda import Agenda
+from infraweave.store.journal import Journal
+from infraweave.store.runs import Runs
+
+log = logging.getLogger("infraweave.engine")
+
+#: Runs folded side by side when many are taken up.
+LOADING = 16
+
+
+class Host:
+    """The live runs of one process."""
+
+    def __init__(
+        self, clock: Clock, settings: Settings, journal: Journal, agenda: Agenda, runs: Runs, catalog: Catalog
+    ) -> None:
+        self.clock, self.settings, self.journal, self.catalog = clock, settings, journal, catalog
+        self._agenda, self._runs = agenda, runs
+        self.draining = False
+        self.slots = Slots(settings.max_running, self._grant)
+        self.alarm = Alarm(clock, agenda.next_due, self._wake_due)
+        self.live: dict[int, LiveRun] = {}
+        #: What still runs of bodies whose attempts are over: their next attempts wait for it.
+        self.leftovers: dict[tuple[int, Address], asyncio.Future[Any]] = {}
+        self._pins: Counter[int] = Counter()
+        self._loading: dict[int, asyncio.Task[LiveRun]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="infraweave-node")
+        self._idle = asyncio.Event()
+
+    # --- taking up and letting go --------------------------------------------------------------------------
+
+    def adopt(self, live: LiveRun) -> LiveRun:
+        """Keep a run in memory until it is at rest."""
+        self.live[live.run_key] = live
+        return live
+
+    @asynccontextmanager
+    async def pinned(self, run_key: int) -> AsyncIterator[LiveRun]:
+        """Give a run that stays in memory for the length of the block.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        self._pins[run_key] += 1
+        try:
+            yield self.live.get(run_key) or await self._loaded(run_key)
+        finally:
+            self._pins[run_key] -= 1
+            if not self._pins[run_key]:
+                del self._pins[run_key]
+            if run_key in self.live:
+                self.live[run_key].rest()
+
+    async def _loaded(self, run_key: int) -> LiveRun:
+        task = self._loading.get(run_key)
+        if task is None:
+            task = self._loading[run_key] = asyncio.create_task(self._load(run_key), name=f"load {run_key}")
+            task.add_done_callback(lambda _: self._loading.pop(run_key, None))
+        return await asyncio.shield(task)
+
+    async def _load(self, run_key: int) -> LiveRun:
+        row = await self._runs.get_by_key(run_key)
+        if row is None:
+            raise RunNotFound
+        state = fold(row.run_id, await self.journal.load(run_key))
+        graph = await self.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
+        live = self.adopt(LiveRun(self, run_key, graph, state))
+        live.take(Resumed())
+        return live
+
+    def let_go(self, live: LiveRun, due_at: object) -> None:
+        """Drop a run that is at rest; the agenda knows when it is due."""
+        if self._pins[live.run_key] or self.live.get(live.run_key) is not live:
+            return
+        del self.live[live.run_key]
+        if isinstance(due_at, int) and due_at > 0:
+            self.alarm.set(due_at)
+        self._idle.set()
+
+    def lose(self, live: LiveRun) -> None:
+        """Drop a run whose commit failed: what is on disk is the truth, and a restart takes it up."""
+        log.error("run %s: its events could not be stored; it is taken up after a restart", live.state.run_id)
+        live.abandon()
+        self.live.pop(live.run_key, None)
+
+    # --- what live runs share ------------------------------------------------------------------------------
+
+    def attempt(
+        self,
+        kind: type[Attempt],
+        graph: Graph,
+        context: RunContext,
+        values: Mapping[str, Json],
+        deliver: Callable[[Attempt, Fact], None],
+    ) -> Attempt:
+        """Return an attempt of the code that the context's entry runs."""
+        code = self.catalog.code(graph, context.address)
+        if code is None:
+            raise LookupError(f"no code for {context.address}")  # held back, so never opened
+        return kind(self.clock, self._pool, self.settings.grace, context, code, values, deliver)
+
+    def leave(self, run_key: int, address: Address, leftover: asyncio.Future[Any]) -> None:
+        """Remember what still runs of a body until it has ended."""
+        key = (run_key, address)
+        self.leftovers[key] = leftover
+        leftover.add_done_callback(lambda _: self.leftovers.pop(key, None))
+
+    # --- waking --------------------------------------------------------------------------------------------
+
+    async def recover(self) -> None:
+        """Take up what an ended process had in flight; then line up what was queued."""
+        await self._each(await self._agenda.urgent(), self._take_up)
+        for row in await self._runs.queued(self.settings.max_queued):
+            self.slots.enqueue(row.tenant, row.run_key)
+
+    async def _each(self, run_keys: Iterable[int], act: Callable[[int], Any]) -> None:
+        room = asyncio.Semaphore(LOADING)
+
+        async def one(run_key: int) -> None:
+            async with room:
+                await act(run_key)
+
+        await asyncio.gather(*(one(run_key) for run_key in run_keys))
+
+    async def _take_up(self, run_key: int) -> None:
+        async with self.pinned(run_key):
+            pass
+
+    async def _wake_due(self, limit: int) -> int:
+        run_keys = await self._agenda.due(self.clock.now(), limit)
+        await self._each(run_keys, self._wake)
+        return len(run_keys)
+
+    async def _wake(self, run_key: int) -> None:
+        async with self.pinned(run_key) as live:
+            commit = live.take(Woken())
+            if commit is not None:
+                await asyncio.shield(commit)
+
+    def _grant(self, run_key: int) -> None:
+        self.spawn(self._start_queued(run_key), f"start {run_key}")
+
+    async def _start_queued(self, run_key: int) -> None:
+        async with self.pinned(run_key) as live:
+            if live.has_slot or live.state.state != "queued":
+                self.slots.release()
+            else:
+                live.has_slot = True
+                live.take(Granted())
+
+    def spawn(self, work: Any, name: str) -> asyncio.Task[Any]:
+        """Run a task of the host's own; what it raises is logged."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+        return task
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            log.error("%s failed", task.get_name(), exc_info=task.exception())
+
+    # --- the end -------------------------------------------------------------------------------------------
+
+    async def drain(self, grace: float) -> None:
+        """Open nothing new, let bodies finish within ``grace`` seconds, then leave them as they are."""
+        self.draining = True
+        self.alarm.close()
+        expired = asyncio.create_task(sleep(self.clock, grace), name="grace")
+        while self.live and not expired.done():
+            self._idle.clear()
+            idle = asyncio.create_task(self._idle.wait(), name="idle")
+            await asyncio.wait({idle, expired}, return_when=asyncio.FIRST_COMPLETED)
+            idle.cancel()
+        expired.cancel()
+        for live in list(self.live.values()):
+            live.abandon()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        self._pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,199 @@
+"""One live run: the only owner of its state while something of it is in flight.
+
+``take`` is the cycle that explains every kind of node: decide, append, perform. Effects follow their commit:
+a body starts only once the event that opened it is on disk. A run at rest (waiting, or ended) leaves memory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING
+
+from infraweave.core import settle
+from infraweave.core.address import Address
+from infraweave.core.book import Written
+from infraweave.core.document import Activity, HumanInput, Router, Timer
+from infraweave.core.events import NodeStarted, Origin
+from infraweave.core.facts import Erred, Fact, Woken
+from infraweave.core.graph import Graph
+from infraweave.core.state import RunState
+from infraweave.core.turn import turn
+from infraweave.engine.clock import Timer as ClockTimer
+from infraweave.engine.context import RunContext
+from infraweave.engine.perform import Attempt, Preparation
+from infraweave.store.journal import Entry
+from infraweave.store.projection import UNCHANGED, Unchanged
+
+if TYPE_CHECKING:
+    from infraweave.engine.host import Host
+
+
+class LiveRun:
+    """A run in memory."""
+
+    def __init__(self, host: Host, run_key: int, graph: Graph, state: RunState) -> None:
+        self.host, self.run_key, self.graph, self.state = host, run_key, graph, state
+        self.has_slot = False
+        self._in_line = False
+        self._attempts: dict[Address, Attempt] = {}
+        #: Waits whose code is being called, or will be.
+        self._preparing: set[str] = set()
+        self._todo: list[NodeStarted | str] = []
+        self._uncommitted = 0
+        self._held = False
+        self._agenda: int | Unchanged | None = UNCHANGED
+        self._timer: ClockTimer | None = None
+
+    @property
+    def origin(self) -> Origin:
+        """What the run was started with."""
+        if self.state.origin is None:
+            raise ValueError(f"{self.state.run_id} has no first event")
+        return self.state.origin
+
+    def take(self, fact: Fact) -> asyncio.Future[None] | None:
+        """Decide, append, perform. Return the commit, or None where the fact changed nothing."""
+        written = turn(self.graph, self.state, fact, self.host.clock.now(), self._hold)
+        self._preparing.update(written.prepare)
+        self._held |= written.held
+        if not written.events:
+            self._perform(written)
+            return None
+        self._uncommitted += 1
+        commit = self.host.journal.append([self._entry(written)])
+        commit.add_done_callback(partial(self._committed, written))
+        return commit
+
+    def _hold(self, address: Address) -> bool:
+        host = self.host
+        if host.draining:
+            return True
+        return host.catalog.needs_code(self.graph, address) and host.catalog.code(self.graph, address) is None
+
+    def _entry(self, written: Written) -> Entry:
+        due_at = 0 if self._preparing or self._held else self.state.due_at()
+        unchanged = due_at == self._agenda and self.state.end is None
+        self._agenda = due_at
+        return Entry(self.run_key, self.state.run_id, written.events, UNCHANGED if unchanged else due_at)
+
+    def _committed(self, written: Written, commit: asyncio.Future[None]) -> None:
+        self._uncommitted -= 1
+        if commit.cancelled() or commit.exception() is not None:
+            self.host.lose(self)
+        else:
+            self._perform(written)
+
+    def _perform(self, written: Written) -> None:
+        for event in written.events:
+            if isinstance(event, NodeStarted) and event.wake_at is None:
+                self._todo.append(event)
+        self._todo += written.prepare
+        if self.state.stopping is not None:
+            self._stop_forward()
+        self._work()
+        self.rest()
+
+    def _work(self) -> None:
+        if not self._todo or self._in_line:
+            return
+        if not self.has_slot:
+            self._in_line = True
+            self.host.slots.resume(self._granted)
+            return
+        todo, self._todo = self._todo, []
+        for item in todo:
+            if isinstance(item, str):
+                self._prepare(item)
+            else:
+                self._attempt(item)
+
+    def _granted(self) -> None:
+        self._in_line, self.has_slot = False, True
+        self._work()
+        self.rest()
+
+    def _attempt(self, event: NodeStarted) -> None:
+        entry = self.state.entries.get(event.address)
+        if entry is None or entry.status != "running" or entry.attempt != event.attempt:
+            return  # something decided meanwhile has closed it
+        node = self.graph.nodes[event.node]
+        undo = self.graph.compensation(event.node) if event.phase == "compensation" else None
+        timeout = undo.timeout if undo else node.timeout if isinstance(node, Activity | Router) else None
+        attempt = self._make(Attempt, event.address, event.attempt, event.input or {})
+        attempt.start(timeout, self.host.leftovers.get((self.run_key, event.address)))
+
+    def _prepare(self, name: str) -> None:
+        node = self.graph.nodes[name]
+        if name in self._preparing and isinstance(node, HumanInput | Timer):
+            values = settle.bind(self.state, node.params)
+            preparation = self._make(Preparation, Address(name), 1, values)
+            preparation.graph = self.graph
+            preparation.start(None, None)
+
+    def _make(self, kind: type[Attempt], address: Address, number: int, values: dict[str, object]) -> Attempt:
+        context = RunContext(self.state.run_id, self.origin, address, number)
+        attempt = self.host.attempt(kind, self.graph, context, values, self._deliver)
+        self._attempts[address] = attempt
+        return attempt
+
+    def _deliver(self, attempt: Attempt, fact: Fact) -> None:
+        self._attempts.pop(attempt.address, None)
+        self._preparing.discard(attempt.address.node)
+        leftover = attempt.leftover()
+        if leftover is not None:
+            self.host.leave(self.run_key, attempt.address, leftover)
+        self.take(fact)
+
+    def _stop_forward(self) -> None:
+        """Stop what is in flight of a run that is stopping, and close what never began."""
+        for address, attempt in list(self._attempts.items()):
+            if self.state.end is not None or address.phase == "forward":
+                attempt.stop("cancelled")
+        todo, self._todo = self._todo, []
+        for item in todo:
+            if isinstance(item, str):
+                self._preparing.discard(item)
+            elif item.phase == "compensation":
+                self._todo.append(item)
+            else:
+                message = "Stopped before it began, because the run is stopping"
+                self.take(
+                    Erred(
+                        address=item.address,
+                        attempt=item.attempt,
+                        code="cancelled",
+                        message=message,
+                        latency_ms=0,
+                    )
+                )
+
+    # --- rest ----------------------------------------------------------------------------------------------
+
+    def rest(self) -> None:
+        """Leave memory, where nothing is in flight; else see to timers that run beside it."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._uncommitted or self._todo or self._attempts or self._in_line:
+            self._arm()
+        else:
+            if self.has_slot:
+                self.has_slot = False
+                self.host.slots.release()
+            self.host.let_go(self, self._agenda)
+
+    def _arm(self) -> None:
+        if self.state.running == len(self.state.entries):
+            return  # nothing waits; most turns end here
+        due = [e.due_at for e in self.state.entries.values() if e.due_at is not None]
+        if due:
+            wait = max(0.0, (min(due) - self.host.clock.now()) / 1000)
+            self._timer = self.host.clock.call_later(wait, partial(self.take, Woken()))
+
+    def abandon(self) -> None:
+        """Stop all bodies without a fact: the process is ending, or the disk has failed."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for attempt in self._attempts.values():
+            attempt.abandon()

@@ -1,0 +1,200 @@
+"""Performs what is open: one Attempt for each body in flight.
+
+An attempt delivers exactly one fact, unless the process is ending. It can be stopped because its time is over
+or because its run is stopping: an async body is cancelled and may clean up, a sync body is told through
+``ctx.cancelled``; one that does not return within the grace period is left to itself, and what it still does
+is ignored.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from functools import partial
+from typing import Any, Literal, TypeAlias
+
+from infraweave.authoring.compiler import Code
+from infraweave.core.document import Timer as TimerNode
+from infraweave.core.facts import Erred, Fact, Prompted, Scheduled, Succeeded, Unprepared
+from infraweave.core.graph import Graph
+from infraweave.core.values import Json, from_rfc3339, seconds, spell
+from infraweave.engine.bodies import BodyError, Call
+from infraweave.engine.clock import Clock, Timer, chance
+from infraweave.engine.context import RunContext
+
+Stop: TypeAlias = Literal["timeout", "cancelled"]
+
+
+class Attempt:
+    """One body in flight."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        pool: Executor,
+        grace: float,
+        context: RunContext,
+        code: Code,
+        values: Mapping[str, Json],
+        deliver: Callable[[Attempt, Fact], None],
+    ) -> None:
+        self.context, self.address = context, context.address
+        self._clock, self._grace, self._deliver = clock, grace, deliver
+        self._is_async = code.is_async
+        self._call = Call(code, values, context, pool)
+        self._stopped: Stop | None = None
+        self._delivered = False
+        self._timeout: float | None = None
+        self._timers: list[Timer] = []
+        self._started_at = clock.now()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self, timeout: float | None, after: asyncio.Future[Any] | None) -> None:
+        """Begin, once ``after`` (what is left of an earlier attempt) is done."""
+        name = f"run {self.context.run_id} {self.address}"
+        self._task = asyncio.get_running_loop().create_task(self._run(after), name=name)
+        self._task.add_done_callback(self._over)
+        if timeout is not None:
+            self._timeout = timeout
+            self._timers.append(self._clock.call_later(timeout, partial(self.stop, "timeout")))
+
+    def stop(self, why: Stop) -> None:
+        """Ask the body to stop; within the grace period it may still return."""
+        if self._stopped is not None or self._delivered or self._task is None:
+            return
+        self._stopped = why
+        self.context.cancelled = True
+        if self._is_async or why == "timeout":
+            self._task.cancel()
+        self._timers.append(self._clock.call_later(self._grace, self._leave))
+
+    def abandon(self) -> None:
+        """Stop without a fact: the process is ending, and the next one will find the attempt open."""
+        self._close()
+        self.context.cancelled = True
+        if self._task is not None:
+            self._task.cancel()
+
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """The task that runs the body."""
+        return self._task
+
+    def leftover(self) -> asyncio.Future[Any] | None:
+        """Return what still runs of a body whose fact was delivered, or None."""
+        thread = self._call.thread
+        if thread is not None:
+            return None if thread.done() else thread
+        return None if self._task is None or self._is_own_end() else self._task
+
+    def _is_own_end(self) -> bool:
+        return self._task is not None and (self._task.done() or self._task is asyncio.current_task())
+
+    async def _run(self, after: asyncio.Future[Any] | None) -> None:
+        try:
+            if after is not None:
+                await asyncio.wait([after])
+            fact = self._ended(await self._call.run())
+        except BodyError as error:
+            fact = self._failed(error)
+        except asyncio.CancelledError:
+            fact = self._failed(BodyError("error", "CancelledError", final=False))
+        self._conclude(fact)
+
+    def _ended(self, output: Json) -> Fact:
+        if self._stopped == "timeout":
+            return self._failed(BodyError("timeout", "", final=False))
+        return self.succeeded(output)
+
+    def _failed(self, error: BodyError) -> Fact:
+        if self._stopped is None:
+            return self.erred(error.code, error.message, final=error.final)
+        if self._stopped == "timeout":
+            return self.erred("timeout", f"No result within {spell(self._timeout or 0)}", final=False)
+        said = "" if error.message in ("CancelledError", "") else f" (it raised {error.message})"
+        return self.erred("cancelled", f"Stopped, because the run is stopping{said}", final=True)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        if task.cancelled():  # before it took its first step
+            self._leave()
+
+    def _leave(self) -> None:
+        self._conclude(self._failed(BodyError("error", "", final=False)))
+
+    def _conclude(self, fact: Fact) -> None:
+        if not self._delivered:
+            self._close()
+            self._deliver(self, fact)
+
+    def _close(self) -> None:
+        self._delivered = True
+        for timer in self._timers:
+            timer.cancel()
+
+    def _latency(self) -> int:
+        return self._clock.now() - self._started_at
+
+    def succeeded(self, output: Json) -> Fact:
+        """Return the fact of a body that returned."""
+        context = self.context
+        return Succeeded(
+            address=self.address,
+            attempt=context.attempt,
+            output=output,
+            latency_ms=self._latency(),
+            usage=context.usage,
+        )
+
+    def erred(self, code: str, message: str, *, final: bool) -> Fact:
+        """Return the fact of a body that failed."""
+        return Erred(
+            address=self.address,
+            attempt=self.context.attempt,
+            code=code,
+            message=message,
+            final=final,
+            latency_ms=self._latency(),
+            chance=chance(),
+            usage=self.context.usage,
+        )
+
+
+class Preparation(Attempt):
+    """The code of a wait, called before the wait can open: a human node's prompt, a timer's time."""
+
+    graph: Graph
+
+    def succeeded(self, output: Json) -> Fact:
+        """Return the fact of a wait that can open."""
+        node = self.graph.nodes[self.address.node]
+        try:
+            if isinstance(node, TimerNode):
+                return Scheduled(node=node.name, wake_at=_wake_at(output, self._clock.now()))
+            prompt, data = _prompt(output)
+            return Prompted(node=node.name, prompt=prompt, data=data)
+        except ValueError as error:
+            return Unprepared(node=node.name, code="output_invalid", message=f"{node.name}: {error}")
+
+    def erred(self, code: str, message: str, *, final: bool) -> Fact:  # noqa: ARG002 - never tried again
+        """Return the fact of a wait that cannot open."""
+        return Unprepared(node=self.address.node, code=code, message=message)
+
+
+def _prompt(output: Json) -> tuple[str, Json]:
+    if isinstance(output, str):
+        return output, None
+    if (
+        isinstance(output, dict)
+        and isinstance(output.get("prompt"), str)
+        and output.keys() <= {"prompt", "data"}
+    ):
+        return output["prompt"], output.get("data")
+    raise ValueError('a human node\'s code returns the prompt, or {"prompt": …, "data": …}')
+
+
+def _wake_at(output: Json, now: int) -> int:
+    """Return when a timer ends: a delay (seconds or text) from now, or an RFC 3339 time."""
+    if isinstance(output, str) and "T" in output:
+        return from_rfc3339(output)
+    return now + round(seconds(output) * 1000)

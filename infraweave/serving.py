@@ -1,0 +1,126 @@
+"""The server as one block: engine, app and socket begin together and end in order.
+
+Used by ``infraweave serve`` and by the embedding interface alike, so that what a test runs is what is run in
+earnest. At the end: streams are closed so that clients resume elsewhere, bodies may finish within the grace
+period, then connections close and the file is checkpointed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from attrs import frozen
+from hypercorn.asyncio import serve as hypercorn_serve
+from hypercorn.config import Config
+
+from infraweave.api.app import create_app
+from infraweave.authoring.decorators import Workflow
+from infraweave.core.access import make_token, token_hash
+from infraweave.engine.clock import Clock, token_secret, ulid
+from infraweave.engine.engine import Engine
+from infraweave.errors import StartupError
+from infraweave.settings import Settings
+
+#: Connections that may wait to be accepted; the usual default of 100 drops bursts.
+BACKLOG = 1024
+#: Seconds that open connections get once every stream has been ended.
+GOODBYE = 2.0
+
+
+@frozen
+class Serving:
+    """A server that answers."""
+
+    engine: Engine
+    url: str
+    #: The first principal's token, where this start made the database.
+    token: str | None
+
+
+@asynccontextmanager
+async def serving(
+    path: str | Path,
+    workflows: Sequence[Workflow] = (),
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    token: str | None = None,
+    clock: Clock | None = None,
+    settings: Settings | None = None,
+) -> AsyncIterator[Serving]:
+    """Serve a file over HTTP for the length of the block; ``token`` becomes a new database's first token.
+
+    Raises:
+        StartupError: the file or the port is in use, or the file is not ours.
+        DeclarationError: a workflow cannot be compiled.
+        VersionConflict: a version that runs have used is loaded with another content.
+    """
+    settings = settings or Settings()
+    with _listening(host, port) as listener:
+        async with Engine.open(path, workflows, clock=clock, settings=settings) as engine:
+            first = await _bootstrap(engine, token or make_token(token_secret()))
+            url = _url(host, listener)
+            async with _answering(engine, settings, listener):
+                yield Serving(engine, url, first)
+
+
+async def _bootstrap(engine: Engine, token: str) -> str | None:
+    now = engine.clock.now()
+    made = await engine.principals.bootstrap(token_hash(token), f"tok_{ulid(now)}", now)
+    return token if made else None
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise StartupError(
+            f"Cannot listen on {host}:{port} ({error.strerror}); choose another --port, or 0 for a free one"
+        ) from error
+    return listener
+
+
+def _url(host: str, listener: socket.socket) -> str:
+    name = "127.0.0.1" if host in ("0.0.0.0", "") else "[::1]" if host == "::" else host  # noqa: S104
+    name = f"[{name}]" if ":" in name and not name.startswith("[") else name
+    return f"http://{name}:{listener.getsockname()[1]}"
+
+
+@asynccontextmanager
+async def _answering(engine: Engine, settings: Settings, listener: socket.socket) -> AsyncIterator[None]:
+    ended = asyncio.Event()
+    config = _config(listener)
+    app = create_app(engine, settings)
+    server = asyncio.create_task(
+        hypercorn_serve(app, config, shutdown_trigger=ended.wait),
+        name="http server",  # type: ignore[arg-type]
+    )
+    try:
+        yield
+    finally:
+        # While bodies finish, /healthz and /readyz still answer, and every write gets 503.
+        await engine.drain()
+        ended.set()
+        await server
+
+
+def _config(listener: socket.socket) -> Config:
+    config = Config()
+    config.bind = [f"fd://{listener.detach()}"]  # hypercorn closes it
+    config.backlog = BACKLOG
+    config.graceful_timeout = GOODBYE
+    config.errorlog = logging.getLogger("infraweave.http")
+    config.include_server_header = False
+    config.h11_max_incomplete_size = 16 * 1024
+    config.websocket_max_message_size = 0
+    config.max_app_queue_size = 10
+    return config

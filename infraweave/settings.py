@@ -1,0 +1,31 @@
+"""Every setting of the server, in one frozen value made from flags and environment at the edge."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+
+@frozen(kw_only=True)
+class Settings:
+    """What can be set. Times in seconds, sizes in bytes."""
+
+    #: Runs that may execute at once; runs that wait hold no slot.
+    max_running: int = 1_000
+    #: Runs that may be queued before a start is answered 429.
+    max_queued: int = 100_000
+    #: Threads for sync node bodies.
+    threads: int = 32
+    #: How long a stopped body may clean up, and how long a shutdown waits for bodies.
+    grace: float = 10.0
+    #: Largest request body (4 MiB, the contract's default).
+    max_body: int = 4 * 1024 * 1024
+    #: Deepest nesting of a request body (the contract's default).
+    max_depth: int = 64
+    #: Seconds between heartbeat comments on an idle event stream (the contract's).
+    heartbeat: float = 15.0
+    #: How long a reader of a stream may take nothing before it is cut.
+    write_stall: float = 30.0
+    #: Event streams open at once.
+    max_streams: int = 10_000
+    #: SQLite connections for reading.
+    readers: int = 3

@@ -1,0 +1,61 @@
+"""A clock that moves only when a test says so."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+
+from attrs import define, field
+
+#: 2026-01-01T00:00:00Z: a fixed beginning, so that tests can write times down.
+BEGINNING = 1_767_225_600_000
+
+
+@define(order=True)
+class _Timer:
+    due_at: int
+    place: int
+    callback: Callable[[], object] = field(order=False)
+    cancelled: bool = field(default=False, order=False)
+
+    def cancel(self) -> None:
+        """Let it not happen."""
+        self.cancelled = True
+
+
+class VirtualClock:
+    """Stands still; ``advance`` lets time pass and calls what falls due on the way, in order."""
+
+    def __init__(self, now: int = BEGINNING) -> None:
+        self._now = now
+        self._timers: list[_Timer] = []
+        self._places = itertools.count()
+
+    def now(self) -> int:
+        """Return milliseconds since the Unix epoch."""
+        return self._now
+
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> _Timer:
+        """Call ``callback`` once the clock has been advanced that far."""
+        timer = _Timer(self._now + round(seconds * 1000), next(self._places), callback)
+        heapq.heappush(self._timers, timer)
+        return timer
+
+    def next_due(self) -> int | None:
+        """Return when the next callback is due."""
+        while self._timers and self._timers[0].cancelled:
+            heapq.heappop(self._timers)
+        return self._timers[0].due_at if self._timers else None
+
+    async def advance(self, seconds: float) -> None:
+        """Let ``seconds`` pass; between two due times, whoever was called gets its turn."""
+        until = self._now + round(seconds * 1000)
+        while (due_at := self.next_due()) is not None and due_at <= until:
+            timer = heapq.heappop(self._timers)
+            self._now = max(self._now, due_at)
+            timer.callback()
+            for _ in range(10):
+                await asyncio.sleep(0)
+        self._now = until
