@@ -1,0 +1,221 @@
+"""What a schema refuses, how it says so, and which schemas are refused themselves."""
+
+import time
+
+import pytest
+
+from infraweave.core.schema import MAX_FAULTS, Validator, schema_faults, validator
+from infraweave.errors import Fault
+
+ORDER = {
+    "type": "object",
+    "properties": {
+        "order_id": {"type": "string"},
+        "total": {"type": "integer", "minimum": 1},
+        "placed": {"type": "string", "format": "date-time"},
+        "lines": {"type": "array", "items": {"$ref": "#/$defs/Line"}},
+    },
+    "required": ["order_id", "total"],
+    "additionalProperties": False,
+    "$defs": {"Line": {"type": "object", "properties": {"sku": {"type": "string"}}, "required": ["sku"]}},
+}
+
+#: Sixty levels of two alternatives each: more checks than there are atoms in a cup of tea.
+DOUBLING = {
+    "$ref": "#/$defs/d0",
+    "$defs": {
+        **{f"d{i}": {"anyOf": [{"$ref": f"#/$defs/d{i + 1}"}] * 2} for i in range(60)},
+        "d60": {"type": "string"},
+    },
+}
+
+
+def faults(schema, value):
+    return [(fault.path, fault.message) for fault in Validator(schema).faults(value)]
+
+
+def nested(levels, leaf):
+    for _ in range(levels):
+        leaf = {"a": leaf}
+    return leaf
+
+
+def test_a_value_that_fits_has_no_faults():
+    value = {"order_id": "o1", "total": 3, "placed": "2026-07-04T18:22:31Z", "lines": [{"sku": "x"}]}
+
+    assert [] == Validator(ORDER).faults(value)
+
+
+def test_each_wrong_field_is_one_fault_at_its_own_pointer():
+    value = {"total": "3", "placed": "yesterday", "lines": [{"sku": 1}, {}], "a/b": 1}
+
+    assert {
+        ("/order_id", "is required"),
+        ("/total", "must be an integer"),
+        ("/placed", "must be a valid date-time"),
+        ("/lines/0/sku", "must be a string"),
+        ("/lines/1/sku", "is required"),
+        ("/a~1b", "is not allowed"),
+    } == set(faults(ORDER, value))
+
+
+def test_the_whole_value_has_the_empty_pointer():
+    assert [Fault("", "must be an object")] == Validator(ORDER).faults("order")
+
+
+def test_a_field_that_breaks_two_rules_is_told_once():
+    schema = {"properties": {"a": {"minLength": 3, "pattern": "^x"}}}
+
+    assert 1 == len(faults(schema, {"a": "y"}))
+
+
+@pytest.mark.parametrize(
+    ("schema", "value", "message"),
+    [
+        ({"const": "yes"}, "no", 'must be "yes"'),
+        ({"enum": ["a", None]}, "b", 'must be one of "a", null'),
+        ({"anyOf": [{"type": "string"}, {"type": "null"}]}, 3, "must be a string or null"),
+        ({"minimum": 3}, 1, "is less than the minimum of 3"),
+        ({"not": {"type": "string"}}, "x", "must not fit what `not` describes"),
+        ({"contains": {"type": "string"}}, [1], "has no item that `contains` describes"),
+        ({"oneOf": [{"type": "integer"}, {"minimum": 2}]}, 3, "fits more than one of the alternatives"),
+        ({"properties": {"a": False}}, {"a": 1}, "is not allowed"),
+    ],
+)
+def test_messages_say_what_was_expected(schema, value, message):
+    assert [message] == [text for _, text in faults(schema, value)]
+
+
+def test_of_alternatives_the_one_that_was_meant_explains_the_fault():
+    card = {
+        "properties": {"by": {"const": "card"}, "number": {"type": "string"}},
+        "required": ["by", "number"],
+    }
+    bank = {"properties": {"by": {"const": "bank"}, "iban": {"type": "string"}}, "required": ["by", "iban"]}
+
+    assert [("/iban", "is required")] == faults({"anyOf": [card, bank]}, {"by": "bank", "number": "1"})
+    assert [("", "fits none of the 2 alternatives")] == faults({"anyOf": [card, bank]}, {"by": "cash"})
+
+
+def test_an_optional_object_is_explained_as_the_object():
+    line = {"anyOf": [{"$ref": "#/$defs/Line"}, {"type": "null"}]}
+    schema = {"properties": {"line": line}, "$defs": ORDER["$defs"]}
+
+    assert [("/line/sku", "must be a string")] == faults(schema, {"line": {"sku": 3}})
+    assert [("/line", "must be an object or null")] == faults(schema, {"line": 3})
+
+
+def test_messages_never_repeat_the_value():
+    secret = "s3cret" * 1000
+
+    for schema in ({"type": "integer"}, {"enum": ["a"]}, {"pattern": "^x"}, {"maxLength": 3}, {"const": 1}):
+        assert "s3cret" not in str(faults(schema, secret))
+
+
+def test_messages_and_pointers_are_short():
+    schema = {"enum": ["x" * 5000, "y" * 5000], "additionalProperties": False}
+
+    assert all(len(message) <= 300 for _, message in faults(schema, "z"))
+    assert all(len(path) <= 301 for path, _ in faults({"additionalProperties": False}, {"k" * 5000: 1}))
+
+
+def test_at_most_fifty_faults_are_told():
+    assert MAX_FAULTS == len(faults({"items": {"type": "string"}}, [1] * 400))
+
+
+def test_a_huge_wrong_value_is_answered_at_once_with_its_first_fault():
+    began = time.perf_counter()
+
+    assert [("/0", "must be a string")] == faults({"items": {"type": "string"}}, [1] * 300_000)
+    assert time.perf_counter() - began < 2
+
+
+def test_the_same_schema_gives_the_same_validator():
+    assert validator({"type": "object", "title": "x"}) is validator({"title": "x", "type": "object"})
+
+
+def test_another_draft_can_be_named():
+    schema = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "definitions": {"n": {"type": "integer"}},
+        "items": [{"$ref": "#/definitions/n"}],
+    }
+
+    assert [] == schema_faults(schema)
+    assert [("/0", "must be an integer")] == faults(schema, ["x"])
+
+
+def test_an_evil_pattern_answers_fast():
+    began = time.perf_counter()
+
+    assert 1 == len(faults({"type": "string", "pattern": "^(a+)+$"}, "a" * 50_000 + "!"))
+    assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize(
+    "reference", ["file:///etc/passwd", "http://127.0.0.1:1/x", "other.json", "//host/x"]
+)
+def test_a_reference_that_leaves_the_schema_is_refused_and_never_followed(reference):
+    [fault] = schema_faults({"properties": {"a": {"$ref": reference}}})
+
+    assert "leads outside the schema" in fault
+    with pytest.raises(ValueError, match=r"(?i)outside|base uri"):
+        Validator({"$ref": reference})
+
+
+@pytest.mark.parametrize(
+    ("schema", "words"),
+    [
+        ([], "must be a JSON object"),
+        ({"default": {1, 2}}, "cannot be written as JSON"),
+        ({"type": "strnig"}, "/type must be one of"),
+        ({"properties": {"a": {"minimum": "3"}}}, "/properties/a/minimum must be a number"),
+        ({"$ref": "#/$defs/nowhere"}, "'#/$defs/nowhere' names nothing"),
+        ({"$defs": {"unused": {"$ref": "#/nope"}}}, "'#/nope' names nothing"),
+        ({"default": {"type": "string"}, "$ref": "#/default"}, "names nothing"),
+        ({"properties": {"a": {"$id": "http://x/y"}}}, "only its root may have one"),
+        ({"pattern": "(?=look)ahead"}, "the pattern at /pattern"),
+        ({"patternProperties": {"(": {}}}, "the pattern at /patternProperties/("),
+        ({"$defs": {"a b/ü": {"pattern": "(a)\\1"}}}, "the pattern at /$defs/a b~1ü/pattern"),
+        ({"pattern": "(a{1000}){1000}"}, "too large"),
+        ({"description": "x" * 300_000}, "more than 262,144"),
+        ({"$schema": "http://example.com/mine"}, "example.com/mine"),
+        ({"const": nested(70, 1)}, "deeper than 64"),
+        (DOUBLING, "chained too far"),
+    ],
+)
+def test_a_schema_that_cannot_be_published_says_why(schema, words):
+    [fault] = schema_faults(schema)
+
+    assert words in fault
+    assert len(fault) <= 300
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        ORDER,
+        {"type": "object", "properties": {"next": {"$ref": "#"}}},
+        {"$defs": {"x": {"$anchor": "here", "type": "string"}}, "$ref": "#here"},
+        {"properties": {"$ref": {"type": "string"}, "$id": {}, "default": {"type": "string"}}},
+    ],
+)
+def test_an_ordinary_schema_has_no_faults(schema):
+    assert [] == schema_faults(schema)
+
+
+def test_alternatives_that_multiply_are_refused_before_the_work_begins():
+    twice = {"properties": {"a": {"$ref": "#"}}}
+    schema = {"properties": {"b": {"type": "string"}}, "anyOf": [twice, twice]}
+
+    assert [] == schema_faults(schema)
+    assert [] == faults(schema, nested(5, {"b": "x"}))
+    assert "nested too deeply" in faults(schema, nested(60, {"b": 1}))[0][1]
+    assert "too large" in faults(DOUBLING, 3)[0][1]
+
+
+def test_plain_recursion_may_be_deep():
+    schema = {"properties": {"a": {"$ref": "#"}, "b": {"type": "string"}}}
+
+    assert [("/a" * 60 + "/b", "must be a string")] == faults(schema, nested(60, {"b": 1}))
