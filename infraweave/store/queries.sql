@@ -42,8 +42,8 @@ ON CONFLICT (run_key) DO UPDATE SET due_at = excluded.due_at;
 -- delete_agenda: take finished runs off the agenda
 DELETE FROM agenda WHERE run_key IN (SELECT value FROM json_each(:rows));
 
--- touch: write one page and change nothing, to learn whether the file can be written
-UPDATE migrations SET applied_at = applied_at WHERE version = 1;
+-- touch: write a page, to learn whether the file can be written
+INSERT INTO pulse (one, beat) VALUES (1, 1) ON CONFLICT (one) DO UPDATE SET beat = beat + 1;
 
 -- record_migration: remember that a migration was applied
 INSERT INTO migrations (version, name, applied_at) VALUES (?, ?, ?);

@@ -39,6 +39,12 @@ CREATE TABLE migrations (
     applied_at INTEGER NOT NULL
 ) STRICT;
 
+-- Counts the checks of whether the file can be written: an update that changes nothing would write nothing.
+CREATE TABLE pulse (
+    one  INTEGER PRIMARY KEY CHECK (one = 1),
+    beat INTEGER NOT NULL
+) STRICT;
+
 -- Who may ask ---------------------------------------------------------------------------------------------
 
 CREATE TABLE tenants (
@@ -136,7 +142,7 @@ CREATE TABLE runs (
 CREATE INDEX runs_of_tenant ON runs (tenant, run_key);
 CREATE INDEX runs_of_workflow ON runs (tenant, workflow_id, run_key);
 CREATE INDEX runs_in_state ON runs (tenant, state, run_key);
-CREATE INDEX runs_open ON runs (tenant, workflow_id, workflow_version) WHERE finished_at IS NULL;
+CREATE INDEX runs_open ON runs (tenant, workflow_id, workflow_version, finished_at) WHERE finished_at IS NULL;
 CREATE INDEX runs_queued ON runs (run_key) WHERE state = 'queued';
 CREATE UNIQUE INDEX runs_idempotent ON runs (tenant, idempotency_key) WHERE idempotency_key IS NOT NULL;
 

@@ -1,0 +1,192 @@
+"""Opening a file: one process at a time, only our own files, never a newer one, and a copy before changes."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+from infraweave.errors import StartupError
+from infraweave.store import migrations
+from infraweave.store.database import Database
+from infraweave.store.migrations import MIGRATIONS, Migration, prepare
+from infraweave.store.statements import QUERIES, parse, split
+
+HOLDER = """
+import asyncio, sys
+from infraweave.store.database import Database
+
+async def main():
+    async with Database.open(sys.argv[1]):
+        print("serving", flush=True)
+        await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def holder(path):
+    """Another process that serves the file."""
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "serving\n"
+        yield process
+        process.kill()
+
+
+async def opened(path):
+    async with Database.open(path) as db:
+        return await db.read("urgent")
+
+
+async def test_a_second_process_is_refused_and_told_who_serves(path, holder):
+    with pytest.raises(StartupError, match=rf"already served by pid {holder.pid}\."):
+        await opened(path)
+
+
+async def test_another_name_of_the_file_is_the_same_file(path, holder):
+    alias = path.with_name("alias.db")
+    alias.symlink_to(path)
+
+    with pytest.raises(StartupError, match="already served"):
+        await opened(alias)
+
+
+async def test_the_lock_dies_with_its_holder(path, holder):
+    holder.kill()
+    holder.wait()
+
+    assert await opened(path) == []
+
+
+async def test_the_same_process_cannot_open_a_file_twice(db):
+    with pytest.raises(StartupError, match=f"pid {os.getpid()}"):
+        await opened(db.path)
+
+
+async def test_a_lock_file_left_behind_is_no_lock(path):
+    path.with_name("tea.db.lock").write_text('{"pid": 1}')
+
+    assert await opened(path) == []
+
+
+async def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    with pytest.raises(StartupError, match="nowhere"):
+        await opened(tmp_path / "nowhere" / "tea.db")
+
+
+async def test_a_file_that_is_no_database_is_refused_untouched(path):
+    path.write_text("Dear diary, today I made tea. " * 100)
+    before = path.read_bytes()
+
+    with pytest.raises(StartupError, match="is no SQLite database"):
+        await opened(path)
+    assert path.read_bytes() == before
+    assert [file.name for file in path.parent.iterdir()] == ["tea.db"]
+
+
+@pytest.mark.parametrize("table", ["notes", "migrations"])
+async def test_a_database_of_another_program_is_refused_untouched(path, table):
+    with closing(sqlite3.connect(path)) as foreign:
+        foreign.execute(f"CREATE TABLE {table} (version INTEGER)")
+    before = path.read_bytes()
+
+    with pytest.raises(StartupError, match="another program"):
+        await opened(path)
+    assert path.read_bytes() == before
+
+
+async def test_an_empty_file_is_a_new_database(path):
+    path.touch()
+
+    assert await opened(path) == []
+
+
+async def test_a_newer_schema_is_refused_untouched(path):
+    prepare(path, 0, (*MIGRATIONS, Migration(99, "from the future", "CREATE TABLE jetpacks (a INTEGER);")))
+    before = path.read_bytes()
+
+    with pytest.raises(StartupError, match="made by a newer InfraWeave: its schema is 99, this build knows 1"):
+        await opened(path)
+    assert path.read_bytes() == before
+
+
+SECOND = Migration(2, "cups", "CREATE TABLE cups (cup INTEGER);\n-- with a default\nINSERT INTO cups VALUES (1);")
+
+
+async def test_a_migration_keeps_a_copy_of_what_was(path, monkeypatch):
+    async with Database.open(path, now=5) as db:
+        await db.ping()
+    prepare(path, 7, (*MIGRATIONS, SECOND))
+
+    with closing(sqlite3.connect(path)) as new, closing(sqlite3.connect(f"{path}.backup-v1")) as old:
+        assert new.execute("SELECT version, applied_at FROM migrations").fetchall() == [(1, 5), (2, 7)]
+        assert new.execute("SELECT cup FROM cups").fetchall() == [(1,)]
+        assert old.execute("SELECT version FROM migrations").fetchall() == [(1,)]
+        assert old.execute("SELECT beat FROM pulse").fetchall() == [(1,)]
+
+
+async def test_a_migration_that_fails_leaves_no_trace_of_itself(path):
+    await opened(path)
+    broken = Migration(2, "broken", "CREATE TABLE cups (cup INTEGER);\nCREATE TABLE cups (cup INTEGER);")
+
+    with pytest.raises(StartupError, match="already exists"):
+        prepare(path, 0, (*MIGRATIONS, broken))
+    assert migrations.found_version(path) == 1
+    assert await opened(path) == []
+
+
+async def test_a_file_that_is_up_to_date_is_not_copied(path):
+    await opened(path)
+    await opened(path)
+
+    assert [file.name for file in path.parent.iterdir()] == ["tea.db"]
+
+
+async def test_what_a_killed_process_left_in_its_wal_is_recognised(path, holder):
+    holder.kill()
+    holder.wait()
+
+    assert migrations.found_version(path) == 1
+
+
+def test_every_statement_has_a_name_and_is_one_statement():
+    assert all(len(list(split(f"{statement};\n"))) == 1 for statement in QUERIES.values())
+
+
+def test_two_statements_with_one_name_are_refused():
+    with pytest.raises(ValueError, match="tea"):
+        parse("-- tea: once\nSELECT 1;\n-- tea: twice\nSELECT 2;")
+
+
+@pytest.mark.parametrize(
+    ("name", "plan"),
+    [
+        ("list_runs", "runs_of_tenant (tenant=? AND run_key<?)"),
+        ("list_runs_of_workflow", "runs_of_workflow (tenant=? AND workflow_id=? AND run_key<?)"),
+        ("list_runs_in_states", "runs_in_state (tenant=? AND state=? AND run_key<?)"),
+        ("list_runs_tagged", "runs_tagged (key=? AND value=? AND run_key<?)"),
+        ("due", "agenda_due (due_at>? AND due_at<?)"),
+        ("queued_runs", "runs_queued"),
+        ("events_after", "events_of_run (run_key=? AND seq>?)"),
+    ],
+)
+async def test_lists_walk_an_index_and_sort_nothing(path, name, plan):
+    await opened(path)
+
+    class Anything(dict):
+        def __missing__(self, key):
+            return None
+
+    params = Anything() if ":" in QUERIES[name] else (1,)
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(f"EXPLAIN QUERY PLAN {QUERIES[name]}", params).fetchall()
+    details = [row[3] for row in rows]
+    assert any(plan in detail for detail in details)
+    if name.startswith("list"):
+        assert not any("TEMP B-TREE" in detail for detail in details)
