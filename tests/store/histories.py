@@ -31,7 +31,9 @@ def origin(**changes):
 
 def opening(at=1000, state="running", **changes) -> list[Event]:
     return [
-        StatusChanged(seq=1, at=at, state=state, cause="accepted", origin=origin(**changes), input={"cups": 2})
+        StatusChanged(
+            seq=1, at=at, state=state, cause="accepted", origin=origin(**changes), input={"cups": 2}
+        )
     ]
 
 

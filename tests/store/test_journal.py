@@ -121,7 +121,9 @@ def bad_event():
 async def test_a_page_of_big_events_ends_early_but_holds_one_at_least(journal):
     big = "x" * (3 << 20)
     events = opening() + [_with_output(event, big) for event in steps(3, 6)[::2]]
-    events = [event if event.seq == 1 else _renumbered(event, place + 1) for place, event in enumerate(events)]
+    events = [
+        event if event.seq == 1 else _renumbered(event, place + 1) for place, event in enumerate(events)
+    ]
     await journal.append([entry(1, events)])
 
     assert [len(await journal.read(1, after, 100)) for after in (0, 1, 3)] == [3, 2, 1]

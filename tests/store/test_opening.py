@@ -111,12 +111,16 @@ async def test_a_newer_schema_is_refused_untouched(path):
     prepare(path, 0, (*MIGRATIONS, Migration(99, "from the future", "CREATE TABLE jetpacks (a INTEGER);")))
     before = path.read_bytes()
 
-    with pytest.raises(StartupError, match="made by a newer InfraWeave: its schema is 99, this build knows 1"):
+    with pytest.raises(
+        StartupError, match="made by a newer InfraWeave: its schema is 99, this build knows 1"
+    ):
         await opened(path)
     assert path.read_bytes() == before
 
 
-SECOND = Migration(2, "cups", "CREATE TABLE cups (cup INTEGER);\n-- with a default\nINSERT INTO cups VALUES (1);")
+SECOND = Migration(
+    2, "cups", "CREATE TABLE cups (cup INTEGER);\n-- with a default\nINSERT INTO cups VALUES (1);"
+)
 
 
 async def test_a_migration_keeps_a_copy_of_what_was(path, monkeypatch):

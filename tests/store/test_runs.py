@@ -22,7 +22,9 @@ def agenda(db):
 
 
 async def table(db, name):
-    return await db.transact(lambda connection: connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall())
+    return await db.transact(
+        lambda connection: connection.execute(f"SELECT * FROM {name} ORDER BY 1, 2").fetchall()
+    )
 
 
 async def test_a_run_is_listed_as_it_was_started(journal, runs):
@@ -65,7 +67,12 @@ async def test_a_request_to_cancel_stays(journal, runs):
     ("end", "state", "error", "forced"),
     [
         (success, "succeeded", None, False),
-        (failure, "failed", RunError(code="no_water", message="The tap is dry.", node="boil", attempt=3), False),
+        (
+            failure,
+            "failed",
+            RunError(code="no_water", message="The tap is dry.", node="boil", attempt=3),
+            False,
+        ),
         (termination, "cancelled", RunError(code="cancelled", message="Terminated."), True),
     ],
 )

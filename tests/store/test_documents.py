@@ -1,0 +1,125 @@
+"""Versions: immutable once used, replaceable by a load before, and roll-backs that survive restarts."""
+
+from __future__ import annotations
+
+import pytest
+from attrs import evolve
+
+from infraweave.core.document import Activity, Document, Param
+from infraweave.errors import VersionConflict, VersionNotFound, WorkflowNotFound
+from infraweave.store.database import Database
+from infraweave.store.documents import Documents, Version, Workflow
+
+from .histories import entry, opening, success
+
+
+@pytest.fixture
+def documents(db):
+    return Documents(db)
+
+
+def tea(version="v1", *, timeout=None, workflow_id="tea"):
+    boil = Activity(name="boil", code="tea:boil", timeout=timeout, params=(Param("input", "input"),))
+    pour = Activity(name="pour", code="tea:pour", params=(Param("boil", "boil"),))
+    return Document(workflow_id=workflow_id, version=version, nodes=(boil, pour))
+
+
+async def test_a_document_comes_back_as_it_was(documents):
+    await documents.publish("default", tea(), 5)
+
+    assert await documents.get("default", "tea", "v1") == tea()
+    assert await documents.get("default", "tea", "v2") is None
+    assert await documents.get("other", "tea", "v1") is None
+
+
+async def test_the_first_version_becomes_active_and_later_ones_when_asked(documents):
+    first = await documents.publish("default", tea("v1"), 5)
+    second = await documents.publish("default", tea("v2"), 6)
+    third = await documents.publish("default", tea("v3"), 7, activate=True)
+
+    assert [done.active_version for done in (first, second, third)] == ["v1", "v1", "v3"]
+    assert await documents.active_version("default", "tea") == "v3"
+    assert await documents.active_version("default", "coffee") is None
+
+
+async def test_publishing_the_same_again_changes_nothing(documents):
+    assert (await documents.publish("default", tea(), 5)).created
+    assert not (await documents.publish("default", tea(), 6)).created
+    reordered = evolve(tea(), nodes=tea().nodes[::-1])
+    assert not (await documents.publish("default", reordered, 7)).created
+
+    assert await documents.get("default", "tea", "v1") == tea()
+
+
+async def test_a_publication_never_replaces(documents):
+    await documents.publish("default", tea(), 5)
+
+    with pytest.raises(VersionConflict, match="tea v1 exists with another content"):
+        await documents.publish("default", tea(timeout=3.0), 6)
+    assert await documents.get("default", "tea", "v1") == tea()
+
+
+async def test_a_load_may_replace_what_no_run_has_used(documents):
+    await documents.load("default", tea(), 5)
+    again = await documents.load("default", tea(timeout=3.0), 6)
+
+    assert (again.created, again.replaced) == (False, True)
+    assert await documents.get("default", "tea", "v1") == tea(timeout=3.0)
+
+
+async def test_a_load_may_not_replace_what_a_run_has_used(documents, journal):
+    await documents.load("default", tea(), 5)
+    await documents.load("other", tea(), 5)
+    await journal.append([entry(1, opening() + success(2))])
+
+    with pytest.raises(VersionConflict, match="give the changed workflow a version of its own"):
+        await documents.load("default", tea(timeout=3.0), 6)
+    assert await documents.get("default", "tea", "v1") == tea()
+    assert (await documents.load("other", tea(timeout=3.0), 6)).replaced
+    assert not (await documents.load("default", tea(), 7)).replaced
+
+
+async def test_a_rollback_survives_restarts_until_the_file_declares_another_version(path):
+    async def load(version):
+        async with Database.open(path) as db:
+            return (await Documents(db).load("default", tea(version), 5)).active_version
+
+    assert [await load("v1"), await load("v2")] == ["v1", "v2"]
+    async with Database.open(path) as db:
+        await Documents(db).set_active("default", "tea", "v1")
+
+    assert [await load("v2"), await load("v2"), await load("v3"), await load("v2")] == [
+        "v1",
+        "v1",
+        "v3",
+        "v2",
+    ]
+
+
+async def test_only_what_exists_can_be_activated(documents):
+    await documents.publish("default", tea(), 5)
+
+    with pytest.raises(VersionNotFound, match="tea has no version v9"):
+        await documents.set_active("default", "tea", "v9")
+    with pytest.raises(WorkflowNotFound, match="coffee"):
+        await documents.set_active("default", "coffee", "v1")
+
+
+async def test_lists_tell_versions_and_their_open_runs(documents, journal):
+    for number, version in enumerate(("v1", "v10", "v2")):
+        await documents.publish("default", tea(version), number)
+    await documents.publish("default", tea(workflow_id="coffee"), 9)
+    await documents.publish("other", tea("v7"), 9)
+    await documents.set_active("default", "tea", "v10")
+    await journal.append([entry(1, opening()), entry(2, opening()), entry(3, opening() + success(2))])
+
+    assert await documents.list("default") == [
+        Workflow("coffee", "v1", ("v1",)),
+        Workflow("tea", "v10", ("v1", "v10", "v2")),
+    ]
+    assert await documents.versions("default", "tea") == [
+        Version("v1", 0, active=False, open_runs=2),
+        Version("v10", 1, active=True, open_runs=0),
+        Version("v2", 2, active=False, open_runs=0),
+    ]
+    assert await documents.versions("default", "milk") == []
