@@ -1,14 +1,16 @@
-"""Events in and out, and followers: each event once and in order, whenever one joins and however slow one is."""
+"""Events in and out, and followers: each event once and in order, whenever one joins, however slow."""
 
 from __future__ import annotations
 
 import asyncio
 
 import pytest
+from attrs import evolve
 
 from infraweave.core.codec import encode_event
 from infraweave.store import follow
 from infraweave.store.journal import Entry, Head, Journal
+from infraweave.store.projection import project
 
 from .histories import entry, opening, status, steps, success, termination
 
@@ -100,47 +102,29 @@ async def test_entries_of_several_runs_are_one_commit(db, journal):
 
 
 def journal_rows(run_key, event):
-    from infraweave.store.projection import project
-
     return project(run_key, f"run_{run_key}", [event])
 
 
 async def test_an_event_that_json_cannot_carry_is_refused_before_anything_is_written(journal):
     with pytest.raises(TypeError):
-        journal.append([entry(1, opening()), Entry(2, "run_2", steps(2, 1)[:0] + [bad_event()])])
+        journal.append([entry(1, opening()), Entry(2, "run_2", [bad_event()])])
 
     assert await journal.last_seq(1) == 0
 
 
 def bad_event():
-    from attrs import evolve
-
     return evolve(steps(2, 1)[0], input=object())
 
 
 async def test_a_page_of_big_events_ends_early_but_holds_one_at_least(journal):
     big = "x" * (3 << 20)
-    events = opening() + [_with_output(event, big) for event in steps(3, 6)[::2]]
-    events = [
-        event if event.seq == 1 else _renumbered(event, place + 1) for place, event in enumerate(events)
-    ]
+    template = steps(3, 1)[0]
+    events = opening() + [evolve(template, seq=seq, output=big) for seq in (2, 3, 4)]
     await journal.append([entry(1, events)])
 
     assert [len(await journal.read(1, after, 100)) for after in (0, 1, 3)] == [3, 2, 1]
     assert len(await journal.read(1, 0, 100, payloads=False)) == 4
     assert await journal.load(1) == events
-
-
-def _with_output(event, output):
-    from attrs import evolve
-
-    return evolve(event, output=output)
-
-
-def _renumbered(event, seq):
-    from attrs import evolve
-
-    return evolve(event, seq=seq)
 
 
 async def test_a_follower_gets_what_is_stored_then_what_comes_then_the_end(journal):

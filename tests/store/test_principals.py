@@ -92,6 +92,9 @@ async def test_tokens_are_listed_oldest_first(principals):
 
 async def test_the_text_of_a_token_is_nowhere_in_the_file(path):
     async with Database.open(path) as db:
-        await Principals(db).create_token("acme", "bot", [READ], token("iw_live_secret"), 5)
+        hidden = NewToken(token_id="tok_1", token_hash=token_hash("iw_live_secret"))
+        await Principals(db).create_token("acme", "bot", [READ], hidden, 5)
 
-    assert b"iw_live_secret" not in path.read_bytes()
+    content = path.read_bytes()
+    assert b"tok_1" in content
+    assert b"iw_live_secret" not in content

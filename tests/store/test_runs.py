@@ -56,7 +56,7 @@ async def test_a_queued_run_starts_when_it_first_runs(journal, runs):
 
 
 async def test_a_request_to_cancel_stays(journal, runs):
-    await journal.append([entry(1, opening() + [status(2, "running", cancel_requested=True)])])
+    await journal.append([entry(1, [*opening(), status(2, "running", cancel_requested=True)])])
     await journal.append([entry(1, [status(3, "retrying")])])
     run = await runs.get("run_1")
 
