@@ -45,7 +45,7 @@ async def serve(
 ) -> AsyncIterator[Server]:
     """Serve workflows over HTTP for the length of the block, on a free port unless one is given.
 
-    ``token`` is needed for a file that has principals already; a new one gets it as its first, or a fresh one.
+    ``token`` is needed for a file that has principals already; a new file takes it as its first token.
 
     Raises:
         StartupError: the file or the port is in use, or the file is not ours.

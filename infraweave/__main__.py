@@ -1,0 +1,5 @@
+"""``python -m infraweave``."""
+
+from infraweave.cli.main import main
+
+main()

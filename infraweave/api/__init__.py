@@ -1,0 +1,1 @@
+"""The HTTP door: routes, shapes, tokens, streams. The only place that knows Quart; decides nothing about runs."""

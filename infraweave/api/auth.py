@@ -1,0 +1,94 @@
+"""Who asks, and whether they may: bearer tokens, tenants, grants. Fails closed.
+
+Each request asks the database anew, so a revocation works on the next request and nothing has to be
+invalidated. Every cause of a 401 has the same words, and another tenant's run is answered exactly like one
+that never was. Whether a workflow exists is looked at only after the grant.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+from werkzeug.datastructures import Headers
+
+from infraweave.api.routing import NOBODY, Route, require
+from infraweave.core.access import Principal, is_token, token_hash
+from infraweave.engine.clock import Clock
+from infraweave.errors import RunNotFound, Unauthenticated
+from infraweave.store.principals import Principals
+from infraweave.store.runs import RunRow, Runs
+
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+
+
+@frozen(eq=False)
+class Gate:
+    """What stands before every handler."""
+
+    _principals: Principals
+    _runs: Runs
+    _clock: Clock
+
+    async def identify(self, route: Route, headers: Headers) -> Principal:
+        """Return who asks.
+
+        Raises:
+            Unauthenticated: there is no token, or it is unknown, revoked or expired.
+        """
+        if route.on == "public":
+            return NOBODY
+        token = _bearer(headers)
+        found = await self._principals.find_token(token_hash(token)) if token else None
+        if found is None:
+            raise Unauthenticated(headers=CHALLENGE)
+        row, principal = found
+        if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= self._clock.now()):
+            raise Unauthenticated(headers=CHALLENGE)
+        return principal
+
+    async def admit(self, route: Route, principal: Principal, path: dict[str, str]) -> RunRow | None:
+        """Let the principal pass to what the path names; return the run, if it names one.
+
+        Raises:
+            RunNotFound: the run does not exist in the principal's tenant.
+            AclDenied: the principal lacks the grant.
+        """
+        row = await self._run(principal, path["run_id"]) if route.on == "run" else None
+        if route.action is not None and route.on != "body":
+            require(principal, route.action, _resource(route, path, row))
+        return row
+
+    async def _run(self, principal: Principal, run_id: str) -> RunRow:
+        row = await self._runs.get(run_id)
+        if row is None or row.tenant != principal.tenant:
+            raise RunNotFound(f"No run {run_id}.")
+        return row
+
+
+def admit_body(route: Route, principal: Principal, body: Any) -> None:
+    """Let the principal pass to the workflow that the body names.
+
+    Raises:
+        AclDenied: the principal lacks the grant.
+    """
+    if route.on == "body" and route.action is not None:
+        require(principal, route.action, f"workflow:{body.workflow_id}")
+
+
+def _resource(route: Route, path: dict[str, str], row: RunRow | None) -> str:
+    if row is not None:
+        return f"workflow:{row.workflow_id}"
+    if route.on == "workflow":
+        return f"workflow:{path['workflow_id']}"
+    return "tenant:*" if route.on == "tenant" else "workflow:*"
+
+
+def _bearer(headers: Headers) -> str | None:
+    """Return the token of the one Authorization header, if it has the form of a token."""
+    values = headers.getlist("Authorization")
+    if len(values) != 1:
+        return None
+    scheme, _, token = values[0].strip().partition(" ")
+    token = token.strip()
+    return token if scheme.lower() == "bearer" and is_token(token) else None

@@ -1,0 +1,42 @@
+"""Errors on the wire: the one envelope, and what becomes of errors that are not ours."""
+
+from __future__ import annotations
+
+from werkzeug.exceptions import HTTPException
+
+from infraweave.api.reading import dump
+from infraweave.api.shapes import Error, ErrorDetail, ErrorInfo
+from infraweave.core.values import Json
+from infraweave.errors import (
+    Internal,
+    MalformedRequest,
+    MethodNotAllowed,
+    PayloadTooLarge,
+    RequestError,
+    RouteNotFound,
+    UnsupportedMediaType,
+)
+
+_BY_STATUS: dict[int, type[RequestError]] = {
+    400: MalformedRequest,
+    404: RouteNotFound,
+    408: MalformedRequest,
+    413: PayloadTooLarge,
+    415: UnsupportedMediaType,
+}
+
+
+def envelope(error: RequestError, request_id: str) -> Json:
+    """Return the one envelope."""
+    details = tuple(ErrorDetail(path=fault.path, message=fault.message) for fault in error.details)
+    info = ErrorInfo(code=error.code, message=error.message, request_id=request_id, details=details or None)
+    return dump(Error(error=info))
+
+
+def translated(error: HTTPException) -> RequestError:
+    """Return what an error of the HTTP library is in our tree."""
+    if error.code == MethodNotAllowed.status:
+        methods = sorted(set(getattr(error, "valid_methods", None) or ()))
+        allowed = ", ".join(methods)
+        return MethodNotAllowed(f"This path takes {allowed}.", headers={"Allow": allowed})
+    return _BY_STATUS.get(error.code or 500, Internal)()

@@ -1,0 +1,73 @@
+"""What Prometheus may ask. One registry per app, so that several servers in a process do not meet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from infraweave.core.events import State
+from infraweave.engine.engine import Engine
+from infraweave.store.rows import Rows
+
+MEDIA = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """Counters that run along, and gauges that are read when asked."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "infraweave_http_requests", "Answers.", ["method", "route", "status"], registry=registry
+        )
+        self.latency = Histogram(
+            "infraweave_http_request_seconds",
+            "Seconds until an answer begins.",
+            ["method", "route"],
+            registry=registry,
+        )
+        self.open_streams = 0
+        self._streams = Gauge("infraweave_event_streams", "Open event streams.", registry=registry)
+        self._commits = Counter("infraweave_commits", "Transactions with events.", registry=registry)
+        self._events = Counter("infraweave_events", "Events committed.", registry=registry)
+        self._runs = Gauge("infraweave_runs", "Runs by state.", ["state"], registry=registry)
+        self._queued = Gauge("infraweave_queue_depth", "Runs that wait for a slot.", registry=registry)
+        self._slots = Gauge("infraweave_slots_used", "Slots that runs hold.", registry=registry)
+        self._limit = Gauge("infraweave_slots", "Slots there are.", registry=registry)
+        engine.db.listen(self._committed)
+
+    def _committed(self, written: Sequence[Rows]) -> None:
+        events = sum(len(rows.events) for rows in written)
+        if events:
+            self._commits.inc()
+            self._events.inc(events)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an answer that begins."""
+        self.requests.labels(method, route, str(status)).inc()
+        self.latency.labels(method, route).observe(seconds)
+
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """Count an event stream for as long as it is open."""
+        self.open_streams += 1
+        try:
+            yield
+        finally:
+            self.open_streams -= 1
+
+    async def text(self) -> bytes:
+        """Return all of it in Prometheus' text format."""
+        counts = await self._engine.runs.counts()
+        for state in get_args(State):
+            self._runs.labels(state).set(counts.get(state, 0))
+        slots = self._engine.host.slots
+        self._queued.set(slots.queued)
+        self._slots.set(slots.used)
+        self._limit.set(slots.limit)
+        self._streams.set(self.open_streams)
+        return generate_latest(self._registry)

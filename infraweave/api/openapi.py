@@ -1,0 +1,199 @@
+"""The description of the API, OpenAPI 3.1, made from the table of routes and the shapes that it names."""
+
+from __future__ import annotations
+
+import re
+import types
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+import attrs
+
+from infraweave import __version__, errors
+from infraweave.api import shapes
+from infraweave.api.reading import hints
+from infraweave.api.routing import JSON, Header, Reply, Route
+from infraweave.core.values import Json
+from infraweave.errors import (
+    AclDenied,
+    Internal,
+    MalformedRequest,
+    MethodNotAllowed,
+    NotAcceptable,
+    PayloadTooLarge,
+    RequestError,
+    RouteNotFound,
+    Unauthenticated,
+    UnsupportedMediaType,
+)
+
+_PLAIN: dict[Any, Json] = {
+    Any: {},
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    bool: {"type": "boolean"},
+    types.NoneType: {"type": "null"},
+}
+_ABOUT = (
+    "Start, inspect, cancel, signal and stream durable runs. Every error is the one envelope; unknown paths are"
+    " 404 route_not_found, other methods 405 method_not_allowed."
+)
+
+
+def error_classes() -> list[type[RequestError]]:
+    """Return every error of the wire."""
+    found = [cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, RequestError)]
+    return [cls for cls in found if cls is not RequestError]
+
+
+def describe(table: Sequence[Route]) -> Json:
+    """Return the OpenAPI document of a table of routes."""
+    known = _Shapes()
+    paths: dict[str, dict[str, Json]] = {}
+    for route in table:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, known)
+    known.reference(shapes.Error)
+    known.made["ErrorInfo"]["properties"]["code"]["enum"] = sorted(cls.code for cls in error_classes())
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "InfraWeave", "version": __version__, "description": _ABOUT},
+        "paths": paths,
+        "components": {
+            "schemas": known.made,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "iw_live_…"}},
+        },
+    }
+
+
+def _operation(route: Route, known: _Shapes) -> Json:
+    operation = {
+        "operationId": route.name,
+        "summary": route.summary,
+        "parameters": [*_path_parameters(route), *_query_parameters(route), *_header_parameters(route)],
+        "responses": _responses(route, known),
+        "security": [] if route.on == "public" else [{"token": []}],
+    }
+    if route.body is not None:
+        content = {JSON: {"schema": known.reference(route.body)}}
+        operation["requestBody"] = {"required": route.body_required, "content": content}
+    return operation
+
+
+def _path_parameters(route: Route) -> Iterable[Json]:
+    for name in re.findall(r"{(\w+)}", route.path):
+        yield {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _query_parameters(route: Route) -> Iterable[Json]:
+    for field in attrs.fields(route.query):
+        said = field.metadata
+        parameter = {"name": field.name, "in": "query", "description": said["doc"], "schema": said["schema"]}
+        yield {**parameter, "explode": False} if said["schema"].get("type") == "array" else parameter
+
+
+def _header_parameters(route: Route) -> Iterable[Json]:
+    own = Header(name="X-Request-Id", doc="Names the request; one of 1 to 128 of A-Za-z0-9._- is kept.")
+    for header in (*route.takes, own):
+        yield {"name": header.name, "in": "header", "description": header.doc, "schema": dict(header.schema)}
+
+
+# --- answers -----------------------------------------------------------------------------------------------
+
+
+def _responses(route: Route, known: _Shapes) -> Json:
+    answers = {str(status): _reply(reply, known) for status, reply in route.replies.items()}
+    by_status: dict[int, list[type[RequestError]]] = {}
+    for error in _errors(route):
+        by_status.setdefault(error.status, []).append(error)
+    for status, classes in sorted(by_status.items()):
+        content = {JSON: {"schema": known.reference(shapes.Error)}}
+        told = f"{HTTPStatus(status).phrase}: " + ", ".join(sorted(cls.code for cls in classes))
+        answers[str(status)] = {"description": told, "headers": _headers(()), "content": content}
+    return answers
+
+
+def _errors(route: Route) -> set[type[RequestError]]:
+    found = {*route.errors, Internal, MalformedRequest, NotAcceptable, RouteNotFound, MethodNotAllowed}
+    if route.on != "public":
+        found |= {Unauthenticated}
+    if route.action is not None:
+        found |= {AclDenied}
+    if route.body is not None:
+        found |= {PayloadTooLarge, UnsupportedMediaType}
+    return found
+
+
+def _reply(reply: Reply, known: _Shapes) -> Json:
+    answer: dict[str, Json] = {"description": reply.doc, "headers": _headers(reply.headers)}
+    media = reply.media or ([(JSON, reply.shape)] if reply.shape is not None else [])
+    content: dict[str, list[Json]] = {}
+    for name, shape in media:
+        content.setdefault(name, []).append({"type": "string"} if shape is None else known.of(shape))
+    if content:
+        answer["content"] = {name: {"schema": _one_of(schemas)} for name, schemas in content.items()}
+    return answer
+
+
+def _one_of(schemas: list[Json]) -> Json:
+    return schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
+
+
+def _headers(headers: Sequence[Header]) -> Json:
+    own = Header(name="X-Request-Id", doc="Names the request.")
+    return {h.name: {"description": h.doc, "schema": dict(h.schema)} for h in (*headers, own)}
+
+
+# --- shapes ------------------------------------------------------------------------------------------------
+
+
+class _Shapes:
+    """Schemas of the shapes, each made once and named for its class."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, dict[str, Json]] = {}
+
+    def reference(self, cls: type) -> Json:
+        if cls.__name__ not in self.made:
+            self.made[cls.__name__] = {}
+            self.made[cls.__name__] = self._object(cls)
+        return {"$ref": f"#/components/schemas/{cls.__name__}"}
+
+    def _object(self, cls: type) -> dict[str, Json]:
+        annotations = hints(cls)
+        fields = attrs.fields(cls)
+        properties = {field.name: self._field(annotations[field.name], field.metadata) for field in fields}
+        required = [field.name for field in fields if _is_always_there(cls, field)]
+        return {
+            "type": "object",
+            "description": (cls.__doc__ or "").strip(),
+            "properties": properties,
+            "required": required,
+            "additionalProperties": False,
+        }
+
+    def _field(self, annotation: Any, metadata: Mapping[str, Any]) -> Json:
+        schema = {**self.of(annotation), **metadata.get("schema", {})}
+        return {**schema, "description": metadata["doc"]} if "doc" in metadata else schema
+
+    def of(self, annotation: Any) -> Json:
+        if annotation in _PLAIN:
+            return dict(_PLAIN[annotation])
+        origin, arguments = get_origin(annotation), get_args(annotation)
+        if origin is Annotated:
+            return {**self.of(arguments[0]), "format": arguments[1]}
+        if origin is Literal:
+            return {"type": "string", "enum": list(arguments)}
+        if origin in (Union, types.UnionType):
+            return {"anyOf": [self.of(argument) for argument in arguments]}
+        if origin is tuple:
+            return {"type": "array", "items": self.of(arguments[0])}
+        if origin is dict:
+            return {"type": "object", "additionalProperties": self.of(arguments[1])}
+        return self.reference(annotation)
+
+
+def _is_always_there(cls: type, field: attrs.Attribute[Any]) -> bool:
+    """Tell whether a field may be relied on: what callers send has defaults, what we answer is whole."""
+    sent = cls in (shapes.StartRun, shapes.StopRun, shapes.SendSignal, shapes.CreateToken)
+    return field.default is attrs.NOTHING if sent else "omit" not in field.metadata

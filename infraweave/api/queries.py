@@ -1,0 +1,166 @@
+"""The query parameters of each route, with how their text is read; and cursors, which are opaque."""
+
+from __future__ import annotations
+
+import binascii
+import zlib
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
+from typing import Any, Literal, get_args
+
+from attrs import frozen
+
+from infraweave.api.shapes import given
+from infraweave.core.events import State, Trigger
+from infraweave.core.values import from_rfc3339
+from infraweave.errors import InvalidCursor
+
+STATES: tuple[str, ...] = get_args(State)
+TRIGGERS: tuple[str, ...] = get_args(Trigger)
+#: The longest that an answer is held back (the contract's), in seconds.
+MAX_WAIT = 60
+_MAX_SEQ = 2**63 - 1
+
+
+def cursor(kind: str, position: int) -> str:
+    """Return an opaque cursor; the sum in it tells a typo from one that we gave out."""
+    text = f"{kind}:{position}"
+    return urlsafe_b64encode(f"{text}:{zlib.crc32(text.encode()):08x}".encode()).rstrip(b"=").decode()
+
+
+def read_cursor(kind: str) -> Callable[[str], int]:
+    """Return what reads a cursor of one kind of list."""
+
+    def read(text: str) -> int:
+        try:
+            spelt = urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode("ascii")
+            position = int(spelt.split(":")[1])
+        except (ValueError, IndexError, binascii.Error):
+            raise InvalidCursor from None
+        if cursor(kind, position) != text:
+            raise InvalidCursor
+        return position
+
+    return read
+
+
+def read_seq(text: str) -> int:
+    """Return an event's number given as a cursor.
+
+    Raises:
+        InvalidCursor: it is no decimal number.
+    """
+    if not (text.isascii() and text.isdigit()) or len(text) > 19 or int(text) > _MAX_SEQ:
+        raise InvalidCursor(f"{text!r:.60} is no event number; give the seq of the last event that you have.")
+    return int(text)
+
+
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """Return what reads an integer between two bounds."""
+
+    def read(text: str) -> int:
+        if not (text.isascii() and text.isdigit()) or len(text) > 9 or not least <= int(text) <= most:
+            raise ValueError(f"expected an integer from {least} to {most}, not {text!r:.60}")
+        return int(text)
+
+    return read
+
+
+def one_of(names: tuple[str, ...]) -> Callable[[str], str]:
+    """Return what reads one of some names."""
+
+    def read(text: str) -> str:
+        if text not in names:
+            raise ValueError(f"expected one of {', '.join(names)}, not {text!r:.60}")
+        return text
+
+    return read
+
+
+def some_of(names: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
+    """Return what reads a comma list of some names."""
+    read_one = one_of(names)
+    return lambda text: tuple(dict.fromkeys(read_one(part) for part in text.split(",")))
+
+
+def read_tag(text: str) -> tuple[str, str]:
+    """Return the key and the value of ``key:value``.
+
+    Raises:
+        ValueError: there is no colon.
+    """
+    key, colon, value = text.partition(":")
+    if not colon or not key:
+        raise ValueError(f"expected key:value, not {text!r:.60}")
+    return key, value
+
+
+def _limit(most: int, default: int) -> Any:
+    schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
+    return given(integer(1, most), "How many at most.", schema, default)
+
+
+def _text(doc: str) -> Any:
+    return given(str, doc, {"type": "string"})
+
+
+def _time(doc: str) -> Any:
+    return given(from_rfc3339, doc, {"type": "string", "format": "date-time"})
+
+
+def _cursor(kind: str) -> Any:
+    return given(read_cursor(kind), "The next_cursor of the page before; opaque.", {"type": "string"})
+
+
+@frozen(kw_only=True)
+class RunQuery:
+    """Which runs to list."""
+
+    status: tuple[State, ...] | None = given(
+        some_of(STATES),
+        "Only runs in one of these states, a comma list.",
+        {"type": "array", "items": {"type": "string", "enum": list(STATES)}},
+    )
+    workflow_id: str | None = _text("Only runs of this workflow.")
+    workflow_version: str | None = _text("Only runs of this version.")
+    trigger: Trigger | None = given(
+        one_of(TRIGGERS), "Only runs started this way.", {"type": "string", "enum": list(TRIGGERS)}
+    )
+    tag: tuple[str, str] | None = given(
+        read_tag, "Only runs with this tag, key:value.", {"type": "string", "pattern": "^[^:]+:"}
+    )
+    started_after: int | None = _time("Only runs that started later; queued ones have not.")
+    started_before: int | None = _time("Only runs that started earlier; queued ones have not.")
+    limit: int = _limit(200, 50)
+    cursor: int | None = _cursor("runs")
+
+
+@frozen(kw_only=True)
+class HistoryQuery:
+    """Which part of a history to read."""
+
+    limit: int = _limit(1000, 200)
+    cursor: int | None = _cursor("history")
+
+
+@frozen(kw_only=True)
+class EventQuery:
+    """Which events to read, and how."""
+
+    after: int | None = given(
+        read_seq,
+        "Only events after this seq; the Last-Event-ID header goes before it.",
+        {"type": "integer", "minimum": 0},
+    )
+    include: Literal["payloads"] | None = given(
+        one_of(("payloads",)),
+        "With payloads, inputs, outputs and signal payloads are in the events too.",
+        {"type": "string", "enum": ["payloads"]},
+    )
+    limit: int = _limit(1000, 200)
+    wait: int = given(
+        integer(0, MAX_WAIT),
+        "For application/json: seconds to hold the answer back until there is an event.",
+        {"type": "integer", "minimum": 0, "maximum": MAX_WAIT, "default": 0},
+        0,
+    )

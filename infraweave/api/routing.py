@@ -1,0 +1,132 @@
+"""What a route is: one row of the table that registers it, guards it, reads for it, and describes it.
+
+A handler is given a ``Call`` in which everything is read and checked already, and returns an ``Answer``. So a
+handler never sees Quart, and a route that is not in the table does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from attrs import field, frozen
+from werkzeug.datastructures import Headers
+
+from infraweave.core import access
+from infraweave.core.access import Action, Principal
+from infraweave.core.values import Json
+from infraweave.errors import AclDenied, RequestError
+from infraweave.store.runs import RunRow
+
+JSON = "application/json"
+SSE = "text/event-stream"
+
+Q = TypeVar("Q")
+B = TypeVar("B")
+
+#: Who asks where no token is wanted: may do nothing.
+NOBODY = Principal("", "")
+
+
+@frozen(kw_only=True)
+class NoQuery:
+    """No query parameters."""
+
+
+@frozen(kw_only=True)
+class Call(Generic[Q, B]):
+    """One request: who asks, what for, and how the answer is wanted."""
+
+    request_id: str
+    principal: Principal
+    path: Mapping[str, str]
+    query: Q
+    body: B
+    #: The body as it was sent; None where there was none.
+    sent: Json
+    headers: Headers
+    #: The media type of the answer.
+    accept: str
+    _run: RunRow | None = None
+
+    @property
+    def run(self) -> RunRow:
+        """The run of the path, which the principal may act on.
+
+        Raises:
+            LookupError: the route is not ``on`` a run.
+        """
+        if self._run is None:
+            raise LookupError("this route names no run")
+        return self._run
+
+
+@frozen
+class Answer:
+    """What goes back. ``body``: a shape, JSON that is encoded already, a stream of blocks, or nothing."""
+
+    body: Any = None
+    status: int = 200
+    headers: Mapping[str, str] = field(factory=dict)
+    media: str = JSON
+
+
+Handler: TypeAlias = Callable[[Call[Any, Any]], Awaitable[Answer]]
+Blocks: TypeAlias = AsyncIterator[bytes]
+
+
+@frozen(kw_only=True)
+class Header:
+    """A header that a route takes or gives, for the description."""
+
+    name: str
+    doc: str
+    schema: Mapping[str, Any] = field(factory=lambda: {"type": "string"})
+
+
+@frozen(kw_only=True)
+class Reply:
+    """One answer of a route, for the description. ``shape`` None: no content."""
+
+    doc: str
+    shape: Any = None
+    media: Sequence[tuple[str, Any]] = ()
+    headers: Sequence[Header] = ()
+
+
+#: What a grant is wanted on: the run of the path, the workflow of the path, the workflow of the body, all of
+#: the tenant's workflows, the tenant; ``own``: a token is enough, and the answer holds only what it may read;
+#: ``public``: not even a token.
+Target: TypeAlias = Literal["run", "workflow", "body", "workflows", "tenant", "own", "public"]
+
+
+@frozen(kw_only=True)
+class Route:
+    """One row of the table."""
+
+    name: str
+    method: Literal["GET", "POST", "PUT", "DELETE"]
+    path: str
+    handler: Handler
+    summary: str
+    on: Target
+    #: What the principal must be allowed; None with ``own`` and ``public``.
+    action: Action | None = None
+    query: type = NoQuery
+    body: type | None = None
+    #: False: the body may be left out.
+    body_required: bool = True
+    produces: Sequence[str] = (JSON,)
+    takes: Sequence[Header] = ()
+    replies: Mapping[int, Reply]
+    errors: Sequence[type[RequestError]] = ()
+
+
+def require(principal: Principal, action: Action, resource: str) -> None:
+    """Let a principal pass who holds the grant.
+
+    Raises:
+        AclDenied: it does not.
+    """
+    if not access.allows(principal, action, resource):
+        raise AclDenied(f"Principal lacks {action} on {resource}.")

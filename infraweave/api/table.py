@@ -1,0 +1,360 @@
+"""The table of all routes: what there is, what it needs, what it answers, and what can go wrong.
+
+``app`` registers it and ``openapi`` describes it; a route that is not here does not exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from infraweave.api import shapes
+from infraweave.api.metrics import MEDIA, Metrics
+from infraweave.api.openapi import describe
+from infraweave.api.queries import EventQuery, HistoryQuery, RunQuery
+from infraweave.api.routing import JSON, SSE, Header, Reply, Route
+from infraweave.api.runs import RunRoutes
+from infraweave.api.service import ServiceRoutes
+from infraweave.api.signals import SignalRoutes
+from infraweave.api.stream import EventRoutes
+from infraweave.api.tokens import TokenRoutes
+from infraweave.api.workflows import WorkflowRoutes
+from infraweave.core.values import Json
+from infraweave.engine.engine import Engine
+from infraweave.errors import (
+    Capacity,
+    Draining,
+    IdempotencyMismatch,
+    InputInvalid,
+    InvalidCursor,
+    PayloadInvalid,
+    RateLimited,
+    RequestError,
+    RunFinished,
+    RunNotFinished,
+    RunNotFound,
+    RunStopping,
+    SignalConflict,
+    SignalNotFound,
+    StorageUnavailable,
+    TokenNotFound,
+    VersionNotFound,
+    WorkflowNotFound,
+)
+from infraweave.settings import Settings
+
+TRACE = (
+    Header(name="traceparent", doc="W3C trace context; a start joins the trace, others record a link."),
+    Header(name="tracestate", doc="Goes with traceparent."),
+)
+RETRY_AFTER = Header(name="Retry-After", doc="Seconds until another try makes sense.")
+KEY = Header(
+    name="Idempotency-Key",
+    doc="The same key with the same body gives the run that it made.",
+    schema={"type": "string", "minLength": 1, "maxLength": 255},
+)
+PREFER = Header(name="Prefer", doc="wait=N: hold the answer for up to N (60) seconds, until the run ends.")
+CURSOR = Header(name="Last-Event-ID", doc="The seq of the last event received; goes before ?after.")
+STARTED = (
+    Header(name="Location", doc="Where the run is."),
+    Header(name="Preference-Applied", doc="The wait that was applied."),
+)
+REPLAYED = (*STARTED, Header(name="Idempotent-Replayed", doc="true: the run was there before."))
+WRITES: tuple[type[RequestError], ...] = (Draining, StorageUnavailable)
+
+
+def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Route]:
+    """Return every route, bound to an engine."""
+    table: list[Route] = []
+
+    def description() -> Json:
+        return describe(table)
+
+    table += [
+        *_runs(RunRoutes(engine)),
+        *_acts(RunRoutes(engine), SignalRoutes(engine)),
+        _events(EventRoutes(engine, settings, metrics)),
+        *_workflows(WorkflowRoutes(engine)),
+        *_tokens(TokenRoutes(engine)),
+        *_service(ServiceRoutes(engine, metrics, description)),
+    ]
+    return table
+
+
+def _on_run(name: str, method: Any, path: str, handler: Any, action: Any, **more: Any) -> Route:
+    errors = (RunNotFound, *more.pop("errors", ()))
+    path = f"/v1/runs/{{run_id}}{path}"
+    return Route(
+        name=name, method=method, path=path, handler=handler, on="run", action=action, errors=errors, **more
+    )
+
+
+def _runs(runs: RunRoutes) -> list[Route]:
+    return [
+        Route(
+            name="start_run",
+            method="POST",
+            path="/v1/runs",
+            handler=runs.start,
+            summary="Start a run",
+            on="body",
+            action="execute",
+            body=shapes.StartRun,
+            takes=(KEY, PREFER, *TRACE),
+            replies={
+                201: Reply(doc="The run is durable.", shape=shapes.StartedRun, headers=STARTED),
+                200: Reply(doc="The key made this run before.", shape=shapes.StartedRun, headers=REPLAYED),
+            },
+            errors=(WorkflowNotFound, VersionNotFound, InputInvalid, IdempotencyMismatch, Capacity, *WRITES),
+        ),
+        Route(
+            name="list_runs",
+            method="GET",
+            path="/v1/runs",
+            handler=runs.list,
+            summary="List runs, newest first",
+            on="own",
+            query=RunQuery,
+            replies={200: Reply(doc="A page of runs.", shape=shapes.RunList)},
+            errors=(InvalidCursor,),
+        ),
+        _on_run(
+            "show_run",
+            "GET",
+            "",
+            runs.inspect,
+            "read",
+            summary="Show a run and its node summary",
+            replies={200: Reply(doc="The run.", shape=shapes.Run)},
+        ),
+        _on_run(
+            "run_result",
+            "GET",
+            "/result",
+            runs.result,
+            "read",
+            summary="Show how a run ended",
+            replies={
+                200: Reply(
+                    doc="The run has ended.",
+                    media=((JSON, shapes.RunSucceeded), (JSON, shapes.RunFailed)),
+                )
+            },
+            errors=(RunNotFinished,),
+        ),
+        _on_run(
+            "run_history",
+            "GET",
+            "/history",
+            runs.history,
+            "read",
+            summary="Show what happened, one row per attempt",
+            query=HistoryQuery,
+            replies={200: Reply(doc="A page of rows.", shape=shapes.History)},
+            errors=(InvalidCursor,),
+        ),
+    ]
+
+
+def _acts(runs: RunRoutes, signals: SignalRoutes) -> list[Route]:
+    return [
+        _on_run(
+            "cancel_run",
+            "POST",
+            "/cancel",
+            runs.cancel,
+            "cancel",
+            summary="Cancel a run: clean-up and compensations run",
+            body=shapes.StopRun,
+            body_required=False,
+            takes=TRACE,
+            replies={
+                202: Reply(doc="The run is stopping.", shape=shapes.Run),
+                200: Reply(doc="The run had ended; nothing changed.", shape=shapes.Run),
+            },
+            errors=WRITES,
+        ),
+        _on_run(
+            "terminate_run",
+            "POST",
+            "/terminate",
+            runs.terminate,
+            "operate",
+            summary="End a run by force: no clean-up, no compensation",
+            body=shapes.StopRun,
+            body_required=False,
+            takes=TRACE,
+            replies={200: Reply(doc="The run has ended.", shape=shapes.Run)},
+            errors=WRITES,
+        ),
+        _on_run(
+            "send_signal",
+            "POST",
+            "/signals/{name}",
+            signals.send,
+            "signal",
+            summary="Send a signal to a run",
+            body=shapes.SendSignal,
+            body_required=False,
+            takes=TRACE,
+            replies={
+                202: Reply(doc="The signal is durable.", shape=shapes.SignalReceipt),
+                200: Reply(doc="It was delivered before.", shape=shapes.SignalReceipt),
+            },
+            errors=(SignalNotFound, RunFinished, RunStopping, SignalConflict, PayloadInvalid, *WRITES),
+        ),
+    ]
+
+
+def _events(events: EventRoutes) -> Route:
+    return _on_run(
+        "run_events",
+        "GET",
+        "/events",
+        events.read,
+        "read",
+        summary="Stream a run's events, or read them in pages",
+        query=EventQuery,
+        produces=(SSE, JSON),
+        takes=(CURSOR,),
+        replies={
+            200: Reply(doc="Events in order of seq.", media=((SSE, None), (JSON, shapes.EventPage))),
+            204: Reply(doc="The terminal event was received before; nothing follows."),
+        },
+        errors=(InvalidCursor, RateLimited),
+    )
+
+
+def _workflows(workflows: WorkflowRoutes) -> list[Route]:
+    shown = {200: Reply(doc="The workflow.", shape=shapes.Workflow)}
+    return [
+        Route(
+            name="list_workflows",
+            method="GET",
+            path="/v1/workflows",
+            handler=workflows.list,
+            summary="List workflows",
+            on="own",
+            replies={200: Reply(doc="What the principal may read.", shape=shapes.WorkflowList)},
+        ),
+        Route(
+            name="show_workflow",
+            method="GET",
+            path="/v1/workflows/{workflow_id}",
+            handler=workflows.show,
+            summary="Show a workflow's versions",
+            on="workflow",
+            action="read",
+            replies=shown,
+            errors=(WorkflowNotFound,),
+        ),
+        Route(
+            name="show_version",
+            method="GET",
+            path="/v1/workflows/{workflow_id}/versions/{version}",
+            handler=workflows.document,
+            summary="Show a version's definition document",
+            on="workflow",
+            action="read",
+            replies={200: Reply(doc="The document.", shape=dict[str, Any])},
+            errors=(WorkflowNotFound, VersionNotFound),
+        ),
+        Route(
+            name="activate_version",
+            method="PUT",
+            path="/v1/workflows/{workflow_id}/active",
+            handler=workflows.activate,
+            summary="Choose the version that new runs use",
+            on="workflow",
+            action="publish",
+            body=shapes.ActivateVersion,
+            replies=shown,
+            errors=(WorkflowNotFound, VersionNotFound, StorageUnavailable),
+        ),
+    ]
+
+
+def _tokens(tokens: TokenRoutes) -> list[Route]:
+    return [
+        Route(
+            name="create_token",
+            method="POST",
+            path="/v1/tokens",
+            handler=tokens.create,
+            summary="Create a token; it is told this once",
+            on="tenant",
+            action="admin",
+            body=shapes.CreateToken,
+            replies={201: Reply(doc="The token.", shape=shapes.NewToken)},
+            errors=(StorageUnavailable,),
+        ),
+        Route(
+            name="list_tokens",
+            method="GET",
+            path="/v1/tokens",
+            handler=tokens.list,
+            summary="List tokens",
+            on="tenant",
+            action="admin",
+            replies={200: Reply(doc="All tokens, without their text.", shape=shapes.TokenList)},
+        ),
+        Route(
+            name="revoke_token",
+            method="DELETE",
+            path="/v1/tokens/{token_id}",
+            handler=tokens.revoke,
+            summary="Revoke a token, from its next request on",
+            on="tenant",
+            action="admin",
+            replies={200: Reply(doc="The token, revoked.", shape=shapes.Token)},
+            errors=(TokenNotFound, StorageUnavailable),
+        ),
+    ]
+
+
+def _service(service: ServiceRoutes) -> list[Route]:
+    def public(name: str, path: str, handler: Any, summary: str, shape: Any, **more: Any) -> Route:
+        replies = {200: Reply(doc=summary, shape=shape)}
+        return Route(
+            name=name,
+            method="GET",
+            path=path,
+            handler=handler,
+            summary=summary,
+            on="public",
+            replies=replies,
+            **more,
+        )
+
+    return [
+        Route(
+            name="whoami",
+            method="GET",
+            path="/v1/whoami",
+            handler=service.whoami,
+            summary="Tell whom the token speaks for",
+            on="own",
+            replies={200: Reply(doc="Tenant, principal, grants.", shape=shapes.WhoAmI)},
+        ),
+        Route(
+            name="metrics",
+            method="GET",
+            path="/metrics",
+            handler=service.metrics,
+            summary="Metrics for Prometheus",
+            on="workflows",
+            action="operate",
+            produces=("text/plain",),
+            replies={200: Reply(doc="Prometheus text.", media=((MEDIA.partition(";")[0], None),))},
+        ),
+        public("healthz", "/healthz", service.healthz, "The process answers", shapes.Health),
+        public(
+            "readyz",
+            "/readyz",
+            service.readyz,
+            "Recovery is done and the database can be written",
+            shapes.Health,
+            errors=WRITES,
+        ),
+        public("openapi", "/openapi.json", service.openapi, "This description", dict[str, Any]),
+    ]

@@ -1,0 +1,76 @@
+"""Tokens: make, list, revoke. An admin's grant is on all tenants, so an admin sees the tokens of all."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from infraweave.api import shapes, views
+from infraweave.api.routing import Answer, Call, NoQuery
+from infraweave.core.access import Grant, make_token, parse_grant, token_hash
+from infraweave.core.values import seconds
+from infraweave.engine import clock
+from infraweave.engine.engine import Engine
+from infraweave.errors import Fault, MalformedRequest
+from infraweave.store.principals import NewToken
+
+
+@frozen(eq=False)
+class TokenRoutes:
+    """The handlers of tokens."""
+
+    _engine: Engine
+
+    async def create(self, call: Call[NoQuery, shapes.CreateToken]) -> Answer:
+        """Make a token, and its tenant and principal where they are new; it is told this once."""
+        body, now = call.body, self._engine.clock.now()
+        grants = _grants(body.grants)
+        life = _life(body.expires)
+        text = make_token(clock.token_secret())
+        new = NewToken(
+            token_id=f"tok_{clock.ulid(now)}",
+            token_hash=token_hash(text),
+            expires_at=None if life is None else now + life,
+        )
+        row = await self._engine.principals.create_token(body.tenant, body.principal, grants, new, now)
+        await self._engine.welcome(body.tenant)
+        answer = shapes.NewToken(
+            token=text,
+            token_id=row.token_id,
+            tenant=row.tenant,
+            principal=row.principal,
+            grants=views.grants(row.grants),
+            expires_at=views.time(row.expires_at),
+        )
+        return Answer(answer, 201)
+
+    async def list(self, call: Call[NoQuery, None]) -> Answer:  # noqa: ARG002 - every handler takes a call
+        """List all tokens, without what makes them work."""
+        rows = await self._engine.principals.list_tokens()
+        return Answer(shapes.TokenList(tokens=tuple(map(views.token, rows))))
+
+    async def revoke(self, call: Call[NoQuery, None]) -> Answer:
+        """End a token's life; its next request is refused."""
+        row = await self._engine.principals.revoke(call.path["token_id"], self._engine.clock.now())
+        return Answer(views.token(row))
+
+
+def _grants(texts: tuple[str, ...]) -> list[Grant]:
+    grants, faults = [], []
+    for place, text in enumerate(texts):
+        try:
+            grants.append(parse_grant(text))
+        except ValueError as error:
+            faults.append(Fault(f"/grants/{place}", str(error)))
+    if faults:
+        raise MalformedRequest(f"The grants do not parse: {faults[0].message}.", details=faults)
+    return grants
+
+
+def _life(expires: str | None) -> int | None:
+    """Return milliseconds, or None for ever."""
+    if expires is None:
+        return None
+    try:
+        return round(seconds(expires) * 1000)
+    except ValueError as error:
+        raise MalformedRequest(f"expires: {error}.", details=[Fault("/expires", str(error))]) from error

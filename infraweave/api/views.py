@@ -1,0 +1,193 @@
+"""What is known inside, as the shapes of the wire. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from infraweave.api.shapes import (
+    HistoryRow,
+    ListedRun,
+    NodeSummary,
+    Run,
+    StartedRun,
+    Token,
+    Usage,
+    VersionSummary,
+    WaitingFor,
+)
+from infraweave.core.access import Grant
+from infraweave.core.events import Cancelled, Failed, InputRequested
+from infraweave.core.graph import Graph
+from infraweave.core.history import Row
+from infraweave.core.state import NodeState, RunState
+from infraweave.core.values import Json, rfc3339
+from infraweave.engine.engine import Inspection
+from infraweave.store.documents import Version
+from infraweave.store.principals import TokenRow
+from infraweave.store.runs import RunRow
+
+
+def time(at: int | None) -> str | None:
+    """Return a time as the wire writes it."""
+    return None if at is None else rfc3339(at)
+
+
+def started(row: RunRow) -> StartedRun:
+    """Return the answer to a start."""
+    return StartedRun(
+        run_id=row.run_id,
+        state=row.state,
+        workflow_id=row.workflow_id,
+        workflow_version=row.workflow_version,
+        started_at=time(row.started_at),
+    )
+
+
+def listed(row: RunRow, last_seq: int) -> ListedRun:
+    """Return a run as lists show it."""
+    return ListedRun(
+        run_id=row.run_id,
+        state=row.state,
+        workflow_id=row.workflow_id,
+        workflow_version=row.workflow_version,
+        trigger=row.trigger,
+        tags=row.tags,
+        created_at=rfc3339(row.created_at),
+        started_at=time(row.started_at),
+        finished_at=time(row.finished_at),
+        error=row.error,
+        parent_run_id=row.parent_run_id,
+        trace_id=row.trace_id,
+        cancel_requested=row.cancel_requested,
+        forced=row.forced,
+        last_seq=last_seq,
+    )
+
+
+def run(row: RunRow, seen: Inspection, shown: Mapping[str, Json]) -> Run:
+    """Return a run with everything; ``shown`` is the data of its open input requests, by request_id.
+
+    What changes comes from the events that were inspected, not from the row, so that it is of one moment.
+    """
+    state = seen.state
+    end = state.end
+    return Run(
+        run_id=row.run_id,
+        state=state.state,
+        workflow_id=row.workflow_id,
+        workflow_version=row.workflow_version,
+        trigger=row.trigger,
+        tags=row.tags,
+        created_at=rfc3339(row.created_at),
+        started_at=time(state.started_at),
+        finished_at=time(state.finished_at),
+        error=end.error if isinstance(end, Failed | Cancelled) else None,
+        parent_run_id=row.parent_run_id,
+        trace_id=row.trace_id,
+        cancel_requested=state.cancel_requested,
+        forced=isinstance(end, Cancelled) and end.forced,
+        last_seq=state.seq,
+        input=seen.input,
+        waiting_for=(*_asked(state, shown), *_blocked(seen.blocked)),
+        usage=Usage(tokens=state.tokens, cost_micro_usd=state.cost_micro_usd),
+        nodes=_nodes(seen.graph, state),
+    )
+
+
+def open_requests(state: RunState) -> list[InputRequested]:
+    """Return what people are being asked, in the order in which it was."""
+    return [entry.request for entry in state.entries.values() if entry.request is not None]
+
+
+def _asked(state: RunState, shown: Mapping[str, Json]) -> list[WaitingFor]:
+    return [
+        WaitingFor(
+            node=request.node,
+            signal=request.signal,
+            request_id=request.request_id,
+            prompt=request.prompt,
+            schema=dict(request.schema),
+            since=rfc3339(request.at),
+            deadline=time(request.deadline),
+            data=shown.get(request.request_id),
+        )
+        for request in open_requests(state)
+    ]
+
+
+def _blocked(names: list[str]) -> list[WaitingFor]:
+    reason = "no code for this node is loaded; it goes on once a server loads it"
+    return [WaitingFor(node=name, reason=reason) for name in names]
+
+
+def _nodes(graph: Graph, state: RunState) -> tuple[NodeSummary, ...]:
+    return tuple(
+        _node(name, node.kind, state.nodes.get(name) or NodeState()) for name, node in graph.nodes.items()
+    )
+
+
+def _node(name: str, kind: str, node: NodeState) -> NodeSummary:
+    return NodeSummary(
+        node=name,
+        kind=kind,
+        state=node.state,
+        attempts=node.attempts,
+        iterations=node.iterations,
+        started_at=time(node.started_at),
+        finished_at=time(node.finished_at),
+        latency_ms=node.latency_ms,
+        tokens=node.tokens,
+        cost_micro_usd=node.cost_micro_usd,
+    )
+
+
+def history_row(row: Row) -> HistoryRow:
+    """Return one attempt."""
+    return HistoryRow(
+        node=row.node,
+        kind=row.kind,
+        iteration=row.iteration,
+        index=row.index,
+        attempt=row.attempt,
+        phase=row.phase,
+        state=row.state,
+        started_at=rfc3339(row.started_at),
+        finished_at=time(row.finished_at),
+        latency_ms=row.latency_ms,
+        input=row.input,
+        output=row.output,
+        error=row.error,
+        tokens=row.tokens,
+        cost_micro_usd=row.cost_micro_usd,
+        span_id=row.span_id,
+        first_seq=row.first_seq,
+        last_seq=row.last_seq,
+    )
+
+
+def version(found: Version) -> VersionSummary:
+    """Return one version of a workflow."""
+    return VersionSummary(
+        version=found.version,
+        active=found.active,
+        open_runs=found.open_runs,
+        created_at=rfc3339(found.created_at),
+    )
+
+
+def grants(held: frozenset[Grant]) -> tuple[str, ...]:
+    """Return grants as text, in order."""
+    return tuple(sorted(map(str, held)))
+
+
+def token(row: TokenRow) -> Token:
+    """Return what is kept of a token."""
+    return Token(
+        token_id=row.token_id,
+        tenant=row.tenant,
+        principal=row.principal,
+        grants=grants(row.grants),
+        created_at=rfc3339(row.created_at),
+        expires_at=time(row.expires_at),
+        revoked_at=time(row.revoked_at),
+    )

@@ -1,0 +1,270 @@
+"""What authors write: a ``Workflow`` and its decorators.
+
+A decorator records a declaration on the object that the author holds, and returns something that is still the
+author's function. Nothing is judged here, so the order of declarations is free: ``compile`` finds every fault
+at once. No registry exists besides the Workflow.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, update_wrapper
+from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, overload
+
+from attrs import define, field, frozen
+
+from infraweave.core.document import Document, Retry
+from infraweave.core.values import Duration
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+Named: TypeAlias = "Node[Any, Any] | Wait | str"
+#: Stands for "as the kind does by default", where None has a meaning of its own.
+DEFAULT = Retry()
+
+
+@define
+class Declaration:
+    """One node as its author wrote it; judged by the compiler."""
+
+    kind: Literal["node", "agent", "tool", "llm", "router", "human_input", "timer"]
+    name: str
+    function: Callable[..., Any] | None = None
+    #: Names that the function's annotations may use beside its module's.
+    scope: Mapping[str, Any] = field(factory=dict)
+    after: Sequence[Named] = ()
+    retry: Retry | None = DEFAULT
+    timeout: Duration | None = None
+    executor: str = "default"
+    routes: Sequence[Named] = ()
+    schema: Any = None
+    prompt: str | None = None
+    on_timeout: Any = "fail"
+    delay: Duration | None = None
+    undo: Undo | None = None
+
+
+@frozen
+class Undo:
+    """A compensation as its author wrote it."""
+
+    function: Callable[..., Any]
+    scope: Mapping[str, Any]
+    retry: Retry | None
+    timeout: Duration | None
+
+
+@frozen
+class Wait:
+    """A node without a function of its own: something to name in ``after=`` and ``routes=``."""
+
+    name: str
+
+
+class Node(Generic[P, R]):
+    """A declared node. Calling it calls the author's function, as in any unit test."""
+
+    __name__: str
+
+    def __init__(self, declaration: Declaration, function: Callable[P, R]) -> None:
+        self.declaration, self.function = declaration, function
+        update_wrapper(self, function)
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call the function."""
+        return self.function(*args, **kwargs)
+
+    @property
+    def name(self) -> str:
+        """The node's name."""
+        return self.declaration.name
+
+    @overload
+    def compensate(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+    @overload
+    def compensate(
+        self, *, retry: Retry | None = ..., timeout: Duration | None = ...
+    ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+    def compensate(
+        self, function: Any = None, /, *, retry: Retry | None = DEFAULT, timeout: Duration | None = None
+    ) -> Any:
+        """Declare how this node is undone once it has completed, if the run fails or is cancelled later."""
+        scope = _scope()
+
+        def declare(undo: Callable[..., Any]) -> Callable[..., Any]:
+            self.declaration.undo = Undo(undo, scope, retry, timeout)
+            return undo
+
+        return declare if function is None else declare(function)
+
+
+class Workflow:
+    """A workflow being declared. ``input``: a class, a JSON Schema, or None for any JSON object."""
+
+    def __init__(self, workflow_id: str, *, version: str | None = None, input: Any = None) -> None:  # noqa: A002
+        self.workflow_id, self.version, self.input = workflow_id, version, input
+        self.declarations: list[Declaration] = []
+        self.output_of: Named | None = None
+
+    def __repr__(self) -> str:
+        return f"Workflow({self.workflow_id!r}, version={self.version!r})"
+
+    # --- nodes ---------------------------------------------------------------------------------------------
+
+    @overload
+    def node(self, function: Callable[P, R], /) -> Node[P, R]: ...
+    @overload
+    def node(
+        self,
+        *,
+        name: str | None = ...,
+        kind: Literal["node", "agent", "tool", "llm"] = ...,
+        after: Sequence[Named] = ...,
+        retry: Retry | None = ...,
+        timeout: Duration | None = ...,
+        executor: str = ...,
+    ) -> Callable[[Callable[P, R]], Node[P, R]]: ...
+    def node(
+        self,
+        function: Any = None,
+        /,
+        *,
+        name: str | None = None,
+        kind: Literal["node", "agent", "tool", "llm"] = "node",
+        after: Sequence[Named] = (),
+        retry: Retry | None = DEFAULT,
+        timeout: Duration | None = None,
+        executor: str = "default",
+    ) -> Any:
+        """Declare a node that does work. ``timeout`` counts per attempt; ``retry=None``: one attempt only."""
+        options = {"after": after, "retry": retry, "timeout": timeout, "executor": executor}
+        return self._decorated(function, kind, name, options)
+
+    def router(
+        self,
+        *,
+        routes: Sequence[Named],
+        name: str | None = None,
+        after: Sequence[Named] = (),
+        retry: Retry | None = DEFAULT,
+        timeout: Duration | None = None,
+    ) -> Callable[[Callable[P, R]], Node[P, R]]:
+        """Declare a router: it returns which of its ``routes`` run, one name, a list, or ``[]``."""
+        options = {"routes": routes, "after": after, "retry": retry, "timeout": timeout}
+        decorate: Callable[[Callable[P, R]], Node[P, R]] = self._decorated(None, "router", name, options)
+        return decorate
+
+    @overload
+    def human_input(self, name: str, /, *, prompt: str, schema: Any, **options: Any) -> Wait: ...
+    @overload
+    def human_input(
+        self,
+        *,
+        schema: Any,
+        name: str | None = ...,
+        after: Sequence[Named] = ...,
+        timeout: Duration | None = ...,
+        on_timeout: Any = ...,
+    ) -> Callable[[Callable[P, R]], Node[P, R]]: ...
+    def human_input(
+        self,
+        declared_name: str | None = None,
+        /,
+        *,
+        schema: Any,
+        prompt: str | None = None,
+        name: str | None = None,
+        after: Sequence[Named] = (),
+        timeout: Duration | None = None,
+        on_timeout: Any = "fail",
+    ) -> Any:
+        """Declare a durable wait for a person, whose answer must pass ``schema`` (a class or a JSON Schema).
+
+        As a decorator, on a function that returns the prompt, or ``{"prompt": …, "data": …}``; as a call, with
+        a name and a fixed prompt.
+        """
+        options = {"schema": schema, "after": after, "timeout": timeout, "on_timeout": on_timeout}
+        if declared_name is None:
+            return self._decorated(None, "human_input", name, options)
+        return self._declared(Declaration("human_input", declared_name, prompt=prompt, **options))
+
+    @overload
+    def sleep(self, name: str, delay: Duration, /, *, after: Sequence[Named] = ...) -> Wait: ...
+    @overload
+    def sleep(self, function: Callable[P, R], /) -> Node[P, R]: ...
+    @overload
+    def sleep(
+        self, *, name: str | None = ..., after: Sequence[Named] = ...
+    ) -> Callable[[Callable[P, R]], Node[P, R]]: ...
+    def sleep(
+        self,
+        function: Any = None,
+        delay: Duration | None = None,
+        /,
+        *,
+        name: str | None = None,
+        after: Sequence[Named] = (),
+    ) -> Any:
+        """Declare a durable timer: a name and a delay, or a function that returns the delay or the time."""
+        if isinstance(function, str):
+            return self._declared(Declaration("timer", function, delay=delay, after=after))
+        return self._decorated(function, "timer", name, {"after": after})
+
+    def output(self, node: Named) -> None:
+        """Let the run's result be this node's output."""
+        self.output_of = node
+
+    def _decorated(self, function: Any, kind: Any, name: str | None, options: dict[str, Any]) -> Any:
+        scope = _scope(depth=2)
+
+        def declare(body: Callable[..., Any]) -> Node[Any, Any]:
+            called = name or getattr(body, "__name__", "")
+            declaration = Declaration(kind, called, function=body, scope=scope, **options)
+            self.declarations.append(declaration)
+            return Node(declaration, body)
+
+        return declare if function is None else declare(function)
+
+    def _declared(self, declaration: Declaration) -> Wait:
+        self.declarations.append(declaration)
+        return Wait(declaration.name)
+
+    # --- compiling -----------------------------------------------------------------------------------------
+
+    @cached_property
+    def compiled(self) -> Any:
+        """The document and the code; made once, when first asked for."""
+        from infraweave.authoring.compiler import compile_workflow
+
+        return compile_workflow(self)
+
+    def compile(self) -> Document:
+        """Return the definition document.
+
+        Raises:
+            DeclarationError: it cannot be compiled; lists every fault.
+        """
+        document: Document = self.compiled.document
+        return document
+
+    def codes(self) -> Mapping[str, Any]:
+        """Return the functions by the references that the document uses.
+
+        Raises:
+            DeclarationError: it cannot be compiled; lists every fault.
+        """
+        codes: Mapping[str, Any] = self.compiled.codes
+        return codes
+
+
+def name_of(node: Named) -> str:
+    """Return the name that a node, a wait or a text stands for."""
+    return node if isinstance(node, str) else node.name
+
+
+def _scope(depth: int = 1) -> dict[str, Any]:
+    """Return the local names where the author stands, so that annotations may use classes of a function."""
+    frame = sys._getframe(depth + 1)  # noqa: SLF001 - the documented way to see a caller's names
+    return {} if frame.f_locals is frame.f_globals else frame.f_locals

@@ -1,0 +1,53 @@
+"""What people and scripts are shown: tables or one JSON document on stdout, remarks on stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+import click
+
+#: Exit codes of the command line's contract.
+FAILED, USAGE, UNREACHABLE, DENIED = 1, 2, 3, 4
+
+
+def fail(message: str, *, code: int) -> NoReturn:
+    """Write one line on stderr and exit."""
+    click.echo(f"infraweave: {message}", err=True)
+    sys.exit(code)
+
+
+def remark(message: str) -> None:
+    """Write progress on stderr."""
+    click.echo(message, err=True)
+
+
+def show_json(value: Any) -> None:
+    """Write one JSON document on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def show_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write aligned columns on stdout; a dash stands for nothing."""
+    texts = [[_text(row.get(column)) for column in columns] for row in rows]
+    widths = [max(len(line[i]) for line in [list(columns), *texts]) for i in range(len(columns))]
+    click.echo(_style(_line([c.upper() for c in columns], widths)))
+    for line in texts:
+        click.echo(_line(line, widths))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _style(text: str) -> str:
+    return click.style(text, bold=True) if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
+
+
+def _text(value: Any) -> str:
+    if value is None or value == []:
+        return "-"
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

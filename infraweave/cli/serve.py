@@ -1,0 +1,191 @@
+"""``infraweave serve``: the server, from its first token to its last checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import frozen
+
+from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
+from infraweave.cli.output import remark
+from infraweave.core.access import is_token
+from infraweave.errors import StartupError
+from infraweave.settings import Settings
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+#: Seconds between looks at the workflow files under --reload.
+LOOK_EVERY = 0.5
+
+
+@frozen(kw_only=True)
+class Options:
+    """The command's options."""
+
+    workflows: tuple[Path, ...]
+    db: Path
+    host: str
+    port: int
+    ready_file: Path | None
+    max_running: int
+    grace: float
+    reload: bool
+    log_format: str
+
+
+@click.command(epilog="Example: infraweave serve workflows.example --db runs.db")
+@click.argument("workflows", nargs=-1, type=click.Path(exists=True, path_type=Path))
+@click.option("--db", type=click.Path(path_type=Path), default=Path("infraweave.db"), show_default=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8470, show_default=True, help="0: a free one.")
+@click.option("--ready-file", type=click.Path(path_type=Path), help="Written once requests are answered.")
+@click.option("--max-running", type=click.IntRange(1), default=Settings().max_running, show_default=True)
+@click.option(
+    "--grace",
+    type=click.FloatRange(0),
+    default=Settings().grace,
+    show_default=True,
+    help="Seconds that bodies get to finish or clean up.",
+)
+@click.option("--reload", is_flag=True, help="Restart when a workflow file changes.")
+@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+def command(**options: Any) -> None:
+    """Serve WORKFLOWS (files or folders, default workflows/) from one SQLite file."""
+    chosen = Options(**options)
+    _set_up_logging(chosen.log_format)
+    if asyncio.run(_serve(chosen)) == "reload":
+        os.execv(sys.executable, [sys.executable, "-m", "infraweave", *sys.argv[1:]])  # noqa: S606
+
+
+async def _serve(options: Options) -> str:
+    from infraweave.serving import serving
+
+    workflows = load_workflows(options.workflows)
+    settings = Settings(max_running=options.max_running, grace=options.grace)
+    async with (
+        _stop_signals() as stopped,
+        serving(
+            options.db,
+            workflows,
+            host=options.host,
+            port=options.port,
+            token=_admin_token(),
+            settings=settings,
+        ) as server,
+    ):
+        _announce(options, server.url, server.token, server.engine.catalog.workflow_ids)
+        return await _until(stopped, options)
+
+
+def _admin_token() -> str | None:
+    token = os.environ.get("INFRAWEAVE_ADMIN_TOKEN")
+    if token and not is_token(token):
+        raise StartupError(
+            "INFRAWEAVE_ADMIN_TOKEN is no token: it is iw_live_, 30 base62 characters, and their checksum;"
+            " make one with `infraweave tokens create`, or unset it and one is made."
+        )
+    return token or None
+
+
+@asynccontextmanager
+async def _stop_signals() -> AsyncIterator[asyncio.Event]:
+    """Give an event that the first SIGTERM or SIGINT sets; a second signal ends the process at once."""
+    loop, stopped = asyncio.get_running_loop(), asyncio.Event()
+
+    def stop() -> None:
+        if stopped.is_set():
+            os._exit(1)
+        remark("Shutting down; a second signal ends this at once.")
+        stopped.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop)
+    yield stopped
+
+
+async def _until(stopped: asyncio.Event, options: Options) -> str:
+    """Return "stop" once a signal came, or "reload" once a workflow file changed."""
+    waits = {asyncio.create_task(stopped.wait(), name="stop")}
+    if options.reload:
+        waits.add(asyncio.create_task(_changed(options.workflows or (DEFAULT_FOLDER,)), name="reload"))
+    done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    return done.pop().get_name()
+
+
+async def _changed(paths: Sequence[Path]) -> bool:
+    before = _stamps(paths)
+    while _stamps(paths) == before:
+        await asyncio.sleep(LOOK_EVERY)
+    remark("A workflow file changed: restarting.")
+    return True
+
+
+def _stamps(paths: Sequence[Path]) -> dict[Path, int]:
+    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))]
+    return {file: file.stat().st_mtime_ns for file in files if file.exists()}
+
+
+def _announce(options: Options, url: str, token: str | None, workflow_ids: Sequence[str]) -> None:
+    token_file = options.db.with_name(options.db.name + ".token")
+    if token is not None:
+        _write_private(token_file, token)
+        click.echo(
+            f"New database {options.db}. The admin token, shown once and kept in {token_file}:\n\n  {token}\n"
+        )
+    click.echo(f"InfraWeave serves {', '.join(workflow_ids)} at {url}")
+    click.echo(f"Console: {url}/console")
+    click.echo(f'Try: curl -s {url}/v1/workflows -H "Authorization: Bearer $(cat {token_file})"')
+    if options.host not in LOOPBACK:
+        click.echo(f"Listening on {options.host}: reachable from other machines, by token only.")
+    if options.ready_file is not None:
+        ready = {"url": url, "pid": os.getpid(), "db": str(options.db.resolve())}
+        _write_atomically(options.ready_file, json.dumps(ready))
+
+
+def _write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, from its first byte on."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text + "\n")
+
+
+def _write_atomically(path: Path, text: str) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}")
+    partial.write_text(text + "\n")
+    partial.replace(path)
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as JSON."""
+        known = {
+            key: getattr(record, key)
+            for key in ("run_id", "node", "attempt", "request_id")
+            if hasattr(record, key)
+        }
+        line = {"at": self.formatTime(record), "level": record.levelname.lower(), "logger": record.name}
+        line |= {"message": record.getMessage(), **known}
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def _set_up_logging(log_format: str) -> None:
+    handler = logging.StreamHandler()
+    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(_JsonFormatter() if log_format == "json" else text)
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.getLogger("infraweave.node").setLevel(logging.INFO)
