@@ -1,1 +1,1 @@
-"""The HTTP door: routes, shapes, tokens, streams. The only place that knows Quart; decides nothing about runs."""
+"""The HTTP door: routes, shapes, tokens, streams. Alone in knowing Quart; decides nothing about runs."""

@@ -53,6 +53,6 @@ def is_json(content_type: str) -> bool:
 
 
 def preferred_wait(prefers: Iterable[str], most: int) -> int | None:
-    """Return the seconds that ``Prefer: wait=N`` (RFC 7240) asks for, at most ``most``; the first one counts."""
+    """Return the seconds that ``Prefer: wait=N`` (RFC 7240) asks for, at most ``most``; the first counts."""
     matches = (_WAIT.fullmatch(part) for text in prefers for part in text.split(","))
     return next((min(int(match[1]), most) for match in matches if match), None)

@@ -36,8 +36,8 @@ _PLAIN: dict[Any, Json] = {
     types.NoneType: {"type": "null"},
 }
 _ABOUT = (
-    "Start, inspect, cancel, signal and stream durable runs. Every error is the one envelope; unknown paths are"
-    " 404 route_not_found, other methods 405 method_not_allowed."
+    "Start, inspect, cancel, signal and stream durable runs. Every error is the one envelope; unknown paths"
+    " are 404 route_not_found, other methods 405 method_not_allowed."
 )
 
 

@@ -125,7 +125,7 @@ class _Compilation:
     def _activity(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> Activity:
         if declaration.kind not in ("node", "agent", "tool", "llm"):
             self.faults.append(
-                f"{declaration.name}: kind {declaration.kind!r} does not exist; there are node, agent, tool, llm"
+                f"{declaration.name}: no kind {declaration.kind!r}; there are node, agent, tool, llm"
             )
         return Activity(
             **shared,

@@ -126,7 +126,7 @@ class Workflow:
         timeout: Duration | None = ...,
         executor: str = ...,
     ) -> Callable[[Callable[P, R]], Node[P, R]]: ...
-    def node(
+    def node(  # type: ignore[misc]  # the implementation is wider than each overload
         self,
         function: Any = None,
         /,
@@ -182,8 +182,8 @@ class Workflow:
     ) -> Any:
         """Declare a durable wait for a person, whose answer must pass ``schema`` (a class or a JSON Schema).
 
-        As a decorator, on a function that returns the prompt, or ``{"prompt": …, "data": …}``; as a call, with
-        a name and a fixed prompt.
+        As a decorator, on a function that returns the prompt, or ``{"prompt": …, "data": …}``; as a call,
+        with a name and a fixed prompt.
         """
         options = {"schema": schema, "after": after, "timeout": timeout, "on_timeout": on_timeout}
         if declared_name is None:

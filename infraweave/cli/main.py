@@ -1,7 +1,7 @@
 """The entry point: finds the command's module only when it is called, so that --help is quick.
 
-Exit codes: 0 done, 1 the run or check failed, 2 usage, 3 server unreachable, 4 denied. A mistake gets one line
-that says what to do, never a traceback.
+Exit codes: 0 done, 1 the run or check failed, 2 usage, 3 server unreachable, 4 denied. A mistake gets one
+line that says what to do, never a traceback.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 from attrs import frozen
@@ -123,9 +123,9 @@ async def _until(stopped: asyncio.Event, options: Options) -> str:
     return done.pop().get_name()
 
 
-async def _changed(paths: Sequence[Path]) -> bool:
+async def _changed(paths: Sequence[Path]) -> Literal[True]:
     before = _stamps(paths)
-    while _stamps(paths) == before:
+    while _stamps(paths) == before:  # noqa: ASYNC110 - files send no events
         await asyncio.sleep(LOOK_EVERY)
     remark("A workflow file changed: restarting.")
     return True
@@ -144,7 +144,6 @@ def _announce(options: Options, url: str, token: str | None, workflow_ids: Seque
             f"New database {options.db}. The admin token, shown once and kept in {token_file}:\n\n  {token}\n"
         )
     click.echo(f"InfraWeave serves {', '.join(workflow_ids)} at {url}")
-    click.echo(f"Console: {url}/console")
     click.echo(f'Try: curl -s {url}/v1/workflows -H "Authorization: Bearer $(cat {token_file})"')
     if options.host not in LOOPBACK:
         click.echo(f"Listening on {options.host}: reachable from other machines, by token only.")

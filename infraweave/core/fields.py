@@ -29,6 +29,7 @@ class Field(typing.NamedTuple):
 
 
 def is_class(annotation: Any) -> bool:
+    """Tell whether an annotation is a class of fields, or an enum."""
     origin = get_origin(annotation) or annotation
     return isinstance(origin, type) and (
         has_attributes(origin) or typing.is_typeddict(origin) or issubclass(origin, Enum)
@@ -36,6 +37,7 @@ def is_class(annotation: Any) -> bool:
 
 
 def has_attributes(annotation: Any) -> bool:
+    """Tell whether an annotation is a class whose values have attributes."""
     origin = get_origin(annotation) or annotation
     return isinstance(origin, type) and (attrs.has(origin) or dataclasses.is_dataclass(origin))
 
