@@ -102,7 +102,7 @@ async def _answering(engine: Engine, settings: Settings, listener: socket.socket
     app = create_app(engine, settings)
     server = asyncio.create_task(
         hypercorn_serve(app, config, shutdown_trigger=ended.wait),
-        name="http server",  # type: ignore[arg-type]
+        name="http server",
     )
     try:
         yield

@@ -56,7 +56,7 @@ def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
         InvalidCursor: a cursor is none of ours.
     """
     faults, values = _Faults(), {}
-    fields = attrs.fields_dict(cls)
+    fields = attrs.fields_dict(cls)  # type: ignore[arg-type]  # every query is an attrs class
     for name, text in pairs:
         if name not in fields:
             faults.add((name,), unknown("query parameter", name, list(fields)))
@@ -128,9 +128,7 @@ def _value(annotation: Any, value: Json, path: Path, faults: _Faults) -> Any:
     return value
 
 
-def _bounded(
-    annotation: Any, schema: dict[str, Any], value: Json, path: Path, faults: _Faults
-) -> Any:
+def _bounded(annotation: Any, schema: dict[str, Any], value: Json, path: Path, faults: _Faults) -> Any:
     result = _value(annotation, value, path, faults)
     least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
     if isinstance(result, str) and not least <= len(result) <= most:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TypedDict
 
 from attrs import frozen
 from werkzeug.datastructures import Headers
@@ -35,6 +36,14 @@ TRIGGER_HEADER = "X-Infraweave-Trigger"
 OWN_TRIGGERS: tuple[Trigger, ...] = ("api", "cli", "console")
 #: Events folded into the history between two looks at whether the page is full.
 _PAGE = 500
+
+
+class _Who(TypedDict):
+    """Who stops a run, and why."""
+
+    by: str
+    reason: str | None
+    link: str | None
 
 
 @frozen(eq=False)
@@ -149,7 +158,7 @@ class RunRoutes:
         return Answer(await self._run(call.run))
 
 
-def _who(call: Call[NoQuery, StopRun]) -> dict[str, str | None]:
+def _who(call: Call[NoQuery, StopRun]) -> _Who:
     link = trace.link(call.headers.getlist("traceparent"))
     return {"by": call.principal.name, "reason": call.body.reason, "link": link}
 

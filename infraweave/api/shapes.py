@@ -17,21 +17,20 @@ from infraweave.core.history import RowError, RowState
 from infraweave.core.state import NodeStateName
 from infraweave.core.values import Json
 
-Time: TypeAlias = Annotated[str, {"format": "date-time"}]
-#: Names and ids that callers choose.
-Name: TypeAlias = Annotated[str, {"minLength": 1, "maxLength": 255}]
-#: It stands in the feed, whose lines must stay below 64 kB.
-Remark: TypeAlias = Annotated[str, {"maxLength": 2000}]
+Time: TypeAlias = Annotated[str, "date-time"]
 
 
-def said(doc: str, *, default: Any = NOTHING, omit: bool = False) -> Any:
-    """Return a field with its description; ``omit``: left out of answers while it is None."""
-    return field(default=default, metadata={"description": doc, **({"omit": True} if omit else {})})
+def said(doc: str, *, default: Any = NOTHING, omit: bool = False, **schema: Any) -> Any:
+    """Return a field with its description and what else its schema says; ``omit``: left out while None."""
+    metadata: dict[str, Any] = {"doc": doc, "schema": schema}
+    if omit:
+        metadata["omit"] = True
+    return field(default=default, metadata=metadata)
 
 
 def given(read: Callable[[str], Any], doc: str, schema: dict[str, Any], default: Any = None) -> Any:
     """Return a query parameter: the function that reads its text, and how it is described."""
-    return field(default=default, metadata={"read": read, "description": doc, "schema": schema})
+    return field(default=default, metadata={"read": read, "doc": doc, "schema": schema})
 
 
 # --- what callers send -------------------------------------------------------------------------------------
@@ -43,23 +42,26 @@ class StartRun:
 
     workflow_id: str = said("The workflow to run.")
     workflow_version: str | None = said("Its version; the active one where it is left out.", default=None)
-    input: Json = field(factory=dict, metadata={"description": "Checked against the version's input schema."})
-    tags: dict[str, str] = field(factory=dict, metadata={"description": "Free labels to find the run by."})
+    input: Json = field(factory=dict, metadata={"doc": "Checked against the version's input schema."})
+    tags: dict[str, str] = field(factory=dict, metadata={"doc": "Free labels to find the run by."})
 
 
 @frozen(kw_only=True)
 class StopRun:
     """Why a run is stopped."""
 
-    reason: Remark | None = said("Kept with the event, for people.", default=None)
+    reason: str | None = said("Kept with the event, for people.", default=None, maxLength=2000)
 
 
 @frozen(kw_only=True)
 class SendSignal:
     """A signal for a run."""
 
-    request_id: Name | None = said(
-        "Makes delivery idempotent; one that was announced answers that request alone.", default=None
+    request_id: str | None = said(
+        "Makes delivery idempotent; one that was announced answers that request alone.",
+        default=None,
+        minLength=1,
+        maxLength=255,
     )
     payload: Json = said("Checked against the schema that the node registered.", default=None)
 
@@ -75,8 +77,8 @@ class ActivateVersion:
 class CreateToken:
     """A new token for a principal, and more grants for that principal."""
 
-    tenant: Name = said("The tenant; made if it is new.")
-    principal: Name = said("The principal that the token speaks for; made if it is new.")
+    tenant: str = said("The tenant; made if it is new.", minLength=1, maxLength=128)
+    principal: str = said("The principal that the token speaks for.", minLength=1, maxLength=128)
     grants: tuple[str, ...] = said("ACTION:RESOURCE, such as execute:workflow:*", default=())
     expires: str | None = said(
         "How long the token lives, such as 90d; for ever where it is left out.", default=None
@@ -131,12 +133,12 @@ class WaitingFor:
     """What a run waits for: a person's answer, or code that is not loaded (``reason`` says so)."""
 
     node: str
-    signal: str | None
-    request_id: str | None
-    prompt: str | None
-    schema: dict[str, Any] | None
-    since: Time | None
-    deadline: Time | None
+    signal: str | None = None
+    request_id: str | None = None
+    prompt: str | None = None
+    schema: dict[str, Any] | None = None
+    since: Time | None = None
+    deadline: Time | None = None
     data: Json = said("Shown to the person with the prompt.", default=None, omit=True)
     reason: str | None = said("Why the node cannot open.", default=None, omit=True)
 

@@ -117,8 +117,7 @@ def _asked(state: RunState, shown: Mapping[str, Json]) -> list[WaitingFor]:
 
 def _blocked(names: list[str]) -> list[WaitingFor]:
     reason = "no code for this node is loaded; it goes on once a server loads it"
-    nothing = dict.fromkeys(("signal", "request_id", "prompt", "schema", "since", "deadline"))
-    return [WaitingFor(node=name, reason=reason, **nothing) for name in names]
+    return [WaitingFor(node=name, reason=reason) for name in names]
 
 
 def _nodes(graph: Graph, state: RunState) -> tuple[NodeSummary, ...]:

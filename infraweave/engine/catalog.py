@@ -112,7 +112,7 @@ class Catalog:
         if reference is None:
             return None
         document = graph.document
-        exact = self._exact.get((document.workflow_id, document.version), {}).get(reference)
+        exact: Code | None = self._exact.get((document.workflow_id, document.version), {}).get(reference)
         if exact is not None:
             return exact
         newest = self._newest.get(reference)

@@ -7,6 +7,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Protocol
 
 from infraweave.core.access import ALPHABET, SECRET_LENGTH
@@ -49,12 +50,17 @@ class SystemClock:
 
 async def sleep(clock: Clock, seconds: float) -> None:
     """Wait on a clock."""
-    done = asyncio.get_running_loop().create_future()
-    timer = clock.call_later(seconds, lambda: done.done() or done.set_result(None))
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    timer = clock.call_later(seconds, partial(_ring, done))
     try:
         await done
     finally:
         timer.cancel()
+
+
+def _ring(done: asyncio.Future[None]) -> None:
+    if not done.done():
+        done.set_result(None)
 
 
 def ulid(now: int) -> str:

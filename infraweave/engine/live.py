@@ -21,7 +21,7 @@ from infraweave.core.state import RunState
 from infraweave.core.turn import turn
 from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.context import RunContext
-from infraweave.engine.perform import Attempt, Preparation
+from infraweave.engine.perform import PREPARATIONS, Attempt
 from infraweave.store.journal import Entry
 from infraweave.store.projection import UNCHANGED, Unchanged
 
@@ -127,9 +127,7 @@ class LiveRun:
         node = self.graph.nodes[name]
         if name in self._preparing and isinstance(node, HumanInput | Timer):
             values = settle.bind(self.state, node.params)
-            preparation = self._make(Preparation, Address(name), 1, values)
-            preparation.graph = self.graph
-            preparation.start(None, None)
+            self._make(PREPARATIONS[type(node)], Address(name), 1, values).start(None, None)
 
     def _make(self, kind: type[Attempt], address: Address, number: int, values: dict[str, object]) -> Attempt:
         context = RunContext(self.state.run_id, self.origin, address, number)

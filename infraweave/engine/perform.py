@@ -15,12 +15,12 @@ from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from infraweave.authoring.compiler import Code
-from infraweave.core.document import Timer as TimerNode
+from infraweave.core.document import HumanInput, Node, Timer
 from infraweave.core.facts import Erred, Fact, Prompted, Scheduled, Succeeded, Unprepared
-from infraweave.core.graph import Graph
 from infraweave.core.values import Json, from_rfc3339, seconds, spell
 from infraweave.engine.bodies import BodyError, Call
-from infraweave.engine.clock import Clock, Timer, chance
+from infraweave.engine.clock import Clock, chance
+from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.context import RunContext
 
 Stop: TypeAlias = Literal["timeout", "cancelled"]
@@ -46,7 +46,7 @@ class Attempt:
         self._stopped: Stop | None = None
         self._delivered = False
         self._timeout: float | None = None
-        self._timers: list[Timer] = []
+        self._timers: list[ClockTimer] = []
         self._started_at = clock.now()
         self._task: asyncio.Task[None] | None = None
 
@@ -161,24 +161,38 @@ class Attempt:
 
 
 class Preparation(Attempt):
-    """The code of a wait, called before the wait can open: a human node's prompt, a timer's time."""
+    """The code of a wait, called before the wait can open; it is not tried again."""
 
-    graph: Graph
-
-    def succeeded(self, output: Json) -> Fact:
-        """Return the fact of a wait that can open."""
-        node = self.graph.nodes[self.address.node]
-        try:
-            if isinstance(node, TimerNode):
-                return Scheduled(node=node.name, wake_at=_wake_at(output, self._clock.now()))
-            prompt, data = _prompt(output)
-            return Prompted(node=node.name, prompt=prompt, data=data)
-        except ValueError as error:
-            return Unprepared(node=node.name, code="output_invalid", message=f"{node.name}: {error}")
-
-    def erred(self, code: str, message: str, *, final: bool) -> Fact:  # noqa: ARG002 - never tried again
+    def erred(self, code: str, message: str, *, final: bool) -> Fact:  # noqa: ARG002 - always final
         """Return the fact of a wait that cannot open."""
         return Unprepared(node=self.address.node, code=code, message=message)
+
+
+class PromptPreparation(Preparation):
+    """A human node's code, which makes its prompt."""
+
+    def succeeded(self, output: Json) -> Fact:
+        """Return the fact of a request that can be made."""
+        try:
+            prompt, data = _prompt(output)
+        except ValueError as error:
+            return self.erred("output_invalid", str(error), final=True)
+        return Prompted(node=self.address.node, prompt=prompt, data=data)
+
+
+class TimerPreparation(Preparation):
+    """A timer's code, which chooses its delay or its time."""
+
+    def succeeded(self, output: Json) -> Fact:
+        """Return the fact of a timer that can begin."""
+        try:
+            wake_at = _wake_at(output, self._clock.now())
+        except ValueError as error:
+            return self.erred("output_invalid", str(error), final=True)
+        return Scheduled(node=self.address.node, wake_at=wake_at)
+
+
+PREPARATIONS: dict[type[Node], type[Preparation]] = {HumanInput: PromptPreparation, Timer: TimerPreparation}
 
 
 def _prompt(output: Json) -> tuple[str, Json]:
