@@ -7,12 +7,11 @@ at once, each with the path to it. The classes are in ``shapes``; nothing here k
 from __future__ import annotations
 
 import difflib
-import math
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 
@@ -99,7 +98,9 @@ def _object(cls: type, value: Json, path: Path, faults: _Faults) -> Any:
         if name not in fields:
             faults.add((*path, name), unknown("field", name, list(fields)))
     values = {
-        name: _value(hints(cls)[name], value[name], (*path, name), faults) for name in fields if name in value
+        name: _field(hints(cls)[name], field, value[name], (*path, name), faults)
+        for name, field in fields.items()
+        if name in value
     }
     for name, field in fields.items():
         if name not in value and field.default is attrs.NOTHING:
@@ -107,12 +108,20 @@ def _object(cls: type, value: Json, path: Path, faults: _Faults) -> Any:
     return cls(**values) if len(faults) == before else None
 
 
+def _field(annotation: Any, field: attrs.Attribute[Any], value: Json, path: Path, faults: _Faults) -> Any:
+    result = _value(annotation, value, path, faults)
+    schema = field.metadata.get("schema", {})
+    if isinstance(result, str):
+        least, most = schema.get("minLength", 0), schema.get("maxLength")
+        if len(result) < least or (most is not None and len(result) > most):
+            faults.add(path, f"{_where(path)} must have {least} to {most} characters")
+    return result
+
+
 def _value(annotation: Any, value: Json, path: Path, faults: _Faults) -> Any:
     if annotation is Any:
         return value
     origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin is Annotated:
-        return _bounded(arguments[0], arguments[1], value, path, faults)
     if origin in (Union, types.UnionType):
         return _optional(arguments, value, path, faults)
     if origin is Literal:
@@ -126,14 +135,6 @@ def _value(annotation: Any, value: Json, path: Path, faults: _Faults) -> Any:
     if type(value) is not annotation:
         faults.add(path, f"{_where(path)} must be {_NAMES[annotation]}, not {_kind(value)}")
     return value
-
-
-def _bounded(annotation: Any, schema: dict[str, Any], value: Json, path: Path, faults: _Faults) -> Any:
-    result = _value(annotation, value, path, faults)
-    least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
-    if isinstance(result, str) and not least <= len(result) <= most:
-        faults.add(path, f"{_where(path)} must have {least} to {most} characters")
-    return result
 
 
 def _optional(arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults) -> Any:
