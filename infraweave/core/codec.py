@@ -112,14 +112,10 @@ def _event_unstructure(cls: type[Event]) -> Callable[[Event], dict[str, Any]]:
         if name in cls.BESIDE:
             overrides[name] = override(omit=True)
         elif name in _TIMES:
-            overrides[name] = override(unstruct_hook=_time_out, omit_if_default=name != "at")
+            overrides[name] = override(unstruct_hook=rfc3339, omit_if_default=name != "at")
         elif name in _ALWAYS:
             overrides[name] = override(omit_if_default=False)
     return make_dict_unstructure_fn(cls, _events, _cattrs_omit_if_default=True, **overrides)
-
-
-def _time_out(at: int | None) -> str | None:
-    return None if at is None else rfc3339(at)
 
 
 def _time_in(text: str | None, _: object) -> int | None:
@@ -205,6 +201,10 @@ def content_digest(document: Document) -> str:
 # --- authors' values ---------------------------------------------------------------------------------------
 
 _authors = make_converter()
+#: Plain values are written as they are; for classes the converter is asked.
+_AS_CATTRS_DOES = (
+    orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME
+)
 
 
 def from_author(value: Any) -> Json:
@@ -213,11 +213,13 @@ def from_author(value: Any) -> Json:
     Raises:
         TypeError: JSON cannot carry it (NaN, an integer outside 64 bits, an unknown class).
     """
-    data = orjson.dumps(_authors.unstructure(value))
-    back = orjson.loads(data)
-    if b"null" in data:
+    try:
+        data = orjson.dumps(value, default=_authors.unstructure, option=_AS_CATTRS_DOES)
+    except TypeError:  # keys that are no text, which only the converter can turn into text
+        data = orjson.dumps(_authors.unstructure(value))
+    if b"null" in data:  # orjson writes NaN as null
         json.dumps(_authors.unstructure(value), allow_nan=False, default=str, skipkeys=True)
-    return back
+    return orjson.loads(data)
 
 
 def to_author(value: Json, annotation: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 
 from infraweave.core.document import INPUT, Activity, Compensation, Document, Node, Router
+from infraweave.core.schema import Validator
 
 
 class Graph:
@@ -45,6 +46,11 @@ class Graph:
     def sinks(self) -> tuple[str, ...]:
         """Nodes that nothing waits for."""
         return tuple(name for name in self.nodes if not self.downstream[name])
+
+    @cached_property
+    def input_validator(self) -> Validator:
+        """What checks the input of a start."""
+        return Validator(self.document.input_schema)
 
     def in_order(self, names: set[str]) -> list[str]:
         """Return ``names`` in the order of the definition."""

@@ -18,11 +18,14 @@ from infraweave.core.values import Json
 def skipped_by(
     graph: Graph, state: RunState, closing: str, routes: tuple[str, ...] | None = None
 ) -> tuple[str, ...]:
-    """Return the nodes that are skipped once ``closing`` has completed (and chosen ``routes``)."""
-    if not graph.downstream[closing]:
+    """Return the nodes that are skipped once ``closing`` has completed (and chosen ``routes``).
+
+    Only a router's choice skips: a node that ran gives data and is an upstream that ran.
+    """
+    if routes is None:
         return ()
     settled = {closing: True}
-    chosen = {closing: routes} if routes is not None else {}
+    chosen = {closing: routes}
     work = [closing]
     while work:
         for name in graph.downstream[work.pop()]:

@@ -217,6 +217,8 @@ def _ready(book: Book) -> list[str]:
     if book.look_everywhere:
         book.look_everywhere = False
         names = settle.all_ready(book.graph, book.state)
+    elif not book.touched:
+        return []
     else:
         names = settle.ready(book.graph, book.state, book.touched)
     return [address.node for address in book.keep_back([Address(name) for name in names])]

@@ -64,6 +64,7 @@ def _whole_second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
+@lru_cache(maxsize=256)  # the events of one moment share their time
 def rfc3339(at: int) -> str:
     """Return a time in milliseconds as RFC 3339 UTC with milliseconds."""
     second, millis = divmod(at, 1000)

@@ -32,7 +32,7 @@ class Catalog:
         self._graphs: dict[tuple[str, str, str], Graph] = {}
         self._active: dict[tuple[str, str], str] = {}
         self._welcomed: set[str] = set()
-        self._codes: dict[tuple[int, Address], Code | None] = {}
+        self._codes: dict[tuple[int, str, str], Code | None] = {}
 
     @property
     def workflow_ids(self) -> list[str]:
@@ -98,14 +98,15 @@ class Catalog:
 
     def code(self, graph: Graph, address: Address) -> Code | None:
         """Return the code that an entry runs, or None where none is loaded."""
-        key = (id(graph), address._replace(iteration=None, index=None))
-        if key not in self._codes:
-            self._codes[key] = self._find(graph, address)
-        return self._codes[key]
+        key = (id(graph), address.node, address.phase)
+        try:
+            return self._codes[key]
+        except KeyError:
+            return self._codes.setdefault(key, self._find(graph, address))
 
-    def needs_code(self, graph: Graph, address: Address) -> bool:
-        """Tell whether opening the entry calls code."""
-        return code_of(graph, address)[0] is not None
+    def lacks_code(self, graph: Graph, address: Address) -> bool:
+        """Tell whether opening the entry calls code that is not loaded."""
+        return self.code(graph, address) is None and code_of(graph, address)[0] is not None
 
     def _find(self, graph: Graph, address: Address) -> Code | None:
         reference, params = code_of(graph, address)

@@ -24,6 +24,7 @@ from infraweave.core.trace import TraceContext
 from infraweave.core.values import Json, JsonObject
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import Clock, SystemClock, request_id, run_id, sleep
+from infraweave.engine.ends import give_up
 from infraweave.engine.host import Host
 from infraweave.engine.live import LiveRun
 from infraweave.errors import (
@@ -284,22 +285,20 @@ class Engine:
             return []
         late = [e.address for e in state.entries.values() if e.status == "backoff"]
         addresses = [*(Address(name) for name in settle.all_ready(graph, state)), *late]
-        return sorted({a.node for a in addresses if self._lacks_code(graph, a)})
-
-    def _lacks_code(self, graph: Graph, address: Address) -> bool:
-        return self.catalog.needs_code(graph, address) and self.catalog.code(graph, address) is None
+        return sorted({a.node for a in addresses if self.catalog.lacks_code(graph, a)})
 
     async def wait_end(self, run_key: int, timeout: float) -> bool:  # noqa: ASYNC109 - on the engine's clock
         """Wait until a run has ended; return False where ``timeout`` seconds or a shutdown came before."""
-        deadline = self.clock.now() + timeout * 1000
-        head = await self.journal.head(run_key)
-        async with self.journal.follow(run_key, head.seq) as follower:
-            while not follower.ended and not self.draining:
-                left = deadline - self.clock.now()
-                if left <= 0:
-                    break
-                await self.unless_drained(follower.next(left / 1000))
-            return follower.ended
+        with self.host.ends.waiter(run_key) as waiter:
+            live = self.host.live.get(run_key)
+            may_have_ended = live is None or live.state.end is not None
+            if may_have_ended and (await self.journal.head(run_key)).terminal:
+                return True
+            timer = self.clock.call_later(timeout, partial(give_up, waiter))
+            try:
+                return await waiter
+            finally:
+                timer.cancel()
 
     async def unless_drained(self, wait: Coroutine[Any, Any, T]) -> T | None:
         """Return what ``wait`` returns, or None as soon as a shutdown begins."""
@@ -338,6 +337,7 @@ class Engine:
     def begin_drain(self) -> None:
         """Stop accepting, and let long answers end."""
         self.host.draining = True
+        self.host.ends.close()
         self._drained.set()
 
     async def drain(self) -> None:
@@ -351,7 +351,7 @@ def _faults(schema: JsonObject, value: Json) -> list[Fault]:
 
 
 def _check_input(graph: Graph, value: Json) -> None:
-    faults = _faults(graph.document.input_schema, value)
+    faults = graph.input_validator.faults(value)
     if faults:
         first = f"{faults[0].path or '/'} {faults[0].message}"
         raise InputInvalid(

@@ -24,6 +24,7 @@ from infraweave.engine.alarm import Alarm
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import Clock, sleep
 from infraweave.engine.context import RunContext
+from infraweave.engine.ends import Ends
 from infraweave.engine.live import LiveRun
 from infraweave.engine.perform import Attempt
 from infraweave.engine.slots import Slots
@@ -51,6 +52,7 @@ class Host:
         self.slots = Slots(settings.max_running, self._grant)
         self.alarm = Alarm(clock, agenda.next_due, self._wake_due)
         self.live: dict[int, LiveRun] = {}
+        self.ends = Ends()
         #: What still runs of bodies whose attempts are over: their next attempts wait for it.
         self.leftovers: dict[tuple[int, Address], asyncio.Future[Any]] = {}
         self._pins: Counter[int] = Counter()

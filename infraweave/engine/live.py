@@ -66,10 +66,7 @@ class LiveRun:
         return commit
 
     def _hold(self, address: Address) -> bool:
-        host = self.host
-        if host.draining:
-            return True
-        return host.catalog.needs_code(self.graph, address) and host.catalog.code(self.graph, address) is None
+        return self.host.draining or self.host.catalog.lacks_code(self.graph, address)
 
     def _entry(self, written: Written) -> Entry:
         due_at = 0 if self._preparing or self._held else self.state.due_at()
@@ -81,8 +78,10 @@ class LiveRun:
         self._uncommitted -= 1
         if commit.cancelled() or commit.exception() is not None:
             self.host.lose(self)
-        else:
-            self._perform(written)
+            return
+        if self.state.end is not None and self.state.end is written.events[-1]:
+            self.host.ends.announce(self.run_key)
+        self._perform(written)
 
     def _perform(self, written: Written) -> None:
         for event in written.events:

@@ -44,6 +44,7 @@ class Attempt:
         self._is_async = code.is_async
         self._call = Call(code, values, context, pool)
         self._stopped: Stop | None = None
+        self._begun = False
         self._delivered = False
         self._timeout: float | None = None
         self._timers: list[ClockTimer] = []
@@ -54,7 +55,6 @@ class Attempt:
         """Begin, once ``after`` (what is left of an earlier attempt) is done."""
         name = f"run {self.context.run_id} {self.address}"
         self._task = asyncio.get_running_loop().create_task(self._run(after), name=name)
-        self._task.add_done_callback(self._over)
         if timeout is not None:
             self._timeout = timeout
             self._timers.append(self._clock.call_later(timeout, partial(self.stop, "timeout")))
@@ -67,6 +67,9 @@ class Attempt:
         self.context.cancelled = True
         if self._is_async or why == "timeout":
             self._task.cancel()
+        if not self._begun:
+            self._leave()
+            return
         self._timers.append(self._clock.call_later(self._grace, self._leave))
 
     def abandon(self) -> None:
@@ -92,6 +95,7 @@ class Attempt:
         return self._task is not None and (self._task.done() or self._task is asyncio.current_task())
 
     async def _run(self, after: asyncio.Future[Any] | None) -> None:
+        self._begun = True
         try:
             if after is not None:
                 await asyncio.wait([after])
@@ -114,10 +118,6 @@ class Attempt:
             return self.erred("timeout", f"No result within {spell(self._timeout or 0)}", final=False)
         said = "" if error.message in ("CancelledError", "") else f" (it raised {error.message})"
         return self.erred("cancelled", f"Stopped, because the run is stopping{said}", final=True)
-
-    def _over(self, task: asyncio.Task[None]) -> None:
-        if task.cancelled():  # before it took its first step
-            self._leave()
 
     def _leave(self) -> None:
         self._conclude(self._failed(BodyError("error", "", final=False)))

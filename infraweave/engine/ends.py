@@ -1,0 +1,52 @@
+"""Who waits for the end of a run: told once its terminal event is durable, without a read of the table."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TypeAlias
+
+Waiter: TypeAlias = "asyncio.Future[bool]"
+
+
+def give_up(waiter: Waiter) -> None:
+    """Let a waiter hear that it waited in vain."""
+    if not waiter.done():
+        waiter.set_result(False)
+
+
+class Ends:
+    """The waiters of this process, by run."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[int, set[Waiter]] = {}
+        self._closed = False
+
+    @contextmanager
+    def waiter(self, run_key: int) -> Iterator[Waiter]:
+        """Give a future for the length of a block: True once the run has ended, False at a shutdown."""
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        self._waiters.setdefault(run_key, set()).add(waiter)
+        if self._closed:
+            give_up(waiter)
+        try:
+            yield waiter
+        finally:
+            waiters = self._waiters.get(run_key, set())
+            waiters.discard(waiter)
+            if not waiters:
+                self._waiters.pop(run_key, None)
+
+    def announce(self, run_key: int) -> None:
+        """Tell all who wait for this run that it has ended."""
+        for waiter in self._waiters.get(run_key, ()):
+            if not waiter.done():
+                waiter.set_result(True)
+
+    def close(self) -> None:
+        """Let all waiters go: a shutdown begins."""
+        self._closed = True
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                give_up(waiter)
