@@ -67,9 +67,10 @@ def command(**options: Any) -> None:
 
 
 async def _serve(options: Options) -> str:
-    from infraweave.serving import serving
+    from infraweave.serving import serving, tune_collector
 
     workflows = load_workflows(options.workflows)
+    tune_collector()
     settings = Settings(max_running=options.max_running, grace=options.grace)
     async with (
         _stop_signals() as stopped,

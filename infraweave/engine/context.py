@@ -8,7 +8,7 @@ from functools import cached_property
 from infraweave.core import ids, trace
 from infraweave.core.address import Address
 from infraweave.core.events import Origin
-from infraweave.core.facts import Usage
+from infraweave.core.facts import NO_USAGE, Usage
 from infraweave.engine import clock
 
 
@@ -21,7 +21,7 @@ class RunContext:
         self._origin = origin
         #: True once the attempt should stop: the run is stopping, or its time is over.
         self.cancelled = False
-        self.usage = Usage()
+        self.usage = NO_USAGE
 
     @cached_property
     def idempotency_key(self) -> str:

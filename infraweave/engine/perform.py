@@ -45,6 +45,7 @@ class Attempt:
         self._call = Call(code, values, context, pool)
         self._stopped: Stop | None = None
         self._begun = False
+        self._ended_itself = False
         self._delivered = False
         self._timeout: float | None = None
         self._timers: list[ClockTimer] = []
@@ -53,8 +54,7 @@ class Attempt:
 
     def start(self, timeout: float | None, after: asyncio.Future[Any] | None) -> None:
         """Begin, once ``after`` (what is left of an earlier attempt) is done."""
-        name = f"run {self.context.run_id} {self.address}"
-        self._task = asyncio.get_running_loop().create_task(self._run(after), name=name)
+        self._task = asyncio.get_running_loop().create_task(self._run(after), name=self.context.run_id)
         if timeout is not None:
             self._timeout = timeout
             self._timers.append(self._clock.call_later(timeout, partial(self.stop, "timeout")))
@@ -89,10 +89,7 @@ class Attempt:
         thread = self._call.thread
         if thread is not None:
             return None if thread.done() else thread
-        return None if self._task is None or self._is_own_end() else self._task
-
-    def _is_own_end(self) -> bool:
-        return self._task is not None and (self._task.done() or self._task is asyncio.current_task())
+        return None if self._ended_itself or self._task is None or self._task.done() else self._task
 
     async def _run(self, after: asyncio.Future[Any] | None) -> None:
         self._begun = True
@@ -104,6 +101,7 @@ class Attempt:
             fact = self._failed(error)
         except asyncio.CancelledError:
             fact = self._failed(BodyError("error", "CancelledError", final=False))
+        self._ended_itself = True
         self._conclude(fact)
 
     def _ended(self, output: Json) -> Fact:
