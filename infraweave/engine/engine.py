@@ -192,7 +192,7 @@ class Engine:
         self.host.adopt(live)
         commit = live.take(Accepted(origin=_origin(request, version), input=request.input, slot=slot))
         if commit is not None:
-            await asyncio.shield(commit)
+            await commit
         if not slot:
             self.host.slots.enqueue(request.tenant, live.run_key)
         return _row(live)
@@ -260,7 +260,7 @@ class Engine:
     async def _commit(self, live: LiveRun, fact: Signalled | CancelAsked | TerminateAsked) -> None:
         commit = live.take(fact)
         if commit is not None:
-            await asyncio.shield(commit)
+            await commit
 
     # --- looking -------------------------------------------------------------------------------------------
 

@@ -169,7 +169,7 @@ class Host:
         async with self.pinned(run_key) as live:
             commit = live.take(Woken())
             if commit is not None:
-                await asyncio.shield(commit)
+                await commit
 
     def _grant(self, run_key: int) -> None:
         self.spawn(self._start_queued(run_key), f"start {run_key}")

@@ -61,9 +61,7 @@ class LiveRun:
             self._perform(written)
             return None
         self._uncommitted += 1
-        commit = self.host.journal.append([self._entry(written)])
-        commit.add_done_callback(partial(self._committed, written))
-        return commit
+        return self.host.journal.append([self._entry(written)], partial(self._committed, written))
 
     def _hold(self, address: Address) -> bool:
         return self.host.draining or self.host.catalog.lacks_code(self.graph, address)

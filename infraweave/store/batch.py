@@ -43,6 +43,9 @@ _INSERTS = {
 _kind_of_work = attrgetter("work.__class__")
 
 
+Effect: TypeAlias = "Callable[[Write], None]"
+
+
 class Write(asyncio.Future[Any]):
     """One submitted write, and the promise that it is on disk.
 
@@ -50,11 +53,13 @@ class Write(asyncio.Future[Any]):
     cancelled request would run the callbacks that must follow the commit before it.
     """
 
-    __slots__ = ("fault", "value", "work")
+    __slots__ = ("effect", "fault", "value", "work")
 
     work: Rows | Job
     value: Any
     fault: Exception | None
+    #: Called once the outcome is known.
+    effect: Effect | None
 
     def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002  # the signature of Future
         """Refuse: what was submitted will be written."""

@@ -19,7 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 import aiosqlite
 
 from infraweave.errors import StartupError, StorageUnavailable
-from infraweave.store.batch import WritingConnection, is_about_the_file
+from infraweave.store.batch import Effect, WritingConnection, is_about_the_file
 from infraweave.store.lock import sole_process
 from infraweave.store.migrations import prepare
 from infraweave.store.rows import Rows
@@ -100,12 +100,14 @@ class Database:
         """Have ``listener`` called after each commit with the Rows it wrote, before their futures resolve."""
         self._writer.listeners.append(listener)
 
-    def append(self, rows: Rows) -> asyncio.Future[None]:
+    def append(self, rows: Rows, effect: Effect | None = None) -> asyncio.Future[None]:
         """Write ``rows`` with the next commit; the result resolves after it, and cannot be cancelled.
+
+        ``effect`` is called with that result once it is known.
 
         It fails with StorageUnavailable, or sqlite3.IntegrityError where the rows contradict what is stored.
         """
-        return self._writer.submit(rows)
+        return self._writer.submit(rows, effect)
 
     async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``work`` within the next commit, in the writer's thread, and return what it returns.

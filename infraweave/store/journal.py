@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from infraweave.core.codec import decode_event
 from infraweave.core.events import Event
+from infraweave.store.batch import Effect
 from infraweave.store.database import Database
 from infraweave.store.follow import TERMINAL_TYPES, Follower, Sleep, Stored, Topic
 from infraweave.store.projection import UNCHANGED, DueAt, project
@@ -59,14 +60,16 @@ class Journal:
         """Return the key of a new run; it grows with creation."""
         return next(self._db.run_keys)
 
-    def append(self, entries: Sequence[Entry]) -> asyncio.Future[None]:
+    def append(self, entries: Sequence[Entry], effect: Effect | None = None) -> asyncio.Future[None]:
         """Write ``entries`` in one transaction; the result resolves after it, and cannot be cancelled.
+
+        ``effect`` is called with that result once it is known: what must follow the commit.
 
         Raises:
             TypeError: an event holds something that JSON cannot carry; nothing is written.
         """
         parts = [project(entry.run_key, entry.run_id, entry.events, entry.due_at) for entry in entries]
-        return self._db.append(merge(parts))
+        return self._db.append(merge(parts), effect)
 
     async def load(self, run_key: int, *, payloads: bool = True, after: int = 0) -> list[Event]:
         """Return the events of a run, decoded; without ``payloads`` those fields are None."""

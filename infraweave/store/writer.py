@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 import aiosqlite
 
 from infraweave.errors import StorageUnavailable
-from infraweave.store.batch import BATCH, Job, Write
+from infraweave.store.batch import BATCH, Effect, Job, Write
 from infraweave.store.rows import Rows
 
 Listener: TypeAlias = Callable[[Sequence[Rows]], None]
@@ -37,13 +38,18 @@ class Writer:
         self._waiting: list[Write] = []
         self._batch: list[Write] = []
         self._wake = asyncio.Event()
+        self._effects: deque[Write] = deque()
         self._open = True
         self._task = self._loop.create_task(self._run(), name="store writer")
 
-    def submit(self, work: Rows | Job) -> Write:
-        """Put ``work`` into the next batch. The result fails with StorageUnavailable if that cannot be."""
+    def submit(self, work: Rows | Job, effect: Effect | None = None) -> Write:
+        """Put ``work`` into the next batch. The result fails with StorageUnavailable if that cannot be.
+
+        ``effect`` is called once the outcome is known: all effects of a batch in one turn of the loop, which
+        is cheaper than a callback each.
+        """
         write = Write(loop=self._loop)
-        write.work, write.value, write.fault = work, None, None
+        write.work, write.value, write.fault, write.effect = work, None, None, effect
         if self._open:
             self._waiting.append(write)
             self._wake.set()
@@ -85,6 +91,21 @@ class Writer:
                 write.set_result(write.value)
             else:
                 write.set_exception(write.fault)
+        self._follow_up(batch)
+
+    def _follow_up(self, writes: Iterable[Write]) -> None:
+        self._effects.extend(write for write in writes if write.effect is not None)
+        self._loop.call_soon(self._take_effect)
+
+    def _take_effect(self) -> None:
+        try:
+            while self._effects:
+                write = self._effects.popleft()
+                if write.effect is not None:
+                    write.effect(write)
+        finally:  # what one effect raised is the loop's to log, and holds up no other
+            if self._effects:
+                self._loop.call_soon(self._take_effect)
 
     def _fail(self, error: BaseException) -> None:
         log.critical("The database cannot be written any more; restart to recover: %r", error)
@@ -97,3 +118,4 @@ class Writer:
             refusal.__cause__ = self.failed
             write.set_exception(refusal)
             write.exception()  # heard: who submitted may have gone, and the log has told it already
+            self._follow_up([write])
