@@ -61,6 +61,7 @@ def describe(table: Sequence[Route]) -> Json:
         "paths": paths,
         "components": {
             "schemas": known.made,
+            "responses": {cls.code: _refusal([cls], known) for cls in error_classes()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "iw_live_…"}},
         },
     }
@@ -106,11 +107,14 @@ def _responses(route: Route, known: _Shapes) -> Json:
     by_status: dict[int, list[type[RequestError]]] = {}
     for error in _errors(route):
         by_status.setdefault(error.status, []).append(error)
-    for status, classes in sorted(by_status.items()):
-        content = {JSON: {"schema": known.reference(shapes.Error)}}
-        told = f"{HTTPStatus(status).phrase}: " + ", ".join(sorted(cls.code for cls in classes))
-        answers[str(status)] = {"description": told, "headers": _headers(()), "content": content}
-    return answers
+    refusals = {str(status): _refusal(classes, known) for status, classes in sorted(by_status.items())}
+    return answers | refusals
+
+
+def _refusal(classes: Sequence[type[RequestError]], known: _Shapes) -> Json:
+    content = {JSON: {"schema": known.reference(shapes.Error)}}
+    told = f"{HTTPStatus(classes[0].status).phrase}: " + ", ".join(sorted(cls.code for cls in classes))
+    return {"description": told, "headers": _headers(()), "content": content}
 
 
 def _errors(route: Route) -> set[type[RequestError]]:

@@ -1,0 +1,190 @@
+"""Who may pass: fails closed, and says the same words for every cause."""
+
+from __future__ import annotations
+
+import pytest
+
+from infraweave.api.metrics import Metrics
+from infraweave.api.table import routes
+from infraweave.core.access import make_token
+from infraweave.engine.clock import token_secret
+from tests.api.conftest import told
+
+BODIES = {
+    "start_run": {"workflow_id": "quick", "input": {"amount": 1}},
+    "send_signal": {},
+    "activate_version": {"version": "v1"},
+    "create_token": {"tenant": "default", "principal": "p", "grants": []},
+}
+
+
+def table(api):
+    engine = api.server.engine
+    return routes(engine, engine.settings, Metrics(engine))
+
+
+def path_of(route, run_id):
+    values = {
+        "run_id": run_id,
+        "name": "approval",
+        "workflow_id": "asking",
+        "version": "v1",
+        "token_id": "tok_x",
+    }
+    return route.path.format(**values)
+
+
+async def ask(api, route, run_id, **more):
+    return await api.http.request(route.method, path_of(route, run_id), json=BODIES.get(route.name), **more)
+
+
+async def test_every_route_of_v1_wants_a_token(api):
+    run_id, _ = await api.asked()
+    nobody = await api.with_headers({})
+    for route in table(api):
+        if not route.path.startswith("/v1/") and route.name != "metrics":
+            assert route.on == "public", route.name
+            continue
+        answer = await ask(nobody, route, run_id)
+        assert told(answer) == (401, "unauthenticated"), route.name
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_every_route_that_needs_a_grant_refuses_whoever_lacks_it(api):
+    run_id, _ = await api.asked()
+    before = (await api.get(f"/v1/runs/{run_id}")).json()
+    eve = await api.other()
+    for route in table(api):
+        if route.on in ("public", "own"):
+            assert route.action is None, route.name
+            continue
+        assert route.action is not None, route.name
+        answer = await ask(eve, route, run_id)
+        assert told(answer) == (403, "acl_denied"), route.name
+        assert answer.json()["error"]["message"].startswith(f"Principal lacks {route.action} on "), route.name
+    assert (await api.get(f"/v1/runs/{run_id}")).json() == before
+
+
+async def test_without_grants_the_own_routes_answer_with_nothing(api):
+    await api.ended()
+    eve = await api.other()
+    assert (await eve.get("/v1/runs")).json() == {"runs": [], "next_cursor": None}
+    assert (await eve.get("/v1/workflows")).json() == {"workflows": []}
+    assert (await eve.get("/v1/whoami")).json() == {"tenant": "default", "principal": "eve", "grants": []}
+
+
+async def test_a_denial_is_worded_as_the_contract_says(api):
+    eve = await api.other("execute:workflow:other")
+    answer = await eve.post("/v1/runs", {"workflow_id": "quick", "input": {"amount": 1}})
+    assert told(answer) == (403, "acl_denied")
+    assert answer.json()["error"]["message"] == "Principal lacks execute on workflow:quick."
+
+
+async def test_who_may_not_execute_does_not_learn_whether_a_workflow_exists(api):
+    eve = await api.other()
+    for workflow_id in ("quick", "no-such"):
+        answer = await eve.post("/v1/runs", {"workflow_id": workflow_id})
+        assert told(answer) == (403, "acl_denied")
+    admin = await api.post("/v1/runs", {"workflow_id": "no-such"})
+    assert told(admin) == (404, "workflow_not_found")
+
+
+async def test_every_cause_of_401_has_the_same_words(api, clock):
+    expired = await api.token("read:workflow:*", life=1000)
+    await clock.advance(2)
+    typo = api.server.token[:-1] + ("A" if api.server.token[-1] != "A" else "B")
+    headers = [
+        None,
+        "",
+        "Bearer",
+        f"Basic {api.server.token}",
+        f"Bearer {make_token(token_secret())}",
+        f"Bearer {expired}",
+        f"Bearer {typo}",
+        f"Bearer {api.server.token} more",
+        api.server.token,
+    ]
+    answers = set()
+    for value in headers:
+        someone = await api.with_headers({} if value is None else {"Authorization": value})
+        answer = await someone.get("/v1/whoami")
+        assert told(answer) == (401, "unauthenticated"), value
+        answers.add((answer.json()["error"]["message"], answer.headers["WWW-Authenticate"]))
+    assert len(answers) == 1
+
+
+async def test_two_authorization_headers_are_refused(api):
+    pair = [("Authorization", f"Bearer {api.server.token}")] * 2
+    nobody = await api.with_headers({})
+    assert told(await nobody.get("/v1/whoami", headers=pair)) == (401, "unauthenticated")
+
+
+async def test_the_scheme_is_read_in_any_case(api):
+    someone = await api.with_headers({"Authorization": f"bearer {api.server.token}"})
+    assert (await someone.get("/v1/whoami")).status_code == 200
+
+
+async def test_a_revoked_token_stops_working_on_the_next_request(api):
+    made = await api.post(
+        "/v1/tokens", {"tenant": "default", "principal": "bob", "grants": ["read:workflow:*"]}
+    )
+    bob = await api.with_headers({"Authorization": f"Bearer {made.json()['token']}"})
+    assert (await bob.get("/v1/whoami")).status_code == 200
+    await api.http.delete(f"/v1/tokens/{made.json()['token_id']}")
+    assert told(await bob.get("/v1/whoami")) == (401, "unauthenticated")
+
+
+async def test_a_new_grant_works_on_the_next_request(api):
+    eve = await api.other()
+    assert (await eve.get("/v1/workflows")).json() == {"workflows": []}
+    await api.post("/v1/tokens", {"tenant": "default", "principal": "eve", "grants": ["read:workflow:quick"]})
+    assert [w["workflow_id"] for w in (await eve.get("/v1/workflows")).json()["workflows"]] == ["quick"]
+
+
+@pytest.mark.parametrize("grant", ["read", "signal", "cancel", "operate"])
+async def test_one_grant_opens_its_routes_and_no_others(api, grant):
+    run_id, _ = await api.asked()
+    eve = await api.other(f"{grant}:workflow:asking")
+    for route in table(api):
+        if route.on != "run" or route.name == "run_events":
+            continue
+        answer = await ask(eve, route, run_id)
+        assert (answer.status_code == 403) == (route.action != grant), (route.name, answer.text)
+
+
+async def test_another_tenants_run_is_answered_exactly_like_one_that_never_was(api):
+    run_id, _ = await api.asked()
+    stranger = await api.other(
+        *(f"{action}:workflow:*" for action in ("read", "signal", "cancel", "operate")), tenant="elsewhere"
+    )
+    never = run_id[:-4] + "ZZZZ"
+    for route in table(api):
+        if route.on != "run":
+            continue
+        theirs, none = await ask(stranger, route, run_id), await ask(stranger, route, never)
+        assert told(theirs) == told(none) == (404, "run_not_found"), route.name
+        same = theirs.text.replace(run_id, "RUN"), none.text.replace(never, "RUN")
+        ids = theirs.headers["X-Request-Id"], none.headers["X-Request-Id"]
+        assert same[0].replace(ids[0], "ID") == same[1].replace(ids[1], "ID"), route.name
+        ignored = {"x-request-id", "date", "content-length"}
+        heads = [{k: v for k, v in a.headers.items() if k not in ignored} for a in (theirs, none)]
+        assert heads[0] == heads[1]
+    assert (await stranger.get("/v1/runs")).json()["runs"] == []
+
+
+@pytest.mark.parametrize(
+    "run_id", ["x", "run_", "run_%00", "%E2%98%83", "run_" + "A" * 500, "'; DROP TABLE runs; --"]
+)
+async def test_a_malformed_run_id_is_a_run_that_never_was(api, run_id):
+    assert told(await api.get(f"/v1/runs/{run_id}")) == (404, "run_not_found")
+
+
+async def test_tenants_do_not_share_idempotency_keys(api):
+    bob = await api.other("execute:workflow:*", tenant="elsewhere")
+    body, headers = {"workflow_id": "quick", "input": {"amount": 1}}, {"Idempotency-Key": "k"}
+    mine, theirs = (
+        await api.post("/v1/runs", body, headers=headers),
+        await bob.post("/v1/runs", body, headers=headers),
+    )
+    assert (mine.status_code, theirs.status_code) == (201, 201)
+    assert mine.json()["run_id"] != theirs.json()["run_id"]

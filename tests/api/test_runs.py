@@ -1,0 +1,419 @@
+"""Runs through the door: start, list, inspect, result, history, cancel, terminate."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+
+import pytest
+
+from infraweave.core.ids import root_span_id
+from infraweave.settings import Settings
+from tests.api.conftest import told
+
+RUN = {"workflow_id": "quick", "input": {"amount": 21}}
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+async def get(api, run_id, rest=""):
+    answer = await api.get(f"/v1/runs/{run_id}{rest}")
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+# --- start -------------------------------------------------------------------------------------------------
+
+
+async def test_a_start_is_201_with_five_fields_and_a_location(api):
+    answer = await api.post("/v1/runs", RUN)
+    body = answer.json()
+    assert answer.status_code == 201
+    assert set(body) == {"run_id", "state", "workflow_id", "workflow_version", "started_at"}
+    assert (body["state"], body["workflow_id"], body["workflow_version"]) == ("running", "quick", "v1")
+    assert re.fullmatch(r"run_[0-9A-HJKMNP-TV-Z]{26}", body["run_id"])
+    assert body["started_at"] == "2026-01-01T00:00:00.000Z"
+    assert answer.headers["Location"] == f"/v1/runs/{body['run_id']}"
+    assert (await api.get(answer.headers["Location"])).status_code == 200
+
+
+async def test_a_start_without_a_free_slot_is_queued_and_has_not_started(open_api):
+    async with open_api(settings=Settings(max_running=0)) as api:
+        answer = await api.post("/v1/runs", RUN)
+        assert (answer.status_code, answer.json()["state"], answer.json()["started_at"]) == (
+            201,
+            "queued",
+            None,
+        )
+
+
+async def test_a_full_queue_is_429_with_retry_after(open_api):
+    async with open_api(settings=Settings(max_running=0, max_queued=1)) as api:
+        await api.start()
+        answer = await api.post("/v1/runs", RUN)
+        assert told(answer) == (429, "capacity")
+        assert int(answer.headers["Retry-After"]) > 0
+
+
+async def test_an_input_that_does_not_fit_is_422_with_one_detail_per_fault(api):
+    answer = await api.post("/v1/runs", {"workflow_id": "quick", "input": {"amount": "x", "note": 1}})
+    assert told(answer) == (422, "input_invalid")
+    assert {detail["path"] for detail in answer.json()["error"]["details"]} == {"/amount", "/note"}
+    assert (await api.get("/v1/runs")).json()["runs"] == []
+
+
+async def test_an_unknown_workflow_or_version_is_404(api):
+    assert told(await api.post("/v1/runs", {"workflow_id": "none"})) == (404, "workflow_not_found")
+    answer = await api.post("/v1/runs", {**RUN, "workflow_version": "v9"})
+    assert told(answer) == (404, "version_not_found")
+
+
+async def test_the_same_key_and_body_give_the_run_that_was_made(api):
+    headers = {"Idempotency-Key": "idem_1"}
+    first = await api.post("/v1/runs", RUN, headers=headers)
+    assert "Idempotent-Replayed" not in first.headers
+    await api.until(first.json()["run_id"], "completed")
+    spelt_otherwise = b'{ "input":{"amount":21},  "workflow_id":"quick" }'
+    again = await api.http.post("/v1/runs", content=spelt_otherwise, headers=headers)
+    assert (again.status_code, again.headers["Idempotent-Replayed"]) == (200, "true")
+    assert (again.json()["run_id"], again.json()["state"]) == (first.json()["run_id"], "succeeded")
+
+
+async def test_the_same_key_with_another_body_is_refused(api):
+    headers = {"Idempotency-Key": "idem_1"}
+    await api.post("/v1/runs", RUN, headers=headers)
+    for other in ({**RUN, "input": {"amount": 22}}, {**RUN, "tags": {}}, {**RUN, "workflow_version": "v1"}):
+        answer = await api.post("/v1/runs", other, headers=headers)
+        assert told(answer) == (422, "idempotency_mismatch")
+
+
+async def test_simultaneous_starts_with_one_key_make_one_run(api):
+    headers = {"Idempotency-Key": "storm"}
+    answers = await asyncio.gather(*(api.post("/v1/runs", RUN, headers=headers) for _ in range(30)))
+    assert len({answer.json()["run_id"] for answer in answers}) == 1
+    assert sorted(answer.status_code for answer in answers) == [200] * 29 + [201]
+    assert len((await api.get("/v1/runs")).json()["runs"]) == 1
+
+
+async def test_a_refused_start_leaves_its_key_free(api):
+    headers = {"Idempotency-Key": "k"}
+    refused = await api.post("/v1/runs", {**RUN, "input": {}}, headers=headers)
+    assert refused.status_code == 422
+    assert (await api.post("/v1/runs", RUN, headers=headers)).status_code == 201
+
+
+@pytest.mark.parametrize("key", ["", "x" * 256, "tab\there", "é".encode("latin-1")])
+async def test_a_key_that_is_not_printable_ascii_of_1_to_255_is_refused(api, key):
+    answer = await api.post("/v1/runs", RUN, headers=[("Idempotency-Key", key)])
+    assert told(answer) == (400, "malformed_request")
+
+
+async def test_the_longest_key_is_taken_and_two_are_not(api):
+    assert (await api.post("/v1/runs", RUN, headers={"Idempotency-Key": "~" * 255})).status_code == 201
+    two = [("Idempotency-Key", "a"), ("Idempotency-Key", "a")]
+    assert told(await api.post("/v1/runs", RUN, headers=two)) == (400, "malformed_request")
+
+
+async def test_prefer_wait_holds_the_answer_until_the_run_has_ended(api):
+    answer = await api.post("/v1/runs", RUN, headers={"Prefer": "wait=500"})
+    assert (answer.status_code, answer.headers["Preference-Applied"]) == (201, "wait=60")
+    assert answer.json()["state"] == "succeeded"
+
+
+async def test_prefer_wait_ends_after_its_seconds(api, clock):
+    body = {"workflow_id": "asking", "input": {"amount": 1}}
+    waiting = asyncio.create_task(api.post("/v1/runs", body, headers={"Prefer": "wait=5"}))
+    while not (runs := (await api.get("/v1/runs")).json()["runs"]):
+        pass
+    await api.until(runs[0]["run_id"], "input_requested")
+    assert not waiting.done()
+    while not waiting.done():
+        await clock.advance(5)
+        await asyncio.sleep(0)
+    assert (await waiting).json()["state"] == "running"
+
+
+async def test_a_valid_traceparent_is_joined_and_an_invalid_one_ignored(api):
+    joined = await api.post(
+        "/v1/runs", RUN, headers={"traceparent": f"00-{TRACE}-{SPAN}-03", "tracestate": "a=1"}
+    )
+    row = await api.server.engine.runs.get(joined.json()["run_id"])
+    assert (row.trace_id, row.parent_span_id, row.trace_flags, row.tracestate) == (TRACE, SPAN, 3, "a=1")
+    assert root_span_id(row.run_id) != SPAN
+    assert (await get(api, row.run_id))["trace_id"] == TRACE
+    ignored = await api.post("/v1/runs", RUN, headers={"traceparent": "00-nonsense"})
+    row = await api.server.engine.runs.get(ignored.json()["run_id"])
+    assert row.trace_id != TRACE
+    assert row.parent_span_id is None
+
+
+async def test_the_trigger_is_api_unless_a_client_of_ours_says_otherwise(api):
+    assert (await get(api, await api.start()))["trigger"] == "api"
+    answer = await api.post("/v1/runs", RUN, headers={"X-Infraweave-Trigger": "cli"})
+    assert (await get(api, answer.json()["run_id"]))["trigger"] == "cli"
+    wrong = await api.post("/v1/runs", RUN, headers={"X-Infraweave-Trigger": "schedule"})
+    assert told(wrong) == (400, "malformed_request")
+
+
+# --- list --------------------------------------------------------------------------------------------------
+
+
+async def test_a_list_is_newest_first_and_leaves_out_what_is_large(api):
+    made = [await api.start() for _ in range(3)]
+    runs = (await api.get("/v1/runs")).json()
+    assert [run["run_id"] for run in runs["runs"]] == made[::-1]
+    assert runs["next_cursor"] is None
+    shown = await get(api, made[0])
+    assert set(shown) - set(runs["runs"][0]) >= {"input", "nodes", "waiting_for"}
+    assert not {"input", "nodes", "waiting_for"} & set(runs["runs"][0])
+
+
+async def test_walking_the_cursors_neither_repeats_nor_skips_while_runs_are_started(api):
+    made = [await api.start() for _ in range(7)]
+    seen, cursor = [], None
+    while True:
+        page = (
+            await api.get("/v1/runs", params={"limit": 2, **({"cursor": cursor} if cursor else {})})
+        ).json()
+        seen += [run["run_id"] for run in page["runs"]]
+        cursor = page["next_cursor"]
+        await api.start()
+        if cursor is None:
+            break
+    assert seen == made[::-1]
+
+
+async def test_the_last_full_page_has_no_next(api):
+    for _ in range(4):
+        await api.start()
+    page = (await api.get("/v1/runs?limit=2")).json()
+    last = (await api.get("/v1/runs", params={"limit": 2, "cursor": page["next_cursor"]})).json()
+    assert (len(last["runs"]), last["next_cursor"]) == (2, None)
+
+
+async def test_a_cursor_that_was_tampered_with_is_invalid(api):
+    for cursor in ("nonsense", "", "cnVuczox"):
+        assert told(await api.get("/v1/runs", params={"cursor": cursor})) == (400, "invalid_cursor")
+
+
+async def test_filters_narrow_the_list(api, clock):
+    done = await api.ended(tags={"team": "a:b"})
+    failed = await api.ended("failing")
+    asked, _ = await api.asked()
+
+    async def listed(**params):
+        return {run["run_id"] for run in (await api.get("/v1/runs", params=params)).json()["runs"]}
+
+    assert await listed(status="failed") == {failed}
+    assert await listed(status="succeeded,failed") == {done, failed}
+    assert await listed(workflow_id="asking") == {asked}
+    assert await listed(workflow_version="v9") == set()
+    assert await listed(trigger="cli") == set()
+    assert await listed(trigger="api") == {done, failed, asked}
+    assert await listed(tag="team:a:b") == {done}
+    assert await listed(started_after="2026-01-01T00:00:00Z") == set()
+    assert await listed(started_before="2026-01-01T00:00:00.001Z") == {done, failed, asked}
+
+
+async def test_started_filters_leave_queued_runs_out(open_api):
+    async with open_api(settings=Settings(max_running=0)) as api:
+        await api.start()
+        for name in ("started_after", "started_before"):
+            when = "2000-01-01T00:00:00Z" if name == "started_after" else "2100-01-01T00:00:00Z"
+            assert (await api.get("/v1/runs", params={name: when})).json()["runs"] == []
+
+
+async def test_only_runs_of_readable_workflows_are_listed(api):
+    mine, _ = await api.start(), await api.ended("failing")
+    eve = await api.other("read:workflow:quick")
+    assert [run["run_id"] for run in (await eve.get("/v1/runs")).json()["runs"]] == [mine]
+    assert (await eve.get("/v1/runs?workflow_id=failing")).json()["runs"] == []
+
+
+# --- inspect -----------------------------------------------------------------------------------------------
+
+
+async def test_a_finished_run_shows_everything(api):
+    run_id = await api.ended(tags={"team": "a"})
+    run = await get(api, run_id)
+    assert set(run) >= {
+        *(
+            "run_id",
+            "state",
+            "workflow_id",
+            "workflow_version",
+            "trigger",
+            "tags",
+            "created_at",
+            "started_at",
+        ),
+        *("finished_at", "input", "error", "parent_run_id", "trace_id", "cancel_requested", "last_seq"),
+        *("waiting_for", "usage", "nodes"),
+    }
+    assert (run["state"], run["input"], run["tags"], run["error"]) == (
+        "succeeded",
+        {"amount": 21},
+        {"team": "a"},
+        None,
+    )
+    assert run["usage"] == {"tokens": 0, "cost_micro_usd": 0}
+    (node,) = run["nodes"]
+    assert set(node) == {
+        *("node", "kind", "state", "attempts", "iterations", "started_at", "finished_at", "latency_ms"),
+        *("tokens", "cost_micro_usd"),
+    }
+    assert (node["node"], node["kind"], node["state"], node["attempts"]) == ("double", "node", "succeeded", 1)
+
+
+async def test_a_run_that_asks_says_what_it_waits_for(api):
+    run_id, request_id = await api.asked()
+    run = await get(api, run_id)
+    (waiting,) = run["waiting_for"]
+    assert (waiting["node"], waiting["signal"], waiting["request_id"]) == ("approval", "approval", request_id)
+    assert (waiting["prompt"], waiting["data"]) == ("Approve 21?", {"amount": 21})
+    assert waiting["schema"]["required"] == ["approved"]
+    assert waiting["since"] == "2026-01-01T00:00:00.000Z"
+    assert waiting["deadline"] == "2026-01-03T00:00:00.000Z"
+    assert "reason" not in waiting
+    assert [node["state"] for node in run["nodes"]] == ["succeeded", "waiting", "pending"]
+
+
+async def test_a_failed_run_says_why(api):
+    run_id = await api.ended("failing")
+    error = (await get(api, run_id))["error"]
+    assert set(error) == {"code", "message", "node", "iteration", "index", "attempt"}
+    assert (error["code"], error["node"], error["attempt"]) == ("non_retryable", "breaks", 1)
+    listed = (await api.get("/v1/runs")).json()["runs"][0]
+    assert listed["error"] == error
+
+
+# --- result and history ------------------------------------------------------------------------------------
+
+
+async def test_a_result_is_409_with_retry_after_until_the_run_has_ended(api):
+    run_id, _ = await api.asked()
+    answer = await api.get(f"/v1/runs/{run_id}/result")
+    assert told(answer) == (409, "run_not_finished")
+    assert int(answer.headers["Retry-After"]) >= 1
+
+
+async def test_a_result_is_the_result_or_the_error_and_never_both(api):
+    done, failed = await api.ended(), await api.ended("failing")
+    assert await get(api, done, "/result") == {"run_id": done, "state": "succeeded", "result": 42}
+    result = await get(api, failed, "/result")
+    assert set(result) == {"run_id", "state", "error"}
+    assert (result["state"], result["error"]["node"]) == ("failed", "breaks")
+    cancelled, _ = await api.asked()
+    await api.post(f"/v1/runs/{cancelled}/terminate")
+    assert (await get(api, cancelled, "/result"))["state"] == "cancelled"
+
+
+async def test_a_history_has_one_row_per_attempt(api, clock):
+    run_id = await api.start("flaky")
+    await api.until(run_id, "node_failed")
+    (row,) = (await get(api, run_id, "/history"))["history"]
+    assert (row["state"], row["attempt"], row["error"]["code"]) == ("failed", 1, "error")
+    await clock.advance(4)
+    await api.until(run_id, "failed")
+    first, second = (await get(api, run_id, "/history"))["history"]
+    assert set(first) == {
+        *("node", "kind", "iteration", "index", "attempt", "phase", "state", "started_at", "finished_at"),
+        *(
+            "latency_ms",
+            "input",
+            "output",
+            "error",
+            "tokens",
+            "cost_micro_usd",
+            "span_id",
+            "first_seq",
+            "last_seq",
+        ),
+    }
+    assert [first["attempt"], second["attempt"]] == [1, 2]
+    assert first["span_id"] != second["span_id"]
+    assert first["first_seq"] < first["last_seq"] < second["first_seq"] < second["last_seq"]
+
+
+async def test_walking_a_history_page_by_page_gives_the_whole(api):
+    run_id, request_id = await api.asked()
+    await api.post(
+        f"/v1/runs/{run_id}/signals/approval", {"request_id": request_id, "payload": {"approved": True}}
+    )
+    await api.until(run_id, "completed")
+    whole = (await get(api, run_id, "/history"))["history"]
+    assert [row["node"] for row in whole] == ["prepare", "approval", "finish"]
+    assert (whole[1]["kind"], whole[1]["output"]) == ("human_input", {"approved": True})
+    walked, cursor = [], None
+    while True:
+        params = {"limit": 1, **({"cursor": cursor} if cursor else {})}
+        page = (await api.get(f"/v1/runs/{run_id}/history", params=params)).json()
+        walked += page["history"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert walked == whole
+
+
+async def test_a_cursor_of_the_list_is_none_of_a_history(api):
+    for _ in range(2):
+        run_id = await api.ended()
+    cursor = (await api.get("/v1/runs?limit=1")).json()["next_cursor"]
+    answer = await api.get(f"/v1/runs/{run_id}/history", params={"cursor": cursor})
+    assert told(answer) == (400, "invalid_cursor")
+
+
+# --- cancel and terminate ----------------------------------------------------------------------------------
+
+
+async def test_a_cancel_compensates_and_is_idempotent(api):
+    run_id, _ = await api.asked()
+    first = await api.post(f"/v1/runs/{run_id}/cancel", {"reason": "no need"})
+    assert (first.status_code, first.json()["cancel_requested"], first.json()["run_id"]) == (
+        202,
+        True,
+        run_id,
+    )
+    await api.until(run_id, "cancelled")
+    after = await get(api, run_id)
+    assert (after["state"], after["forced"]) == ("cancelled", False)
+    assert "no need" in after["error"]["message"]
+    assert after["nodes"][0]["state"] == "compensated"
+    again = await api.post(f"/v1/runs/{run_id}/cancel")
+    assert (again.status_code, again.json()) == (200, after)
+
+
+async def test_a_cancel_of_a_finished_run_changes_nothing(api):
+    run_id = await api.ended()
+    before = await get(api, run_id)
+    answer = await api.post(f"/v1/runs/{run_id}/cancel")
+    assert (answer.status_code, answer.json()) == (200, before)
+    assert answer.json()["cancel_requested"] is False
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"reason": null}'])
+async def test_a_cancel_may_come_without_a_body_whatever_its_type_says(api, content):
+    run_id, _ = await api.asked()
+    headers = {"Content-Type": "application/json"} if content else {"Content-Type": "text/plain"}
+    answer = await api.http.post(f"/v1/runs/{run_id}/cancel", content=content, headers=headers)
+    assert answer.status_code == 202
+    await api.until(run_id, "cancelled")
+
+
+async def test_a_cancel_records_the_callers_span_as_a_link(api):
+    run_id, _ = await api.asked()
+    traceparent = f"00-{TRACE}-{SPAN}-01"
+    await api.post(f"/v1/runs/{run_id}/cancel", headers={"traceparent": traceparent})
+    events = await api.until(run_id, "cancelled")
+    asked = next(event for event in events if event.get("cancel_requested"))
+    assert (asked["link"], asked["by"]) == (traceparent, "admin")
+    assert (await get(api, run_id))["trace_id"] != TRACE
+
+
+async def test_a_terminate_ends_the_run_at_once_without_compensation(api):
+    run_id, _ = await api.asked()
+    answer = await api.post(f"/v1/runs/{run_id}/terminate", {"reason": "stuck"})
+    run = answer.json()
+    assert (answer.status_code, run["state"], run["forced"]) == (200, "cancelled", True)
+    assert run["nodes"][0]["state"] == "succeeded"
+    again = await api.post(f"/v1/runs/{run_id}/terminate")
+    assert (again.status_code, again.json()) == (200, run)
