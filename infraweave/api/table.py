@@ -72,6 +72,7 @@ def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Rou
 
     table += [
         *_runs(RunRoutes(engine)),
+        *_views(RunRoutes(engine)),
         *_acts(RunRoutes(engine), SignalRoutes(engine)),
         _events(EventRoutes(engine, settings, metrics)),
         *_workflows(WorkflowRoutes(engine)),
@@ -118,6 +119,11 @@ def _runs(runs: RunRoutes) -> list[Route]:
             replies={200: Reply(doc="A page of runs.", shape=shapes.RunList)},
             errors=(InvalidCursor,),
         ),
+    ]
+
+
+def _views(runs: RunRoutes) -> list[Route]:
+    return [
         _on_run(
             "show_run",
             "GET",
