@@ -145,7 +145,8 @@ def _announce(options: Options, url: str, token: str | None, workflow_ids: Seque
             f"New database {options.db}. The admin token, shown once and kept in {token_file}:\n\n  {token}\n"
         )
     click.echo(f"InfraWeave serves {', '.join(workflow_ids)} at {url}")
-    click.echo(f'Try: curl -s {url}/v1/workflows -H "Authorization: Bearer $(cat {token_file})"')
+    secret = f"$(cat {token_file})" if token_file.exists() else "$INFRAWEAVE_TOKEN"
+    click.echo(f'Try: curl -s {url}/v1/workflows -H "Authorization: Bearer {secret}"')
     if options.host not in LOOPBACK:
         click.echo(f"Listening on {options.host}: reachable from other machines, by token only.")
     if options.ready_file is not None:

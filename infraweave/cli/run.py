@@ -1,0 +1,210 @@
+"""``infraweave run``: one run in this process. Nodes appear on stderr, the result on stdout."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import define, frozen
+
+from infraweave.cli.ask import ask
+from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
+from infraweave.cli.output import FAILED, USAGE, fail, remark
+from infraweave.core import codec
+from infraweave.errors import PayloadInvalid, RequestError, StartupError
+
+
+@frozen(kw_only=True)
+class Options:
+    """The command's options."""
+
+    file_or_workflow: str
+    input_json: str
+    db: str
+    workflow: str | None
+
+
+@click.command(
+    epilog="""Example: infraweave run workflows.example/checkout.py --input '{"order_id": "o1", …}'"""
+)
+@click.argument("file_or_workflow")
+@click.option(
+    "--input", "input_json", default="{}", metavar="JSON|@FILE|-", help="The run's input; - reads stdin."
+)
+@click.option("--db", default=":memory:", help="Keep the run in this file (by default in none).")
+@click.option("--workflow", help="Which workflow, where the file has several.")
+def command(**options: Any) -> None:
+    """Execute one run of FILE_OR_WORKFLOW (a file, or a workflow of workflows/) in this process."""
+    sys.exit(asyncio.run(_run(Options(**options))))
+
+
+async def _run(options: Options) -> int:
+    from infraweave.engine.engine import Engine
+
+    workflows, workflow_id = _chosen(options)
+    value = read_json(options.input_json, "--input")
+    async with Engine.open(options.db, workflows) as engine:
+        return await _Show(engine).run(workflow_id, value)
+
+
+def _chosen(options: Options) -> tuple[list[Any], str]:
+    """Return the workflows to load and the id of the one to run."""
+    path = Path(options.file_or_workflow)
+    if path.exists():
+        workflows = load_workflows([path])
+        wanted = options.workflow
+    elif path.suffix == ".py":
+        raise StartupError(f"{path}: no such file")
+    else:
+        workflows = load_workflows([])
+        wanted = options.workflow or options.file_or_workflow
+    ids = [workflow.workflow_id for workflow in workflows]
+    if wanted is None and len(ids) != 1:
+        fail(f"{path} has the workflows {', '.join(ids)}; choose one with --workflow", code=USAGE)
+    if wanted is not None and wanted not in ids:
+        where = path if path.exists() else f"{DEFAULT_FOLDER}/"
+        fail(f"There is no workflow {wanted} in {where}; there are {', '.join(ids)}", code=USAGE)
+    return workflows, wanted or ids[0]
+
+
+def read_json(text: str, option: str) -> Any:
+    """Return the JSON that an option gives as text, as ``@file``, or as ``-`` for stdin."""
+    try:
+        if text == "-":
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            text = Path(text[1:]).read_text()
+        return codec.parse(text.encode())
+    except (OSError, ValueError) as error:
+        fail(f"{option}: {error}", code=USAGE)
+
+
+@define
+class _Show:
+    """Shows one run as it goes."""
+
+    engine: Any
+    began: int = 0
+
+    async def run(self, workflow_id: str, value: Any) -> int:
+        from infraweave.core import trace
+        from infraweave.engine import clock
+        from infraweave.engine.engine import StartRequest
+
+        request = StartRequest(
+            tenant="default",
+            by="cli",
+            workflow_id=workflow_id,
+            input=value,
+            trigger="cli",
+            trace=trace.accept([], [], clock.trace_id()),
+        )
+        try:
+            row = (await self.engine.start(request)).run
+        except RequestError as error:
+            _tell(error)
+            return FAILED
+        self.began = row.created_at
+        remark(f"{row.run_id} {workflow_id} {row.workflow_version}")
+        self._cancel_on_interrupt(row)
+        return await self._follow(row)
+
+    def _cancel_on_interrupt(self, row: Any) -> None:
+        """Let the first Ctrl-C cancel the run, so that it cleans up; a second one ends at once."""
+        loop = asyncio.get_running_loop()
+
+        def interrupt() -> None:
+            loop.remove_signal_handler(signal.SIGINT)
+            remark("Cancelling; press Ctrl-C again to leave at once.")
+            self.engine.host.spawn(self.engine.cancel(row, by="cli", reason="interrupted"), "cancel")
+
+        loop.add_signal_handler(signal.SIGINT, interrupt)
+
+    async def _follow(self, row: Any) -> int:
+        async with self.engine.journal.follow(row.run_key) as follower:
+            async for page in follower:
+                for stored in page:
+                    event = codec.loads(stored.data)
+                    beside = codec.loads(stored.payload) if stored.payload else {}
+                    self._show(event)
+                    if event["type"] == "input_requested":
+                        await self._ask(row, event, beside)
+                    if event["type"] in ("completed", "failed", "cancelled"):
+                        return self._end(event, beside)
+        return FAILED
+
+    def _show(self, event: dict[str, Any]) -> None:
+        from infraweave.core.values import from_rfc3339
+
+        seconds = (from_rfc3339(event["at"]) - self.began) / 1000
+        told = _told(event)
+        if told:
+            remark(f"{seconds:8.3f}s  {told}")
+
+    async def _ask(self, row: Any, event: dict[str, Any], beside: dict[str, Any]) -> None:
+        """Ask the person at the terminal, beside whatever else the run does; cancel where there is none."""
+        if sys.stdin.isatty():
+            self.engine.host.spawn(self._answer(row, event, beside), "ask")
+        else:
+            remark(f"infraweave: {event['node']} asks a person, and there is no terminal; serve it instead")
+            await self.engine.cancel(row, by="cli", reason="there is no terminal to ask at")
+
+    async def _answer(self, row: Any, event: dict[str, Any], beside: dict[str, Any]) -> None:
+        if "data" in beside:
+            remark(json.dumps(beside["data"], indent=2, ensure_ascii=False))
+        while True:
+            payload = await asyncio.to_thread(ask, event["prompt"], event["schema"])
+            try:
+                await self.engine.signal(row, event["signal"], event["request_id"], payload, by="cli")
+            except PayloadInvalid as error:
+                _tell(error)
+            except RequestError as error:
+                remark(error.message)
+                return
+            else:
+                return
+
+    def _end(self, event: dict[str, Any], beside: dict[str, Any]) -> int:
+        if event["type"] == "completed":
+            click.echo(json.dumps(beside.get("result"), indent=2, ensure_ascii=False))
+            return 0
+        error = event["error"]
+        where = f" in {error['node']}" if error["node"] else ""
+        remark(f"infraweave: {event['type']}{where}: {error['message']}")
+        return FAILED
+
+
+def _tell(error: RequestError) -> None:
+    remark(f"infraweave: {error.message}")
+    for fault in error.details[1:]:
+        remark(f"  {fault.path or '/'} {fault.message}")
+
+
+def _told(event: dict[str, Any]) -> str:
+    """Return how an event looks on the terminal; empty for those that say nothing new there."""
+    place = event.get("node", "")
+    if event.get("phase") == "compensation":
+        place = f"undo {place}"
+    match event["type"]:
+        case "node_started":
+            return f"{place} started" + (f" (attempt {event['attempt']})" if event["attempt"] > 1 else "")
+        case "node_completed":
+            skipped = f", skips {', '.join(event['skipped'])}" if event.get("skipped") else ""
+            return f"{place} completed in {event['latency_ms']} ms{skipped}"
+        case "node_failed":
+            return f"{place} failed: {event['message']}"
+        case "input_requested":
+            return f"{place} asks: {event['prompt']}"
+        case "input_resolved":
+            return f"{place} {event['outcome'].replace('_', ' ')}"
+        case "status_changed" if event.get("cancel_requested"):
+            return "cancel requested"
+        case "completed" | "failed" | "cancelled":
+            return str(event["type"])
+        case _:
+            return ""
