@@ -93,6 +93,7 @@ def _listening(host: str, port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
+        listener.listen(BACKLOG)  # from here on connections wait instead of being refused
     except OSError as error:
         listener.close()
         raise StartupError(

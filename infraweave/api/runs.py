@@ -100,7 +100,8 @@ class RunRoutes:
         rows = await self._engine.runs.list(tenant, filters, limit=limit + 1, before=query.cursor)
         page = rows[:limit]
         following = cursor("runs", page[-1].run_key) if len(rows) > limit else None
-        listed = [views.listed(row, await self._engine.journal.last_seq(row.run_key)) for row in page]
+        heads = await self._engine.journal.last_seqs([row.run_key for row in page])
+        listed = [views.listed(row, heads[row.run_key]) for row in page]
         return Answer(RunList(runs=tuple(listed), next_cursor=following))
 
     async def inspect(self, call: Call[NoQuery, None]) -> Answer:

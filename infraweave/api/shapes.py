@@ -126,6 +126,7 @@ class ListedRun:
     cancel_requested: bool
     forced: bool = said("True where an operator terminated the run.")
     last_seq: int = said("The number of the run's newest event.")
+    usage: Usage
 
 
 @frozen(kw_only=True)
@@ -165,7 +166,6 @@ class Run(ListedRun):
 
     input: Json
     waiting_for: tuple[WaitingFor, ...]
-    usage: Usage
     nodes: tuple[NodeSummary, ...]
 
 

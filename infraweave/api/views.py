@@ -61,6 +61,7 @@ def listed(row: RunRow, last_seq: int) -> ListedRun:
         cancel_requested=row.cancel_requested,
         forced=row.forced,
         last_seq=last_seq,
+        usage=Usage(tokens=row.tokens, cost_micro_usd=row.cost_micro_usd),
     )
 
 

@@ -373,6 +373,8 @@ def _row(live: LiveRun) -> RunRow:
         cancel_requested=False,
         forced=False,
         error=None,
+        tokens=0,
+        cost_micro_usd=0,
         **asdict(origin, recurse=False),
     )
 

@@ -13,7 +13,7 @@ from functools import partial
 
 from attrs import field, frozen
 
-from infraweave.core.codec import decode_event
+from infraweave.core.codec import decode_event, dumps
 from infraweave.core.events import Event
 from infraweave.store.batch import Effect
 from infraweave.store.database import Database
@@ -91,6 +91,11 @@ class Journal:
         """Return where the run's events end."""
         row = await self._db.read_one("last_event", (run_key,))
         return Head(0, terminal=False) if row is None else Head(row["seq"], row["type"] in TERMINAL_TYPES)
+
+    async def last_seqs(self, run_keys: Sequence[int]) -> dict[int, int]:
+        """Return the seq of the newest event of each of some runs."""
+        rows = await self._db.read("last_seqs", {"run_keys": dumps(run_keys).decode()})
+        return {row["run_key"]: row["seq"] or 0 for row in rows}
 
     async def last_seq(self, run_key: int) -> int:
         """Return the seq of the run's newest event, 0 where there is none."""

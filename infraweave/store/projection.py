@@ -65,9 +65,9 @@ def index(run_key: int, run_id: str, events: Sequence[Event]) -> Rows:
     rows, change = Rows(), Change()
     for event in events:
         match event:
-            case NodeStarted() | NodeCompleted() | NodeFailed():
-                pass
-            case InputRequested() | InputResolved() | SignalReceived():
+            case NodeCompleted() | NodeFailed():
+                change.spend(event)
+            case NodeStarted() | InputRequested() | InputResolved() | SignalReceived():
                 pass
             case StatusChanged(seq=1, origin=Origin() as origin):
                 rows.runs = [_run_row(run_key, run_id, event, origin)]
@@ -79,7 +79,7 @@ def index(run_key: int, run_id: str, events: Sequence[Event]) -> Rows:
                 rows.done = [run_key]
             case _:
                 assert_never(event)
-    if change.state is not None:
+    if change.state is not None or change.tokens or change.cost_micro_usd:
         rows.changes = [change.row(run_key)]
     return rows
 
@@ -94,6 +94,13 @@ class Change:
     finished_at: int | None = None
     forced: bool = False
     error: RunError | None = None
+    tokens: int = 0
+    cost_micro_usd: int = 0
+
+    def spend(self, event: NodeCompleted | NodeFailed) -> None:
+        """Take in what an attempt has used."""
+        self.tokens += event.tokens
+        self.cost_micro_usd += event.cost_micro_usd
 
     def status(self, event: StatusChanged) -> None:
         """Take in a change of state; a request to cancel stays."""
@@ -124,6 +131,8 @@ class Change:
             self.finished_at,
             int(self.forced),
             error,
+            self.tokens,
+            self.cost_micro_usd,
         )
 
 

@@ -18,19 +18,23 @@ VALUES (?, ?, ?, ?, ?, ?);
 
 -- update_runs: carry what events changed into the index; each run at most once per call
 UPDATE runs
-SET state = new.state,
+SET state = coalesce(new.state, runs.state),
     started_at = coalesce(runs.started_at, new.started_at),
     cancel_requested = max(runs.cancel_requested, new.cancel_requested),
     finished_at = coalesce(new.finished_at, runs.finished_at),
     forced = max(runs.forced, new.forced),
-    error = coalesce(new.error, runs.error)
+    error = coalesce(new.error, runs.error),
+    tokens = runs.tokens + new.tokens,
+    cost_micro_usd = runs.cost_micro_usd + new.cost_micro_usd
 FROM (SELECT json_extract(value, '$[0]') AS run_key,
              json_extract(value, '$[1]') AS state,
              json_extract(value, '$[2]') AS started_at,
              json_extract(value, '$[3]') AS cancel_requested,
              json_extract(value, '$[4]') AS finished_at,
              json_extract(value, '$[5]') AS forced,
-             json_extract(value, '$[6]') AS error
+             json_extract(value, '$[6]') AS error,
+             json_extract(value, '$[7]') AS tokens,
+             json_extract(value, '$[8]') AS cost_micro_usd
       FROM json_each(:rows)) AS new
 WHERE runs.run_key = new.run_key;
 
@@ -71,6 +75,10 @@ FROM (SELECT seq, type, CAST(data AS BLOB) AS data,
       LIMIT :limit)
 WHERE coalesce(before, 0) < :most
 ORDER BY seq;
+
+-- last_seqs: the newest seq of each of some runs
+SELECT value AS run_key, (SELECT max(seq) FROM events WHERE events.run_key = value) AS seq
+FROM json_each(:run_keys);
 
 -- last_event: the newest event of a run
 SELECT seq, type FROM events WHERE run_key = ? ORDER BY seq DESC LIMIT 1;
@@ -189,7 +197,9 @@ FROM events WHERE run_key > ? AND seq = 1 ORDER BY run_key LIMIT 1;
 
 -- events_of_index: the events of a run that the index is made of
 SELECT type, data, payload FROM events
-WHERE run_key = ? AND type IN ('status_changed', 'completed', 'failed', 'cancelled') ORDER BY seq;
+WHERE run_key = ?
+  AND type IN ('status_changed', 'node_completed', 'node_failed', 'completed', 'failed', 'cancelled')
+ORDER BY seq;
 
 -- put_on_agenda: let open runs that the agenda lacks be taken up at once
 INSERT OR IGNORE INTO agenda (run_key, due_at) SELECT run_key, 0 FROM runs WHERE finished_at IS NULL;

@@ -36,6 +36,8 @@ class RunRow:
     cancel_requested: bool
     forced: bool
     error: RunError | None
+    tokens: int
+    cost_micro_usd: int
     by: str
     parent_run_id: str | None
     trace_id: str

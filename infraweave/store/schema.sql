@@ -128,6 +128,8 @@ CREATE TABLE runs (
     cancel_requested INTEGER NOT NULL DEFAULT 0,
     forced           INTEGER NOT NULL DEFAULT 0,
     error            TEXT,            -- JSON
+    tokens           INTEGER NOT NULL DEFAULT 0,
+    cost_micro_usd   INTEGER NOT NULL DEFAULT 0,
     "by"             TEXT NOT NULL,
     parent_run_id    TEXT,
     trace_id         TEXT NOT NULL,

@@ -1,0 +1,163 @@
+"""The rules of the house, checked by a machine. An exception stands in a list here, with its reason."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent / "infraweave"
+FILES = sorted(ROOT.rglob("*.py"))
+
+#: floor → the floors it may import
+FLOORS = {
+    "cli": {"api", "engine", "store", "authoring", "core", "client", "serving", "settings", "errors"},
+    "embedding": {"api", "engine", "authoring", "core", "client", "serving", "settings"},
+    "testing": {"api", "engine", "store", "authoring", "core", "client", "embedding", "settings"},
+    "serving": {"api", "engine", "authoring", "core", "settings", "errors"},
+    "api": {"engine", "store", "core", "settings", "errors"},
+    "engine": {"store", "authoring", "core", "settings", "errors"},
+    "store": {"core", "errors"},
+    "authoring": {"core", "errors"},
+    "core": {"errors"},
+    "client": set(),
+    "settings": set(),
+    "errors": set(),
+}
+#: floor → the packages from outside that it may import, beside attrs
+PACKAGES = {
+    "cli": {"click", "httpx"},  # httpx: to tell an unreachable server from a refusal
+    "serving": {"hypercorn"},
+    "api": {"quart", "werkzeug", "prometheus_client"},  # werkzeug is Quart's own half
+    "store": {"aiosqlite"},
+    "client": {"httpx", "httpx_sse"},
+}
+#: The only modules of core with a package of their own.
+CORE_PACKAGES = {"codec.py": {"cattrs", "orjson"}, "schema.py": {"jsonschema_rs"}}
+#: Modules that core must not touch: clocks, chance, logging, files, databases, the loop.
+IMPURE = {
+    "time",
+    "random",
+    "secrets",
+    "logging",
+    "pathlib",
+    "os",
+    "sqlite3",
+    "asyncio",
+    "io",
+    "socket",
+    "uuid",
+}
+#: core/shape names uuid.UUID, datetime and Decimal as types only.
+IMPURE_EXCEPTIONS = {("shape.py", "uuid")}
+#: Where blind excepts may stand: around a node's body, around an author's file, at the outermost request.
+BLIND = {"engine/bodies.py", "authoring/loader.py", "api/guard.py", "store/writer.py", "store/batch.py"}
+
+
+def floor_of(file: Path) -> str:
+    return file.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(file: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+
+
+def functions() -> Iterator[tuple[str, int]]:
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                yield f"{file.relative_to(ROOT)}:{node.lineno} {node.name}", _length(node)
+
+
+def _length(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Count the lines of the body, its docstring left out."""
+    body = function.body
+    first = body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and len(body) > 1:
+        first = body[1]
+    return (function.end_lineno or 0) - first.lineno + 1
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_floor_imports_only_the_floors_below_it(file):
+    floor = floor_of(file)
+    if floor not in FLOORS:
+        return  # __init__ and __main__: the doors
+    reached = {name.split(".")[1] for name in imports(file) if name.startswith("infraweave.")}
+    assert reached <= FLOORS[floor] | {floor}
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_floor_imports_only_its_own_packages(file):
+    floor = floor_of(file)
+    outside = {name.split(".")[0] for name in imports(file)} - set(sys.stdlib_module_names)
+    allowed = PACKAGES.get(floor, set()) | {"attrs", "infraweave"}
+    if floor == "core":
+        allowed |= CORE_PACKAGES.get(file.name, set())
+    assert outside <= allowed
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "core").glob("*.py")), ids=lambda file: file.name)
+def test_core_is_pure(file):
+    tree = ast.parse(file.read_text())
+    touched = {name.split(".")[0] for name in imports(file)} & IMPURE
+    assert {name for name in touched if (file.name, name) not in IMPURE_EXCEPTIONS} == set()
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await)]
+    assert "datetime.now" not in file.read_text()
+
+
+def test_only_the_clock_reads_time_and_draws_chance():
+    seams = {"time", "random", "secrets", "uuid"}
+    touching = {
+        str(file.relative_to(ROOT))
+        for file in FILES
+        if {name.split(".")[0] for name in imports(file)} & seams
+    }
+    assert touching == {"engine/clock.py", "core/shape.py"}
+
+
+def test_only_the_store_knows_sqlite():
+    touching = {floor_of(file) for file in FILES if {"sqlite3", "aiosqlite"} & set(imports(file))}
+    assert touching == {"store"}
+
+
+def test_functions_are_short():
+    lengths = dict(functions())
+    assert statistics.median(lengths.values()) <= 7
+    assert statistics.quantiles(lengths.values(), n=10)[-1] <= 25
+    assert {name: length for name, length in lengths.items() if length > 50} == {}
+
+
+def test_files_are_short():
+    lengths = {str(file.relative_to(ROOT)): file.read_text().count("\n") for file in FILES}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+    long = [name for name, length in lengths.items() if length > 250]
+    assert len(long) <= len(lengths) / 8, long  # "rarely"
+
+
+def test_blind_excepts_stand_only_where_strangers_code_runs():
+    blind = set()
+    for file in FILES:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ExceptHandler) and _catches_all(node):
+                blind.add(str(file.relative_to(ROOT)))
+    assert blind <= BLIND
+
+
+def _catches_all(handler: ast.ExceptHandler) -> bool:
+    reraises = any(isinstance(node, ast.Raise) and node.exc is None for node in ast.walk(handler))
+    caught = [] if handler.type is None else [n.id for n in ast.walk(handler.type) if isinstance(n, ast.Name)]
+    return not reraises and (not caught or bool({"Exception", "BaseException"} & set(caught)))
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_module_says_what_it_knows(file):
+    assert ast.get_docstring(ast.parse(file.read_text()))
