@@ -207,12 +207,13 @@ class Book:
             self.start(address, self.state.entries[address].attempt + 1)
         self.reopen = []
 
-    def open(self, name: str) -> None:
+    def open(self, address: Address) -> None:
         """Open a node's entry, or leave it to be prepared where its code must be called first."""
+        name = address.node
         node = self.graph.nodes[name]
         match node:
             case Activity() | Router():
-                self.start(Address(name), 1)
+                self.start(address, 1)
             case HumanInput() if node.prompt is not None:
                 self.ask(node, node.prompt)
             case Timer() if node.delay is not None:

@@ -215,11 +215,12 @@ def _stop(state: RunState, outcome: Literal["failed", "cancelled"], error: RunEr
 
 
 def _started(state: RunState, event: NodeStarted) -> None:
-    entry = state.entries.get(event.address)
+    address = event.address
+    entry = state.entries.get(address)
     if entry is None:
-        entry = state.entries[event.address] = Entry(event.address, "running", event.at)
+        entry = state.entries[address] = Entry(address, "running", event.at)
         if event.phase == "compensation":
-            _take_up(state, event.address._replace(phase="forward"))
+            _take_up(state, address._replace(phase="forward"))
     elif entry.status == "backoff":
         state.backing_off -= 1
     entry.status = "running" if event.wake_at is None else "waiting"
@@ -253,7 +254,8 @@ def _spend(state: RunState, event: NodeCompleted | NodeFailed) -> NodeState:
 
 
 def _completed(state: RunState, event: NodeCompleted) -> None:
-    _close(state, event.address)
+    address = event.address
+    _close(state, address)
     node = _spend(state, event)
     if event.phase == "compensation":
         node.state = "compensated"
@@ -262,7 +264,7 @@ def _completed(state: RunState, event: NodeCompleted) -> None:
     node.state, node.finished_at, node.latency_ms = "succeeded", event.at, event.latency_ms
     if event.routes is not None:
         state.routes[event.node] = event.routes
-    state.done.append(event.address)
+    state.done.append(address)
     _settle(state, event.node, event.output, event.skipped)
 
 

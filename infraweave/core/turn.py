@@ -199,21 +199,21 @@ def _go_on(book: Book) -> None:
 
 
 def _go_forward(book: Book) -> None:
-    names = _ready(book)
+    ready = _ready(book)
     book.reopen = book.keep_back(book.reopen)
     book.update_status()
     book.reopen_due()
-    while names:
+    while ready:
         book.touched = []
-        for name in names:
-            book.open(name)
-        names = _ready(book)
+        for address in ready:
+            book.open(address)
+        ready = _ready(book)
     if len(book.state.settled) == len(book.graph.nodes) and not book.state.entries:
         book.record(StatusChanged, state="succeeded", cause="all_nodes_settled")
         book.record(Completed, result=settle.result(book.graph, book.state))
 
 
-def _ready(book: Book) -> list[str]:
+def _ready(book: Book) -> list[Address]:
     if book.look_everywhere:
         book.look_everywhere = False
         names = settle.all_ready(book.graph, book.state)
@@ -221,4 +221,4 @@ def _ready(book: Book) -> list[str]:
         return []
     else:
         names = settle.ready(book.graph, book.state, book.touched)
-    return [address.node for address in book.keep_back([Address(name) for name in names])]
+    return book.keep_back([Address(name) for name in names])

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TypeAlias
 
 Waiter: TypeAlias = "asyncio.Future[bool]"
@@ -23,20 +21,20 @@ class Ends:
         self._waiters: dict[int, set[Waiter]] = {}
         self._closed = False
 
-    @contextmanager
-    def waiter(self, run_key: int) -> Iterator[Waiter]:
-        """Give a future for the length of a block: True once the run has ended, False at a shutdown."""
+    def wait(self, run_key: int) -> Waiter:
+        """Return a future: True once the run has ended, False at a shutdown. ``forget`` it afterwards."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(run_key, set()).add(waiter)
         if self._closed:
             give_up(waiter)
-        try:
-            yield waiter
-        finally:
-            waiters = self._waiters.get(run_key, set())
-            waiters.discard(waiter)
-            if not waiters:
-                self._waiters.pop(run_key, None)
+        return waiter
+
+    def forget(self, run_key: int, waiter: Waiter) -> None:
+        """Drop a waiter that waits no more."""
+        waiters = self._waiters[run_key]
+        waiters.discard(waiter)
+        if not waiters:
+            del self._waiters[run_key]
 
     def announce(self, run_key: int) -> None:
         """Tell all who wait for this run that it has ended."""

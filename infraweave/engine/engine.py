@@ -287,17 +287,19 @@ class Engine:
         addresses = [*(Address(name) for name in settle.all_ready(graph, state)), *late]
         return sorted({a.node for a in addresses if self.catalog.lacks_code(graph, a)})
 
-    async def wait_end(self, run_key: int, timeout: float) -> bool:  # noqa: ASYNC109 - on the engine's clock
+    async def wait_end(self, run_key: int, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - own clock
         """Wait until a run has ended; return False where ``timeout`` seconds or a shutdown came before."""
-        with self.host.ends.waiter(run_key) as waiter:
+        waiter = self.host.ends.wait(run_key)
+        timer = None if timeout is None else self.clock.call_later(timeout, partial(give_up, waiter))
+        try:
             live = self.host.live.get(run_key)
             may_have_ended = live is None or live.state.end is not None
             if may_have_ended and (await self.journal.head(run_key)).terminal:
                 return True
-            timer = self.clock.call_later(timeout, partial(give_up, waiter))
-            try:
-                return await waiter
-            finally:
+            return await waiter
+        finally:
+            self.host.ends.forget(run_key, waiter)
+            if timer is not None:
                 timer.cancel()
 
     async def unless_drained(self, wait: Coroutine[Any, Any, T]) -> T | None:
