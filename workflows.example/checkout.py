@@ -24,7 +24,7 @@ from infraweave import Context, NonRetryable, Retry, Workflow
 SHOP = Path(os.environ.get("CHECKOUT_SHOP", Path(tempfile.gettempdir()) / "infraweave-shop.db"))
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS stock(sku TEXT PRIMARY KEY, price_cents INTEGER, on_hand INTEGER);
-CREATE TABLE IF NOT EXISTS reservations(order_id TEXT, sku TEXT, quantity INTEGER, PRIMARY KEY(order_id, sku));
+CREATE TABLE IF NOT EXISTS reservations(order_id, sku, quantity INTEGER, PRIMARY KEY(order_id, sku));
 CREATE TABLE IF NOT EXISTS payments(key TEXT PRIMARY KEY, order_id, cents INTEGER, tries INTEGER, state TEXT);
 CREATE TABLE IF NOT EXISTS shipments(order_id TEXT PRIMARY KEY, lines INTEGER);
 INSERT OR IGNORE INTO stock VALUES ('chair', 12900, 100000), ('desk', 44900, 100000), ('lamp', 3900, 100000);

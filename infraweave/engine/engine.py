@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from attrs import asdict, field, frozen
+from attrs import field, fields, frozen
 
 from infraweave.authoring.decorators import Workflow
 from infraweave.core import settle, signals
@@ -362,6 +362,10 @@ def _check_input(graph: Graph, value: Json) -> None:
         )
 
 
+#: What the index takes from a run's origin as it is.
+_ORIGIN = tuple(field.name for field in fields(Origin))
+
+
 def _row(live: LiveRun) -> RunRow:
     """Return what the index holds of a run that was just started, without reading it back."""
     state, origin = live.state, live.origin
@@ -377,7 +381,7 @@ def _row(live: LiveRun) -> RunRow:
         error=None,
         tokens=0,
         cost_micro_usd=0,
-        **asdict(origin, recurse=False),
+        **{name: getattr(origin, name) for name in _ORIGIN},
     )
 
 

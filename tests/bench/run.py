@@ -106,7 +106,7 @@ def main() -> None:
         else:
             bare = asyncio.run(yardstick.measure(chosen.seconds, chosen.inflight, folder))
         ours = asyncio.run(product(chosen.seconds, chosen.inflight, folder))
-    ratios = {name: ours[name] / bare[name] for name in ours}
+    ratios = {name: ours[name] / bare[name] if bare[name] else float("nan") for name in ours}
     print(f"{'':20}{'InfraWeave':>12}{'bare loop':>12}{'ratio':>8}")
     for name, ratio in ratios.items():
         print(f"{name:20}{ours[name]:12.3f}{bare[name]:12.3f}{ratio:8.3f}")
