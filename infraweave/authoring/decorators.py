@@ -88,7 +88,7 @@ class Node(Generic[P, R]):
         self, *, retry: Retry | None = ..., timeout: Duration | None = ...
     ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
     def compensate(
-        self, function: Any = None, /, *, retry: Retry | None = DEFAULT, timeout: Duration | None = None
+        self, function: Any = None, *, retry: Retry | None = DEFAULT, timeout: Duration | None = None
     ) -> Any:
         """Declare how this node is undone once it has completed, if the run fails or is cancelled later."""
         scope = _scope()
@@ -126,10 +126,9 @@ class Workflow:
         timeout: Duration | None = ...,
         executor: str = ...,
     ) -> Callable[[Callable[P, R]], Node[P, R]]: ...
-    def node(  # type: ignore[misc]  # the implementation is wider than each overload
+    def node(
         self,
         function: Any = None,
-        /,
         *,
         name: str | None = None,
         kind: Literal["node", "agent", "tool", "llm"] = "node",
@@ -157,7 +156,17 @@ class Workflow:
         return decorate
 
     @overload
-    def human_input(self, name: str, /, *, prompt: str, schema: Any, **options: Any) -> Wait: ...
+    def human_input(
+        self,
+        name: str,
+        /,
+        *,
+        prompt: str,
+        schema: Any,
+        after: Sequence[Named] = ...,
+        timeout: Duration | None = ...,
+        on_timeout: Any = ...,
+    ) -> Wait: ...
     @overload
     def human_input(
         self,
@@ -171,7 +180,6 @@ class Workflow:
     def human_input(
         self,
         declared_name: str | None = None,
-        /,
         *,
         schema: Any,
         prompt: str | None = None,
@@ -202,7 +210,6 @@ class Workflow:
         self,
         function: Any = None,
         delay: Duration | None = None,
-        /,
         *,
         name: str | None = None,
         after: Sequence[Named] = (),
@@ -220,7 +227,7 @@ class Workflow:
         scope = _scope(depth=2)
 
         def declare(body: Callable[..., Any]) -> Node[Any, Any]:
-            called = name or getattr(body, "__name__", "")
+            called = name or str(getattr(body, "__name__", ""))
             declaration = Declaration(kind, called, function=body, scope=scope, **options)
             self.declarations.append(declaration)
             return Node(declaration, body)

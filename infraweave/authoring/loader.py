@@ -23,7 +23,7 @@ class LoadError(StartupError):
 
     def __init__(self, faults: Sequence[str]) -> None:
         self.faults = tuple(faults)
-        super().__init__("; ".join(self.faults))
+        super().__init__("\n".join(self.faults))
 
 
 def load(paths: Iterable[str | Path]) -> list[Workflow]:
@@ -100,10 +100,20 @@ def _add(
     try:
         document = workflow.compile()
     except DeclarationError as error:
-        faults += [f"{file}: workflow {error.workflow_id}: {fault}" for fault in error.faults]
+        faults += [
+            f"{file}{_line(workflow, fault)}: workflow {error.workflow_id}: {fault}" for fault in error.faults
+        ]
         return
     key = (document.workflow_id, document.version)
     other = found.get(key)
     if other is not None and other[1].compile() != document:
         faults.append(f"{file}: {key[0]} {key[1]} is declared with another content in {other[0]}")
     found[key] = (file, workflow)
+
+
+def _line(workflow: Workflow, fault: str) -> str:
+    """Return where the node stands that a fault begins with, if it has a function."""
+    name = fault.partition(":")[0].partition(".")[0]
+    functions = (d.function for d in workflow.declarations if d.name == name)
+    code = getattr(next(functions, None), "__code__", None)
+    return f":{code.co_firstlineno}" if code else ""
