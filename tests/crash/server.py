@@ -1,0 +1,167 @@
+"""A server in a process of its own, to be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from infraweave.client import Client
+
+WORKFLOWS = '''
+"""Workflows that say in a log what they did, and wait for a file named go."""
+import asyncio
+from pathlib import Path
+
+from infraweave import Context, Retry, Workflow
+
+HERE = Path(__file__).parent
+
+
+def say(*words):
+    with (HERE / "log").open("a") as file:
+        file.write(" ".join(map(str, words)) + "\\n")
+
+
+mixed = Workflow("mixed", version="v1", input={"type": "object"})
+
+
+@mixed.node
+def first(input: dict, ctx: Context) -> dict:
+    say("done", ctx.run_id, "first")
+    return input
+
+
+@mixed.router(routes=["second", "approval", "shaky"])
+def way(first: dict) -> str:
+    return {"busy": "second", "human": "approval", "backoff": "shaky"}[first["kind"]]
+
+
+@mixed.node
+async def second(first: dict, ctx: Context) -> dict:
+    while not (HERE / "go").exists():
+        await asyncio.sleep(0.02)
+    say("done", ctx.run_id, "second")
+    return first
+
+
+@mixed.human_input(schema={"type": "object", "required": ["ok"]})
+def approval(first: dict) -> str:
+    return "go on?"
+
+
+@mixed.node(retry=Retry(max_attempts=5, initial=0.4, jitter=False))
+def shaky(first: dict, ctx: Context) -> dict:
+    if not (HERE / "go").exists():
+        raise RuntimeError("not yet")
+    say("done", ctx.run_id, "shaky")
+    return first
+
+
+@mixed.node
+async def last(first: dict, second: dict | None = None, approval: dict | None = None,
+               shaky: dict | None = None, *, ctx: Context) -> dict:
+    say("done", ctx.run_id, "last")
+    return {"kind": first["kind"]}
+
+
+chain = Workflow("chain", version="v1", input={"type": "object"})
+
+
+def step(place):
+    async def body(ctx: Context) -> dict:
+        await asyncio.sleep(0.01)
+        return {"steps": place}
+
+    chain.node(name=f"s{place}", after=[f"s{place - 1}"] if place > 1 else [])(body)
+
+
+for place in range(1, 7):
+    step(place)
+
+once = Workflow("once", version="v1")
+
+
+@once.node(retry=None)
+async def fragile() -> None:
+    say("fragile began")
+    while not (HERE / "go").exists():
+        await asyncio.sleep(0.02)
+'''
+
+
+class Process:
+    """The server of one folder, started as often as needed on the same file."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.db = folder, folder / "runs.db"
+        self._server: subprocess.Popen[str] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._server is not None
+        return self._server.pid
+
+    def _command(self, *options: str) -> list[str]:
+        flows = str(self.folder / "flows.py")
+        return [
+            sys.executable,
+            "-m",
+            "infraweave",
+            "serve",
+            flows,
+            "--db",
+            str(self.db),
+            "--port",
+            "0",
+            *options,
+        ]
+
+    @asynccontextmanager
+    async def start(self) -> AsyncIterator[Client]:
+        """Start the server and give a client that may do everything."""
+        ready = self.folder / "ready.json"
+        ready.unlink(missing_ok=True)
+        with (self.folder / "out").open("a") as out:
+            self._server = subprocess.Popen(  # noqa: ASYNC220 - starting it takes no time
+                self._command("--ready-file", str(ready), "--grace", "5"), stdout=out, stderr=out, text=True
+            )
+        url = self._url(ready)
+        async with Client(url, (self.folder / "runs.db.token").read_text().strip()) as client:
+            yield client
+
+    def _url(self, ready: Path) -> str:
+        for _ in range(600):
+            if ready.exists():
+                return str(json.loads(ready.read_text())["url"])
+            assert self._server is not None
+            assert self._server.poll() is None, (self.folder / "out").read_text()
+            time.sleep(0.05)  # a real process starts in real time
+        raise AssertionError((self.folder / "out").read_text())
+
+    def kill(self) -> None:
+        """Kill it without a warning."""
+        if self._server is not None and self._server.poll() is None:
+            os.kill(self._server.pid, signal.SIGKILL)
+            self._server.wait()
+
+    def wait(self) -> int:
+        """Wait for it to end by itself."""
+        assert self._server is not None
+        return self._server.wait(timeout=20)
+
+    def second(self) -> tuple[int, str]:
+        """Start a second server on the same file; return its exit code and what it said."""
+        done = subprocess.run(self._command(), capture_output=True, text=True, timeout=30, check=False)
+        return done.returncode, done.stderr
+
+    def log(self) -> str:
+        """What the node bodies said."""
+        path = self.folder / "log"
+        return path.read_text() if path.exists() else ""
