@@ -26,7 +26,8 @@ from infraweave.core.access import Principal
 from infraweave.core.events import TERMINAL_STATES, Completed, Trigger
 from infraweave.core.history import Ledger
 from infraweave.engine import clock
-from infraweave.engine.engine import Engine, StartRequest
+from infraweave.engine.engine import Engine
+from infraweave.engine.requests import StartRequest
 from infraweave.errors import MalformedRequest, RunNotFinished, RunNotFound
 from infraweave.store.runs import Filters, RunRow
 

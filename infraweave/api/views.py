@@ -21,7 +21,7 @@ from infraweave.core.graph import Graph
 from infraweave.core.history import Row
 from infraweave.core.state import NodeState, RunState
 from infraweave.core.values import Json, rfc3339
-from infraweave.engine.engine import Inspection
+from infraweave.engine.requests import Inspection
 from infraweave.store.documents import Version
 from infraweave.store.principals import TokenRow
 from infraweave.store.runs import RunRow

@@ -94,7 +94,7 @@ class _Show:
     async def run(self, workflow_id: str, value: Any) -> int:
         from infraweave.core import trace
         from infraweave.engine import clock
-        from infraweave.engine.engine import StartRequest
+        from infraweave.engine.requests import StartRequest
 
         request = StartRequest(
             tenant="default",

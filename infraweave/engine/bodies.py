@@ -44,7 +44,7 @@ class Call:
         Raises:
             BodyError: the function failed, or its values do not fit its annotations.
         """
-        arguments = _arguments(self._code, self._values, self._context)
+        arguments = _arguments(self._code, _own(self._values), self._context)
         try:
             value = await self._invoke(arguments)
         except NonRetryable as error:
@@ -70,6 +70,11 @@ def describe(error: BaseException) -> str:
     """Return an exception as people read it: its class and its text."""
     text = str(error)
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _own(values: Mapping[str, Json]) -> Mapping[str, Json]:
+    """Return values that the body may change without changing the run's."""
+    return codec.loads(codec.dumps(values)) if values else values
 
 
 def _arguments(code: Code, values: Mapping[str, Json], context: RunContext) -> dict[str, Any]:

@@ -9,24 +9,24 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from attrs import field, fields, frozen
+from attrs import fields
 
 from infraweave.authoring.decorators import Workflow
 from infraweave.core import settle, signals
 from infraweave.core.address import Address
 from infraweave.core.codec import decode_event
-from infraweave.core.events import Origin, StatusChanged, Trigger
+from infraweave.core.events import Origin, StatusChanged
 from infraweave.core.facts import Accepted, CancelAsked, Signalled, TerminateAsked
 from infraweave.core.graph import Graph
 from infraweave.core.schema import validator
 from infraweave.core.state import RunState, fold
-from infraweave.core.trace import TraceContext
 from infraweave.core.values import Json, JsonObject
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import Clock, SystemClock, request_id, run_id, sleep
 from infraweave.engine.ends import give_up
 from infraweave.engine.host import Host
 from infraweave.engine.live import LiveRun
+from infraweave.engine.requests import Delivered, Inspection, Started, StartRequest
 from infraweave.errors import (
     Capacity,
     Draining,
@@ -45,49 +45,6 @@ from infraweave.store.principals import FIRST_TENANT, Principals
 from infraweave.store.runs import RunRow, Runs
 
 T = TypeVar("T")
-
-
-@frozen(kw_only=True)
-class StartRequest:
-    """A run to start, as its caller asked for it."""
-
-    tenant: str
-    by: str
-    workflow_id: str
-    workflow_version: str | None = None
-    input: Json = field(factory=dict)
-    tags: dict[str, str] = field(factory=dict)
-    trigger: Trigger = "api"
-    trace: TraceContext
-    idempotency_key: str | None = None
-    #: SHA-256 of the canonical body, hexadecimal; compared when the key comes again.
-    body_digest: str | None = None
-
-
-@frozen
-class Started:
-    """A run that is durable; ``replayed``: it was before."""
-
-    run: RunRow
-    replayed: bool
-
-
-@frozen
-class Delivered:
-    """A signal that is durable; ``duplicate``: it was before."""
-
-    request_id: str
-    duplicate: bool
-
-
-@frozen(kw_only=True)
-class Inspection:
-    """What the events of a run say, without payloads; ``blocked`` names nodes whose code is not loaded."""
-
-    state: RunState
-    graph: Graph
-    blocked: list[str]
-    input: Json
 
 
 class Engine:

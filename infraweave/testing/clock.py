@@ -9,6 +9,8 @@ from collections.abc import Callable
 
 from attrs import define, field
 
+from infraweave.engine.clock import Timer
+
 #: 2026-01-01T00:00:00Z: a fixed beginning, so that tests can write times down.
 BEGINNING = 1_767_225_600_000
 
@@ -37,8 +39,10 @@ class VirtualClock:
         """Return milliseconds since the Unix epoch."""
         return self._now
 
-    def call_later(self, seconds: float, callback: Callable[[], object]) -> _Timer:
-        """Call ``callback`` once the clock has been advanced that far."""
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+        """Call ``callback`` once the clock has been advanced that far; what is due already, soon."""
+        if seconds <= 0:
+            return asyncio.get_running_loop().call_soon(callback)
         timer = _Timer(self._now + round(seconds * 1000), next(self._places), callback)
         heapq.heappush(self._timers, timer)
         return timer
@@ -51,11 +55,16 @@ class VirtualClock:
 
     async def advance(self, seconds: float) -> None:
         """Let ``seconds`` pass; between two due times, whoever was called gets its turn."""
+        await _let_others_go_on()  # what has just happened may set timers
         until = self._now + round(seconds * 1000)
         while (due_at := self.next_due()) is not None and due_at <= until:
             timer = heapq.heappop(self._timers)
             self._now = max(self._now, due_at)
             timer.callback()
-            for _ in range(10):
-                await asyncio.sleep(0)
+            await _let_others_go_on()
         self._now = until
+
+
+async def _let_others_go_on() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)

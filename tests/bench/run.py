@@ -24,7 +24,8 @@ from pathlib import Path
 import infraweave
 from infraweave import Workflow
 from infraweave.core.trace import TraceContext
-from infraweave.engine.engine import Engine, StartRequest
+from infraweave.engine.engine import Engine
+from infraweave.engine.requests import StartRequest
 from infraweave.serving import tune_collector
 from infraweave.settings import Settings
 from tests.bench import yardstick

@@ -1,0 +1,55 @@
+"""What is asked of the engine, and what it answers: plain values."""
+
+from __future__ import annotations
+
+from attrs import field, frozen
+
+from infraweave.core.events import Trigger
+from infraweave.core.graph import Graph
+from infraweave.core.state import RunState
+from infraweave.core.trace import TraceContext
+from infraweave.core.values import Json
+from infraweave.store.runs import RunRow
+
+
+@frozen(kw_only=True)
+class StartRequest:
+    """A run to start, as its caller asked for it."""
+
+    tenant: str
+    by: str
+    workflow_id: str
+    workflow_version: str | None = None
+    input: Json = field(factory=dict)
+    tags: dict[str, str] = field(factory=dict)
+    trigger: Trigger = "api"
+    trace: TraceContext
+    idempotency_key: str | None = None
+    #: SHA-256 of the canonical body, hexadecimal; compared when the key comes again.
+    body_digest: str | None = None
+
+
+@frozen
+class Started:
+    """A run that is durable; ``replayed``: it was before."""
+
+    run: RunRow
+    replayed: bool
+
+
+@frozen
+class Delivered:
+    """A signal that is durable; ``duplicate``: it was before."""
+
+    request_id: str
+    duplicate: bool
+
+
+@frozen(kw_only=True)
+class Inspection:
+    """What the events of a run say, without payloads; ``blocked`` names nodes whose code is not loaded."""
+
+    state: RunState
+    graph: Graph
+    blocked: list[str]
+    input: Json

@@ -1,0 +1,77 @@
+"""An engine of its own for each story, on a real file and a clock that the story turns."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from infraweave import Workflow
+from infraweave.core import codec
+from infraweave.core.trace import TraceContext
+from infraweave.engine.engine import Engine
+from infraweave.engine.requests import StartRequest
+from infraweave.settings import Settings
+from infraweave.store.runs import RunRow
+from infraweave.testing import VirtualClock
+
+TRACE = TraceContext("a" * 32, "b" * 16, 1, "vendor=1")
+
+
+class World:
+    """One engine and what a story asks of it."""
+
+    def __init__(self, engine: Engine, clock: VirtualClock) -> None:
+        self.engine, self.clock = engine, clock
+
+    async def start(self, workflow: Workflow | str, value=None, **more) -> RunRow:
+        name = workflow if isinstance(workflow, str) else workflow.workflow_id
+        given = {"tenant": "default", "by": "story", "trace": TRACE, **more}
+        request = StartRequest(workflow_id=name, input={} if value is None else value, **given)
+        return (await self.engine.start(request)).run
+
+    async def events(self, run: RunRow) -> list[dict]:
+        return [
+            {**codec.loads(stored.data), **(codec.loads(stored.payload) if stored.payload else {})}
+            for stored in await self.engine.journal.read(run.run_key, 0, 10_000)
+        ]
+
+    async def until(self, run: RunRow, kind: str, **fields) -> dict:
+        """Wait for an event that is there or comes."""
+        async with self.engine.journal.follow(run.run_key) as follower:
+            async for page in follower:
+                for stored in page:
+                    event = codec.loads(stored.data)
+                    if event["type"] == kind and all(event.get(k) == v for k, v in fields.items()):
+                        return event
+        raise AssertionError(f"ended without {kind} {fields}: {await self.told(run)}")
+
+    async def end(self, run: RunRow) -> dict:
+        """Wait for the end and return the last event with its payload."""
+        assert await self.engine.wait_end(run.run_key)
+        return (await self.events(run))[-1]
+
+    async def told(self, run: RunRow) -> list[str]:
+        """The run in short: one line an event."""
+        return [_short(event) for event in await self.events(run)]
+
+
+def _short(event: dict) -> str:
+    words = [event["type"], event.get("node"), event.get("phase"), event.get("state"), event.get("code")]
+    if event.get("cancel_requested"):
+        words = ["cancel_requested"]
+    return " ".join(word for word in words if word)
+
+
+@pytest.fixture
+def world(clock, db):
+    """Open an engine: ``async with world(flow) as w``."""
+
+    @asynccontextmanager
+    async def opened(*workflows: Workflow, **settings) -> AsyncIterator[World]:
+        chosen = Settings(**{"grace": 5.0, **settings})
+        async with Engine.open(db, workflows, clock=clock, settings=chosen) as engine:
+            yield World(engine, clock)
+
+    return opened
