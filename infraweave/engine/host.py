@@ -116,6 +116,7 @@ class Host:
         log.error("run %s: its events could not be stored; it is taken up after a restart", live.state.run_id)
         live.abandon()
         self.live.pop(live.run_key, None)
+        self._idle.set()
 
     # --- what live runs share ------------------------------------------------------------------------------
 
@@ -209,6 +210,7 @@ class Host:
         expired.cancel()
         for live in list(self.live.values()):
             live.abandon()
+        self.live.clear()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
