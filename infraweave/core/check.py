@@ -140,7 +140,7 @@ def _unbound(where: str, params: Iterable[Param], names: set[str], *, itself: bo
             yield f"{where}: parameter {param.name} names the node itself"
         elif param.source not in names:
             known = ", ".join([INPUT, *sorted(names - {where})][:20])
-            hint = _nearest(param.source, names)
+            hint = _nearest(param.source, {INPUT, *names})
             yield f"{where}: parameter {param.name} names no node; there are {known}{hint}"
 
 
@@ -263,13 +263,7 @@ def _content(document: Document) -> JsonObject:
 def _differences(where: str, old: Any, new: Any) -> Iterator[str]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys((*old, *new)):
-            place = (
-                f"{where}.{key}"
-                if where and not where.startswith("node ")
-                else f"{where}: {key}"
-                if where
-                else key
-            )
+            place = _place(where, key)
             if key not in new:
                 yield f"{place} is gone"
             elif key not in old:
@@ -278,3 +272,10 @@ def _differences(where: str, old: Any, new: Any) -> Iterator[str]:
                 yield from _differences(place, old[key], new[key])
     elif old != new:
         yield f"{where} is {new!r:.100}, was {old!r:.100}"
+
+
+def _place(where: str, key: str) -> str:
+    if not where:
+        return key
+    is_node = where.startswith("node ") and ":" not in where
+    return f"{where}: {key}" if is_node else f"{where}.{key}"
