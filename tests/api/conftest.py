@@ -34,13 +34,13 @@ def workflows() -> tuple[Workflow, ...]:
     quick = Workflow("quick", version="v1", input=Order)
 
     @quick.node
-    async def double(input: Order) -> int:  # noqa: A002 - the authors' word
+    async def double(input: Order) -> int:
         return input.amount * 2
 
     asking = Workflow("asking", version="v1", input=Order)
 
     @asking.node
-    async def prepare(input: Order) -> int:  # noqa: A002
+    async def prepare(input: Order) -> int:
         return input.amount
 
     @prepare.compensate
