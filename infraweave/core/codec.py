@@ -79,9 +79,9 @@ def parse(body: bytes, max_depth: int = MAX_DEPTH) -> Json:
             deeper than ``max_depth``; the message is fit for the caller.
     """
     value = orjson.loads(body)
+    _check_depth(value, max_depth)
     if _LONG_NUMBER.search(body):
         json.loads(body, parse_int=_checked_int)
-    _check_depth(value, max_depth)
     return value
 
 

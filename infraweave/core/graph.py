@@ -20,6 +20,7 @@ class Graph:
             route: node.name for node in document.nodes if isinstance(node, Router) for route in node.routes
         }
         self.upstream: dict[str, tuple[str, ...]] = {name: self._upstream(name) for name in self.nodes}
+        self.upstream_set = {name: frozenset(sources) for name, sources in self.upstream.items()}
         self.required: dict[str, tuple[str, ...]] = {
             name: tuple(p.source for p in node.params if p.required and p.source != INPUT)
             for name, node in self.nodes.items()
@@ -54,7 +55,7 @@ class Graph:
 
     def in_order(self, names: set[str]) -> list[str]:
         """Return ``names`` in the order of the definition."""
-        return sorted(names, key=self.order.__getitem__)
+        return sorted(names, key=self.order.__getitem__) if len(names) > 1 else list(names)
 
     def compensation(self, name: str) -> Compensation | None:
         """Return how ``name`` is undone, or None."""

@@ -76,9 +76,10 @@ def all_ready(graph: Graph, state: RunState) -> list[str]:
 
 def is_ready(graph: Graph, state: RunState, name: str) -> bool:
     """Tell whether a node can open now."""
-    if name in state.settled or _known(state, name):
+    settled = state.settled
+    if name in settled or _known(state, name):
         return False
-    return all(source in state.settled for source in graph.upstream[name])
+    return settled.keys() >= graph.upstream_set[name]
 
 
 def bind(state: RunState, params: Iterable[Param]) -> dict[str, Json]:
