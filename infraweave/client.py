@@ -124,6 +124,7 @@ class Client:
                     yield event
                     if event["type"] in TERMINAL_TYPES:
                         return
+                await asyncio.sleep(RECONNECT)  # the server ended the stream: it is shutting down
             except httpx.TransportError:
                 await asyncio.sleep(RECONNECT)
             except ClientError as error:

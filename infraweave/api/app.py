@@ -139,7 +139,7 @@ def _parsed(data: bytes, max_depth: int) -> Json:
 def _accepted(route: Route) -> str:
     accept = negotiate.choose(request.headers.getlist("Accept"), route.produces)
     if accept is None:
-        raise NotAcceptable(f"This can be served as {' or '.join(route.produces)}; Accept takes neither.")
+        raise NotAcceptable(f"This is served as {' or '.join(route.produces)}, which Accept does not take.")
     return accept
 
 

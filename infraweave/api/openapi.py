@@ -17,17 +17,29 @@ from infraweave.api.routing import JSON, Header, Reply, Route
 from infraweave.core.values import Json
 from infraweave.errors import (
     AclDenied,
+    Capacity,
+    Draining,
     Internal,
     MalformedRequest,
     MethodNotAllowed,
     NotAcceptable,
     PayloadTooLarge,
+    RateLimited,
     RequestError,
     RouteNotFound,
+    RunNotFinished,
+    StorageUnavailable,
     Unauthenticated,
     UnsupportedMediaType,
 )
 
+_RETRY_AFTER = Header(name="Retry-After", doc="Seconds until another try makes sense.")
+#: The headers that come with errors.
+_TELLING: dict[type[RequestError], Header] = {
+    Unauthenticated: Header(name="WWW-Authenticate", doc="Bearer."),
+    MethodNotAllowed: Header(name="Allow", doc="The methods that the path takes."),
+    **dict.fromkeys((RunNotFinished, Capacity, RateLimited, Draining, StorageUnavailable), _RETRY_AFTER),
+}
 _PLAIN: dict[Any, Json] = {
     Any: {},
     str: {"type": "string"},
@@ -114,17 +126,19 @@ def _responses(route: Route, known: _Shapes) -> Json:
 def _refusal(classes: Sequence[type[RequestError]], known: _Shapes) -> Json:
     content = {JSON: {"schema": known.reference(shapes.Error)}}
     told = f"{HTTPStatus(classes[0].status).phrase}: " + ", ".join(sorted(cls.code for cls in classes))
-    return {"description": told, "headers": _headers(()), "content": content}
+    telling = [_TELLING[cls] for cls in classes if cls in _TELLING]
+    return {"description": told, "headers": _headers(telling), "content": content}
 
 
 def _errors(route: Route) -> set[type[RequestError]]:
     found = {*route.errors, Internal, MalformedRequest, NotAcceptable, RouteNotFound, MethodNotAllowed}
+    found |= {PayloadTooLarge}  # a length that is too large is refused before the path is looked at
     if route.on != "public":
-        found |= {Unauthenticated}
+        found |= {Unauthenticated, StorageUnavailable}  # whose token it is is asked of the database
     if route.action is not None:
         found |= {AclDenied}
     if route.body is not None:
-        found |= {PayloadTooLarge, UnsupportedMediaType}
+        found |= {UnsupportedMediaType}
     return found
 
 

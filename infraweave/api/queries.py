@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import re
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
@@ -19,6 +20,7 @@ STATES: tuple[str, ...] = get_args(State)
 TRIGGERS: tuple[str, ...] = get_args(Trigger)
 #: The longest that an answer is held back (the contract's), in seconds.
 MAX_WAIT = 60
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _MAX_SEQ = 2**63 - 1
 
 
@@ -37,7 +39,7 @@ def read_cursor(kind: str) -> Callable[[str], int]:
             position = int(spelt.split(":")[1])
         except (ValueError, IndexError, binascii.Error):
             raise InvalidCursor from None
-        if cursor(kind, position) != text:
+        if cursor(kind, position) != text or not 0 <= position <= _MAX_SEQ:
             raise InvalidCursor
         return position
 
@@ -95,6 +97,17 @@ def read_tag(text: str) -> tuple[str, str]:
     return key, value
 
 
+def read_time(text: str) -> int:
+    """Return the milliseconds of an RFC 3339 time; other forms of ISO 8601 are none.
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError(f"expected an RFC 3339 time such as 2026-07-04T18:22:31Z, not {text!r:.60}")
+    return from_rfc3339(text.upper())
+
+
 def _limit(most: int, default: int) -> Any:
     schema = {"type": "integer", "minimum": 1, "maximum": most, "default": default}
     return given(integer(1, most), "How many at most.", schema, default)
@@ -105,7 +118,7 @@ def _text(doc: str) -> Any:
 
 
 def _time(doc: str) -> Any:
-    return given(from_rfc3339, doc, {"type": "string", "format": "date-time"})
+    return given(read_time, doc, {"type": "string", "format": "date-time"})
 
 
 def _cursor(kind: str) -> Any:

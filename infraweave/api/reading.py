@@ -21,12 +21,21 @@ from infraweave.errors import Fault, MalformedRequest
 T = TypeVar("T")
 Path = tuple[str | int, ...]
 
+#: Faults that one answer tells of; a body can hold many thousands, and each costs time to put in words.
+MOST_FAULTS = 100
+#: Characters of a caller's name that are looked at and repeated.
+_LONGEST_NAME = 60
 _NAMES = {str: "a string", int: "an integer", bool: "true or false", float: "a number", dict: "an object"}
 
 
 class _Faults(list[Fault]):
     def add(self, path: Path, message: str) -> None:
-        self.append(Fault(pointer(path), message))
+        if not self.full:
+            self.append(Fault(pointer(path), message))
+
+    @property
+    def full(self) -> bool:
+        return len(self) >= MOST_FAULTS
 
 
 @cache
@@ -57,6 +66,8 @@ def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
     faults, values = _Faults(), {}
     fields = attrs.fields_dict(cls)  # type: ignore[arg-type]  # every query is an attrs class
     for name, text in pairs:
+        if faults.full:
+            break
         if name not in fields:
             faults.add((name,), unknown("query parameter", name, list(fields)))
         elif name in values:
@@ -69,9 +80,10 @@ def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
 
 def unknown(what: str, name: str, names: Sequence[str]) -> str:
     """Return the sentence about a name that does not exist, with the nearest one that does."""
-    nearest = difflib.get_close_matches(name, names, 1, 0.0)
+    shown = name[:_LONGEST_NAME]
+    nearest = difflib.get_close_matches(shown, names, 1, 0.0)
     hint = f"the nearest known one is {nearest[0]}" if nearest else "none is taken here"
-    return f"unknown {what} {name}; {hint}"
+    return f"unknown {what} {shown}; {hint}"
 
 
 def _parsed(read: Callable[[str], Any], name: str, text: str, faults: _Faults) -> Any:
@@ -95,7 +107,7 @@ def _object(cls: type, value: Json, path: Path, faults: _Faults) -> Any:
         return None
     before, fields = len(faults), attrs.fields_dict(cls)
     for name in value:
-        if name not in fields:
+        if name not in fields and not faults.full:
             faults.add((*path, name), unknown("field", name, list(fields)))
     values = {
         name: _field(hints(cls)[name], field, value[name], (*path, name), faults)
@@ -105,7 +117,7 @@ def _object(cls: type, value: Json, path: Path, faults: _Faults) -> Any:
     for name, field in fields.items():
         if name not in value and field.default is attrs.NOTHING:
             faults.add((*path, name), f"{_where((*path, name))} is missing")
-    return cls(**values) if len(faults) == before else None
+    return cls(**values) if len(faults) == before and not faults.full else None
 
 
 def _field(annotation: Any, field: attrs.Attribute[Any], value: Json, path: Path, faults: _Faults) -> Any:
@@ -114,7 +126,8 @@ def _field(annotation: Any, field: attrs.Attribute[Any], value: Json, path: Path
     if isinstance(result, str):
         least, most = schema.get("minLength", 0), schema.get("maxLength")
         if len(result) < least or (most is not None and len(result) > most):
-            faults.add(path, f"{_where(path)} must have {least} to {most} characters")
+            length = f"at least {least}" if most is None else f"{least} to {most}"
+            faults.add(path, f"{_where(path)} must have {length} characters")
     return result
 
 
@@ -158,7 +171,7 @@ def _container(
 
 
 def _where(path: Path) -> str:
-    return pointer(path) or "the body"
+    return pointer(path)[: 2 * _LONGEST_NAME] or "the body"
 
 
 def _kind(value: Json) -> str:

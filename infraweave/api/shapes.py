@@ -41,7 +41,9 @@ class StartRun:
     """Which workflow to run, and with what."""
 
     workflow_id: str = said("The workflow to run.")
-    workflow_version: str | None = said("Its version; the active one where it is left out.", default=None)
+    workflow_version: str | None = said(
+        "Its version; the active one where it is left out.", default=None, minLength=1
+    )
     input: Json = field(factory=dict, metadata={"doc": "Checked against the version's input schema."})
     tags: dict[str, str] = field(factory=dict, metadata={"doc": "Free labels to find the run by."})
 

@@ -13,7 +13,7 @@ from infraweave.api.metrics import MEDIA, Metrics
 from infraweave.api.openapi import describe
 from infraweave.api.queries import EventQuery, HistoryQuery, RunQuery
 from infraweave.api.routing import JSON, SSE, Header, Reply, Route
-from infraweave.api.runs import RunRoutes
+from infraweave.api.runs import OWN_TRIGGERS, TRIGGER_HEADER, RunRoutes
 from infraweave.api.service import ServiceRoutes
 from infraweave.api.signals import SignalRoutes
 from infraweave.api.stream import EventRoutes
@@ -47,14 +47,19 @@ TRACE = (
     Header(name="traceparent", doc="W3C trace context; a start joins the trace, others record a link."),
     Header(name="tracestate", doc="Goes with traceparent."),
 )
-RETRY_AFTER = Header(name="Retry-After", doc="Seconds until another try makes sense.")
 KEY = Header(
     name="Idempotency-Key",
     doc="The same key with the same body gives the run that it made.",
     schema={"type": "string", "minLength": 1, "maxLength": 255},
 )
+TRIGGER = Header(
+    name=TRIGGER_HEADER,
+    doc="What started the run, said by the clients that come with the server; api where it is left out.",
+    schema={"type": "string", "enum": list(OWN_TRIGGERS)},
+)
 PREFER = Header(name="Prefer", doc="wait=N: hold the answer for up to N (60) seconds, until the run ends.")
 CURSOR = Header(name="Last-Event-ID", doc="The seq of the last event received; goes before ?after.")
+UNBUFFERED = Header(name="X-Accel-Buffering", doc="no, on a stream: proxies must not hold it back.")
 STARTED = (
     Header(name="Location", doc="Where the run is."),
     Header(name="Preference-Applied", doc="The wait that was applied."),
@@ -101,7 +106,7 @@ def _runs(runs: RunRoutes) -> list[Route]:
             on="body",
             action="execute",
             body=shapes.StartRun,
-            takes=(KEY, PREFER, *TRACE),
+            takes=(KEY, PREFER, TRIGGER, *TRACE),
             replies={
                 201: Reply(doc="The run is durable.", shape=shapes.StartedRun, headers=STARTED),
                 200: Reply(doc="The key made this run before.", shape=shapes.StartedRun, headers=REPLAYED),
@@ -224,7 +229,11 @@ def _events(events: EventRoutes) -> Route:
         produces=(SSE, JSON),
         takes=(CURSOR,),
         replies={
-            200: Reply(doc="Events in order of seq.", media=((SSE, None), (JSON, shapes.EventPage))),
+            200: Reply(
+                doc="Events in order of seq.",
+                media=((SSE, None), (JSON, shapes.EventPage)),
+                headers=(UNBUFFERED,),
+            ),
             204: Reply(doc="The terminal event was received before; nothing follows."),
         },
         errors=(InvalidCursor, RateLimited),
