@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from infraweave.api.errors import envelope
 from infraweave.api.metrics import Metrics
 from infraweave.core.codec import dumps
 from infraweave.engine.clock import Clock, request_id
-from infraweave.errors import Internal, RouteNotFound
+from infraweave.errors import Internal, PayloadTooLarge, RequestError, RouteNotFound
 from infraweave.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,29 +55,45 @@ class Guard:
         if scope["type"] == "websocket":
             await _refuse_websocket(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._settings.write_stall, self._metrics)
+        exchange = _Exchange(scope, receive, send, self._settings, self._metrics)
+        too_large = PayloadTooLarge(f"The body is larger than {self._settings.max_body} bytes.")
+        if _announced(scope) > self._settings.max_body:
+            await exchange.refuse(too_large)
+            return
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception:
-            log.exception("%s %s failed", scope["method"], scope["path"], extra=_extra(scope))
+            if not exchange.too_large:
+                log.exception("%s %s failed", scope["method"], scope["path"], extra=_extra(scope))
             if not exchange.started:
-                await _send_error(scope, exchange.send)
+                await exchange.refuse(too_large if exchange.too_large else Internal())
 
 
 class _Exchange:
     """One request and its answer, seen from both doors."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, stall: float, metrics: Metrics) -> None:
+    def __init__(
+        self, scope: Scope, receive: Receive, send: Send, settings: Settings, metrics: Metrics
+    ) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        self._stall, self._metrics = stall, metrics
+        self._stall, self._most, self._metrics = settings.write_stall, settings.max_body, metrics
+        self._received = 0
+        self.too_large = False
         self._began = asyncio.get_running_loop().time()
         self._heard_all = asyncio.Event()
         self.started = False
 
     async def receive(self) -> Message:
+        """Take the next part of the request; of a body that was refused, nothing is kept."""
         message = await self._receive()
+        self._received += len(message.get("body", b""))
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self._heard_all.set()
+        if self.started and message["type"] == "http.request":
+            return {**message, "body": b""}
+        if self._received > self._most:
+            self.too_large = True
+            raise PayloadTooLarge
         return message
 
     async def send(self, message: Message) -> None:
@@ -98,15 +115,31 @@ class _Exchange:
         method = self._scope["method"] if route != _NO_ROUTE else "-"
         self._metrics.answered(method, route, message["status"], seconds)
 
+    async def refuse(self, error: RequestError) -> None:
+        """Answer in the app's stead, once the caller has sent what it had to send."""
+        body = dumps(envelope(error, self._scope[REQUEST_ID]))
+        head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        await self.send({"type": "http.response.start", "status": error.status, "headers": head})
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LINGER):
+                while not self._heard_all.is_set():
+                    await self.receive()
+        self._heard_all.set()
+        await self.send({"type": "http.response.body", "body": body, "more_body": False})
+
     async def _linger(self) -> None:
         """Let a caller who is still sending finish: a reset would take the answer from it."""
         if self._heard_all.is_set():
             return
-        try:
+        with suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
                 await self._heard_all.wait()
-        except TimeoutError:
-            pass
+
+
+def _announced(scope: Scope) -> int:
+    """Return the length that the caller announces for the body, 0 where it announces none."""
+    lengths = [value for name, value in scope["headers"] if name.lower() == b"content-length"]
+    return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
 
 
 def _own_id(scope: Scope) -> str | None:
@@ -118,13 +151,6 @@ def _own_id(scope: Scope) -> str | None:
 
 def _extra(scope: Scope) -> dict[str, Any]:
     return {"request_id": scope[REQUEST_ID]}
-
-
-async def _send_error(scope: Scope, send: Send) -> None:
-    body = dumps(envelope(Internal(), scope[REQUEST_ID]))
-    head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": Internal.status, "headers": head})
-    await send({"type": "http.response.body", "body": body, "more_body": False})
 
 
 async def _refuse_websocket(scope: Scope, receive: Receive, send: Send) -> None:
