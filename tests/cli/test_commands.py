@@ -1,0 +1,191 @@
+"""The commands as scripts call them: output, exit codes, one line for a mistake."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+
+import httpx
+import pytest
+
+from infraweave.core.access import is_token
+from tests.conftest import EXAMPLES
+from tests.crash.server import Process
+
+FLOW = """
+from infraweave import NonRetryable, Workflow
+flow = Workflow("double", version="v1", input={"type": "object", "required": ["n"]})
+
+@flow.node
+def double(input: dict) -> int:
+    if input["n"] == 13:
+        raise NonRetryable("unlucky")
+    return 2 * input["n"]
+"""
+
+
+@pytest.fixture
+def infraweave(tmp_path):
+    """Run the command line in a folder of its own."""
+
+    def run(
+        *arguments: str, stdin: str | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        clean = {k: v for k, v in os.environ.items() if not k.startswith(("INFRAWEAVE_", "CODER_"))}
+        shop = {"CHECKOUT_SHOP": str(tmp_path / "shop.db")}
+        return subprocess.run(
+            [sys.executable, "-m", "infraweave", *arguments],
+            cwd=tmp_path,
+            env={**clean, **shop, **environment},
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    (tmp_path / "flow.py").write_text(FLOW)
+    return run
+
+
+@pytest.fixture
+def process(tmp_path):
+    (tmp_path / "flows.py").write_text(FLOW)
+    server = Process(tmp_path)
+    yield server
+    server.kill()
+
+
+@pytest.mark.parametrize("command", [[], ["serve"], ["run"], ["tokens"], ["tokens", "create"], ["workflows"]])
+def test_every_command_has_help_with_an_example(infraweave, command):
+    done = infraweave(*command, "--help")
+    assert done.returncode == 0
+    assert "Example: infraweave " in done.stdout
+
+
+def test_run_prints_the_result_and_shows_the_nodes_on_stderr(infraweave):
+    done = infraweave("run", "flow.py", "--input", '{"n": 4}')
+    assert (done.returncode, json.loads(done.stdout)) == (0, 8)
+    assert "double started" in done.stderr
+    assert "double completed" in done.stderr
+
+
+def test_run_reads_its_input_from_a_file_or_stdin(infraweave, tmp_path):
+    (tmp_path / "input.json").write_text('{"n": 5}')
+    assert infraweave("run", "flow.py", "--input", "@input.json").stdout == "10\n"
+    assert infraweave("run", "flow.py", "--input", "-", stdin='{"n": 6}').stdout == "12\n"
+    assert infraweave("run", "flow.py", INFRAWEAVE_RUN_INPUT_JSON='{"n": 7}').stdout == "14\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["run", "flow.py", "--input", '{"n": 13}'], 1, "failed in double: unlucky"),
+        (["run", "flow.py", "--input", "{}"], 1, "/n is required"),
+        (["run", "flow.py", "--input", "{"], 2, "--input"),
+        (
+            ["run", "flow.py", "--workflow", "other"],
+            2,
+            "There is no workflow other in flow.py; there are double",
+        ),
+        (["run", "missing.py"], 1, "missing.py: no such file"),
+        (["serve", "missing.py"], 2, "does not exist"),
+        (["serve"], 1, "no folder workflows/ here"),
+        (["tokens", "list"], 4, "no token"),
+        (["tokens", "list", "--token", "x", "--url", "http://127.0.0.1:9"], 3, "cannot be reached"),
+        (["tokens", "create", "--tenant", "t", "--principal", "p", "--grant", "fly:x"], 2, "is no action"),
+        (["nonsense"], 2, "No such command"),
+    ],
+)
+def test_a_mistake_gets_its_exit_code_and_no_traceback(infraweave, arguments, code, words):
+    done = infraweave(*arguments)
+    assert done.returncode == code, done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_run_cancels_and_cleans_up_where_nobody_can_be_asked(infraweave):
+    order = '{"order_id": "o1", "customer_tier": "enterprise"}'
+    done = infraweave("run", str(EXAMPLES / "checkout.py"), "--input", order)
+    assert done.returncode == 1
+    assert "there is no terminal" in done.stderr
+    assert "undo reserve completed" in done.stderr
+
+
+def test_the_examples_run(infraweave, tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_text("hello")
+    job = json.dumps({"folder": str(tmp_path / "folder"), "target": str(tmp_path / "a.tar.gz")})
+    done = infraweave("run", str(EXAMPLES / "archive.py"), "--input", job)
+    assert json.loads(done.stdout)["files"] == 1
+    order = '{"order_id": "o1", "customer_tier": "standard", "card": "card_flaky"}'
+    done = infraweave("run", str(EXAMPLES / "checkout.py"), "--input", order)
+    assert json.loads(done.stdout) == {"order_id": "o1", "paid_cents": 12900, "parcels": 1}
+    assert done.stderr.count("retrying in") == 2
+    order = '{"order_id": "o2", "customer_tier": "standard", "card": "card_declined"}'
+    done = infraweave("run", str(EXAMPLES / "checkout.py"), "--input", order)
+    assert done.returncode == 1
+    assert "undo reserve completed" in done.stderr
+
+
+async def test_serve_keeps_its_token_private_and_tokens_work_until_they_are_revoked(process, infraweave):
+    async with process.start() as client:
+        file = process.folder / "runs.db.token"
+        admin = file.read_text().strip()
+        assert is_token(admin)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        url = json.loads((process.folder / "ready.json").read_text())["url"]
+        server = {"INFRAWEAVE_URL": url, "INFRAWEAVE_TOKEN": admin}
+        made = json.loads(
+            infraweave(
+                *["tokens", "create", "--json", "--tenant", "acme", "--principal", "ci"],
+                *["--grant", "execute:workflow:double", "--expires", "1h"],
+                **server,
+            ).stdout
+        )
+        assert made.keys() == {"token", "token_id", "tenant", "principal", "grants", "expires_at"}
+        assert made["grants"] == ["execute:workflow:double"]
+        headers = {"Authorization": f"Bearer {made['token']}"}
+        body = {"workflow_id": "double", "input": {"n": 1}}
+        async with httpx.AsyncClient(base_url=url, headers=headers, trust_env=False) as caller:
+            assert (await caller.post("/v1/runs", json=body)).status_code == 201
+            denied = infraweave("tokens", "list", INFRAWEAVE_URL=url, INFRAWEAVE_TOKEN=made["token"])
+            assert denied.returncode == 4
+            assert infraweave("tokens", "revoke", made["token_id"], **server).returncode == 0
+            assert (await caller.post("/v1/runs", json=body)).status_code == 401
+        assert made["token_id"] in infraweave("tokens", "list", **server).stdout
+        assert (await client.request("GET", "/v1/whoami"))["principal"] == "admin"
+
+
+def test_tokens_of_a_file_that_nobody_serves(infraweave, tmp_path):
+    arguments = ["--db", "t.db", "--tenant", "t", "--principal", "p", "--grant", "read:workflow:*"]
+    done = infraweave("tokens", "create", *arguments)
+    assert is_token(done.stdout.strip())
+    (listed,) = json.loads(infraweave("tokens", "list", "--db", "t.db", "--json").stdout)["tokens"]
+    assert listed["grants"] == ["read:workflow:*"]
+    assert infraweave("tokens", "revoke", listed["token_id"], "--db", "t.db").returncode == 0
+    assert infraweave("tokens", "list", "--db", "none.db").returncode == 1
+    assert not (tmp_path / "none.db").exists()
+
+
+async def test_serve_takes_its_first_token_from_the_environment(process, monkeypatch):
+    from infraweave.core.access import make_token
+
+    token = make_token("0" * 30)
+    monkeypatch.setenv("INFRAWEAVE_ADMIN_TOKEN", token)
+    async with process.start() as client:
+        assert (process.folder / "runs.db.token").read_text().strip() == token
+        assert (await client.request("GET", "/v1/whoami"))["principal"] == "admin"
+        os.kill(process.pid, signal.SIGTERM)
+        assert process.wait() == 0
+
+
+def test_a_first_token_that_is_none_is_refused(infraweave):
+    done = infraweave("serve", "flow.py", "--db", "x.db", INFRAWEAVE_ADMIN_TOKEN="iw_live_nonsense")
+    assert done.returncode == 1
+    assert "INFRAWEAVE_ADMIN_TOKEN is no token" in done.stderr
