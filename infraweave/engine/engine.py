@@ -148,10 +148,10 @@ class Engine:
         live.has_slot = slot
         self.host.adopt(live)
         commit = live.take(Accepted(origin=_origin(request, version), input=request.input, slot=slot))
+        if not slot:  # before the commit: whoever waits for that may be cancelled, or be one of many at once
+            self.host.slots.enqueue(request.tenant, live.run_key)
         if commit is not None:
             await commit
-        if not slot:
-            self.host.slots.enqueue(request.tenant, live.run_key)
         return _row(live)
 
     def _accepting(self) -> None:
