@@ -146,14 +146,26 @@ def door(url: str, headers: dict[str, str]) -> httpx.AsyncClient:
 
 
 @pytest.fixture
-def open_api(serve: Callable[..., Any]) -> Callable[..., Any]:
+def api_of() -> Callable[..., Any]:
+    """Return the admin at the door of a server that the test has opened."""
+
+    @asynccontextmanager
+    async def opening(server: Server) -> AsyncIterator[Api]:
+        async with AsyncExitStack() as stack:
+            http = door(server.url, {"Authorization": f"Bearer {server.token}"})
+            yield Api(server, await stack.enter_async_context(http), stack)
+
+    return opening
+
+
+@pytest.fixture
+def open_api(serve: Callable[..., Any], api_of: Callable[..., Any]) -> Callable[..., Any]:
     """Serve the workflows with other settings."""
 
     @asynccontextmanager
     async def opening(**options: Any) -> AsyncIterator[Api]:
-        async with serve(*workflows(), **options) as server, AsyncExitStack() as stack:
-            http = door(server.url, {"Authorization": f"Bearer {server.token}"})
-            yield Api(server, await stack.enter_async_context(http), stack)
+        async with serve(*workflows(), **options) as server, api_of(server) as admin:
+            yield admin
 
     return opening
 
