@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from tests.api.conftest import told
+import asyncio
+
+import pytest
+
+from infraweave import Workflow
+from tests.api.conftest import Decision, told
 
 YES = {"approved": True, "note": "LGTM"}
+NO = {"approved": False}
 
 
 async def send(api, run_id, payload=None, request_id=None, name="approval", **more):
@@ -97,3 +103,125 @@ async def test_who_signals_is_recorded_with_the_event_and_the_payload_is_not_in_
         traceparent,
     )
     assert "payload" not in event
+
+
+# --- early, late, concurrent -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def slow(serve, api_of):
+    """A run whose node is asked about before it waits: the gate lets it get there."""
+    gate, flow = asyncio.Event(), Workflow("slow", version="v1")
+
+    @flow.node
+    async def first() -> int:
+        await gate.wait()
+        return 1
+
+    @flow.human_input(schema=Decision)
+    def approval(first: int) -> str:
+        return "Now?"
+
+    @flow.human_input(name="other", schema=Decision)
+    def ask_other(first: int) -> str:
+        return "Or now?"
+
+    @flow.node
+    async def finish(approval: Decision, other: Decision) -> list[str | None]:
+        return [approval.note, other.note]
+
+    async with serve(flow) as server, api_of(server) as api:
+        run_id = await api.start("slow", input={})
+        await api.until(run_id, "node_started")
+        yield api, run_id, gate
+        gate.set()
+
+
+async def test_a_signal_that_comes_early_is_kept_and_delivered(slow):
+    api, run_id, gate = slow
+    answer = await send(api, run_id, {"approved": True, "note": "early"}, "apr_1")
+    assert (answer.status_code, answer.json()["duplicate"]) == (202, False)
+    assert (await send(api, run_id, {"approved": True, "note": "early"}, "apr_1")).status_code == 200
+    gate.set()
+    await api.until(run_id, "input_requested", "input_resolved")
+    assert (await send(api, run_id, {"approved": True, "note": "late"}, name="other")).status_code == 202
+    await api.until(run_id, "completed")
+    assert (await api.get(f"/v1/runs/{run_id}/result")).json()["result"] == ["early", "late"]
+
+
+async def test_an_early_signal_is_validated_and_a_refused_id_may_be_used_again(slow):
+    api, run_id, _ = slow
+    last = (await api.get(f"/v1/runs/{run_id}")).json()["last_seq"]
+    refused = await send(api, run_id, {"approved": 1, "note": 2}, "apr_1")
+    assert told(refused) == (422, "payload_invalid")
+    assert {detail["path"] for detail in refused.json()["error"]["details"]} == {"/approved", "/note"}
+    assert (await api.get(f"/v1/runs/{run_id}")).json()["last_seq"] == last
+    assert (await send(api, run_id, YES, "apr_1")).status_code == 202
+
+
+async def test_of_several_early_signals_the_first_is_taken(slow):
+    api, run_id, gate = slow
+    for note in ("one", "two"):
+        assert (await send(api, run_id, {"approved": True, "note": note})).status_code == 202
+    await send(api, run_id, {"approved": True, "note": "three"}, name="other")
+    gate.set()
+    await api.until(run_id, "completed")
+    assert (await api.get(f"/v1/runs/{run_id}/result")).json()["result"] == ["one", "three"]
+
+
+async def test_an_announced_id_answers_its_own_request_and_no_other(slow):
+    api, run_id, gate = slow
+    gate.set()
+    asked = {}
+    async for event in api.server.client.events(run_id):
+        if event["type"] == "input_requested":
+            asked[event["node"]] = event["request_id"]
+        if len(asked) == 2:
+            break
+    assert told(await send(api, run_id, YES, asked["other"], name="approval")) == (409, "signal_conflict")
+    assert len((await api.get(f"/v1/runs/{run_id}")).json()["waiting_for"]) == 2
+    assert (await send(api, run_id, YES, asked["other"], name="other")).status_code == 202
+    assert [w["node"] for w in (await api.get(f"/v1/runs/{run_id}")).json()["waiting_for"]] == ["approval"]
+    assert told(await send(api, run_id, NO, asked["other"], name="other")) == (409, "signal_conflict")
+
+
+async def test_of_simultaneous_signals_with_one_id_one_counts(slow):
+    api, run_id, _ = slow
+    answers = await asyncio.gather(*(send(api, run_id, YES, "storm") for _ in range(30)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 29 + [202]
+    page = await api.get(f"/v1/runs/{run_id}/events", headers={"Accept": "application/json"})
+    assert [event["type"] for event in page.json()["events"]].count("signal_received") == 1
+
+
+async def test_of_contradicting_signals_with_one_id_the_first_wins(slow):
+    api, run_id, _ = slow
+    answers = await asyncio.gather(*(send(api, run_id, say, "storm") for say in (YES, NO) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [200] * 4 + [202] + [409] * 5
+
+
+async def test_a_payload_is_compared_by_meaning(slow):
+    api, run_id, _ = slow
+    path, headers = f"/v1/runs/{run_id}/signals/approval", {"Content-Type": "application/json"}
+    first = b'{"request_id":"a","payload":{"approved":true,"note":"x"}}'
+    again = b' { "payload" : { "note" : "\\u0078", "approved" : true }, "request_id" : "a" } '
+    assert (await api.http.post(path, content=first, headers=headers)).status_code == 202
+    assert (await api.http.post(path, content=again, headers=headers)).status_code == 200
+
+
+async def test_the_same_id_may_be_used_for_another_run(slow):
+    api, run_id, _ = slow
+    other = await api.start("slow", input={})
+    assert (await send(api, run_id, YES, "apr_1")).status_code == 202
+    assert (await send(api, other, NO, "apr_1")).status_code == 202
+
+
+async def test_a_finished_run_refuses_before_it_looks_at_the_schema_and_after_it_has_looked_for_duplicates(
+    api,
+):
+    run_id, _ = await api.asked()
+    await send(api, run_id, YES, "apr_1")
+    await api.until(run_id, "completed")
+    assert told(await send(api, run_id, {"approved": "sure"}, "apr_2")) == (409, "run_finished")
+    assert told(await send(api, run_id, {"approved": "sure"}, "apr_1")) == (409, "signal_conflict")
+    assert (await send(api, run_id, YES, "apr_1")).status_code == 200
+    assert told(await send(api, run_id, YES, name="nonsense")) == (404, "signal_not_found")
