@@ -18,7 +18,8 @@ def unwind(book: Book) -> None:
     for entry in forward:
         if entry.status != "running":
             book.withdraw(entry)
-    book.reopen = book.keep_back(book.reopen)
+    # What was due to be tried again has been withdrawn too, where it belongs to the part that is given up.
+    book.reopen = book.keep_back([address for address in book.reopen if address in state.entries])
     if state.state != "queued":
         book.update_status()
     book.reopen_due()

@@ -114,7 +114,7 @@ class World:
     def step(self) -> None:
         """Let one thing happen."""
         self.steps += 1
-        self.now += self.rng.choice([0, 1, 400])
+        self.now += self.rng.choice([0, 1, 400, 400, 60_000])  # now and then nobody looked for a while
         draw = self.rng.random()
         if draw < self.trouble / 3 or (self.held and draw < 0.5):
             self.crash()

@@ -1,0 +1,188 @@
+"""Given a history, when a fact, then these events: the words in which the core's stories are told."""
+
+from __future__ import annotations
+
+from infraweave.core.address import Address
+from infraweave.core.book import Hold, Written
+from infraweave.core.document import (
+    Activity,
+    Compensation,
+    Document,
+    HumanInput,
+    Node,
+    Param,
+    Retry,
+    Router,
+    Timer,
+)
+from infraweave.core.events import (
+    Event,
+    InputRequested,
+    InputResolved,
+    NodeCompleted,
+    NodeFailed,
+    NodeStarted,
+    Origin,
+    SignalReceived,
+    StatusChanged,
+)
+from infraweave.core.facts import (
+    Accepted,
+    CancelAsked,
+    Erred,
+    Fact,
+    Resumed,
+    Signalled,
+    Succeeded,
+    TerminateAsked,
+    Woken,
+)
+from infraweave.core.graph import Graph
+from infraweave.core.state import Entry, RunState, fold
+from infraweave.core.turn import hold_nothing, turn
+
+ONCE = Retry(max_attempts=1)
+STEADY = Retry(max_attempts=3, initial=10, factor=2, jitter=False)
+ORIGIN = Origin(
+    workflow_id="w", workflow_version="v1", trigger="api", tenant="default", by="ann", trace_id="0" * 32
+)
+
+
+def params(*names: str) -> tuple[Param, ...]:
+    """Parameters named for their sources; a question mark says that there is a default."""
+    return tuple(Param(name.rstrip("?"), name.rstrip("?"), not name.endswith("?")) for name in names)
+
+
+def node(name: str, *needs: str, after=(), retry: Retry = ONCE, undo: Retry | None = None, **more) -> Node:
+    compensate = Compensation(code=f"w:{name}:undo", params=params(name), retry=undo) if undo else None
+    return Activity(
+        name=name,
+        params=params(*needs),
+        after=tuple(after),
+        code=f"w:{name}",
+        retry=retry,
+        compensate=compensate,
+        **more,
+    )
+
+
+def router(name: str, *needs: str, routes, many: bool = True, retry: Retry = ONCE) -> Node:
+    return Router(
+        name=name, params=params(*needs), routes=tuple(routes), many=many, retry=retry, code=f"w:{name}"
+    )
+
+
+def human(name: str, *needs: str, after=(), timeout=None, prompt: str | None = "Go?") -> Node:
+    code = None if prompt else f"w:{name}"
+    return HumanInput(
+        name=name,
+        params=params(*needs),
+        after=tuple(after),
+        schema={},
+        prompt=prompt,
+        code=code,
+        timeout=timeout,
+    )
+
+
+def timer(name: str, *needs: str, after=(), delay: float | None = 60) -> Node:
+    code = None if delay is not None else f"w:{name}"
+    return Timer(name=name, params=params(*needs), after=tuple(after), delay=delay, code=code)
+
+
+class Story:
+    """One run, and what it answers to each fact. ``now`` is in milliseconds."""
+
+    def __init__(self, *nodes: Node, output: str | None = None) -> None:
+        document = Document(workflow_id="w", version="v1", nodes=nodes, output=output)
+        self.graph, self.state = Graph(document), RunState("run_1")
+        self.now, self.log, self.last = 0, [], Written()
+        self.hold: Hold = hold_nothing
+
+    def give(self, fact: Fact) -> list[str]:
+        """Work a fact in and return what followed, a line an event."""
+        self.last = turn(self.graph, self.state, fact, self.now, self.hold)
+        self.log += self.last.events
+        assert fold("run_1", self.log) == self.state
+        return [told(event) for event in self.last.events]
+
+    def start(self, given=None, *, slot: bool = True) -> list[str]:
+        return self.give(Accepted(origin=ORIGIN, input={} if given is None else given, slot=slot))
+
+    def done(self, name: str, output=None, **where) -> list[str]:
+        entry = self.entry(name, **where)
+        return self.give(
+            Succeeded(address=entry.address, attempt=entry.attempt, output=output, latency_ms=5)
+        )
+
+    def err(self, name: str, code: str = "error", *, final: bool = False, **where) -> list[str]:
+        entry = self.entry(name, **where)
+        fact = Erred(
+            address=entry.address,
+            attempt=entry.attempt,
+            code=code,
+            message="boom",
+            final=final,
+            latency_ms=5,
+        )
+        return self.give(fact)
+
+    def entry(self, name: str, phase="forward") -> Entry:
+        return self.state.entries[Address(name, phase=phase)]
+
+    def later(self, seconds: float) -> list[str]:
+        self.now += round(seconds * 1000)
+        return self.give(Woken())
+
+    def crash(self) -> list[str]:
+        return self.give(Resumed())
+
+    def signal(self, name: str, payload=None, request_id: str = "s1") -> list[str]:
+        return self.give(Signalled(name=name, request_id=request_id, payload=payload, by="eve"))
+
+    def cancel(self) -> list[str]:
+        return self.give(CancelAsked(by="eve", reason="no need"))
+
+    def terminate(self) -> list[str]:
+        return self.give(TerminateAsked(by="op"))
+
+    @property
+    def event(self) -> Event:
+        """The newest event."""
+        return self.log[-1]
+
+
+def told(event: Event) -> str:
+    """An event in a few words."""
+    match event:
+        case StatusChanged(cancel_requested=True):
+            return "cancel_requested"
+        case StatusChanged():
+            return event.state
+        case NodeStarted() | NodeCompleted() | NodeFailed():
+            return _attempt(event)
+        case InputRequested():
+            return f"ask {event.node}"
+        case InputResolved():
+            return f"{event.outcome} {event.node}" + _skips(event.skipped)
+        case SignalReceived():
+            return f"signal {event.name}"
+        case _:
+            return event.type
+
+
+def _attempt(event: NodeStarted | NodeCompleted | NodeFailed) -> str:
+    name = event.node if event.phase == "forward" else f"undo {event.node}"
+    number = f"/{event.attempt}" if event.attempt > 1 else ""
+    match event:
+        case NodeStarted():
+            return f"start {name}{number}"
+        case NodeCompleted():
+            return f"done {name}{number}" + _skips(event.skipped)
+        case NodeFailed():
+            again = f" again at {event.retry_at}" if event.will_retry else ""
+            return f"fail {name}{number} {event.code}{again}"
+
+
+def _skips(names: tuple[str, ...]) -> str:
+    return f" skips {','.join(names)}" if names else ""
