@@ -47,8 +47,10 @@ class Catalog:
         """
         if tenant in self._welcomed:
             return
+        last = {document.workflow_id: document.version for document, _ in self._loaded}
         for document, _ in self._loaded:
-            await self._documents.load(tenant, document, self._clock.now())
+            superseded = last[document.workflow_id] != document.version
+            await self._documents.load(tenant, document, self._clock.now(), superseded=superseded)
         self._welcomed.add(tenant)
 
     async def activate(self, tenant: str, workflow_id: str, version: str) -> None:

@@ -67,13 +67,15 @@ class Documents:
         """
         return await self._db.transact(lambda db: _Tenant(db, tenant, now).publish(document, activate))
 
-    async def load(self, tenant: str, document: Document, now: int) -> Published:
+    async def load(self, tenant: str, document: Document, now: int, *, superseded: bool = False) -> Published:
         """Store what the author's file declares; active if the file declared another version before.
+
+        ``superseded``: a later file declares another version of the workflow, so this one does not count.
 
         Raises:
             VersionConflict: a run has used the version with another content.
         """
-        return await self._db.transact(lambda db: _Tenant(db, tenant, now).load(document))
+        return await self._db.transact(lambda db: _Tenant(db, tenant, now).load(document, superseded))
 
     async def get(self, tenant: str, workflow_id: str, version: str) -> Document | None:
         """Return one version of a workflow."""
@@ -128,7 +130,7 @@ class _Tenant:
             self._point(document.workflow_id, active, loaded)
         return Published(created=stored is None, active_version=active)
 
-    def load(self, document: Document) -> Published:
+    def load(self, document: Document, superseded: bool) -> Published:
         """See ``Documents.load``."""
         stored = self._stored(document)
         replaced = stored is not None and content_digest(stored) != content_digest(document)
@@ -137,7 +139,7 @@ class _Tenant:
         if stored is None or replaced:
             self._put(document)
         active, loaded = self._pointers(document.workflow_id)
-        if active is None or loaded != document.version:
+        if active is None or (loaded != document.version and not superseded):
             active = document.version
             self._point(document.workflow_id, active, document.version)
         return Published(created=stored is None, replaced=replaced, active_version=active)
