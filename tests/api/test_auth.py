@@ -188,3 +188,125 @@ async def test_tenants_do_not_share_idempotency_keys(api):
     )
     assert (mine.status_code, theirs.status_code) == (201, 201)
     assert mine.json()["run_id"] != theirs.json()["run_id"]
+
+
+# --- tenants -----------------------------------------------------------------------------------------------
+
+
+def all_grants():
+    return [
+        f"{action}:workflow:*" for action in ("read", "execute", "signal", "cancel", "operate", "publish")
+    ]
+
+
+async def test_for_every_route_a_stranger_sees_what_he_would_see_without_the_others(api):
+    """The same requests of the same principal, before and after another tenant has filled the house."""
+    stranger = await api.other(*all_grants(), tenant="elsewhere")
+    never = "run_" + "0" * 26
+
+    async def asked_of(run_id):
+        seen = {}
+        for route in table(api):
+            if route.name in ("metrics", "start_run", "activate_version"):
+                continue  # counts of the whole house; and acts
+            answer = await ask(stranger, route, run_id, headers={"X-Request-Id": "same"})
+            heads = {k: v for k, v in answer.headers.items() if k not in ("date", "content-length")}
+            seen[route.name] = (answer.status_code, answer.text.replace(run_id, "RUN"), heads)
+        return seen
+
+    before = await asked_of(never)
+    run_id, _ = await api.asked()
+    await api.ended(tags={"a": "b"})
+    await api.post("/v1/tokens", {"tenant": "default", "principal": "p", "grants": []})
+    assert await asked_of(run_id) == before
+    assert before["show_run"][0] == 404
+    assert before["list_tokens"][0] == 403
+
+
+@pytest.mark.parametrize("query", ["", "?status=running", "?workflow_id=asking", "?tag=a:b", "?trigger=api"])
+async def test_no_filter_reaches_into_another_tenant(api, query):
+    await api.start("asking", tags={"a": "b"})
+    stranger = await api.other(*all_grants(), tenant="elsewhere")
+    assert (await stranger.get(f"/v1/runs{query}")).json() == {"runs": [], "next_cursor": None}
+    assert len((await api.get(f"/v1/runs{query}")).json()["runs"]) == 1
+
+
+async def test_a_cursor_of_another_tenant_shows_ones_own_runs_only(api):
+    stranger = await api.other(*all_grants(), tenant="elsewhere")
+    theirs = [await stranger.start() for _ in range(2)]
+    for _ in range(3):
+        await api.start()
+    cursor = (await api.get("/v1/runs?limit=1")).json()["next_cursor"]
+    shown = (await stranger.get("/v1/runs", params={"cursor": cursor})).json()["runs"]
+    assert [run["run_id"] for run in shown] == theirs[::-1]
+
+
+async def test_a_signals_id_of_another_tenant_is_unknown(api):
+    stranger = await api.other(*all_grants(), tenant="elsewhere")
+    mine, _ = await api.asked()
+    theirs = await stranger.start("asking")
+    for someone, run_id in ((api, mine), (stranger, theirs)):
+        body = {"request_id": "apr_1", "payload": {"approved": True}}
+        answer = await someone.post(f"/v1/runs/{run_id}/signals/approval", body)
+        assert answer.status_code == 202
+
+
+# --- order of refusals -------------------------------------------------------------------------------------
+
+
+async def test_a_grant_is_checked_before_whatever_else_is_wrong(api):
+    run_id, _ = await api.asked()
+    eve = await api.other()
+    wrong = {"headers": {"Accept": "image/png"}}
+    for path in ("", "/result", "/history?limit=0", "/events?after=x", "?nonsense=1"):
+        assert told(await eve.get(f"/v1/runs/{run_id}{path}", **wrong)) == (403, "acl_denied")
+    for path in ("/cancel", "/terminate", "/signals/none"):
+        answer = await eve.http.post(
+            f"/v1/runs/{run_id}{path}", content=b"{", headers={"Content-Type": "x/y"}
+        )
+        assert told(answer) == (403, "acl_denied")
+    for path in ("/v1/workflows/none", "/v1/workflows/none/versions/v1"):
+        assert told(await eve.get(path)) == (403, "acl_denied")
+    put = await eve.http.put("/v1/workflows/none/active", content=b"{")
+    assert told(put) == (403, "acl_denied")
+
+
+async def test_a_token_is_asked_for_before_anything_is_told(api):
+    run_id, _ = await api.asked()
+    nobody = await api.with_headers({"Authorization": "Bearer iw_live_nonsense"})
+    for path in (f"/v1/runs/{run_id}", "/v1/runs/none", "/v1/runs?nonsense=1", "/v1/workflows/none"):
+        assert told(await nobody.get(path)) == (401, "unauthenticated")
+    answer = await nobody.http.post("/v1/runs", content=b"{", headers={"Content-Type": "text/plain"})
+    assert told(answer) == (401, "unauthenticated")
+
+
+@pytest.mark.parametrize(("action", "path"), [("admin", "/v1/tokens"), ("operate", "/metrics")])
+async def test_the_grants_around_runs_are_named_when_they_lack(api, action, path):
+    eve = await api.other("read:workflow:*")
+    answer = await eve.get(path)
+    assert told(answer) == (403, "acl_denied")
+    resource = "tenant:*" if action == "admin" else "workflow:*"
+    assert answer.json()["error"]["message"] == f"Principal lacks {action} on {resource}."
+
+
+# --- tokens on the clock -----------------------------------------------------------------------------------
+
+
+async def test_a_token_works_until_the_very_moment_at_which_it_expires(api, clock):
+    body = {"tenant": "default", "principal": "bob", "grants": ["read:workflow:*"], "expires": "1h"}
+    made = (await api.post("/v1/tokens", body)).json()
+    assert made["expires_at"] == "2026-01-01T01:00:00.000Z"
+    bob = await api.with_headers({"Authorization": f"Bearer {made['token']}"})
+    await clock.advance(3599.999)
+    assert (await bob.get("/v1/whoami")).status_code == 200
+    await clock.advance(0.001)
+    assert told(await bob.get("/v1/whoami")) == (401, "unauthenticated")
+
+
+async def test_revoking_one_token_of_a_principal_leaves_the_others(api):
+    body = {"tenant": "default", "principal": "bob", "grants": ["read:workflow:*"]}
+    first, second = [(await api.post("/v1/tokens", body)).json() for _ in range(2)]
+    await api.http.delete(f"/v1/tokens/{first['token_id']}")
+    old, new = [await api.with_headers({"Authorization": f"Bearer {t['token']}"}) for t in (first, second)]
+    assert told(await old.get("/v1/runs")) == (401, "unauthenticated")
+    assert (await new.get("/v1/runs")).status_code == 200
