@@ -1,21 +1,27 @@
 """Loads workflow files: Python modules that declare Workflows at their top level.
 
 Each file is a module of its own under a name that no other module has; files beside it can be imported as
-usual. What fails names the file, the line and the reason, for all files at once.
+usual. What fails names the file, the line and the reason, in one line each, for all files at once.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import sys
 import traceback
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from infraweave.authoring.decorators import Workflow
+from infraweave.core.check import first_difference
 from infraweave.errors import DeclarationError, StartupError
+
+#: Longer reasons are cut: a fault is a line that people read.
+_MAX_REASON = 500
 
 
 class LoadError(StartupError):
@@ -26,94 +32,146 @@ class LoadError(StartupError):
         super().__init__("\n".join(self.faults))
 
 
+class Found(NamedTuple):
+    """A workflow, and the file that declares it."""
+
+    file: Path
+    workflow: Workflow
+
+
 def load(paths: Iterable[str | Path]) -> list[Workflow]:
     """Return the compiled workflows of files and folders.
 
     Raises:
         LoadError: a file fails, declares nothing, or two declare one version differently.
     """
-    faults: list[str] = []
-    found: dict[tuple[str, str], tuple[Path, Workflow]] = {}
-    for path in map(Path, paths):
-        files = _files(path)
-        if not files:
-            faults.append(f"{path}: no workflow files")
-        for file in files:
-            for workflow in _load_file(file, faults, required=path.is_file()):
-                _add(found, file, workflow, faults)
+    found, faults = survey(paths)
     if faults:
         raise LoadError(faults)
-    return [workflow for _, workflow in found.values()]
+    return [workflow for _, workflow in found]
+
+
+def survey(paths: Iterable[str | Path]) -> tuple[list[Found], list[str]]:
+    """Return the workflows of files and folders that compile, and what is wrong with the others."""
+    faults: list[str] = []
+    found: dict[tuple[str, str], Found] = {}
+    for path in map(Path, paths):
+        before = len(found) + len(faults)
+        for file in _files(path):
+            for workflow in _load_file(file, faults):
+                _add(found, Found(file, workflow), faults)
+        if len(found) + len(faults) == before and not _holds_any(path, found.values()):
+            faults.append(_nothing(path))
+    return list(found.values()), faults
 
 
 def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
-    return [file for file in sorted(path.glob("*.py")) if not file.name.startswith(("_", "."))]
+    files = (file for file in sorted(path.glob("*.py")) if not file.name.startswith(("_", ".")))
+    return [file for file in files if file.is_file()]
 
 
-def _load_file(file: Path, faults: list[str], *, required: bool) -> list[Workflow]:
+def _holds_any(path: Path, found: Iterable[Found]) -> bool:
+    """Tell whether a path gave something that another path had given before."""
+    files = {file.resolve() for file in _files(path)}
+    return any(item.file.resolve() in files for item in found)
+
+
+def _nothing(path: Path) -> str:
+    if not path.is_dir():
+        return f"{path}: declares no Workflow at its top level"
+    return f"{path}: none of its files declares a Workflow" if _files(path) else f"{path}: no workflow files"
+
+
+def _load_file(file: Path, faults: list[str]) -> list[Workflow]:
     try:
         module = _import(file)
-    except Exception as error:  # noqa: BLE001 - an author's file may raise anything
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's file may raise anything
         faults.append(_fault(file, error))
         return []
     workflows = [value for value in vars(module).values() if isinstance(value, Workflow)]
-    unique = list({id(workflow): workflow for workflow in workflows}.values())
-    if required and not unique:
-        faults.append(f"{file}: declares no Workflow at its top level")
-    return unique
+    return list({id(workflow): workflow for workflow in workflows}.values())
 
 
 def _import(file: Path) -> ModuleType:
     resolved = file.resolve()
+    if not resolved.exists():
+        raise FileNotFoundError("no such file or folder")
     name = f"infraweave_file_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}_{resolved.stem}"
-    spec = importlib.util.spec_from_file_location(name, resolved)
+    spec = importlib.util.spec_from_file_location(name.replace(".", "_"), resolved)
     if spec is None or spec.loader is None:
-        raise ImportError(f"{file} is no Python file")
+        raise ImportError("it is no Python file; its name must end in .py")
     module = importlib.util.module_from_spec(spec)
     folder = str(resolved.parent)
     if folder not in sys.path:
         sys.path.append(folder)
-    sys.modules[name] = module  # dataclasses and pickling look their module up
+    sys.modules[spec.name] = module  # dataclasses and pickling look their module up
     try:
         spec.loader.exec_module(module)
     except BaseException:
-        del sys.modules[name]
+        del sys.modules[spec.name]
         raise
     return module
 
 
-def _fault(file: Path, error: Exception) -> str:
-    if isinstance(error, SyntaxError):
-        return f"{file}:{error.lineno}: {error.msg}"
-    if isinstance(error, FileNotFoundError) and not file.exists():
-        return f"{file}: no such file"
-    frames = [f for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == file.resolve()]
-    line = f":{frames[-1].lineno}" if frames else ""
-    return f"{file}{line}: {type(error).__name__}: {error}"
+# --- what went wrong, and where ----------------------------------------------------------------------------
 
 
-def _add(
-    found: dict[tuple[str, str], tuple[Path, Workflow]], file: Path, workflow: Workflow, faults: list[str]
-) -> None:
+def _fault(file: Path, error: BaseException) -> str:
+    """Return where a file failed to load, and why, in one line."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if Path(frame.filename) == file.resolve()]
+    line = f":{own[-1].lineno}" if own else ""
+    if isinstance(error, SyntaxError) and error.filename is not None:
+        if Path(error.filename) == file.resolve():
+            line = f":{error.lineno}" if error.lineno else ""
+            return f"{file}{line}: {_reason(error.msg)}"
+        return f"{file}{line}: {error.filename}:{error.lineno}: {_reason(error.msg)}"
+    if not own and isinstance(error, FileNotFoundError | ImportError):
+        return f"{file}: {_reason(error)}"
+    return f"{file}{line}: {type(error).__name__}: {_reason(error)}"
+
+
+def _reason(error: object) -> str:
+    text = " ".join(str(error).split())
+    return text if len(text) <= _MAX_REASON else text[: _MAX_REASON - 1] + "…"
+
+
+def _add(found: dict[tuple[str, str], Found], item: Found, faults: list[str]) -> None:
+    file, workflow = item
     try:
         document = workflow.compile()
     except DeclarationError as error:
-        faults += [
-            f"{file}{_line(workflow, fault)}: workflow {error.workflow_id}: {fault}" for fault in error.faults
-        ]
+        faults += (
+            f"{file}{_line(file, workflow, fault)}: workflow {error.workflow_id}: {fault}"
+            for fault in error.faults
+        )
         return
     key = (document.workflow_id, document.version)
     other = found.get(key)
-    if other is not None and other[1].compile() != document:
-        faults.append(f"{file}: {key[0]} {key[1]} is declared with another content in {other[0]}")
-    found[key] = (file, workflow)
+    difference = first_difference(other.workflow.compile(), document) if other else None
+    if other and difference:
+        faults.append(
+            f"{file}: workflow {key[0]}: version {key[1]} is declared with another content in {other.file}"
+            f" ({difference})"
+        )
+        return
+    found[key] = item
 
 
-def _line(workflow: Workflow, fault: str) -> str:
-    """Return where the node stands that a fault begins with, if it has a function."""
-    name = fault.partition(":")[0].partition(".")[0]
-    functions = (d.function for d in workflow.declarations if d.name == name)
-    code = getattr(next(functions, None), "__code__", None)
-    return f":{code.co_firstlineno}" if code else ""
+def _line(file: Path, workflow: Workflow, fault: str) -> str:
+    """Return where the node stands that a fault begins with, if its function stands in the file."""
+    name = fault.partition(":")[0].strip("'")
+    places = dict(_places(file, workflow))
+    line = places.get(name) or places.get(name.partition(".")[0])
+    return f":{line}" if line else ""
+
+
+def _places(file: Path, workflow: Workflow) -> Iterator[tuple[str, int]]:
+    """Yield the lines of the nodes' functions, below what decorates them."""
+    for declaration in workflow.declarations:
+        function = declaration.function
+        code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+        if code is not None and Path(code.co_filename) == file.resolve():
+            yield declaration.name, code.co_firstlineno

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from infraweave.cli.files import load_workflows
-from infraweave.cli.output import FAILED, USAGE, fail, show_json
+from infraweave.cli.files import load_workflows, survey_workflows
+from infraweave.cli.output import FAILED, USAGE, fail, remark, show_json, show_table
 
 if TYPE_CHECKING:
     from infraweave.core.document import Document
-
-PATHS = click.Path(exists=True, path_type=Path)
 
 
 @click.group(epilog="Example: infraweave workflows check workflows.example")
@@ -22,36 +21,45 @@ def command() -> None:
     """Check workflow files, draw their graphs."""
 
 
-@command.command(epilog="Example: infraweave workflows check workflows.example")
-@click.argument("workflows", nargs=-1, type=PATHS)
+@command.command(
+    short_help="List every mistake in workflow files.",
+    epilog="Example: infraweave workflows check workflows.example",
+)
+@click.argument("workflows", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def check(workflows: tuple[Path, ...], as_json: bool) -> None:
     """Compile WORKFLOWS (files or folders, default workflows/) and list every mistake at once."""
-    from infraweave.authoring.loader import LoadError
-
-    faults: list[str] = []
-    documents: list[Document] = []
-    try:
-        documents = [workflow.compile() for workflow in load_workflows(workflows)]
-    except LoadError as error:
-        faults = list(error.faults)
-    found = [{"workflow_id": d.workflow_id, "version": d.version, "nodes": len(d.nodes)} for d in documents]
+    found, faults = survey_workflows(workflows)
+    rows = [
+        {"workflow_id": d.workflow_id, "version": d.version, "nodes": len(d.nodes), "file": str(file)}
+        for file, d in ((file, workflow.compile()) for file, workflow in found)
+    ]
     if as_json:
-        show_json({"workflows": found, "faults": faults})
+        show_json({"workflows": rows, "faults": faults})
+    elif faults:
+        click.echo("\n".join(faults))
+        remark("infraweave: 1 mistake" if len(faults) == 1 else f"infraweave: {len(faults)} mistakes")
     else:
-        for fault in faults:
-            click.echo(fault, err=True)
-        for line in found:
-            click.echo(f"{line['workflow_id']} {line['version']}: {line['nodes']} nodes, no mistakes")
+        show_table(["workflow_id", "version", "nodes", "file"], rows)
     sys.exit(FAILED if faults else 0)
 
 
-@command.command(epilog="Example: infraweave workflows graph workflows.example/checkout.py --format dot")
-@click.argument("file", type=PATHS)
-@click.option("--format", "form", type=click.Choice(["mermaid", "json", "dot"]), default="mermaid")
-@click.option("--workflow", help="Which workflow, where the file has several.")
+@command.command(
+    short_help="Draw the graph of a workflow.",
+    epilog="Example: infraweave workflows graph workflows.example/checkout.py --format dot",
+)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["mermaid", "json", "dot"]),
+    default="mermaid",
+    show_default=True,
+    help="mermaid as GitHub draws it, dot for Graphviz, json: the definition document.",
+)
+@click.option("--workflow", metavar="ID", help="Which workflow, where FILE has several.")
 def graph(file: Path, form: str, workflow: str | None) -> None:
-    """Draw the graph of a workflow of FILE; json prints its definition document."""
+    """Draw the graph of a workflow of FILE."""
     from infraweave.authoring import graph_text
     from infraweave.core.codec import document_to_json
 
@@ -63,9 +71,15 @@ def graph(file: Path, form: str, workflow: str | None) -> None:
 
 
 def _chosen(file: Path, wanted: str | None) -> Document:
-    documents = {d.workflow_id: d for d in (workflow.compile() for workflow in load_workflows([file]))}
-    if len(documents) == 1:
-        wanted = wanted or next(iter(documents))
-    if wanted is None or wanted not in documents:
-        fail(f"choose one of {', '.join(documents)} with --workflow", code=USAGE)
-    return documents[wanted]
+    """Return the document meant: by its id, or ID@VERSION where the file has several versions."""
+    documents = [workflow.compile() for workflow in load_workflows([file])]
+    counts = Counter(document.workflow_id for document in documents)
+    names = {
+        d.workflow_id if counts[d.workflow_id] == 1 else f"{d.workflow_id}@{d.version}": d for d in documents
+    }
+    if wanted is None and len(names) == 1:
+        return documents[0]
+    if wanted not in names:
+        told = f"There is no workflow {wanted} in {file}" if wanted else f"{file} has several workflows"
+        fail(f"{told}; choose one of {', '.join(names)} with --workflow", code=USAGE)
+    return names[wanted]
