@@ -107,7 +107,7 @@ def test_the_line_is_the_authors_own_also_where_another_function_wraps_it(tmp_pa
     write(
         tmp_path,
         "_wrapping.py",
-        "import functools\n\n\ndef wrapped(f):\n    return functools.wraps(f)(lambda **values: f(**values))\n",
+        "from functools import wraps\n\ndef wrapped(f):\n    return wraps(f)(lambda **kw: f(**kw))\n",
     )
     text = "from _wrapping import wrapped" + good("w").replace("def act()", "@wrapped\ndef act(x)")
     path = write(tmp_path, "flow.py", text)
