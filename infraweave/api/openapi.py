@@ -14,6 +14,8 @@ from infraweave import __version__, errors
 from infraweave.api import shapes
 from infraweave.api.reading import hints
 from infraweave.api.routing import JSON, Header, Reply, Route
+from infraweave.core.codec import ALWAYS, TIMES
+from infraweave.core.events import EventBase
 from infraweave.core.values import Json
 from infraweave.errors import (
     AclDenied,
@@ -174,7 +176,7 @@ class _Shapes:
     def reference(self, cls: type) -> Json:
         if cls.__name__ not in self.made:
             self.made[cls.__name__] = {}
-            self.made[cls.__name__] = self._object(cls)
+            self.made[cls.__name__] = self._event(cls) if issubclass(cls, EventBase) else self._object(cls)
         return {"$ref": f"#/components/schemas/{cls.__name__}"}
 
     def _object(self, cls: type) -> dict[str, Json]:
@@ -189,6 +191,27 @@ class _Shapes:
             "required": required,
             "additionalProperties": False,
         }
+
+    def _event(self, cls: Any) -> dict[str, Json]:
+        """Describe an event as ``codec.encode_event`` writes it: what has its default is left out."""
+        shown = [field for field in attrs.fields(cls) if field.name != "origin"]
+        properties: dict[str, Json] = {"run_id": {"type": "string"}, "type": {"const": cls.type}}
+        properties |= {field.name: self._of_event(cls, field.name) for field in shown}
+        always = [f.name for f in shown if f.default is attrs.NOTHING or f.name in ALWAYS]
+        return {
+            "type": "object",
+            "description": (cls.__doc__ or "").strip(),
+            "properties": properties,
+            "required": ["run_id", "type", *always],
+            "additionalProperties": False,
+        }
+
+    def _of_event(self, cls: Any, name: str) -> Json:
+        if name in TIMES:
+            return {"type": "string", "format": "date-time"}
+        if name in cls.BESIDE:
+            return {"description": "Only with ?include=payloads."}
+        return self.of(hints(cls)[name])
 
     def _field(self, annotation: Any, metadata: Mapping[str, Any]) -> Json:
         schema = {**self.of(annotation), **metadata.get("schema", {})}
@@ -206,7 +229,7 @@ class _Shapes:
             return {"anyOf": [self.of(argument) for argument in arguments]}
         if origin is tuple:
             return {"type": "array", "items": self.of(arguments[0])}
-        if origin is dict:
+        if origin in (dict, Mapping):
             return {"type": "object", "additionalProperties": self.of(arguments[1])}
         return self.reference(annotation)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 from attrs import NOTHING, field, frozen
 
 from infraweave.core.address import Phase
-from infraweave.core.events import RunError, State, Trigger
+from infraweave.core.events import Event, RunError, State, Trigger
 from infraweave.core.history import RowError, RowState
 from infraweave.core.state import NodeStateName
 from infraweave.core.values import Json
@@ -243,7 +243,7 @@ class SignalReceipt:
 class EventPage:
     """A page of a run's events."""
 
-    events: tuple[dict[str, Any], ...]
+    events: tuple[Event, ...]
     next_after: int = said("Give it as ``after`` for the next page.")
     terminal: bool = said("True once the terminal event is in this page or before it.")
 

@@ -27,9 +27,10 @@ from infraweave.core.values import Json, from_rfc3339, rfc3339
 MAX_DEPTH = 64
 _INT64 = 2**63
 _LONG_NUMBER = re.compile(rb"\d{19}")
-_TIMES = frozenset({"at", "retry_at", "wake_at", "deadline"})
+#: Fields of events that are times: milliseconds inside, RFC 3339 in what is encoded.
+TIMES = frozenset({"at", "retry_at", "wake_at", "deadline"})
 #: Written even when zero or empty, because the wire promises them.
-_ALWAYS = frozenset({"tokens", "cost_micro_usd", "forced", "compensated", "not_compensated"})
+ALWAYS = frozenset({"tokens", "cost_micro_usd", "forced", "compensated", "not_compensated"})
 _KINDS: dict[str, type[Node]] = {
     "node": Activity,
     "agent": Activity,
@@ -111,9 +112,9 @@ def _event_unstructure(cls: type[Event]) -> Callable[[Event], dict[str, Any]]:
     for name in (field.name for field in attrs.fields(cls)):
         if name in cls.BESIDE:
             overrides[name] = override(omit=True)
-        elif name in _TIMES:
+        elif name in TIMES:
             overrides[name] = override(unstruct_hook=rfc3339, omit_if_default=name != "at")
-        elif name in _ALWAYS:
+        elif name in ALWAYS:
             overrides[name] = override(omit_if_default=False)
     return make_dict_unstructure_fn(cls, _events, _cattrs_omit_if_default=True, **overrides)
 
@@ -124,7 +125,7 @@ def _time_in(text: str | None, _: object) -> int | None:
 
 def _event_structure(cls: type[Event]) -> Callable[[dict[str, Any], type[Event]], Event]:
     names = {field.name for field in attrs.fields(cls)}
-    overrides: Any = {name: override(struct_hook=_time_in) for name in names & _TIMES}
+    overrides: Any = {name: override(struct_hook=_time_in) for name in names & TIMES}
     return make_dict_structure_fn(cls, _events, _cattrs_detailed_validation=False, **overrides)
 
 

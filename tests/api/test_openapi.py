@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
+import json
 import re
 
+import jsonschema_rs
 import pytest
-from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 
 from infraweave import errors
 from infraweave.api.app import create_app
+from infraweave.api.metrics import Metrics
+from infraweave.api.table import routes
+from infraweave.core.events import EVENT_TYPES
+from infraweave.settings import Settings
+from tests.api.test_auth import BODIES
 
+JSON = "application/json"
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 YES = {"payload": {"approved": True}}
 
 
 @pytest.fixture
-async def spec(api):
-    return (await api.get("/openapi.json")).json()
+def spec_of():
+    async def asking(api):
+        return (await api.get("/openapi.json")).json()
+
+    return asking
+
+
+@pytest.fixture
+async def spec(api, spec_of):
+    return await spec_of(api)
 
 
 def codes():
@@ -88,61 +104,189 @@ async def test_the_headers_of_the_contract_are_described(spec):
             assert "X-Request-Id" in response["headers"]
 
 
-async def test_real_answers_are_as_described(api, spec):
-    run_id, _ = await api.asked()
-    failed, done = await api.ended("failing"), await api.ended()
-    token = {"tenant": "default", "principal": "p", "grants": []}
-    json_ = {"headers": {"Accept": "application/json"}}
-    asks = [
-        ("POST", "/v1/runs", "/v1/runs", {"json": {"workflow_id": "quick", "input": {"amount": 1}}}),
-        ("POST", "/v1/runs", "/v1/runs", {"json": {"workflow_id": 1}}),
-        ("POST", "/v1/runs", "/v1/runs", {"json": {"workflow_id": "quick", "input": {}}}),
-        ("GET", "/v1/runs", "/v1/runs", {}),
-        ("GET", "/v1/runs", "/v1/runs?limit=0", {}),
-        ("GET", "/v1/runs/{run_id}", f"/v1/runs/{run_id}", {}),
-        ("GET", "/v1/runs/{run_id}", f"/v1/runs/{failed}", {}),
-        ("GET", "/v1/runs/{run_id}", "/v1/runs/none", {}),
-        ("GET", "/v1/runs/{run_id}/result", f"/v1/runs/{run_id}/result", {}),
-        ("GET", "/v1/runs/{run_id}/result", f"/v1/runs/{done}/result", {}),
-        ("GET", "/v1/runs/{run_id}/result", f"/v1/runs/{failed}/result", {}),
-        ("GET", "/v1/runs/{run_id}/history", f"/v1/runs/{failed}/history", {}),
-        ("GET", "/v1/runs/{run_id}/events", f"/v1/runs/{done}/events", json_),
-        ("POST", "/v1/runs/{run_id}/signals/{name}", f"/v1/runs/{run_id}/signals/approval", {"json": {}}),
-        ("POST", "/v1/runs/{run_id}/signals/{name}", f"/v1/runs/{run_id}/signals/approval", {"json": YES}),
-        ("POST", "/v1/runs/{run_id}/cancel", f"/v1/runs/{done}/cancel", {}),
-        ("POST", "/v1/runs/{run_id}/terminate", f"/v1/runs/{done}/terminate", {}),
-        ("GET", "/v1/workflows", "/v1/workflows", {}),
-        ("GET", "/v1/workflows/{workflow_id}", "/v1/workflows/quick", {}),
-        ("GET", "/v1/workflows/{workflow_id}/versions/{version}", "/v1/workflows/quick/versions/v1", {}),
-        (
-            "PUT",
-            "/v1/workflows/{workflow_id}/active",
-            "/v1/workflows/quick/active",
-            {"json": {"version": "v1"}},
-        ),
-        ("POST", "/v1/tokens", "/v1/tokens", {"json": token}),
-        ("GET", "/v1/tokens", "/v1/tokens", {}),
-        ("DELETE", "/v1/tokens/{token_id}", "/v1/tokens/none", {}),
-        ("GET", "/v1/whoami", "/v1/whoami", {}),
-        ("GET", "/healthz", "/healthz", {}),
-        ("GET", "/readyz", "/readyz", {}),
-    ]
-    for method, path, url, more in asks:
-        answer = await api.http.request(method, url, **more)
-        described = operations(spec)[method, path]["responses"].get(str(answer.status_code))
-        assert described, (method, url, answer.status_code)
-        schema = described["content"]["application/json"]["schema"]
-        whole = {**schema, "components": spec["components"]}
-        faults = [
-            f"{e.json_path} {e.message}" for e in Draft202012Validator(whole).iter_errors(answer.json())
+# --- real answers ------------------------------------------------------------------------------------------
+
+
+class Watch:
+    """Holds every answer that a client gets against the description, and remembers which were seen."""
+
+    def __init__(self, spec):
+        self.spec, self.seen = spec, set()
+        self._patterns = [
+            (re.compile(re.sub(r"{\w+}", "[^/]+", path)), path)
+            for path in sorted(spec["paths"], key=lambda path: path.count("{"))
         ]
-        assert faults == [], (method, url)
-        assert_closed(schema, spec)
+        self._validators = {}
+
+    async def __call__(self, answer):
+        await answer.aread()
+        method, path = answer.request.method, self._path(answer.request.url.path)
+        operation = self.spec["paths"][path][method.lower()]
+        described = operation["responses"].get(str(answer.status_code))
+        assert described, (method, path, answer.status_code, answer.text)
+        self.seen.add((method, path, answer.status_code))
+        undeclared = {name.title() for name in answer.headers} - {
+            *(name.title() for name in described["headers"]),
+            *("Content-Type", "Content-Length", "Date", "Cache-Control", "Transfer-Encoding", "Connection"),
+        }
+        assert not undeclared, (method, path, answer.status_code)
+        media = answer.headers.get("Content-Type", "").partition(";")[0]
+        assert set(described.get("content", {})) >= ({media} if media else set())
+        if media == "application/json":
+            schema = described["content"][media]["schema"]
+            faults = [
+                f"{e.instance_path} {e.message}" for e in self._validator(schema).iter_errors(answer.json())
+            ]
+            assert faults == [], (method, path, answer.text)
+        if answer.is_error:
+            assert answer.json()["error"]["code"] in described["description"], (method, path, answer.text)
+
+    def _path(self, path):
+        return next(template for pattern, template in self._patterns if pattern.fullmatch(path))
+
+    def _validator(self, schema):
+        key = json.dumps(schema)
+        if key not in self._validators:
+            whole = {**schema, "components": self.spec["components"]}
+            self._validators[key] = jsonschema_rs.validator_for(whole)
+        return self._validators[key]
 
 
-def assert_closed(schema, spec):
-    """Fail where a shape would let an undeclared field through: then the check above would prove nothing."""
-    for branch in schema.get("oneOf", [schema]):
-        if "$ref" in branch:
-            shape = spec["components"]["schemas"][branch["$ref"].rpartition("/")[2]]
-            assert shape["additionalProperties"] is False
+async def test_every_answer_of_every_route_is_as_described(open_api, spec_of):
+    async with open_api(settings=Settings(max_body=5000, max_streams=1)) as api:
+        watch = Watch(await spec_of(api))
+        api.http.event_hooks["response"].append(watch)
+        await _go_round(api)
+        wanted = {
+            (method, path, int(status))
+            for (method, path), operation in operations(watch.spec).items()
+            for status in operation["responses"]
+        }
+        never = {
+            *(405, 404, 500, 503),  # never of one route, or not without breaking something
+        }
+        unseen = {(m, p, status) for m, p, status in wanted - watch.seen if status not in never}
+        assert {p for _, p, status in unseen if status < 300} == set()
+        assert {p for _, p, status in unseen if status in (400, 401, 403, 406, 413, 415)} == set()
+        assert {(p, status) for _, p, status in unseen} == {
+            ("/v1/runs", 429),
+            ("/v1/runs/{run_id}/events", 429),
+        }
+
+
+async def _go_round(api):
+    """Ask every route in every way that does not need a broken server."""
+    run_id, request_id = await api.asked()
+    stopping, failed, done = await api.start("asking"), await api.ended("failing"), await api.ended()
+    paths = {
+        "run_id": run_id,
+        "name": "approval",
+        "workflow_id": "quick",
+        "version": "v1",
+        "token_id": "tok_none",
+    }
+    await _well(api, run_id, request_id, stopping, failed, done)
+    eve, nobody = await api.other(), await api.with_headers({})
+    for someone in (eve, nobody):
+        someone.http.event_hooks["response"] += api.http.event_hooks["response"]
+    for route in routes(api.server.engine, api.server.engine.settings, Metrics(api.server.engine)):
+        path, body = route.path.format(**paths), BODIES.get(route.name)
+        await nobody.http.request(route.method, path, json=body)
+        await eve.http.request(route.method, path, json=body)
+        await api.http.request(route.method, f"{path}?nonsense=1", json=body)
+        await api.http.request(route.method, path, json=body, headers={"Accept": "image/png"})
+        await api.http.request(route.method, path, content=b" " * 5001)
+        if route.body is not None:
+            headers = {"Content-Type": "text/plain"}
+            await api.http.request(route.method, path, content=b"{}", headers=headers)
+        missing = dict.fromkeys(paths, "none")
+        if missing_path := "{" in route.path and route.path.format(**missing):
+            await api.http.request(route.method, missing_path, json=body)
+
+
+async def _well(api, run_id, request_id, stopping, failed, done):
+    get, post, put = api.get, api.post, api.http.put
+    start = {"workflow_id": "quick", "input": {"amount": 1}}
+    key = {"headers": {"Idempotency-Key": "k"}}
+    await post("/v1/runs", start, headers={"Prefer": "wait=1", "Idempotency-Key": "k"})
+    await post("/v1/runs", start, **key)
+    await post("/v1/runs", {**start, "tags": {}}, **key)
+    for body in ({**start, "input": {}}, {"workflow_id": "none"}, {**start, "workflow_version": "v9"}):
+        await post("/v1/runs", body)
+    for path in ("/v1/runs?limit=2", "/v1/runs?cursor=x", f"/v1/runs/{done}/history?limit=1", "/v1/whoami"):
+        await get(path)
+    for run in (run_id, failed, done):
+        for path in ("", "/result", "/history", "/history?cursor=x", "/events?after=999"):
+            await get(f"/v1/runs/{run}{path}")
+        await get(f"/v1/runs/{run}/events", headers={"Accept": "application/json"})
+        await get(f"/v1/runs/{run}/events?include=payloads", headers={"Accept": "application/json"})
+    await get(f"/v1/runs/{done}/events")
+    await get(f"/v1/runs/{done}/events?after=5")
+    signal = f"/v1/runs/{run_id}/signals/approval"
+    for body in ({}, {"request_id": request_id, **YES}, {"request_id": request_id, **YES}, YES):
+        await post(signal, body)
+    await post(signal, {"request_id": request_id, "payload": 1})
+    await post(f"/v1/runs/{run_id}/signals/none", {})
+    await post(f"/v1/runs/{stopping}/cancel", {"reason": "x"})
+    await post(f"/v1/runs/{done}/cancel")
+    await post(f"/v1/runs/{done}/terminate")
+    await put("/v1/workflows/quick/active", json={"version": "v1"})
+    await put("/v1/workflows/quick/active", json={"version": "v9"})
+    for path in ("", "/quick", "/quick/versions/v1", "/quick/versions/v9"):
+        await get(f"/v1/workflows{path}")
+    made = await post("/v1/tokens", {"tenant": "default", "principal": "p", "expires": "1h"})
+    await get("/v1/tokens")
+    await api.http.delete(f"/v1/tokens/{made.json()['token_id']}")
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
+        await get(path)
+
+
+async def test_every_event_of_the_feed_is_as_described(api, clock, spec):
+    """With payloads and without; a page's schema is checked above, here it is that all types came by."""
+    page = spec["components"]["schemas"]["EventPage"]["properties"]["events"]["items"]
+    validator = jsonschema_rs.validator_for({**page, "components": spec["components"]})
+    answered, _ = await api.asked()
+    await api.post(f"/v1/runs/{answered}/signals/approval", YES)
+    stopped, _ = await api.asked()
+    await api.post(f"/v1/runs/{stopped}/cancel", {"reason": "x"}, headers={"traceparent": TRACEPARENT})
+    flaky = await api.start("flaky")
+    await api.until(flaky, "node_failed")
+    await clock.advance(4)
+    terminated = await api.start("asking")
+    await api.post(f"/v1/runs/{terminated}/terminate")
+    seen = set()
+    for run_id in (answered, stopped, flaky, terminated):
+        await api.until(run_id, "completed", "failed", "cancelled")
+        for include in ({}, {"include": "payloads"}):
+            answer = await api.get(f"/v1/runs/{run_id}/events", params=include, headers={"Accept": JSON})
+            for event in answer.json()["events"]:
+                assert [error.message for error in validator.iter_errors(event)] == [], event
+                seen.add(event["type"])
+    described = {
+        spec["components"]["schemas"][one["$ref"].rpartition("/")[2]]["properties"]["type"]["const"]
+        for one in page["anyOf"]
+    }
+    assert seen == described == set(EVENT_TYPES)
+
+
+async def test_no_shape_lets_an_undeclared_field_through(spec):
+    for name, shape in spec["components"]["schemas"].items():
+        assert shape["additionalProperties"] is False, name
+
+
+async def test_a_request_that_is_as_described_is_not_malformed(api, spec):
+    """What the schema of a body allows is read, and what it forbids is refused."""
+    for path, name, fit, unfit in [
+        ("/v1/runs", "StartRun", {"workflow_id": "x", "workflow_version": None}, {"workflow_version": ""}),
+        ("/v1/runs", "StartRun", {"workflow_id": "x", "tags": {"a": "b"}, "input": 5}, {"tags": {"a": 1}}),
+        ("/v1/tokens", "CreateToken", {"tenant": "t", "principal": "p"}, {"tenant": "", "principal": "p"}),
+        ("/v1/runs/x/cancel", "StopRun", {"reason": None}, {"reason": 1}),
+    ]:
+        whole = {"$ref": f"#/components/schemas/{name}", "components": spec["components"]}
+        validator = jsonschema_rs.validator_for(whole)
+        assert validator.is_valid(fit), fit
+        assert not validator.is_valid(unfit), unfit
+        run_id = await api.start("asking")
+        where = path.replace("/x/", f"/{run_id}/")
+        assert (await api.post(where, fit)).status_code != 400, fit
+        assert (await api.post(where, unfit)).status_code == 400, unfit
