@@ -7,9 +7,8 @@ trying again can help.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
-from concurrent.futures import Executor
-from functools import partial
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, Future
 from typing import Any
 
 from infraweave.authoring.compiler import Code
@@ -28,15 +27,17 @@ class BodyError(Exception):
     def __init__(self, code: str, message: str, *, final: bool) -> None:
         super().__init__(message)
         self.code, self.final = code, final
+        message = message.encode(errors="replace").decode()  # names of files may hold lone surrogates
         self.message = message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
 
 
 class Call:
-    """One call of a function. ``thread`` is the future of its thread, if it has one."""
+    """One call of a function. ``thread`` resolves once its thread has left it, if it has one."""
 
     def __init__(self, code: Code, values: Mapping[str, Json], context: RunContext, pool: Executor) -> None:
         self._code, self._values, self._context, self._pool = code, values, context, pool
         self.thread: asyncio.Future[Any] | None = None
+        self._work: Future[Any] | None = None
 
     async def run(self) -> Json:
         """Return what the function returned, as JSON.
@@ -49,7 +50,9 @@ class Call:
             value = await self._invoke(arguments)
         except NonRetryable as error:
             raise BodyError("non_retryable", str(error), final=True) from error
-        except (Exception, SystemExit) as error:
+        except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+            raise
+        except BaseException as error:
             raise BodyError("error", describe(error), final=False) from error
         try:
             return codec.from_author(value)
@@ -60,16 +63,36 @@ class Call:
     async def _invoke(self, arguments: dict[str, Any]) -> Any:
         if self._code.is_async:
             return await self._code.function(**arguments)
-        loop = asyncio.get_running_loop()
-        self.thread = loop.run_in_executor(self._pool, partial(self._code.function, **arguments))
-        # Shielded: a thread cannot be stopped, and its end must still be known.
-        return await asyncio.shield(self.thread)
+        self._work = self._pool.submit(_call, self._code.function, arguments)
+        self.thread = asyncio.wrap_future(self._work)
+        try:
+            # Shielded: a thread cannot be stopped, and its end must still be known.
+            return await asyncio.shield(self.thread)
+        except asyncio.CancelledError:
+            self.withdraw()
+            raise
+
+    def withdraw(self) -> bool:
+        """Take the call back where no thread has begun it yet; return whether that was so."""
+        return self._work is None or self._work.cancel()
+
+
+def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    """Call a function in a thread; a future cannot carry StopIteration."""
+    try:
+        return function(**arguments)
+    except StopIteration as error:
+        raise RuntimeError(describe(error)) from error
 
 
 def describe(error: BaseException) -> str:
     """Return an exception as people read it: its class and its text."""
-    text = str(error)
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+    name = type(error).__name__
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an author's class may raise here too
+        return name
+    return f"{name}: {text}" if text else name
 
 
 def _own(values: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -11,6 +11,11 @@ from infraweave.core.events import Origin
 from infraweave.core.facts import NO_USAGE, Usage
 from infraweave.engine import clock
 
+#: The most that one attempt may report: numbers beyond are not exact in JavaScript.
+MOST = 2**53 - 1
+#: The longest name of a model.
+LONGEST_MODEL = 200
+
 
 class RunContext:
     """One attempt's view of its run. Safe to read from a thread."""
@@ -50,12 +55,15 @@ class RunContext:
         """Add to what this attempt has used.
 
         Raises:
-            ValueError: a number is negative.
+            ValueError: a number is negative or beyond ``MOST``, or the model is no short printable text.
         """
-        if tokens < 0 or cost_micro_usd < 0:
-            raise ValueError("report() takes what was used: numbers of 0 or more")
-        self.usage = Usage(
-            tokens=self.usage.tokens + int(tokens),
-            cost_micro_usd=self.usage.cost_micro_usd + int(cost_micro_usd),
-            model=model or self.usage.model,
-        )
+        spent, cost = self.usage.tokens + tokens, self.usage.cost_micro_usd + cost_micro_usd
+        if not (tokens >= 0 and cost_micro_usd >= 0 and spent <= MOST and cost <= MOST):
+            raise ValueError("report() takes what was used: numbers of 0 or more, in sum less than 2**53")
+        if model is not None and not _is_name(model):
+            raise ValueError(f"report() takes a model's name: printable, at most {LONGEST_MODEL} characters")
+        self.usage = Usage(tokens=int(spent), cost_micro_usd=int(cost), model=model or self.usage.model)
+
+
+def _is_name(model: object) -> bool:
+    return isinstance(model, str) and len(model) <= LONGEST_MODEL and model.isprintable()

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 from infraweave.authoring.compiler import Code
 from infraweave.core.document import HumanInput, Node, Timer
 from infraweave.core.facts import Erred, Fact, Prompted, Scheduled, Succeeded, Unprepared
-from infraweave.core.values import Json, from_rfc3339, seconds, spell
+from infraweave.core.values import LONGEST, Json, from_rfc3339, seconds, spell
 from infraweave.engine.bodies import BodyError, Call
 from infraweave.engine.clock import Clock, chance
 from infraweave.engine.clock import Timer as ClockTimer
@@ -54,10 +54,8 @@ class Attempt:
 
     def start(self, timeout: float | None, after: asyncio.Future[Any] | None) -> None:
         """Begin, once ``after`` (what is left of an earlier attempt) is done."""
+        self._timeout = timeout
         self._task = asyncio.get_running_loop().create_task(self._run(after), name=self.context.run_id)
-        if timeout is not None:
-            self._timeout = timeout
-            self._timers.append(self._clock.call_later(timeout, partial(self.stop, "timeout")))
 
     def stop(self, why: Stop) -> None:
         """Ask the body to stop; within the grace period it may still return."""
@@ -65,7 +63,7 @@ class Attempt:
             return
         self._stopped = why
         self.context.cancelled = True
-        if self._is_async or why == "timeout":
+        if self._is_async or why == "timeout" or self._call.withdraw():
             self._task.cancel()
         if not self._begun:
             self._leave()
@@ -87,15 +85,17 @@ class Attempt:
     def leftover(self) -> asyncio.Future[Any] | None:
         """Return what still runs of a body whose fact was delivered, or None."""
         thread = self._call.thread
+        if not self._begun:
+            return None
         if thread is not None:
             return None if thread.done() else thread
         return None if self._ended_itself or self._task is None or self._task.done() else self._task
 
     async def _run(self, after: asyncio.Future[Any] | None) -> None:
-        self._begun = True
         try:
             if after is not None:
                 await asyncio.wait([after])
+            self._begin()
             fact = self._ended(await self._call.run())
         except BodyError as error:
             fact = self._failed(error)
@@ -103,6 +103,12 @@ class Attempt:
             fact = self._failed(BodyError("error", "CancelledError", final=False))
         self._ended_itself = True
         self._conclude(fact)
+
+    def _begin(self) -> None:
+        """Let the time of the attempt count from here: what it had to wait for is not its own doing."""
+        self._begun = True
+        if self._timeout is not None:
+            self._timers.append(self._clock.call_later(self._timeout, partial(self.stop, "timeout")))
 
     def _ended(self, output: Json) -> Fact:
         if self._stopped == "timeout":
@@ -207,6 +213,9 @@ def _prompt(output: Json) -> tuple[str, Json]:
 
 def _wake_at(output: Json, now: int) -> int:
     """Return when a timer ends: a delay (seconds or text) from now, or an RFC 3339 time."""
-    if isinstance(output, str) and "T" in output:
-        return from_rfc3339(output)
-    return now + round(seconds(output) * 1000)
+    if not isinstance(output, str) or "T" not in output:
+        return now + round(seconds(output) * 1000)
+    wake_at = from_rfc3339(output)
+    if wake_at > now + LONGEST * 1000:
+        raise ValueError(f"{output} is more than a hundred years away")
+    return max(now, wake_at)

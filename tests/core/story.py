@@ -111,9 +111,7 @@ class Story:
 
     def done(self, name: str, output=None, **where) -> list[str]:
         entry = self.entry(name, **where)
-        return self.give(
-            Succeeded(address=entry.address, attempt=entry.attempt, output=output, latency_ms=5)
-        )
+        return self.give(Succeeded(address=entry.address, attempt=entry.attempt, output=output, latency_ms=5))
 
     def err(self, name: str, code: str = "error", *, final: bool = False, **where) -> list[str]:
         entry = self.entry(name, **where)

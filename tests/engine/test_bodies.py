@@ -1,0 +1,255 @@
+"""What bodies may do wrong, and what is done about it: one fact for each attempt, whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from infraweave import Context, Retry, Workflow
+from infraweave.engine.bodies import MAX_MESSAGE
+
+
+class BadText(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Abort(BaseException):
+    """No Exception, as some libraries use to get past `except Exception`."""
+
+
+def of(body) -> Workflow:
+    flow = Workflow("bad", version="v1")
+    flow.node(retry=None, name="bad")(body)
+    return flow
+
+
+def raises(error):
+    def sync():
+        raise error
+
+    async def coroutine():
+        raise error
+
+    return sync, coroutine
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (FileNotFoundError("no file caf\udce9"), "FileNotFoundError: no file caf?"),
+        (StopIteration("over"), "StopIteration"),
+        (BadText(), "BadText"),
+        (Abort("stop"), "Abort: stop"),
+        (SystemExit(3), "SystemExit: 3"),
+        (asyncio.CancelledError(), "CancelledError"),
+        (TimeoutError(), "TimeoutError"),
+        (ExceptionGroup("two", [ValueError("a")]), "ExceptionGroup: two (1 sub-exception)"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_whatever_a_body_raises_fails_its_attempt(world, error, message, kind):
+    sync, coroutine = raises(error)
+    flow = of(sync if kind == "sync" else coroutine)
+    async with world(flow) as w, asyncio.timeout(10):
+        end = await w.end(await w.start(flow))
+        assert w.engine.host.slots.used == 0
+    assert end["error"]["code"] == "error"
+    assert message in end["error"]["message"]
+
+
+async def test_a_long_message_is_cut(world):
+    flow = of(raises(ValueError("x" * 100_000))[0])
+    async with world(flow) as w:
+        end = await w.end(await w.start(flow))
+    assert len(end["error"]["message"]) == MAX_MESSAGE
+
+
+@pytest.mark.parametrize(
+    "report",
+    [{"tokens": -1}, {"cost_micro_usd": -1}, {"tokens": 2**70}, {"model": "\ud800"}, {"model": 5}],
+)
+async def test_a_report_that_cannot_be_kept_is_refused_where_it_is_made(world, report):
+    def body(ctx: Context) -> None:
+        ctx.report(**report)
+
+    flow = of(body)
+    async with world(flow) as w, asyncio.timeout(10):
+        end = await w.end(await w.start(flow))
+    assert end["error"]["message"].startswith("ValueError: report()")
+
+
+@pytest.mark.parametrize(
+    "when", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59-12:00", "1969-01-01T00:00:00Z"]
+)
+async def test_a_timer_may_name_any_time(world, when):
+    flow = Workflow("nap", version="v1")
+
+    @flow.sleep
+    def nap() -> str:
+        return when
+
+    async with world(flow) as w, asyncio.timeout(10):
+        run = await w.start(flow)
+        if when.startswith("9999"):
+            assert (await w.end(run))["error"]["code"] == "output_invalid"
+        else:
+            await w.until(run, "node_started")
+            await w.clock.advance(0)
+            assert (await w.end(run))["type"] == "completed"
+
+
+@pytest.mark.parametrize("answer", [None, 5, {"data": 1}, {"prompt": "?", "dta": 1}, ["?"]])
+async def test_a_prompt_of_another_shape_fails_its_node(world, answer):
+    flow = Workflow("ask", version="v1")
+
+    @flow.human_input(schema={})
+    def approval():
+        return answer
+
+    async with world(flow) as w:
+        assert (await w.end(await w.start(flow)))["error"]["code"] == "output_invalid"
+
+
+async def test_an_input_that_does_not_fit_its_annotation_is_final(world):
+    flow = Workflow("fit", version="v1")
+
+    @flow.node
+    def source() -> str:
+        return "five"
+
+    @flow.node
+    def reader(source: int) -> int:
+        return source
+
+    async with world(flow) as w:
+        end = await w.end(await w.start(flow))
+    assert (end["error"]["code"], end["error"]["node"]) == ("input_mismatch", "reader")
+
+
+# --- threads -----------------------------------------------------------------------------------------------
+
+
+async def test_the_time_of_an_attempt_counts_from_when_it_begins(world):
+    """The second attempt waits for the first one's thread, much longer than its timeout."""
+    flow = Workflow("stuck", version="v1")
+    release, calls = threading.Event(), []
+
+    @flow.node(timeout="5s", retry=Retry(max_attempts=2, initial=0, jitter=False))
+    def stuck(ctx: Context) -> int:
+        calls.append(ctx.attempt)
+        if ctx.attempt == 1:
+            assert release.wait(10)
+        return ctx.attempt
+
+    async with world(flow) as w:
+        run = await w.start(flow)
+        await w.until(run, "node_started")
+        await w.clock.advance(5)
+        await w.until(run, "node_started", attempt=2)
+        await w.clock.advance(60)
+        assert "completed" not in await w.told(run)
+        release.set()
+        assert (await w.end(run))["result"] == 2
+    assert calls == [1, 2]
+
+
+async def test_a_body_that_waits_for_a_thread_when_its_run_is_cancelled_never_begins(world):
+    block, called = Workflow("block", version="v1"), []
+    release, inside = threading.Event(), threading.Event()
+
+    @block.node
+    def holds_the_thread() -> None:
+        inside.set()
+        assert release.wait(10)
+
+    late = Workflow("late", version="v1")
+
+    @late.node
+    def waits() -> None:
+        called.append("waits")
+
+    async with world(block, late, threads=1) as w:
+        first = await w.start(block)
+        await asyncio.to_thread(inside.wait, 10)
+        second = await w.start(late)
+        await w.until(second, "node_started")
+        await w.engine.cancel(second, by="eve")
+        assert (await w.end(second))["type"] == "cancelled"
+        release.set()
+        await w.end(first)
+        third = await w.start(block)  # the thread has been through its queue
+        await w.end(third)
+    assert called == []
+
+
+async def test_a_body_that_waits_for_a_thread_is_withdrawn_at_its_timeout(world):
+    block, called = Workflow("block", version="v1"), []
+    release, inside = threading.Event(), threading.Event()
+
+    @block.node
+    def holds_the_thread() -> None:
+        inside.set()
+        assert release.wait(10)
+
+    late = Workflow("late", version="v1")
+
+    @late.node(timeout="5s", retry=Retry(max_attempts=2, initial=0, jitter=False))
+    def waits(ctx: Context) -> int:
+        called.append(ctx.attempt)
+        return ctx.attempt
+
+    async with world(block, late, threads=1) as w:
+        first = await w.start(block)
+        await asyncio.to_thread(inside.wait, 10)
+        second = await w.start(late)
+        await w.until(second, "node_started")
+        await w.clock.advance(5)
+        await w.until(second, "node_started", attempt=2)
+        release.set()
+        await w.end(first)
+        assert (await w.end(second))["result"] == 2
+    assert called == [2]
+
+
+async def test_what_waits_for_an_earlier_attempt_does_not_begin_once_the_run_is_stopping(world):
+    flow = Workflow("stuck", version="v1")
+    release, calls = threading.Event(), []
+
+    @flow.node(timeout="5s", retry=Retry(max_attempts=2, initial=0, jitter=False))
+    def stuck(ctx: Context) -> None:
+        calls.append(ctx.attempt)
+        if ctx.attempt == 1:
+            assert release.wait(10)
+
+    async with world(flow) as w:
+        run = await w.start(flow)
+        await w.until(run, "node_started")
+        await w.clock.advance(5)
+        await w.until(run, "node_started", attempt=2)
+        await w.engine.cancel(run, by="eve")
+        assert (await w.end(run))["type"] == "cancelled"
+        release.set()
+        await w.clock.advance(30)
+    assert calls == [1]
+
+
+async def test_a_sync_body_is_told_that_it_should_stop(world):
+    flow = Workflow("told", version="v1")
+    inside = threading.Event()
+
+    @flow.node
+    def polite(ctx: Context) -> str:
+        inside.set()
+        while not ctx.cancelled:
+            pass
+        return "in time"
+
+    async with world(flow) as w:
+        run = await w.start(flow)
+        await asyncio.to_thread(inside.wait, 10)
+        await w.engine.cancel(run, by="eve")
+        await w.end(run)
+        assert "node_completed polite" in await w.told(run)
