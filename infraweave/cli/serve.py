@@ -62,7 +62,12 @@ def command(**options: Any) -> None:
     """Serve WORKFLOWS (files or folders, default workflows/) from one SQLite file."""
     chosen = Options(**options)
     _set_up_logging(chosen.log_format)
-    if asyncio.run(_serve(chosen)) == "reload":
+    ended = asyncio.run(_serve(chosen))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if ended == "stop":
+        os._exit(0)  # Python would wait for threads whose bodies have outlasted the grace period
+    if ended == "reload":
         os.execv(sys.executable, [sys.executable, "-m", "infraweave", *sys.argv[1:]])  # noqa: S606
 
 

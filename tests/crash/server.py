@@ -17,6 +17,7 @@ from infraweave.client import Client
 WORKFLOWS = '''
 """Workflows that say in a log what they did, and wait for a file named go."""
 import asyncio
+import time
 from pathlib import Path
 
 from infraweave import Context, Retry, Workflow
@@ -85,6 +86,14 @@ def step(place):
 for place in range(1, 7):
     step(place)
 
+stuck = Workflow("stuck", version="v1")
+
+
+@stuck.node
+def sleeper() -> None:
+    time.sleep(120)
+
+
 once = Workflow("once", version="v1")
 
 
@@ -101,6 +110,7 @@ class Process:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.db = folder, folder / "runs.db"
+        self.grace = "5"
         self._server: subprocess.Popen[str] | None = None
 
     @property
@@ -130,7 +140,10 @@ class Process:
         ready.unlink(missing_ok=True)
         with (self.folder / "out").open("a") as out:
             self._server = subprocess.Popen(  # noqa: ASYNC220 - starting it takes no time
-                self._command("--ready-file", str(ready), "--grace", "5"), stdout=out, stderr=out, text=True
+                self._command("--ready-file", str(ready), "--grace", self.grace),
+                stdout=out,
+                stderr=out,
+                text=True,
             )
         url = self._url(ready)
         async with Client(url, (self.folder / "runs.db.token").read_text().strip()) as client:
