@@ -6,9 +6,12 @@ others. A terminated run skips all of that.
 
 from __future__ import annotations
 
+from infraweave.core.address import Address
 from infraweave.core.book import Book
 from infraweave.core.events import Cancelled, Failed, StatusChanged
 from infraweave.core.facts import TerminateAsked
+from infraweave.core.graph import Graph
+from infraweave.core.state import RunState
 
 
 def unwind(book: Book) -> None:
@@ -39,13 +42,19 @@ def terminate(book: Book, fact: TerminateAsked) -> None:
     _end(book, [*state.not_compensated, *not_undone])
 
 
-def _undo_next(book: Book) -> None:
-    compensable = (address for address in reversed(book.state.done) if book.graph.compensation(address.node))
+def next_undo(graph: Graph, state: RunState) -> Address | None:
+    """Return the compensation that opens once nothing else of a stopping run is open."""
+    compensable = (address for address in reversed(state.done) if graph.compensation(address.node))
     address = next(compensable, None)
+    return None if address is None else address._replace(phase="compensation")
+
+
+def _undo_next(book: Book) -> None:
+    address = next_undo(book.graph, book.state)
     if address is None:
         _finish(book)
         return
-    for undo in book.keep_back([address._replace(phase="compensation")]):
+    for undo in book.keep_back([address]):
         book.start(undo, 1)
 
 

@@ -26,8 +26,11 @@ class Catalog:
     def __init__(self, documents: Documents, clock: Clock, workflows: Iterable[Workflow]) -> None:
         self._documents, self._clock = documents, clock
         self._loaded = [(workflow.compile(), workflow.codes()) for workflow in workflows]
-        #: The newest loaded code of each reference: the last file wins.
-        self._newest = {reference: code for _, codes in self._loaded for reference, code in codes.items()}
+        #: The loaded code of each reference, the newest first: the last file wins.
+        self._newest: dict[str, list[Code]] = {}
+        for _, codes in reversed(self._loaded):
+            for reference, code in codes.items():
+                self._newest.setdefault(reference, []).append(code)
         self._exact = {(document.workflow_id, document.version): codes for document, codes in self._loaded}
         self._graphs: dict[tuple[str, str, str], Graph] = {}
         self._active: dict[tuple[str, str], str] = {}
@@ -74,7 +77,8 @@ class Catalog:
             version = await self._documents.active_version(tenant, workflow_id)
             if version is None:
                 raise WorkflowNotFound(f"No workflow {workflow_id}.")
-            self._active[tenant, workflow_id] = version
+            # Another may have been activated while this one was read.
+            version = self._active.setdefault((tenant, workflow_id), version)
         return version
 
     async def graph(self, tenant: str, workflow_id: str, version: str) -> Graph:
@@ -90,7 +94,8 @@ class Catalog:
             if document is None:
                 await self.active_version(tenant, workflow_id)
                 raise VersionNotFound(f"Workflow {workflow_id} has no version {version}.")
-            graph = self._graphs[key] = self._shared(document)
+            # Kept for ever, and one only, for code is remembered by the graph's identity.
+            graph = self._graphs.setdefault(key, self._shared(document))
         return graph
 
     def _shared(self, document: Document) -> Graph:
@@ -118,8 +123,7 @@ class Catalog:
         exact: Code | None = self._exact.get((document.workflow_id, document.version), {}).get(reference)
         if exact is not None:
             return exact
-        newest = self._newest.get(reference)
-        return newest if newest is not None and _binds(newest, params) else None
+        return next((code for code in self._newest.get(reference, ()) if _binds(code, params)), None)
 
 
 def code_of(graph: Graph, address: Address) -> tuple[str | None, tuple[Param, ...]]:

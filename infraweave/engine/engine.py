@@ -20,6 +20,7 @@ from infraweave.core.facts import Accepted, CancelAsked, Signalled, TerminateAsk
 from infraweave.core.graph import Graph
 from infraweave.core.schema import validator
 from infraweave.core.state import RunState, fold
+from infraweave.core.unwind import next_undo
 from infraweave.core.values import Json, JsonObject
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import Clock, SystemClock, request_id, run_id, sleep
@@ -241,7 +242,7 @@ class Engine:
         if state.end is not None or state.state == "queued":
             return []
         late = [e.address for e in state.entries.values() if e.status == "backoff"]
-        addresses = [*(Address(name) for name in settle.all_ready(graph, state)), *late]
+        addresses = [*_openable(graph, state), *late]
         return sorted({a.node for a in addresses if self.catalog.lacks_code(graph, a)})
 
     async def wait_end(self, run_key: int, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - own clock
@@ -303,6 +304,14 @@ class Engine:
         """Shut down: bodies may finish within the grace period; what is durable stays."""
         self.begin_drain()
         await self.host.drain(self.settings.grace)
+
+
+def _openable(graph: Graph, state: RunState) -> list[Address]:
+    """Return what would open next, if nothing held it back."""
+    if state.stopping is None:
+        return [Address(name) for name in settle.all_ready(graph, state)]
+    undo = None if state.entries else next_undo(graph, state)
+    return [] if undo is None else [undo]
 
 
 def _faults(schema: JsonObject, value: Json) -> list[Fault]:

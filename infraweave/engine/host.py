@@ -50,11 +50,13 @@ class Host:
         self._agenda, self._runs = agenda, runs
         self.draining = False
         self.slots = Slots(settings.max_running, self._grant)
-        self.alarm = Alarm(clock, agenda.next_due, self._wake_due)
+        self.alarm = Alarm(clock, self._next_due, self._wake_due)
         self.live: dict[int, LiveRun] = {}
         self.ends = Ends()
         #: What still runs of bodies whose attempts are over: their next attempts wait for it.
         self.leftovers: dict[tuple[int, Address], asyncio.Future[Any]] = {}
+        #: When runs that are held have something due: the agenda says of them that they are urgent.
+        self._held: dict[int, int] = {}
         self._pins: Counter[int] = Counter()
         self._loading: dict[int, asyncio.Task[LiveRun]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -102,12 +104,15 @@ class Host:
         live.take(Resumed())
         return live
 
-    def let_go(self, live: LiveRun, due_at: object) -> None:
+    def let_go(self, live: LiveRun) -> None:
         """Drop a run that is at rest; the agenda knows when it is due."""
         if self._pins[live.run_key] or self.live.get(live.run_key) is not live:
             return
         del self.live[live.run_key]
-        if isinstance(due_at, int) and due_at > 0:
+        due_at = live.next_due()
+        if due_at is not None:
+            if live.held:
+                self._held[live.run_key] = due_at
             self.alarm.set(due_at)
         self._idle.set()
 
@@ -162,9 +167,17 @@ class Host:
             pass
 
     async def _wake_due(self, limit: int) -> int:
-        run_keys = await self._agenda.due(self.clock.now(), limit)
-        await self._each(run_keys, self._wake)
+        now = self.clock.now()
+        run_keys = await self._agenda.due(now, limit)
+        held = [run_key for run_key, due_at in self._held.items() if due_at <= now]
+        for run_key in held:
+            del self._held[run_key]
+        await self._each([*run_keys, *held], self._wake)
         return len(run_keys)
+
+    async def _next_due(self) -> int | None:
+        stored = await self._agenda.next_due()
+        return min((*self._held.values(), *(() if stored is None else (stored,))), default=None)
 
     async def _wake(self, run_key: int) -> None:
         async with self.pinned(run_key) as live:

@@ -17,13 +17,14 @@ from infraweave.core.document import Activity, HumanInput, Router, Timer
 from infraweave.core.events import NodeStarted, Origin
 from infraweave.core.facts import Erred, Fact, Woken
 from infraweave.core.graph import Graph
+from infraweave.core.state import Entry as OpenEntry
 from infraweave.core.state import RunState
 from infraweave.core.turn import turn
 from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.context import RunContext
 from infraweave.engine.perform import PREPARATIONS, Attempt
 from infraweave.store.journal import Entry
-from infraweave.store.projection import UNCHANGED, Unchanged
+from infraweave.store.projection import UNCHANGED, URGENT, Unchanged
 
 if TYPE_CHECKING:
     from infraweave.engine.host import Host
@@ -41,7 +42,8 @@ class LiveRun:
         self._preparing: set[str] = set()
         self._todo: list[NodeStarted | str] = []
         self._uncommitted = 0
-        self._held = False
+        #: Something could open but may not; the agenda then says URGENT, so that each start looks again.
+        self.held = False
         self._agenda: int | Unchanged | None = UNCHANGED
         self._timer: ClockTimer | None = None
 
@@ -56,8 +58,8 @@ class LiveRun:
         """Decide, append, perform. Return the commit, or None where the fact changed nothing."""
         written = turn(self.graph, self.state, fact, self.host.clock.now(), self._hold)
         self._preparing.update(written.prepare)
-        self._held |= written.held
-        if not written.events:
+        self.held |= written.held
+        if not written.events and not (written.held and self._agenda != URGENT):
             self._perform(written)
             return None
         self._uncommitted += 1
@@ -67,7 +69,8 @@ class LiveRun:
         return self.host.draining or self.host.catalog.lacks_code(self.graph, address)
 
     def _entry(self, written: Written) -> Entry:
-        due_at = 0 if self._preparing or self._held else self.state.due_at()
+        preparing = self._preparing and self.state.stopping is None
+        due_at = URGENT if preparing or self.held else self.state.due_at()
         unchanged = due_at == self._agenda and self.state.end is None
         self._agenda = due_at
         return Entry(self.run_key, self.state.run_id, written.events, UNCHANGED if unchanged else due_at)
@@ -176,15 +179,25 @@ class LiveRun:
             if self.has_slot:
                 self.has_slot = False
                 self.host.slots.release()
-            self.host.let_go(self, self._agenda)
+            self.host.let_go(self)
 
     def _arm(self) -> None:
-        if self.state.running == len(self.state.entries):
-            return  # nothing waits; most turns end here
-        due = [e.due_at for e in self.state.entries.values() if e.due_at is not None]
-        if due:
-            wait = max(0.0, (min(due) - self.host.clock.now()) / 1000)
+        due_at = self.next_due()
+        if due_at is not None:
+            wait = max(0.0, (due_at - self.host.clock.now()) / 1000)
             self._timer = self.host.clock.call_later(wait, partial(self.take, Woken()))
+
+    def next_due(self) -> int | None:
+        """Return when time will next change something; an attempt that is held is due in vain."""
+        entries = self.state.entries
+        if self.state.running == len(entries):
+            return None  # nothing waits; most turns end here
+        return min(
+            (e.due_at for e in entries.values() if e.due_at is not None and self._is_free(e)), default=None
+        )
+
+    def _is_free(self, entry: OpenEntry) -> bool:
+        return entry.status != "backoff" or not self._hold(entry.address)
 
     def abandon(self) -> None:
         """Stop all bodies without a fact: the process is ending, or the disk has failed."""
