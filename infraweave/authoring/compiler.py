@@ -6,18 +6,18 @@ a graph valid is ``core/check``'s business, what can be read off functions is th
 
 from __future__ import annotations
 
-import inspect
-import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from enum import Enum
 from typing import Any, Literal
 
 from attrs import evolve, frozen
 
-from infraweave.authoring.context import Context
-from infraweave.authoring.decorators import Declaration, Undo, Workflow, name_of
+from infraweave.authoring.decorators import Declaration, Undo, Wait, Workflow, name_of
+from infraweave.authoring.decorators import Node as DeclaredNode
+from infraweave.authoring.functions import Code, CodeParam, is_one_route, literals, read
 from infraweave.core.check import faults as document_faults
-from infraweave.core.codec import content_digest
+from infraweave.core.codec import content_digest, document_from_json, document_to_json, dumps, loads
 from infraweave.core.document import (
     INPUT,
     Activity,
@@ -34,31 +34,15 @@ from infraweave.core.shape import schema_of
 from infraweave.core.values import Duration, Json, seconds
 from infraweave.errors import DeclarationError
 
+__all__ = ["Code", "CodeParam", "Compiled", "compile_workflow"]
+
 #: A version that only stands in until the content's digest is known.
 _UNKNOWN = "derived"
 ONCE = Retry(max_attempts=1)
-
-
-@frozen
-class CodeParam:
-    """A parameter of an author's function, apart from its Context."""
-
-    name: str
-    annotation: Any
-    has_default: bool
-
-
-@frozen
-class Code:
-    """An author's function and what calling it takes."""
-
-    reference: str
-    function: Callable[..., Any]
-    is_async: bool
-    params: tuple[CodeParam, ...]
-    #: The parameter that takes the Context, or None.
-    context_param: str | None
-    returns: Any
+#: More is a mistake; whoever wants a node tried for ever means a loop or a timer.
+_MOST_ATTEMPTS = 1_000_000
+#: What stands for a node's name; of enums the value.
+_NAMED = (str, DeclaredNode, Wait, Enum)
 
 
 @frozen
@@ -80,9 +64,19 @@ def compile_workflow(workflow: Workflow) -> Compiled:
     found = [*work.faults, *document_faults(document)]
     if found:
         raise DeclarationError(workflow.workflow_id, list(dict.fromkeys(found)))
+    document = _stored(workflow, document)
     if workflow.version is None:
         document = evolve(document, version=f"v-{content_digest(document)[:12]}")
     return Compiled(document, work.codes)
+
+
+def _stored(workflow: Workflow, document: Document) -> Document:
+    """Return a document as it is once it was stored: with lists for tuples, and numbers as JSON has them."""
+    try:
+        return document_from_json(loads(dumps(document_to_json(document))))
+    except TypeError as error:
+        reason = f"it cannot be written as JSON: {error}"
+        raise DeclarationError(str(workflow.workflow_id), [reason]) from None
 
 
 class _Compilation:
@@ -97,20 +91,26 @@ class _Compilation:
         workflow = self.workflow
         output = workflow.output_of
         return Document(
-            workflow_id=workflow.workflow_id,
-            version=_UNKNOWN if workflow.version is None else workflow.version,
+            workflow_id=self._text("workflow_id", workflow.workflow_id),
+            version=_UNKNOWN if workflow.version is None else self._text("version", workflow.version),
             input_schema=self._schema("input", workflow.input, {"type": "object"}),
             nodes=tuple(self._node(declaration) for declaration in workflow.declarations),
-            output=None if output is None else name_of(output),
+            output=None if output is None else next(iter(self._named("output", "it", [output])), None),
         )
 
     def _node(self, declaration: Declaration) -> Node:
-        code = self._code(declaration.name, "", declaration.function, declaration.scope)
+        reference = f"{self.workflow.workflow_id}:{declaration.name}"
+        code = self._code(declaration.name, reference, declaration.function, declaration.scope)
         shared: dict[str, Any] = {
             "name": declaration.name,
             "params": _params(code),
-            "after": tuple(name_of(node) for node in declaration.after),
+            "after": self._named(declaration.name, "after", declaration.after),
         }
+        if declaration.undos and declaration.kind in ("router", "human_input", "timer"):
+            self.faults.append(
+                f"{declaration.name}: a {declaration.kind.replace('_', ' ')} has nothing to compensate;"
+                " compensate the node that acts on it"
+            )
         match declaration.kind:
             case "router":
                 return self._router(declaration, shared, code)
@@ -133,35 +133,51 @@ class _Compilation:
             code=code.reference if code else "",
             retry=self._retry(declaration.name, declaration.retry),
             timeout=self._duration(declaration.name, "timeout", declaration.timeout),
-            compensate=self._undo(declaration.name, declaration.undo),
+            compensate=self._undo(declaration.name, declaration.undos),
+            executor=self._executor(declaration, code),
         )
 
+    def _executor(self, declaration: Declaration, code: Code | None) -> Literal["default", "process"]:
+        name, executor = declaration.name, declaration.executor
+        if executor not in ("default", "process"):
+            self.faults.append(f"{name}: executor={executor!r}; expected 'default' or 'process'")
+        elif executor == "process" and code is not None and code.is_async:
+            self.faults.append(f"{name}: executor='process' takes a sync function, and this one is async")
+        return "process" if executor == "process" else "default"
+
     def _router(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> Router:
+        routes = self._named(declaration.name, "routes", declaration.routes)
+        returned = literals(code.returns) if code else ()
+        for route in (value for value in returned if value not in routes):
+            self.faults.append(f"{declaration.name}: it may return {route!r}, which is none of its routes")
         return Router(
             **shared,
             code=code.reference if code else "",
-            routes=tuple(name_of(route) for route in declaration.routes),
-            many=code is None or not _is_one_route(code.returns),
+            routes=routes,
+            many=code is None or not is_one_route(code.returns),
             retry=self._retry(declaration.name, declaration.retry),
             timeout=self._duration(declaration.name, "timeout", declaration.timeout),
         )
 
     def _human_input(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> HumanInput:
+        where = f"{declaration.name}: prompt"
         if declaration.on_timeout != "fail":
             self.faults.append(f"{declaration.name}: on_timeout={declaration.on_timeout!r}; expected 'fail'")
         return HumanInput(
             **shared,
             schema=self._schema(declaration.name, declaration.schema, {}),
-            prompt=declaration.prompt,
+            prompt=None if declaration.prompt is None else self._text(where, declaration.prompt),
             code=code.reference if code else None,
             timeout=self._duration(declaration.name, "timeout", declaration.timeout),
         )
 
-    def _undo(self, name: str, undo: Undo | None) -> Compensation | None:
-        if undo is None:
+    def _undo(self, name: str, undos: Sequence[Undo]) -> Compensation | None:
+        if not undos:
             return None
-        code = self._code(name, ":compensate", undo.function, undo.scope)
-        where = f"{name}.compensate"
+        where, undo = f"{name}.compensate", undos[0]
+        if len(undos) > 1:
+            self.faults.append(f"{name}: it has {len(undos)} compensations; expected one")
+        code = self._code(where, f"{self.workflow.workflow_id}:{name}:compensate", undo.function, undo.scope)
         return Compensation(
             code=code.reference if code else "",
             params=_params(code),
@@ -172,33 +188,16 @@ class _Compilation:
     # --- functions -----------------------------------------------------------------------------------------
 
     def _code(
-        self, name: str, suffix: str, function: Callable[..., Any] | None, scope: Mapping[str, Any]
+        self, where: str, reference: str, function: Callable[..., Any] | None, scope: Mapping[str, Any]
     ) -> Code | None:
         if function is None:
             return None
-        reference = f"{self.workflow.workflow_id}:{name}{suffix}"
-        hints = self._hints(name, function, scope)
-        params, context = [], None
-        for param in inspect.signature(function).parameters.values():
-            annotation = hints.get(param.name, Any)
-            if _is_context(annotation):
-                context = param.name
-            elif param.kind in (param.POSITIONAL_OR_KEYWORD, param.KEYWORD_ONLY):
-                params.append(CodeParam(param.name, annotation, param.default is not param.empty))
-            else:
-                self.faults.append(f"{name}: parameter {param} cannot be bound; parameters are bound by name")
-        is_async = inspect.iscoroutinefunction(function)
-        returns = hints.get("return", Any)
-        code = Code(reference, function, is_async, tuple(params), context, returns)
-        self.codes[reference] = code
+        names = {declaration.name for declaration in self.workflow.declarations}
+        code, faults = read(reference, function, scope, names)
+        self.faults += [f"{where}: {fault}" for fault in faults]
+        if code is not None:
+            self.codes[reference] = code
         return code
-
-    def _hints(self, name: str, function: Callable[..., Any], scope: Mapping[str, Any]) -> dict[str, Any]:
-        try:
-            return typing.get_type_hints(function, localns=dict(scope) or None, include_extras=True)
-        except (NameError, TypeError, AttributeError) as error:
-            self.faults.append(f"{name}: its annotations cannot be read: {error}")
-            return {}
 
     # --- options -------------------------------------------------------------------------------------------
 
@@ -210,6 +209,11 @@ class _Compilation:
         except TypeError as error:
             self.faults.append(f"{name}: no JSON Schema can be derived: {error}")
             return default
+
+    def _text(self, option: str, given: Any) -> str:
+        if not isinstance(given, str):
+            self.faults.append(f"{option} is {given!r:.100}; expected text")
+        return str(given)
 
     def _duration(self, name: str, option: str, duration: Duration | None) -> float | None:
         if duration is None:
@@ -226,7 +230,39 @@ class _Compilation:
         if not isinstance(retry, Retry):
             self.faults.append(f"{name}: retry={retry!r}; expected Retry(…) or None")
             return ONCE
-        return retry
+        if isinstance(retry.max_attempts, bool) or not isinstance(retry.max_attempts, int):
+            self.faults.append(
+                f"{name}: retry.max_attempts is {retry.max_attempts!r}; expected a whole number"
+            )
+            return ONCE
+        if retry.max_attempts > _MOST_ATTEMPTS:
+            self.faults.append(f"{name}: retry.max_attempts is more than {_MOST_ATTEMPTS:,}")
+            return ONCE
+        if isinstance(retry.factor, bool) or not isinstance(retry.factor, int | float):
+            self.faults.append(f"{name}: retry.factor is {retry.factor!r}; expected a number")
+            return ONCE
+        return evolve(
+            retry,
+            initial=self._delay(name, "initial", retry.initial),
+            factor=float(retry.factor),
+            maximum=self._delay(name, "maximum", retry.maximum),
+        )
+
+    def _delay(self, name: str, option: str, delay: Any) -> float:
+        return self._duration(name, f"retry.{option}", delay) or 0.0
+
+    def _named(self, name: str, option: str, given: Any) -> tuple[str, ...]:
+        """Return the names of some nodes; one alone is taken for a list of one."""
+        nodes = [given] if isinstance(given, _NAMED) else given
+        if not isinstance(nodes, Iterable):
+            nodes = [nodes]
+        names = []
+        for node in nodes:
+            if isinstance(node, _NAMED):
+                names.append(name_of(node))
+            else:
+                self.faults.append(f"{name}: {option} has {node!r:.100}; expected nodes or their names")
+        return tuple(names)
 
 
 def _params(code: Code | None) -> tuple[Param, ...]:
@@ -234,13 +270,3 @@ def _params(code: Code | None) -> tuple[Param, ...]:
     if code is None:
         return ()
     return tuple(Param(p.name, INPUT if p.name == INPUT else p.name, not p.has_default) for p in code.params)
-
-
-def _is_context(annotation: Any) -> bool:
-    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
-        return any(argument is Context for argument in typing.get_args(annotation))
-    return annotation is Context
-
-
-def _is_one_route(returns: Any) -> bool:
-    return returns is str or typing.get_origin(returns) is Literal

@@ -8,8 +8,11 @@ at once. No registry exists besides the Workflow.
 from __future__ import annotations
 
 import sys
+from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, update_wrapper
+from enum import Enum
+from functools import cached_property, partial, update_wrapper
+from types import FrameType
 from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, overload
 
 from attrs import define, field, frozen
@@ -19,6 +22,8 @@ from infraweave.core.values import Duration
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Q = ParamSpec("Q")
+S = TypeVar("S")
 
 Named: TypeAlias = "Node[Any, Any] | Wait | str"
 #: Stands for "as the kind does by default", where None has a meaning of its own.
@@ -43,7 +48,8 @@ class Declaration:
     prompt: str | None = None
     on_timeout: Any = "fail"
     delay: Duration | None = None
-    undo: Undo | None = None
+    #: One is right; the compiler tells of more.
+    undos: list[Undo] = field(factory=list)
 
 
 @frozen
@@ -68,9 +74,11 @@ class Node(Generic[P, R]):
 
     __name__: str
 
-    def __init__(self, declaration: Declaration, function: Callable[P, R]) -> None:
-        self.declaration, self.function = declaration, function
-        update_wrapper(self, function)
+    def __init__(
+        self, declaration: Declaration, function: Callable[P, R], changed: Callable[[], None]
+    ) -> None:
+        update_wrapper(self, function)  # first: it takes over the function's own attributes
+        self.declaration, self.function, self._changed = declaration, function, changed
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function."""
@@ -82,11 +90,11 @@ class Node(Generic[P, R]):
         return self.declaration.name
 
     @overload
-    def compensate(self, function: Callable[P, R], /) -> Callable[P, R]: ...
+    def compensate(self, function: Callable[Q, S], /) -> Callable[Q, S]: ...
     @overload
     def compensate(
         self, *, retry: Retry | None = ..., timeout: Duration | None = ...
-    ) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+    ) -> Callable[[Callable[Q, S]], Callable[Q, S]]: ...
     def compensate(
         self, function: Any = None, *, retry: Retry | None = DEFAULT, timeout: Duration | None = None
     ) -> Any:
@@ -94,7 +102,8 @@ class Node(Generic[P, R]):
         scope = _scope()
 
         def declare(undo: Callable[..., Any]) -> Callable[..., Any]:
-            self.declaration.undo = Undo(undo, scope, retry, timeout)
+            self.declaration.undos.append(Undo(undo, scope, retry, timeout))
+            self._changed()
             return undo
 
         return declare if function is None else declare(function)
@@ -196,7 +205,7 @@ class Workflow:
         options = {"schema": schema, "after": after, "timeout": timeout, "on_timeout": on_timeout}
         if declared_name is None:
             return self._decorated(None, "human_input", name, options)
-        return self._declared(Declaration("human_input", declared_name, prompt=prompt, **options))
+        return self._declared(Declaration("human_input", str(declared_name), prompt=prompt, **options))
 
     @overload
     def sleep(self, name: str, delay: Duration, /, *, after: Sequence[Named] = ...) -> Wait: ...
@@ -222,21 +231,31 @@ class Workflow:
     def output(self, node: Named) -> None:
         """Let the run's result be this node's output."""
         self.output_of = node
+        self._changed()
 
     def _decorated(self, function: Any, kind: Any, name: str | None, options: dict[str, Any]) -> Any:
         scope = _scope(depth=2)
 
-        def declare(body: Callable[..., Any]) -> Node[Any, Any]:
-            called = name or str(getattr(body, "__name__", ""))
+        def declare(given: Callable[..., Any]) -> Node[Any, Any]:
+            body = given.function if isinstance(given, Node) else given  # one function, several workflows
+            called = name_of_function(body) if name is None else str(name)
             declaration = Declaration(kind, called, function=body, scope=scope, **options)
-            self.declarations.append(declaration)
-            return Node(declaration, body)
+            self._add(declaration)
+            return Node(declaration, body, self._changed)
 
         return declare if function is None else declare(function)
 
     def _declared(self, declaration: Declaration) -> Wait:
-        self.declarations.append(declaration)
+        self._add(declaration)
         return Wait(declaration.name)
+
+    def _add(self, declaration: Declaration) -> None:
+        self.declarations.append(declaration)
+        self._changed()
+
+    def _changed(self) -> None:
+        """Forget what was compiled: it knew nothing of what has been declared since."""
+        self.__dict__.pop("compiled", None)
 
     # --- compiling -----------------------------------------------------------------------------------------
 
@@ -267,11 +286,28 @@ class Workflow:
 
 
 def name_of(node: Named) -> str:
-    """Return the name that a node, a wait or a text stands for."""
+    """Return the name that a node, a wait, a text or an enum's member stands for."""
+    if isinstance(node, Enum):
+        return str(node.value)
     return node if isinstance(node, str) else node.name
 
 
-def _scope(depth: int = 1) -> dict[str, Any]:
-    """Return the local names where the author stands, so that annotations may use classes of a function."""
-    frame = sys._getframe(depth + 1)  # noqa: SLF001 - the documented way to see a caller's names
-    return {} if frame.f_locals is frame.f_globals else frame.f_locals
+def name_of_function(function: Any) -> str:
+    """Return the name that a function goes by; empty where it has none."""
+    while isinstance(function, partial):
+        function = function.func
+    return str(getattr(function, "__name__", ""))
+
+
+def _scope(depth: int = 1) -> Mapping[str, Any]:
+    """Return the local names where the author stands, so that annotations may use classes of a function.
+
+    The nearest come first; then those of the callers in the same file, which are mostly the functions around.
+    """
+    frame: FrameType | None = sys._getframe(depth + 1)  # noqa: SLF001 - the documented way to see names
+    file = frame.f_code.co_filename if frame else ""
+    scopes: list[Any] = []
+    while frame and frame.f_code.co_filename == file and frame.f_locals is not frame.f_globals:
+        scopes.append(frame.f_locals)
+        frame = frame.f_back
+    return ChainMap(*scopes)

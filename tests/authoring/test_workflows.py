@@ -200,7 +200,7 @@ def test_every_mistake_is_told_at_once():
         "first: timeout: 'soon' is no duration; give seconds (30) or text such as '30s', '48h' or '1h30m'",
         "output 'nothing' is no node",
         "second: after names 'nowhere', which is no node",
-        "second: parameter first: 'int' cannot be bound; parameters are bound by name",
+        "second: parameter first, which is positional-only, cannot be bound; parameters are bound by name",
         "second: retry.max_attempts is 0; expected 1 or more",
         "second: there are several nodes of this name",
         "way: route 'secnd' is no node (did you mean second?)",
