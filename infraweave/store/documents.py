@@ -13,6 +13,7 @@ from itertools import groupby
 
 from attrs import frozen
 
+from infraweave.core.check import first_difference
 from infraweave.core.codec import content_digest, document_from_json, document_to_json, dumps, loads
 from infraweave.core.document import Document
 from infraweave.errors import VersionConflict, VersionNotFound, WorkflowNotFound
@@ -182,8 +183,6 @@ class _Tenant:
 
 
 def _conflict(stored: Document, document: Document) -> VersionConflict:
-    from infraweave.core.check import first_difference
-
     return VersionConflict(
         f"Workflow {document.workflow_id} {document.version} exists with another content"
         f" ({first_difference(stored, document)}); give the changed workflow a version of its own."

@@ -1,7 +1,8 @@
 """From events to row changes. Pure: the same events give the same rows, today and when the index is rebuilt.
 
 The one place where an event is encoded. What the index says about a run follows from its first event, which
-carries the origin, from the other ``status_changed``, and from the terminal event; no other event touches it.
+carries the origin, from the other ``status_changed``, from what closed attempts have used, and from the
+terminal event; no other event touches it.
 """
 
 from __future__ import annotations

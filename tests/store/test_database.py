@@ -240,6 +240,37 @@ async def test_listeners_hear_of_a_commit_before_those_who_wait_for_it(db):
     assert order == [[7], "told"]
 
 
+async def test_effects_follow_their_commit_in_order_and_one_that_breaks_holds_up_no_other(db):
+    order, broken = [], []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: broken.append(context["exception"]))
+
+    def effect(write):
+        order.append((write.done(), write.exception() is None))
+        if len(order) == 2:
+            raise RuntimeError("no tea")
+
+    writes = [db.append(event(1, 1), effect), db.append(event(1, 2), effect), db.append(event(1, 1), effect)]
+    await asyncio.gather(*writes, return_exceptions=True)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+    assert order == [(True, True), (True, True), (True, False)]
+    assert [str(error) for error in broken] == ["no tea"]
+
+
+async def test_effects_hear_that_nothing_was_written(db, monkeypatch):
+    heard = []
+    monkeypatch.setattr(batch, "write_rows", fail_with("disk I/O error"))
+    write = db.append(event(1, 1), heard.append)
+    with pytest.raises(StorageUnavailable):
+        await write
+    await asyncio.sleep(0)
+    late = db.append(event(1, 2), heard.append)
+    await asyncio.sleep(0)
+
+    assert heard == [write, late]
+
+
 async def test_closing_writes_what_waits(path):
     async with Database.open(path) as db:
         futures = [db.append(event(1, seq)) for seq in range(1, 301)]

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from types import SimpleNamespace
-
 import pytest
 from attrs import evolve
 
@@ -15,14 +11,6 @@ from infraweave.store.database import Database
 from infraweave.store.documents import Documents, Version, Workflow
 
 from .histories import entry, opening, success
-
-
-@pytest.fixture(autouse=True)
-def check(monkeypatch):
-    """Stand in for core.check until it is there."""
-    if importlib.util.find_spec("infraweave.core.check") is None:
-        stub = SimpleNamespace(first_difference=lambda stored, document: "they differ")
-        monkeypatch.setitem(sys.modules, "infraweave.core.check", stub)
 
 
 @pytest.fixture
@@ -66,7 +54,9 @@ async def test_publishing_the_same_again_changes_nothing(documents):
 async def test_a_publication_never_replaces(documents):
     await documents.publish("default", tea(), 5)
 
-    with pytest.raises(VersionConflict, match="tea v1 exists with another content"):
+    with pytest.raises(
+        VersionConflict, match=r"tea v1 exists with another content \(node boil: timeout is 3.0, was null\)"
+    ):
         await documents.publish("default", tea(timeout=3.0), 6)
     assert await documents.get("default", "tea", "v1") == tea()
 
@@ -106,6 +96,18 @@ async def test_a_rollback_survives_restarts_until_the_file_declares_another_vers
         "v3",
         "v2",
     ]
+
+
+async def test_a_superseded_load_moves_no_pointer(documents):
+    await documents.load("default", tea("v1"), 5, superseded=True)
+    await documents.load("default", tea("v2"), 5)
+    await documents.set_active("default", "tea", "v1")
+    again = [
+        await documents.load("default", tea("v1"), 6, superseded=True),
+        await documents.load("default", tea("v2"), 6),
+    ]
+
+    assert [done.active_version for done in again] == ["v1", "v1"]
 
 
 async def test_only_what_exists_can_be_activated(documents):

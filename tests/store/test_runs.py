@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from infraweave.core.events import RunError
 from infraweave.store.agenda import Agenda
@@ -53,6 +54,20 @@ async def test_a_queued_run_starts_when_it_first_runs(journal, runs):
     await journal.append([entry(1, [status(3, "retrying", 1600)])])
     await journal.append([entry(1, [status(4, "running", 1700)])])
     assert (await runs.get("run_1")).started_at == 1500
+
+
+async def test_what_attempts_have_used_is_summed_over_commits(db, journal, runs):
+    def used(seq, tokens):
+        return evolve(steps(3, 1)[0], seq=seq, tokens=tokens, cost_micro_usd=10 * tokens)
+
+    first = journal.append([entry(1, [*opening(), used(2, 1), used(3, 2)])])
+    await journal.append([entry(1, [used(4, 4)])])
+    await first
+    await journal.append([entry(1, [used(5, 8), *success(6)])])
+    run = await runs.get("run_1")
+
+    assert (run.state, run.tokens, run.cost_micro_usd) == ("succeeded", 15, 150)
+    assert await rebuild(db) == []
 
 
 async def test_a_request_to_cancel_stays(journal, runs):
