@@ -1,20 +1,23 @@
-"""Calls a node's function: JSON in, JSON out, on the loop or in a thread.
+"""Calls a node's function: JSON in, JSON out, on the loop, in a thread or in a process.
 
-The one place where a sync body meets a thread. What goes wrong leaves as a ``BodyError`` that says whether
-trying again can help.
+The one place where a sync body meets a thread or a process. What goes wrong leaves as a ``BodyError`` that
+says whether trying again can help.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
 
 from infraweave.authoring.compiler import Code
 from infraweave.core import codec
+from infraweave.core.facts import Usage
 from infraweave.core.values import Json
 from infraweave.engine.context import RunContext
+from infraweave.engine.processes import Processes, codes_of
 from infraweave.errors import NonRetryable
 
 #: Longer messages are cut: an event must stay a line that clients can read (64 kB).
@@ -63,8 +66,19 @@ class Call:
     async def _invoke(self, arguments: dict[str, Any]) -> Any:
         if self._code.is_async:
             return await self._code.function(**arguments)
-        self._work = self._pool.submit(_call, self._code.function, arguments)
-        self.thread = asyncio.wrap_future(self._work)
+        if isinstance(self._pool, Processes):
+            return await self._in_process(self._pool)
+        return await self._left(self._pool.submit(_call, self._code.function, arguments))
+
+    async def _in_process(self, pool: Processes) -> Json:
+        file = inspect.unwrap(self._code.function).__code__.co_filename
+        values = codec.dumps(self._values)
+        work = pool.submit(call_in_process, file, self._code.reference, values, self._context)
+        output, self._context.usage = await self._left(work)
+        return output
+
+    async def _left(self, work: Future[Any]) -> Any:
+        self._work, self.thread = work, asyncio.wrap_future(work)
         try:
             # Shielded: a thread cannot be stopped, and its end must still be known.
             return await asyncio.shield(self.thread)
@@ -75,6 +89,13 @@ class Call:
     def withdraw(self) -> bool:
         """Take the call back where no thread has begun it yet; return whether that was so."""
         return self._work is None or self._work.cancel()
+
+
+def call_in_process(file: str, reference: str, values: bytes, context: RunContext) -> tuple[Json, Usage]:
+    """Call a function of a workflow file; return its output as JSON, and what it reported."""
+    code = codes_of(file)[reference]
+    output = _call(code.function, _arguments(code, codec.loads(values), context))
+    return codec.from_author(output), context.usage
 
 
 def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:

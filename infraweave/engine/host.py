@@ -16,6 +16,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from infraweave.core.address import Address
+from infraweave.core.document import Activity
 from infraweave.core.facts import Fact, Granted, Resumed, Woken
 from infraweave.core.graph import Graph
 from infraweave.core.state import fold
@@ -27,6 +28,7 @@ from infraweave.engine.context import RunContext
 from infraweave.engine.ends import Ends
 from infraweave.engine.live import LiveRun
 from infraweave.engine.perform import Attempt
+from infraweave.engine.processes import Processes
 from infraweave.engine.slots import Slots
 from infraweave.errors import RunNotFound
 from infraweave.settings import Settings
@@ -60,6 +62,7 @@ class Host:
         self._pins: Counter[int] = Counter()
         self._loading: dict[int, asyncio.Task[LiveRun]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._processes = Processes()
         self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="infraweave-node")
         self._idle = asyncio.Event()
 
@@ -137,7 +140,8 @@ class Host:
         code = self.catalog.code(graph, context.address)
         if code is None:
             raise LookupError(f"no code for {context.address}")  # held back, so never opened
-        return kind(self.clock, self._pool, self.settings.grace, context, code, values, deliver)
+        pool = self._processes if _runs_apart(graph, context.address) else self._pool
+        return kind(self.clock, pool, self.settings.grace, context, code, values, deliver)
 
     def leave(self, run_key: int, address: Address, leftover: asyncio.Future[Any]) -> None:
         """Remember what still runs of a body until it has ended."""
@@ -228,3 +232,10 @@ class Host:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
+        self._processes.shutdown(wait=False, cancel_futures=True)
+
+
+def _runs_apart(graph: Graph, address: Address) -> bool:
+    """Tell whether an entry's body wants a process of its own."""
+    node = graph.nodes[address.node]
+    return isinstance(node, Activity) and node.executor == "process" and address.phase == "forward"

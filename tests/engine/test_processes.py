@@ -1,0 +1,51 @@
+"""CPU-bound bodies in processes of their own."""
+
+from __future__ import annotations
+
+import os
+
+from infraweave.authoring.loader import load
+
+FLOW = """
+import os
+from infraweave import Context, NonRetryable, Retry, Workflow
+
+flow = Workflow("apart", version="v1", input={"type": "object"})
+
+@flow.node(executor="process")
+def where(input: dict, ctx: Context) -> dict:
+    ctx.report(tokens=7)
+    return {"pid": os.getpid(), "node": ctx.node, **input}
+
+dying = Workflow("dying", version="v1")
+
+@dying.node(executor="process", retry=Retry(max_attempts=2, initial=0, jitter=False))
+def dies_once(ctx: Context) -> int:
+    if ctx.attempt == 1:
+        os._exit(1)
+    return ctx.attempt
+
+refusing = Workflow("refusing", version="v1")
+
+@refusing.node(executor="process")
+def refuses() -> None:
+    raise NonRetryable("never")
+"""
+
+
+async def test_a_process_body_runs_elsewhere_and_reports(world, tmp_path):
+    (tmp_path / "flow.py").write_text(FLOW)
+    async with world(*load([tmp_path / "flow.py"])) as w:
+        run = await w.start("apart", {"x": 1})
+        result = (await w.end(run))["result"]
+        assert result == {"pid": result["pid"], "node": "where", "x": 1}
+        assert result["pid"] != os.getpid()
+        assert (await w.engine.inspect(run)).state.tokens == 7
+        end = await w.end(await w.start("refusing"))
+        assert (end["error"]["code"], end["error"]["message"]) == ("non_retryable", "never")
+
+
+async def test_a_process_that_dies_is_a_failure_and_the_pool_is_made_anew(world, tmp_path):
+    (tmp_path / "flow.py").write_text(FLOW)
+    async with world(*load([tmp_path / "flow.py"])) as w:
+        assert (await w.end(await w.start("dying")))["result"] == 2
