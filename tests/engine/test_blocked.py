@@ -219,7 +219,7 @@ async def test_with_one_attempt_it_is_taken_up_when_the_code_is_back(world):
         assert (await w.end(run))["result"] == 2
 
 
-# --- which code ------------------------------------------------------------------------------------------------
+# --- which code -------------------------------------------------------------------------------------------
 
 
 def versions(version: str, answer: str, *params: str) -> Workflow:
