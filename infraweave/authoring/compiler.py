@@ -7,7 +7,7 @@ a graph valid is ``core/check``'s business, what can be read off functions is th
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any, Literal
 
@@ -74,9 +74,16 @@ def _stored(workflow: Workflow, document: Document) -> Document:
     """Return a document as it is once it was stored: with lists for tuples, and numbers as JSON has them."""
     try:
         return document_from_json(loads(dumps(document_to_json(document))))
-    except TypeError as error:
-        reason = f"it cannot be written as JSON: {error}"
-        raise DeclarationError(str(workflow.workflow_id), [reason]) from None
+    except TypeError:
+        raise DeclarationError(workflow.workflow_id, list(_unwritable(document))) from None
+
+
+def _unwritable(document: Document) -> Iterator[str]:
+    for node in document.nodes:
+        try:
+            dumps(document_to_json(evolve(document, nodes=(node,))))
+        except TypeError as error:
+            yield f"{node.name}: it cannot be written as JSON: {error}"
 
 
 class _Compilation:
@@ -101,6 +108,8 @@ class _Compilation:
     def _node(self, declaration: Declaration) -> Node:
         reference = f"{self.workflow.workflow_id}:{declaration.name}"
         code = self._code(declaration.name, reference, declaration.function, declaration.scope)
+        if declaration.function is None and declaration.kind not in ("human_input", "timer"):
+            self.faults.append(f"{declaration.name}: None is no function whose parameters can be read")
         shared: dict[str, Any] = {
             "name": declaration.name,
             "params": _params(code),

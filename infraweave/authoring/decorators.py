@@ -25,7 +25,7 @@ R = TypeVar("R")
 Q = ParamSpec("Q")
 S = TypeVar("S")
 
-Named: TypeAlias = "Node[Any, Any] | Wait | str"
+Named: TypeAlias = "Node[Any, Any] | Wait | Enum | str"
 #: Stands for "as the kind does by default", where None has a meaning of its own.
 DEFAULT = Retry()
 

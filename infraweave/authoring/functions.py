@@ -1,13 +1,14 @@
 """What can be read off an author's function: its parameters, their annotations, and how it is called.
 
-Knows functions, bound methods, ``functools.partial``, objects with ``__call__`` and classes. Annotations are read one
-by one, under the names that their author sees, so that one that cannot be read hides no other. Nothing is
-called; what is wrong is returned as faults.
+Knows functions, bound methods, ``functools.partial``, objects with ``__call__`` and classes. Annotations are
+read one by one, under the names that their author sees, so that one that cannot be read hides no other.
+Nothing is called; what is wrong is returned as faults.
 """
 
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
@@ -74,7 +75,11 @@ class _Reader:
         self.faults: list[str] = []
         self.context_param: str | None = None
         body = inspect.unwrap(_body(function))
-        self._globals: dict[str, Any] = getattr(body, "__globals__", {})
+        self._globals: dict[str, Any] = (
+            vars(sys.modules[function.__module__])
+            if isinstance(function, type)
+            else getattr(body, "__globals__", {})
+        )
         self._locals = {**scope, **_enclosed(body)}
 
     def params(self, params: list[inspect.Parameter], nodes: set[str]) -> Iterator[CodeParam]:
@@ -108,8 +113,7 @@ class _Reader:
         try:
             return typing.get_type_hints(holder, self._globals, self._locals, include_extras=True)["it"]
         except _UNREADABLE as error:
-            hint = "; what it names must exist when the file runs" if isinstance(error, NameError) else ""
-            self.faults.append(f"{what} cannot be read: {error}{hint}")
+            self.faults.append(f"{what} cannot be read: {error}")
             return otherwise
 
 
@@ -145,7 +149,7 @@ def _body(function: Any) -> Any:
     while isinstance(function, partial):
         function = function.func
     if isinstance(function, type):
-        function = function.__init__  # type: ignore[misc] - only read
+        function = vars(function).get("__init__", function)
     elif not inspect.isroutine(function):
         function = type(function).__call__
     return getattr(function, "__func__", function)
