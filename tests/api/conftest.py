@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
@@ -15,6 +16,9 @@ from infraweave.core.access import make_token, parse_grant, token_hash
 from infraweave.embedding import Server
 from infraweave.engine.clock import token_secret, ulid
 from infraweave.store.principals import NewToken
+
+#: Made once: httpx reads all certificates for each client that brings none.
+NO_TLS = ssl.create_default_context()
 
 
 @frozen
@@ -141,7 +145,7 @@ class Api:
 
 def door(url: str, headers: dict[str, str]) -> httpx.AsyncClient:
     """Return a client that tries again: the block begins a moment before the socket listens."""
-    transport = httpx.AsyncHTTPTransport(retries=3)
+    transport = httpx.AsyncHTTPTransport(retries=3, verify=NO_TLS)
     return httpx.AsyncClient(base_url=url, headers=headers, transport=transport, timeout=30)
 
 

@@ -226,3 +226,114 @@ async def test_a_websocket_is_refused(api):
         api, head(api, "GET", "/v1/runs", *upgrade, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==")
     )
     assert status in (403, 404)
+
+
+async def test_a_body_with_a_host_of_faults_is_answered_briefly_and_soon(api):
+    body = {"workflow_id": "quick", **{f"unknown_{number}": 1 for number in range(100_000)}}
+    answer = await asyncio.wait_for(api.post("/v1/runs", body), 5)
+    assert told(answer) == (400, "malformed_request")
+    assert len(answer.json()["error"]["details"]) == 100
+    assert len(answer.content) < 20_000
+
+
+async def test_a_name_of_great_length_is_not_repeated_at_length(api):
+    for answer in (
+        await api.post("/v1/runs", {"workflow_id": "quick", "x" * 1_000_000: 1}),
+        await api.get(f"/v1/runs?{'y' * 10_000}=1"),
+    ):
+        assert told(answer) == (400, "malformed_request")
+        assert len(answer.json()["error"]["message"]) < 300
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'{"a": 18446744073709551616}', "outside 64 bits"),
+        (b'{"a": 123456789012345678901234567890}', "outside 64 bits"),
+        (b'{"a": [[1, {"b": -18446744073709551616}]]}', "outside 64 bits"),
+        (b'{"a": 1e400}', "Body is not JSON: "),
+        (b'{"\\ud800": 1}', "Body is not JSON: "),
+        (b'{"a": "\\udc00\\ud800"}', "Body is not JSON: "),
+        (b'\xef\xbb\xbf{"workflow_id": "quick"}', "Body is not JSON: "),
+        (b'{"a": 1,}', "Body is not JSON: "),
+        (b"{'a': 1}", "Body is not JSON: "),
+        (b'{"a": 01}', "Body is not JSON: "),
+        (b'{"a": -Infinity}', "Body is not JSON: "),
+        (b'{"a": "\n"}', "Body is not JSON: "),
+    ],
+)
+async def test_what_is_nearly_json_is_refused_in_every_route_that_takes_a_body(api, content, words):
+    run_id, _ = await api.asked()
+    before = (await api.get(f"/v1/runs/{run_id}")).json()
+    for method, path in [
+        ("POST", "/v1/runs"),
+        ("POST", f"/v1/runs/{run_id}/cancel"),
+        ("POST", f"/v1/runs/{run_id}/terminate"),
+        ("POST", f"/v1/runs/{run_id}/signals/approval"),
+        ("PUT", "/v1/workflows/quick/active"),
+        ("POST", "/v1/tokens"),
+    ]:
+        answer = await api.http.request(method, path, content=content)
+        assert told(answer) == (400, "malformed_request"), path
+        assert words in answer.json()["error"]["message"], path
+    assert (await api.get(f"/v1/runs/{run_id}")).json() == before
+    assert len((await api.get("/v1/runs")).json()["runs"]) == 1
+
+
+async def test_the_limits_themselves_are_still_allowed(open_api):
+    async with open_api(settings=Settings(max_body=1000, max_depth=8)) as api:
+        deep = json.loads("[" * 7 + "]" * 7)
+        answer = await api.post("/v1/runs", {"workflow_id": "failing", "input": {"a": deep[0]}})
+        assert answer.status_code == 201
+        answer = await api.post("/v1/runs", {"workflow_id": "failing", "input": {"a": deep}})
+        assert told(answer) == (400, "malformed_request")
+        assert "nested deeper than 8" in answer.json()["error"]["message"]
+        full = json.dumps({"workflow_id": "failing", "input": {}}).encode().ljust(1000)
+        assert (await api.http.post("/v1/runs", content=full)).status_code == 201
+        assert told(await api.http.post("/v1/runs", content=full + b" ")) == (413, "payload_too_large")
+
+
+async def test_a_body_that_comes_in_small_chunks_is_taken_whole(api):
+    async def pieces():
+        for byte in json.dumps(RUN).encode():
+            yield bytes([byte])
+
+    answer = await api.http.post("/v1/runs", content=pieces(), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 201
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/runs", "/v1/workflows", "/v1/whoami", "/v1/tokens", "/metrics", "/readyz"]
+)
+async def test_head_tells_what_get_would_and_sends_nothing(api, path):
+    got, answer = await api.get(path), await api.http.head(path)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["Content-Type"] == got.headers["Content-Type"]
+    refused = await api.http.head(f"{path}?nonsense=1")
+    assert (refused.status_code, refused.content) == (400, b"")
+
+
+async def test_head_of_a_live_stream_ends_at_once(api):
+    run_id, _ = await api.asked()
+    answer = await api.http.head(f"/v1/runs/{run_id}/events")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/event-stream")
+    assert "infraweave_event_streams 0.0" in (await api.get("/metrics")).text
+
+
+async def test_every_refusal_carries_the_callers_own_id(open_api):
+    async with open_api(settings=Settings(max_body=100)) as api:
+        own = {"X-Request-Id": "mine"}
+        nobody = await api.with_headers({})
+        answers = [
+            await api.http.post("/v1/runs", content=b"{", headers=own),
+            await nobody.get("/v1/runs", headers=own),
+            await api.get("/v1/nothing", headers=own),
+            await api.http.delete("/v1/runs", headers=own),
+            await api.get("/v1/runs", headers={**own, "Accept": "image/png"}),
+            await api.http.post("/v1/runs", content=b" " * 101, headers=own),
+            await api.http.post("/v1/runs", content=b"{}", headers={**own, "Content-Type": "text/html"}),
+            await api.get("/v1/runs?cursor=x", headers=own),
+        ]
+        statuses = [told(answer)[0] for answer in answers]
+        assert statuses == [400, 401, 404, 405, 406, 413, 415, 400]
+        assert {answer.json()["error"]["request_id"] for answer in answers} == {"mine"}

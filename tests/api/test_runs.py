@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from infraweave import Workflow
+from infraweave.api.queries import cursor as forged
 from infraweave.settings import Settings
 from tests.api.conftest import told
 
@@ -279,3 +283,176 @@ async def test_a_terminate_ends_the_run_at_once_without_compensation(api):
     assert run["nodes"][0]["state"] == "succeeded"
     again = await api.post(f"/v1/runs/{run_id}/terminate")
     assert (again.status_code, again.json()) == (200, run)
+
+
+# --- walking, and what is nearly right ---------------------------------------------------------------------
+
+
+async def test_a_walk_while_many_start_at_once_shows_each_old_run_once_and_newest_first(api):
+    old = [await api.start() for _ in range(12)]
+    stop = asyncio.Event()
+
+    async def keep_starting():
+        while not stop.is_set():
+            await asyncio.gather(*(api.start() for _ in range(3)))
+
+    starting = asyncio.create_task(keep_starting())
+    seen, params = [], {"limit": 1}
+    while True:
+        page = (await api.get("/v1/runs", params=params)).json()
+        seen += [run["run_id"] for run in page["runs"]]
+        if page["next_cursor"] is None:
+            break
+        params = {"limit": len(seen) % 3 + 1, "cursor": page["next_cursor"]}
+    stop.set()
+    await starting
+    assert [run_id for run_id in seen if run_id in old] == old[::-1]
+    assert len(set(seen)) == len(seen)
+
+
+async def test_a_filtered_walk_keeps_to_its_filter(api):
+    for number in range(9):
+        await api.start("asking" if number % 3 else "quick", tags={"n": str(number % 2)})
+    seen, params = [], {"limit": 1, "workflow_id": "asking", "tag": "n:1"}
+    while params.get("cursor", "") is not None:
+        page = (await api.get("/v1/runs", params=params)).json()
+        seen += [(run["workflow_id"], run["tags"]["n"]) for run in page["runs"]]
+        params["cursor"] = page["next_cursor"]
+    assert seen == [("asking", "1")] * 3
+
+
+@pytest.mark.parametrize("position", [-1, 2**63, 10**30])
+async def test_a_cursor_that_was_forged_with_care_is_invalid_all_the_same(api, position):
+    run_id = await api.ended()
+    for kind, path in (("runs", "/v1/runs"), ("history", f"/v1/runs/{run_id}/history")):
+        answer = await api.get(path, params={"cursor": forged(kind, position)})
+        assert told(answer) == (400, "invalid_cursor")
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2026-07-04",
+        "20260704T182231Z",
+        "2026-W27-6T00:00:00Z",
+        "2026-07-04T18:22Z",
+        "2026-07-04T18:22:31",
+        "2026-07-04T18:22:31+0000",
+        "2026-07-04T18:22:31,5Z",
+        "2026-13-04T18:22:31Z",
+        "2026-07-04T25:22:31Z",
+        "2026-07-04T18:22:31+00:00\n",
+        "yesterday",
+        "",
+        "1767225600",
+    ],
+)
+async def test_a_time_that_is_not_rfc_3339_is_refused(api, time):
+    answer = await api.get("/v1/runs", params={"started_after": time})
+    assert told(answer) == (400, "malformed_request")
+    assert [detail["path"] for detail in answer.json()["error"]["details"]] == ["/started_after"]
+
+
+@pytest.mark.parametrize(
+    ("after", "before", "found"),
+    [
+        ("2025-12-31T23:59:59.999Z", "2026-01-01T00:00:00.001Z", 1),
+        ("2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z", 0),
+        ("2025-12-31T00:00:00Z", "2026-01-01T00:00:00Z", 0),
+        ("2026-01-01T00:59:59+01:00", "2026-01-01t01:00:01+01:00", 1),
+        ("0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999999z", 1),
+    ],
+)
+async def test_a_time_range_has_its_ends_left_out_and_knows_offsets(api, after, before, found):
+    await api.start()
+    params = {"started_after": after, "started_before": before}
+    assert len((await api.get("/v1/runs", params=params)).json()["runs"]) == found
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "retrying", "succeeded", "failed", "cancelled"])
+async def test_every_state_can_be_filtered_for_and_is_shown_alike_everywhere(open_api, clock, state):
+    async with open_api(settings=Settings(max_running=0 if state == "queued" else 10)) as api:
+        match state:
+            case "queued":
+                run_id = await api.start()
+            case "running":
+                run_id, _ = await api.asked()
+            case "retrying":
+                run_id = await api.start("flaky")
+                await api.until(run_id, "node_failed")
+            case "succeeded":
+                run_id = await api.ended()
+            case "failed":
+                run_id = await api.ended("failing")
+            case "cancelled":
+                run_id, _ = await api.asked()
+                await api.post(f"/v1/runs/{run_id}/terminate")
+        (listed,) = (await api.get(f"/v1/runs?status={state}")).json()["runs"]
+        shown = await get(api, run_id)
+        assert listed["run_id"] == run_id
+        assert {name: shown[name] for name in listed} == listed
+        assert set(shown) - set(listed) == {"input", "nodes", "waiting_for"}
+        assert shown["state"] == state
+        others = {"queued", "running", "retrying", "succeeded", "failed", "cancelled"} - {state}
+        assert (await api.get(f"/v1/runs?status={','.join(others)}")).json()["runs"] == []
+        if state == "retrying":
+            assert [node["state"] for node in shown["nodes"]] == ["retrying"]
+            await clock.advance(4)
+            await api.until(run_id, "failed")
+
+
+async def test_inspecting_shows_exactly_the_fields_of_the_contract(api):
+    run_id, _ = await api.asked()
+    run = await get(api, run_id)
+    assert set(run) == {
+        *("run_id", "state", "workflow_id", "workflow_version", "trigger", "tags", "created_at"),
+        *("started_at", "finished_at", "input", "error", "parent_run_id", "trace_id", "cancel_requested"),
+        *("last_seq", "waiting_for", "usage", "nodes", "forced"),
+    }
+    assert set(run["waiting_for"][0]) == {
+        *("node", "signal", "request_id", "prompt", "schema", "since", "deadline", "data"),
+    }
+    assert set(run["usage"]) == {"tokens", "cost_micro_usd"}
+    assert run["last_seq"] == len(await api.until(run_id, "input_requested"))
+
+
+async def test_a_result_of_null_is_told_as_null(serve, api_of):
+    flow = Workflow("empty", version="v1")
+
+    @flow.node
+    async def nothing() -> None:
+        return None
+
+    async with serve(flow) as server, api_of(server) as api:
+        run_id = await api.ended("empty", input={})
+        assert await get(api, run_id, "/result") == {"run_id": run_id, "state": "succeeded", "result": None}
+
+
+async def test_the_pages_of_a_history_of_parallel_nodes_make_the_whole_at_any_size(serve, api_of):
+    flow, gates = Workflow("wide", version="v1"), [asyncio.Event() for _ in range(5)]
+
+    def add(number):
+        @flow.node(name=f"n{number}")
+        async def step() -> int:
+            await gates[number].wait()
+            return number
+
+    for number in range(5):
+        add(number)
+    async with serve(flow) as server, api_of(server) as api:
+        run_id = await api.start("wide", input={})
+        await api.until(run_id, "node_started")
+        for gate in reversed(gates):  # they end in another order than they began
+            gate.set()
+            await api.get("/healthz")
+        await api.until(run_id, "completed")
+        whole = (await get(api, run_id, "/history"))["history"]
+        assert [row["node"] for row in whole] == [f"n{number}" for number in range(5)]
+        assert [row["output"] for row in whole] == list(range(5))
+        for limit in (1, 2, 3, 4, 5):
+            walked, params = [], {"limit": limit}
+            while params.get("cursor", "") is not None:
+                page = (await api.get(f"/v1/runs/{run_id}/history", params=params)).json()
+                assert len(page["history"]) <= limit
+                walked, params["cursor"] = walked + page["history"], page["next_cursor"]
+            assert walked == whole

@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from infraweave import Context, Workflow
 from infraweave.core.ids import root_span_id
 from infraweave.settings import Settings
 from tests.api.conftest import told
@@ -143,3 +144,139 @@ async def test_the_trigger_is_api_unless_a_client_of_ours_says_otherwise(api):
     assert (await api.get(answer.headers["Location"])).json()["trigger"] == "cli"
     wrong = await api.post("/v1/runs", RUN, headers={"X-Infraweave-Trigger": "schedule"})
     assert told(wrong) == (400, "malformed_request")
+
+
+# --- the caller's trace ------------------------------------------------------------------------------------
+
+
+async def traced(api, *headers):
+    answer = await api.post("/v1/runs", RUN, headers=list(headers))
+    assert answer.status_code == 201
+    return await api.server.engine.runs.get(answer.json()["run_id"])
+
+
+@pytest.mark.parametrize(
+    "parents",
+    [
+        [f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN}-01"],
+        [f"00-{TRACE}-{SPAN}-01", f"00-{TRACE}-{SPAN[::-1]}-01"],
+        [f"ff-{TRACE}-{SPAN}-01"],
+        [f"00-{TRACE}-{SPAN}-01-more"],
+        [f"00-{TRACE.upper()}-{SPAN}-01"],
+        [f"00-{'0' * 32}-{SPAN}-01"],
+        [f"00-{TRACE}-{'0' * 16}-01"],
+        [f"00-{TRACE}-{SPAN}"],
+        [f"00-{TRACE}-{SPAN}-1"],
+        [f"00-{TRACE}-{SPAN}-01,00-{TRACE}-{SPAN}-01"],
+        [""],
+    ],
+)
+async def test_two_traceparents_or_one_that_is_invalid_begin_a_new_trace_without_the_state(api, parents):
+    row = await traced(api, *(("traceparent", parent) for parent in parents), ("tracestate", "a=1"))
+    assert row.trace_id != TRACE
+    assert re.fullmatch("[0-9a-f]{32}", row.trace_id)
+    assert (row.parent_span_id, row.tracestate) == (None, "")
+
+
+@pytest.mark.parametrize("parent", [f"cc-{TRACE}-{SPAN}-01-what-comes-later", f"01-{TRACE}-{SPAN}-01"])
+async def test_a_later_version_is_read_as_far_as_it_is_known(api, parent):
+    assert (await traced(api, ("traceparent", parent))).parent_span_id == SPAN
+
+
+@pytest.mark.parametrize(("flags", "kept"), [("00", 0), ("01", 1), ("02", 2), ("03", 3), ("ff", 3)])
+async def test_the_sampled_and_the_random_flag_are_kept_and_others_are_not(api, flags, kept):
+    assert (await traced(api, ("traceparent", f"00-{TRACE}-{SPAN}-{flags}"))).trace_flags == kept
+
+
+@pytest.mark.parametrize(
+    ("states", "kept"),
+    [
+        (["a=1,b=2"], "a=1,b=2"),
+        (["a=1", "b=2"], "a=1,b=2"),
+        (["a=1, , b=2"], "a=1,b=2"),
+        (["tenant@vendor=x"], "tenant@vendor=x"),
+        (["a=1,a=2"], ""),
+        (["A=1"], ""),
+        (["a"], ""),
+        ([",".join(f"k{n}=v" for n in range(33))], ""),
+    ],
+)
+async def test_a_tracestate_is_kept_whole_or_dropped_whole_and_never_resets_the_trace(api, states, kept):
+    parent = ("traceparent", f"00-{TRACE}-{SPAN}-01")
+    row = await traced(api, parent, *(("tracestate", state) for state in states))
+    assert (row.trace_id, row.tracestate) == (TRACE, kept)
+
+
+async def test_a_node_can_pass_the_callers_trace_on(serve, api_of):
+    flow = Workflow("calls", version="v1")
+
+    @flow.node
+    async def call(ctx: Context) -> list[dict[str, str]]:
+        return [dict(ctx.trace_headers), dict(ctx.trace_headers)]
+
+    async with serve(flow) as server, api_of(server) as api:
+        headers = {"traceparent": f"00-{TRACE}-{SPAN}-03", "tracestate": "a=1", "Prefer": "wait=30"}
+        run_id = (await api.post("/v1/runs", {"workflow_id": "calls"}, headers=headers)).json()["run_id"]
+        first, second = (await api.get(f"/v1/runs/{run_id}/result")).json()["result"]
+        assert first["tracestate"] == second["tracestate"] == "a=1"
+        assert re.fullmatch(f"00-{TRACE}-[0-9a-f]{{16}}-03", first["traceparent"])
+        assert len({first["traceparent"], second["traceparent"], headers["traceparent"]}) == 3
+
+
+# --- what the body means -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        b'{"workflow_id":"quick","input":{"amount":21,"note":"z"},"tags":{"a":"1","b":"2"}}',
+        b' {\n "tags" : {"b":"2", "a":"1"}, "input": {"note":"\\u007a","amount":21},"workflow_id":"quick"}\n',
+    ],
+)
+async def test_a_body_is_compared_by_meaning_not_by_spelling(api, again):
+    headers = {"Idempotency-Key": "k", "Content-Type": "application/json"}
+    body = {"workflow_id": "quick", "input": {"amount": 21, "note": "z"}, "tags": {"a": "1", "b": "2"}}
+    first = await api.post("/v1/runs", body, headers=headers)
+    second = await api.http.post("/v1/runs", content=again, headers=headers)
+    assert (second.status_code, second.json()["run_id"]) == (200, first.json()["run_id"])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"workflow_id": "quick", "input": {"amount": 21}, "tags": {"a": "2"}},
+        {"workflow_id": "quick", "input": {"amount": 22}, "tags": {"a": "1"}},
+        {"workflow_id": "quick", "input": {"amount": "21"}, "tags": {"a": "1"}},
+        {"workflow_id": "asking", "input": {"amount": 21}, "tags": {"a": "1"}},
+        {"workflow_id": "none", "input": {"amount": 21}},
+    ],
+)
+async def test_another_meaning_under_the_same_key_is_refused_even_where_it_could_not_run(api, other):
+    headers = {"Idempotency-Key": "k"}
+    body = {"workflow_id": "quick", "input": {"amount": 21}, "tags": {"a": "1"}}
+    await api.post("/v1/runs", body, headers=headers)
+    assert told(await api.post("/v1/runs", other, headers=headers)) == (422, "idempotency_mismatch")
+    assert len((await api.get("/v1/runs")).json()["runs"]) == 1
+
+
+async def test_a_replay_may_wait_too(api):
+    body, key = {"workflow_id": "quick", "input": {"amount": 21}}, {"Idempotency-Key": "k"}
+    await api.post("/v1/runs", body, headers=key)
+    again = await api.post("/v1/runs", body, headers={**key, "Prefer": "wait=30"})
+    assert (again.status_code, again.headers["Preference-Applied"]) == (200, "wait=30")
+    assert (again.headers["Idempotent-Replayed"], again.json()["state"]) == ("true", "succeeded")
+
+
+async def test_a_start_that_the_disk_refuses_is_503_and_so_is_every_write_after_it(api):
+    run_id, _ = await api.asked()
+    api.server.engine.db._writer._fail(OSError("no space left on /secret/disk"))
+    for answer in (
+        await api.post("/v1/runs", RUN),
+        await api.post(f"/v1/runs/{run_id}/cancel"),
+        await api.post(f"/v1/runs/{run_id}/signals/approval", {"payload": {"approved": True}}),
+        await api.get("/readyz"),
+    ):
+        assert told(answer) == (503, "storage_unavailable")
+        assert "secret" not in answer.text
+    assert (await api.get("/v1/runs")).status_code == 200
+    assert (await api.get("/healthz")).status_code == 200
