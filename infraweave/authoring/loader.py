@@ -6,6 +6,7 @@ usual. What fails names the file, the line and the reason, in one line each, for
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.util
 import inspect
@@ -55,10 +56,12 @@ def survey(paths: Iterable[str | Path]) -> tuple[list[Found], list[str]]:
     """Return the workflows of files and folders that compile, and what is wrong with the others."""
     faults: list[str] = []
     found: dict[tuple[str, str], Found] = {}
+    folders: set[Path] = set()
     for path in map(Path, paths):
         before = len(found) + len(faults)
         for file in _files(path):
-            for workflow in _load_file(file, faults):
+            folders.add(file.resolve().parent)
+            for workflow in _load_file(file, folders, faults):
                 _add(found, Found(file, workflow), faults)
         if len(found) + len(faults) == before and not _holds_any(path, found.values()):
             faults.append(_nothing(path))
@@ -84,9 +87,10 @@ def _nothing(path: Path) -> str:
     return f"{path}: none of its files declares a Workflow" if _files(path) else f"{path}: no workflow files"
 
 
-def _load_file(file: Path, faults: list[str]) -> list[Workflow]:
+def _load_file(file: Path, folders: set[Path], faults: list[str]) -> list[Workflow]:
     try:
         module = _import(file)
+        faults += _strangers(file, folders)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's file may raise anything
         faults.append(_fault(file, error))
         return []
@@ -113,6 +117,26 @@ def _import(file: Path) -> ModuleType:
         del sys.modules[spec.name]
         raise
     return module
+
+
+def _strangers(file: Path, folders: set[Path]) -> Iterator[str]:
+    """Yield the imports that found another folder's file where one of that name stands beside this file."""
+    folder = file.resolve().parent
+    for line, names in _imports(file):
+        for name in names:
+            place = getattr(sys.modules.get(name), "__file__", None)
+            other = Path(place).resolve().parent if place else folder
+            if (folder / f"{name}.py").exists() and other != folder and other in folders:
+                yield f"{file}:{line}: it imports {name} from {other}, not from beside it; rename one"
+
+
+def _imports(file: Path) -> Iterator[tuple[int, list[str]]]:
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        match node:
+            case ast.Import(names=aliases):
+                yield node.lineno, [alias.name for alias in aliases]
+            case ast.ImportFrom(module=str(name), level=0):
+                yield node.lineno, [name]
 
 
 # --- what went wrong, and where ----------------------------------------------------------------------------

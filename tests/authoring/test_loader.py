@@ -79,6 +79,18 @@ def test_files_of_one_name_in_two_folders_are_two_modules(tmp_path):
     assert [flow.workflow_id for flow in load([tmp_path / "a", tmp_path / "b"])] == ["a", "b"]
 
 
+def test_a_neighbour_of_another_folder_is_not_taken_for_ones_own(tmp_path):
+    flow = "from a_neighbour import NAME\nfrom infraweave import Workflow\nflow = Workflow(NAME)\n"
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        write(tmp_path / name, "a_neighbour.py", f"NAME = '{name}'")
+        write(tmp_path / name, "flow.py", flow + "flow.sleep('nap', 1)\n")
+
+    assert faults(tmp_path / "a" / "flow.py", tmp_path / "b" / "flow.py") == [
+        f"{tmp_path}/b/flow.py:1: it imports a_neighbour from {tmp_path}/a, not from beside it; rename one"
+    ]
+
+
 def test_every_fault_of_every_file_is_told_with_its_line(tmp_path):
     syntax = write(tmp_path, "syntax.py", "x = 1\ndef f(:\n")
     broken = write(tmp_path, "broken.py", "x = 1\n\nraise RuntimeError('no\\nluck')\n")
