@@ -107,7 +107,7 @@ class _Exchange:
 
     def _head(self, message: Message) -> None:
         headers = [*message["headers"], (b"x-request-id", self._scope[REQUEST_ID].encode())]
-        if self._scope["path"].startswith("/v1/"):
+        if self._scope["path"].removeprefix(self._scope.get("root_path", "")).startswith("/v1/"):
             headers.append((b"cache-control", b"no-store"))
         message["headers"] = headers
         route = self._scope.get(ROUTE, _NO_ROUTE)
