@@ -14,7 +14,7 @@ from attrs import fields
 from infraweave.authoring.decorators import Workflow
 from infraweave.core import settle, signals
 from infraweave.core.address import Address
-from infraweave.core.codec import decode_event
+from infraweave.core.codec import decode_event, dumps
 from infraweave.core.events import Origin, StatusChanged
 from infraweave.core.facts import Accepted, CancelAsked, Signalled, TerminateAsked
 from infraweave.core.graph import Graph
@@ -84,8 +84,8 @@ class Engine:
         clock, settings = clock or SystemClock(), settings or Settings()
         async with Database.open(path, now=clock.now(), readers=settings.readers) as db:
             engine = cls(db, clock, settings, workflows)
-            await engine._begin()
             try:
+                await engine._begin()
                 yield engine
             finally:
                 await engine.drain()
@@ -176,15 +176,17 @@ class Engine:
         Raises:
             SignalConflict, SignalNotFound, RunFinished, RunStopping, PayloadInvalid: see ``signals.admit``.
             Draining, StorageUnavailable: nothing can be stored now.
+            TypeError: JSON cannot carry the payload.
         """
         self._accepting()
+        dumps([payload, request_id_, by, link])
         async with self.host.pinned(run.run_key) as live:
             request = request_id_ or request_id(self.clock.now())
-            if not signals.admit(live.graph, live.state, name, request, payload, _faults):
-                return Delivered(request, duplicate=True)
-            fact = Signalled(name=name, request_id=request, payload=payload, by=by, link=link)
-            await self._commit(live, fact)
-        return Delivered(request, duplicate=False)
+            fresh = signals.admit(live.graph, live.state, name, request, payload, _faults)
+            if fresh:
+                live.take(Signalled(name=name, request_id=request, payload=payload, by=by, link=link))
+            await live.durable()
+        return Delivered(request, duplicate=not fresh)
 
     async def cancel(
         self, run: RunRow, *, by: str, reason: str | None = None, link: str | None = None
@@ -193,6 +195,7 @@ class Engine:
 
         Raises:
             Draining, StorageUnavailable: nothing can be stored now.
+            TypeError: JSON cannot carry the reason.
         """
         return await self._stop(run, CancelAsked(by=by, reason=reason, link=link))
 
@@ -203,22 +206,20 @@ class Engine:
 
         Raises:
             Draining, StorageUnavailable: nothing can be stored now.
+            TypeError: JSON cannot carry the reason.
         """
         return await self._stop(run, TerminateAsked(by=by, reason=reason, link=link))
 
     async def _stop(self, run: RunRow, fact: CancelAsked | TerminateAsked) -> bool:
         self._accepting()
+        dumps([fact.by, fact.reason, fact.link])
         async with self.host.pinned(run.run_key) as live:
-            if live.state.end is not None:
-                return False
-            await self._commit(live, fact)
+            is_open = live.state.end is None
+            if is_open:
+                live.take(fact)
+            await live.durable()
         self.host.slots.forget(run.run_key)
-        return True
-
-    async def _commit(self, live: LiveRun, fact: Signalled | CancelAsked | TerminateAsked) -> None:
-        commit = live.take(fact)
-        if commit is not None:
-            await commit
+        return is_open
 
     # --- looking -------------------------------------------------------------------------------------------
 

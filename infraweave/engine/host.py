@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
@@ -30,16 +30,20 @@ from infraweave.engine.live import LiveRun
 from infraweave.engine.perform import Attempt
 from infraweave.engine.processes import Processes
 from infraweave.engine.slots import Slots
-from infraweave.errors import RunNotFound
+from infraweave.errors import RunNotFound, StorageUnavailable
 from infraweave.settings import Settings
 from infraweave.store.agenda import Agenda
-from infraweave.store.journal import Journal
+from infraweave.store.journal import Entry, Journal
 from infraweave.store.runs import Runs
 
 log = logging.getLogger("infraweave.engine")
 
 #: Runs folded side by side when many are taken up.
 LOADING = 16
+#: No limit, in SQL.
+ALL = -1
+#: Milliseconds after which a run that could not be taken up when it was due is tried again.
+SOME_TIME = 60_000
 
 
 class Host:
@@ -121,9 +125,13 @@ class Host:
 
     def lose(self, live: LiveRun) -> None:
         """Drop a run whose commit failed: what is on disk is the truth, and a restart takes it up."""
+        if self.live.get(live.run_key) is not live:
+            return
         log.error("run %s: its events could not be stored; it is taken up after a restart", live.state.run_id)
+        del self.live[live.run_key]
+        self.slots.forget(live.run_key)
         live.abandon()
-        self.live.pop(live.run_key, None)
+        live.release()
         self._idle.set()
 
     # --- what live runs share ------------------------------------------------------------------------------
@@ -154,17 +162,28 @@ class Host:
     async def recover(self) -> None:
         """Take up what an ended process had in flight; then line up what was queued."""
         await self._each(await self._agenda.urgent(), self._take_up)
-        for row in await self._runs.queued(self.settings.max_queued):
+        for row in await self._runs.queued(ALL):
             self.slots.enqueue(row.tenant, row.run_key)
 
-    async def _each(self, run_keys: Iterable[int], act: Callable[[int], Any]) -> None:
+    async def _each(self, run_keys: Sequence[int], act: Callable[[int], Any]) -> list[int]:
+        """Act on runs side by side; return those with which that failed: their trouble is no other's.
+
+        Raises:
+            StorageUnavailable: that is everybody's trouble.
+        """
         room = asyncio.Semaphore(LOADING)
 
         async def one(run_key: int) -> None:
             async with room:
                 await act(run_key)
 
-        await asyncio.gather(*(one(run_key) for run_key in run_keys))
+        outcomes = await asyncio.gather(*(one(run_key) for run_key in run_keys), return_exceptions=True)
+        failed = [(key, error) for key, error in zip(run_keys, outcomes, strict=True) if error is not None]
+        for run_key, error in failed:
+            if isinstance(error, StorageUnavailable):
+                raise error
+            log.error("the run with the key %s cannot be taken up", run_key, exc_info=error)
+        return [run_key for run_key, _ in failed]
 
     async def _take_up(self, run_key: int) -> None:
         async with self.pinned(run_key):
@@ -176,7 +195,8 @@ class Host:
         held = [run_key for run_key, due_at in self._held.items() if due_at <= now]
         for run_key in held:
             del self._held[run_key]
-        await self._each([*run_keys, *held], self._wake)
+        for run_key in await self._each([*run_keys, *held], self._wake):
+            self.journal.append([Entry(run_key, "", (), now + SOME_TIME)])
         return len(run_keys)
 
     async def _next_due(self) -> int | None:
@@ -185,20 +205,22 @@ class Host:
 
     async def _wake(self, run_key: int) -> None:
         async with self.pinned(run_key) as live:
-            commit = live.take(Woken())
-            if commit is not None:
-                await commit
+            live.take(Woken())
+            await live.durable()
 
     def _grant(self, run_key: int) -> None:
         self.spawn(self._start_queued(run_key), f"start {run_key}")
 
     async def _start_queued(self, run_key: int) -> None:
-        async with self.pinned(run_key) as live:
-            if live.has_slot or live.state.state != "queued":
+        used = False
+        try:
+            async with self.pinned(run_key) as live:
+                if not live.has_slot and live.state.state == "queued":
+                    live.has_slot = used = True
+                    live.take(Granted())
+        finally:
+            if not used:
                 self.slots.release()
-            else:
-                live.has_slot = True
-                live.take(Granted())
 
     def spawn(self, work: Any, name: str) -> asyncio.Task[Any]:
         """Run a task of the host's own; what it raises is logged."""

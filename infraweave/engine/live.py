@@ -23,6 +23,7 @@ from infraweave.core.turn import turn
 from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.context import RunContext
 from infraweave.engine.perform import PREPARATIONS, Attempt
+from infraweave.errors import StorageUnavailable
 from infraweave.store.journal import Entry
 from infraweave.store.projection import UNCHANGED, URGENT, Unchanged
 
@@ -42,6 +43,8 @@ class LiveRun:
         self._preparing: set[str] = set()
         self._todo: list[NodeStarted | str] = []
         self._uncommitted = 0
+        self._last_commit: asyncio.Future[None] | None = None
+        self._abandoned = False
         #: Something could open but may not; the agenda then says URGENT, so that each start looks again.
         self.held = False
         self._agenda: int | Unchanged | None = UNCHANGED
@@ -55,15 +58,40 @@ class LiveRun:
         return self.state.origin
 
     def take(self, fact: Fact) -> asyncio.Future[None] | None:
-        """Decide, append, perform. Return the commit, or None where the fact changed nothing."""
+        """Decide, append, perform. Return the commit, or None where the fact changed nothing.
+
+        Raises:
+            StorageUnavailable: what this state says did not reach the disk.
+            TypeError: the fact holds something that JSON cannot carry; the run is lost from memory.
+        """
+        if self._abandoned:
+            raise StorageUnavailable
         written = turn(self.graph, self.state, fact, self.host.clock.now(), self._hold)
         self._preparing.update(written.prepare)
         self.held |= written.held
         if not written.events and not (written.held and self._agenda != URGENT):
             self._perform(written)
             return None
+        self._last_commit = self._append(written)
+        return self._last_commit
+
+    def _append(self, written: Written) -> asyncio.Future[None]:
+        try:
+            commit = self.host.journal.append([self._entry(written)], partial(self._committed, written))
+        except TypeError:
+            self.host.lose(self)
+            raise
         self._uncommitted += 1
-        return self.host.journal.append([self._entry(written)], partial(self._committed, written))
+        return commit
+
+    async def durable(self) -> None:
+        """Wait until all that the state says is on disk.
+
+        Raises:
+            StorageUnavailable: it cannot be stored.
+        """
+        if self._last_commit is not None:
+            await self._last_commit
 
     def _hold(self, address: Address) -> bool:
         return self.host.draining or self.host.catalog.lacks_code(self.graph, address)
@@ -82,7 +110,8 @@ class LiveRun:
             return
         if self.state.end is not None and self.state.end is written.events[-1]:
             self.host.ends.announce(self.run_key)
-        self._perform(written)
+        if not self._abandoned:
+            self._perform(written)
 
     def _perform(self, written: Written) -> None:
         for event in written.events:
@@ -176,10 +205,14 @@ class LiveRun:
         if self._uncommitted or self._todo or self._attempts or self._in_line:
             self._arm()
         else:
-            if self.has_slot:
-                self.has_slot = False
-                self.host.slots.release()
+            self.release()
             self.host.let_go(self)
+
+    def release(self) -> None:
+        """Give the slot back."""
+        if self.has_slot:
+            self.has_slot = False
+            self.host.slots.release()
 
     def _arm(self) -> None:
         due_at = self.next_due()
@@ -203,5 +236,7 @@ class LiveRun:
         """Stop all bodies without a fact: the process is ending, or the disk has failed."""
         if self._timer is not None:
             self._timer.cancel()
+        self._abandoned = True
+        self._todo.clear()
         for attempt in self._attempts.values():
             attempt.abandon()
