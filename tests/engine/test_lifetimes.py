@@ -52,6 +52,7 @@ async def test_without_a_free_slot_a_run_is_queued_and_starts_when_one_is(world)
             "status_changed succeeded",
             "completed",
         ]
+        await w.clock.advance(0)  # the effects of a commit follow its news
         assert w.engine.host.slots.used == 0
 
 
@@ -104,6 +105,7 @@ async def test_five_hundred_runs_end_on_ten_slots(world):
         runs = [await w.start(flow) for _ in range(500)]
         results = [(await w.end(run))["result"] for run in runs]
         assert results == [2] * 500
+        await w.clock.advance(0)  # the effects of a commit follow its news
         assert (w.engine.host.live, w.engine.host.slots.used) == ({}, 0)
 
 
@@ -135,6 +137,7 @@ async def test_what_cannot_start_stores_nothing(world):
         with pytest.raises(WorkflowNotFound):
             await w.start("nothing")
         assert await w.engine.runs.list("default") == []
+        await w.clock.advance(0)  # the effects of a commit follow its news
         assert w.engine.host.slots.used == 0
 
 

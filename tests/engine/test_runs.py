@@ -67,6 +67,7 @@ async def test_a_failure_is_retried_with_backoff_and_the_run_says_so(world):
         first = await w.until(run, "node_failed")
         assert first["message"] == "ValueError: not yet — retrying in 10s (attempt 2 of 3)"
         await w.until(run, "status_changed", state="retrying")
+        await w.clock.advance(0)  # the effects of a commit follow its news
         assert w.engine.host.live == {}
         await w.clock.advance(10)
         await w.until(run, "node_failed", attempt=2)
@@ -185,6 +186,7 @@ async def test_a_waiting_run_costs_no_slot_and_no_memory_and_an_answer_wakes_it(
     async with world(flow) as w:
         run = await w.start(flow)
         asked = await w.until(run, "input_requested")
+        await w.clock.advance(0)  # the effects of a commit follow its news
         assert (w.engine.host.live, w.engine.host.slots.used) == ({}, 0)
         with pytest.raises(PayloadInvalid):
             await w.engine.signal(run, "approval", None, {}, by="eve")
@@ -324,6 +326,7 @@ async def test_terminate_ends_at_once_and_undoes_nothing(world):
         end = await w.end(run)
         assert (end["type"], end["forced"]) == ("cancelled", True)
         assert end["not_compensated"] == ["first"]
+        await w.clock.advance(0)  # the effects of a commit follow its news
         assert w.engine.host.live == {}
     assert undone == []
 
