@@ -45,9 +45,7 @@ async def test_a_duplicate_is_not_confirmed_before_the_first_is_on_disk(world, d
         run = await w.start("ask")
         await w.until(run, "input_requested")
         disk.clear()
-        calls = [
-            asyncio.create_task(w.engine.signal(run, "approval", "s1", 1, by="eve")) for _ in range(2)
-        ]
+        calls = [asyncio.create_task(w.engine.signal(run, "approval", "s1", 1, by="eve")) for _ in range(2)]
         await beat(w)
         assert [call.done() for call in calls] == [False, False]
         disk.set()
