@@ -17,7 +17,7 @@ from infraweave.authoring.decorators import Declaration, Undo, Wait, Workflow, n
 from infraweave.authoring.decorators import Node as DeclaredNode
 from infraweave.authoring.functions import Code, CodeParam, is_one_route, literals, read
 from infraweave.core.check import faults as document_faults
-from infraweave.core.codec import content_digest, document_from_json, document_to_json, dumps, loads
+from infraweave.core.codec import content_digest, document_from_json, document_to_json, dumps, loads, unfit
 from infraweave.core.document import (
     INPUT,
     Activity,
@@ -204,6 +204,10 @@ class _Compilation:
         names = {declaration.name for declaration in self.workflow.declarations}
         code, faults = read(reference, function, scope, names)
         self.faults += [f"{where}: {fault}" for fault in faults]
+        for param in code.params if code else ():
+            reason = unfit(param.annotation) if param.name in names or param.name == INPUT else None
+            if reason:
+                self.faults.append(f"{where}: parameter {param.name}: {reason}")
         if code is not None:
             self.codes[reference] = code
         return code

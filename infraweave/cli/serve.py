@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import click
 from attrs import frozen
@@ -62,16 +62,10 @@ def command(**options: Any) -> None:
     """Serve WORKFLOWS (files or folders, default workflows/) from one SQLite file."""
     chosen = Options(**options)
     _set_up_logging(chosen.log_format)
-    ended = asyncio.run(_serve(chosen))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    if ended == "stop":
-        os._exit(0)  # Python would wait for threads whose bodies have outlasted the grace period
-    if ended == "reload":
-        os.execv(sys.executable, [sys.executable, "-m", "infraweave", *sys.argv[1:]])  # noqa: S606
+    asyncio.run(_serve(chosen))
 
 
-async def _serve(options: Options) -> str:
+async def _serve(options: Options) -> None:
     from infraweave.serving import serving, tune_collector
 
     workflows = load_workflows(options.workflows)
@@ -89,7 +83,17 @@ async def _serve(options: Options) -> str:
         ) as server,
     ):
         _announce(options, server.url, server.token, server.engine.catalog.workflow_ids)
-        return await _until(stopped, options)
+        ended = await _until(stopped, options)
+    _leave(ended)
+
+
+def _leave(ended: str) -> NoReturn:
+    """End the process, or begin it anew; Python would wait for bodies that outlasted the grace period."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if ended == "reload":
+        os.execv(sys.executable, [sys.executable, "-m", "infraweave", *sys.argv[1:]])  # noqa: S606
+    os._exit(0)
 
 
 def _admin_token() -> str | None:

@@ -9,13 +9,20 @@ from __future__ import annotations
 
 import hashlib
 import json
+import operator
 import re
 from collections.abc import Callable
-from typing import Any
+from datetime import datetime
+from decimal import Decimal
+from functools import reduce
+from types import NoneType, UnionType
+from typing import Any, Union, get_args, get_origin
+from uuid import UUID
 
 import attrs
 import orjson
 from cattrs import Converter
+from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import make_converter
 
@@ -202,6 +209,11 @@ def content_digest(document: Document) -> str:
 # --- authors' values ---------------------------------------------------------------------------------------
 
 _authors = make_converter()
+_authors.register_structure_hook_func(lambda kind: kind in (object, NoneType), lambda value, _: value)
+_authors.register_structure_hook(datetime, lambda text, _: datetime.fromisoformat(text.upper()))
+_authors.register_structure_hook(UUID, lambda text, _: UUID(text))
+_authors.register_structure_hook(Decimal, lambda text, _: Decimal(str(text)))
+_authors.register_unstructure_hook(Decimal, str)
 #: Plain values are written as they are; for classes the converter is asked.
 _AS_CATTRS_DOES = (
     orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -230,3 +242,24 @@ def to_author(value: Json, annotation: Any) -> Any:
         Exception: whatever cattrs or the class raises where the value does not fit.
     """
     return _authors.structure(value, annotation)
+
+
+def unfit(annotation: Any) -> str | None:
+    """Return why no JSON value can become what an annotation names; None where one can."""
+    try:
+        _authors.get_structure_hook(_without_none(annotation))
+    except StructureHandlerNotFoundError as error:
+        kind = error.type_
+        name = kind.__qualname__ if isinstance(kind, type) and not get_args(kind) else repr(kind)
+        return f"{name} cannot be made from JSON"
+    except (TypeError, NameError, AttributeError) as error:
+        return f"it cannot be made from JSON: {error}"
+    return None
+
+
+def _without_none(annotation: Any) -> Any:
+    """Return what is left of a union beside None: of an optional class the converter asks too late."""
+    if get_origin(annotation) not in (Union, UnionType):
+        return annotation
+    members = [member for member in get_args(annotation) if member is not NoneType]
+    return reduce(operator.or_, members) if members else annotation

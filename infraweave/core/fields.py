@@ -47,6 +47,8 @@ def fields_of(cls: Any) -> Iterator[Field]:
     origin = get_origin(cls) or cls
     hints = _hints(origin)
     bound = dict(zip(getattr(origin, "__parameters__", ()), get_args(cls), strict=False))
+    for name in (name for name, hint in hints.items() if isinstance(hint, dataclasses.InitVar)):
+        raise TypeError(f"{origin.__name__} has no JSON schema: {name} is an InitVar, which is no field")
     for name, required, default, metadata in _declared(origin, hints):
         yield Field(name, _bind(hints.get(name, Any), bound), required, default, metadata)
 

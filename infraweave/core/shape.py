@@ -8,6 +8,7 @@ without an offset, and a client that sends those has made a mistake.
 from __future__ import annotations
 
 import collections.abc
+import functools
 import inspect
 import math
 import re
@@ -16,11 +17,13 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from operator import or_
 from typing import Annotated, Any, ForwardRef, Literal, NewType, Union, get_args, get_origin
 from uuid import UUID
 
 import attrs
 
+from infraweave.core.codec import unfit
 from infraweave.core.fields import QUALIFIERS, Field, fields_of, has_attributes, is_class
 from infraweave.core.values import Json
 
@@ -35,7 +38,11 @@ _PLAIN: dict[Any, Schema] = {
     int: {"type": "integer"},
     float: {"type": "number"},
     str: {"type": "string"},
-    bytes: {"type": "string", "contentEncoding": "base85"},
+    bytes: {
+        "type": "string",
+        "contentEncoding": "base85",
+        "pattern": "^[0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]*$",
+    },
     datetime: {"type": "string", "format": "date-time"},
     date: {"type": "string", "format": "date"},
     UUID: {"type": "string", "format": "uuid"},
@@ -100,7 +107,7 @@ class _Shapes:
     def _union(self, annotation: Any, args: tuple[Any, ...]) -> Schema:
         cores = [_peel(arg)[0] for arg in args]
         hard = [core for core in cores if core not in _TOLD_APART and get_origin(core) is not Literal]
-        if len(hard) > 1 and not all(has_attributes(core) for core in hard):
+        if len(hard) > 1 and (not all(map(has_attributes, hard)) or unfit(functools.reduce(or_, hard))):
             raise TypeError(
                 f"{_spell(annotation)} has no JSON schema: its members cannot be told apart in JSON; "
                 "use classes with different fields, or one class"
@@ -108,12 +115,14 @@ class _Shapes:
         return {"anyOf": [self._of(arg) for arg in args]}
 
     def _container(self, origin: type, args: tuple[Any, ...], annotation: Any) -> Schema:
+        if hasattr(origin, "_fields"):
+            raise TypeError(_no_schema(annotation))  # a NamedTuple, of which the converter knows no types
         if issubclass(origin, tuple):
-            return self._tuple(args)
+            return self._tuple(args, annotation)
         if issubclass(origin, collections.abc.Mapping):
             return self._mapping(origin, args, annotation)
         if issubclass(origin, collections.abc.Set):
-            return {**self._array(args), "uniqueItems": True}
+            return {**self._set(args, annotation), "uniqueItems": True}
         if issubclass(origin, collections.abc.Sequence) and not issubclass(origin, str | bytes | range):
             return self._array(args)
         raise TypeError(_no_schema(annotation))
@@ -121,7 +130,16 @@ class _Shapes:
     def _array(self, args: tuple[Any, ...]) -> Schema:
         return {"type": "array", "items": self._of(args[0])} if args else {"type": "array"}
 
-    def _tuple(self, args: tuple[Any, ...]) -> Schema:
+    def _set(self, args: tuple[Any, ...], annotation: Any) -> Schema:
+        if not args or _peel(args[0])[0] in (Any, object):
+            return {"type": "array", "items": {"type": [name for _, name in _JSON_TYPES]}}
+        if not _is_hashable(args[0]):
+            raise TypeError(f"{_spell(annotation)} has no JSON schema: its items have no hash; use a list")
+        return self._array(args)
+
+    def _tuple(self, args: tuple[Any, ...], annotation: Any) -> Schema:
+        if not args and get_origin(annotation) is tuple:
+            return {"type": "array", "maxItems": 0}
         if not args or args[-1] is Ellipsis:
             return self._array(args)
         items = [self._of(arg) for arg in args]
@@ -136,7 +154,7 @@ class _Shapes:
         if key in (Any, str):
             return schema
         names = {"pattern": "^[+-]?[0-9]+$"} if key is int else self._of(args[0])
-        if key is not int and not _is_text(names, self._definitions):
+        if key is bytes or (key is not int and not _is_text(names, self._definitions)):
             raise TypeError(f"{_spell(annotation)} has no JSON schema: the keys of a JSON object are text")
         return {**schema, "propertyNames": names}
 
@@ -194,6 +212,19 @@ def _values(values: list[Any], annotation: Any) -> Schema:
 def _is_text(schema: Schema, definitions: Mapping[str, Schema]) -> bool:
     target = definitions.get(schema.get("$ref", "").rpartition("/")[2], schema)
     return target.get("type") == "string"
+
+
+def _is_hashable(annotation: Any, around: tuple[Any, ...] = ()) -> bool:
+    """Tell whether what an annotation names can be in a set; ``around`` are the classes that hold it."""
+    core = _peel(annotation)[0]
+    origin = get_origin(core) or core
+    if not isinstance(origin, type) or issubclass(origin, tuple) or origin is types.UnionType:
+        return all(_is_hashable(arg, around) for arg in get_args(core) if origin is not Literal)
+    if origin.__hash__ is None or issubclass(origin, collections.abc.MutableSequence):
+        return False
+    if not has_attributes(core) or core in around or origin.__hash__ is object.__hash__:
+        return True
+    return all(_is_hashable(item.annotation, (core, *around)) for item in fields_of(core))
 
 
 def _default(default: Any) -> Schema:

@@ -6,6 +6,7 @@ import functools
 from typing import Annotated, Any, Literal
 
 import pytest
+from attrs import frozen
 
 from infraweave import Context, DeclarationError, Retry, Workflow
 from infraweave.authoring.compiler import Code
@@ -80,6 +81,7 @@ def test_an_annotation_that_cannot_be_read_hides_no_other_fault():
 
 def test_a_class_from_around_the_function_may_be_named():
     def make():
+        @frozen
         class Local: ...
 
         def act(input: Local) -> Local:
@@ -110,6 +112,18 @@ def test_a_defaulted_parameter_must_name_a_node_too():
     def act(limit: int = 3): ...
 
     assert faults(one(act)) == ["act: parameter limit names no node; there are input"]
+
+
+def test_a_parameter_that_no_json_can_become_is_told_before_anything_runs():
+    class Client: ...
+
+    def act(input: dict[str, Client], nap: None, ctx: Context): ...
+
+    flow = one(act)
+    flow.sleep("nap", 1)
+    [fault] = faults(flow)
+    assert fault.startswith("act: parameter input: ")
+    assert fault.endswith("Client cannot be made from JSON")
 
 
 def test_a_generator_is_no_body():

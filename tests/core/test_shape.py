@@ -7,7 +7,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
-from typing import Annotated, Any, Generic, Literal, NewType, NotRequired, Required, TypedDict, TypeVar
+from typing import (
+    Annotated,
+    Any,
+    Generic,
+    Literal,
+    NamedTuple,
+    NewType,
+    NotRequired,
+    Required,
+    TypedDict,
+    TypeVar,
+)
 from uuid import UUID
 
 import attrs
@@ -15,7 +26,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infraweave.core.codec import from_author, to_author
+from infraweave.core.codec import from_author, to_author, unfit
 from infraweave.core.schema import Validator, schema_faults
 from infraweave.core.shape import schema_of
 
@@ -315,3 +326,152 @@ def spoil(value, rng):
         place = rng.randrange(len(value))
         return [*value[:place], spoil(value[place], rng), *value[place + 1 :]]
     return rng.choice([None, True, 0, 1.5, "", "gold", "2026-07-04", [], {}, {"number": "1"}, {"a": 1}])
+
+
+# --- what the converter cannot do has no schema, and the other way round -----------------------------------
+
+
+@attrs.frozen
+class Same:
+    number: str
+
+
+@attrs.frozen
+class More:
+    number: str
+    country: str = "DE"
+
+
+@attrs.frozen
+class Dog:
+    kind: Literal["dog"]
+    name: str
+
+
+@attrs.frozen
+class Cat:
+    kind: Literal["cat"]
+    name: str
+
+
+@attrs.define
+class Mutable:
+    number: str
+
+
+@attrs.frozen
+class HoldsList:
+    numbers: list[str]
+
+
+class Pair(NamedTuple):
+    first: int
+
+
+@dataclasses.dataclass
+class Initial:
+    seed: dataclasses.InitVar[int]
+
+
+@pytest.mark.parametrize(
+    ("annotation", "words"),
+    [
+        (Card | Same, "cannot be told apart"),
+        (Card | More | None, "cannot be told apart"),
+        (list[Card | Same], "cannot be told apart"),
+        (set[Mutable], r"set\[.*Mutable\] has no JSON schema: its items have no hash; use a list"),
+        (set[HoldsList], "no hash"),
+        (frozenset[dict[str, int]], "no hash"),
+        (set[tuple[int, list[int]]], "no hash"),
+        (set[str | list[int]], "no hash"),
+        (set[deque[int]], "no hash"),
+        (dict[bytes, int], "keys of a JSON object are text"),
+        (Pair, "Pair has no JSON schema"),
+        (Initial, "Initial has no JSON schema: seed is an InitVar"),
+    ],
+)
+def test_what_the_converter_cannot_make_has_no_schema(annotation, words):
+    with pytest.raises(TypeError, match=words):
+        schema_of(annotation)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (UUID, UUID(int=7)),
+        (UUID | None, UUID(int=7)),
+        (dict[UUID, int], {UUID(int=7): 1}),
+        (Decimal, Decimal("12.50")),
+        (list[Decimal], [Decimal("0.1"), Decimal(-3)]),
+        (dict[str, object], {"a": [1, None, {}]}),
+        (None, None),
+        (type(None), None),
+        (dict[date, int], {date(2026, 7, 4): 1}),
+        (set[Card], {Card("1")}),
+        (set[tuple[int, str]], {(1, "a")}),
+        (frozenset[Tier], frozenset({Tier.GOLD})),
+        (set, {1, "a", None}),
+        (set[Any], {1.5}),
+        (tuple[()], ()),
+        (Dog | Cat, Cat("cat", "Tom")),
+        (Card | Bank | None, Bank("DE1")),
+        (Card | str, Card("1")),
+        (Literal["x"] | Card, "x"),
+        (deque[int], deque([1])),
+        (Counter[str], Counter("aab")),
+        (bytes, bytes(range(256))),
+    ],
+    ids=str,
+)
+def test_what_has_a_schema_comes_back_equal(annotation, value):
+    spelled = from_author(value)
+
+    assert Validator(schema_of(annotation)).faults(spelled) == []
+    assert to_author(spelled, annotation) == value
+    assert unfit(annotation) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["2026-07-04T18:22:31Z", "2026-07-04t18:22:31z", "2026-07-04T20:22:31.0+02:00"]
+)
+def test_a_time_may_be_spelled_in_every_way_of_rfc_3339(text):
+    assert Validator(schema_of(datetime)).faults(text) == []
+    assert to_author(text, datetime) == datetime(2026, 7, 4, 18, 22, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("annotation", "value"),
+    [
+        (tuple[()], [1]),
+        (bytes, "ü"),
+        (bytes, "a b"),
+        (set, [{}]),
+        (set[Any], [[1]]),
+        (Decimal, "1,5"),
+        (None, 0),
+    ],
+)
+def test_what_the_converter_would_trip_over_does_not_pass(annotation, value):
+    assert Validator(schema_of(annotation)).faults(value) != []
+
+
+class Plain: ...
+
+
+@attrs.frozen
+class HoldsPlain:
+    plain: Plain
+
+
+@pytest.mark.parametrize(
+    ("annotation", "reason"),
+    [
+        (Plain, "Plain cannot be made from JSON"),
+        (HoldsPlain | None, "Plain cannot be made from JSON"),
+        (Iterator[int], "Iterator[int] cannot be made from JSON"),
+        (Unresolved, "it cannot be made from JSON: name 'Nowhere' is not defined"),
+        (Card | Same, "it cannot be made from JSON: Could not disambiguate"),
+    ],
+)
+def test_what_can_never_be_made_is_known_beforehand(annotation, reason):
+    assert reason in unfit(annotation)

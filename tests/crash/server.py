@@ -86,12 +86,25 @@ def step(place):
 for place in range(1, 7):
     step(place)
 
-stuck = Workflow("stuck", version="v1")
+deaf = Workflow("deaf", version="v1")
 
 
-@stuck.node
-def sleeper() -> None:
-    time.sleep(120)
+@deaf.node(retry=Retry(initial=0))
+def thread(ctx: Context) -> str:
+    say("thread began", ctx.attempt)
+    while ctx.attempt == 1:
+        time.sleep(0.05)
+    return "second"
+
+
+@deaf.node(retry=Retry(initial=0))
+async def task(ctx: Context) -> str:
+    while ctx.attempt == 1:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            say("task will not stop")
+    return "second"
 
 
 once = Workflow("once", version="v1")

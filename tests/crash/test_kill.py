@@ -118,13 +118,17 @@ async def test_sigterm_ends_streams_lets_bodies_finish_and_exits_0(process):
     assert [e for e in log if e.get("code") == "interrupted"] == []
 
 
-async def test_a_thread_that_outlasts_the_grace_does_not_keep_the_process(process):
+async def test_bodies_that_do_not_stop_do_not_keep_a_server_from_ending(process):
     process.grace = "0.2"
     async with process.start() as client:
-        run = await client.start("stuck", {})
-        await until(client, run, "node_started")
+        run = await client.start("deaf", {})
+        await until(client, run, "node_started", node="thread")
+        await until(client, run, "node_started", node="task")
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait() == 0
+    process.grace = "5"
+    async with process.start() as client:
+        assert await client.run(run.run_id).result() == {"thread": "second", "task": "second"}
 
 
 async def test_a_second_process_on_the_same_file_is_refused_and_names_the_first(process):

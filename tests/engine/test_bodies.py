@@ -55,6 +55,7 @@ async def test_whatever_a_body_raises_fails_its_attempt(world, error, message, k
     flow = of(sync if kind == "sync" else coroutine)
     async with world(flow) as w, asyncio.timeout(10):
         end = await w.end(await w.start(flow))
+        await w.clock.advance(0)  # the effects of a commit follow its news
         assert w.engine.host.slots.used == 0
     assert end["error"]["code"] == "error"
     assert message in end["error"]["message"]
