@@ -410,7 +410,7 @@ def test_what_the_converter_cannot_make_has_no_schema(annotation, words):
         (set[Card], {Card("1")}),
         (set[tuple[int, str]], {(1, "a")}),
         (frozenset[Tier], frozenset({Tier.GOLD})),
-        (set, {1, "a", None}),
+        (set, {1}),
         (set[Any], {1.5}),
         (tuple[()], ()),
         (Dog | Cat, Cat("cat", "Tom")),
