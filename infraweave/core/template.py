@@ -1,0 +1,75 @@
+"""Text with places for values: ``"order {input.order_id}"``. Doubled braces stand for themselves.
+
+A place names a value and, after dots, the way into it: keys of objects and positions of lists. Nothing is
+called and no attribute is read, so a template from outside can do no harm.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+
+from infraweave.core.codec import dumps
+from infraweave.core.values import Json
+
+_PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
+_PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[^.{}\s]+)*")
+
+
+class TemplateError(ValueError):
+    """A place names nothing that is there."""
+
+
+def faults(text: str, names: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with a template whose places may name ``names``."""
+    for piece in _PIECE.finditer(text):
+        path = piece[1]
+        if path is None:
+            if piece[0] in "{}":
+                yield f"there is a single {piece[0]} in {text!r:.100}; double it, or name a value: {{input}}"
+        elif not _PATH.fullmatch(path):
+            yield f"{{{path}}} names no value; expected a name and a way into it, such as {{input.id}}"
+        elif path.partition(".")[0] not in names:
+            yield f"{{{path}}} names no value; there are {', '.join(sorted(names))}"
+
+
+def render(text: str, values: Mapping[str, Json]) -> str:
+    """Return the text with each place filled: text as it is, everything else as JSON.
+
+    Raises:
+        TemplateError: a place names nothing that is there.
+    """
+    return _PIECE.sub(
+        lambda piece: piece[0][0] if piece[1] is None else _text(look_up(piece[1], values)), text
+    )
+
+
+def value_of(text: str, values: Mapping[str, Json]) -> Json:
+    """Return what a template stands for: where it is one place and nothing else, the value itself.
+
+    Raises:
+        TemplateError: a place names nothing that is there.
+    """
+    whole = _PIECE.fullmatch(text)
+    return look_up(whole[1], values) if whole is not None and whole[1] else render(text, values)
+
+
+def look_up(path: str, values: Mapping[str, Json]) -> Json:
+    """Return the value at a dotted path.
+
+    Raises:
+        TemplateError: it leads nowhere.
+    """
+    found: Json = values
+    for key in path.split("."):
+        if isinstance(found, Mapping) and key in found:
+            found = found[key]
+        elif isinstance(found, list) and key.isdecimal() and int(key) < len(found):
+            found = found[int(key)]
+        else:
+            raise TemplateError(f"{{{path}}} leads nowhere: there is no {key}")
+    return found
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else dumps(value).decode()
