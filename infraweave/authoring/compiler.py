@@ -22,6 +22,7 @@ from infraweave.core.document import (
     INPUT,
     Activity,
     Compensation,
+    Concurrency,
     Document,
     HumanInput,
     Node,
@@ -103,6 +104,7 @@ class _Compilation:
             input_schema=self._schema("input", workflow.input, {"type": "object"}),
             nodes=tuple(self._node(declaration) for declaration in workflow.declarations),
             output=None if output is None else next(iter(self._named("output", "it", [output])), None),
+            concurrency=self._limits(workflow.concurrency),
         )
 
     def _node(self, declaration: Declaration) -> Node:
@@ -222,6 +224,27 @@ class _Compilation:
         except TypeError as error:
             self.faults.append(f"{name}: no JSON Schema can be derived: {error}")
             return default
+
+    def _limits(self, given: Any) -> tuple[Concurrency, ...]:
+        """Return the limits that a number, one limit, or a list of them stands for."""
+        several = given if isinstance(given, list | tuple) else [given]
+        limits = [limit if isinstance(limit, Concurrency) else Concurrency(limit) for limit in several]
+        return tuple(limit for limit in limits if self._is_limit(limit))
+
+    def _is_limit(self, limit: Any) -> bool:
+        if isinstance(limit.limit, bool) or not isinstance(limit.limit, int):
+            self.faults.append(
+                f"concurrency is {limit.limit!r:.100}; expected a whole number or Concurrency(…)"
+            )
+        elif limit.key is not None and not isinstance(limit.key, str):
+            self.faults.append(f"concurrency: key is {limit.key!r:.100}; expected text")
+        elif limit.when_full not in ("queue", "reject"):
+            self.faults.append(
+                f"concurrency: when_full is {limit.when_full!r:.100}; expected 'queue' or 'reject'"
+            )
+        else:
+            return True
+        return False
 
     def _text(self, option: str, given: Any) -> str:
         if not isinstance(given, str):

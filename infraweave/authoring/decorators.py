@@ -17,7 +17,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, overloa
 
 from attrs import define, field, frozen
 
-from infraweave.core.document import Document, Retry
+from infraweave.core.document import Concurrency, Document, Retry
 from infraweave.core.values import Duration
 
 P = ParamSpec("P")
@@ -110,10 +110,22 @@ class Node(Generic[P, R]):
 
 
 class Workflow:
-    """A workflow being declared. ``input``: a class, a JSON Schema, or None for any JSON object."""
+    """A workflow being declared. ``input``: a class, a JSON Schema, or None for any JSON object.
 
-    def __init__(self, workflow_id: str, *, version: str | None = None, input: Any = None) -> None:  # noqa: A002
+    ``concurrency``: how many runs may be open at once; a number, a ``Concurrency``, or one without a key and
+    one with a key as a list.
+    """
+
+    def __init__(
+        self,
+        workflow_id: str,
+        *,
+        version: str | None = None,
+        input: Any = None,  # noqa: A002 - the wire's word
+        concurrency: int | Concurrency | Sequence[int | Concurrency] = (),
+    ) -> None:
         self.workflow_id, self.version, self.input = workflow_id, version, input
+        self.concurrency = concurrency
         self.declarations: list[Declaration] = []
         self.output_of: Named | None = None
 

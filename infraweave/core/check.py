@@ -30,6 +30,7 @@ from infraweave.core.document import (
     Timer,
 )
 from infraweave.core.graph import Graph
+from infraweave.core.lanes import limit_faults
 from infraweave.core.routes import ancestors, never_together
 from infraweave.core.schema import schema_faults
 from infraweave.core.values import LONGEST, spell
@@ -56,6 +57,7 @@ def _faults(document: Document) -> Iterator[str]:
         yield f"there are {len(document.nodes):,} nodes, more than {MAX_NODES:,}"
         return
     yield from _identity(document)
+    yield from limit_faults(document.concurrency)
     yield from _nodes(document)
     sound = True
     for fault in chain(_edges(document), _routes(document)):

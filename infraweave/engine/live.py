@@ -37,6 +37,7 @@ class LiveRun:
     def __init__(self, host: Host, run_key: int, graph: Graph, state: RunState) -> None:
         self.host, self.run_key, self.graph, self.state = host, run_key, graph, state
         self.has_slot = False
+        self._started = state.started_at is not None
         self._in_line = False
         self._attempts: dict[Address, Attempt] = {}
         #: Waits whose code is being called, or will be.
@@ -82,7 +83,19 @@ class LiveRun:
             self.host.lose(self)
             raise
         self._uncommitted += 1
+        self._tell_gate()
         return commit
+
+    def _tell_gate(self) -> None:
+        """Have the first start and the end counted in the order of commits, whichever road led there."""
+        gate, state = self.host.gate, self.state
+        if not self._started and state.started_at is not None:
+            self._started = True
+            gate.started(self.run_key, self.origin)
+        if state.end is not None and self._started:
+            gate.ended(self.origin)
+        elif state.end is not None:
+            gate.withdraw(self.run_key)
 
     async def durable(self) -> None:
         """Wait until all that the state says is on disk.
@@ -216,13 +229,15 @@ class LiveRun:
 
     def _arm(self) -> None:
         due_at = self.next_due()
-        if due_at is not None:
+        if due_at is not None and self.state.state != "queued":
             wait = max(0.0, (due_at - self.host.clock.now()) / 1000)
             self._timer = self.host.clock.call_later(wait, partial(self.take, Woken()))
 
     def next_due(self) -> int | None:
         """Return when time will next change something; an attempt that is held is due in vain."""
         entries = self.state.entries
+        if self.state.state == "queued":
+            return self.state.due_at()
         if self.state.running == len(entries):
             return None  # nothing waits; most turns end here
         return min(
