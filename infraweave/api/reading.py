@@ -7,15 +7,16 @@ at once, each with the path to it. The classes are in ``shapes``; nothing here k
 from __future__ import annotations
 
 import difflib
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 
-from infraweave.core.values import Json, pointer
+from infraweave.core.values import Json, from_rfc3339, pointer
 from infraweave.errors import Fault, MalformedRequest
 
 T = TypeVar("T")
@@ -25,6 +26,7 @@ Path = tuple[str | int, ...]
 MOST_FAULTS = 100
 #: Characters of a caller's name that are looked at and repeated.
 _LONGEST_NAME = 60
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _NAMES = {str: "a string", int: "an integer", bool: "true or false", float: "a number", dict: "an object"}
 
 
@@ -44,16 +46,27 @@ def hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
 
 
-def read_body(cls: type[T], value: Json) -> T:
-    """Return ``value`` as the class.
+def read_body(cls: type[T], value: Json, what: str = "The body") -> T:
+    """Return ``value`` as the class; ``what`` it is called where it does not fit.
 
     Raises:
         MalformedRequest: it does not fit; the details name every fault.
     """
     faults = _Faults()
     result = _object(cls, value, (), faults)
-    _refuse("The body", faults)
+    _refuse(what, faults)
     return typing.cast("T", result)
+
+
+def read_time(text: str) -> int:
+    """Return the milliseconds of an RFC 3339 time; other forms of ISO 8601 are none.
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError(f"expected an RFC 3339 time such as 2026-07-04T18:22:31Z, not {text!r:.60}")
+    return from_rfc3339(text.upper())
 
 
 def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
@@ -128,6 +141,8 @@ def _field(annotation: Any, field: attrs.Attribute[Any], value: Json, path: Path
         if len(result) < least or (most is not None and len(result) > most):
             length = f"at least {least}" if most is None else f"{least} to {most}"
             faults.add(path, f"{_where(path)} must have {length} characters")
+    if isinstance(result, tuple) and len(result) > schema.get("maxItems", len(result)):
+        faults.add(path, f"{_where(path)} has {len(result):,} items; {schema['maxItems']:,} are allowed")
     return result
 
 
@@ -137,6 +152,8 @@ def _value(annotation: Any, value: Json, path: Path, faults: _Faults) -> Any:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return _optional(arguments, value, path, faults)
+    if origin is Annotated:  # shapes.Time
+        return _time(value, path, faults)
     if origin is Literal:
         if value not in arguments:
             faults.add(path, f"{_where(path)} must be one of {', '.join(map(str, arguments))}")
@@ -155,6 +172,17 @@ def _optional(arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faul
         return None
     (inner,) = (argument for argument in arguments if argument is not types.NoneType)
     return _value(inner, value, path, faults)
+
+
+def _time(value: Json, path: Path, faults: _Faults) -> Json:
+    if not isinstance(value, str):
+        faults.add(path, f"{_where(path)} must be a string, not {_kind(value)}")
+        return value
+    try:
+        read_time(value)
+    except ValueError as error:
+        faults.add(path, f"{_where(path)}: {error}")
+    return value
 
 
 def _container(

@@ -136,7 +136,8 @@ class Gate:
         # From here on starts and ends are counted, and the file tells of all before: no await in between.
         lane = self._lanes[key] = Lane()
         try:
-            lane.open += await self._count_open(*key)
+            stored = await self._count_open(*key)
+            lane.open += stored  # not in one: += would read before it waits
         except BaseException:
             del self._lanes[key]
             raise
@@ -243,7 +244,8 @@ class Gate:
         """Return the lanes in memory that count a run; what is not in memory is counted when it is needed."""
         if not self._lanes:
             return []
-        keys = [(origin.tenant, origin.workflow_id, name) for name in {origin.lane, None}]
+        names = (None,) if origin.lane is None else (origin.lane, None)
+        keys = [(origin.tenant, origin.workflow_id, name) for name in names]
         return [(key, self._lanes[key]) for key in keys if key in self._lanes]
 
     def withdraw(self, run_key: int) -> None:

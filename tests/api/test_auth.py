@@ -12,6 +12,7 @@ from tests.api.conftest import told
 
 BODIES = {
     "start_run": {"workflow_id": "quick", "input": {"amount": 1}},
+    "start_runs": {"runs": [{"workflow_id": "quick", "input": {"amount": 1}}]},
     "send_signal": {},
     "activate_version": {"version": "v1"},
     "create_token": {"tenant": "default", "principal": "p", "grants": []},
