@@ -18,6 +18,7 @@ from infraweave.errors import InfraWeaveError
 #: command → (module, what --help says of it)
 COMMANDS = {
     "run": ("infraweave.cli.run", "Execute one run in this process."),
+    "runs": ("infraweave.cli.runs", "Start runs at a server."),
     "serve": ("infraweave.cli.serve", "Serve workflows over HTTP from one SQLite file."),
     "tokens": ("infraweave.cli.tokens", "Create, list and revoke API tokens."),
     "workflows": ("infraweave.cli.workflows", "Check workflow files, draw their graphs."),
