@@ -33,7 +33,7 @@ from infraweave.errors import Capacity
 LaneKey: TypeAlias = tuple[str, str, str | None]
 #: The lanes to pass, in order, with the limit of each.
 Gates: TypeAlias = "Sequence[tuple[LaneKey, Concurrency]]"
-CountOpen: TypeAlias = Callable[[str, str, str | None], Awaitable[int]]
+CountOpen: TypeAlias = Callable[[Sequence[LaneKey]], Awaitable[Sequence[int]]]
 
 #: Lanes that are kept in memory although nobody queues there; they can be counted anew.
 MOST_IDLE = 10_000
@@ -99,7 +99,7 @@ class Lane:
 class Gate:
     """The lanes of one process, before its slots.
 
-    ``count_open`` says how many runs of a lane have started and not ended, in the order of commits;
+    ``count_open`` says how many runs of some lanes have started and not ended, in the order of commits;
     ``tenants`` how many tenants there are.
     """
 
@@ -123,26 +123,28 @@ class Gate:
         """
         keys = {key for candidate in candidates if candidate.limits for key, _ in candidate.gates()}
         while missing := [key for key in keys if not self._is_counted(key)]:
-            await asyncio.gather(*map(self._count, missing))
+            new = [key for key in missing if key not in self._lanes]
+            if new:
+                await self._count(new)
+            else:
+                await self._lanes[missing[0]].counted.wait()
 
     def _is_counted(self, key: LaneKey) -> bool:
         return key in self._lanes and self._lanes[key].counted.is_set()
 
-    async def _count(self, key: LaneKey) -> None:
-        lane = self._lanes.get(key)
-        if lane is not None:
-            await lane.counted.wait()
-            return
+    async def _count(self, keys: Sequence[LaneKey]) -> None:
         # From here on starts and ends are counted, and the file tells of all before: no await in between.
-        lane = self._lanes[key] = Lane()
+        lanes = [self._lanes.setdefault(key, Lane()) for key in keys]
         try:
-            stored = await self._count_open(*key)
-            lane.open += stored  # not in one: += would read before it waits
+            for lane, stored in zip(lanes, await self._count_open(keys), strict=True):
+                lane.open += stored
         except BaseException:
-            del self._lanes[key]
+            for key in keys:
+                del self._lanes[key]
             raise
         finally:
-            lane.counted.set()
+            for lane in lanes:
+                lane.counted.set()
 
     def may_start(self, run_key: int, candidate: Candidate, *, refuse: bool = True) -> bool:
         """Let a new run in: True, and it has a slot and all its places; False, and it is in line.
@@ -170,8 +172,8 @@ class Gate:
             if limit.when_full == "reject" and not self._is_free([(key, limit)]):
                 where = "" if limit.key is None else f" for {candidate.lane}"
                 raise Capacity(
-                    f"Workflow {candidate.workflow_id} may have {limit.limit} runs at once{where}, and has"
-                    " them; try again once one has ended.",
+                    f"Workflow {candidate.workflow_id} is at its limit of {limit.limit}{where};"
+                    " try again once a run has ended.",
                     headers=_RETRY,
                 )
 

@@ -102,9 +102,7 @@ class Starts:
         )
         graph = await catalog.graph(request.tenant, request.workflow_id, version)
         _check_input(graph, request.input)
-        limits = graph.document.concurrency
-        lane = _lane(graph, request.input) if limits else None
-        return _Ready(request, graph, Candidate(request.tenant, request.workflow_id, lane, limits))
+        return _Ready(request, graph, candidate(graph, request.tenant, request.input))
 
     def _begin(self, ready: _Ready) -> LiveRun:
         """Let a run in and append its first event; ``durable`` tells when that is on disk.
@@ -202,12 +200,19 @@ def _replay(request: StartRequest, row: RunRow) -> Started:
     return Started(row, replayed=True)
 
 
-def _lane(graph: Graph, value: Json) -> str | None:
+def candidate(graph: Graph, tenant: str, value: Json) -> Candidate:
+    """Return what the gate has to know of a run of ``graph`` with the input ``value``, whoever starts it.
+
+    Raises:
+        InputInvalid: the input has nothing for the concurrency key.
+    """
+    document = graph.document
     try:
-        return lane_of(graph.document.concurrency, value)
+        lane = lane_of(document.concurrency, value)
     except TemplateError as error:
-        message = f"the concurrency key of {graph.document.workflow_id} cannot be filled: {error}"
-        raise InputInvalid(f"The input does not do: {message}.", details=[Fault("", message)]) from error
+        message = f"the input has nothing for the concurrency key of {document.workflow_id}: {error}"
+        raise InputInvalid(f"T{message[1:]}.", details=[Fault("", message)]) from error
+    return Candidate(tenant, document.workflow_id, lane, document.concurrency)
 
 
 def _check_input(graph: Graph, value: Json) -> None:

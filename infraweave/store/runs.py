@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, get_args
 
 from attrs import asdict, field, frozen
@@ -107,15 +107,13 @@ class Runs:
         """Return runs that wait for their first slot, in order of creation; not those that come later."""
         return [_run(row) for row in await self._db.read("queued_runs", (limit,))]
 
-    async def started_open(self, tenant: str, workflow_id: str, lane: str | None) -> int:
-        """Return how many runs of a lane (None: of the workflow) have started and not ended.
+    async def started_open(self, lanes: Sequence[tuple[str, str, str | None]]) -> list[int]:
+        """Return how many runs of each lane have started and not ended.
 
-        Counted within the order of commits: what was appended before this call is in it, what is appended
-        afterwards is not.
+        A lane is a tenant, a workflow and a name, None for all runs of the workflow. Counted within the order
+        of commits: what was appended before this call is in it, what is appended afterwards is not.
         """
-        name = "open_in_workflow" if lane is None else "open_in_lane"
-        params = {"tenant": tenant, "workflow_id": workflow_id, "lane": lane}
-        return await self._db.transact(lambda connection: _count(connection, name, params))
+        return await self._db.transact(lambda connection: [_count(connection, *lane) for lane in lanes])
 
     async def counts(self, tenant: str | None = None) -> dict[State, int]:
         """Return how many runs there are in each state; of one tenant, or of all."""
@@ -162,7 +160,9 @@ def _json_list(items: Collection[str] | None) -> str | None:
     return None if items is None else dumps(sorted(items)).decode()
 
 
-def _count(connection: sqlite3.Connection, name: str, params: dict[str, Any]) -> int:
+def _count(connection: sqlite3.Connection, tenant: str, workflow_id: str, lane: str | None) -> int:
+    name = "open_in_workflow" if lane is None else "open_in_lane"
+    params = {"tenant": tenant, "workflow_id": workflow_id, "lane": lane}
     count: int = connection.execute(QUERIES[name], params).fetchone()[0]
     return count
 

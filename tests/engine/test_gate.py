@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from infraweave.core.document import Concurrency
 from infraweave.core.events import Origin
 from infraweave.engine import gate as gate_module
-from infraweave.engine.gate import Candidate, Gate
+from infraweave.engine.gate import Candidate, Gate, LaneKey
 from infraweave.engine.slots import Slots
 
 KEY = "{input.k}"
@@ -30,16 +31,13 @@ class House:
         self.executing: list[int] = []
         self.resting: list[int] = []
         self.order: list[int] = []
-        self.counts: list[tuple[str, str, str | None]] = []
+        self.counts: list[LaneKey] = []
 
-    async def _count(self, tenant: str, workflow_id: str, lane: str | None) -> int:
-        self.counts.append((tenant, workflow_id, lane))
-        opened = [self.runs[key] for key in (*self.executing, *self.resting)]
+    async def _count(self, lanes: Sequence[LaneKey]) -> list[int]:
+        self.counts += lanes
+        counts = self.open_in()
         await asyncio.sleep(0)
-        return sum(
-            (run.tenant, run.workflow_id) == (tenant, workflow_id) and lane in (None, run.lane)
-            for run in opened
-        )
+        return [counts[lane] for lane in lanes]
 
     def come(self, candidate: Candidate) -> int:
         if candidate.limits:
@@ -97,8 +95,8 @@ class House:
 
     # --- what must hold ------------------------------------------------------------------------------------
 
-    def open_in(self) -> Counter[tuple[str, str, str | None]]:
-        counts: Counter[tuple[str, str, str | None]] = Counter()
+    def open_in(self) -> Counter[LaneKey]:
+        counts: Counter[LaneKey] = Counter()
         for run in (self.runs[key] for key in (*self.executing, *self.resting)):
             counts[run.tenant, run.workflow_id, None] += 1
             if run.lane is not None:

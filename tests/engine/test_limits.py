@@ -8,7 +8,6 @@ from collections import Counter
 import pytest
 
 from infraweave import Concurrency, Workflow
-from infraweave.core.codec import document_from_json, document_to_json
 from infraweave.errors import Capacity, InputInvalid
 
 PER_CUSTOMER = Concurrency(1, key="{input.customer_id}")
@@ -297,18 +296,3 @@ async def test_who_cancelled_much_loses_no_turn(world):
         for run in kept:
             await w.end(run)
     assert is_fair(order, tenants=3, each=3)
-
-
-# --- documents ---------------------------------------------------------------------------------------------
-
-
-def test_a_document_without_limits_is_as_it_was_and_one_with_limits_comes_back():
-    assert "concurrency" not in document_to_json(asking().compile())
-    limits = [2, Concurrency(1, key="{input.customer_id}", when_full="reject")]
-    document = asking(limits).compile()
-    written = document_to_json(document)
-    assert written["concurrency"] == [
-        {"limit": 2},
-        {"limit": 1, "key": "{input.customer_id}", "when_full": "reject"},
-    ]
-    assert document_from_json(written) == document
