@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import islice
 from typing import TypeAlias
 
 from attrs import define, field, frozen
@@ -35,7 +36,7 @@ LaneKey: TypeAlias = tuple[str, str, str | None]
 Gates: TypeAlias = "Sequence[tuple[LaneKey, Concurrency]]"
 CountOpen: TypeAlias = Callable[[Sequence[LaneKey]], Awaitable[Sequence[int]]]
 
-#: Lanes that are kept in memory although nobody queues there; they can be counted anew.
+#: Lanes beyond which those are forgotten where nobody queues.
 MOST_IDLE = 10_000
 _RETRY = {"Retry-After": "5"}
 
@@ -125,12 +126,20 @@ class Gate:
         while missing := [key for key in keys if not self._is_counted(key)]:
             new = [key for key in missing if key not in self._lanes]
             if new:
+                self._make_room(len(new), keys)
                 await self._count(new)
             else:
                 await self._lanes[missing[0]].counted.wait()
 
     def _is_counted(self, key: LaneKey) -> bool:
         return key in self._lanes and self._lanes[key].counted.is_set()
+
+    def _make_room(self, wanted: int, needed: set[LaneKey]) -> None:
+        """Forget the oldest lanes that nobody queues for, where many are kept; they can be counted anew."""
+        if len(self._lanes) + wanted > MOST_IDLE:
+            for key, lane in list(islice(self._lanes.items(), 2 * wanted)):
+                if not lane.tickets and lane.counted.is_set() and key not in needed:
+                    del self._lanes[key]
 
     async def _count(self, keys: Sequence[LaneKey]) -> None:
         # From here on starts and ends are counted, and the file tells of all before: no await in between.
@@ -233,22 +242,22 @@ class Gate:
         ticket = self._tickets.pop(run_key, None)
         if ticket is not None:
             self._tear(ticket)
-        for _, lane in self._lanes_of(origin):
+        for lane in self._lanes_of(origin):
             lane.open += 1
 
     def ended(self, origin: Origin) -> None:
         """Give back the places of a run that had started and whose end has just been appended."""
-        for key, lane in self._lanes_of(origin):
+        for lane in self._lanes_of(origin):
             lane.open -= 1
-            self._fill(key, lane)
+            self._fill(lane)
 
-    def _lanes_of(self, origin: Origin) -> list[tuple[LaneKey, Lane]]:
+    def _lanes_of(self, origin: Origin) -> list[Lane]:
         """Return the lanes in memory that count a run; what is not in memory is counted when it is needed."""
         if not self._lanes:
             return []
         names = (None,) if origin.lane is None else (origin.lane, None)
         keys = [(origin.tenant, origin.workflow_id, name) for name in names]
-        return [(key, self._lanes[key]) for key in keys if key in self._lanes]
+        return [self._lanes[key] for key in keys if key in self._lanes]
 
     def withdraw(self, run_key: int) -> None:
         """Take a run that has not started out of its lines, and give back what it held there."""
@@ -260,7 +269,7 @@ class Gate:
         self._tear(ticket)
         for key, _ in ticket.gates:
             if (lane := self._lanes.get(key)) is not None:
-                self._fill(key, lane)
+                self._fill(lane)
 
     def _tear(self, ticket: Ticket) -> None:
         """Undo what a ticket counts for: its places are now counted as open, or given back."""
@@ -274,12 +283,10 @@ class Gate:
             if not self._queued[ticket.tenant]:
                 del self._queued[ticket.tenant]
 
-    def _fill(self, key: LaneKey, lane: Lane) -> None:
+    def _fill(self, lane: Lane) -> None:
         """Let in as many as there is room for, in order."""
         while (found := lane.first()) is not None and lane.has_room(found[1]):
             lane.line.popleft()
             lane.reserved += 1
             found[0].passed += 1
             self._go_on(found[0])
-        if len(self._lanes) > MOST_IDLE and not lane.tickets and lane.counted.is_set():
-            del self._lanes[key]
