@@ -215,4 +215,4 @@ def _undone_too_late(graph: Graph) -> Iterator[str]:
 
 
 def _taken(undo: Compensation) -> list[str]:
-    return [param.source for param in undo.params if param.source != INPUT]
+    return [param.source for param in undo.params if param.source not in (INPUT, ITEM)]

@@ -109,10 +109,13 @@ class Graph:
 
     @cached_property
     def sinks(self) -> tuple[str, ...]:
-        """Nodes that nothing waits for. The conditions of loops do not count: they give no result."""
+        """Nodes that nothing waits for. Conditions of loops give no result; what only they name may be one."""
         work = [name for name in self.nodes if name not in self.regions]
-        named = {source for name in work for source in self.upstream[name]}
-        return tuple(name for name in work if name not in named)
+        named = {source for sources in self.upstream.values() for source in sources}
+        by_work = {source for name in work for source in self.upstream[name]}
+        return tuple(
+            [name for name in work if name not in named] or [name for name in work if name not in by_work]
+        )
 
     @cached_property
     def input_validator(self) -> Validator:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from infraweave.core.document import INPUT, ITEM, Document, Loop, Map, Node
 
@@ -46,7 +46,23 @@ def regions(document: Document, upstream: Edges) -> list[Region]:
         for node in document.nodes
         if isinstance(node, Loop) and node.back_to in nodes
     ]
-    return sorted(found, key=lambda region: len(region.nodes))
+    return _nested(sorted(found, key=_size))
+
+
+def _nested(found: list[Region]) -> list[Region]:
+    """Let a region hold all of the loops that begin in it, also where nothing names their conditions."""
+    whole: list[Region] = []
+    for outer in found:
+        nodes = outer.nodes
+        for inner in whole:
+            if inner.back_to in nodes and outer.condition not in inner.nodes:
+                nodes |= inner.nodes
+        whole.append(evolve(outer, nodes=nodes))
+    return sorted(whole, key=_size)
+
+
+def _size(region: Region) -> int:
+    return len(region.nodes)
 
 
 def _region(loop: Loop, nodes: Mapping[str, Node], upstream: Edges, below: Edges) -> frozenset[str]:
