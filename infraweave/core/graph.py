@@ -109,7 +109,7 @@ class Graph:
 
     @cached_property
     def sinks(self) -> tuple[str, ...]:
-        """Nodes that nothing waits for. Conditions of loops give no result; what only they name may be one."""
+        """Nodes that nothing waits for. Conditions of loops give no result; what only they name may."""
         work = [name for name in self.nodes if name not in self.regions]
         named = {source for sources in self.upstream.values() for source in sources}
         by_work = {source for name in work for source in self.upstream[name]}
