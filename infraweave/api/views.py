@@ -16,10 +16,11 @@ from infraweave.api.shapes import (
     WaitingFor,
 )
 from infraweave.core.access import Grant
+from infraweave.core.entries import NodeState
 from infraweave.core.events import Cancelled, Failed, InputRequested
 from infraweave.core.graph import Graph
 from infraweave.core.history import Row
-from infraweave.core.state import NodeState, RunState
+from infraweave.core.state import RunState
 from infraweave.core.values import Json, rfc3339
 from infraweave.engine.requests import Inspection
 from infraweave.store.documents import Version

@@ -26,7 +26,18 @@ from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import make_converter
 
-from infraweave.core.document import Activity, Document, HumanInput, Node, Router, Timer
+from infraweave.core.document import (
+    Activity,
+    Document,
+    HumanInput,
+    Loop,
+    Map,
+    Node,
+    Router,
+    Signal,
+    Subworkflow,
+    Timer,
+)
 from infraweave.core.events import EVENT_TYPES, Event, Origin
 from infraweave.core.values import Json, from_rfc3339, rfc3339
 
@@ -44,7 +55,11 @@ _KINDS: dict[str, type[Node]] = {
     "tool": Activity,
     "llm": Activity,
     "router": Router,
+    "loop": Loop,
+    "map": Map,
+    "subworkflow": Subworkflow,
     "human_input": HumanInput,
+    "signal": Signal,
     "timer": Timer,
 }
 

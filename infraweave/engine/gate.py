@@ -27,8 +27,12 @@ from attrs import define, field, frozen
 
 from infraweave.core.document import Concurrency
 from infraweave.core.events import Origin
+from infraweave.core.graph import Graph
+from infraweave.core.lanes import lane_of
+from infraweave.core.template import TemplateError
+from infraweave.core.values import Json
 from infraweave.engine.slots import Slots
-from infraweave.errors import Capacity
+from infraweave.errors import Capacity, Fault, InputInvalid
 
 #: Tenant, workflow, and the name of the lane within it; None: the workflow as a whole.
 LaneKey: TypeAlias = tuple[str, str, str | None]
@@ -58,6 +62,21 @@ class Candidate:
 
     def _key(self, lane: str | None) -> LaneKey:
         return self.tenant, self.workflow_id, lane
+
+
+def candidate(graph: Graph, tenant: str, value: Json) -> Candidate:
+    """Return what the gate has to know of a run of ``graph`` with the input ``value``, whoever starts it.
+
+    Raises:
+        InputInvalid: the input has nothing for the concurrency key.
+    """
+    document = graph.document
+    try:
+        lane = lane_of(document.concurrency, value)
+    except TemplateError as error:
+        message = f"the input has nothing for the concurrency key of {document.workflow_id}: {error}"
+        raise InputInvalid(f"T{message[1:]}.", details=[Fault("", message)]) from error
+    return Candidate(tenant, document.workflow_id, lane, document.concurrency)
 
 
 @define(eq=False)

@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from infraweave.core.address import Address
-from infraweave.core.document import Activity
+from infraweave.core.document import Activity, Map
 from infraweave.core.events import Origin
 from infraweave.core.facts import Fact, Granted, Resumed, Woken
 from infraweave.core.graph import Graph
@@ -24,6 +24,7 @@ from infraweave.core.state import fold
 from infraweave.core.values import Json
 from infraweave.engine.alarm import Alarm
 from infraweave.engine.catalog import Catalog
+from infraweave.engine.children import Children
 from infraweave.engine.clock import Clock, sleep
 from infraweave.engine.context import RunContext
 from infraweave.engine.ends import Ends
@@ -60,6 +61,7 @@ class Host:
         self.slots = Slots(settings.max_running, self._grant)
         self.gate = Gate(self.slots, settings.max_queued, runs.started_open, lambda: catalog.tenants)
         self.alarm = Alarm(clock, self._next_due, self._wake_due)
+        self.children = Children(self, runs)
         self.live: dict[int, LiveRun] = {}
         self.ends = Ends()
         #: What still runs of bodies whose attempts are over: their next attempts wait for it.
@@ -111,6 +113,8 @@ class Host:
         state = fold(row.run_id, await self.journal.load(run_key))
         graph = await self.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
         live = self.adopt(LiveRun(self, run_key, graph, state))
+        parent = None if row.parent_run_id is None else await self._runs.get(row.parent_run_id)
+        live.parent_key = None if parent is None else parent.run_key
         live.take(Resumed())
         return live
 
@@ -217,16 +221,25 @@ class Host:
         async with self.pinned(run_key) as live:
             live.take(Woken())
             if live.state.state == "queued":
-                await self._line_up(live)
+                await self._line_up(run_key)
             await live.durable()
 
-    async def _line_up(self, live: LiveRun) -> None:
-        """Line up a run whose time to start has come; from then on the agenda has nothing to say of it."""
-        candidate = await self._candidate(live.origin)
-        await self.gate.prepare([candidate])
-        if live.state.state == "queued":  # nobody has cancelled it meanwhile
-            self.gate.line_up(live.run_key, candidate)
-            await self.journal.append([Entry(live.run_key, live.state.run_id, (), None)])
+    def line_up(self, child: LiveRun) -> None:
+        """Line up a child that has been appended and could not start at once; it is never refused."""
+        if child.graph.document.concurrency:
+            self.spawn(self._line_up(child.run_key), f"line up {child.run_key}")
+        else:
+            self.gate.line_up(child.run_key, Candidate(child.origin.tenant, child.origin.workflow_id))
+
+    async def _line_up(self, run_key: int) -> None:
+        """Line up a queued run; the agenda has nothing to say of its time from then on."""
+        async with self.pinned(run_key) as live:
+            candidate = await self._candidate(live.origin)
+            await self.gate.prepare([candidate])
+            if live.state.state == "queued":  # nobody has cancelled it meanwhile
+                self.gate.line_up(run_key, candidate)
+                if live.origin.start_at is not None:
+                    await self.journal.append([Entry(run_key, live.state.run_id, (), None)])
 
     def _grant(self, run_key: int) -> None:
         self.spawn(self._start_queued(run_key), f"start {run_key}")
@@ -281,4 +294,4 @@ class Host:
 def _runs_apart(graph: Graph, address: Address) -> bool:
     """Tell whether an entry's body wants a process of its own."""
     node = graph.nodes[address.node]
-    return isinstance(node, Activity) and node.executor == "process" and address.phase == "forward"
+    return isinstance(node, Activity | Map) and node.executor == "process" and address.phase == "forward"

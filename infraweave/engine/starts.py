@@ -18,19 +18,16 @@ from infraweave.core.codec import dumps
 from infraweave.core.events import Origin
 from infraweave.core.facts import Accepted
 from infraweave.core.graph import Graph
-from infraweave.core.lanes import lane_of
 from infraweave.core.state import RunState
-from infraweave.core.template import TemplateError
 from infraweave.core.values import Json
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import run_id
-from infraweave.engine.gate import Candidate
+from infraweave.engine.gate import Candidate, candidate
 from infraweave.engine.host import Host
 from infraweave.engine.live import LiveRun
 from infraweave.engine.requests import Started, StartRequest
 from infraweave.errors import (
     Capacity,
-    Fault,
     IdempotencyMismatch,
     InputInvalid,
     RequestError,
@@ -200,21 +197,6 @@ def _replay(request: StartRequest, row: RunRow) -> Started:
     return Started(row, replayed=True)
 
 
-def candidate(graph: Graph, tenant: str, value: Json) -> Candidate:
-    """Return what the gate has to know of a run of ``graph`` with the input ``value``, whoever starts it.
-
-    Raises:
-        InputInvalid: the input has nothing for the concurrency key.
-    """
-    document = graph.document
-    try:
-        lane = lane_of(document.concurrency, value)
-    except TemplateError as error:
-        message = f"the input has nothing for the concurrency key of {document.workflow_id}: {error}"
-        raise InputInvalid(f"T{message[1:]}.", details=[Fault("", message)]) from error
-    return Candidate(tenant, document.workflow_id, lane, document.concurrency)
-
-
 def _check_input(graph: Graph, value: Json) -> None:
     faults = graph.input_validator.faults(value)
     if faults:
@@ -226,7 +208,7 @@ def _check_input(graph: Graph, value: Json) -> None:
 
 
 #: What the index takes from a run's origin as it is.
-_ORIGIN = tuple(field.name for field in fields(Origin))
+_ORIGIN = tuple({field.name for field in fields(Origin)} & {field.name for field in fields(RunRow)})
 
 
 def _row(live: LiveRun) -> RunRow:

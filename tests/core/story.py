@@ -15,6 +15,7 @@ from infraweave.core.document import (
     Router,
     Timer,
 )
+from infraweave.core.entries import Entry
 from infraweave.core.events import (
     Event,
     InputRequested,
@@ -38,7 +39,7 @@ from infraweave.core.facts import (
     Woken,
 )
 from infraweave.core.graph import Graph
-from infraweave.core.state import Entry, RunState, fold
+from infraweave.core.state import RunState, fold
 from infraweave.core.turn import hold_nothing, turn
 
 ONCE = Retry(max_attempts=1)

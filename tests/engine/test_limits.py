@@ -296,3 +296,63 @@ async def test_who_cancelled_much_loses_no_turn(world):
         for run in kept:
             await w.end(run)
     assert is_fair(order, tenants=3, each=3)
+
+
+# --- children ----------------------------------------------------------------------------------------------
+
+
+def parent_of(name: str, many: int) -> Workflow:
+    flow = Workflow("parent", version="v1")
+
+    @flow.node
+    def cases() -> list[dict]:
+        return [{"customer_id": f"c{number % 2}"} for number in range(many)]
+
+    @flow.map(over="cases", subworkflow=name)
+    def child(case: dict) -> dict:
+        return case
+
+    return flow
+
+
+async def test_children_are_held_to_the_limits_of_their_workflow_and_never_refused(world):
+    limit = Concurrency(1, key="{input.customer_id}", when_full="reject")
+    async with world(asking([limit, 5]), parent_of("orders", 6)) as w:
+        run = await w.start("parent")
+        ended = set()
+        while len(ended) < 6:
+            rows = [row for row in await w.engine.runs.list("default") if row.parent_run_id == run.run_id]
+            running = [row for row in rows if row.state == "running"]
+            assert len({row.lane for row in running}) == len(running) <= 2
+            for row in running:
+                await answer(w, row)
+                ended.add(row.run_id)
+            await settled(w)
+        assert (await w.end(run))["type"] == "completed"
+        await settled(w)
+        assert (w.engine.host.gate.queued, w.engine.host.gate._tickets) == (0, {})
+
+
+async def test_a_queued_child_of_a_cancelled_parent_frees_its_place(world):
+    async with world(asking(1), parent_of("orders", 3)) as w:
+        run = await w.start("parent")
+        while len(await w.engine.runs.list("default")) < 4:
+            await settled(w)
+        await w.engine.cancel(run, by="eve")
+        assert (await w.end(run))["type"] == "cancelled"
+        await settled(w)
+        assert w.engine.host.gate.queued == 0
+        assert (await w.start("orders")).state == "running"
+
+
+async def test_a_child_without_the_key_fails_its_node(world):
+    flow = Workflow("parent", version="v1")
+
+    @flow.subworkflow("orders")
+    def child() -> dict:
+        return {}
+
+    async with world(asking(PER_CUSTOMER), flow) as w:
+        end = await w.end(await w.start("parent"))
+        assert (end["type"], end["error"]["code"]) == ("failed", "input_invalid")
+        assert "there is no customer_id" in end["error"]["message"]

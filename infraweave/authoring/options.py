@@ -1,0 +1,127 @@
+"""Reads what authors gave to decorators; what is wrong with it is collected, not raised."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from enum import Enum
+from typing import Any
+
+from attrs import evolve
+
+from infraweave.authoring.declarations import Node as DeclaredNode
+from infraweave.authoring.declarations import Wait, name_of
+from infraweave.core.document import Concurrency, Retry
+from infraweave.core.shape import schema_of
+from infraweave.core.values import Duration, Json, seconds
+
+ONCE = Retry(max_attempts=1)
+#: More is a mistake; whoever wants a node tried for ever means a loop or a timer.
+_MOST_ATTEMPTS = 1_000_000
+#: What stands for a node's name; of enums the value.
+NAMED = (str, DeclaredNode, Wait, Enum)
+
+
+class Options:
+    """The readers, and the faults found so far."""
+
+    def __init__(self) -> None:
+        self.faults: list[str] = []
+
+    def schema(self, name: str, shape: Any, default: Json) -> Json:
+        """Return a JSON Schema, derived where a class was given."""
+        if shape is None or isinstance(shape, Mapping):
+            return default if shape is None else dict(shape)
+        try:
+            return schema_of(shape)
+        except TypeError as error:
+            self.faults.append(f"{name}: no JSON Schema can be derived: {error}")
+            return default
+
+    def limits(self, given: Any) -> tuple[Concurrency, ...]:
+        """Return the limits that a number, one limit, or a list of them stands for."""
+        several = given if isinstance(given, list | tuple) else [given]
+        limits = [limit if isinstance(limit, Concurrency) else Concurrency(limit) for limit in several]
+        return tuple(limit for limit in limits if self._is_limit(limit))
+
+    def _is_limit(self, limit: Any) -> bool:
+        if isinstance(limit.limit, bool) or not isinstance(limit.limit, int):
+            fault = f"is {limit.limit!r:.100}; expected a whole number or Concurrency(…)"
+        elif limit.key is not None and not isinstance(limit.key, str):
+            fault = f": key is {limit.key!r:.100}; expected text"
+        elif limit.when_full not in ("queue", "reject"):
+            fault = f": when_full is {limit.when_full!r:.100}; expected 'queue' or 'reject'"
+        else:
+            return True
+        self.faults.append(f"concurrency{'' if fault.startswith(':') else ' '}{fault}")
+        return False
+
+    def text(self, option: str, given: Any) -> str:
+        """Return what must be text."""
+        if not isinstance(given, str):
+            self.faults.append(f"{option} is {given!r:.100}; expected text")
+        return str(given)
+
+    def duration(self, name: str, option: str, duration: Duration | None) -> float | None:
+        """Return a duration in seconds."""
+        if duration is None:
+            return None
+        try:
+            return seconds(duration)
+        except ValueError as error:
+            self.faults.append(f"{name}: {option}: {error}")
+            return None
+
+    def retry(self, name: str, retry: Any) -> Retry:
+        """Return how failures are retried."""
+        if retry is None:
+            return ONCE
+        if not isinstance(retry, Retry):
+            self.faults.append(f"{name}: retry={retry!r}; expected Retry(…) or None")
+            return ONCE
+        if isinstance(retry.max_attempts, bool) or not isinstance(retry.max_attempts, int):
+            self.faults.append(
+                f"{name}: retry.max_attempts is {retry.max_attempts!r}; expected a whole number"
+            )
+            return ONCE
+        if retry.max_attempts > _MOST_ATTEMPTS:
+            self.faults.append(f"{name}: retry.max_attempts is more than {_MOST_ATTEMPTS:,}")
+            return ONCE
+        if isinstance(retry.factor, bool) or not isinstance(retry.factor, int | float):
+            self.faults.append(f"{name}: retry.factor is {retry.factor!r}; expected a number")
+            return ONCE
+        return evolve(
+            retry,
+            initial=self._delay(name, "initial", retry.initial),
+            factor=float(retry.factor),
+            maximum=self._delay(name, "maximum", retry.maximum),
+        )
+
+    def _delay(self, name: str, option: str, delay: Any) -> float:
+        return self.duration(name, f"retry.{option}", delay) or 0.0
+
+    def named(self, name: str, option: str, given: Any) -> tuple[str, ...]:
+        """Return the names of some nodes; one alone is taken for a list of one."""
+        nodes = [given] if isinstance(given, NAMED) else given
+        if not isinstance(nodes, Iterable):
+            nodes = [nodes]
+        names = []
+        for node in nodes:
+            if isinstance(node, NAMED):
+                names.append(name_of(node))
+            else:
+                self.faults.append(f"{name}: {option} has {node!r:.100}; expected nodes or their names")
+        return tuple(names)
+
+    def choice(self, name: str, option: str, given: Any, choices: tuple[str, ...]) -> Any:
+        """Return one of some words."""
+        if given not in choices:
+            self.faults.append(f"{name}: {option}={given!r:.100}; expected {' or '.join(map(repr, choices))}")
+            return choices[0]
+        return given
+
+    def number(self, name: str, option: str, given: Any) -> int:
+        """Return what must be a whole number."""
+        if isinstance(given, bool) or not isinstance(given, int):
+            self.faults.append(f"{name}: {option} is {given!r:.100}; expected a whole number")
+            return 1
+        return given
