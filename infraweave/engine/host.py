@@ -112,8 +112,8 @@ class Host:
             raise RunNotFound
         state = fold(row.run_id, await self.journal.load(run_key))
         graph = await self.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
-        live = self.adopt(LiveRun(self, run_key, graph, state))
         parent = None if row.parent_run_id is None else await self._runs.get(row.parent_run_id)
+        live = self.adopt(LiveRun(self, run_key, graph, state))  # others see it now, so it must be whole
         live.parent_key = None if parent is None else parent.run_key
         live.take(Resumed())
         return live
