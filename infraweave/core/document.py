@@ -43,7 +43,9 @@ class Concurrency:
     """How many runs may be open at once, from their first start to their end; waiting counts too.
 
     ``key`` is a template over ``{input…}``: each value that it takes has a limit of its own; None counts all
-    runs of the workflow. Beyond the limit a start is queued, or refused.
+    runs of the workflow. Beyond the limit a start is queued, or refused; what exists already is only ever
+    queued: children, and delayed starts whose time has come. A run that waits for a child holds its place,
+    so a workflow that starts itself needs room for all of them.
     """
 
     limit: int

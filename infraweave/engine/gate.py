@@ -9,8 +9,8 @@ A place is held from the start to the end of a run, however long it waits in bet
 memory but counted from the file when a lane is first needed, in the order of commits, and from there on by
 ``started`` and ``ended``. So no run has to be known here but those that queue, and a restart counts the same.
 
-    may_start   the question of every road that starts a run
-    line_up     the same for runs that exist: at a restart, or when their time has come
+    may_start   whether a new run may start now, must queue, or is refused
+    line_up     the same for runs that exist (children, delayed ones, all after a restart): never refused
     started     told by each live run itself, with the append that says so
     ended       the same: gives back the run's places and lets the next ones in
 """
@@ -157,8 +157,9 @@ class Gate:
         """Forget the oldest lanes that nobody queues for, where many are kept; they can be counted anew."""
         if len(self._lanes) + wanted > MOST_IDLE:
             for key, lane in list(islice(self._lanes.items(), 2 * wanted)):
-                if not lane.tickets and lane.counted.is_set() and key not in needed:
-                    del self._lanes[key]
+                del self._lanes[key]
+                if lane.tickets or not lane.counted.is_set() or key in needed:
+                    self._lanes[key] = lane  # at the end: others are looked at next time
 
     async def _count(self, keys: Sequence[LaneKey]) -> None:
         # From here on starts and ends are counted, and the file tells of all before: no await in between.
@@ -174,10 +175,8 @@ class Gate:
             for lane in lanes:
                 lane.counted.set()
 
-    def may_start(self, run_key: int, candidate: Candidate, *, refuse: bool = True) -> bool:
+    def may_start(self, run_key: int, candidate: Candidate) -> bool:
         """Let a new run in: True, and it has a slot and all its places; False, and it is in line.
-
-        With ``refuse=False`` it is never refused but queued: for runs that somebody has begun to rely on.
 
         Raises:
             Capacity: a limit says so, or the queue is full; nothing has changed.
@@ -185,13 +184,11 @@ class Gate:
         if not candidate.limits and self._slots.take():
             return True
         gates = candidate.gates()
-        if refuse:
-            self._refuse_beyond_limits(candidate, gates)
+        self._refuse_beyond_limits(candidate, gates)
         if gates and self._is_free(gates) and self._slots.take():
             self._hold(run_key, candidate, gates)
             return True
-        if refuse:
-            self._refuse_beyond_queue(candidate.tenant)
+        self._refuse_beyond_queue(candidate.tenant)
         self.line_up(run_key, candidate)
         return False
 

@@ -44,7 +44,7 @@ class House:
             asyncio.run(self.gate.prepare([candidate]))
         run_key = next(self.keys)
         self.runs[run_key] = candidate
-        if self.gate.may_start(run_key, candidate, refuse=False):
+        if self.gate.may_start(run_key, candidate):
             self._begin(run_key)
         else:
             self.waiting.append(run_key)
