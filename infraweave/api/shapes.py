@@ -137,7 +137,7 @@ class ListedRun:
 
 @frozen(kw_only=True)
 class WaitingFor:
-    """What a run waits for: a person's answer, or code that is not loaded (``reason`` says so)."""
+    """What a run waits for: a person's answer, a signal, or code that is not loaded (``reason`` says so)."""
 
     node: str
     signal: str | None = None
