@@ -96,8 +96,6 @@ class RunState:
         """Return when this run must next be in memory: 0 = now, None = when something arrives."""
         if self.running or self.end is not None or self._stops_children():
             return 0
-        if self.state == "queued" and self.origin is not None:
-            return self.origin.start_at
         return min((e.due_at for e in self.entries.values() if e.due_at is not None), default=None)
 
     def _stops_children(self) -> bool:

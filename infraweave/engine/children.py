@@ -14,7 +14,7 @@ from infraweave.core.lanes import lane_of
 from infraweave.core.state import RunState
 from infraweave.core.values import Json
 from infraweave.engine.bodies import BodyError
-from infraweave.engine.gate import candidate
+from infraweave.engine.lanes import candidate
 from infraweave.engine.live import LiveRun
 from infraweave.errors import InputInvalid, RunNotFound, VersionNotFound, WorkflowNotFound
 from infraweave.store.runs import Runs

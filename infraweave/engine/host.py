@@ -28,7 +28,8 @@ from infraweave.engine.children import Children
 from infraweave.engine.clock import Clock, sleep
 from infraweave.engine.context import RunContext
 from infraweave.engine.ends import Ends
-from infraweave.engine.gate import Candidate, Gate
+from infraweave.engine.gate import Gate
+from infraweave.engine.lanes import Candidate
 from infraweave.engine.live import LiveRun
 from infraweave.engine.perform import Attempt
 from infraweave.engine.processes import Processes

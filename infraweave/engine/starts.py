@@ -22,8 +22,8 @@ from infraweave.core.state import RunState
 from infraweave.core.values import Json
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import run_id
-from infraweave.engine.gate import Candidate, candidate
 from infraweave.engine.host import Host
+from infraweave.engine.lanes import Candidate, candidate
 from infraweave.engine.live import LiveRun
 from infraweave.engine.requests import Started, StartRequest
 from infraweave.errors import (

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from infraweave.core.document import Concurrency
 from infraweave.core.events import Origin
 from infraweave.engine import gate as gate_module
-from infraweave.engine.gate import Candidate, Gate, LaneKey
+from infraweave.engine.gate import Gate
+from infraweave.engine.lanes import Candidate, LaneKey
 from infraweave.engine.slots import Slots
 
 KEY = "{input.k}"

@@ -65,6 +65,8 @@ async def test_each_key_has_a_lane_of_its_own_in_order_and_a_full_one_holds_up_n
         ada = [await w.start("orders", of("ada")) for _ in range(50)]
         bob = await w.start("orders", of("bob"))
         assert [run.state for run in (*ada[:2], bob)] == ["running", "queued", "running"]
+        reason = "orders may have 1 run open at once for {input.customer_id} = ada, and others came before"
+        assert [w.engine.host.gate.reason(run.run_key) for run in (ada[1], bob)] == [reason, None]
         for place in range(3):
             await answer(w, ada[place])
             await w.until(ada[place + 1], "input_requested")
