@@ -17,7 +17,15 @@ from infraweave.authoring.decorators import Declaration, Undo, Wait, Workflow, n
 from infraweave.authoring.decorators import Node as DeclaredNode
 from infraweave.authoring.functions import Code, CodeParam, is_one_route, literals, read
 from infraweave.core.check import faults as document_faults
-from infraweave.core.codec import content_digest, document_from_json, document_to_json, dumps, loads, unfit
+from infraweave.core.codec import (
+    content_digest,
+    document_from_json,
+    document_to_json,
+    dumps,
+    loads,
+    trigger_to_json,
+    unfit,
+)
 from infraweave.core.document import (
     INPUT,
     Activity,
@@ -31,6 +39,7 @@ from infraweave.core.document import (
     Timer,
 )
 from infraweave.core.shape import schema_of
+from infraweave.core.triggers import Schedule, Webhook
 from infraweave.core.values import Duration, Json, seconds
 from infraweave.errors import DeclarationError
 
@@ -81,9 +90,15 @@ def _stored(workflow: Workflow, document: Document) -> Document:
 def _unwritable(document: Document) -> Iterator[str]:
     for node in document.nodes:
         try:
-            dumps(document_to_json(evolve(document, nodes=(node,))))
+            dumps(document_to_json(evolve(document, nodes=(node,), schedules=(), webhooks=())))
         except TypeError as error:
             yield f"{node.name}: it cannot be written as JSON: {error}"
+    triggers: tuple[Schedule | Webhook, ...] = (*document.schedules, *document.webhooks)
+    for trigger in triggers:
+        try:
+            dumps(trigger_to_json(trigger))
+        except TypeError as error:
+            yield f"{type(trigger).__name__.lower()} {trigger.name}: it cannot be written as JSON: {error}"
 
 
 class _Compilation:
@@ -103,6 +118,8 @@ class _Compilation:
             input_schema=self._schema("input", workflow.input, {"type": "object"}),
             nodes=tuple(self._node(declaration) for declaration in workflow.declarations),
             output=None if output is None else next(iter(self._named("output", "it", [output])), None),
+            schedules=tuple(self._schedule(options) for options in workflow.schedules),
+            webhooks=tuple(self._webhook(options) for options in workflow.webhooks),
         )
 
     def _node(self, declaration: Declaration) -> Node:
@@ -179,6 +196,29 @@ class _Compilation:
             code=code.reference if code else None,
             timeout=self._duration(declaration.name, "timeout", declaration.timeout),
         )
+
+    # --- triggers ------------------------------------------------------------------------------------------
+
+    def _schedule(self, options: Mapping[str, Any]) -> Schedule:
+        where = f"schedule {options['name']}"
+        texts = {name: self._text(f"{where}: {name}", options[name]) for name in ("name", "timezone")}
+        optional = {name: self._optional_text(where, name, options) for name in ("cron", "anchor")}
+        every = self._duration(where, "every", options["every"])
+        paused = bool(options["paused"])
+        return Schedule(**{**options, **texts, **optional, "every": every, "paused": paused})
+
+    def _webhook(self, options: Mapping[str, Any]) -> Webhook:
+        where = f"webhook {options['name']}"
+        required = ("name", "signature_header", "delivery")
+        texts = {name: self._text(f"{where}: {name}", options[name]) for name in required}
+        optional = {n: self._optional_text(where, n, options) for n in ("secret_env", "timestamp_header")}
+        tolerance = self._duration(where, "tolerance", options["tolerance"]) or 0.0
+        return Webhook(**{**options, **texts, **optional, "tolerance": tolerance})
+
+    def _optional_text(self, where: str, name: str, options: Mapping[str, Any]) -> str | None:
+        return None if options[name] is None else self._text(f"{where}: {name}", options[name])
+
+    # --- nodes that are undone -----------------------------------------------------------------------------
 
     def _undo(self, name: str, undos: Sequence[Undo]) -> Compensation | None:
         if not undos:

@@ -17,6 +17,7 @@ from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, overloa
 
 from attrs import define, field, frozen
 
+from infraweave.authoring.triggers import Triggers
 from infraweave.core.document import Document, Retry
 from infraweave.core.values import Duration
 
@@ -109,11 +110,12 @@ class Node(Generic[P, R]):
         return declare if function is None else declare(function)
 
 
-class Workflow:
+class Workflow(Triggers):
     """A workflow being declared. ``input``: a class, a JSON Schema, or None for any JSON object."""
 
     def __init__(self, workflow_id: str, *, version: str | None = None, input: Any = None) -> None:  # noqa: A002
         self.workflow_id, self.version, self.input = workflow_id, version, input
+        super().__init__()
         self.declarations: list[Declaration] = []
         self.output_of: Named | None = None
 

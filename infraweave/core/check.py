@@ -16,6 +16,7 @@ from graphlib import CycleError, TopologicalSorter
 from itertools import chain, islice, pairwise
 from typing import assert_never
 
+from infraweave.core import schedules, webhooks
 from infraweave.core.difference import first_difference
 from infraweave.core.document import (
     INPUT,
@@ -57,6 +58,7 @@ def _faults(document: Document) -> Iterator[str]:
         return
     yield from _identity(document)
     yield from _nodes(document)
+    yield from _triggers(document)
     sound = True
     for fault in chain(_edges(document), _routes(document)):
         sound = False
@@ -94,6 +96,18 @@ def _nodes(document: Document) -> Iterator[str]:
         elif not _NAME.fullmatch(node.name):
             yield f"{_said(node.name)} is no node name; expected a letter or _, then letters, digits, _ or -"
         yield from (f"{node.name}: {fault}" for fault in _own_faults(node))
+
+
+def _triggers(document: Document) -> Iterator[str]:
+    for schedule in document.schedules:
+        yield from (f"schedule {schedule.name:.128}: {fault}" for fault in schedules.faults(schedule))
+    for webhook in document.webhooks:
+        yield from (f"webhook {webhook.name:.128}: {fault}" for fault in webhooks.faults(webhook))
+        if webhook.secret_env is None:
+            yield f"webhook {webhook.name:.128}: secret_env must name the variable that holds the secret"
+    for kind, declared in (("schedule", document.schedules), ("webhook", document.webhooks)):
+        counts = Counter(trigger.name for trigger in declared)
+        yield from (f"{kind} {name}: there are several of this name" for name in counts if counts[name] > 1)
 
 
 def _own_faults(node: Node) -> Iterator[str]:
