@@ -16,7 +16,7 @@ from urllib.parse import quote, unquote
 
 from attrs import evolve
 
-from infraweave.core import codec, trace, webhooks
+from infraweave.core import trace, webhooks
 from infraweave.core.mapping import fill
 from infraweave.core.template import TemplateError
 from infraweave.core.triggers import Webhook
@@ -81,19 +81,15 @@ class Hooks:
         await self.webhooks.create(made)
         return made
 
-    async def deliver(self, name: str, headers: Mapping[str, str], body: bytes) -> Started:
-        """Start the run of a delivery, or return the one that it has started before.
+    async def start(self, row: WebhookRow, headers: Mapping[str, str], body: bytes, value: Json) -> Started:
+        """Start the run of a genuine delivery, or return the one that it has started before.
 
-        ``headers`` have their names in small letters.
+        ``headers`` have their names in small letters; ``value`` is what ``body`` says.
 
         Raises:
-            WebhookNotFound: there is no such webhook, or the delivery is not genuine.
-            ValueError, RecursionError: the body is no JSON that can be taken.
             InputInvalid: the input cannot be made of it, or does not match the schema.
-            Capacity, Draining, StorageUnavailable: see ``Engine.start``.
+            WorkflowNotFound, Capacity, Draining, StorageUnavailable: see ``Engine.start``.
         """
-        row = await self._genuine(name, headers, body)
-        value = codec.parse(body, self._engine.settings.max_depth)
         delivery = webhooks.delivery_id(row.webhook, headers, value, body)
         try:
             made = fill(row.webhook.input, webhooks.values(headers, value, delivery))
@@ -101,7 +97,12 @@ class Hooks:
             raise InputInvalid(f"The input cannot be made of this delivery: {error}.") from error
         return await self._engine.start(_request(row, delivery, made, headers))
 
-    async def _genuine(self, name: str, headers: Mapping[str, str], body: bytes) -> WebhookRow:
+    async def genuine(self, name: str, headers: Mapping[str, str], body: bytes) -> WebhookRow:
+        """Return the webhook that a delivery is for, if the delivery passes.
+
+        Raises:
+            WebhookNotFound: there is none, or its secret is not set, or the signature or its time do not fit.
+        """
         row = await self.webhooks.get(*_owner(name))
         secret = None if row is None else self._secret(row)
         webhook = _NONE if row is None else row.webhook

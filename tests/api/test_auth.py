@@ -15,6 +15,10 @@ BODIES = {
     "send_signal": {},
     "activate_version": {"version": "v1"},
     "create_token": {"tenant": "default", "principal": "p", "grants": []},
+    "create_schedule": {"workflow_id": "quick", "name": "s", "every": "1h"},
+    "change_schedule": {"every": "1h"},
+    "create_webhook": {"workflow_id": "quick", "name": "h"},
+    "deliver": {},
 }
 
 
@@ -30,6 +34,8 @@ def path_of(route, run_id):
         "workflow_id": "asking",
         "version": "v1",
         "token_id": "tok_x",
+        "schedule_id": "asking:s",
+        "webhook": "h",
     }
     return route.path.format(**values)
 

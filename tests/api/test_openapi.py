@@ -14,6 +14,7 @@ from infraweave.api.app import create_app
 from infraweave.api.metrics import Metrics
 from infraweave.api.table import routes
 from infraweave.core.events import EVENT_TYPES
+from infraweave.core.webhooks import sign
 from infraweave.settings import Settings
 from tests.api.test_auth import BODIES
 
@@ -184,6 +185,8 @@ async def _go_round(api):
         "workflow_id": "quick",
         "version": "v1",
         "token_id": "tok_none",
+        "schedule_id": "quick:kept",
+        "webhook": "kept",
     }
     await _well(api, run_id, request_id, stopping, failed, done)
     eve, nobody = await api.other(), await api.with_headers({})
@@ -196,7 +199,7 @@ async def _go_round(api):
         await api.http.request(route.method, f"{path}?nonsense=1", json=body)
         await api.http.request(route.method, path, json=body, headers={"Accept": "image/png"})
         await api.http.request(route.method, path, content=b" " * 5001)
-        if route.body is not None:
+        if route.body is not None or route.raw:
             headers = {"Content-Type": "text/plain"}
             await api.http.request(route.method, path, content=b"{}", headers=headers)
         missing = dict.fromkeys(paths, "none")
@@ -237,8 +240,36 @@ async def _well(api, run_id, request_id, stopping, failed, done):
     made = await post("/v1/tokens", {"tenant": "default", "principal": "p", "expires": "1h"})
     await get("/v1/tokens")
     await api.http.delete(f"/v1/tokens/{made.json()['token_id']}")
+    await _triggers(api)
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
         await get(path)
+
+
+async def _triggers(api):
+    get, post, put, delete = api.get, api.post, api.http.put, api.http.delete
+    schedule, own = {"workflow_id": "quick", "every": "1h", "input": {"amount": 1}}, "/v1/schedules/quick:own"
+    for name in ("kept", "own", "own"):
+        await post("/v1/schedules", {**schedule, "name": name})
+    await post("/v1/schedules", {**schedule, "name": "x", "cron": "* * * * *"})
+    await post("/v1/schedules", {**schedule, "name": "x", "workflow_id": "none"})
+    for path in ("/v1/schedules", "/v1/schedules?workflow_id=quick", own):
+        await get(path)
+    await put(own, json={"cron": "@daily", "input": {"amount": "{scheduled_at}"}})
+    await put(own, json={"cron": "often"})
+    for act in ("pause", "resume", "trigger"):
+        await post(f"{own}/{act}")
+    await put(own, json={"every": "15m", "input": {"amount": 2}})
+    await post(f"{own}/trigger")
+    await delete(own)
+    hook, secret = {"workflow_id": "quick", "secret": "s" * 16}, b"s" * 16
+    for name in ("kept", "own", "own"):
+        await post("/v1/webhooks", {**hook, "name": name})
+    await post("/v1/webhooks", {**hook, "name": "x", "delivery": "a b"})
+    await post("/v1/webhooks", {**hook, "name": "x", "workflow_id": "none"})
+    await get("/v1/webhooks")
+    for body in (b'{"amount": 1}', b'{"amount": 1}', b"{}", b"{"):
+        await api.http.post("/hooks/own", content=body, headers={"X-Signature": sign(secret, body)})
+    await delete("/v1/webhooks/own")
 
 
 async def test_every_event_of_the_feed_is_as_described(api, clock, spec):
