@@ -29,7 +29,6 @@ from infraweave.errors import (
 )
 
 WRITES: tuple[type[RequestError], ...] = (Draining, StorageUnavailable)
-_SCHEDULE = "/v1/schedules/{schedule_id}"
 _WHERE = Header(name="Location", doc="Where it is.")
 _TRACE = (
     Header(name="traceparent", doc="W3C trace context, which the run joins."),
@@ -81,45 +80,44 @@ def _all_schedules(schedules: ScheduleRoutes) -> list[Route]:
     ]
 
 
-def _one_schedule(schedules: ScheduleRoutes) -> list[Route]:
+def _on_schedule(method: Any, act: str, handler: Any, action: Any, summary: str, **more: Any) -> Route:
+    """Return a route of one schedule; ``act`` is the last part of its path, or what its method does."""
+    is_post = method == "POST"
+    errors = (ScheduleNotFound, *more.pop("errors", ()), *(() if method == "GET" else WRITES))
     shown = {200: Reply(doc="The schedule as it is then.", shape=shapes.ScheduleShown)}
+    return Route(
+        **{"replies": shown, **more},
+        name=f"{act}_schedule",
+        method=method,
+        path=f"/v1/schedules/{{schedule_id}}/{act}" if is_post else "/v1/schedules/{schedule_id}",
+        handler=handler,
+        summary=summary,
+        on="schedule",
+        action=action,
+        errors=errors,
+    )
+
+
+def _one_schedule(schedules: ScheduleRoutes) -> list[Route]:
+    on, gone = _on_schedule, {204: Reply(doc="It is gone; its runs stay.")}
     started = {201: Reply(doc="The run is durable.", shape=StartedRun, headers=[_WHERE])}
     changing, starting = (DefinitionInvalid, ScheduleDeclared), (WorkflowNotFound, InputInvalid, Capacity)
-
-    def on(name: str, method: Any, path: str, handler: Any, action: Any, summary: str, **more: Any) -> Route:
-        errors = (ScheduleNotFound, *more.pop("errors", ()), *(() if method == "GET" else WRITES))
-        return Route(
-            **{"replies": shown, **more},
-            name=f"{name}_schedule",
-            method=method,
-            path=_SCHEDULE + path,
-            handler=handler,
-            summary=summary,
-            on="schedule",
-            action=action,
-            errors=errors,
-        )
-
     return [
-        on("show", "GET", "", schedules.show, "read", "Show a schedule and its next times"),
+        on("GET", "show", schedules.show, "read", "Show a schedule and its next times"),
         on(
-            "change",
             "PUT",
-            "",
+            "change",
             schedules.change,
             "publish",
             "Replace a schedule that the API has made",
             body=shapes.ChangeSchedule,
             errors=changing,
         ),
+        on("POST", "pause", schedules.pause, "publish", "Pause a schedule; what waits is forgotten"),
+        on("POST", "resume", schedules.resume, "publish", "Let a schedule go on from now"),
         on(
-            "pause", "POST", "/pause", schedules.pause, "publish", "Pause a schedule; what waits is forgotten"
-        ),
-        on("resume", "POST", "/resume", schedules.resume, "publish", "Let a schedule go on from now"),
-        on(
-            "trigger",
             "POST",
-            "/trigger",
+            "trigger",
             schedules.trigger,
             "execute",
             "Start a run of a schedule now",
@@ -127,13 +125,12 @@ def _one_schedule(schedules: ScheduleRoutes) -> list[Route]:
             errors=(DefinitionInvalid, *starting),
         ),
         on(
-            "delete",
             "DELETE",
-            "",
+            "delete",
             schedules.delete,
             "publish",
             "Forget a schedule that the API has made",
-            replies={204: Reply(doc="It is gone; its runs stay.")},
+            replies=gone,
             errors=(ScheduleDeclared,),
         ),
     ]

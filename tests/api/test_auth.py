@@ -213,7 +213,7 @@ async def test_for_every_route_a_stranger_sees_what_he_would_see_without_the_oth
     async def asked_of(run_id):
         seen = {}
         for route in table(api):
-            if route.name in ("metrics", "start_run", "activate_version"):
+            if route.name in ("metrics", "start_run", "activate_version") or "create_" in route.name:
                 continue  # counts of the whole house; and acts
             answer = await ask(stranger, route, run_id, headers={"X-Request-Id": "same"})
             heads = {k: v for k, v in answer.headers.items() if k not in ("date", "content-length")}

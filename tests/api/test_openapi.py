@@ -9,7 +9,7 @@ import jsonschema_rs
 import pytest
 from openapi_spec_validator import validate
 
-from infraweave import errors
+from infraweave import Workflow, errors
 from infraweave.api.app import create_app
 from infraweave.api.metrics import Metrics
 from infraweave.api.table import routes
@@ -172,6 +172,8 @@ async def test_every_answer_of_every_route_is_as_described(open_api, spec_of):
         assert {(p, status) for _, p, status in unseen} == {
             ("/v1/runs", 429),
             ("/v1/runs/{run_id}/events", 429),
+            ("/v1/schedules/{schedule_id}/trigger", 429),
+            ("/hooks/{name}", 429),
         }
 
 
@@ -270,6 +272,21 @@ async def _triggers(api):
     for body in (b'{"amount": 1}', b'{"amount": 1}', b"{}", b"{"):
         await api.http.post("/hooks/own", content=body, headers={"X-Signature": sign(secret, body)})
     await delete("/v1/webhooks/own")
+    await _declared(api)
+
+
+async def _declared(api):
+    """What a workflow declares cannot be changed here, and may not take what another has."""
+    for version, name in (("v1", "declared"), ("v2", "kept")):
+        flow = Workflow("declaring", version=version)
+        flow.sleep("nap", 1)
+        flow.schedule("s", every="1h")
+        flow.webhook(name, secret_env="HOOK_SECRET")
+        await api.server.engine.documents.publish("default", flow.compile(), 0)
+    await api.http.put("/v1/schedules/declaring:s", json={"every": "2h"})
+    await api.http.delete("/v1/schedules/declaring:s")
+    await api.http.delete("/v1/webhooks/declared")
+    await api.http.put("/v1/workflows/declaring/active", json={"version": "v2"})
 
 
 async def test_every_event_of_the_feed_is_as_described(api, clock, spec):
