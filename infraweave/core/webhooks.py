@@ -89,14 +89,19 @@ def _is_recent(timestamp: str, now: int, tolerance: float) -> bool:
 
 def delivery_id(webhook: Webhook, headers: Mapping[str, str], body: Json, raw: bytes) -> str:
     """Return what tells this delivery from others: as the webhook says, else the digest of its body."""
-    if "{" not in webhook.delivery:
-        named = headers.get(webhook.delivery.lower(), "")
+    if "{" in webhook.delivery:
+        named = _filled(webhook.delivery, {"body": body, "headers": dict(headers)})
     else:
-        try:
-            named = template.render(webhook.delivery, {"body": body, "headers": dict(headers)})
-        except template.TemplateError:
-            named = ""
+        named = headers.get(webhook.delivery.lower(), "")
     return named or f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def _filled(text: str, known: Mapping[str, Json]) -> str:
+    """Return a template's text; empty where it names nothing that is there, or null."""
+    try:
+        return "" if template.value_of(text, known) is None else template.render(text, known)
+    except template.TemplateError:
+        return ""
 
 
 def values(headers: Mapping[str, str], body: Json, delivery: str) -> dict[str, Json]:

@@ -79,7 +79,12 @@ def test_a_delivery_is_told_apart_by_its_header_or_its_body():
 
     assert delivery_id(PLAIN, {"x-delivery-id": "d1"}, {"id": 7}, BODY) == "d1"
     assert delivery_id(by_body, {}, {"id": 7}, BODY) == "7"
-    nameless = {delivery_id(PLAIN, {}, {}, BODY), delivery_id(by_body, {}, {}, BODY)}
+    nameless = {
+        delivery_id(PLAIN, {}, {}, BODY),
+        delivery_id(by_body, {}, {}, BODY),
+        delivery_id(by_body, {}, {"id": None}, BODY),
+        delivery_id(by_body, {}, None, BODY),
+    }
     assert len(nameless) == 1
     assert nameless.pop().startswith("sha256:")
     assert delivery_id(PLAIN, {}, {}, BODY) != delivery_id(PLAIN, {}, {}, BODY + b" ")
