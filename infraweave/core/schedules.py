@@ -23,6 +23,7 @@ from cronsim import CronSim, CronSimError
 from infraweave.core.mapping import mapping_faults
 from infraweave.core.triggers import CATCH_UPS, OVERLAPS, SCHEDULE_VALUES, Overlap, Schedule
 from infraweave.core.values import LONGEST, from_rfc3339
+from infraweave.core.wallclock import first_on_the_wall
 
 #: A time that is noticed later than this, in milliseconds, was missed; sooner, it is merely late.
 LATE = 60_000
@@ -125,18 +126,23 @@ def next_fire(schedule: Schedule, after: int) -> int | None:
         return after + every - (after - anchor) % every
     if schedule.cron is None:
         return None
-    zone = UTC if schedule.timezone == "UTC" else ZoneInfo(schedule.timezone)
-    times = CronSim(_five_fields(schedule.cron), datetime.fromtimestamp(after / 1000, zone))
+    fields, start = _five_fields(schedule.cron), datetime.fromtimestamp(after // 1000, UTC)
+    if schedule.timezone == "UTC":
+        return _millis(next(CronSim(fields, start), None))
+    zone = ZoneInfo(schedule.timezone)
+    if any(field.startswith("*") for field in fields.split()[:2]):
+        return _millis(first_on_the_wall(lambda shown: next(CronSim(fields, shown), None), zone, start))
     # Within the hour that comes twice, times of its first half are offered once more.
-    return next((at for at in map(_millis, times) if at > after), None)
+    times = (_millis(time) for time in CronSim(fields, start.astimezone(zone)))
+    return next((at for at in times if at is None or at > after), None)
 
 
 def _anchor(schedule: Schedule) -> int:
     return 0 if schedule.anchor is None else from_rfc3339(schedule.anchor)
 
 
-def _millis(when: datetime) -> int:
-    return round(when.timestamp()) * 1000
+def _millis(when: datetime | None) -> int | None:
+    return None if when is None else round(when.timestamp()) * 1000
 
 
 def fire_times(schedule: Schedule, after: int) -> Iterator[int]:

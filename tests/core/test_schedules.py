@@ -62,6 +62,25 @@ def test_a_job_of_the_wall_clock_goes_on_through_both_changes(zone):
     assert times(cron("0 * * * *", zone), start, end) == list(range(start, end, HOUR))
 
 
+HALF_AN_HOUR, AT_MIDNIGHT, NEVER = "Australia/Lord_Howe", "Africa/Cairo", "Asia/Kolkata"
+JOBS = {
+    "*/15 2 * * *": lambda shown: shown.hour == 2 and shown.minute % 15 == 0,
+    "5 */3 * * *": lambda shown: shown.hour % 3 == 0 and shown.minute == 5,
+    "*/30 0 * * 5": lambda shown: shown.hour == 0 and shown.minute % 30 == 0 and shown.isoweekday() == 5,
+    "*/20 2 25 10 *": lambda shown: (
+        (shown.month, shown.day, shown.hour) == (10, 25, 2) and shown.minute % 20 == 0
+    ),
+}
+
+
+@pytest.mark.parametrize("zone", [ZURICH, NEW_YORK, HALF_AN_HOUR, AT_MIDNIGHT, NEVER])
+def test_other_jobs_fire_whenever_the_clock_on_the_wall_says_so(zone):
+    start, end = ms(YEAR, 1, 1), ms(YEAR + 1, 1, 1)
+    shown = [(at, datetime.fromtimestamp(at / 1000, ZoneInfo(zone))) for at in range(start, end, 300_000)]
+    for text, matches in JOBS.items():
+        assert times(cron(text, zone), start, end) == [at for at, when in shown if matches(when)], text
+
+
 def test_the_hour_that_is_left_out_and_the_hour_that_comes_twice():
     in_the_gap = times(cron("15,45 2 * * *", ZURICH), ms(2026, 3, 29), ms(2026, 3, 30))
     in_the_fold = times(cron("15,45 2 * * *", ZURICH), ms(2026, 10, 25), ms(2026, 10, 26))
@@ -75,6 +94,7 @@ def test_the_hour_that_is_left_out_and_the_hour_that_comes_twice():
 CRONS = [
     "30 2 * * *",
     "*/7 * * * *",
+    "*/30 2 25 10 *",
     "0 */5 * * 1-5",
     "59 1,2,3 * 3,10 *",
     "0 0 1 * MON",

@@ -107,7 +107,7 @@ async def test_a_time_that_has_come_starts_a_run_that_says_so(opened, clock):
 
 
 ZONES = {
-    "Europe/Zurich": ["30 2 * * *", "0 2,3 * * *", "0 12 * * 1"],
+    "Europe/Zurich": ["30 2 * * *", "0 2,3 * * *", "*/30 2 * * 0"],
     "America/New_York": ["30 1 * * *", "30 2 * * *"],
 }
 
