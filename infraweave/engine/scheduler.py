@@ -75,7 +75,7 @@ class Scheduler:
         #: Next times, the earliest first; one that is no plan's ``next_at`` any more does not count.
         self._times: list[tuple[int, tuple[str, str]]] = []
         self._timer: Timer | None = None
-        self._closed = False
+        self._closed = not engine.settings.schedules
 
     async def begin(self) -> None:
         """Take up all schedules, and from now on those of versions that become active."""

@@ -384,6 +384,17 @@ async def test_a_full_queue_of_runs_only_delays(opened, clock):
         assert await hours(engine) == ["01:00"]
 
 
+async def test_an_engine_for_one_run_starts_none_by_schedule(opened, clock):
+    flow = quick(every="1h")
+    async with opened(flow, schedules=False) as engine:
+        await pass_hours(engine, clock, 2)
+        assert await runs(engine) == []
+    async with opened(flow) as engine:
+        await pass_hours(engine, clock, 1)
+        await ended(engine)
+        assert await hours(engine) == ["03:00"]
+
+
 async def test_a_machine_that_has_slept_makes_up_for_it(opened, clock):
     """The timer rings late, as it does where the clock was set forward."""
     async with opened(quick(every="1h")) as engine:
