@@ -26,7 +26,18 @@ from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import make_converter
 
-from infraweave.core.document import Activity, Document, HumanInput, Node, Router, Timer
+from infraweave.core.document import (
+    Activity,
+    Document,
+    HumanInput,
+    Loop,
+    Map,
+    Node,
+    Router,
+    Signal,
+    Subworkflow,
+    Timer,
+)
 from infraweave.core.events import EVENT_TYPES, Event
 from infraweave.core.triggers import Schedule, Webhook
 from infraweave.core.values import Json, from_rfc3339, rfc3339
@@ -45,7 +56,11 @@ _KINDS: dict[str, type[Node]] = {
     "tool": Activity,
     "llm": Activity,
     "router": Router,
+    "loop": Loop,
+    "map": Map,
+    "subworkflow": Subworkflow,
     "human_input": HumanInput,
+    "signal": Signal,
     "timer": Timer,
 }
 
@@ -141,12 +156,17 @@ _OUT = {cls: _event_unstructure(cls) for cls in EVENT_TYPES.values()}
 _IN = {cls: _event_structure(cls) for cls in EVENT_TYPES.values()}
 
 
+#: Payloads that are no plain JSON.
+_STRUCTURED = ("origin", "results")
+
+
 def encode_event(run_id: str, event: Event) -> tuple[bytes, bytes | None]:
     """Return the event's feed data (one line of ASCII JSON) and its payloads, or None where it has none."""
     data = {"run_id": run_id, "type": event.type, **_OUT[type(event)](event)}
     beside = {name: value for name in event.BESIDE if (value := getattr(event, name)) is not None}
-    if "origin" in beside:
-        beside["origin"] = _events.unstructure(beside["origin"])
+    for name in _STRUCTURED:
+        if name in beside:
+            beside[name] = _events.unstructure(beside[name])
     return dump_ascii(data), dumps(beside) if beside else None
 
 
