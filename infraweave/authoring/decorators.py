@@ -20,6 +20,7 @@ from infraweave.authoring.declarations import (
     name_of_function,
     scope_of_caller,
 )
+from infraweave.authoring.triggers import Triggers
 from infraweave.core.document import ITEMS_AT_ONCE, Document, Retry
 from infraweave.core.values import Duration
 
@@ -29,11 +30,12 @@ R = TypeVar("R")
 Join: TypeAlias = Literal["all", "any"]
 
 
-class Workflow:
+class Workflow(Triggers):
     """A workflow being declared. ``input``: a class, a JSON Schema, or None for any JSON object."""
 
     def __init__(self, workflow_id: str, *, version: str | None = None, input: Any = None) -> None:  # noqa: A002
         self.workflow_id, self.version, self.input = workflow_id, version, input
+        super().__init__()
         self.declarations: list[Declaration] = []
         self.output_of: Named | None = None
 

@@ -33,6 +33,7 @@ from infraweave.core.loops import loop_faults
 from infraweave.core.own_faults import ID, own_faults, said
 from infraweave.core.routes import ancestors, never_together
 from infraweave.core.schema import schema_faults
+from infraweave.core.trigger_faults import trigger_faults
 
 __all__ = ["MAX_FAULTS", "MAX_NODES", "faults", "first_difference"]
 
@@ -56,6 +57,7 @@ def _faults(document: Document) -> Iterator[str]:
         return
     yield from _identity(document)
     yield from _nodes(document)
+    yield from trigger_faults(document)
     sound = True
     for fault in chain(_edges(document), _routes(document)):
         sound = False

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
+from infraweave.core.triggers import Schedule, Webhook
 from infraweave.core.values import Json, JsonObject
 
 #: The source of a parameter that takes the run's input; no node may have this name.
@@ -216,6 +217,9 @@ class Document:
     nodes: tuple[Node, ...]
     #: The node whose output is the result; None: the sinks'.
     output: str | None = None
+    #: What starts runs by itself while this version is the active one.
+    schedules: tuple[Schedule, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
 
 
 def signal_schemas(document: Document) -> dict[str, Json]:

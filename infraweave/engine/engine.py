@@ -25,9 +25,11 @@ from infraweave.core.values import Json, JsonObject
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import Clock, SystemClock, request_id, run_id, sleep
 from infraweave.engine.ends import give_up
+from infraweave.engine.hooks import Hooks
 from infraweave.engine.host import Host
 from infraweave.engine.live import LiveRun
 from infraweave.engine.requests import Delivered, Inspection, Started, StartRequest
+from infraweave.engine.scheduler import Scheduler
 from infraweave.errors import (
     Capacity,
     Draining,
@@ -60,6 +62,8 @@ class Engine:
         self.principals = Principals(db)
         self.catalog = Catalog(self.documents, clock, workflows)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
+        self.scheduler = Scheduler(self)
+        self.hooks = Hooks(self)
         self._starting: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._recovered = False
         self._drained = asyncio.Event()
@@ -95,6 +99,7 @@ class Engine:
             await self.catalog.welcome(tenant)
         await self.host.recover()
         self.host.spawn(self.host.alarm.run(), "alarm")
+        await self.scheduler.begin()
         self._recovered = True
 
     async def welcome(self, tenant: str) -> None:
@@ -303,6 +308,7 @@ class Engine:
     def begin_drain(self) -> None:
         """Stop accepting, and let long answers end."""
         self.host.draining = True
+        self.scheduler.close()
         self.host.ends.close()
         self._drained.set()
 
