@@ -139,6 +139,21 @@ class Client:
         """Return a run by its id; nothing is asked of the server yet."""
         return Run(self, run_id)
 
+    async def schedules(self, workflow_id: str | None = None) -> list[dict[str, Any]]:
+        """Return the schedules that may be read, or those of one workflow."""
+        answer = await self.request("GET", "/v1/schedules", params={"workflow_id": workflow_id})
+        found: list[dict[str, Any]] = answer["schedules"]
+        return found
+
+    async def trigger(self, schedule_id: str) -> Run:
+        """Start a run of a schedule (``workflow_id:name``) now.
+
+        Raises:
+            ClientError: the server refused it.
+        """
+        answer = await self.request("POST", f"/v1/schedules/{schedule_id}/trigger")
+        return Run(self, answer["run_id"])
+
     async def events(
         self, run_id: str, *, after: int = 0, payloads: bool = False
     ) -> AsyncIterator[dict[str, Any]]:

@@ -29,5 +29,7 @@ class Settings:
     write_stall: float = 30.0
     #: Event streams open at once.
     max_streams: int = 10_000
+    #: Whether schedules start runs.
+    schedules: bool = True
     #: SQLite connections for reading.
     readers: int = 3

@@ -37,7 +37,11 @@ PACKAGES = {
     "client": {"httpx", "httpx_sse"},
 }
 #: The only modules of core with a package of their own.
-CORE_PACKAGES = {"codec.py": {"cattrs", "orjson"}, "schema.py": {"jsonschema_rs"}}
+CORE_PACKAGES = {
+    "codec.py": {"cattrs", "orjson"},
+    "schema.py": {"jsonschema_rs"},
+    "schedules.py": {"cronsim"},
+}
 #: Modules that core must not touch: clocks, chance, logging, files, databases, the loop.
 IMPURE = {
     "time",

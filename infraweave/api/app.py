@@ -6,7 +6,6 @@ through the one envelope. Knows nothing of runs.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -21,10 +20,10 @@ from infraweave.api.auth import Gate, admit_body
 from infraweave.api.errors import envelope, translated
 from infraweave.api.guard import REQUEST_ID, ROUTE, Guard
 from infraweave.api.metrics import Metrics
-from infraweave.api.reading import dump, read_body, read_query
+from infraweave.api.reading import dump, parsed, read_body, read_query
 from infraweave.api.routing import JSON, Answer, Call, Route
 from infraweave.api.table import routes
-from infraweave.core.codec import dumps, parse
+from infraweave.core.codec import dumps
 from infraweave.core.values import Json
 from infraweave.engine.engine import Engine
 from infraweave.errors import (
@@ -96,6 +95,7 @@ class Reader:
         sent = await self._json(route) if route.body is not None else None
         body = None if route.body is None else read_body(route.body, {} if sent is None else sent)
         admit_body(route, principal, body)
+        raw = await self._bytes() if route.raw else b""
         return Call(
             request_id=current_id(),
             principal=principal,
@@ -103,37 +103,32 @@ class Reader:
             query=query,
             body=body,
             sent=sent,
+            raw=raw,
             headers=request.headers,
             accept=accept,
             run=row,
         )
 
     async def _json(self, route: Route) -> Json:
-        content_type = request.headers.get("Content-Type")
-        data = await request.body
+        data: bytes = await request.body
         if not data and not route.body_required:
             return None
-        if content_type and not negotiate.is_json(content_type):
-            raise UnsupportedMediaType(f"The body must be {JSON} in UTF-8, not {content_type}.")
-        value = _parsed(data, self._settings.max_depth)
+        _check_type()
+        value = parsed(data, self._settings.max_depth)
         if value is None:
             raise MalformedRequest("The body must be a JSON object, not null.")
         return value
 
+    async def _bytes(self) -> bytes:
+        data: bytes = await request.body
+        _check_type()
+        return data
 
-def _parsed(data: bytes, max_depth: int) -> Json:
-    if not data:
-        raise MalformedRequest("Body is not JSON: it is empty; a JSON object is expected.")
-    try:
-        return parse(data, max_depth)
-    except json.JSONDecodeError as error:
-        raise MalformedRequest(f"Body is not JSON: {error}.") from error
-    except ValueError as error:
-        raise MalformedRequest(f"Body cannot be taken: {error}.") from error
-    except RecursionError as error:
-        raise MalformedRequest(
-            f"Body cannot be taken: it is nested deeper than {max_depth} levels."
-        ) from error
+
+def _check_type() -> None:
+    content_type = request.headers.get("Content-Type")
+    if content_type and not negotiate.is_json(content_type):
+        raise UnsupportedMediaType(f"The body must be {JSON} in UTF-8, not {content_type}.")
 
 
 def _accepted(route: Route) -> str:

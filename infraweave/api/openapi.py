@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import attrs
 
 from infraweave import __version__, errors
-from infraweave.api import shapes
+from infraweave.api import shapes, trigger_shapes
 from infraweave.api.reading import hints
 from infraweave.api.routing import JSON, Header, Reply, Route
 from infraweave.core.codec import ALWAYS, TIMES
@@ -92,6 +92,8 @@ def _operation(route: Route, known: _Shapes) -> Json:
     if route.body is not None:
         content = {JSON: {"schema": known.reference(route.body)}}
         operation["requestBody"] = {"required": route.body_required, "content": content}
+    elif route.raw:
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": {}}}}
     return operation
 
 
@@ -139,7 +141,7 @@ def _errors(route: Route) -> set[type[RequestError]]:
         found |= {Unauthenticated, StorageUnavailable}  # whose token it is is asked of the database
     if route.action is not None:
         found |= {AclDenied}
-    if route.body is not None:
+    if route.body is not None or route.raw:
         found |= {UnsupportedMediaType}
     return found
 
@@ -238,6 +240,12 @@ class _Shapes:
 
 def _is_always_there(cls: type, field: attrs.Attribute[Any]) -> bool:
     """Tell whether a field may be relied on: what callers send has defaults, what we answer is whole."""
-    bodies = (shapes.StartRun, shapes.StopRun, shapes.SendSignal, shapes.CreateToken)
+    bodies = (
+        shapes.StartRun,
+        shapes.StopRun,
+        shapes.SendSignal,
+        shapes.CreateToken,
+        *trigger_shapes.SENT,
+    )
     sent = issubclass(cls, bodies)
     return field.default is attrs.NOTHING if sent else "omit" not in field.metadata

@@ -7,6 +7,7 @@ at once, each with the path to it. The classes are in ``shapes``; nothing here k
 from __future__ import annotations
 
 import difflib
+import json
 import re
 import types
 import typing
@@ -16,6 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 
+from infraweave.core.codec import parse
 from infraweave.core.values import Json, from_rfc3339, pointer
 from infraweave.errors import Fault, MalformedRequest
 
@@ -44,6 +46,26 @@ class _Faults(list[Fault]):
 def hints(cls: type) -> dict[str, Any]:
     """Return the annotations of a class, evaluated."""
     return typing.get_type_hints(cls, include_extras=True)
+
+
+def parsed(data: bytes, max_depth: int) -> Json:
+    """Return the value of a body.
+
+    Raises:
+        MalformedRequest: it is no JSON, or none that can be taken.
+    """
+    if not data:
+        raise MalformedRequest("Body is not JSON: it is empty; a JSON object is expected.")
+    try:
+        return parse(data, max_depth)
+    except json.JSONDecodeError as error:
+        raise MalformedRequest(f"Body is not JSON: {error}.") from error
+    except ValueError as error:
+        raise MalformedRequest(f"Body cannot be taken: {error}.") from error
+    except RecursionError as error:
+        raise MalformedRequest(
+            f"Body cannot be taken: it is nested deeper than {max_depth} levels."
+        ) from error
 
 
 def read_body(cls: type[T], value: Json, what: str = "The body") -> T:

@@ -20,6 +20,7 @@ from infraweave.api.signals import SignalRoutes
 from infraweave.api.starts import OWN_TRIGGERS, TRIGGER_HEADER, StartRoutes
 from infraweave.api.stream import EventRoutes
 from infraweave.api.tokens import TokenRoutes
+from infraweave.api.trigger_table import trigger_routes
 from infraweave.api.workflows import WorkflowRoutes
 from infraweave.core.values import Json
 from infraweave.engine.engine import Engine
@@ -41,6 +42,7 @@ from infraweave.errors import (
     StorageUnavailable,
     TokenNotFound,
     VersionNotFound,
+    WebhookConflict,
     WorkflowNotFound,
 )
 from infraweave.settings import Settings
@@ -84,6 +86,7 @@ def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Rou
         *_acts(RunRoutes(engine), SignalRoutes(engine)),
         _events(EventRoutes(engine, settings, metrics)),
         *_workflows(WorkflowRoutes(engine)),
+        *trigger_routes(engine),
         *_tokens(TokenRoutes(engine)),
         *_service(ServiceRoutes(engine, metrics, description)),
     ]
@@ -302,7 +305,7 @@ def _workflows(workflows: WorkflowRoutes) -> list[Route]:
             action="publish",
             body=shapes.ActivateVersion,
             replies=shown,
-            errors=(WorkflowNotFound, VersionNotFound, StorageUnavailable),
+            errors=(WorkflowNotFound, VersionNotFound, WebhookConflict, StorageUnavailable),
         ),
     ]
 

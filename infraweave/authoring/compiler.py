@@ -18,6 +18,7 @@ from infraweave.authoring.decorators import Workflow
 from infraweave.authoring.functions import Code, CodeParam, is_one_route, literals, read
 from infraweave.authoring.loops import carried_over
 from infraweave.authoring.options import NAMED, Options
+from infraweave.authoring.trigger_options import read_schedule, read_webhook, unwritable_triggers
 from infraweave.core.check import faults as document_faults
 from infraweave.core.codec import (
     content_digest,
@@ -90,9 +91,10 @@ def _stored(workflow: Workflow, document: Document) -> Document:
 def _unwritable(document: Document) -> Iterator[str]:
     for node in document.nodes:
         try:
-            dumps(document_to_json(evolve(document, nodes=(node,))))
+            dumps(document_to_json(evolve(document, nodes=(node,), schedules=(), webhooks=())))
         except TypeError as error:
             yield f"{node.name}: it cannot be written as JSON: {error}"
+    yield from unwritable_triggers(document)
 
 
 class _Compilation(Options):
@@ -117,6 +119,8 @@ class _Compilation(Options):
             nodes=carried_over([self._node(declaration) for declaration in workflow.declarations]),
             output=None if output is None else next(iter(self.named("output", "it", [output])), None),
             concurrency=self.limits(workflow.concurrency),
+            schedules=tuple(read_schedule(self, given) for given in workflow.schedules),
+            webhooks=tuple(read_webhook(self, given) for given in workflow.webhooks),
         )
 
     def _node(self, declaration: Declaration) -> Node:

@@ -20,6 +20,7 @@ from infraweave.authoring.declarations import (
     name_of_function,
     scope_of_caller,
 )
+from infraweave.authoring.triggers import Triggers
 from infraweave.core.document import ITEMS_AT_ONCE, Concurrency, Document, Retry
 from infraweave.core.values import Duration
 
@@ -29,7 +30,7 @@ R = TypeVar("R")
 Join: TypeAlias = Literal["all", "any"]
 
 
-class Workflow:
+class Workflow(Triggers):
     """A workflow being declared. ``input``: a class, a JSON Schema, or None for any JSON object.
 
     ``concurrency``: how many runs may be open at once; a number, a ``Concurrency``, or one without a key and
@@ -45,6 +46,7 @@ class Workflow:
         concurrency: int | Concurrency | Sequence[int | Concurrency] = (),
     ) -> None:
         self.workflow_id, self.version, self.input = workflow_id, version, input
+        super().__init__()
         self.concurrency = concurrency
         self.declarations: list[Declaration] = []
         self.output_of: Named | None = None

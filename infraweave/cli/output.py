@@ -51,3 +51,11 @@ def _text(value: Any) -> str:
     if value is None or value == []:
         return "-"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def place_of(event: Mapping[str, Any]) -> str:
+    """Return where an event happened, as people read it: ``draft#2``, ``digest[3]``, ``undo reserve``."""
+    turn = f"#{event['iteration']}" if "iteration" in event else ""
+    item = f"[{event['index']}]" if "index" in event else ""
+    undo = "undo " if event.get("phase") == "compensation" else ""
+    return f"{undo}{event.get('node', '')}{turn}{item}"

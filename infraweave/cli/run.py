@@ -46,10 +46,11 @@ def command(**options: Any) -> None:
 
 async def _run(options: Options) -> int:
     from infraweave.engine.engine import Engine
+    from infraweave.settings import Settings
 
     workflows, workflow_id = _chosen(options)
     value = read_json(options.input_json, "--input")
-    async with Engine.open(options.db, workflows) as engine:
+    async with Engine.open(options.db, workflows, settings=Settings(schedules=False)) as engine:
         return await _Show(engine).run(workflow_id, value)
 
 

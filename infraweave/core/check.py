@@ -34,6 +34,7 @@ from infraweave.core.loops import loop_faults
 from infraweave.core.own_faults import ID, own_faults, said
 from infraweave.core.routes import ancestors, never_together
 from infraweave.core.schema import schema_faults
+from infraweave.core.trigger_faults import trigger_faults
 
 __all__ = ["MAX_FAULTS", "MAX_NODES", "faults", "first_difference"]
 
@@ -58,6 +59,7 @@ def _faults(document: Document) -> Iterator[str]:
     yield from _identity(document)
     yield from limit_faults(document.concurrency)
     yield from _nodes(document)
+    yield from trigger_faults(document)
     sound = True
     for fault in chain(_edges(document), _routes(document)):
         sound = False

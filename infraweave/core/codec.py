@@ -39,6 +39,7 @@ from infraweave.core.document import (
     Timer,
 )
 from infraweave.core.events import EVENT_TYPES, Event, Origin
+from infraweave.core.triggers import Schedule, Webhook
 from infraweave.core.values import Json, from_rfc3339, rfc3339
 
 #: Nesting beyond this is refused in requests (spec: 64).
@@ -218,6 +219,22 @@ def document_from_json(value: Json) -> Document:
         cattrs.BaseValidationError: it is no definition document.
     """
     return _documents.structure(value, Document)
+
+
+def trigger_to_json(trigger: Schedule | Webhook) -> dict[str, Any]:
+    """Return a schedule or a webhook as it stands in a document."""
+    value: dict[str, Any] = _documents.unstructure(trigger)
+    return value
+
+
+def schedule_from_json(value: Json) -> Schedule:
+    """Return the schedule that ``trigger_to_json`` wrote."""
+    return _documents.structure(value, Schedule)
+
+
+def webhook_from_json(value: Json) -> Webhook:
+    """Return the webhook that ``trigger_to_json`` wrote."""
+    return _documents.structure(value, Webhook)
 
 
 def content_digest(document: Document) -> str:

@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from attrs import field, frozen
 
+from infraweave.core.triggers import Schedule, Webhook
 from infraweave.core.values import Json, JsonObject
 
 #: The source of a parameter that takes the run's input; no node may have this name.
@@ -233,6 +234,9 @@ class Document:
     output: str | None = None
     #: At most one limit without a key and one with a key.
     concurrency: tuple[Concurrency, ...] = ()
+    #: What starts runs by itself while this version is the active one.
+    schedules: tuple[Schedule, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
 
 
 def signal_schemas(document: Document) -> dict[str, Json]:

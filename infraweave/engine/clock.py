@@ -27,6 +27,10 @@ class Timer(Protocol):
 class Clock(Protocol):
     """Time as the engine sees it: real, or turned by a test."""
 
+    #: Seconds after which a timer must look at the time again: the clock may have been set forward, or the
+    #: machine may have slept.
+    longest_nap: float
+
     def now(self) -> int:
         """Return milliseconds since the Unix epoch; never less than before."""
 
@@ -36,6 +40,8 @@ class Clock(Protocol):
 
 class SystemClock:
     """The machine's clock, kept from stepping backwards."""
+
+    longest_nap = 60.0
 
     def __init__(self) -> None:
         self._latest = 0

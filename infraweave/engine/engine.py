@@ -23,8 +23,10 @@ from infraweave.core.values import Json, JsonObject
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import Clock, SystemClock, request_id, sleep
 from infraweave.engine.ends import give_up
+from infraweave.engine.hooks import Hooks
 from infraweave.engine.host import Host
 from infraweave.engine.requests import Delivered, Inspection, Started, StartRequest
+from infraweave.engine.scheduler import Scheduler
 from infraweave.engine.starts import Starts
 from infraweave.errors import Draining, Fault, RequestError, RunNotFound, StorageUnavailable
 from infraweave.settings import Settings
@@ -51,6 +53,8 @@ class Engine:
         self.catalog = Catalog(self.documents, clock, workflows)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
         self._starts = Starts(self.host, self.catalog, self.runs)
+        self.scheduler = Scheduler(self)
+        self.hooks = Hooks(self)
         self._recovered = False
         self._drained = asyncio.Event()
 
@@ -85,6 +89,7 @@ class Engine:
             await self.catalog.welcome(tenant)
         await self.host.recover()
         self.host.spawn(self.host.alarm.run(), "alarm")
+        await self.scheduler.begin()
         self._recovered = True
 
     async def welcome(self, tenant: str) -> None:
@@ -264,6 +269,7 @@ class Engine:
     def begin_drain(self) -> None:
         """Stop accepting, and let long answers end."""
         self.host.draining = True
+        self.scheduler.close()
         self.host.ends.close()
         self._drained.set()
 

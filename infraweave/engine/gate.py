@@ -26,6 +26,7 @@ from infraweave.core.events import Origin
 from infraweave.engine.lanes import Candidate, Gates, Lane, LaneKey, Ticket
 from infraweave.engine.slots import Slots
 from infraweave.errors import Capacity
+from infraweave.settings import Settings
 
 CountOpen: TypeAlias = Callable[[Sequence[LaneKey]], Awaitable[Sequence[int]]]
 
@@ -42,9 +43,9 @@ class Gate:
     """
 
     def __init__(
-        self, slots: Slots, max_queued: int, count_open: CountOpen, tenants: Callable[[], int]
+        self, slots: Slots, settings: Settings, count_open: CountOpen, tenants: Callable[[], int]
     ) -> None:
-        self._slots, self._max_queued = slots, max_queued
+        self._slots, self._settings = slots, settings
         self._count_open, self._tenants = count_open, tenants
         self._lanes: dict[LaneKey, Lane] = {}
         self._tickets: dict[int, Ticket] = {}
@@ -121,7 +122,7 @@ class Gate:
                 )
 
     def _refuse_beyond_queue(self, tenant: str) -> None:
-        left = self._max_queued - self.queued
+        left = self._settings.max_queued - self.queued
         if left <= 0:
             raise Capacity(headers=_RETRY)
         # Where there are several tenants, whoever comes next finds a place however much the others queue.

@@ -60,7 +60,7 @@ class Host:
         self._agenda, self._runs = agenda, runs
         self.draining = False
         self.slots = Slots(settings.max_running, self._grant)
-        self.gate = Gate(self.slots, settings.max_queued, runs.started_open, lambda: catalog.tenants)
+        self.gate = Gate(self.slots, settings, runs.started_open, lambda: catalog.tenants)
         self.alarm = Alarm(clock, self._next_due, self._wake_due)
         self.children = Children(self, runs)
         self.live: dict[int, LiveRun] = {}

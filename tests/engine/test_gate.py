@@ -15,6 +15,7 @@ from infraweave.engine import gate as gate_module
 from infraweave.engine.gate import Gate
 from infraweave.engine.lanes import Candidate, LaneKey
 from infraweave.engine.slots import Slots
+from infraweave.settings import Settings
 
 KEY = "{input.k}"
 
@@ -25,7 +26,7 @@ class House:
     def __init__(self, slots: int, tenants: int = 1, max_queued: int = 10_000) -> None:
         self.granted: list[int] = []
         self.slots = Slots(slots, self.granted.append)
-        self.gate = Gate(self.slots, max_queued, self._count, lambda: tenants)
+        self.gate = Gate(self.slots, Settings(max_queued=max_queued), self._count, lambda: tenants)
         self.keys = iter(range(1, 10**6))
         self.runs: dict[int, Candidate] = {}
         self.waiting: list[int] = []
