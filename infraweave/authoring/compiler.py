@@ -17,7 +17,7 @@ from infraweave.authoring.decorators import Declaration, Undo, Wait, Workflow, n
 from infraweave.authoring.decorators import Node as DeclaredNode
 from infraweave.authoring.functions import Code, CodeParam, is_one_route, literals, read
 from infraweave.core.check import faults as document_faults
-from infraweave.core.codec import content_digest, document_from_json, document_to_json, dumps, loads, unfit
+from infraweave.core.codec import derived_version, document_from_json, document_to_json, dumps, loads, unfit
 from infraweave.core.document import (
     INPUT,
     Activity,
@@ -66,7 +66,7 @@ def compile_workflow(workflow: Workflow) -> Compiled:
         raise DeclarationError(workflow.workflow_id, list(dict.fromkeys(found)))
     document = _stored(workflow, document)
     if workflow.version is None:
-        document = evolve(document, version=f"v-{content_digest(document)[:12]}")
+        document = evolve(document, version=derived_version(document))
     return Compiled(document, work.codes)
 
 
