@@ -94,7 +94,7 @@ class Reader:
         accept = _accepted(route)
         query: Any = read_query(route.query, request.args.items(multi=True))
         sent = await self._json(route) if route.body is not None else None
-        body = None if route.body is None else read_body(route.body, {} if sent is None else sent)
+        body = None if route.body is None else read_body(route.body, _relevant(route, sent))
         admit_body(route, principal, body)
         return Call(
             request_id=current_id(),
@@ -119,6 +119,14 @@ class Reader:
         if value is None:
             raise MalformedRequest("The body must be a JSON object, not null.")
         return value
+
+
+def _relevant(route: Route, sent: Json) -> Json:
+    if sent is None:
+        return {}
+    if not route.ignores or not isinstance(sent, dict):
+        return sent
+    return {name: value for name, value in sent.items() if name not in route.ignores}
 
 
 def _parsed(data: bytes, max_depth: int) -> Json:

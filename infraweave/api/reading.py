@@ -25,6 +25,8 @@ Path = tuple[str | int, ...]
 MOST_FAULTS = 100
 #: Characters of a caller's name that are looked at and repeated.
 _LONGEST_NAME = 60
+#: Characters of a path that are told; more are a caller's own long names.
+_LONGEST_PATH = 1_000
 _NAMES = {
     str: "a string",
     int: "an integer",
@@ -39,7 +41,7 @@ _NAMES = {
 class _Faults(list[Fault]):
     def add(self, path: Path, message: str) -> None:
         if not self.full:
-            self.append(Fault(pointer(path), message))
+            self.append(Fault(pointer(path)[:_LONGEST_PATH], message))
 
     @property
     def full(self) -> bool:
@@ -218,13 +220,13 @@ def _expected(annotation: Any) -> str:
 
 
 def _container(
-    origin: type, arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults
+    origin: Any, arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults
 ) -> dict[str, Any] | tuple[Any, ...] | None:
-    if not isinstance(value, _JSON[origin]):
+    if isinstance(value, dict) and _JSON[origin] is dict:
+        return {key: _value(arguments[1], item, (*path, key), faults) for key, item in value.items()}
+    if not isinstance(value, list) or _JSON[origin] is not list:
         faults.add(path, f"{_where(path)} must be {_NAMES[origin]}, not {_kind(value)}")
         return None
-    if isinstance(value, dict):
-        return {key: _value(arguments[1], item, (*path, key), faults) for key, item in value.items()}
     return tuple(_value(arguments[0], item, (*path, place), faults) for place, item in enumerate(value))
 
 

@@ -116,6 +116,8 @@ class Route:
     body: type | None = None
     #: False: the body may be left out.
     body_required: bool = True
+    #: Fields of the body that are nobody's business: taken, and left alone.
+    ignores: Sequence[str] = ()
     produces: Sequence[str] = (JSON,)
     takes: Sequence[Header] = ()
     replies: Mapping[int, Reply]

@@ -75,8 +75,8 @@ def _by_name(document: dict[str, Any]) -> dict[str, Any]:
 def _differences(node: str | None, where: str, old: Any, new: Any) -> Iterator[Difference]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys((*old, *new)):
-            place = f"{where}.{key}" if where else str(key)
-            yield from _differences(node, place, old.get(key, _ABSENT), new.get(key, _ABSENT))
+            at = f"{where}.{key}" if where else str(key)
+            yield from _differences(node, at, old.get(key, _ABSENT), new.get(key, _ABSENT))
     elif isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
         for place, (before, after) in enumerate(zip(old, new, strict=True)):
             yield from _differences(node, f"{where}[{place}]", before, after)

@@ -60,7 +60,8 @@ class Compensation:
 class NodeBase:
     """What all kinds share."""
 
-    name: str
+    #: The name that others know it by: letters, digits, _ and -.
+    name: str = field(metadata={"schema": {"minLength": 1, "maxLength": 128}})
     params: tuple[Param, ...] = ()
     #: Nodes to wait for without taking their output.
     after: tuple[str, ...] = ()
