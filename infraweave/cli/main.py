@@ -20,7 +20,7 @@ COMMANDS = {
     "run": ("infraweave.cli.run", "Execute one run in this process."),
     "serve": ("infraweave.cli.serve", "Serve workflows over HTTP from one SQLite file."),
     "tokens": ("infraweave.cli.tokens", "Create, list and revoke API tokens."),
-    "workflows": ("infraweave.cli.workflows", "Check workflow files, draw their graphs."),
+    "workflows": ("infraweave.cli.workflows", "Check, draw, publish, compare and activate workflows."),
 }
 
 

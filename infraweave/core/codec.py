@@ -172,6 +172,12 @@ def _structure_node(value: Any, _: object) -> Node:
 
 _documents.register_structure_hook(Node, _structure_node)
 _documents.register_unstructure_hook(Node, lambda node: _documents.unstructure(node, type(node)))
+_documents.register_unstructure_hook(
+    Document,
+    make_dict_unstructure_fn(
+        Document, _documents, _cattrs_omit_if_default=True, version=override(omit_if_default=False)
+    ),
+)
 
 
 def document_to_json(document: Document) -> dict[str, Any]:
