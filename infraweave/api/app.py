@@ -6,6 +6,7 @@ through the one envelope. Knows nothing of runs.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Awaitable, Callable, Sequence
@@ -38,6 +39,9 @@ from infraweave.errors import (
 from infraweave.settings import Settings
 
 log = logging.getLogger("infraweave.api")
+
+#: Bodies of so many bytes are read off the loop: the largest take a second, and others want answers.
+_LARGE = 256 * 1024
 
 
 def create_app(engine: Engine, settings: Settings | None = None) -> Quart:
@@ -94,7 +98,7 @@ class Reader:
         accept = _accepted(route)
         query: Any = read_query(route.query, request.args.items(multi=True))
         sent = await self._json(route) if route.body is not None else None
-        body = None if route.body is None else read_body(route.body, _relevant(route, sent))
+        body = await _body(route, sent)
         admit_body(route, principal, body)
         return Call(
             request_id=current_id(),
@@ -119,6 +123,15 @@ class Reader:
         if value is None:
             raise MalformedRequest("The body must be a JSON object, not null.")
         return value
+
+
+async def _body(route: Route, sent: Json) -> Any:
+    if route.body is None:
+        return None
+    relevant = _relevant(route, sent)
+    if len(await request.body) < _LARGE:
+        return read_body(route.body, relevant)
+    return await asyncio.to_thread(read_body, route.body, relevant)
 
 
 def _relevant(route: Route, sent: Json) -> Json:

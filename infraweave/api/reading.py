@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import types
 import typing
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
@@ -223,11 +223,22 @@ def _container(
     origin: Any, arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults
 ) -> dict[str, Any] | tuple[Any, ...] | None:
     if isinstance(value, dict) and _JSON[origin] is dict:
-        return {key: _value(arguments[1], item, (*path, key), faults) for key, item in value.items()}
+        return dict(zip(value, _items(arguments[1], value.items(), path, faults), strict=False))
     if not isinstance(value, list) or _JSON[origin] is not list:
         faults.add(path, f"{_where(path)} must be {_NAMES[origin]}, not {_kind(value)}")
         return None
-    return tuple(_value(arguments[0], item, (*path, place), faults) for place, item in enumerate(value))
+    return tuple(_items(arguments[0], enumerate(value), path, faults))
+
+
+def _items(
+    annotation: Any, items: Iterable[tuple[str | int, Json]], path: Path, faults: _Faults
+) -> Iterator[Any]:
+    """Yield the items of a container; no more once there are faults enough, for bodies can be large."""
+    for place, item in items:
+        if faults.full:
+            break
+        fits = annotation is Any or (annotation is str and type(item) is str)
+        yield item if fits else _value(annotation, item, (*path, place), faults)
 
 
 def _where(path: Path) -> str:

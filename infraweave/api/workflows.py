@@ -61,10 +61,10 @@ class WorkflowRoutes:
 
     async def publish(self, call: Call[PublishQuery, Document]) -> Answer:
         """Keep a definition document as a version of its workflow."""
-        _may_call(call.principal, call.body)
-        # Off the loop: a large graph takes a second to check, and others want to be answered meanwhile.
-        document = await asyncio.to_thread(_publishable, call.body)
         catalog = self._engine.catalog
+        # Off the loop: a large graph takes a second to check, and others want to be answered meanwhile.
+        document = await asyncio.to_thread(_publishable, call.principal, call.body)
+        unresolved = await asyncio.to_thread(catalog.unresolved, document)
         done = await catalog.publish(call.principal.tenant, document, activate=call.query.activate)
         publication = definition_shapes.Publication(
             workflow_id=document.workflow_id,
@@ -72,7 +72,7 @@ class WorkflowRoutes:
             created=done.created,
             active_version=done.active_version,
             previously_active=done.previous,
-            unresolved=tuple(catalog.unresolved(document)),
+            unresolved=tuple(unresolved),
         )
         where = f"/v1/workflows/{document.workflow_id}/versions/{document.version}"
         return Answer(publication, 201 if done.created else 200, {"Location": where})
@@ -106,12 +106,14 @@ class WorkflowRoutes:
         return Answer(await self._workflow(tenant, workflow_id))
 
 
-def _publishable(document: Document) -> Document:
+def _publishable(principal: Principal, document: Document) -> Document:
     """Return a document that may be kept, with its version.
 
     Raises:
+        AclDenied: it calls what the principal may not execute.
         DefinitionInvalid: it is no valid workflow; the details name every fault.
     """
+    _may_call(principal, document)
     if not document.version:
         document = evolve(document, version=codec.derived_version(document))
     found = check.faults(document)
