@@ -173,14 +173,19 @@ def _union(arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults)
     if value is None and types.NoneType in arguments:
         return None
     inner = [argument for argument in arguments if argument is not types.NoneType]
-    if len(inner) > 1 and all(map(attrs.has, inner)):
+    if len(inner) > 1 and all(attrs.has(argument) and "kind" in hints(argument) for argument in inner):
         return _tagged(inner, value, path, faults)
     fitting = inner if len(inner) == 1 else [argument for argument in inner if _takes(argument, value)]
     if not fitting:
         expected = " or ".join(dict.fromkeys(_expected(argument) for argument in inner))
         faults.add(path, f"{_where(path)} must be {expected}, not {_kind(value)}")
         return None
-    return _value(fitting[0], value, path, faults)
+    return _value(max(fitting, key=lambda argument: _known(argument, value)), value, path, faults)
+
+
+def _known(annotation: Any, value: Json) -> int:
+    """Return how many fields of a value a class has: of several classes, the one with the most was meant."""
+    return sum(name in hints(annotation) for name in value) if attrs.has(annotation) else 0
 
 
 def _tagged(classes: Sequence[type], value: Json, path: Path, faults: _Faults) -> Any:

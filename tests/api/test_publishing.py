@@ -13,6 +13,7 @@ from infraweave import Workflow
 from infraweave.api.document_schema import definitions, workflow_schema
 from infraweave.api.reading import read_body
 from infraweave.authoring.loader import load
+from infraweave.client import ClientError
 from infraweave.core.codec import document_to_json
 from infraweave.core.document import KINDS, Document
 from infraweave.errors import MalformedRequest
@@ -149,6 +150,20 @@ async def test_a_document_may_say_where_its_schema_is(api):
     published = await publish(api, {"$schema": "http://127.0.0.1:8470/v1/schemas/workflow", **LABEL})
     kept = await api.get(f"/v1/workflows/label/versions/{published['version']}")
     assert "$schema" not in kept.json()
+
+
+async def test_the_client_publishes_compares_and_activates(api):
+    client = api.server.client
+    assert (await client.publish(LABEL))["created"]
+    assert (await client.publish({**LABEL, "version": "v2", "output": "nap"}, activate=True))["created"]
+    (found,) = await client.diff("label", "v1", "v2")
+    assert found["text"] == 'output is "nap", was "step"'
+    assert (await client.activate("label", "v1"))["active_version"] == "v1"
+    assert [version["version"] for version in (await client.workflow("label"))["versions"]] == ["v1", "v2"]
+    assert (await client.document("label", "v2"))["output"] == "nap"
+    with pytest.raises(ClientError) as caught:
+        await client.publish({**LABEL, "nodes": []})
+    assert [detail["path"] for detail in caught.value.details] == ["/nodes", "/output"]
 
 
 # --- refusals ----------------------------------------------------------------------------------------------
