@@ -185,7 +185,9 @@ def _union(arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults)
 
 def _known(annotation: Any, value: Json) -> int:
     """Return how many fields of a value a class has: of several classes, the one with the most was meant."""
-    return sum(name in hints(annotation) for name in value) if attrs.has(annotation) else 0
+    if not isinstance(value, dict) or not attrs.has(annotation):
+        return 0
+    return sum(name in hints(annotation) for name in value)
 
 
 def _tagged(classes: Sequence[type], value: Json, path: Path, faults: _Faults) -> Any:

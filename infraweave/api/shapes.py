@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 from attrs import NOTHING, field, frozen
 
 from infraweave.core.address import Phase
+from infraweave.core.entries import NodeStateName
 from infraweave.core.events import Event, RunError, State, Trigger
 from infraweave.core.history import RowError, RowState
-from infraweave.core.state import NodeStateName
 from infraweave.core.values import Json
 
 Time: TypeAlias = Annotated[str, "date-time"]
@@ -138,7 +138,7 @@ class ListedRun:
 
 @frozen(kw_only=True)
 class WaitingFor:
-    """What a run waits for: a person's answer, or code that is not loaded (``reason`` says so)."""
+    """What a run waits for: a person's answer, a signal, or code that is not loaded (``reason`` says so)."""
 
     node: str
     signal: str | None = None

@@ -13,7 +13,7 @@ from infraweave.api.routing import Answer, Call, NoQuery, require
 from infraweave.core import check, codec
 from infraweave.core.access import Principal, allows
 from infraweave.core.difference import Difference, differences
-from infraweave.core.document import Document
+from infraweave.core.document import Document, Map, Subworkflow
 from infraweave.core.place import place_of
 from infraweave.engine.catalog import references
 from infraweave.engine.engine import Engine
@@ -113,7 +113,6 @@ def _publishable(principal: Principal, document: Document) -> Document:
         AclDenied: it calls what the principal may not execute.
         DefinitionInvalid: it is no valid workflow; the details name every fault.
     """
-    _may_call(principal, document)
     if not document.version:
         document = evolve(document, version=codec.derived_version(document))
     found = check.faults(document)
@@ -122,17 +121,20 @@ def _publishable(principal: Principal, document: Document) -> Document:
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
         details = [Fault(place_of(document, fault), fault) for fault in found]
         raise DefinitionInvalid(f"This is no valid workflow: {told}{more}.", details=details)
+    _may_call(principal, document)
     return document
 
 
 def _may_call(principal: Principal, document: Document) -> None:
-    """Let a principal publish what calls another workflow's code only if it may execute that workflow.
+    """Let a principal publish what runs another workflow, or its code, only if it may execute that one.
 
     Raises:
         AclDenied: it may not.
     """
-    owners = {reference.partition(":")[0] for reference in references(document)} - {document.workflow_id}
-    for owner in sorted(filter(check.is_id, owners)):
+    owners = {reference.partition(":")[0] for reference in references(document)}
+    children = {node.workflow_id for node in document.nodes if isinstance(node, Subworkflow | Map)}
+    others = {owner for owner in owners | children if owner is not None and check.is_id(owner)}
+    for owner in sorted(others - {document.workflow_id}):
         require(principal, "execute", f"workflow:{owner}")
 
 

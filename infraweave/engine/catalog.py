@@ -9,12 +9,26 @@ runs that are under way; else to nothing, and the run waits.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import assert_never
 
 from infraweave.authoring.compiler import Code
 from infraweave.authoring.decorators import Workflow
 from infraweave.core.address import Address
-from infraweave.core.document import Activity, Document, HumanInput, Param, Router, Timer
+from infraweave.core.document import (
+    Activity,
+    Document,
+    HumanInput,
+    Loop,
+    Map,
+    Param,
+    Router,
+    Signal,
+    Subworkflow,
+    Timer,
+    runs_child,
+)
 from infraweave.core.graph import Graph
+from infraweave.engine.builtins import as_is
 from infraweave.engine.clock import Clock
 from infraweave.errors import VersionNotFound, WorkflowNotFound
 from infraweave.store.documents import Documents, Published
@@ -136,7 +150,8 @@ class Catalog:
     def _find(self, graph: Graph, address: Address) -> Code | None:
         reference, params = code_of(graph, address)
         if reference is None:
-            return None
+            node = graph.nodes[address.node]
+            return as_is(node) if runs_child(node) and address.phase == "forward" else None
         document = graph.document
         exact: Code | None = self._exact.get((document.workflow_id, document.version), {}).get(reference)
         if exact is not None:
@@ -165,8 +180,12 @@ def code_of(graph: Graph, address: Address) -> tuple[str | None, tuple[Param, ..
         return (undo.code, undo.params) if undo else (None, ())
     node = graph.nodes[address.node]
     match node:
-        case Activity() | Router() | HumanInput() | Timer():
+        case Activity() | Router() | Loop() | Map() | Subworkflow() | HumanInput() | Timer():
             return node.code, node.params
+        case Signal():
+            return None, ()
+        case _:
+            assert_never(node)
 
 
 def _binds(code: Code, params: tuple[Param, ...]) -> bool:

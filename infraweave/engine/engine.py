@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -213,12 +213,17 @@ class Engine:
     async def _stop(self, run: RunRow, fact: CancelAsked | TerminateAsked) -> bool:
         self._accepting()
         dumps([fact.by, fact.reason, fact.link])
-        async with self.host.pinned(run.run_key) as live:
+        async with AsyncExitStack() as stack:
+            if isinstance(fact, TerminateAsked):  # at once, so with all that it started
+                live, *children = await self.host.children.family(stack, run.run_key)
+            else:
+                live, children = await stack.enter_async_context(self.host.pinned(run.run_key)), []
             is_open = live.state.end is None
             if is_open:
-                live.take(fact)
+                live.take(fact, *((child, fact) for child in children))
             await live.durable()
-        self.host.slots.forget(run.run_key)
+        for stopped in (live, *children):
+            self.host.slots.forget(stopped.run_key)
         return is_open
 
     # --- looking -------------------------------------------------------------------------------------------
@@ -242,7 +247,7 @@ class Engine:
     def _blocked(self, graph: Graph, state: RunState) -> list[str]:
         if state.end is not None or state.state == "queued":
             return []
-        late = [e.address for e in state.entries.values() if e.status == "backoff"]
+        late = [e.address for e in state.entries.values() if e.status == "backoff" or e.address in state.maps]
         addresses = [*_openable(graph, state), *late]
         return sorted({a.node for a in addresses if self.catalog.lacks_code(graph, a)})
 
@@ -330,7 +335,7 @@ def _check_input(graph: Graph, value: Json) -> None:
 
 
 #: What the index takes from a run's origin as it is.
-_ORIGIN = tuple(field.name for field in fields(Origin))
+_ORIGIN = tuple({field.name for field in fields(Origin)} & {field.name for field in fields(RunRow)})
 
 
 def _row(live: LiveRun) -> RunRow:

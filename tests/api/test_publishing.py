@@ -187,6 +187,7 @@ async def test_the_client_publishes_compares_and_activates(api):
             "/nodes/0/retry/max_attempts",
             "must be an integer, not a number",
         ),
+        ({"nodes": [{**STEP, "compensate": True}]}, "/nodes/0/compensate", "must be an object, not true"),
         ({"nodes": [{"kind": "node", "name": "a"}]}, "/nodes/0/code", "is missing"),
         ({"nodes": [STEP, {**NAP, "after": "step"}]}, "/nodes/1/after", "must be an array, not a string"),
         ({"input_schema": True}, "/input_schema", "must be an object, not true or false"),
@@ -321,7 +322,14 @@ async def test_another_workflows_code_may_be_called_only_by_who_may_execute_it(a
     assert answer.json()["error"]["message"] == "Principal lacks execute on workflow:ship."
     own = {**LABEL, "nodes": [{**STEP, "code": "label:step"}, NAP]}
     assert (await publish(eve, own))["unresolved"] == ["label:step"]
+    child = {
+        **LABEL,
+        "output": None,
+        "nodes": [{"kind": "subworkflow", "name": "pay", "workflow_id": "ship"}],
+    }
+    assert told(await eve.post("/v1/workflows", child)) == (403, "acl_denied")
     bob = await api.other("publish:workflow:label", "execute:workflow:ship", name="bob")
+    await publish(bob, {**child, "version": "v3"})
     await publish(bob, {**LABEL, "version": "v2"})
 
 
