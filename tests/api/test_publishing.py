@@ -230,6 +230,11 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
         ),
         ({"nodes": [{**STEP, "name": "no good"}], "output": None}, "/nodes/0/name", "is no node name"),
         (
+            {"nodes": [STEP, {"kind": "map", "name": "each", "over": "stpe", "code": "ship:step"}]},
+            "/nodes/1/over",
+            "is no node",
+        ),
+        (
             {"nodes": [STEP, {"kind": "router", "name": "way", "code": "c", "routes": ["stpe"]}]},
             "/nodes/1/routes",
             "did you mean step?",
