@@ -131,12 +131,17 @@ _OUT = {cls: _event_unstructure(cls) for cls in EVENT_TYPES.values()}
 _IN = {cls: _event_structure(cls) for cls in EVENT_TYPES.values()}
 
 
+#: Payloads that are no plain JSON.
+_STRUCTURED = ("origin", "results")
+
+
 def encode_event(run_id: str, event: Event) -> tuple[bytes, bytes | None]:
     """Return the event's feed data (one line of ASCII JSON) and its payloads, or None where it has none."""
     data = {"run_id": run_id, "type": event.type, **_OUT[type(event)](event)}
     beside = {name: value for name in event.BESIDE if (value := getattr(event, name)) is not None}
-    if "origin" in beside:
-        beside["origin"] = _events.unstructure(beside["origin"])
+    for name in _STRUCTURED:
+        if name in beside:
+            beside[name] = _events.unstructure(beside[name])
     return dump_ascii(data), dumps(beside) if beside else None
 
 

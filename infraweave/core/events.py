@@ -52,6 +52,8 @@ class Origin:
     parent_entry: ParentEntry | None = None
     #: How many runs stand above this one.
     depth: int = 0
+    #: The run of which this one is a rerun.
+    rerun_of: str | None = None
     trace_id: str
     #: The caller's span, the parent of the run's root span.
     parent_span_id: str | None = None
@@ -60,6 +62,14 @@ class Origin:
     idempotency_key: str | None = None
     #: SHA-256 of the canonical body that came with the key, hexadecimal.
     body_digest: str | None = None
+
+
+@frozen(kw_only=True)
+class ReusedResults:
+    """What nodes gave in the run of which this one is a rerun."""
+
+    outputs: dict[str, Json] = field(factory=dict)
+    routes: dict[str, tuple[str, ...]] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -86,10 +96,13 @@ class EventBase:
 
 @frozen(kw_only=True)
 class StatusChanged(EventBase):
-    """A change of the run's state, or a request to cancel it. Seq 1 opens the run and carries its origin."""
+    """A change of the run's state, or a request to cancel it. Seq 1 opens the run and carries its origin.
+
+    A rerun begins with results of another run: of nodes that it has ``reused``, and that were ``skipped``.
+    """
 
     type: ClassVar[str] = "status_changed"
-    BESIDE = ("origin", "input")
+    BESIDE = ("origin", "input", "results")
 
     state: State
     #: accepted · slot_granted · retry_scheduled · retry_started · cancel_requested · terminated ·
@@ -100,8 +113,12 @@ class StatusChanged(EventBase):
     by: str | None = None
     #: The traceparent of the request that caused it, a link and no parent.
     link: str | None = None
+    reused: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     origin: Origin | None = None
     input: Json = None
+    #: By reused node: its output, and the routes that it chose.
+    results: ReusedResults | None = None
 
 
 @frozen(kw_only=True)
@@ -198,6 +215,18 @@ class NodeFailed(AttemptEvent):
     tokens: int = 0
     cost_micro_usd: int = 0
     model: str | None = None
+
+    @property
+    def error(self) -> RunError:
+        """Why the run fails, if this makes it fail."""
+        return RunError(
+            code=self.code,
+            message=self.message,
+            node=self.node,
+            iteration=self.iteration,
+            index=self.index,
+            attempt=self.attempt,
+        )
 
 
 @frozen(kw_only=True)

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from infraweave.core.address import Address
 from infraweave.core.events import Origin, RunError, State
+from infraweave.core.rerun import Reused
 from infraweave.core.values import Json
 
 
@@ -18,6 +19,8 @@ class Accepted:
     origin: Origin
     input: Json
     slot: bool
+    #: What a rerun keeps of the run before.
+    reused: Reused | None = None
 
 
 @frozen

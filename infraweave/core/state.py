@@ -28,6 +28,7 @@ from infraweave.core.events import (
     NodeFailed,
     NodeStarted,
     Origin,
+    ReusedResults,
     RunError,
     SignalReceived,
     State,
@@ -154,6 +155,7 @@ def _status(state: RunState, event: StatusChanged) -> None:
     state.state = event.state
     if event.origin is not None or event.seq == 1:
         state.origin, state.input, state.created_at = event.origin, event.input, event.at
+        _reuse(state, event)
     if event.state == "running" and state.started_at is None:
         state.started_at = event.at
     if event.cancel_requested:
@@ -162,6 +164,16 @@ def _status(state: RunState, event: StatusChanged) -> None:
     if event.cause == "terminated":
         error = RunError(code="terminated", message=_cancel_message(event))
         state.stopping = Stopping("cancelled", error, forced=True)
+
+
+def _reuse(state: RunState, event: StatusChanged) -> None:
+    """Begin with the results of another run."""
+    given = event.results or ReusedResults()
+    for name in event.reused:
+        state.settled[name], state.outputs[name] = True, given.outputs.get(name)
+        _node(state, name).state = "succeeded"
+    state.routes.update(given.routes)
+    _skip(state, event.skipped)
 
 
 def _cancel_message(event: StatusChanged) -> str:
@@ -315,7 +327,7 @@ def _failed(state: RunState, event: NodeFailed) -> None:
         node.state = "cancelled" if event.code == "cancelled" else "failed"
         node.finished_at, node.latency_ms = event.at, event.latency_ms
     if event.code != "cancelled" and not event.tolerated:
-        _stop(state, "failed", _error_of(event))
+        _stop(state, "failed", event.error)
     elif event.index is None:
         _lose(state, event.node)
 
@@ -335,17 +347,6 @@ def _back_off(state: RunState, event: NodeFailed) -> None:
         entry.interruptions += 1
     else:
         entry.failures, entry.interruptions = entry.failures + 1, 0
-
-
-def _error_of(event: NodeFailed) -> RunError:
-    return RunError(
-        code=event.code,
-        message=event.message,
-        node=event.node,
-        iteration=event.iteration,
-        index=event.index,
-        attempt=event.attempt,
-    )
 
 
 def _requested(state: RunState, event: InputRequested) -> None:

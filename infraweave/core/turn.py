@@ -83,8 +83,17 @@ def _take(book: Book, fact: Fact) -> None:
 
 def _accepted(book: Book, fact: Accepted) -> None:
     state = "running" if fact.slot else "queued"
-    by = fact.origin.by
-    book.record(StatusChanged, state=state, cause="accepted", by=by, origin=fact.origin, input=fact.input)
+    kept = fact.reused
+    more = {} if kept is None else {"reused": kept.ran, "skipped": kept.skipped, "results": kept.results}
+    book.record(
+        StatusChanged,
+        state=state,
+        cause="accepted",
+        by=fact.origin.by,
+        origin=fact.origin,
+        input=fact.input,
+        **more,
+    )
     book.look_everywhere = fact.slot
 
 
