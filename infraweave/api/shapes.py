@@ -28,9 +28,14 @@ def said(doc: str, *, default: Any = NOTHING, omit: bool = False, **schema: Any)
     return field(default=default, metadata=metadata)
 
 
-def given(read: Callable[[str], Any], doc: str, schema: dict[str, Any], default: Any = None) -> Any:
-    """Return a query parameter: the function that reads its text, and how it is described."""
-    return field(default=default, metadata={"read": read, "doc": doc, "schema": schema})
+def given(
+    read: Callable[[str], Any], doc: str, schema: dict[str, Any], default: Any = None, **more: Any
+) -> Any:
+    """Return a query parameter: the function that reads its text, and how it is described.
+
+    Without a default (``NOTHING``) it must be given; ``name`` is its name where Python allows none such.
+    """
+    return field(default=default, metadata={"read": read, "doc": doc, "schema": schema, **more})
 
 
 # --- what callers send -------------------------------------------------------------------------------------

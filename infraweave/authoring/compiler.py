@@ -21,7 +21,7 @@ from infraweave.authoring.options import NAMED, Options
 from infraweave.authoring.trigger_options import read_schedule, read_webhook, unwritable_triggers
 from infraweave.core.check import faults as document_faults
 from infraweave.core.codec import (
-    content_digest,
+    derived_version,
     document_from_json,
     document_to_json,
     dumps,
@@ -76,7 +76,7 @@ def compile_workflow(workflow: Workflow) -> Compiled:
         raise DeclarationError(workflow.workflow_id, list(dict.fromkeys(found)))
     document = _stored(workflow, document)
     if workflow.version is None:
-        document = evolve(document, version=f"v-{content_digest(document)[:12]}")
+        document = evolve(document, version=derived_version(document))
     return Compiled(document, work.codes)
 
 

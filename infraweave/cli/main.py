@@ -23,7 +23,7 @@ COMMANDS = {
     "serve": ("infraweave.cli.serve", "Serve workflows over HTTP from one SQLite file."),
     "tokens": ("infraweave.cli.tokens", "Create, list and revoke API tokens."),
     "webhooks": ("infraweave.cli.webhooks", "List, make and delete webhooks."),
-    "workflows": ("infraweave.cli.workflows", "Check workflow files, draw their graphs."),
+    "workflows": ("infraweave.cli.workflows", "Check, draw, publish, compare and activate workflows."),
 }
 
 

@@ -7,7 +7,8 @@ here, and the type checker then lists every place to visit.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Literal, TypeAlias, get_args, get_type_hints
 
 from attrs import field, frozen
 
@@ -81,7 +82,8 @@ class Compensation:
 class NodeBase:
     """What all kinds share."""
 
-    name: str
+    #: The name that others know it by: letters, digits, _ and -.
+    name: str = field(metadata={"schema": {"minLength": 1, "maxLength": 128}})
     params: tuple[Param, ...] = ()
     #: Nodes to wait for without taking their output.
     after: tuple[str, ...] = ()
@@ -220,6 +222,10 @@ class Timer(NodeBase):
 
 
 Node: TypeAlias = Activity | Router | Loop | Map | Subworkflow | HumanInput | Signal | Timer
+#: The class of each kind, read off the union.
+KINDS: Mapping[str, type[Node]] = {
+    kind: cls for cls in get_args(Node) for kind in get_args(get_type_hints(cls)["kind"])
+}
 
 
 @frozen(kw_only=True)
@@ -227,7 +233,8 @@ class Document:
     """One version of a workflow. ``nodes`` stand in the order of their declaration."""
 
     workflow_id: str
-    version: str
+    #: Left out of what is published: derived from the content.
+    version: str = field(default="", metadata={"schema": {"minLength": 1}})
     input_schema: JsonObject = field(factory=lambda: {"type": "object"})
     nodes: tuple[Node, ...]
     #: The node whose output is the result; None: the sinks'.

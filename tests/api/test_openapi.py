@@ -239,8 +239,12 @@ async def _well(api, run_id, request_id, stopping, failed, done):
     await post(f"/v1/runs/{done}/terminate")
     await put("/v1/workflows/quick/active", json={"version": "v1"})
     await put("/v1/workflows/quick/active", json={"version": "v9"})
+    await _publish(api)
     for path in ("", "/quick", "/quick/versions/v1", "/quick/versions/v9"):
         await get(f"/v1/workflows{path}")
+    for versions in ("from=v1&to=v2", "from=v1&to=v9"):
+        await get(f"/v1/workflows/quick/diff?{versions}")
+    await get("/v1/schemas/workflow")
     made = await post("/v1/tokens", {"tenant": "default", "principal": "p", "expires": "1h"})
     await get("/v1/tokens")
     await api.http.delete(f"/v1/tokens/{made.json()['token_id']}")
@@ -289,6 +293,13 @@ async def _declared(api):
     await api.http.delete("/v1/schedules/declaring:s")
     await api.http.delete("/v1/webhooks/declared")
     await api.http.put("/v1/workflows/declaring/active", json={"version": "v2"})
+
+
+async def _publish(api):
+    nap = {"name": "nap", "kind": "timer", "delay": 1}
+    document = {"workflow_id": "quick", "version": "v2", "nodes": [nap]}
+    for body in (document, document, {**document, "output": "nap"}, {**document, "nodes": []}):
+        await api.post("/v1/workflows", body)
 
 
 async def test_every_event_of_the_feed_is_as_described(api, clock, spec):
