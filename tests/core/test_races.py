@@ -76,6 +76,22 @@ def test_whole_branches_lose_and_their_nodes_that_never_opened_are_skipped():
     assert run.done("quick") == ["done quick skips then,many", "start first"]
 
 
+def test_a_map_that_loses_is_stopped_though_all_of_its_items_have_closed():
+    run = Story(node("quick"), mapped("many", "input"), race("first", "quick?", "many?"))
+    run.start([1, 2])
+    run.done("many", "one", index=0)
+    run.done("quick")
+    assert run.err("many", "cancelled", index=1) == ["fail many[1] cancelled", "fail many cancelled"]
+    assert run.done("first") == ["done first", "succeeded", "completed"]
+
+
+def test_a_map_whose_items_end_in_spite_of_that_is_whole():
+    run = Story(node("quick"), mapped("many", "input"), race("first", "quick?", "many?"))
+    run.start([1])
+    run.done("quick")
+    assert run.done("many", "one", index=0) == ["done many[0]", "done many"]
+
+
 def test_what_serves_others_too_goes_on():
     run = Story(node("quick"), node("slow"), race("first", "quick?", "slow?"), node("audit", "slow"))
     run.start()
