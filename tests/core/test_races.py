@@ -150,6 +150,51 @@ def test_a_race_is_run_anew_in_each_iteration():
     assert run.done("a", "a", iteration=2) == ["done a#2", "start first#2"]
 
 
+def test_a_race_does_not_see_into_a_loop_that_lost_before_its_end():
+    run = Story(
+        node("ask"),
+        node("count", "ask"),
+        loop("again", "count", back_to="ask"),
+        node("quick"),
+        race("first", "count?", "quick?"),
+    )
+    run.start()
+    run.done("ask", iteration=1)
+    run.done("count", 1, iteration=1)
+    run.done("quick", "q")
+    assert run.entry("first").input == {"quick": "q"}
+
+
+def test_a_race_sees_the_last_iteration_of_a_loop_that_won():
+    run = Story(
+        node("ask"),
+        node("count", "ask"),
+        loop("again", "count", back_to="ask"),
+        node("quick"),
+        race("first", "count?", "quick?"),
+    )
+    run.start()
+    run.done("ask", iteration=1)
+    run.done("count", 1, iteration=1)
+    run.done("again", False, iteration=1)
+    assert run.entry("first").input == {"count": 1}
+
+
+def test_a_race_sees_a_loop_that_ended_because_its_condition_was_skipped():
+    run = Story(
+        node("begin"),
+        router("check", "begin", routes=["step"]),
+        node("step"),
+        loop("again", "step", back_to="begin"),
+        node("quick"),
+        race("first", "begin?", "quick?"),
+    )
+    run.start()
+    run.done("begin", "b", iteration=1)
+    assert run.done("check", [], iteration=1) == ["done check#1 skips step,again", "start first"]
+    assert run.entry("first").input == {"begin": "b"}
+
+
 def test_parameters_of_a_race_need_defaults():
     document = Document(workflow_id="w", version="v1", nodes=(node("a"), node("b"), race("j", "a", "b?")))
     assert faults(document) == [
