@@ -14,7 +14,7 @@ from infraweave import Workflow
 from tests.patterns.stage import begun, ended, lines, send
 
 
-def passenger(hands) -> Workflow:
+def passenger(hands, *, again_and_again: bool = False) -> Workflow:
     flow = Workflow("passenger", version="v1")
 
     @flow.node
@@ -36,6 +36,12 @@ def passenger(hands) -> Workflow:
     @flow.node
     async def reroute() -> str:
         return "rerouted"
+
+    if again_and_again:
+
+        @flow.repeat(back_to="change", max_iterations=100)
+        def again(reroute: str) -> bool:
+            return True
 
     return flow
 
@@ -88,3 +94,20 @@ async def test_before_the_milestone_the_task_does_not_run_yet(world, hands):
         told = await ended(w, run)
         assert told.index("signal_received change") < told.index("node_completed issue_ticket")
         assert told.index("node_completed issue_ticket") < told.index("node_started reroute")
+
+
+async def test_in_a_loop_the_task_may_be_done_again_until_the_milestone_is_passed(world, hands):
+    async with begun(world, passenger(hands, again_and_again=True)) as (w, run):
+        await hands.finish(w, run, "issue_ticket")
+        for iteration in (1, 2):
+            await send(w, run, "change", {})
+            await w.until(run, "node_completed", node="reroute", iteration=iteration)
+        await w.until(run, "node_started", node="change", iteration=3)
+        await send(w, run, "boarding", {})
+        told = await ended(w, run)
+        assert "node_failed change#3 cancelled" in told
+        assert "node_completed window#3 → nothing (skips reroute again)" in told
+        assert [line for line in told if "completed reroute" in line] == lines("""
+            node_completed reroute#1
+            node_completed reroute#2
+        """)
