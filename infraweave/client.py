@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
+from datetime import datetime
 from functools import cache
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
+from urllib.parse import quote
 
 import httpx
 from attrs import frozen
@@ -100,20 +102,71 @@ class Client:
         version: str | None = None,
         tags: Mapping[str, str] | None = None,
         idempotency_key: str | None = None,
+        start_at: datetime | str | None = None,
     ) -> Run:
-        """Start a run.
+        """Start a run; one with ``start_at``, a time with its offset, is queued until then.
 
         Raises:
             ClientError: the server refused it.
+            ValueError: ``start_at`` has no offset.
         """
         body: dict[str, Any] = {"workflow_id": workflow_id, "input": {} if input is None else input}
         if version is not None:
             body["workflow_version"] = version
         if tags:
             body["tags"] = dict(tags)
+        if start_at is not None:
+            body["start_at"] = _time(start_at)
         headers = {"Idempotency-Key": idempotency_key} if idempotency_key else None
         answer = await self.request("POST", "/v1/runs", body=body, headers=headers)
         return Run(self, answer["run_id"])
+
+    async def start_many(self, items: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Start up to 1,000 runs in one transaction; return what became of each, in order.
+
+        An item is the body of a start (``workflow_id``, ``input``, …) and may have an ``idempotency_key`` of
+        its own. A result has the ``status`` that a single start would have been answered with, and the
+        ``run`` or the ``error``. A refused item holds up no other.
+
+        Raises:
+            ClientError: the server refused the request as a whole.
+            ValueError: a ``start_at`` has no offset.
+        """
+        answer = await self.request("POST", "/v1/runs/batch", body={"runs": list(map(_item, items))})
+        results: list[dict[str, Any]] = answer["results"]
+        return results
+
+    async def publish(self, document: Mapping[str, Any], *, activate: bool = False) -> dict[str, Any]:
+        """Publish a definition document; return what became of it.
+
+        Raises:
+            ClientError: the server refused it; ``details`` name each fault and its place.
+        """
+        params = {"activate": "true"} if activate else None
+        return cast(
+            "dict[str, Any]", await self.request("POST", "/v1/workflows", body=document, params=params)
+        )
+
+    async def activate(self, workflow_id: str, version: str) -> dict[str, Any]:
+        """Let runs that start without a version use this one; return the workflow."""
+        path = f"/v1/workflows/{quote(workflow_id, safe='')}/active"
+        return cast("dict[str, Any]", await self.request("PUT", path, body={"version": version}))
+
+    async def workflow(self, workflow_id: str) -> dict[str, Any]:
+        """Return a workflow's versions, which is active, and the open runs of each."""
+        path = f"/v1/workflows/{quote(workflow_id, safe='')}"
+        return cast("dict[str, Any]", await self.request("GET", path))
+
+    async def document(self, workflow_id: str, version: str) -> dict[str, Any]:
+        """Return a version's definition document."""
+        path = f"/v1/workflows/{quote(workflow_id, safe='')}/versions/{quote(version, safe='')}"
+        return cast("dict[str, Any]", await self.request("GET", path))
+
+    async def diff(self, workflow_id: str, from_version: str, to_version: str) -> list[dict[str, Any]]:
+        """Return every difference of two versions; each has ``change``, ``node``, ``field`` and ``text``."""
+        path = f"/v1/workflows/{quote(workflow_id, safe='')}/diff"
+        answer = await self.request("GET", path, params={"from": from_version, "to": to_version})
+        return cast("list[dict[str, Any]]", answer["differences"])
 
     def run(self, run_id: str) -> Run:
         """Return a run by its id; nothing is asked of the server yet."""
@@ -243,6 +296,22 @@ class Run:
 
 class _NothingLeft(Exception):
     """The cursor is at the terminal event."""
+
+
+def _item(item: Mapping[str, Any]) -> dict[str, Any]:
+    sent = dict(item)
+    if sent.get("start_at") is not None:
+        sent["start_at"] = _time(sent["start_at"])
+    return sent
+
+
+def _time(when: datetime | str) -> str:
+    """Return a time as the wire has it; text passes as it is."""
+    if isinstance(when, str):
+        return when
+    if when.tzinfo is None:
+        raise ValueError(f"{when!r} says no offset; give a time with its zone, such as datetime.now(UTC)")
+    return when.isoformat()
 
 
 def _content(answer: httpx.Response) -> Any:

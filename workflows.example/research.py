@@ -1,10 +1,10 @@
 """research: answer a question from a folder of texts, in a loop with a critic.
 
 Each turn searches the folder, writes a draft of the best passages, and lets a critic say which words of the
-question the draft leaves out; the next turn searches for those first. It ends when nothing is left out, or when
-the critic has nothing new to look for.
+question the draft leaves out; the next turn searches for those first. It ends when nothing is left out, or
+when the search has found nothing new.
 
-    infraweave run workflows.example/research.py --input '{"question": "what happens on SIGTERM", "folder": "."}'
+    infraweave run workflows.example/research.py --input '{"question": "who wakes a run?", "folder": "."}'
 """
 
 from __future__ import annotations
@@ -17,35 +17,8 @@ from attrs import frozen
 from infraweave import Context, NonRetryable, Workflow
 
 #: Words that say nothing about a question.
-COMMON = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "are",
-        "as",
-        "at",
-        "be",
-        "by",
-        "can",
-        "do",
-        "does",
-        "for",
-        "from",
-        "how",
-        "i",
-        "in",
-        "is",
-        "it",
-        "of",
-        "on",
-        "or",
-        "the",
-        "to",
-        "what",
-        "when",
-    ]
-)
+COMMON = frozenset({"a", "an", "and", "are", "by", "do", "does", "for", "from", "how", "i", "in", "is", "it"})
+COMMON |= {"of", "on", "or", "the", "to", "what", "when", "who", "with"}
 PASSAGES = 3
 
 

@@ -6,6 +6,7 @@ through the one envelope. Knows nothing of runs.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -37,6 +38,9 @@ from infraweave.errors import (
 from infraweave.settings import Settings
 
 log = logging.getLogger("infraweave.api")
+
+#: Bodies of so many bytes are read off the loop: the largest take a second, and others want answers.
+_LARGE = 256 * 1024
 
 
 def create_app(engine: Engine, settings: Settings | None = None) -> Quart:
@@ -93,7 +97,7 @@ class Reader:
         accept = _accepted(route)
         query: Any = read_query(route.query, request.args.items(multi=True))
         sent = await self._json(route) if route.body is not None else None
-        body = None if route.body is None else read_body(route.body, {} if sent is None else sent)
+        body = await _body(route, sent)
         admit_body(route, principal, body)
         raw = await self._bytes() if route.raw else b""
         return Call(
@@ -129,6 +133,23 @@ def _check_type() -> None:
     content_type = request.headers.get("Content-Type")
     if content_type and not negotiate.is_json(content_type):
         raise UnsupportedMediaType(f"The body must be {JSON} in UTF-8, not {content_type}.")
+
+
+async def _body(route: Route, sent: Json) -> Any:
+    if route.body is None:
+        return None
+    relevant = _relevant(route, sent)
+    if len(await request.body) < _LARGE:
+        return read_body(route.body, relevant)
+    return await asyncio.to_thread(read_body, route.body, relevant)
+
+
+def _relevant(route: Route, sent: Json) -> Json:
+    if sent is None:
+        return {}
+    if not route.ignores or not isinstance(sent, dict):
+        return sent
+    return {name: value for name, value in sent.items() if name not in route.ignores}
 
 
 def _accepted(route: Route) -> str:

@@ -120,6 +120,8 @@ class Route:
     body_required: bool = True
     #: True: the handler gets the bytes of the body, any JSON, and reads them itself.
     raw: bool = False
+    #: Fields of the body that are nobody's business: taken, and left alone.
+    ignores: Sequence[str] = ()
     produces: Sequence[str] = (JSON,)
     takes: Sequence[Header] = ()
     replies: Mapping[int, Reply]

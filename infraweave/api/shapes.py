@@ -28,9 +28,14 @@ def said(doc: str, *, default: Any = NOTHING, omit: bool = False, **schema: Any)
     return field(default=default, metadata=metadata)
 
 
-def given(read: Callable[[str], Any], doc: str, schema: dict[str, Any], default: Any = None) -> Any:
-    """Return a query parameter: the function that reads its text, and how it is described."""
-    return field(default=default, metadata={"read": read, "doc": doc, "schema": schema})
+def given(
+    read: Callable[[str], Any], doc: str, schema: dict[str, Any], default: Any = None, **more: Any
+) -> Any:
+    """Return a query parameter: the function that reads its text, and how it is described.
+
+    Without a default (``NOTHING``) it must be given; ``name`` is its name where Python allows none such.
+    """
+    return field(default=default, metadata={"read": read, "doc": doc, "schema": schema, **more})
 
 
 # --- what callers send -------------------------------------------------------------------------------------
@@ -46,6 +51,9 @@ class StartRun:
     )
     input: Json = field(factory=dict, metadata={"doc": "Checked against the version's input schema."})
     tags: dict[str, str] = field(factory=dict, metadata={"doc": "Free labels to find the run by."})
+    start_at: Time | None = said(
+        "Not to be started before; the run is queued until then, and the past means now.", default=None
+    )
 
 
 @frozen(kw_only=True)
@@ -125,6 +133,7 @@ class ListedRun:
     error: RunError | None
     parent_run_id: str | None
     trace_id: str
+    start_at: Time | None = said("Where the start was delayed: until when.", default=None, omit=True)
     cancel_requested: bool
     forced: bool = said("True where an operator terminated the run.")
     last_seq: int = said("The number of the run's newest event.")

@@ -21,7 +21,7 @@ from infraweave.authoring.options import NAMED, Options
 from infraweave.authoring.trigger_options import read_schedule, read_webhook, unwritable_triggers
 from infraweave.core.check import faults as document_faults
 from infraweave.core.codec import (
-    content_digest,
+    derived_version,
     document_from_json,
     document_to_json,
     dumps,
@@ -76,7 +76,7 @@ def compile_workflow(workflow: Workflow) -> Compiled:
         raise DeclarationError(workflow.workflow_id, list(dict.fromkeys(found)))
     document = _stored(workflow, document)
     if workflow.version is None:
-        document = evolve(document, version=f"v-{content_digest(document)[:12]}")
+        document = evolve(document, version=derived_version(document))
     return Compiled(document, work.codes)
 
 
@@ -118,6 +118,7 @@ class _Compilation(Options):
             input_schema=self.schema("input", workflow.input, {"type": "object"}),
             nodes=carried_over([self._node(declaration) for declaration in workflow.declarations]),
             output=None if output is None else next(iter(self.named("output", "it", [output])), None),
+            concurrency=self.limits(workflow.concurrency),
             schedules=tuple(read_schedule(self, given) for given in workflow.schedules),
             webhooks=tuple(read_webhook(self, given) for given in workflow.webhooks),
         )

@@ -21,7 +21,7 @@ from infraweave.authoring.declarations import (
     scope_of_caller,
 )
 from infraweave.authoring.triggers import Triggers
-from infraweave.core.document import ITEMS_AT_ONCE, Document, Retry
+from infraweave.core.document import ITEMS_AT_ONCE, Concurrency, Document, Retry
 from infraweave.core.values import Duration
 
 P = ParamSpec("P")
@@ -31,11 +31,23 @@ Join: TypeAlias = Literal["all", "any"]
 
 
 class Workflow(Triggers):
-    """A workflow being declared. ``input``: a class, a JSON Schema, or None for any JSON object."""
+    """A workflow being declared. ``input``: a class, a JSON Schema, or None for any JSON object.
 
-    def __init__(self, workflow_id: str, *, version: str | None = None, input: Any = None) -> None:  # noqa: A002
+    ``concurrency``: how many runs may be open at once; a number, a ``Concurrency``, or one without a key and
+    one with a key as a list.
+    """
+
+    def __init__(
+        self,
+        workflow_id: str,
+        *,
+        version: str | None = None,
+        input: Any = None,  # noqa: A002 - the wire's word
+        concurrency: int | Concurrency | Sequence[int | Concurrency] = (),
+    ) -> None:
         self.workflow_id, self.version, self.input = workflow_id, version, input
         super().__init__()
+        self.concurrency = concurrency
         self.declarations: list[Declaration] = []
         self.output_of: Named | None = None
 

@@ -44,7 +44,16 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _style(text: str) -> str:
-    return click.style(text, bold=True) if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
+    return click.style(text, bold=True) if _is_colourful() else text
+
+
+def paint(text: str, colour: str) -> str:
+    """Return a text in a colour, where the reader sees colours and wants them."""
+    return click.style(text, fg=colour) if _is_colourful() else text
+
+
+def _is_colourful() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
 def _text(value: Any) -> str:

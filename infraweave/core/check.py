@@ -29,13 +29,14 @@ from infraweave.core.document import (
     targets,
 )
 from infraweave.core.graph import Graph
+from infraweave.core.lanes import limit_faults
 from infraweave.core.loops import loop_faults
 from infraweave.core.own_faults import ID, own_faults, said
 from infraweave.core.routes import ancestors, never_together
 from infraweave.core.schema import schema_faults
 from infraweave.core.trigger_faults import trigger_faults
 
-__all__ = ["MAX_FAULTS", "MAX_NODES", "faults", "first_difference"]
+__all__ = ["MAX_FAULTS", "MAX_NODES", "faults", "first_difference", "is_id"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
 #: A graph beyond this is no longer a picture that anyone reads; a map does many of one thing.
@@ -43,6 +44,11 @@ MAX_NODES = 2_000
 MAX_FAULTS = 100
 #: Names that a message lists, and among which it looks for the nearest.
 _LISTED, _SEARCHED = 20, 500
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text may be a workflow's id, or a version."""
+    return ID.fullmatch(text) is not None
 
 
 def faults(document: Document) -> list[str]:
@@ -56,6 +62,7 @@ def _faults(document: Document) -> Iterator[str]:
         yield f"there are {len(document.nodes):,} nodes, more than {MAX_NODES:,}"
         return
     yield from _identity(document)
+    yield from limit_faults(document.concurrency)
     yield from _nodes(document)
     yield from trigger_faults(document)
     sound = True

@@ -26,19 +26,8 @@ from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import make_converter
 
-from infraweave.core.document import (
-    Activity,
-    Document,
-    HumanInput,
-    Loop,
-    Map,
-    Node,
-    Router,
-    Signal,
-    Subworkflow,
-    Timer,
-)
-from infraweave.core.events import EVENT_TYPES, Event
+from infraweave.core.document import KINDS, Document, Node
+from infraweave.core.events import EVENT_TYPES, Event, Origin
 from infraweave.core.triggers import Schedule, Webhook
 from infraweave.core.values import Json, from_rfc3339, rfc3339
 
@@ -50,19 +39,6 @@ _LONG_NUMBER = re.compile(rb"\d{19}")
 TIMES = frozenset({"at", "retry_at", "wake_at", "deadline"})
 #: Written even when zero or empty, because the wire promises them.
 ALWAYS = frozenset({"tokens", "cost_micro_usd", "forced", "compensated", "not_compensated"})
-_KINDS: dict[str, type[Node]] = {
-    "node": Activity,
-    "agent": Activity,
-    "tool": Activity,
-    "llm": Activity,
-    "router": Router,
-    "loop": Loop,
-    "map": Map,
-    "subworkflow": Subworkflow,
-    "human_input": HumanInput,
-    "signal": Signal,
-    "timer": Timer,
-}
 
 
 def dumps(value: Json) -> bytes:
@@ -128,6 +104,8 @@ def _check_depth(value: Json, max_depth: int) -> None:
 
 _events = Converter(detailed_validation=False, prefer_attrib_converters=True)
 _events.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
+_RARE = {name: override(omit_if_default=True) for name in ("start_at", "lane")}
+_events.register_unstructure_hook(Origin, make_dict_unstructure_fn(Origin, _events, **_RARE))  # type: ignore[arg-type]
 
 
 def _event_unstructure(cls: type[Event]) -> Callable[[Event], dict[str, Any]]:
@@ -183,7 +161,7 @@ def decode_event(event_type: str, data: bytes | str, payload: bytes | str | None
 
 _documents = Converter(omit_if_default=True, forbid_extra_keys=True)
 _documents.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
-for _kind in set(_KINDS.values()):
+for _kind in set(KINDS.values()):
     _documents.register_unstructure_hook(
         _kind,
         make_dict_unstructure_fn(
@@ -194,14 +172,20 @@ for _kind in set(_KINDS.values()):
 
 def _structure_node(value: Any, _: object) -> Node:
     kind = value.get("kind")
-    if kind not in _KINDS:
-        raise ValueError(f"node kind {kind!r} does not exist; there are {', '.join(_KINDS)}")
-    node: Node = _documents.structure(value, _KINDS[kind])
+    if kind not in KINDS:
+        raise ValueError(f"node kind {kind!r} does not exist; there are {', '.join(KINDS)}")
+    node: Node = _documents.structure(value, KINDS[kind])
     return node
 
 
 _documents.register_structure_hook(Node, _structure_node)
 _documents.register_unstructure_hook(Node, lambda node: _documents.unstructure(node, type(node)))
+_documents.register_unstructure_hook(
+    Document,
+    make_dict_unstructure_fn(
+        Document, _documents, _cattrs_omit_if_default=True, version=override(omit_if_default=False)
+    ),
+)
 
 
 def document_to_json(document: Document) -> dict[str, Any]:
@@ -241,6 +225,11 @@ def content_digest(document: Document) -> str:
     value.pop("version", None)
     value["nodes"] = sorted(value["nodes"], key=lambda node: str(node["name"]))
     return digest(value)
+
+
+def derived_version(document: Document) -> str:
+    """Return the version of a document that brings none: it is named for its content."""
+    return f"v-{content_digest(document)[:12]}"
 
 
 # --- authors' values ---------------------------------------------------------------------------------------

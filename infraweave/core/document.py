@@ -7,7 +7,8 @@ here, and the type checker then lists every place to visit.
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+from collections.abc import Mapping
+from typing import Literal, TypeAlias, get_args, get_type_hints
 
 from attrs import field, frozen
 
@@ -40,6 +41,21 @@ class Retry:
 
 
 @frozen
+class Concurrency:
+    """How many runs may be open at once, from their first start to their end; waiting counts too.
+
+    ``key`` is a template over ``{input…}``: each value that it takes has a limit of its own; None counts all
+    runs of the workflow. Beyond the limit a start is queued, or refused; what exists already is only ever
+    queued: children, and delayed starts whose time has come. A run that waits for a child holds its place,
+    so a workflow that starts itself needs room for all of them.
+    """
+
+    limit: int
+    key: str | None = field(default=None, kw_only=True)
+    when_full: Literal["queue", "reject"] = field(default="queue", kw_only=True)
+
+
+@frozen
 class Param:
     """One parameter of a node's code: where its value comes from, and whether it must have one."""
 
@@ -66,7 +82,8 @@ class Compensation:
 class NodeBase:
     """What all kinds share."""
 
-    name: str
+    #: The name that others know it by: letters, digits, _ and -.
+    name: str = field(metadata={"schema": {"minLength": 1, "maxLength": 128}})
     params: tuple[Param, ...] = ()
     #: Nodes to wait for without taking their output.
     after: tuple[str, ...] = ()
@@ -205,6 +222,10 @@ class Timer(NodeBase):
 
 
 Node: TypeAlias = Activity | Router | Loop | Map | Subworkflow | HumanInput | Signal | Timer
+#: The class of each kind, read off the union.
+KINDS: Mapping[str, type[Node]] = {
+    kind: cls for cls in get_args(Node) for kind in get_args(get_type_hints(cls)["kind"])
+}
 
 
 @frozen(kw_only=True)
@@ -212,11 +233,14 @@ class Document:
     """One version of a workflow. ``nodes`` stand in the order of their declaration."""
 
     workflow_id: str
-    version: str
+    #: Left out of what is published: derived from the content.
+    version: str = field(default="", metadata={"schema": {"minLength": 1}})
     input_schema: JsonObject = field(factory=lambda: {"type": "object"})
     nodes: tuple[Node, ...]
     #: The node whose output is the result; None: the sinks'.
     output: str | None = None
+    #: At most one limit without a key and one with a key.
+    concurrency: tuple[Concurrency, ...] = ()
     #: What starts runs by itself while this version is the active one.
     schedules: tuple[Schedule, ...] = ()
     webhooks: tuple[Webhook, ...] = ()

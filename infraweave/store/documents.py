@@ -33,6 +33,8 @@ class Published:
     replaced: bool = False
     #: The version that is active now.
     active_version: str
+    #: The version that was active before; None: the workflow is new.
+    previous: str | None = None
 
 
 @frozen
@@ -141,12 +143,12 @@ class _Tenant:
             raise _conflict(stored, document)
         if stored is None:
             self._put(document)
-        active, loaded = self._pointers(document.workflow_id)
-        if active is None or activate:
-            active = document.version
+        previous, loaded = self._pointers(document.workflow_id)
+        active = document.version if previous is None or activate else previous
+        if active != previous:
             self._point(document.workflow_id, active, loaded)
             self._declare(document)
-        return Published(created=stored is None, active_version=active)
+        return Published(created=stored is None, active_version=active, previous=previous)
 
     def load(self, document: Document, superseded: bool) -> Published:
         """See ``Documents.load``."""

@@ -218,6 +218,8 @@ async def _well(api, run_id, request_id, stopping, failed, done):
     await post("/v1/runs", {**start, "tags": {}}, **key)
     for body in ({**start, "input": {}}, {"workflow_id": "none"}, {**start, "workflow_version": "v9"}):
         await post("/v1/runs", body)
+    items = [start, {**start, "input": {}}, {"workflow_id": "none"}, 5, {**start, "idempotency_key": "k"}]
+    await post("/v1/runs/batch", {"runs": [*items, {**start, "start_at": "2027-01-01T00:00:00Z"}]})
     for path in ("/v1/runs?limit=2", "/v1/runs?cursor=x", f"/v1/runs/{done}/history?limit=1", "/v1/whoami"):
         await get(path)
     for run in (run_id, failed, done):
@@ -237,8 +239,12 @@ async def _well(api, run_id, request_id, stopping, failed, done):
     await post(f"/v1/runs/{done}/terminate")
     await put("/v1/workflows/quick/active", json={"version": "v1"})
     await put("/v1/workflows/quick/active", json={"version": "v9"})
+    await _publish(api)
     for path in ("", "/quick", "/quick/versions/v1", "/quick/versions/v9"):
         await get(f"/v1/workflows{path}")
+    for versions in ("from=v1&to=v2", "from=v1&to=v9"):
+        await get(f"/v1/workflows/quick/diff?{versions}")
+    await get("/v1/schemas/workflow")
     made = await post("/v1/tokens", {"tenant": "default", "principal": "p", "expires": "1h"})
     await get("/v1/tokens")
     await api.http.delete(f"/v1/tokens/{made.json()['token_id']}")
@@ -289,6 +295,13 @@ async def _declared(api):
     await api.http.put("/v1/workflows/declaring/active", json={"version": "v2"})
 
 
+async def _publish(api):
+    nap = {"name": "nap", "kind": "timer", "delay": 1}
+    document = {"workflow_id": "quick", "version": "v2", "nodes": [nap]}
+    for body in (document, document, {**document, "output": "nap"}, {**document, "nodes": []}):
+        await api.post("/v1/workflows", body)
+
+
 async def test_every_event_of_the_feed_is_as_described(api, clock, spec):
     """With payloads and without; a page's schema is checked above, here it is that all types came by."""
     page = spec["components"]["schemas"]["EventPage"]["properties"]["events"]["items"]
@@ -329,6 +342,12 @@ async def test_a_request_that_is_as_described_is_not_malformed(api, spec):
         ("/v1/runs", "StartRun", {"workflow_id": "x", "tags": {"a": "b"}, "input": 5}, {"tags": {"a": 1}}),
         ("/v1/tokens", "CreateToken", {"tenant": "t", "principal": "p"}, {"tenant": "", "principal": "p"}),
         ("/v1/runs/x/cancel", "StopRun", {"reason": None}, {"reason": 1}),
+        (
+            "/v1/runs/batch",
+            "StartBatch",
+            {"runs": [{"workflow_id": "x"}]},
+            {"runs": [{"workflow_id": "x"}] * 1001},
+        ),
     ]:
         whole = {"$ref": f"#/components/schemas/{name}", "components": spec["components"]}
         validator = jsonschema_rs.validator_for(whole)
