@@ -1,38 +1,26 @@
-"""WCP-39 Critical Section: of some parts of a process at most one is under way at any time; the others
-wait.
+"""WCP-39 Critical Section: of some parts of a process at most one is under way at any time; the others wait.
 
-In the graph: by construction. A loop is the turnstile: each branch, once it comes to its section, claims it
-with a signal to its own run; an iteration takes the oldest claim and runs that section, and since a loop
-waits for its whole region, the next claim is taken only when the section has ended. What stands before the
-sections runs in parallel; what follows one is part of it, or comes after all of them.
+In the graph: by construction. The sections are parts of one workflow, which the branches run as a
+subworkflow and which limits its own concurrency to one run per case (the ``key`` names the run that the
+sections belong to): who comes second is queued until the first has ended. Without the key the sections are
+critical for all cases together.
 """
 
 from __future__ import annotations
 
 import pytest
 
-from infraweave import Context, Workflow
-from tests.patterns.stage import begun, ended, lines, trace
+from infraweave import Concurrency, Context, Workflow
+from tests.patterns.stage import begun, child_of, ended, lines, trace
 
 
-def bank(hands, post) -> Workflow:
-    flow = Workflow("bank", version="v1")
-
-    @flow.node
-    async def prepare_deposit(ctx: Context) -> None:
-        await hands.work("prepare_deposit")
-        await post.send(ctx.run_id, "claim", "deposit", ctx.idempotency_key)
-
-    @flow.node
-    async def prepare_loan(ctx: Context) -> None:
-        await hands.work("prepare_loan")
-        await post.send(ctx.run_id, "claim", "loan", ctx.idempotency_key)
-
-    flow.signal("claim", schema={"enum": ["deposit", "loan"]})
+def section(hands) -> Workflow:
+    """The critical sections of a bank's launches, one of them of two tasks."""
+    flow = Workflow("section", version="v1", concurrency=Concurrency(1, key="{input.case}"))
 
     @flow.router(routes=["deposit", "loan"])
-    def enter(claim: str) -> str:
-        return claim
+    def which(input: dict) -> str:
+        return input["part"]
 
     @flow.node
     async def deposit() -> str:
@@ -42,60 +30,93 @@ def bank(hands, post) -> Workflow:
     async def loan() -> str:
         return await hands.work("loan")
 
-    @flow.node  # still within the section of the loan
+    @flow.node
     async def sign(loan: str) -> str:
         return await hands.work("sign")
-
-    @flow.repeat(back_to="claim", max_iterations=2, on_exhausted="continue", after=[deposit, sign])
-    def again() -> bool:
-        return True
-
-    @flow.node(after=[again, prepare_deposit, prepare_loan])
-    async def close() -> str:
-        return "closed"
 
     return flow
 
 
-async def test_the_second_section_waits_for_the_whole_of_the_first(world, hands, post):
-    async with begun(world, bank(hands, post)) as (w, run):
-        post.world = w
+def bank(hands) -> Workflow:
+    flow = Workflow("bank", version="v1")
+
+    @flow.node
+    async def prepare_deposit() -> str:
+        return await hands.work("prepare_deposit")
+
+    @flow.node
+    async def prepare_loan() -> str:
+        return await hands.work("prepare_loan")
+
+    @flow.subworkflow("section", after=[prepare_deposit])
+    def launch_deposit(ctx: Context) -> dict:
+        return {"case": ctx.run_id, "part": "deposit"}
+
+    @flow.subworkflow("section", after=[prepare_loan])
+    def launch_loan(ctx: Context) -> dict:
+        return {"case": ctx.run_id, "part": "loan"}
+
+    @flow.node(after=[launch_deposit])
+    async def announce_deposit() -> str:
+        return "announced"
+
+    return flow
+
+
+async def test_the_second_section_waits_for_the_whole_of_the_first(world, hands):
+    async with begun(world, bank(hands), section(hands)) as (w, run):
         await hands.finish(w, run, "prepare_loan")
-        await w.until(run, "node_started", node="loan")
-        await hands.finish(w, run, "prepare_deposit")  # its claim is kept
-        await hands.finish(w, run, "loan")
-        await w.until(run, "node_started", node="sign")
-        assert "node_started deposit#2" not in await trace(w, run)
-        await hands.finish(w, run, "sign")
-        await hands.finish(w, run, "deposit")
-        told = await ended(w, run)
-        assert [line for line in told if "#" in line and "claim" not in line] == lines("""
-            node_started enter#1
-            node_completed enter#1 → loan (skips deposit)
-            node_started loan#1
-            node_completed loan#1
-            node_started sign#1
-            node_completed sign#1
-            node_started again#1
-            node_completed again#1 again
-            node_started enter#2
-            node_completed enter#2 → deposit (skips loan sign)
-            node_started deposit#2
-            node_completed deposit#2
-            node_started again#2
-            node_completed again#2
+        loan = await child_of(w, run, "launch_loan")
+        await w.until(loan, "node_started", node="loan")
+        await hands.finish(w, run, "prepare_deposit")
+        deposit = await child_of(w, run, "launch_deposit")
+        await hands.finish(w, loan, "loan")
+        assert await trace(w, deposit) == []  # queued
+        await hands.finish(w, loan, "sign")
+        await hands.finish(w, deposit, "deposit")
+        assert await ended(w, run) == lines("""
+            node_started prepare_deposit
+            node_started prepare_loan
+            node_completed prepare_loan
+            node_started launch_loan
+            node_completed prepare_deposit
+            node_started launch_deposit
+            node_completed launch_loan
+            node_completed launch_deposit
+            node_started announce_deposit
+            node_completed announce_deposit
+            completed
         """)
-        assert told[-1] == "completed"
 
 
-@pytest.mark.parametrize("order", [["deposit", "loan"], ["loan", "deposit"]])
-async def test_whichever_comes_first_goes_first(world, hands, post, order):
-    async with begun(world, bank(hands, post)) as (w, run):
-        post.world = w
-        for section in order:
-            await hands.finish(w, run, f"prepare_{section}")
+@pytest.mark.parametrize(("first", "second"), [("deposit", "loan"), ("loan", "deposit")])
+async def test_whichever_comes_first_goes_first(world, hands, first, second):
+    async with begun(world, bank(hands), section(hands)) as (w, run):
+        await hands.finish(w, run, f"prepare_{first}")
+        one = await child_of(w, run, f"launch_{first}")
+        await w.until(one, "node_started", node=first)
+        await hands.finish(w, run, f"prepare_{second}")
+        two = await child_of(w, run, f"launch_{second}")
+        assert await states(w, one, two) == ["running", "queued"]
         for name in ("deposit", "loan", "sign"):
             hands.let(name)
-        told = await ended(w, run)
-        entered = [line for line in told if line.startswith(("node_started deposit", "node_started loan"))]
-        assert entered == [f"node_started {order[0]}#1", f"node_started {order[1]}#2"]
+        assert (await ended(w, run))[-1] == "completed"
+        assert await states(w, one, two) == ["succeeded", "succeeded"]
+
+
+async def states(w, *runs) -> list[str]:
+    return [(await w.engine.runs.get(run.run_id)).state for run in runs]
+
+
+async def test_two_cases_do_not_wait_for_each_other(world, hands):
+    async with begun(world, bank(hands), section(hands)) as (w, run):
+        other = await w.start("bank")
+        await hands.finish(w, run, "prepare_loan")
+        await w.until(other, "node_completed", node="prepare_loan")
+        for case in (run, other):
+            child = await child_of(w, case, "launch_loan")
+            await w.until(child, "node_started", node="loan")
+        for name in ("prepare_deposit", "deposit", "loan", "sign"):
+            hands.let(name)
+        for case in (run, other):
+            assert (await ended(w, case))[-1] == "completed"

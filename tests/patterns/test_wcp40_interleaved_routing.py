@@ -2,7 +2,8 @@
 then the process goes on.
 
 In the graph: by construction. A loop in which a person picks the next of the tasks that are left; a router
-lets that one run, and the loop waits for it before it asks again.
+lets that one run, and the loop waits for it before it asks again. (Where nobody needs to pick, the tasks
+may be sections as in WCP-39.)
 """
 
 from __future__ import annotations
