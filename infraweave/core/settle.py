@@ -210,9 +210,19 @@ def bind(
         elif param.source == ITEM:
             if item is not _NO_ITEM:
                 values[param.name] = item
-        elif state.settled.get(param.source):
+        elif state.settled.get(param.source) and _is_shown(graph, state, name, param.source):
             values[param.name] = state.outputs[param.source]
     return values
+
+
+def _is_shown(graph: Graph, state: RunState, name: str, source: str) -> bool:
+    """Tell whether a node is shown what another gave: a race is not, of a loop that lost before its end."""
+    if name not in graph.races:
+        return True  # it has waited for the loop's end
+    condition = graph.gated.get(name, {}).get(source)
+    if condition is None or state.settled.get(condition):
+        return True
+    return Outlook(graph, state).is_skipped(condition)
 
 
 def given(graph: Graph, state: RunState, address: Address) -> dict[str, Json]:
