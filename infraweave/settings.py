@@ -29,3 +29,5 @@ class Settings:
     max_streams: int = 10_000
     #: SQLite connections for reading.
     readers: int = 3
+    #: What http nodes may call beside public addresses: HOST, HOST:PORT, an address or a CIDR.
+    allow_outbound: tuple[str, ...] = ()

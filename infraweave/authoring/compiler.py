@@ -23,13 +23,16 @@ from infraweave.core.document import (
     Activity,
     Compensation,
     Document,
+    Http,
     HumanInput,
     Node,
     Param,
+    Request,
     Retry,
     Router,
     Timer,
 )
+from infraweave.core.outgoing import names_in, request_from_author
 from infraweave.core.shape import schema_of
 from infraweave.core.values import Duration, Json, seconds
 from infraweave.errors import DeclarationError
@@ -108,7 +111,7 @@ class _Compilation:
     def _node(self, declaration: Declaration) -> Node:
         reference = f"{self.workflow.workflow_id}:{declaration.name}"
         code = self._code(declaration.name, reference, declaration.function, declaration.scope)
-        if declaration.function is None and declaration.kind not in ("human_input", "timer"):
+        if declaration.function is None and declaration.kind not in ("human_input", "timer", "http"):
             self.faults.append(f"{declaration.name}: None is no function whose parameters can be read")
         shared: dict[str, Any] = {
             "name": declaration.name,
@@ -128,8 +131,32 @@ class _Compilation:
             case "timer":
                 delay = self._duration(declaration.name, "delay", declaration.delay)
                 return Timer(**shared, delay=delay, code=code.reference if code else None)
+            case "http":
+                return self._http(declaration, shared)
             case _:
                 return self._activity(declaration, shared, code)
+
+    def _http(self, declaration: Declaration, shared: dict[str, Any]) -> Http:
+        name = declaration.name
+        request = self._request(name, declaration.request or {})
+        places = dict.fromkeys(names_in(request))
+        timeout = self._duration(name, "timeout", declaration.timeout)
+        if declaration.timeout is None:
+            self.faults.append(f"{name}: timeout is None; expected a duration, for a call must end")
+        return Http(
+            **{**shared, "params": tuple(Param(place, place) for place in places)},
+            request=request,
+            retry=self._retry(name, declaration.retry),
+            timeout=30.0 if timeout is None else timeout,
+        )
+
+    def _request(self, name: str, given: Mapping[str, Any]) -> Request:
+        """Return a request whose fields have the types that its checks expect."""
+        try:
+            return request_from_author(given)
+        except (TypeError, ValueError) as error:
+            self.faults.append(f"{name}: {error}")
+            return Request(url="http://unknown")
 
     def _activity(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> Activity:
         if declaration.kind not in ("node", "agent", "tool", "llm"):

@@ -34,7 +34,7 @@ DEFAULT = Retry()
 class Declaration:
     """One node as its author wrote it; judged by the compiler."""
 
-    kind: Literal["node", "agent", "tool", "llm", "router", "human_input", "timer"]
+    kind: Literal["node", "agent", "tool", "llm", "router", "human_input", "timer", "http"]
     name: str
     function: Callable[..., Any] | None = None
     #: Names that the function's annotations may use beside its module's.
@@ -48,6 +48,8 @@ class Declaration:
     prompt: str | None = None
     on_timeout: Any = "fail"
     delay: Duration | None = None
+    #: What an http node sends, as its author wrote it.
+    request: Mapping[str, Any] | None = None
     #: One is right; the compiler tells of more.
     undos: list[Undo] = field(factory=list)
 
@@ -227,6 +229,44 @@ class Workflow:
         if isinstance(function, str):
             return self._declared(Declaration("timer", function, delay=delay, after=after))
         return self._decorated(function, "timer", name, {"after": after})
+
+    def http(
+        self,
+        name: str,
+        *,
+        url: str,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        query: Mapping[str, Any] | None = None,
+        body: Any = None,
+        output: str = "/body",
+        accept: Sequence[int] = (),
+        follow_redirects: int = 0,
+        max_bytes: int = 1_048_576,
+        after: Sequence[Named] = (),
+        retry: Retry | None = DEFAULT,
+        timeout: Duration = 30.0,
+    ) -> Wait:
+        """Declare a call over HTTP, made by the server itself within its outbound guard.
+
+        Texts of url, headers, query and body have places, ``{input.id}``: the first name of each is ``input``
+        or a node, to which it makes an edge. ``output`` is a JSON Pointer into the response's status, headers
+        and body; ``accept`` lists the statuses that are a success (by default 200 to 299).
+        """
+        request = {
+            "method": method,
+            "url": url,
+            "headers": headers or {},
+            "query": query or {},
+            "body": body,
+            "output": output,
+            "accept": accept,
+            "follow_redirects": follow_redirects,
+            "max_bytes": max_bytes,
+        }
+        return self._declared(
+            Declaration("http", str(name), after=after, retry=retry, timeout=timeout, request=request)
+        )
 
     def output(self, node: Named) -> None:
         """Let the run's result be this node's output."""

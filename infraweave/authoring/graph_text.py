@@ -19,6 +19,7 @@ _SHAPES = {
     "router": ("{", "}", "diamond"),
     "human_input": ("[/", "/]", "parallelogram"),
     "timer": ("((", "))", "circle"),
+    "http": ("{{", "}}", "hexagon"),
 }
 _MERMAID_LINES = {"data": "-->", "route": "-. route .->", "after": "-.->"}
 _DOT_STYLES = {"data": "", "route": " [style=dashed, label=route]", "after": " [style=dotted]"}

@@ -13,7 +13,7 @@ from attrs import define, field
 
 from infraweave.core import retry, settle
 from infraweave.core.address import Address
-from infraweave.core.document import Activity, HumanInput, Retry, Router, Timer
+from infraweave.core.document import Activity, Http, HumanInput, Retry, Router, Timer
 from infraweave.core.events import (
     Event,
     InputRequested,
@@ -53,7 +53,7 @@ def retry_policy(graph: Graph, address: Address) -> Retry:
         return undo.retry if undo else Retry(max_attempts=1)
     node = graph.nodes[address.node]
     match node:
-        case Activity() | Router():
+        case Activity() | Router() | Http():
             return node.retry
         case HumanInput() | Timer():
             return Retry(max_attempts=1)
@@ -115,7 +115,7 @@ class Book:
         if fact.final or self.unwinding(entry) or entry.failures + 1 >= policy.max_attempts:
             self.give_up(entry, fact.code, fact.message, fact.latency_ms, fact.usage)
             return
-        wait = retry.delay(policy, entry.failures + 1, fact.chance)
+        wait = retry.delay(policy, entry.failures + 1, fact.chance, fact.retry_after)
         message = retry.retry_message(fact.message, wait, entry.failures + 2, policy.max_attempts)
         retry_at = self.now + round(wait * 1000)
         self._failed(entry, fact.code, message, fact.latency_ms, fact.usage, retry_at)
@@ -212,7 +212,7 @@ class Book:
         name = address.node
         node = self.graph.nodes[name]
         match node:
-            case Activity() | Router():
+            case Activity() | Router() | Http():
                 self.start(address, 1)
             case HumanInput() if node.prompt is not None:
                 self.ask(node, node.prompt)

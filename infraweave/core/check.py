@@ -22,6 +22,7 @@ from infraweave.core.document import (
     Activity,
     Compensation,
     Document,
+    Http,
     HumanInput,
     Node,
     Param,
@@ -29,10 +30,12 @@ from infraweave.core.document import (
     Router,
     Timer,
 )
+from infraweave.core.expressions import faults as expression_faults
 from infraweave.core.graph import Graph
+from infraweave.core.outgoing import request_faults
 from infraweave.core.routes import ancestors, never_together
 from infraweave.core.schema import schema_faults
-from infraweave.core.values import LONGEST, spell
+from infraweave.core.values import LONGEST, is_pointer, spell
 
 __all__ = ["MAX_FAULTS", "MAX_NODES", "faults", "first_difference"]
 
@@ -100,11 +103,17 @@ def _own_faults(node: Node) -> Iterator[str]:
     match node:
         case Activity():
             yield from _running(node.retry, node.timeout)
-            if node.compensate is not None:
-                undo = node.compensate
-                yield from (f"compensate: {fault}" for fault in _running(undo.retry, undo.timeout))
+            yield from _undoing(node.compensate)
+        case Http():
+            yield from _running(node.retry, node.timeout)
+            yield from _undoing(node.compensate)
+            yield from request_faults(node.request, {param.name for param in node.params})
         case Router():
             yield from _running(node.retry, node.timeout)
+            if (node.code is None) == (node.expression is None):
+                yield "a router needs a function or an expression that chooses, not both"
+            if node.expression is not None:
+                yield from expression_faults(node.expression, {param.name for param in node.params})
         case HumanInput():
             yield from (f"schema: {fault}" for fault in schema_faults(node.schema))
             yield from _timeout(node.timeout)
@@ -117,6 +126,11 @@ def _own_faults(node: Node) -> Iterator[str]:
                 yield from _within("delay", node.delay, 0)
         case _:
             assert_never(node)
+
+
+def _undoing(undo: Compensation | None) -> Iterator[str]:
+    if undo is not None:
+        yield from (f"compensate: {fault}" for fault in _running(undo.retry, undo.timeout))
 
 
 def _running(retry: Retry, timeout: float | None) -> Iterator[str]:
@@ -149,7 +163,7 @@ def _edges(document: Document) -> Iterator[str]:
     names = {node.name for node in document.nodes}
     for node in document.nodes:
         yield from _unbound(node.name, node.params, names, itself=False)
-        if isinstance(node, Activity) and node.compensate is not None:
+        if isinstance(node, Activity | Http) and node.compensate is not None:
             yield from _unbound(f"{node.name}.compensate", node.compensate.params, names, itself=True)
         for other in node.after:
             if other == node.name:
@@ -162,6 +176,9 @@ def _unbound(where: str, params: tuple[Param, ...], names: set[str], *, itself: 
     counts = Counter(param.name for param in params)
     yield from (f"{where}: parameter {name} stands there twice" for name in counts if counts[name] > 1)
     for param in params:
+        if not is_pointer(param.pointer):
+            of = f"{where}: the pointer of {param.name[:128]}"
+            yield f"{of}, {_said(param.pointer)}, is no JSON Pointer such as /id"
         if param.source == INPUT:
             continue
         if not itself and param.source == where:

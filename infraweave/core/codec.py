@@ -26,7 +26,7 @@ from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import make_converter
 
-from infraweave.core.document import Activity, Document, HumanInput, Node, Router, Timer
+from infraweave.core.document import Activity, Document, Http, HumanInput, Node, Router, Timer
 from infraweave.core.events import EVENT_TYPES, Event
 from infraweave.core.values import Json, from_rfc3339, rfc3339
 
@@ -46,6 +46,7 @@ _KINDS: dict[str, type[Node]] = {
     "router": Router,
     "human_input": HumanInput,
     "timer": Timer,
+    "http": Http,
 }
 
 

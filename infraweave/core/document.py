@@ -7,6 +7,7 @@ here, and the type checker then lists every place to visit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from attrs import field, frozen
@@ -43,6 +44,8 @@ class Param:
     source: str
     #: False: the code has a default, used where the source was skipped.
     required: bool = True
+    #: A JSON Pointer into the source's value; empty: all of it.
+    pointer: str = ""
 
 
 @frozen(kw_only=True)
@@ -80,10 +83,12 @@ class Activity(NodeBase):
 
 @frozen(kw_only=True)
 class Router(NodeBase):
-    """Code that chooses which of its ``routes`` (nodes) run; the others are skipped."""
+    """Code, or an expression, that chooses which of its ``routes`` (nodes) run; the others are skipped."""
 
     kind: Literal["router"] = "router"
-    code: str
+    code: str | None = None
+    #: In place of code: CEL over the params; yields a route, a list of routes, or [].
+    expression: str | None = None
     routes: tuple[str, ...]
     #: False: the code is declared to return one route, so two routes never run together.
     many: bool = True
@@ -113,7 +118,43 @@ class Timer(NodeBase):
     code: str | None = None
 
 
-Node: TypeAlias = Activity | Router | HumanInput | Timer
+@frozen(kw_only=True)
+class Request:
+    """What an http node sends. Texts of url, headers, query and body are templates over the node's params.
+
+    Places in the url are percent-encoded, apart from one at its very beginning. In query and body a text that
+    is one place alone stands for the value itself; a query value of null is left out, a list is repeated.
+    """
+
+    method: str = "GET"
+    url: str
+    headers: Mapping[str, str] = field(factory=dict)
+    query: Mapping[str, Json] = field(factory=dict)
+    #: Sent as JSON, unless a Content-Type header says otherwise; None: no body.
+    body: Json = None
+    #: What becomes the node's output: a JSON Pointer into {"status", "headers", "body"}.
+    output: str = "/body"
+    #: Statuses that are a success; none: all from 200 to 299.
+    accept: tuple[int, ...] = ()
+    #: Redirects that may be followed, each guarded like the first address.
+    follow_redirects: int = 0
+    #: Bytes that the response's body may have.
+    max_bytes: int = 1_048_576
+
+
+@frozen(kw_only=True)
+class Http(NodeBase):
+    """A call over HTTP, made by the server itself within its outbound guard."""
+
+    kind: Literal["http"] = "http"
+    request: Request
+    retry: Retry = field(factory=Retry)
+    #: Seconds per attempt, from the first byte of the look-up to the last of the body.
+    timeout: float = 30.0
+    compensate: Compensation | None = None
+
+
+Node: TypeAlias = Activity | Router | HumanInput | Timer | Http
 
 
 @frozen(kw_only=True)

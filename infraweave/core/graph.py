@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from infraweave.core.document import INPUT, Activity, Compensation, Document, Node, Router
+from infraweave.core.document import INPUT, Activity, Compensation, Document, Http, Node, Router
 from infraweave.core.schema import Validator
 
 
@@ -60,4 +60,4 @@ class Graph:
     def compensation(self, name: str) -> Compensation | None:
         """Return how ``name`` is undone, or None."""
         node = self.nodes[name]
-        return node.compensate if isinstance(node, Activity) else None
+        return node.compensate if isinstance(node, Activity | Http) else None

@@ -8,11 +8,12 @@ Pure questions about a graph and a state; nothing here changes either.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from infraweave.core.document import INPUT, Param
 from infraweave.core.graph import Graph
 from infraweave.core.state import RunState
-from infraweave.core.values import Json
+from infraweave.core.values import Json, at_pointer
 
 
 def skipped_by(
@@ -83,13 +84,20 @@ def is_ready(graph: Graph, state: RunState, name: str) -> bool:
 
 
 def bind(state: RunState, params: Iterable[Param]) -> dict[str, Json]:
-    """Return the values of the parameters; one whose source has none is left out, so its default applies."""
+    """Return the values of the parameters; one whose source has none is left out, so its default applies.
+
+    One whose pointer leads nowhere is left out too; where it is required, the attempt then fails.
+    """
     values = {}
     for param in params:
         if param.source == INPUT:
-            values[param.name] = state.input
+            value = state.input
         elif state.settled.get(param.source):
-            values[param.name] = state.outputs[param.source]
+            value = state.outputs[param.source]
+        else:
+            continue
+        with suppress(LookupError):
+            values[param.name] = at_pointer(value, param.pointer)
     return values
 
 

@@ -13,8 +13,9 @@ from collections.abc import Iterable
 from infraweave.authoring.compiler import Code
 from infraweave.authoring.decorators import Workflow
 from infraweave.core.address import Address
-from infraweave.core.document import Activity, Document, HumanInput, Param, Router, Timer
+from infraweave.core.document import Activity, Document, Http, HumanInput, Param, Router, Timer
 from infraweave.core.graph import Graph
+from infraweave.engine.builtins import Builtins
 from infraweave.engine.clock import Clock
 from infraweave.errors import VersionNotFound, WorkflowNotFound
 from infraweave.store.documents import Documents
@@ -23,8 +24,10 @@ from infraweave.store.documents import Documents
 class Catalog:
     """Documents of every tenant, and the code that is loaded."""
 
-    def __init__(self, documents: Documents, clock: Clock, workflows: Iterable[Workflow]) -> None:
-        self._documents, self._clock = documents, clock
+    def __init__(
+        self, documents: Documents, clock: Clock, builtins: Builtins, workflows: Iterable[Workflow]
+    ) -> None:
+        self._documents, self._clock, self._builtins = documents, clock, builtins
         self._loaded = [(workflow.compile(), workflow.codes()) for workflow in workflows]
         #: The loaded code of each reference, the newest first: the last file wins.
         self._newest: dict[str, list[Code]] = {}
@@ -118,7 +121,8 @@ class Catalog:
     def _find(self, graph: Graph, address: Address) -> Code | None:
         reference, params = code_of(graph, address)
         if reference is None:
-            return None
+            forward = address.phase == "forward"
+            return self._builtins.code(graph.nodes[address.node]) if forward else None
         document = graph.document
         exact: Code | None = self._exact.get((document.workflow_id, document.version), {}).get(reference)
         if exact is not None:
@@ -135,6 +139,8 @@ def code_of(graph: Graph, address: Address) -> tuple[str | None, tuple[Param, ..
     match node:
         case Activity() | Router() | HumanInput() | Timer():
             return node.code, node.params
+        case Http():
+            return None, node.params
 
 
 def _binds(code: Code, params: tuple[Param, ...]) -> bool:

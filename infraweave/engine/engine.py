@@ -22,11 +22,13 @@ from infraweave.core.schema import validator
 from infraweave.core.state import RunState, fold
 from infraweave.core.unwind import next_undo
 from infraweave.core.values import Json, JsonObject
+from infraweave.engine.builtins import Builtins
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import Clock, SystemClock, request_id, run_id, sleep
 from infraweave.engine.ends import give_up
 from infraweave.engine.host import Host
 from infraweave.engine.live import LiveRun
+from infraweave.engine.outbound import Guard
 from infraweave.engine.requests import Delivered, Inspection, Started, StartRequest
 from infraweave.errors import (
     Capacity,
@@ -58,7 +60,8 @@ class Engine:
         self.journal = Journal(db, partial(sleep, clock))
         self.runs, self.documents = Runs(db), Documents(db)
         self.principals = Principals(db)
-        self.catalog = Catalog(self.documents, clock, workflows)
+        self.builtins = Builtins(clock, Guard(settings.allow_outbound))
+        self.catalog = Catalog(self.documents, clock, self.builtins, workflows)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
         self._starting: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._recovered = False
@@ -89,6 +92,7 @@ class Engine:
                 yield engine
             finally:
                 await engine.drain()
+                await engine.builtins.close()
 
     async def _begin(self) -> None:
         for tenant in {FIRST_TENANT, *await self.principals.tenants()}:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from infraweave.core import settle
 from infraweave.core.address import Address
 from infraweave.core.book import Written
-from infraweave.core.document import Activity, HumanInput, Router, Timer
+from infraweave.core.document import Activity, Http, HumanInput, Router, Timer
 from infraweave.core.events import NodeStarted, Origin
 from infraweave.core.facts import Erred, Fact, Woken
 from infraweave.core.graph import Graph
@@ -148,7 +148,9 @@ class LiveRun:
             return  # something decided meanwhile has closed it
         node = self.graph.nodes[event.node]
         undo = self.graph.compensation(event.node) if event.phase == "compensation" else None
-        timeout = undo.timeout if undo else node.timeout if isinstance(node, Activity | Router) else None
+        timeout = (
+            undo.timeout if undo else node.timeout if isinstance(node, Activity | Router | Http) else None
+        )
         attempt = self._make(Attempt, event.address, event.attempt, event.input or {})
         attempt.start(timeout, self.host.leftovers.get((self.run_key, event.address)))
 

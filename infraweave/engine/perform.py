@@ -117,7 +117,7 @@ class Attempt:
 
     def _failed(self, error: BodyError) -> Fact:
         if self._stopped is None:
-            return self.erred(error.code, error.message, final=error.final)
+            return self.erred(error.code, error.message, final=error.final, retry_after=error.retry_after)
         if self._stopped == "timeout":
             return self.erred("timeout", f"No result within {spell(self._timeout or 0)}", final=False)
         said = "" if error.message in ("CancelledError", "") else f" (it raised {error.message})"
@@ -150,7 +150,7 @@ class Attempt:
             usage=context.usage,
         )
 
-    def erred(self, code: str, message: str, *, final: bool) -> Fact:
+    def erred(self, code: str, message: str, *, final: bool, retry_after: float | None = None) -> Fact:
         """Return the fact of a body that failed."""
         return Erred(
             address=self.address,
@@ -160,6 +160,7 @@ class Attempt:
             final=final,
             latency_ms=self._latency(),
             chance=chance(),
+            retry_after=retry_after,
             usage=self.context.usage,
         )
 
@@ -167,7 +168,14 @@ class Attempt:
 class Preparation(Attempt):
     """The code of a wait, called before the wait can open; it is not tried again."""
 
-    def erred(self, code: str, message: str, *, final: bool) -> Fact:  # noqa: ARG002 - always final
+    def erred(
+        self,
+        code: str,
+        message: str,
+        *,
+        final: bool,  # noqa: ARG002 - always final
+        retry_after: float | None = None,  # noqa: ARG002
+    ) -> Fact:
         """Return the fact of a wait that cannot open."""
         return Unprepared(node=self.address.node, code=code, message=message)
 
