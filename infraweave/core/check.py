@@ -130,7 +130,15 @@ def _own_faults(node: Node) -> Iterator[str]:
 
 def _undoing(undo: Compensation | None) -> Iterator[str]:
     if undo is not None:
-        yield from (f"compensate: {fault}" for fault in _running(undo.retry, undo.timeout))
+        yield from (f"compensate: {fault}" for fault in _undo_faults(undo))
+
+
+def _undo_faults(undo: Compensation) -> Iterator[str]:
+    yield from _running(undo.retry, undo.timeout)
+    if (undo.code is None) == (undo.request is None):
+        yield "it needs a function or a request that undoes, not both"
+    if undo.request is not None:
+        yield from request_faults(undo.request, {param.name for param in undo.params})
 
 
 def _running(retry: Retry, timeout: float | None) -> Iterator[str]:

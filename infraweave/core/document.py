@@ -49,10 +49,35 @@ class Param:
 
 
 @frozen(kw_only=True)
-class Compensation:
-    """How a completed node is undone. Its params may also name the node itself."""
+class Request:
+    """What an http node sends. Texts of url, headers, query and body are templates over the node's params.
 
-    code: str
+    Places in the url are percent-encoded, apart from one at its very beginning. In query and body a text that
+    is one place alone stands for the value itself; a query value of null is left out, a list is repeated.
+    """
+
+    method: str = "GET"
+    url: str
+    headers: Mapping[str, str] = field(factory=dict)
+    query: Mapping[str, Json] = field(factory=dict)
+    #: Sent as JSON, unless a Content-Type header says otherwise; None: no body.
+    body: Json = None
+    #: What becomes the node's output: a JSON Pointer into {"status", "headers", "body"}.
+    output: str = "/body"
+    #: Statuses that are a success; none: all from 200 to 299.
+    accept: tuple[int, ...] = ()
+    #: Redirects that may be followed, each guarded like the first address.
+    follow_redirects: int = 0
+    #: Bytes that the response's body may have.
+    max_bytes: int = 1_048_576
+
+
+@frozen(kw_only=True)
+class Compensation:
+    """How a completed node is undone, by code or by a request. Its params may also name the node itself."""
+
+    code: str | None = None
+    request: Request | None = None
     params: tuple[Param, ...] = ()
     retry: Retry = field(factory=Retry)
     timeout: float | None = None
@@ -116,30 +141,6 @@ class Timer(NodeBase):
     kind: Literal["timer"] = "timer"
     delay: float | None = None
     code: str | None = None
-
-
-@frozen(kw_only=True)
-class Request:
-    """What an http node sends. Texts of url, headers, query and body are templates over the node's params.
-
-    Places in the url are percent-encoded, apart from one at its very beginning. In query and body a text that
-    is one place alone stands for the value itself; a query value of null is left out, a list is repeated.
-    """
-
-    method: str = "GET"
-    url: str
-    headers: Mapping[str, str] = field(factory=dict)
-    query: Mapping[str, Json] = field(factory=dict)
-    #: Sent as JSON, unless a Content-Type header says otherwise; None: no body.
-    body: Json = None
-    #: What becomes the node's output: a JSON Pointer into {"status", "headers", "body"}.
-    output: str = "/body"
-    #: Statuses that are a success; none: all from 200 to 299.
-    accept: tuple[int, ...] = ()
-    #: Redirects that may be followed, each guarded like the first address.
-    follow_redirects: int = 0
-    #: Bytes that the response's body may have.
-    max_bytes: int = 1_048_576
 
 
 @frozen(kw_only=True)

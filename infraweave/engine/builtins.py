@@ -5,6 +5,7 @@ The catalog hands it out like loaded code, so attempts, retries, timeouts and ev
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from infraweave.authoring.compiler import Code, CodeParam
 from infraweave.core import codec, expressions
-from infraweave.core.document import Http, Node, Param, Request, Router
+from infraweave.core.document import Compensation, Http, Node, Param, Request, Router
 from infraweave.core.outgoing import Filled, UnfitRequest, filled, is_json, output_of
 from infraweave.core.values import Json
 from infraweave.engine.bodies import BodyError
@@ -27,6 +28,20 @@ if TYPE_CHECKING:
 _CONTEXT = "the context"
 #: Characters of a refusing response's text that the error shows.
 SHOWN = 200
+#: Those that responses have; Python knows others, some of them slow or no text at all.
+_CHARSETS = frozenset(
+    {
+        "us-ascii",
+        "iso-8859-1",
+        "latin-1",
+        "iso-8859-15",
+        "windows-1252",
+        "utf-16",
+        "shift_jis",
+        "euc-jp",
+        "gbk",
+    }
+)
 #: Statuses below 500 that may be another one next time.
 _PASSING = frozenset({408, 429})
 
@@ -36,22 +51,21 @@ class Builtins:
 
     def __init__(self, clock: Clock, guard: Guard) -> None:
         self._clock, self._guard = clock, guard
-        self._sender: Sender | None = None
+        self.sender: Sender | None = None
 
-    def code(self, node: Node) -> Code | None:
-        """Return the code of a node that needs no author's, else None."""
-        reference = f"builtin:{node.kind}"
-        if isinstance(node, Http):
-            return self._http_code(reference, node)
-        if isinstance(node, Router) and node.expression is not None:
-            return expression_code(reference, node.expression, node.params)
+    def code(self, acting: Node | Compensation) -> Code | None:
+        """Return the code of a node, or of a compensation, that needs no author's; else None."""
+        if isinstance(acting, Http | Compensation) and acting.request is not None:
+            return self._http_code(acting.request, acting.params)
+        if isinstance(acting, Router) and acting.expression is not None:
+            return expression_code("builtin:expression", acting.expression, acting.params)
         return None
 
-    def _http_code(self, reference: str, node: Http) -> Code:
+    def _http_code(self, request: Request, params: Iterable[Param]) -> Code:
         async def call(context: RunContext, values: Mapping[str, Json]) -> Json:
-            return await self._call(node.request, context, values)
+            return await self._call(request, context, values)
 
-        return _code(reference, node.params, call)
+        return _code("builtin:http", params, call)
 
     async def _call(self, request: Request, context: RunContext, values: Mapping[str, Json]) -> Json:
         try:
@@ -68,12 +82,12 @@ class Builtins:
             raise BodyError("output_invalid", message, final=True) from error
 
     async def _send(self, request: Request, given: Filled) -> Answer:
+        sender = await self._ready()
         from infraweave.engine.http import TROUBLE, TooLarge, Unreadable
 
         where = f"{given.method} {_host(given.url)}"
-        limits = {"redirects": request.follow_redirects, "max_bytes": request.max_bytes}
         try:
-            return await self.sender.send(given, **limits)
+            return await sender.send(given, redirects=request.follow_redirects, max_bytes=request.max_bytes)
         except Refused as error:
             raise BodyError("outbound_refused", f"{where}: {error}", final=True) from error
         except TooLarge as error:
@@ -85,23 +99,23 @@ class Builtins:
             said = str(error) or type(error).__name__
             raise BodyError("http_unreachable", f"{where}: {said}", final=False) from error
 
-    @property
-    def sender(self) -> Sender:
-        """What sends; made for the first http node, since reading its libraries takes a while."""
-        if self._sender is None:
-            from infraweave.engine.http import Sender
-
-            self._sender = Sender(self._guard)
-        return self._sender
-
-    @sender.setter
-    def sender(self, sender: Sender) -> None:
-        self._sender = sender
+    async def _ready(self) -> Sender:
+        """Return what sends; made for the first http node, away from the loop: it takes 200 ms."""
+        if self.sender is None:
+            made = await asyncio.to_thread(_make_sender, self._guard)
+            self.sender = self.sender or made
+        return self.sender
 
     async def close(self) -> None:
         """Close the connections."""
-        if self._sender is not None:
-            await self._sender.close()
+        if self.sender is not None:
+            await self.sender.close()
+
+
+def _make_sender(guard: Guard) -> Sender:
+    from infraweave.engine.http import Sender
+
+    return Sender(guard)
 
 
 def expression_code(reference: str, expression: str, params: Iterable[Param]) -> Code:
@@ -159,11 +173,8 @@ def _decoded(answer: Answer) -> Json:
 
 
 def _as_text(body: bytes, content_type: str) -> str:
-    _, _, charset = content_type.lower().partition("charset=")
-    try:
-        return body.decode(charset.partition(";")[0].strip(' "') or "utf-8", errors="replace")
-    except (LookupError, UnicodeError):  # no such charset
-        return body.decode(errors="replace")
+    named = content_type.lower().partition("charset=")[2].partition(";")[0].strip(' "')
+    return body.decode(named if named in _CHARSETS else "utf-8", errors="replace")
 
 
 def _refusal(method: str, answer: Answer, now: int) -> BodyError:

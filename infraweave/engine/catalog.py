@@ -121,8 +121,9 @@ class Catalog:
     def _find(self, graph: Graph, address: Address) -> Code | None:
         reference, params = code_of(graph, address)
         if reference is None:
-            forward = address.phase == "forward"
-            return self._builtins.code(graph.nodes[address.node]) if forward else None
+            undoing = address.phase == "compensation"
+            acting = graph.compensation(address.node) if undoing else graph.nodes[address.node]
+            return None if acting is None else self._builtins.code(acting)
         document = graph.document
         exact: Code | None = self._exact.get((document.workflow_id, document.version), {}).get(reference)
         if exact is not None:

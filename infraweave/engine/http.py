@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any, TypeAlias
 
 import httpcore
@@ -64,6 +66,12 @@ async def look_up(host: str, port: int) -> list[str]:
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
+@cache
+def _trusted() -> ssl.SSLContext:
+    """Read the certificates to trust, once: that takes 20 ms."""
+    return httpx.create_ssl_context(trust_env=False)
+
+
 class GuardedNetwork(httpcore.AsyncNetworkBackend):
     """Opens connections to addresses that the guard has judged."""
 
@@ -108,7 +116,7 @@ class Sender:
         network: httpcore.AsyncNetworkBackend | None = None,
     ) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=httpx.create_ssl_context(trust_env=False),
+            ssl_context=_trusted(),
             max_connections=MAX_CONNECTIONS,
             max_keepalive_connections=20,
             keepalive_expiry=5.0,

@@ -58,7 +58,7 @@ def parse_allowed(text: str) -> Allowed:
     host, colon, digits = text.rpartition(":") if not text.endswith("]") else (text, "", "")
     host = host if colon else text
     network = None if "/" in host else _network(host.removeprefix("[").removesuffix("]"))
-    if network is None and (not host or any(c in host for c in "/@:[]*? ,#")):
+    if network is None and (not host or any(c in "/@:[]*? ,#" for c in host + digits)):
         raise ValueError(
             f"{text!r} is no host, host:port or network; expected api.local, 10.0.0.5:8080 or 10.0.0.0/8"
         )

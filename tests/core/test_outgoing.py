@@ -78,6 +78,19 @@ def test_the_retry_and_the_time_of_a_call_are_checked_like_a_nodes():
 
 
 @pytest.mark.parametrize(
+    ("undo", "words"),
+    [
+        ({}, "a function or a request"),
+        ({"code": "u", "request": GOOD}, "not both"),
+        ({"request": Request(url="https://{call.id}/{input}")}, "compensate: url: {input} names no value"),
+    ],
+)
+def test_a_call_is_undone_by_code_or_by_a_sound_request(undo, words):
+    compensate = Compensation(params=(Param("call", "call"),), **undo)
+    assert words in faults(calling(GOOD, compensate=compensate))[0]
+
+
+@pytest.mark.parametrize(
     ("router", "words"),
     [
         ({"code": None}, "a function or an expression"),

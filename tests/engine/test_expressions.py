@@ -8,7 +8,7 @@ import pytest
 from attrs import frozen
 
 from infraweave.core.address import Address
-from infraweave.core.document import Activity, Document, Http, Param, Request, Router
+from infraweave.core.document import Activity, Compensation, Document, Http, Param, Request, Router
 from infraweave.engine.bodies import BodyError
 from infraweave.engine.builtins import expression_code
 from infraweave.engine.context import RunContext
@@ -96,3 +96,17 @@ async def test_a_node_whose_code_is_not_loaded_still_waits(world):
     async with world(made) as w, asyncio.timeout(20):
         run = await w.start("made")
         assert (await w.engine.inspect(run)).blocked == ["lost"]
+
+
+async def test_a_request_may_undo_what_a_request_has_done(world):
+    async with serving(answer(201, {"id": "b7"}), answer(400), answer(204)) as web:
+        delete = Request(method="DELETE", url=web.url + "/orders/{book.id}")
+        there = Compensation(request=delete, params=(Param("book", "book"),))
+        book = Http(name="book", request=Request(method="POST", url=web.url), compensate=there)
+        pay = Http(name="pay", request=Request(method="POST", url=web.url + "/pay"), after=("book",))
+        made = Made(Document(workflow_id="made", version="v1", nodes=(book, pay)))
+        async with world(made, allow_outbound=("127.0.0.1",)) as w, asyncio.timeout(20):
+            end = await w.end(await w.start("made"))
+    assert end["compensated"] == ["book"]
+    assert (web.asked[2].method, web.asked[2].target) == ("DELETE", "/orders/b7")
+    assert web.asked[2].headers["idempotency-key"] != web.asked[0].headers["idempotency-key"]

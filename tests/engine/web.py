@@ -43,6 +43,7 @@ class Web:
 
     port: int = 0
     asked: list[Asked] = field(factory=list)
+    writers: list[asyncio.StreamWriter] = field(factory=list)
     answers: list[bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]] = field(factory=list)
 
     @property
@@ -50,6 +51,7 @@ class Web:
         return f"http://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
         try:
             self.asked.append(await _read(reader))
             answering = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -82,3 +84,6 @@ async def serving(*answers) -> AsyncIterator[Web]:
     finally:
         server.close()
         await server.wait_closed()
+        for writer in web.writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)  # what was aborted is closed in the loop's next turn
