@@ -16,6 +16,7 @@ from attrs import evolve, frozen
 from infraweave.authoring.decorators import Declaration, Undo, Wait, Workflow, name_of
 from infraweave.authoring.decorators import Node as DeclaredNode
 from infraweave.authoring.functions import Code, CodeParam, is_one_route, literals, read
+from infraweave.authoring.requests import request_from_author
 from infraweave.core.check import faults as document_faults
 from infraweave.core.codec import content_digest, document_from_json, document_to_json, dumps, loads, unfit
 from infraweave.core.document import (
@@ -32,7 +33,7 @@ from infraweave.core.document import (
     Router,
     Timer,
 )
-from infraweave.core.outgoing import names_in, request_from_author
+from infraweave.core.outgoing import names_in
 from infraweave.core.shape import schema_of
 from infraweave.core.values import Duration, Json, seconds
 from infraweave.errors import DeclarationError

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from infraweave.core.codec import dumps, loads
+from infraweave.core.codec import dumps
 from infraweave.core.values import Json
 
 MAX_LENGTH = 2_000
@@ -21,10 +21,16 @@ MAX_LENGTH = 2_000
 MAX_MACROS, MAX_COMMAS = 3, 64
 #: The items that ``map`` and ``filter`` may go over: the library copies the list with each.
 MAX_ITEMS = 2_000
-#: Bytes that an expression may come to hold.
-MAX_WORK = 256 * 2**20
-#: How often the values may be compared within macros, or lie in memory because of them.
-_MACRO_COPIES = 1_024
+#: Bytes that sums of texts and lists may come to hold.
+MAX_SUMS = 256 * 2**20
+#: Bytes of values that an expression with macros may see.
+MAX_SEEN = 2**20
+#: Values that may be looked at, a fifth of a microsecond each: some seconds at the very worst.
+MAX_WORK = 30_000_000
+#: Turns of macros that the library allows.
+_MAX_TURNS = 10_000
+#: Values that a result may hold.
+MAX_RESULT = 100_000
 #: The end of a message of the library that people need not see.
 _STATUS = re.compile(r"\s*\[[A-Z_]+\]$")
 _PROBLEM = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
@@ -35,6 +41,15 @@ _QUOTED = re.compile(
     re.DOTALL,
 )
 _MACRO = re.compile(r"\.\s*(all|exists|exists_one|existsOne|map|filter|transform\w+)\s*\(")
+#: What may look at all of a value: comparisons with anything but a literal, ``in``, functions but a few.
+_LOOKING = re.compile(
+    r"[=!]=(?!\s*(?:''|-?\d|true\b|false\b|null\b))|\bin\b"
+    r"|\b(?!(?:has|size|all|exists|exists_one|existsOne|map|filter)\s*\()\w+\s*\("
+)
+#: A pattern looks ten times.
+_PATTERN = re.compile(r"\bmatches\s*\(")
+_PARENTHESIS = re.compile(rf"(?P<macro>{_MACRO.pattern})|\(|\)")
+_COLLECTING = re.compile(r"\.\s*(?:map|filter|transform\w+)\s*\(")
 _COPYING = re.compile(r"\+|\b(?:string|bytes)\s*\(")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 #: Words of the language, which cannot be names of values there.
@@ -74,12 +89,9 @@ def evaluate(expression: str, values: Mapping[str, Json]) -> Json:
     program = _compiled(expression, _usable(values))
     try:
         yielded = program.eval(data={name: values[name] for name in _usable(values)})
-        kind, value = yielded.type().name(), yielded.plain_value()
+        return _Result().plain(yielded)
     except (RuntimeError, MemoryError) as error:
         raise ExpressionError(_told(str(error))) from error
-    if kind == "ERROR":
-        raise ExpressionError(_told(str(value)))
-    return _as_json(kind, value)
 
 
 def _usable(names: Collection[str]) -> tuple[str, ...]:
@@ -138,51 +150,86 @@ def _excesses(expression: str) -> Iterator[str]:
 
 
 def _check_work(expression: str, values: Mapping[str, Json]) -> None:
-    code = _code(expression)
-    macros = _MACRO.findall(code)
-    copies = _MACRO_COPIES if macros else 1 + code.count(",") + len(_COPYING.findall(code)) ** 2
-    size = len(dumps(values))
-    if size * copies > MAX_WORK:
-        raise ExpressionError(
-            f"the values have {size:,} bytes; this expression takes at most {MAX_WORK // copies:,}"
-        )
-    if any(macro not in ("all", "exists") for macro in macros) and _longest(values) > MAX_ITEMS:
-        raise ExpressionError(f"map and filter go over lists of at most {MAX_ITEMS:,} items")
+    code, size = _code(expression), len(dumps(values))
+    looks = len(_LOOKING.findall(code)) + 9 * len(_PATTERN.findall(code))
+    if _MACRO.search(code) is None:
+        work = looks * (size // 2)
+        if size * len(_COPYING.findall(code)) ** 2 > MAX_SUMS:
+            raise ExpressionError(f"the values have {size:,} bytes, too many for so many sums of texts")
+    else:
+        if size > MAX_SEEN:
+            raise ExpressionError(f"the values have {size:,} bytes; beside macros at most {MAX_SEEN:,}")
+        count, longest = _measured(values)
+        if longest > MAX_ITEMS and _COLLECTING.search(code):
+            raise ExpressionError(f"map and filter go over lists of at most {MAX_ITEMS:,} items")
+        turns = min(_MAX_TURNS, max(longest, 1) ** _nesting(code))
+        # Lists within macros may hold one value many times; each macro has one comma of its own.
+        copies = 1 + max(0, code.count(",") - len(_MACRO.findall(code)))
+        work = turns * (looks * copies**2 * (count + size // 32) + 1)
+    if work > MAX_WORK:
+        raise ExpressionError(f"the values have {size:,} bytes, too many for an expression of so many steps")
 
 
-def _longest(values: Json) -> int:
-    longest, level = 0, [values]
-    while level := [item for item in level if isinstance(item, dict | list)]:
-        longest = max(longest, *map(len, level))
+def _nesting(code: str) -> int:
+    """Return how deep macros stand within macros."""
+    deepest, open_ones = 0, [False]
+    for found in _PARENTHESIS.finditer(code):
+        if found[0] != ")":
+            open_ones.append(found["macro"] is not None)
+            deepest = max(deepest, sum(open_ones))
+        elif len(open_ones) > 1:
+            open_ones.pop()
+    return deepest
+
+
+def _measured(values: Json) -> tuple[int, int]:
+    """Return how many values there are, and the length of the longest list or object."""
+    count, longest, level = 0, 0, [values]
+    while level:
+        count += len(level)
+        level = [item for item in level if isinstance(item, dict | list)]
+        longest = max([longest, *map(len, level)])
         level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
-    return longest
+    return count, longest
 
 
 # --- results -----------------------------------------------------------------------------------------------
 
 
-def _as_json(kind: str, value: Any) -> Json:
-    fault = _unfit(value)
-    if fault is None:
-        try:
-            return loads(dumps(value))
-        except TypeError as error:
-            fault = str(error)
-    raise ExpressionError(f"the expression yields {kind.lower()}, which is no JSON value: {fault}")
+class _Result:
+    """Reads a result value by value, since it may hold one value so often that it would fill the memory."""
+
+    def __init__(self) -> None:
+        self._left = MAX_RESULT
+
+    def plain(self, yielded: Any) -> Json:
+        """Return a value of the library as JSON."""
+        kind, value = yielded.type().name(), yielded.value()
+        self._left -= 1 + (len(value) // 32 if kind == "STRING" else 0)
+        if kind == "ERROR":
+            raise ExpressionError(_told(str(value)))
+        if kind.startswith(("LIST", "MAP")):
+            self._left -= len(value)
+        if self._left < 0:
+            raise ExpressionError(f"the expression yields more than {MAX_RESULT:,} values")
+        if kind.startswith("LIST"):
+            return [self.plain(item) for item in value]
+        if kind.startswith("MAP"):
+            return {_key(key): self.plain(item) for key, item in value.items()}
+        return _scalar(kind, value)
 
 
-def _unfit(value: Any) -> str | None:
-    """Return why a value is no JSON, apart from what the encoder itself refuses."""
-    level = [value]
-    while level:
-        if any(isinstance(item, float) and not math.isfinite(item) for item in level):
-            return "it is infinite, or no number"
-        if any(not isinstance(item, dict | list | str | int | float | None) for item in level):
-            return "expected null, a truth value, a number, text, a list or a map with texts for keys"
-        level = [
-            child
-            for item in level
-            if isinstance(item, dict | list)
-            for child in (item.values() if isinstance(item, dict) else item)
-        ]
-    return None
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise ExpressionError(
+            f"the expression yields a map with the key {key!r:.100}; JSON has texts for keys"
+        )
+    return key
+
+
+def _scalar(kind: str, value: Any) -> Json:
+    if kind == "DOUBLE" and not math.isfinite(value):
+        raise ExpressionError("the expression yields a number that is infinite, or none; JSON has no such")
+    if kind not in ("BOOL", "DOUBLE", "INT", "NULL", "STRING", "UINT"):
+        raise ExpressionError(f"the expression yields {kind.lower()}, which is no JSON value")
+    return value
