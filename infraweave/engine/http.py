@@ -8,6 +8,7 @@ certificate check stay with the name. Proxies, netrc and cookies do not exist he
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 import zlib
@@ -30,8 +31,8 @@ CONNECT = 10.0
 MAX_CONNECTIONS = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: What may follow a redirect to another origin; everything else may be a secret.
-_HARMLESS = frozenset(
-    {"accept", "accept-language", "content-type", "user-agent", "traceparent", "tracestate"}
+_HARMLESS = re.compile(
+    "accept|accept-language|content-type|user-agent|idempotency-key|traceparent|tracestate"
 )
 _ANSWERS = {"accept": "application/json, text/*;q=0.9, */*;q=0.8", "user-agent": "InfraWeave"}
 #: What goes wrong on the way, and may go well another time.
@@ -192,7 +193,7 @@ def _redirected(request: Filled, url: httpx.URL, status: int, headers: Mapping[s
         kept = {name: text for name, text in request.headers.items() if name != "content-type"}
         request = Filled(method="GET", url=request.url, headers=kept, body=None)
     same = (url.scheme, url.host, url.port) == (target.scheme, target.host, target.port)
-    kept = {name: text for name, text in request.headers.items() if same or name in _HARMLESS}
+    kept = {name: text for name, text in request.headers.items() if same or _HARMLESS.fullmatch(name)}
     return Filled(method=request.method, url=str(target), headers=kept, body=request.body)
 
 

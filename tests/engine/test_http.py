@@ -304,3 +304,40 @@ async def test_a_skipped_upstream_skips_the_call(world):
     async with world(flow) as w:
         end = await w.end(await w.start(flow))
     assert end["result"] == {"other": 1}
+
+
+async def test_a_call_that_is_under_way_is_made_again_after_a_restart(world):
+    begun = asyncio.Event()
+
+    async def silence(writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(20), serving(silence, answer(200, "at last")) as web:
+        flow = calling(web.url)
+        async with world(flow, **HERE, grace=0.0) as w:
+            run = await w.start("call")
+            await begun.wait()
+        async with world(flow, **HERE) as w:
+            assert (await w.end(run))["result"] == "at last"
+    first, second = web.asked
+    assert first.headers["idempotency-key"] == second.headers["idempotency-key"]
+
+
+async def test_a_cancelled_run_drops_its_call(world):
+    begun = asyncio.Event()
+
+    async def silence(writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with (
+        asyncio.timeout(20),
+        serving(silence) as web,
+        world(calling(web.url), **HERE) as w,
+    ):
+        run = await w.start("call")
+        await begun.wait()
+        await w.engine.cancel(run, by="eve")
+        assert (await w.end(run))["type"] == "cancelled"
+        assert await web.readers[0].read() == b""

@@ -43,6 +43,7 @@ class Web:
 
     port: int = 0
     asked: list[Asked] = field(factory=list)
+    readers: list[asyncio.StreamReader] = field(factory=list)
     writers: list[asyncio.StreamWriter] = field(factory=list)
     answers: list[bytes | Callable[[asyncio.StreamWriter], Awaitable[None]]] = field(factory=list)
 
@@ -52,6 +53,7 @@ class Web:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
+        self.readers.append(reader)
         try:
             self.asked.append(await _read(reader))
             answering = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
