@@ -11,7 +11,8 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from functools import cache
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, cast
+from urllib.parse import quote
 
 import httpx
 from attrs import frozen
@@ -115,9 +116,56 @@ class Client:
         answer = await self.request("POST", "/v1/runs", body=body, headers=headers)
         return Run(self, answer["run_id"])
 
+    async def publish(self, document: Mapping[str, Any], *, activate: bool = False) -> dict[str, Any]:
+        """Publish a definition document; return what became of it.
+
+        Raises:
+            ClientError: the server refused it; ``details`` name each fault and its place.
+        """
+        params = {"activate": "true"} if activate else None
+        return cast(
+            "dict[str, Any]", await self.request("POST", "/v1/workflows", body=document, params=params)
+        )
+
+    async def activate(self, workflow_id: str, version: str) -> dict[str, Any]:
+        """Let runs that start without a version use this one; return the workflow."""
+        path = f"/v1/workflows/{quote(workflow_id, safe='')}/active"
+        return cast("dict[str, Any]", await self.request("PUT", path, body={"version": version}))
+
+    async def workflow(self, workflow_id: str) -> dict[str, Any]:
+        """Return a workflow's versions, which is active, and the open runs of each."""
+        path = f"/v1/workflows/{quote(workflow_id, safe='')}"
+        return cast("dict[str, Any]", await self.request("GET", path))
+
+    async def document(self, workflow_id: str, version: str) -> dict[str, Any]:
+        """Return a version's definition document."""
+        path = f"/v1/workflows/{quote(workflow_id, safe='')}/versions/{quote(version, safe='')}"
+        return cast("dict[str, Any]", await self.request("GET", path))
+
+    async def diff(self, workflow_id: str, from_version: str, to_version: str) -> list[dict[str, Any]]:
+        """Return every difference of two versions; each has ``change``, ``node``, ``field`` and ``text``."""
+        path = f"/v1/workflows/{quote(workflow_id, safe='')}/diff"
+        answer = await self.request("GET", path, params={"from": from_version, "to": to_version})
+        return cast("list[dict[str, Any]]", answer["differences"])
+
     def run(self, run_id: str) -> Run:
         """Return a run by its id; nothing is asked of the server yet."""
         return Run(self, run_id)
+
+    async def schedules(self, workflow_id: str | None = None) -> list[dict[str, Any]]:
+        """Return the schedules that may be read, or those of one workflow."""
+        answer = await self.request("GET", "/v1/schedules", params={"workflow_id": workflow_id})
+        found: list[dict[str, Any]] = answer["schedules"]
+        return found
+
+    async def trigger(self, schedule_id: str) -> Run:
+        """Start a run of a schedule (``workflow_id:name``) now.
+
+        Raises:
+            ClientError: the server refused it.
+        """
+        answer = await self.request("POST", f"/v1/schedules/{schedule_id}/trigger")
+        return Run(self, answer["run_id"])
 
     async def events(
         self, run_id: str, *, after: int = 0, payloads: bool = False

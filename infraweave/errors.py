@@ -9,9 +9,10 @@
         ├── 401 Unauthenticated
         ├── 403 AclDenied
         ├── 404 RunNotFound · WorkflowNotFound · VersionNotFound · SignalNotFound · TokenNotFound
-        │       · RouteNotFound
+        │       · RouteNotFound · ScheduleNotFound · WebhookNotFound
         ├── 405 MethodNotAllowed · 406 NotAcceptable · 413 PayloadTooLarge · 415 UnsupportedMediaType
         ├── 409 RunNotFinished · RunFinished · RunStopping · SignalConflict · VersionConflict
+        │       · ScheduleConflict · ScheduleDeclared · WebhookConflict · WebhookDeclared
         ├── 422 InputInvalid · PayloadInvalid · IdempotencyMismatch · DefinitionInvalid
         ├── 429 Capacity · RateLimited
         └── 500 Internal · 503 Draining · StorageUnavailable
@@ -136,6 +137,18 @@ class TokenNotFound(RequestError):
     code, status = "token_not_found", 404
 
 
+class ScheduleNotFound(RequestError):
+    """No such schedule."""
+
+    code, status = "schedule_not_found", 404
+
+
+class WebhookNotFound(RequestError):
+    """No webhook takes this delivery: its name, its signature or its time of signing does not fit."""
+
+    code, status = "webhook_not_found", 404
+
+
 class RouteNotFound(RequestError):
     """There is nothing at this path; /openapi.json lists every route."""
 
@@ -194,6 +207,30 @@ class VersionConflict(RequestError):
     """This version exists with another content; published versions are immutable."""
 
     code, status = "version_conflict", 409
+
+
+class ScheduleConflict(RequestError):
+    """There is a schedule of this name."""
+
+    code, status = "schedule_conflict", 409
+
+
+class ScheduleDeclared(RequestError):
+    """A workflow declares this schedule; change it there, or pause it."""
+
+    code, status = "schedule_declared", 409
+
+
+class WebhookConflict(RequestError):
+    """There is a webhook of this name."""
+
+    code, status = "webhook_conflict", 409
+
+
+class WebhookDeclared(RequestError):
+    """A workflow declares this webhook; take it out there."""
+
+    code, status = "webhook_declared", 409
 
 
 class InputInvalid(RequestError):

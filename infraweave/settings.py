@@ -27,6 +27,8 @@ class Settings:
     write_stall: float = 30.0
     #: Event streams open at once.
     max_streams: int = 10_000
+    #: Whether schedules start runs.
+    schedules: bool = True
     #: SQLite connections for reading.
     readers: int = 3
     #: What http nodes may call beside public addresses: HOST, HOST:PORT, an address or a CIDR.

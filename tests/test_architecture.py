@@ -40,8 +40,9 @@ PACKAGES = {
 #: The only modules of core with a package of their own.
 CORE_PACKAGES = {
     "codec.py": {"cattrs", "orjson"},
-    "schema.py": {"jsonschema_rs"},
     "expressions.py": {"cel_expr_python"},
+    "schema.py": {"jsonschema_rs"},
+    "schedules.py": {"cronsim"},
 }
 #: Modules that core must not touch: clocks, chance, logging, files, databases, the loop.
 IMPURE = {

@@ -6,7 +6,7 @@ through the one envelope. Knows nothing of runs.
 
 from __future__ import annotations
 
-import json
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -21,10 +21,10 @@ from infraweave.api.auth import Gate, admit_body
 from infraweave.api.errors import envelope, translated
 from infraweave.api.guard import REQUEST_ID, ROUTE, Guard
 from infraweave.api.metrics import Metrics
-from infraweave.api.reading import dump, read_body, read_query
+from infraweave.api.reading import dump, parsed, read_body, read_query
 from infraweave.api.routing import JSON, Answer, Call, Route
 from infraweave.api.table import routes
-from infraweave.core.codec import dumps, parse
+from infraweave.core.codec import dumps
 from infraweave.core.values import Json
 from infraweave.engine.engine import Engine
 from infraweave.errors import (
@@ -38,6 +38,9 @@ from infraweave.errors import (
 from infraweave.settings import Settings
 
 log = logging.getLogger("infraweave.api")
+
+#: Bodies of so many bytes are read off the loop: the largest take a second, and others want answers.
+_LARGE = 256 * 1024
 
 
 def create_app(engine: Engine, settings: Settings | None = None) -> Quart:
@@ -94,8 +97,9 @@ class Reader:
         accept = _accepted(route)
         query: Any = read_query(route.query, request.args.items(multi=True))
         sent = await self._json(route) if route.body is not None else None
-        body = None if route.body is None else read_body(route.body, {} if sent is None else sent)
+        body = await _body(route, sent)
         admit_body(route, principal, body)
+        raw = await self._bytes() if route.raw else b""
         return Call(
             request_id=current_id(),
             principal=principal,
@@ -103,37 +107,49 @@ class Reader:
             query=query,
             body=body,
             sent=sent,
+            raw=raw,
             headers=request.headers,
             accept=accept,
             run=row,
         )
 
     async def _json(self, route: Route) -> Json:
-        content_type = request.headers.get("Content-Type")
-        data = await request.body
+        data: bytes = await request.body
         if not data and not route.body_required:
             return None
-        if content_type and not negotiate.is_json(content_type):
-            raise UnsupportedMediaType(f"The body must be {JSON} in UTF-8, not {content_type}.")
-        value = _parsed(data, self._settings.max_depth)
+        _check_type()
+        value = parsed(data, self._settings.max_depth)
         if value is None:
             raise MalformedRequest("The body must be a JSON object, not null.")
         return value
 
+    async def _bytes(self) -> bytes:
+        data: bytes = await request.body
+        _check_type()
+        return data
 
-def _parsed(data: bytes, max_depth: int) -> Json:
-    if not data:
-        raise MalformedRequest("Body is not JSON: it is empty; a JSON object is expected.")
-    try:
-        return parse(data, max_depth)
-    except json.JSONDecodeError as error:
-        raise MalformedRequest(f"Body is not JSON: {error}.") from error
-    except ValueError as error:
-        raise MalformedRequest(f"Body cannot be taken: {error}.") from error
-    except RecursionError as error:
-        raise MalformedRequest(
-            f"Body cannot be taken: it is nested deeper than {max_depth} levels."
-        ) from error
+
+def _check_type() -> None:
+    content_type = request.headers.get("Content-Type")
+    if content_type and not negotiate.is_json(content_type):
+        raise UnsupportedMediaType(f"The body must be {JSON} in UTF-8, not {content_type}.")
+
+
+async def _body(route: Route, sent: Json) -> Any:
+    if route.body is None:
+        return None
+    relevant = _relevant(route, sent)
+    if len(await request.body) < _LARGE:
+        return read_body(route.body, relevant)
+    return await asyncio.to_thread(read_body, route.body, relevant)
+
+
+def _relevant(route: Route, sent: Json) -> Json:
+    if sent is None:
+        return {}
+    if not route.ignores or not isinstance(sent, dict):
+        return sent
+    return {name: value for name, value in sent.items() if name not in route.ignores}
 
 
 def _accepted(route: Route) -> str:

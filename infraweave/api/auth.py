@@ -81,6 +81,8 @@ def _resource(route: Route, path: dict[str, str], row: RunRow | None) -> str:
         return f"workflow:{row.workflow_id}"
     if route.on == "workflow":
         return f"workflow:{path['workflow_id']}"
+    if route.on == "schedule":
+        return f"workflow:{path['schedule_id'].partition(':')[0]}"
     return "tenant:*" if route.on == "tenant" else "workflow:*"
 
 

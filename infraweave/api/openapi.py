@@ -11,10 +11,11 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import attrs
 
 from infraweave import __version__, errors
-from infraweave.api import shapes
-from infraweave.api.reading import hints
+from infraweave.api import document_schema, shapes, trigger_shapes
+from infraweave.api.reading import hints, parameter_name
 from infraweave.api.routing import JSON, Header, Reply, Route
 from infraweave.core.codec import ALWAYS, TIMES
+from infraweave.core.document import Document
 from infraweave.core.events import EventBase
 from infraweave.core.values import Json
 from infraweave.errors import (
@@ -42,6 +43,7 @@ _TELLING: dict[type[RequestError], Header] = {
     MethodNotAllowed: Header(name="Allow", doc="The methods that the path takes."),
     **dict.fromkeys((RunNotFinished, Capacity, RateLimited, Draining, StorageUnavailable), _RETRY_AFTER),
 }
+_SCHEMAS = "#/components/schemas/"
 _PLAIN: dict[Any, Json] = {
     Any: {},
     str: {"type": "string"},
@@ -92,6 +94,8 @@ def _operation(route: Route, known: _Shapes) -> Json:
     if route.body is not None:
         content = {JSON: {"schema": known.reference(route.body)}}
         operation["requestBody"] = {"required": route.body_required, "content": content}
+    elif route.raw:
+        operation["requestBody"] = {"required": True, "content": {JSON: {"schema": {}}}}
     return operation
 
 
@@ -103,7 +107,8 @@ def _path_parameters(route: Route) -> Iterable[Json]:
 def _query_parameters(route: Route) -> Iterable[Json]:
     for field in attrs.fields(route.query):
         said = field.metadata
-        parameter = {"name": field.name, "in": "query", "description": said["doc"], "schema": said["schema"]}
+        parameter = {"name": parameter_name(field), "in": "query", "description": said["doc"]}
+        parameter |= {"required": field.default is attrs.NOTHING, "schema": said["schema"]}
         yield {**parameter, "explode": False} if said["schema"].get("type") == "array" else parameter
 
 
@@ -139,7 +144,7 @@ def _errors(route: Route) -> set[type[RequestError]]:
         found |= {Unauthenticated, StorageUnavailable}  # whose token it is is asked of the database
     if route.action is not None:
         found |= {AclDenied}
-    if route.body is not None:
+    if route.body is not None or route.raw:
         found |= {UnsupportedMediaType}
     return found
 
@@ -174,10 +179,12 @@ class _Shapes:
         self.made: dict[str, dict[str, Json]] = {}
 
     def reference(self, cls: type) -> Json:
-        if cls.__name__ not in self.made:
+        if cls is Document:
+            self.made |= document_schema.definitions(_SCHEMAS)
+        elif cls.__name__ not in self.made:
             self.made[cls.__name__] = {}
             self.made[cls.__name__] = self._event(cls) if issubclass(cls, EventBase) else self._object(cls)
-        return {"$ref": f"#/components/schemas/{cls.__name__}"}
+        return {"$ref": f"{_SCHEMAS}{cls.__name__}"}
 
     def _object(self, cls: type) -> dict[str, Json]:
         annotations = hints(cls)
@@ -236,5 +243,11 @@ class _Shapes:
 
 def _is_always_there(cls: type, field: attrs.Attribute[Any]) -> bool:
     """Tell whether a field may be relied on: what callers send has defaults, what we answer is whole."""
-    sent = cls in (shapes.StartRun, shapes.StopRun, shapes.SendSignal, shapes.CreateToken)
+    sent = cls in (
+        shapes.StartRun,
+        shapes.StopRun,
+        shapes.SendSignal,
+        shapes.CreateToken,
+        *trigger_shapes.SENT,
+    )
     return field.default is attrs.NOTHING if sent else "omit" not in field.metadata

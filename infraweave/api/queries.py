@@ -113,7 +113,8 @@ def _limit(most: int, default: int) -> Any:
     return given(integer(1, most), "How many at most.", schema, default)
 
 
-def _text(doc: str) -> Any:
+def text(doc: str) -> Any:
+    """Return a parameter whose text is taken as it is."""
     return given(str, doc, {"type": "string"})
 
 
@@ -134,8 +135,8 @@ class RunQuery:
         "Only runs in one of these states, a comma list.",
         {"type": "array", "items": {"type": "string", "enum": list(STATES)}},
     )
-    workflow_id: str | None = _text("Only runs of this workflow.")
-    workflow_version: str | None = _text("Only runs of this version.")
+    workflow_id: str | None = text("Only runs of this workflow.")
+    workflow_version: str | None = text("Only runs of this version.")
     trigger: Trigger | None = given(
         one_of(TRIGGERS), "Only runs started this way.", {"type": "string", "enum": list(TRIGGERS)}
     )

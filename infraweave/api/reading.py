@@ -7,14 +7,16 @@ at once, each with the path to it. The classes are in ``shapes``; nothing here k
 from __future__ import annotations
 
 import difflib
+import json
 import types
 import typing
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 
+from infraweave.core.codec import parse
 from infraweave.core.values import Json, pointer
 from infraweave.errors import Fault, MalformedRequest
 
@@ -25,13 +27,23 @@ Path = tuple[str | int, ...]
 MOST_FAULTS = 100
 #: Characters of a caller's name that are looked at and repeated.
 _LONGEST_NAME = 60
-_NAMES = {str: "a string", int: "an integer", bool: "true or false", float: "a number", dict: "an object"}
+#: Characters of a path that are told; more are a caller's own long names.
+_LONGEST_PATH = 1_000
+_NAMES = {
+    str: "a string",
+    int: "an integer",
+    bool: "true or false",
+    float: "a number",
+    dict: "an object",
+    Mapping: "an object",
+    tuple: "an array",
+}
 
 
 class _Faults(list[Fault]):
     def add(self, path: Path, message: str) -> None:
         if not self.full:
-            self.append(Fault(pointer(path), message))
+            self.append(Fault(pointer(path)[:_LONGEST_PATH], message))
 
     @property
     def full(self) -> bool:
@@ -42,6 +54,26 @@ class _Faults(list[Fault]):
 def hints(cls: type) -> dict[str, Any]:
     """Return the annotations of a class, evaluated."""
     return typing.get_type_hints(cls, include_extras=True)
+
+
+def parsed(data: bytes, max_depth: int) -> Json:
+    """Return the value of a body.
+
+    Raises:
+        MalformedRequest: it is no JSON, or none that can be taken.
+    """
+    if not data:
+        raise MalformedRequest("Body is not JSON: it is empty; a JSON object is expected.")
+    try:
+        return parse(data, max_depth)
+    except json.JSONDecodeError as error:
+        raise MalformedRequest(f"Body is not JSON: {error}.") from error
+    except ValueError as error:
+        raise MalformedRequest(f"Body cannot be taken: {error}.") from error
+    except RecursionError as error:
+        raise MalformedRequest(
+            f"Body cannot be taken: it is nested deeper than {max_depth} levels."
+        ) from error
 
 
 def read_body(cls: type[T], value: Json) -> T:
@@ -64,18 +96,26 @@ def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
         InvalidCursor: a cursor is none of ours.
     """
     faults, values = _Faults(), {}
-    fields = attrs.fields_dict(cls)  # type: ignore[arg-type]  # every query is an attrs class
+    fields = {parameter_name(field): field for field in attrs.fields(cls)}  # type: ignore[arg-type]  # attrs
     for name, text in pairs:
         if faults.full:
             break
         if name not in fields:
             faults.add((name,), unknown("query parameter", name, list(fields)))
-        elif name in values:
+        elif fields[name].name in values:
             faults.add((name,), f"the query parameter {name} is given twice")
         else:
-            values[name] = _parsed(fields[name].metadata["read"], name, text, faults)
+            values[fields[name].name] = _parsed(fields[name].metadata["read"], name, text, faults)
+    for name, field in fields.items():
+        if field.default is attrs.NOTHING and field.name not in values:
+            faults.add((name,), f"the query parameter {name} is missing")
     _refuse("The query", faults)
     return cls(**values)
+
+
+def parameter_name(field: attrs.Attribute[Any]) -> str:
+    """Return a query parameter's name on the wire, which Python may not allow for a field."""
+    return str(field.metadata.get("name", field.name))
 
 
 def unknown(what: str, name: str, names: Sequence[str]) -> str:
@@ -136,38 +176,98 @@ def _value(annotation: Any, value: Json, path: Path, faults: _Faults) -> Any:
         return value
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
-        return _optional(arguments, value, path, faults)
+        return _union(arguments, value, path, faults)
     if origin is Literal:
         if value not in arguments:
             faults.add(path, f"{_where(path)} must be one of {', '.join(map(str, arguments))}")
         return value
-    if origin in (dict, tuple):
+    if origin in _JSON:
         return _container(origin, arguments, value, path, faults)
     if attrs.has(annotation):
         return _object(annotation, value, path, faults)
-    if type(value) is not annotation:
+    if not _takes(annotation, value):
         faults.add(path, f"{_where(path)} must be {_NAMES[annotation]}, not {_kind(value)}")
-    return value
-
-
-def _optional(arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults) -> Any:
-    if value is None:
         return None
-    (inner,) = (argument for argument in arguments if argument is not types.NoneType)
-    return _value(inner, value, path, faults)
+    return float(value) if annotation is float else value
+
+
+def _union(arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults) -> Any:
+    if value is None and types.NoneType in arguments:
+        return None
+    inner = [argument for argument in arguments if argument is not types.NoneType]
+    if len(inner) > 1 and all(attrs.has(argument) and "kind" in hints(argument) for argument in inner):
+        return _tagged(inner, value, path, faults)
+    fitting = inner if len(inner) == 1 else [argument for argument in inner if _takes(argument, value)]
+    if not fitting:
+        expected = " or ".join(dict.fromkeys(_expected(argument) for argument in inner))
+        faults.add(path, f"{_where(path)} must be {expected}, not {_kind(value)}")
+        return None
+    return _value(max(fitting, key=lambda argument: _known(argument, value)), value, path, faults)
+
+
+def _known(annotation: Any, value: Json) -> int:
+    """Return how many fields of a value a class has: of several classes, the one with the most was meant."""
+    if not isinstance(value, dict) or not attrs.has(annotation):
+        return 0
+    return sum(name in hints(annotation) for name in value)
+
+
+def _tagged(classes: Sequence[type], value: Json, path: Path, faults: _Faults) -> Any:
+    """Return an object as one of several classes, which its ``kind`` tells apart."""
+    if not isinstance(value, dict):
+        faults.add(path, f"{_where(path)} must be an object, not {_kind(value)}")
+        return None
+    by_kind = {kind: cls for cls in classes for kind in get_args(hints(cls)["kind"])}
+    kind, at = value.get("kind"), (*path, "kind")
+    if "kind" not in value:
+        faults.add(at, f"{_where(at)} is missing; it is one of {', '.join(by_kind)}")
+    elif not isinstance(kind, str) or kind not in by_kind:
+        faults.add(at, f"{_where(at)} must be one of {', '.join(by_kind)}")
+    else:
+        return _object(by_kind[kind], value, path, faults)
+    return None
+
+
+#: How containers stand in JSON.
+_JSON: Mapping[Any, type] = {dict: dict, Mapping: dict, tuple: list}
+
+
+def _takes(annotation: Any, value: Json) -> bool:
+    """Tell whether a value has the JSON type of an annotation."""
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return value in get_args(annotation)
+    if origin in _JSON or attrs.has(annotation):
+        return isinstance(value, _JSON.get(origin, dict))
+    return annotation is Any or type(value) in ((int, float) if annotation is float else (annotation,))
+
+
+def _expected(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " or ".join(map(str, get_args(annotation)))
+    return _NAMES.get(get_origin(annotation) or annotation, "an object")
 
 
 def _container(
-    origin: type, arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults
+    origin: Any, arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults
 ) -> dict[str, Any] | tuple[Any, ...] | None:
-    expected = dict if origin is dict else list
-    if not isinstance(value, expected):
-        name = "an object" if origin is dict else "an array"
-        faults.add(path, f"{_where(path)} must be {name}, not {_kind(value)}")
+    if isinstance(value, dict) and _JSON[origin] is dict:
+        return dict(zip(value, _items(arguments[1], value.items(), path, faults), strict=False))
+    if not isinstance(value, list) or _JSON[origin] is not list:
+        faults.add(path, f"{_where(path)} must be {_NAMES[origin]}, not {_kind(value)}")
         return None
-    if isinstance(value, dict):
-        return {key: _value(arguments[1], item, (*path, key), faults) for key, item in value.items()}
-    return tuple(_value(arguments[0], item, (*path, place), faults) for place, item in enumerate(value))
+    return tuple(_items(arguments[0], enumerate(value), path, faults))
+
+
+def _items(
+    annotation: Any, items: Iterable[tuple[str | int, Json]], path: Path, faults: _Faults
+) -> Iterator[Any]:
+    """Yield the items of a container; no more once there are faults enough, for bodies can be large."""
+    for place, item in items:
+        if faults.full:
+            break
+        fits = annotation is Any or (annotation is str and type(item) is str)
+        yield item if fits else _value(annotation, item, (*path, place), faults)
 
 
 def _where(path: Path) -> str:

@@ -45,6 +45,8 @@ class Call(Generic[Q, B]):
     #: The body as it was sent; None where there was none.
     sent: Json
     headers: Headers
+    #: The body's bytes; only where the route is ``raw``.
+    raw: bytes
     #: The media type of the answer.
     accept: str
     _run: RunRow | None = None
@@ -94,10 +96,10 @@ class Reply:
     headers: Sequence[Header] = ()
 
 
-#: What a grant is wanted on: the run of the path, the workflow of the path, the workflow of the body, all of
-#: the tenant's workflows, the tenant; ``own``: a token is enough, and the answer holds only what it may read;
-#: ``public``: not even a token.
-Target: TypeAlias = Literal["run", "workflow", "body", "workflows", "tenant", "own", "public"]
+#: What a grant is wanted on: the run of the path, the workflow of the path, that of the path's schedule, that
+#: of the body, all of the tenant's workflows, the tenant; ``own``: a token is enough, and the answer holds
+#: only what it may read; ``public``: not even a token.
+Target: TypeAlias = Literal["run", "workflow", "schedule", "body", "workflows", "tenant", "own", "public"]
 
 
 @frozen(kw_only=True)
@@ -116,6 +118,10 @@ class Route:
     body: type | None = None
     #: False: the body may be left out.
     body_required: bool = True
+    #: True: the handler gets the bytes of the body, any JSON, and reads them itself.
+    raw: bool = False
+    #: Fields of the body that are nobody's business: taken, and left alone.
+    ignores: Sequence[str] = ()
     produces: Sequence[str] = (JSON,)
     takes: Sequence[Header] = ()
     replies: Mapping[int, Reply]

@@ -12,9 +12,9 @@ from typing import Annotated, Any, Literal, TypeAlias
 from attrs import NOTHING, field, frozen
 
 from infraweave.core.address import Phase
+from infraweave.core.entries import NodeStateName
 from infraweave.core.events import Event, RunError, State, Trigger
 from infraweave.core.history import RowError, RowState
-from infraweave.core.state import NodeStateName
 from infraweave.core.values import Json
 
 Time: TypeAlias = Annotated[str, "date-time"]
@@ -28,9 +28,14 @@ def said(doc: str, *, default: Any = NOTHING, omit: bool = False, **schema: Any)
     return field(default=default, metadata=metadata)
 
 
-def given(read: Callable[[str], Any], doc: str, schema: dict[str, Any], default: Any = None) -> Any:
-    """Return a query parameter: the function that reads its text, and how it is described."""
-    return field(default=default, metadata={"read": read, "doc": doc, "schema": schema})
+def given(
+    read: Callable[[str], Any], doc: str, schema: dict[str, Any], default: Any = None, **more: Any
+) -> Any:
+    """Return a query parameter: the function that reads its text, and how it is described.
+
+    Without a default (``NOTHING``) it must be given; ``name`` is its name where Python allows none such.
+    """
+    return field(default=default, metadata={"read": read, "doc": doc, "schema": schema, **more})
 
 
 # --- what callers send -------------------------------------------------------------------------------------
@@ -133,7 +138,7 @@ class ListedRun:
 
 @frozen(kw_only=True)
 class WaitingFor:
-    """What a run waits for: a person's answer, or code that is not loaded (``reason`` says so)."""
+    """What a run waits for: a person's answer, a signal, or code that is not loaded (``reason`` says so)."""
 
     node: str
     signal: str | None = None

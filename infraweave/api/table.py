@@ -18,6 +18,8 @@ from infraweave.api.service import ServiceRoutes
 from infraweave.api.signals import SignalRoutes
 from infraweave.api.stream import EventRoutes
 from infraweave.api.tokens import TokenRoutes
+from infraweave.api.trigger_table import trigger_routes
+from infraweave.api.workflow_table import workflow_routes
 from infraweave.api.workflows import WorkflowRoutes
 from infraweave.core.values import Json
 from infraweave.engine.engine import Engine
@@ -80,7 +82,8 @@ def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Rou
         *_views(RunRoutes(engine)),
         *_acts(RunRoutes(engine), SignalRoutes(engine)),
         _events(EventRoutes(engine, settings, metrics)),
-        *_workflows(WorkflowRoutes(engine)),
+        *workflow_routes(WorkflowRoutes(engine)),
+        *trigger_routes(engine),
         *_tokens(TokenRoutes(engine)),
         *_service(ServiceRoutes(engine, metrics, description)),
     ]
@@ -238,55 +241,6 @@ def _events(events: EventRoutes) -> Route:
         },
         errors=(InvalidCursor, RateLimited),
     )
-
-
-def _workflows(workflows: WorkflowRoutes) -> list[Route]:
-    shown = {200: Reply(doc="The workflow.", shape=shapes.Workflow)}
-    return [
-        Route(
-            name="list_workflows",
-            method="GET",
-            path="/v1/workflows",
-            handler=workflows.list,
-            summary="List workflows",
-            on="own",
-            replies={200: Reply(doc="What the principal may read.", shape=shapes.WorkflowList)},
-        ),
-        Route(
-            name="show_workflow",
-            method="GET",
-            path="/v1/workflows/{workflow_id}",
-            handler=workflows.show,
-            summary="Show a workflow's versions",
-            on="workflow",
-            action="read",
-            replies=shown,
-            errors=(WorkflowNotFound,),
-        ),
-        Route(
-            name="show_version",
-            method="GET",
-            path="/v1/workflows/{workflow_id}/versions/{version}",
-            handler=workflows.document,
-            summary="Show a version's definition document",
-            on="workflow",
-            action="read",
-            replies={200: Reply(doc="The document.", shape=dict[str, Any])},
-            errors=(WorkflowNotFound, VersionNotFound),
-        ),
-        Route(
-            name="activate_version",
-            method="PUT",
-            path="/v1/workflows/{workflow_id}/active",
-            handler=workflows.activate,
-            summary="Choose the version that new runs use",
-            on="workflow",
-            action="publish",
-            body=shapes.ActivateVersion,
-            replies=shown,
-            errors=(WorkflowNotFound, VersionNotFound, StorageUnavailable),
-        ),
-    ]
 
 
 def _tokens(tokens: TokenRoutes) -> list[Route]:

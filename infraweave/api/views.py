@@ -16,10 +16,12 @@ from infraweave.api.shapes import (
     WaitingFor,
 )
 from infraweave.core.access import Grant
+from infraweave.core.document import Signal
+from infraweave.core.entries import NodeState
 from infraweave.core.events import Cancelled, Failed, InputRequested
 from infraweave.core.graph import Graph
 from infraweave.core.history import Row
-from infraweave.core.state import NodeState, RunState
+from infraweave.core.state import RunState
 from infraweave.core.values import Json, rfc3339
 from infraweave.engine.requests import Inspection
 from infraweave.store.documents import Version
@@ -89,7 +91,7 @@ def run(row: RunRow, seen: Inspection, shown: Mapping[str, Json]) -> Run:
         forced=isinstance(end, Cancelled) and end.forced,
         last_seq=state.seq,
         input=seen.input,
-        waiting_for=(*_asked(state, shown), *_blocked(seen.blocked)),
+        waiting_for=(*_asked(state, shown), *_listening(seen.graph, state), *_blocked(seen.blocked)),
         usage=Usage(tokens=state.tokens, cost_micro_usd=state.cost_micro_usd),
         nodes=_nodes(seen.graph, state),
     )
@@ -113,6 +115,22 @@ def _asked(state: RunState, shown: Mapping[str, Json]) -> list[WaitingFor]:
             data=shown.get(request.request_id),
         )
         for request in open_requests(state)
+    ]
+
+
+def _listening(graph: Graph, state: RunState) -> list[WaitingFor]:
+    """Return the signals that the run waits for; nobody was asked, so they have no request."""
+    nodes = ((entry, graph.nodes[entry.address.node]) for entry in state.entries.values())
+    return [
+        WaitingFor(
+            node=node.name,
+            signal=node.name,
+            schema=dict(node.schema),
+            since=rfc3339(entry.opened_at),
+            deadline=time(entry.due_at),
+        )
+        for entry, node in nodes
+        if isinstance(node, Signal)
     ]
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from attrs import frozen
+import asyncio
 
-from infraweave.api import shapes, views
-from infraweave.api.routing import Answer, Call, NoQuery
-from infraweave.core import codec
+from attrs import evolve, frozen
+
+from infraweave.api import definition_shapes, shapes, views
+from infraweave.api.definition_shapes import DiffQuery, PublishQuery
+from infraweave.api.document_schema import workflow_schema
+from infraweave.api.routing import Answer, Call, NoQuery, require
+from infraweave.core import check, codec
 from infraweave.core.access import Principal, allows
+from infraweave.core.difference import Difference, differences
+from infraweave.core.document import Document, Map, Subworkflow
+from infraweave.core.place import place_of
+from infraweave.engine.catalog import references
 from infraweave.engine.engine import Engine
-from infraweave.errors import WorkflowNotFound
+from infraweave.errors import DefinitionInvalid, Fault, WorkflowNotFound
 
 
 @frozen(eq=False)
@@ -51,11 +59,94 @@ class WorkflowRoutes:
         graph = await self._engine.catalog.graph(call.principal.tenant, path["workflow_id"], path["version"])
         return Answer(codec.dumps(codec.document_to_json(graph.document)))
 
+    async def publish(self, call: Call[PublishQuery, Document]) -> Answer:
+        """Keep a definition document as a version of its workflow."""
+        catalog = self._engine.catalog
+        # Off the loop: a large graph takes a second to check, and others want to be answered meanwhile.
+        document = await asyncio.to_thread(_publishable, call.principal, call.body)
+        unresolved = await asyncio.to_thread(catalog.unresolved, document)
+        done = await catalog.publish(call.principal.tenant, document, activate=call.query.activate)
+        publication = definition_shapes.Publication(
+            workflow_id=document.workflow_id,
+            version=document.version,
+            created=done.created,
+            active_version=done.active_version,
+            previously_active=done.previous,
+            unresolved=tuple(unresolved),
+        )
+        where = f"/v1/workflows/{document.workflow_id}/versions/{document.version}"
+        return Answer(publication, 201 if done.created else 200, {"Location": where})
+
+    async def diff(self, call: Call[DiffQuery, None]) -> Answer:
+        """Tell how one version differs from another."""
+        workflow_id, query = call.path["workflow_id"], call.query
+        graphs = [
+            await self._engine.catalog.graph(call.principal.tenant, workflow_id, version)
+            for version in (query.from_version, query.to_version)
+        ]
+        old, new = (graph.document for graph in graphs)
+        found = await asyncio.to_thread(lambda: tuple(map(_shown, differences(old, new))))
+        return Answer(
+            definition_shapes.DocumentDiff(
+                workflow_id=workflow_id,
+                from_version=query.from_version,
+                to_version=query.to_version,
+                differences=found,
+            )
+        )
+
+    async def schema(self, call: Call[NoQuery, None]) -> Answer:  # noqa: ARG002 - every handler takes a call
+        """Return the JSON Schema of definition documents."""
+        return Answer(codec.dumps(workflow_schema()))
+
     async def activate(self, call: Call[NoQuery, shapes.ActivateVersion]) -> Answer:
         """Let runs that start without a version use this one: a release, or a roll-back."""
         tenant, workflow_id = call.principal.tenant, call.path["workflow_id"]
         await self._engine.catalog.activate(tenant, workflow_id, call.body.version)
         return Answer(await self._workflow(tenant, workflow_id))
+
+
+def _publishable(principal: Principal, document: Document) -> Document:
+    """Return a document that may be kept, with its version.
+
+    Raises:
+        AclDenied: it calls what the principal may not execute.
+        DefinitionInvalid: it is no valid workflow; the details name every fault.
+    """
+    if not document.version:
+        document = evolve(document, version=codec.derived_version(document))
+    found = check.faults(document)
+    if found:
+        told = "; ".join(found[:3])
+        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+        details = [Fault(place_of(document, fault), fault) for fault in found]
+        raise DefinitionInvalid(f"This is no valid workflow: {told}{more}.", details=details)
+    _may_call(principal, document)
+    return document
+
+
+def _may_call(principal: Principal, document: Document) -> None:
+    """Let a principal publish what runs another workflow, or its code, only if it may execute that one.
+
+    Raises:
+        AclDenied: it may not.
+    """
+    owners = {reference.partition(":")[0] for reference in references(document)}
+    children = {node.workflow_id for node in document.nodes if isinstance(node, Subworkflow | Map)}
+    others = {owner for owner in owners | children if owner is not None and check.is_id(owner)}
+    for owner in sorted(others - {document.workflow_id}):
+        require(principal, "execute", f"workflow:{owner}")
+
+
+def _shown(found: Difference) -> definition_shapes.DocumentDifference:
+    return definition_shapes.DocumentDifference(
+        change=found.change,
+        node=found.node,
+        field=found.field,
+        before=found.before,
+        after=found.after,
+        text=found.text,
+    )
 
 
 def _may_read(principal: Principal, workflow_id: str) -> bool:

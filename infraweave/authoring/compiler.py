@@ -7,46 +7,56 @@ a graph valid is ``core/check``'s business, what can be read off functions is th
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from enum import Enum
+from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import Any, Literal
 
 from attrs import evolve, frozen
 
-from infraweave.authoring.decorators import Declaration, Undo, Wait, Workflow, name_of
-from infraweave.authoring.decorators import Node as DeclaredNode
+from infraweave.authoring.declarations import Declaration, name_of
+from infraweave.authoring.decorators import Workflow
 from infraweave.authoring.functions import Code, CodeParam, is_one_route, literals, read
+from infraweave.authoring.loops import carried_over
+from infraweave.authoring.options import NAMED, Options
 from infraweave.authoring.requests import request_from_author
+from infraweave.authoring.trigger_options import read_schedule, read_webhook, unwritable_triggers
 from infraweave.core.check import faults as document_faults
-from infraweave.core.codec import content_digest, document_from_json, document_to_json, dumps, loads, unfit
+from infraweave.core.codec import (
+    derived_version,
+    document_from_json,
+    document_to_json,
+    dumps,
+    from_author,
+    loads,
+    unfit,
+)
 from infraweave.core.document import (
     INPUT,
+    ITEM,
     Activity,
     Compensation,
     Document,
     Http,
     HumanInput,
+    Loop,
+    Map,
     Node,
     Param,
     Request,
-    Retry,
     Router,
+    Signal,
+    Subworkflow,
     Timer,
 )
 from infraweave.core.outgoing import names_in
-from infraweave.core.shape import schema_of
-from infraweave.core.values import Duration, Json, seconds
 from infraweave.errors import DeclarationError
 
 __all__ = ["Code", "CodeParam", "Compiled", "compile_workflow"]
 
 #: A version that only stands in until the content's digest is known.
 _UNKNOWN = "derived"
-ONCE = Retry(max_attempts=1)
-#: More is a mistake; whoever wants a node tried for ever means a loop or a timer.
-_MOST_ATTEMPTS = 1_000_000
-#: What stands for a node's name; of enums the value.
-_NAMED = (str, DeclaredNode, Wait, Enum)
+#: Kinds that only decide or wait.
+_NOTHING_TO_UNDO = ("router", "loop", "human_input", "signal", "timer")
 
 
 @frozen
@@ -70,7 +80,7 @@ def compile_workflow(workflow: Workflow) -> Compiled:
         raise DeclarationError(workflow.workflow_id, list(dict.fromkeys(found)))
     document = _stored(workflow, document)
     if workflow.version is None:
-        document = evolve(document, version=f"v-{content_digest(document)[:12]}")
+        document = evolve(document, version=derived_version(document))
     return Compiled(document, work.codes)
 
 
@@ -85,69 +95,101 @@ def _stored(workflow: Workflow, document: Document) -> Document:
 def _unwritable(document: Document) -> Iterator[str]:
     for node in document.nodes:
         try:
-            dumps(document_to_json(evolve(document, nodes=(node,))))
+            dumps(document_to_json(evolve(document, nodes=(node,), schedules=(), webhooks=())))
         except TypeError as error:
             yield f"{node.name}: it cannot be written as JSON: {error}"
+    yield from unwritable_triggers(document)
 
 
-class _Compilation:
+class _Compilation(Options):
     """One compilation: the faults and the code found so far."""
 
     def __init__(self, workflow: Workflow) -> None:
+        super().__init__()
         self.workflow = workflow
-        self.faults: list[str] = []
         self.codes: dict[str, Code] = {}
+
+    @cached_property
+    def _names(self) -> set[str]:
+        return {declaration.name for declaration in self.workflow.declarations}
 
     def document(self) -> Document:
         workflow = self.workflow
         output = workflow.output_of
         return Document(
-            workflow_id=self._text("workflow_id", workflow.workflow_id),
-            version=_UNKNOWN if workflow.version is None else self._text("version", workflow.version),
-            input_schema=self._schema("input", workflow.input, {"type": "object"}),
-            nodes=tuple(self._node(declaration) for declaration in workflow.declarations),
-            output=None if output is None else next(iter(self._named("output", "it", [output])), None),
+            workflow_id=self.text("workflow_id", workflow.workflow_id),
+            version=_UNKNOWN if workflow.version is None else self.text("version", workflow.version),
+            input_schema=self.schema("input", workflow.input, {"type": "object"}),
+            nodes=carried_over([self._node(declaration) for declaration in workflow.declarations]),
+            output=None if output is None else next(iter(self.named("output", "it", [output])), None),
+            schedules=tuple(read_schedule(self, given) for given in workflow.schedules),
+            webhooks=tuple(read_webhook(self, given) for given in workflow.webhooks),
         )
 
     def _node(self, declaration: Declaration) -> Node:
-        reference = f"{self.workflow.workflow_id}:{declaration.name}"
-        code = self._code(declaration.name, reference, declaration.function, declaration.scope)
-        if declaration.function is None and declaration.kind not in ("human_input", "timer", "http"):
-            self.faults.append(f"{declaration.name}: None is no function whose parameters can be read")
-        shared: dict[str, Any] = {
-            "name": declaration.name,
-            "params": _params(code),
-            "after": self._named(declaration.name, "after", declaration.after),
-        }
-        if declaration.undos and declaration.kind in ("router", "human_input", "timer"):
+        name = declaration.name
+        code = self._code(name, self._reference(declaration), declaration.function, declaration.scope)
+        if declaration.function is None and declaration.kind not in (
+            "human_input",
+            "signal",
+            "timer",
+            "http",
+        ):
+            self.faults.append(f"{name}: None is no function whose parameters can be read")
+        if declaration.undos and declaration.kind in _NOTHING_TO_UNDO:
             self.faults.append(
-                f"{declaration.name}: a {declaration.kind.replace('_', ' ')} has nothing to compensate;"
+                f"{name}: a {declaration.kind.replace('_', ' ')} has nothing to compensate;"
                 " compensate the node that acts on it"
             )
+        shared: dict[str, Any] = {
+            "name": name,
+            "params": _params(declaration, code),
+            "after": self.named(name, "after", declaration.after),
+            "join": self.choice(name, "join", declaration.join, ("all", "any")),
+        }
+        return self._made(declaration, shared, code)
+
+    def _reference(self, declaration: Declaration) -> str:
+        return f"{self.workflow.workflow_id}:{declaration.name}"
+
+    def _made(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> Node:
         match declaration.kind:
             case "router":
                 return self._router(declaration, shared, code)
+            case "loop":
+                return self._loop(declaration, shared, code)
+            case "map":
+                return self._map(declaration, shared, code)
+            case "subworkflow":
+                return self._subworkflow(declaration, shared, code)
             case "human_input":
                 return self._human_input(declaration, shared, code)
+            case "signal":
+                return Signal(**shared, **self._wait(declaration))
             case "timer":
-                delay = self._duration(declaration.name, "delay", declaration.delay)
+                delay = self.duration(declaration.name, "delay", declaration.delay)
                 return Timer(**shared, delay=delay, code=code.reference if code else None)
             case "http":
                 return self._http(declaration, shared)
+            case "node" | "agent" | "tool" | "llm":
+                return self._activity(declaration, shared, code)
             case _:
+                self.faults.append(
+                    f"{declaration.name}: no kind {declaration.kind!r}; there are node, agent, tool, llm"
+                )
                 return self._activity(declaration, shared, code)
 
     def _http(self, declaration: Declaration, shared: dict[str, Any]) -> Http:
         name = declaration.name
         request = self._request(name, declaration.request or {})
         places = dict.fromkeys(names_in(request))
-        timeout = self._duration(name, "timeout", declaration.timeout)
+        timeout = self.duration(name, "timeout", declaration.timeout)
         if declaration.timeout is None:
             self.faults.append(f"{name}: timeout is None; expected a duration, for a call must end")
         return Http(
             **{**shared, "params": tuple(Param(place, place) for place in places)},
             request=request,
-            retry=self._retry(name, declaration.retry),
+            retry=self.retry(name, declaration.retry),
             timeout=30.0 if timeout is None else timeout,
         )
 
@@ -160,17 +202,13 @@ class _Compilation:
             return Request(url="http://unknown")
 
     def _activity(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> Activity:
-        if declaration.kind not in ("node", "agent", "tool", "llm"):
-            self.faults.append(
-                f"{declaration.name}: no kind {declaration.kind!r}; there are node, agent, tool, llm"
-            )
         return Activity(
             **shared,
             kind=typing.cast("Literal['node']", declaration.kind),
             code=code.reference if code else "",
-            retry=self._retry(declaration.name, declaration.retry),
-            timeout=self._duration(declaration.name, "timeout", declaration.timeout),
-            compensate=self._undo(declaration.name, declaration.undos),
+            retry=self.retry(declaration.name, declaration.retry),
+            timeout=self.duration(declaration.name, "timeout", declaration.timeout),
+            compensate=self._undo(declaration),
             executor=self._executor(declaration, code),
         )
 
@@ -183,7 +221,7 @@ class _Compilation:
         return "process" if executor == "process" else "default"
 
     def _router(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> Router:
-        routes = self._named(declaration.name, "routes", declaration.routes)
+        routes = self.named(declaration.name, "routes", declaration.routes)
         returned = literals(code.returns) if code else ()
         for route in (value for value in returned if value not in routes):
             self.faults.append(f"{declaration.name}: it may return {route!r}, which is none of its routes")
@@ -192,23 +230,98 @@ class _Compilation:
             code=code.reference if code else "",
             routes=routes,
             many=code is None or not is_one_route(code.returns),
-            retry=self._retry(declaration.name, declaration.retry),
-            timeout=self._duration(declaration.name, "timeout", declaration.timeout),
+            retry=self.retry(declaration.name, declaration.retry),
+            timeout=self.duration(declaration.name, "timeout", declaration.timeout),
         )
+
+    def _loop(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> Loop:
+        name = declaration.name
+        back_to = [] if declaration.back_to is None else self.named(name, "back_to", [declaration.back_to])
+        return Loop(
+            **shared,
+            code=code.reference if code else "",
+            back_to=next(iter(back_to), ""),
+            max_iterations=self.number(name, "max_iterations", declaration.max_iterations),
+            on_exhausted=self.choice(name, "on_exhausted", declaration.on_exhausted, ("fail", "continue")),
+            retry=self.retry(name, declaration.retry),
+            timeout=self.duration(name, "timeout", declaration.timeout),
+        )
+
+    def _map(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> Map:
+        name = declaration.name
+        if code is not None and not code.params:
+            self.faults.append(f"{name}: a map's first parameter takes the item; there is none")
+        return Map(
+            **shared,
+            **self._child(declaration),
+            code=code.reference if code else None,
+            over=next(iter(self.named(name, "over", [declaration.over])), ""),
+            max_concurrency=self.number(name, "max_concurrency", declaration.max_concurrency),
+            max_failures=self.number(name, "max_failures", declaration.max_failures),
+            retry=self.retry(name, declaration.retry),
+            timeout=self.duration(name, "timeout", declaration.timeout),
+            compensate=self._undo(declaration, code.params[0].name if code and code.params else None),
+            executor=self._executor(declaration, code),
+        )
+
+    def _subworkflow(
+        self, declaration: Declaration, shared: dict[str, Any], code: Code | None
+    ) -> Subworkflow:
+        if declaration.workflow is None:
+            self.faults.append(f"{declaration.name}: a subworkflow needs the workflow that it runs")
+        return Subworkflow(
+            **shared,
+            **{"workflow_id": "", **self._child(declaration)},
+            code=code.reference if code else None,
+            retry=self.retry(declaration.name, declaration.retry),
+            compensate=self._undo(declaration),
+        )
+
+    def _child(self, declaration: Declaration) -> dict[str, Any]:
+        """Return which workflow a node runs, and what its result must pass."""
+        workflow, name = declaration.workflow, declaration.name
+        given = workflow.workflow_id if isinstance(workflow, Workflow) else workflow
+        options: dict[str, Any] = {}
+        if given is not None:
+            options["workflow_id"] = self.text(f"{name}: workflow", given)
+        if declaration.workflow_version is not None:
+            options["workflow_version"] = self.text(f"{name}: version", declaration.workflow_version)
+        if declaration.schema is not None:
+            options["schema"] = self.schema(name, declaration.schema, {})
+        return options
 
     def _human_input(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> HumanInput:
         where = f"{declaration.name}: prompt"
-        if declaration.on_timeout != "fail":
-            self.faults.append(f"{declaration.name}: on_timeout={declaration.on_timeout!r}; expected 'fail'")
         return HumanInput(
             **shared,
-            schema=self._schema(declaration.name, declaration.schema, {}),
-            prompt=None if declaration.prompt is None else self._text(where, declaration.prompt),
+            **self._wait(declaration),
+            prompt=None if declaration.prompt is None else self.text(where, declaration.prompt),
             code=code.reference if code else None,
-            timeout=self._duration(declaration.name, "timeout", declaration.timeout),
         )
 
-    def _undo(self, name: str, undos: Sequence[Undo]) -> Compensation | None:
+    def _wait(self, declaration: Declaration) -> dict[str, Any]:
+        return {
+            "schema": self.schema(declaration.name, declaration.schema, {}),
+            "timeout": self.duration(declaration.name, "timeout", declaration.timeout),
+            **self._on_timeout(declaration),
+        }
+
+    def _on_timeout(self, declaration: Declaration) -> dict[str, Any]:
+        """Return what happens after a deadline: ``fail``, the route to a node, or else a value."""
+        given = declaration.on_timeout
+        if given == "fail":
+            return {}
+        if isinstance(given, NAMED) and name_of(given) in self._names:
+            return {"on_timeout": "route", "timeout_route": name_of(given)}
+        try:
+            return {"on_timeout": "value", "timeout_value": from_author(given)}
+        except TypeError as error:
+            self.faults.append(f"{declaration.name}: on_timeout={given!r:.100}: {error}")
+            return {}
+
+    def _undo(self, declaration: Declaration, item: str | None = None) -> Compensation | None:
+        """Return how a node is undone; ``item``: the name under which a map's function takes the item."""
+        name, undos = declaration.name, declaration.undos
         if not undos:
             return None
         where, undo = f"{name}.compensate", undos[0]
@@ -217,9 +330,12 @@ class _Compilation:
         code = self._code(where, f"{self.workflow.workflow_id}:{name}:compensate", undo.function, undo.scope)
         return Compensation(
             code=code.reference if code else "",
-            params=_params(code),
-            retry=self._retry(where, undo.retry),
-            timeout=self._duration(where, "timeout", undo.timeout),
+            params=tuple(
+                Param(p.name, ITEM if p.name == item else p.name, not p.has_default)
+                for p in (code.params if code else ())
+            ),
+            retry=self.retry(where, undo.retry),
+            timeout=self.duration(where, "timeout", undo.timeout),
         )
 
     # --- functions -----------------------------------------------------------------------------------------
@@ -229,7 +345,7 @@ class _Compilation:
     ) -> Code | None:
         if function is None:
             return None
-        names = {declaration.name for declaration in self.workflow.declarations}
+        names = self._names
         code, faults = read(reference, function, scope, names)
         self.faults += [f"{where}: {fault}" for fault in faults]
         for param in code.params if code else ():
@@ -240,74 +356,12 @@ class _Compilation:
             self.codes[reference] = code
         return code
 
-    # --- options -------------------------------------------------------------------------------------------
 
-    def _schema(self, name: str, shape: Any, default: dict[str, Json]) -> Json:
-        if shape is None or isinstance(shape, Mapping):
-            return default if shape is None else dict(shape)
-        try:
-            return schema_of(shape)
-        except TypeError as error:
-            self.faults.append(f"{name}: no JSON Schema can be derived: {error}")
-            return default
-
-    def _text(self, option: str, given: Any) -> str:
-        if not isinstance(given, str):
-            self.faults.append(f"{option} is {given!r:.100}; expected text")
-        return str(given)
-
-    def _duration(self, name: str, option: str, duration: Duration | None) -> float | None:
-        if duration is None:
-            return None
-        try:
-            return seconds(duration)
-        except ValueError as error:
-            self.faults.append(f"{name}: {option}: {error}")
-            return None
-
-    def _retry(self, name: str, retry: Any) -> Retry:
-        if retry is None:
-            return ONCE
-        if not isinstance(retry, Retry):
-            self.faults.append(f"{name}: retry={retry!r}; expected Retry(…) or None")
-            return ONCE
-        if isinstance(retry.max_attempts, bool) or not isinstance(retry.max_attempts, int):
-            self.faults.append(
-                f"{name}: retry.max_attempts is {retry.max_attempts!r}; expected a whole number"
-            )
-            return ONCE
-        if retry.max_attempts > _MOST_ATTEMPTS:
-            self.faults.append(f"{name}: retry.max_attempts is more than {_MOST_ATTEMPTS:,}")
-            return ONCE
-        if isinstance(retry.factor, bool) or not isinstance(retry.factor, int | float):
-            self.faults.append(f"{name}: retry.factor is {retry.factor!r}; expected a number")
-            return ONCE
-        return evolve(
-            retry,
-            initial=self._delay(name, "initial", retry.initial),
-            factor=float(retry.factor),
-            maximum=self._delay(name, "maximum", retry.maximum),
-        )
-
-    def _delay(self, name: str, option: str, delay: Any) -> float:
-        return self._duration(name, f"retry.{option}", delay) or 0.0
-
-    def _named(self, name: str, option: str, given: Any) -> tuple[str, ...]:
-        """Return the names of some nodes; one alone is taken for a list of one."""
-        nodes = [given] if isinstance(given, _NAMED) else given
-        if not isinstance(nodes, Iterable):
-            nodes = [nodes]
-        names = []
-        for node in nodes:
-            if isinstance(node, _NAMED):
-                names.append(name_of(node))
-            else:
-                self.faults.append(f"{name}: {option} has {node!r:.100}; expected nodes or their names")
-        return tuple(names)
-
-
-def _params(code: Code | None) -> tuple[Param, ...]:
-    """Return the parameters as the document has them: each is named for its source."""
+def _params(declaration: Declaration, code: Code | None) -> tuple[Param, ...]:
+    """Return the parameters as the document has them: named for their sources; a map's first is the item."""
     if code is None:
         return ()
-    return tuple(Param(p.name, INPUT if p.name == INPUT else p.name, not p.has_default) for p in code.params)
+    params = [Param(p.name, p.name, not p.has_default) for p in code.params]
+    if declaration.kind == "map" and params:
+        params[0] = Param(params[0].name, ITEM)
+    return tuple(params)

@@ -7,115 +7,35 @@ at once. No registry exists besides the Workflow.
 
 from __future__ import annotations
 
-import sys
-from collections import ChainMap
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
-from functools import cached_property, partial, update_wrapper
-from types import FrameType
-from typing import Any, Generic, Literal, ParamSpec, TypeAlias, TypeVar, overload
+from functools import cached_property
+from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, overload
 
-from attrs import define, field, frozen
-
-from infraweave.core.document import Document, Retry
+from infraweave.authoring.declarations import (
+    DEFAULT,
+    Declaration,
+    Named,
+    Node,
+    Wait,
+    name_of_function,
+    scope_of_caller,
+)
+from infraweave.authoring.triggers import Triggers
+from infraweave.core.document import ITEMS_AT_ONCE, Document, Retry
 from infraweave.core.values import Duration
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Q = ParamSpec("Q")
-S = TypeVar("S")
-
-Named: TypeAlias = "Node[Any, Any] | Wait | Enum | str"
-#: Stands for "as the kind does by default", where None has a meaning of its own.
-DEFAULT = Retry()
+#: ``any``: a race.
+Join: TypeAlias = Literal["all", "any"]
 
 
-@define
-class Declaration:
-    """One node as its author wrote it; judged by the compiler."""
-
-    kind: Literal["node", "agent", "tool", "llm", "router", "human_input", "timer", "http"]
-    name: str
-    function: Callable[..., Any] | None = None
-    #: Names that the function's annotations may use beside its module's.
-    scope: Mapping[str, Any] = field(factory=dict)
-    after: Sequence[Named] = ()
-    retry: Retry | None = DEFAULT
-    timeout: Duration | None = None
-    executor: str = "default"
-    routes: Sequence[Named] = ()
-    schema: Any = None
-    prompt: str | None = None
-    on_timeout: Any = "fail"
-    delay: Duration | None = None
-    #: What an http node sends, as its author wrote it.
-    request: Mapping[str, Any] | None = None
-    #: One is right; the compiler tells of more.
-    undos: list[Undo] = field(factory=list)
-
-
-@frozen
-class Undo:
-    """A compensation as its author wrote it."""
-
-    function: Callable[..., Any]
-    scope: Mapping[str, Any]
-    retry: Retry | None
-    timeout: Duration | None
-
-
-@frozen
-class Wait:
-    """A node without a function of its own: something to name in ``after=`` and ``routes=``."""
-
-    name: str
-
-
-class Node(Generic[P, R]):
-    """A declared node. Calling it calls the author's function, as in any unit test."""
-
-    __name__: str
-
-    def __init__(
-        self, declaration: Declaration, function: Callable[P, R], changed: Callable[[], None]
-    ) -> None:
-        update_wrapper(self, function)  # first: it takes over the function's own attributes
-        self.declaration, self.function, self._changed = declaration, function, changed
-
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Call the function."""
-        return self.function(*args, **kwargs)
-
-    @property
-    def name(self) -> str:
-        """The node's name."""
-        return self.declaration.name
-
-    @overload
-    def compensate(self, function: Callable[Q, S], /) -> Callable[Q, S]: ...
-    @overload
-    def compensate(
-        self, *, retry: Retry | None = ..., timeout: Duration | None = ...
-    ) -> Callable[[Callable[Q, S]], Callable[Q, S]]: ...
-    def compensate(
-        self, function: Any = None, *, retry: Retry | None = DEFAULT, timeout: Duration | None = None
-    ) -> Any:
-        """Declare how this node is undone once it has completed, if the run fails or is cancelled later."""
-        scope = _scope()
-
-        def declare(undo: Callable[..., Any]) -> Callable[..., Any]:
-            self.declaration.undos.append(Undo(undo, scope, retry, timeout))
-            self._changed()
-            return undo
-
-        return declare if function is None else declare(function)
-
-
-class Workflow:
+class Workflow(Triggers):
     """A workflow being declared. ``input``: a class, a JSON Schema, or None for any JSON object."""
 
     def __init__(self, workflow_id: str, *, version: str | None = None, input: Any = None) -> None:  # noqa: A002
         self.workflow_id, self.version, self.input = workflow_id, version, input
+        super().__init__()
         self.declarations: list[Declaration] = []
         self.output_of: Named | None = None
 
@@ -133,6 +53,7 @@ class Workflow:
         name: str | None = ...,
         kind: Literal["node", "agent", "tool", "llm"] = ...,
         after: Sequence[Named] = ...,
+        join: Join = ...,
         retry: Retry | None = ...,
         timeout: Duration | None = ...,
         executor: str = ...,
@@ -144,12 +65,17 @@ class Workflow:
         name: str | None = None,
         kind: Literal["node", "agent", "tool", "llm"] = "node",
         after: Sequence[Named] = (),
+        join: Join = "all",
         retry: Retry | None = DEFAULT,
         timeout: Duration | None = None,
         executor: str = "default",
     ) -> Any:
-        """Declare a node that does work. ``timeout`` counts per attempt; ``retry=None``: one attempt only."""
-        options = {"after": after, "retry": retry, "timeout": timeout, "executor": executor}
+        """Declare a node that does work.
+
+        ``timeout`` counts per attempt; ``retry=None``: one attempt only. ``join="any"``: a race, the node
+        runs with the first of its upstreams that ran, and what else only led to it is stopped.
+        """
+        options = {"after": after, "join": join, "retry": retry, "timeout": timeout, "executor": executor}
         return self._decorated(function, kind, name, options)
 
     def router(
@@ -158,12 +84,106 @@ class Workflow:
         routes: Sequence[Named],
         name: str | None = None,
         after: Sequence[Named] = (),
+        join: Join = "all",
         retry: Retry | None = DEFAULT,
         timeout: Duration | None = None,
     ) -> Callable[[Callable[P, R]], Node[P, R]]:
         """Declare a router: it returns which of its ``routes`` run, one name, a list, or ``[]``."""
-        options = {"routes": routes, "after": after, "retry": retry, "timeout": timeout}
+        options = {"routes": routes, "after": after, "join": join, "retry": retry, "timeout": timeout}
         decorate: Callable[[Callable[P, R]], Node[P, R]] = self._decorated(None, "router", name, options)
+        return decorate
+
+    def map(
+        self,
+        *,
+        over: Named,
+        max_concurrency: int = ITEMS_AT_ONCE,
+        max_failures: int = 0,
+        name: str | None = None,
+        after: Sequence[Named] = (),
+        retry: Retry | None = DEFAULT,
+        timeout: Duration | None = None,
+        executor: str = "default",
+        subworkflow: Workflow | str | None = None,
+        version: str | None = None,
+        schema: Any = None,
+    ) -> Callable[[Callable[P, R]], Node[P, R]]:
+        """Declare work that is done for each item of a list: of a node's output, or of ``input``.
+
+        The first parameter is the item, whatever its name. The output is the list of results, in the items'
+        order. ``max_concurrency`` items are in flight at once; ``max_failures`` may fail for good and yield
+        None. ``retry`` and ``timeout`` are those of each item. With ``subworkflow`` the function makes the
+        input of a child run for each item, whose result must pass ``schema``.
+        """
+        options = {
+            "over": over,
+            "max_concurrency": max_concurrency,
+            "max_failures": max_failures,
+            "after": after,
+            "retry": _once_for_children(retry) if subworkflow is not None else retry,
+            "timeout": timeout,
+            "executor": executor,
+            "workflow": subworkflow,
+            "workflow_version": version,
+            "schema": schema,
+        }
+        decorate: Callable[[Callable[P, R]], Node[P, R]] = self._decorated(None, "map", name, options)
+        return decorate
+
+    def repeat(
+        self,
+        *,
+        back_to: Named,
+        max_iterations: int,
+        on_exhausted: Literal["fail", "continue"] = "fail",
+        name: str | None = None,
+        after: Sequence[Named] = (),
+        retry: Retry | None = DEFAULT,
+        timeout: Duration | None = None,
+    ) -> Callable[[Callable[P, R]], Node[P, R]]:
+        """Declare the condition that ends a loop: True runs the nodes from ``back_to`` on again.
+
+        The region runs ``max_iterations`` times at most; then the run fails, or goes on as if the condition
+        had been False. A parameter of the region that names a later node of it takes that node's output of
+        the iteration before, and its default in the first.
+        """
+        options = {
+            "back_to": back_to,
+            "max_iterations": max_iterations,
+            "on_exhausted": on_exhausted,
+            "after": after,
+            "retry": retry,
+            "timeout": timeout,
+        }
+        decorate: Callable[[Callable[P, R]], Node[P, R]] = self._decorated(None, "loop", name, options)
+        return decorate
+
+    def subworkflow(
+        self,
+        workflow: Workflow | str,
+        /,
+        *,
+        version: str | None = None,
+        schema: Any = None,
+        name: str | None = None,
+        after: Sequence[Named] = (),
+        join: Join = "all",
+        retry: Retry | None = None,
+    ) -> Callable[[Callable[P, R]], Node[P, R]]:
+        """Declare a run of another workflow, whose input the function makes and whose result is the output.
+
+        Without ``version`` the child runs the version that is active then. Its result must pass ``schema`` (a
+        class or a JSON Schema). A child that failed is tried again, as a new run, where ``retry`` says so.
+        """
+        options = {
+            "workflow": workflow,
+            "workflow_version": version,
+            "schema": schema,
+            "after": after,
+            "join": join,
+            "retry": retry,
+        }
+        decorate: Callable[[Callable[P, R]], Node[P, R]] = self._decorated(None, "subworkflow", name, options)
         return decorate
 
     @overload
@@ -175,6 +195,7 @@ class Workflow:
         prompt: str,
         schema: Any,
         after: Sequence[Named] = ...,
+        join: Join = ...,
         timeout: Duration | None = ...,
         on_timeout: Any = ...,
     ) -> Wait: ...
@@ -185,6 +206,7 @@ class Workflow:
         schema: Any,
         name: str | None = ...,
         after: Sequence[Named] = ...,
+        join: Join = ...,
         timeout: Duration | None = ...,
         on_timeout: Any = ...,
     ) -> Callable[[Callable[P, R]], Node[P, R]]: ...
@@ -196,26 +218,60 @@ class Workflow:
         prompt: str | None = None,
         name: str | None = None,
         after: Sequence[Named] = (),
+        join: Join = "all",
         timeout: Duration | None = None,
         on_timeout: Any = "fail",
     ) -> Any:
         """Declare a durable wait for a person, whose answer must pass ``schema`` (a class or a JSON Schema).
 
         As a decorator, on a function that returns the prompt, or ``{"prompt": …, "data": …}``; as a call,
-        with a name and a fixed prompt.
+        with a name and a fixed prompt. ``on_timeout``: "fail", a node that runs in place of what needs the
+        answer, or any other value, which stands in for the answer and must pass ``schema``.
         """
-        options = {"schema": schema, "after": after, "timeout": timeout, "on_timeout": on_timeout}
+        options = {
+            "schema": schema,
+            "after": after,
+            "join": join,
+            "timeout": timeout,
+            "on_timeout": on_timeout,
+        }
         if declared_name is None:
             return self._decorated(None, "human_input", name, options)
         return self._declared(Declaration("human_input", str(declared_name), prompt=prompt, **options))
 
+    def signal(
+        self,
+        name: str,
+        /,
+        *,
+        schema: Any = None,
+        after: Sequence[Named] = (),
+        join: Join = "all",
+        timeout: Duration | None = None,
+        on_timeout: Any = "fail",
+    ) -> Wait:
+        """Declare a durable wait for data: a signal of this name whose payload passes ``schema``.
+
+        One that came before is taken at once. ``on_timeout`` is as for ``human_input``.
+        """
+        options = {
+            "schema": schema,
+            "after": after,
+            "join": join,
+            "timeout": timeout,
+            "on_timeout": on_timeout,
+        }
+        return self._declared(Declaration("signal", str(name), **options))
+
     @overload
-    def sleep(self, name: str, delay: Duration, /, *, after: Sequence[Named] = ...) -> Wait: ...
+    def sleep(
+        self, name: str, delay: Duration, /, *, after: Sequence[Named] = ..., join: Join = ...
+    ) -> Wait: ...
     @overload
     def sleep(self, function: Callable[P, R], /) -> Node[P, R]: ...
     @overload
     def sleep(
-        self, *, name: str | None = ..., after: Sequence[Named] = ...
+        self, *, name: str | None = ..., after: Sequence[Named] = ..., join: Join = ...
     ) -> Callable[[Callable[P, R]], Node[P, R]]: ...
     def sleep(
         self,
@@ -224,11 +280,12 @@ class Workflow:
         *,
         name: str | None = None,
         after: Sequence[Named] = (),
+        join: Join = "all",
     ) -> Any:
         """Declare a durable timer: a name and a delay, or a function that returns the delay or the time."""
         if isinstance(function, str):
-            return self._declared(Declaration("timer", function, delay=delay, after=after))
-        return self._decorated(function, "timer", name, {"after": after})
+            return self._declared(Declaration("timer", function, delay=delay, after=after, join=join))
+        return self._decorated(function, "timer", name, {"after": after, "join": join})
 
     def http(
         self,
@@ -244,6 +301,7 @@ class Workflow:
         follow_redirects: int = 0,
         max_bytes: int = 1_048_576,
         after: Sequence[Named] = (),
+        join: Join = "all",
         retry: Retry | None = DEFAULT,
         timeout: Duration = 30.0,
     ) -> Wait:
@@ -265,7 +323,9 @@ class Workflow:
             "max_bytes": max_bytes,
         }
         return self._declared(
-            Declaration("http", str(name), after=after, retry=retry, timeout=timeout, request=request)
+            Declaration(
+                "http", str(name), after=after, join=join, retry=retry, timeout=timeout, request=request
+            )
         )
 
     def output(self, node: Named) -> None:
@@ -274,7 +334,7 @@ class Workflow:
         self._changed()
 
     def _decorated(self, function: Any, kind: Any, name: str | None, options: dict[str, Any]) -> Any:
-        scope = _scope(depth=2)
+        scope = scope_of_caller(depth=2)
 
         def declare(given: Callable[..., Any]) -> Node[Any, Any]:
             body = given.function if isinstance(given, Node) else given  # one function, several workflows
@@ -325,29 +385,6 @@ class Workflow:
         return codes
 
 
-def name_of(node: Named) -> str:
-    """Return the name that a node, a wait, a text or an enum's member stands for."""
-    if isinstance(node, Enum):
-        return str(node.value)
-    return node if isinstance(node, str) else node.name
-
-
-def name_of_function(function: Any) -> str:
-    """Return the name that a function goes by; empty where it has none."""
-    while isinstance(function, partial):
-        function = function.func
-    return str(getattr(function, "__name__", ""))
-
-
-def _scope(depth: int = 1) -> Mapping[str, Any]:
-    """Return the local names where the author stands, so that annotations may use classes of a function.
-
-    The nearest come first; then those of the callers in the same file, which are mostly the functions around.
-    """
-    frame: FrameType | None = sys._getframe(depth + 1)  # noqa: SLF001 - the documented way to see names
-    file = frame.f_code.co_filename if frame else ""
-    scopes: list[Any] = []
-    while frame and frame.f_code.co_filename == file and frame.f_locals is not frame.f_globals:
-        scopes.append(frame.f_locals)
-        frame = frame.f_back
-    return ChainMap(*scopes)
+def _once_for_children(retry: Retry | None) -> Retry | None:
+    """Return how children are retried: only where the author says so."""
+    return None if retry is DEFAULT else retry

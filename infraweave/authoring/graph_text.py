@@ -1,6 +1,7 @@
 """A document's graph as text that draws itself: mermaid and dot.
 
 A shape for each kind; data edges are solid, a router's edges dashed and labelled, edges without data dotted.
+What a loop carries over and its way back are labelled too.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from infraweave.core.document import INPUT, Document, Node, Router
+from infraweave.core.document import Document, Loop, Node, targets
+from infraweave.core.regions import carried_sources, data_sources
 
 #: kind → mermaid's brackets, dot's shape
 _SHAPES = {
@@ -17,18 +19,35 @@ _SHAPES = {
     "tool": ("[[", "]]", "component"),
     "llm": ("(", ")", "note"),
     "router": ("{", "}", "diamond"),
+    "loop": ("{{", "}}", "hexagon"),
+    "map": ("[[", "]]", "box3d"),
+    "subworkflow": ("[[", "]]", "tab"),
     "human_input": ("[/", "/]", "parallelogram"),
+    "signal": (">", "]", "cds"),
     "timer": ("((", "))", "circle"),
     "http": ("{{", "}}", "hexagon"),
 }
-_MERMAID_LINES = {"data": "-->", "route": "-. route .->", "after": "-.->"}
-_DOT_STYLES = {"data": "", "route": " [style=dashed, label=route]", "after": " [style=dotted]"}
+_MERMAID_LINES = {
+    "data": "-->",
+    "route": "-. route .->",
+    "after": "-.->",
+    "carried": "-. carried .->",
+    "repeat": "-. repeat .->",
+}
+#: What is drawn against the flow must not turn the layout.
+_DOT_STYLES = {
+    "data": "",
+    "route": " [style=dashed, label=route]",
+    "after": " [style=dotted]",
+    "carried": " [style=dashed, label=carried, constraint=false]",
+    "repeat": " [style=dashed, label=repeat, constraint=false]",
+}
 #: Mermaid knows no backslash; it writes such characters by name. ``#`` comes first: names begin with it.
 _MERMAID_NAMES = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "\n": " "}
 
 
 class Edge(NamedTuple):
-    """One edge: where from, where to, and what it carries (data, route, after)."""
+    """One edge: where from, where to, and what it is (data, route, after, carried, repeat)."""
 
     source: str
     target: str
@@ -38,13 +57,16 @@ class Edge(NamedTuple):
 def edges(document: Document) -> Iterator[Edge]:
     """Yield the edges of a document, in the order of its nodes."""
     for node in document.nodes:
-        for source in dict.fromkeys(param.source for param in node.params if param.source != INPUT):
+        for source in dict.fromkeys(data_sources(node)):
             yield Edge(source, node.name, "data")
+        for source in dict.fromkeys(carried_sources(node)):
+            yield Edge(source, node.name, "carried")
         for source in dict.fromkeys(node.after):
             yield Edge(source, node.name, "after")
-        if isinstance(node, Router):
-            for route in node.routes:
-                yield Edge(node.name, route, "route")
+        for route in targets(node):
+            yield Edge(node.name, route, "route")
+        if isinstance(node, Loop):
+            yield Edge(node.name, node.back_to, "repeat")
 
 
 def mermaid(document: Document) -> str:

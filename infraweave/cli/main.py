@@ -18,9 +18,11 @@ from infraweave.errors import InfraWeaveError
 #: command → (module, what --help says of it)
 COMMANDS = {
     "run": ("infraweave.cli.run", "Execute one run in this process."),
+    "schedules": ("infraweave.cli.schedules", "List, make, pause and trigger schedules."),
     "serve": ("infraweave.cli.serve", "Serve workflows over HTTP from one SQLite file."),
     "tokens": ("infraweave.cli.tokens", "Create, list and revoke API tokens."),
-    "workflows": ("infraweave.cli.workflows", "Check workflow files, draw their graphs."),
+    "webhooks": ("infraweave.cli.webhooks", "List, make and delete webhooks."),
+    "workflows": ("infraweave.cli.workflows", "Check, draw, publish, compare and activate workflows."),
 }
 
 

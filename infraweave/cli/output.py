@@ -44,10 +44,27 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _style(text: str) -> str:
-    return click.style(text, bold=True) if sys.stdout.isatty() and "NO_COLOR" not in os.environ else text
+    return click.style(text, bold=True) if _is_colourful() else text
+
+
+def paint(text: str, colour: str) -> str:
+    """Return a text in a colour, where the reader sees colours and wants them."""
+    return click.style(text, fg=colour) if _is_colourful() else text
+
+
+def _is_colourful() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
 def _text(value: Any) -> str:
     if value is None or value == []:
         return "-"
     return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def place_of(event: Mapping[str, Any]) -> str:
+    """Return where an event happened, as people read it: ``draft#2``, ``digest[3]``, ``undo reserve``."""
+    turn = f"#{event['iteration']}" if "iteration" in event else ""
+    item = f"[{event['index']}]" if "index" in event else ""
+    undo = "undo " if event.get("phase") == "compensation" else ""
+    return f"{undo}{event.get('node', '')}{turn}{item}"

@@ -15,10 +15,9 @@ from attrs import define, frozen
 from infraweave.cli.ask import ask
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
 from infraweave.cli.options import allow_outbound
-from infraweave.cli.output import FAILED, USAGE, fail, remark
+from infraweave.cli.output import FAILED, USAGE, fail, place_of, remark
 from infraweave.core import codec
 from infraweave.errors import PayloadInvalid, RequestError, StartupError
-from infraweave.settings import Settings
 
 
 @frozen(kw_only=True)
@@ -49,10 +48,11 @@ def command(**options: Any) -> None:
 
 async def _run(options: Options) -> int:
     from infraweave.engine.engine import Engine
+    from infraweave.settings import Settings
 
     workflows, workflow_id = _chosen(options)
     value = read_json(options.input_json, "--input")
-    settings = Settings(allow_outbound=options.allow_outbound)
+    settings = Settings(schedules=False, allow_outbound=options.allow_outbound)
     async with Engine.open(options.db, workflows, settings=settings) as engine:
         return await _Show(engine).run(workflow_id, value)
 
@@ -192,15 +192,16 @@ def _tell(error: RequestError) -> None:
 
 def _told(event: dict[str, Any]) -> str:
     """Return how an event looks on the terminal; empty for those that say nothing new there."""
-    place = event.get("node", "")
-    if event.get("phase") == "compensation":
-        place = f"undo {place}"
+    place = place_of(event)
     match event["type"]:
         case "node_started":
-            return f"{place} started" + (f" (attempt {event['attempt']})" if event["attempt"] > 1 else "")
+            return f"{place} {_begun(event)}" + (
+                f" (attempt {event['attempt']})" if event["attempt"] > 1 else ""
+            )
         case "node_completed":
+            again = ", runs again" if event.get("again") else ""
             skipped = f", skips {', '.join(event['skipped'])}" if event.get("skipped") else ""
-            return f"{place} completed in {event['latency_ms']} ms{skipped}"
+            return f"{place} completed in {event['latency_ms']} ms{again}{skipped}"
         case "node_failed":
             return f"{place} failed: {event['message']}"
         case "input_requested":
@@ -213,3 +214,13 @@ def _told(event: dict[str, Any]) -> str:
             return str(event["type"])
         case _:
             return ""
+
+
+def _begun(event: dict[str, Any]) -> str:
+    if "items" in event:
+        return f"started, {event['items']} items"
+    if "signal" in event:
+        return "waits for its signal"
+    if "wake_at" in event:
+        return f"sleeps until {event['wake_at']}"
+    return f"started as {event['child_run_id']}" if "child_run_id" in event else "started"

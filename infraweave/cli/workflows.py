@@ -1,4 +1,4 @@
-"""``infraweave workflows``: check declarations and draw graphs, without a server."""
+"""``infraweave workflows``: check declarations and draw graphs; what asks a server is in ``published``."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from infraweave.cli import published
 from infraweave.cli.files import load_workflows, survey_workflows
 from infraweave.cli.output import FAILED, USAGE, fail, remark, show_json, show_table
 
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
 
 @click.group(epilog="Example: infraweave workflows check workflows.example")
 def command() -> None:
-    """Check workflow files, draw their graphs."""
+    """Check, draw, publish, compare and activate workflows."""
+
+
+for _command in published.COMMANDS:
+    command.add_command(_command)
 
 
 @command.command(

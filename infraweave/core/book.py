@@ -1,7 +1,7 @@
 """The book of one turn: the moves that events can spell, each writing one closing or one opening.
 
 Every event goes through ``Book.record``, which lets the fold agree first. The book knows how to write, not
-when: ``turn`` and ``unwind`` decide that.
+when: ``turn`` and ``unwind`` decide that. Here are the closings; ``opening`` and ``items`` have the rest.
 """
 
 from __future__ import annotations
@@ -13,23 +13,34 @@ from attrs import define, field
 
 from infraweave.core import retry, settle
 from infraweave.core.address import Address
-from infraweave.core.document import Activity, Http, HumanInput, Retry, Router, Timer
+from infraweave.core.document import (
+    Activity,
+    Http,
+    HumanInput,
+    Loop,
+    Map,
+    Retry,
+    Router,
+    Signal,
+    Subworkflow,
+    Timer,
+    Wait,
+    targets,
+)
+from infraweave.core.entries import Entry
 from infraweave.core.events import (
     Event,
-    InputRequested,
     InputResolved,
     NodeCompleted,
     NodeFailed,
-    NodeStarted,
     Outcome,
     SignalReceived,
     StatusChanged,
 )
 from infraweave.core.facts import NO_USAGE, Erred, Usage
 from infraweave.core.graph import Graph
-from infraweave.core.ids import input_request_id
-from infraweave.core.state import Entry, RunState, evolve
-from infraweave.core.values import Json
+from infraweave.core.state import RunState, evolve
+from infraweave.core.values import Json, spell
 
 E = TypeVar("E", bound=Event)
 #: Tells whether an entry must not be opened now (the server drains, or has no code for it).
@@ -38,10 +49,10 @@ Hold: TypeAlias = Callable[[Address], bool]
 
 @define
 class Written:
-    """What a turn led to: events to commit, and waits whose code must be called before they can open."""
+    """What a turn led to: events to commit, and entries that must be prepared before they can open."""
 
     events: list[Event] = field(factory=list)
-    prepare: list[str] = field(factory=list)
+    prepare: list[Address] = field(factory=list)
     #: Something could open but was held back; a later Resumed opens it.
     held: bool = False
 
@@ -53,9 +64,9 @@ def retry_policy(graph: Graph, address: Address) -> Retry:
         return undo.retry if undo else Retry(max_attempts=1)
     node = graph.nodes[address.node]
     match node:
-        case Activity() | Router() | Http():
+        case Activity() | Router() | Loop() | Map() | Subworkflow() | Http():
             return node.retry
-        case HumanInput() | Timer():
+        case HumanInput() | Signal() | Timer():
             return Retry(max_attempts=1)
         case _:
             assert_never(node)
@@ -69,8 +80,14 @@ class Book:
         self.written = Written()
         #: Nodes that this turn settled: what stands below them may be ready.
         self.touched: list[str] = []
+        #: Nodes that this turn made as new.
+        self.fresh: list[str] = []
+        #: Maps of which this turn closed an item.
+        self.moved: list[Address] = []
         #: Entries in backoff whose time has come.
         self.reopen: list[Address] = []
+        #: The inputs of children that may start now.
+        self.launches: dict[Address, Json] = {}
         #: Look at every node for what may open, not only below ``touched``.
         self.look_everywhere = False
 
@@ -84,35 +101,37 @@ class Book:
     # --- closing -------------------------------------------------------------------------------------------
 
     def complete(
-        self,
-        entry: Entry,
-        latency_ms: int,
-        usage: Usage = NO_USAGE,
-        routes: tuple[str, ...] | None = None,
-        output: Json = None,
+        self, entry: Entry, latency_ms: int, usage: Usage = NO_USAGE, output: Json = None, **more: Any
     ) -> None:
-        """Close an entry as done, and settle what that skips."""
-        skipped = self._skipped(entry.address, routes)
+        """Close an entry as done, and settle what that skips; ``more``: further fields of the event."""
+        address = entry.address
+        skipped = self._skipped(address, **_fate(more))
         self.record(
             NodeCompleted,
             **_place(entry),
             latency_ms=latency_ms,
             **_spent(usage),
-            routes=routes,
             skipped=skipped,
             output=output,
+            **more,
         )
-        self.touched += (entry.address.node, *skipped)
+        if address.index is not None:
+            self.moved.append(address._replace(index=None))
+        else:
+            self.fresh += more.get("repeats", ())
+            self.touched += (*(() if more.get("again") else (address.node,)), *skipped)
 
-    def _skipped(self, address: Address, routes: tuple[str, ...] | None = None) -> tuple[str, ...]:
-        if address.phase == "compensation" or self.state.stopping is not None:
+    def _skipped(self, address: Address, **fate: Any) -> tuple[str, ...]:
+        if address.phase == "compensation" or self.state.stopping is not None or address.index is not None:
             return ()
-        return settle.skipped_by(self.graph, self.state, address.node, routes)
+        if fate.get("routes") is None and targets(self.graph.nodes[address.node]):
+            fate["routes"] = ()
+        return settle.skipped_by(self.graph, self.state, address.node, **fate)
 
     def fail(self, entry: Entry, fact: Erred) -> None:
         """Close an attempt that failed; the entry stays open where another attempt is due."""
         policy = retry_policy(self.graph, entry.address)
-        if fact.final or self.unwinding(entry) or entry.failures + 1 >= policy.max_attempts:
+        if fact.final or self.is_given_up(entry) or entry.failures + 1 >= policy.max_attempts:
             self.give_up(entry, fact.code, fact.message, fact.latency_ms, fact.usage)
             return
         wait = retry.delay(policy, entry.failures + 1, fact.chance, fact.retry_after)
@@ -124,21 +143,36 @@ class Book:
         self, entry: Entry, code: str, message: str, latency_ms: int, usage: Usage = NO_USAGE
     ) -> None:
         """Close an entry as failed for good."""
+        if self.has_lost(entry):
+            code = "cancelled"  # whatever it was, it is no reason for the run to fail
         self._failed(entry, code, message, latency_ms, usage, None)
+        if entry.address.index is not None and entry.address.phase == "forward":
+            self.moved.append(entry.address._replace(index=None))
+        elif entry.address.node in self.state.settled:
+            self.touched.append(entry.address.node)
 
     def interrupt(self, entry: Entry) -> None:
         """Close an attempt that was in flight when the process ended; it is due again at once."""
         again = (
             retry_policy(self.graph, entry.address).max_attempts > 1
             and entry.interruptions + 1 < retry.MAX_INTERRUPTIONS
-            and not self.unwinding(entry)
+            and not self.is_given_up(entry)
         )
         message = "The process ended while this attempt was running"
-        self._failed(entry, "interrupted", message, 0, NO_USAGE, self.now if again else None)
+        if again:
+            self._failed(entry, "interrupted", message, 0, NO_USAGE, self.now)
+        else:
+            self.give_up(entry, "interrupted", message, 0)
 
-    def unwinding(self, entry: Entry) -> bool:
-        """Tell whether the entry belongs to the part of the run that is being given up."""
-        return self.state.stopping is not None and entry.address.phase == "forward"
+    def is_given_up(self, entry: Entry) -> bool:
+        """Tell whether the entry belongs to what is being stopped."""
+        return settle.is_given_up(self.graph, self.state, entry.address)
+
+    def has_lost(self, entry: Entry) -> bool:
+        """Tell whether the entry's node has lost a race."""
+        if not self.graph.races or self.state.stopping is not None:
+            return False
+        return settle.has_lost(self.graph, self.state, entry.address.node)
 
     def _failed(
         self, entry: Entry, code: str, message: str, latency_ms: int, usage: Usage, retry_at: int | None
@@ -151,15 +185,26 @@ class Book:
             message=message,
             will_retry=retry_at is not None,
             retry_at=retry_at,
+            tolerated=retry_at is None and code != "cancelled" and self._tolerates(entry.address),
             **_spent(usage),
         )
+
+    def _tolerates(self, address: Address) -> bool:
+        """Tell whether a map goes on without this item."""
+        if address.index is None or address.phase == "compensation" or self.state.stopping is not None:
+            return False
+        node, items = self.graph.nodes[address.node], self.state.maps[address._replace(index=None)]
+        return isinstance(node, Map) and items.failed < node.max_failures
 
     def resolve(self, entry: Entry, outcome: Outcome, letter: SignalReceived | None = None) -> None:
         """Close a human node's entry; ``letter`` is the signal that answers it."""
         request = entry.request
         if request is None:
             raise ValueError(f"{entry.address} asks nobody")
-        skipped = self._skipped(entry.address) if letter else ()
+        more = self._instead(entry) if outcome == "timed_out" else {}
+        if letter:
+            more = {"answered_with": letter.request_id, "by": letter.by, "payload": letter.payload}
+        skipped = self._skipped(entry.address, **_fate(more)) if more else ()
         self.record(
             InputResolved,
             node=request.node,
@@ -167,29 +212,68 @@ class Book:
             index=request.index,
             request_id=request.request_id,
             outcome=outcome,
-            answered_with=letter.request_id if letter else None,
-            by=letter.by if letter else None,
             skipped=skipped,
-            payload=letter.payload if letter else None,
+            **more,
         )
-        if letter:
+        if request.node in self.state.settled:
             self.touched += (request.node, *skipped)
 
+    def _instead(self, entry: Entry) -> dict[str, Any]:
+        """Return what takes the place of an answer that did not come: nothing where the run fails."""
+        node = self.graph.nodes[entry.address.node]
+        if not isinstance(node, Wait) or node.on_timeout == "fail":
+            return {}
+        if node.on_timeout == "value":
+            return {"on_timeout": "value", "payload": node.timeout_value}
+        return {"on_timeout": "route", "routes": targets(node)}
+
+    def receive(self, entry: Entry, letter: SignalReceived) -> None:
+        """Close a wait with the signal that it was given."""
+        if entry.request is not None:
+            self.resolve(entry, "answered", letter)
+        else:
+            latency_ms = self.now - entry.opened_at
+            self.complete(entry, latency_ms, output=letter.payload, answered_with=letter.request_id)
+
+    def run_out(self, entry: Entry) -> None:
+        """Close a wait whose deadline has passed."""
+        if entry.request is not None:
+            self.resolve(entry, "timed_out")
+            return
+        latency_ms, more = self.now - entry.opened_at, self._instead(entry)
+        if not more:
+            message = f"No signal {entry.signal} within {spell(latency_ms / 1000)}"
+            self.give_up(entry, "signal_timed_out", message, latency_ms)
+        else:
+            self.complete(entry, latency_ms, output=more.pop("payload", None), **more)
+
     def withdraw(self, entry: Entry) -> None:
-        """Close an entry because the run is stopping."""
+        """Close an entry because it is being stopped."""
         if entry.request is not None:
             self.resolve(entry, "withdrawn")
-        else:
-            latency_ms = 0 if entry.status == "backoff" else self.now - entry.opened_at
-            self.give_up(entry, "cancelled", "Stopped, because the run is stopping", latency_ms)
+            return
+        code, message = "cancelled", "Stopped, because the run is stopping"
+        if self.state.stopping is None:
+            message = "Stopped, because it lost a race"
+        elif (failed := self._failed_item(entry.address)) is not None:
+            code, message = "item_failed", f"Item {failed.index} failed: {failed.message}"
+        latency_ms = 0 if entry.status == "backoff" else self.now - entry.opened_at
+        self.give_up(entry, code, message, latency_ms)
+
+    def _failed_item(self, address: Address) -> Any:
+        """Return the error of the item that makes a map fail."""
+        stopping = self.state.stopping
+        if stopping is None or address not in self.state.maps or stopping.outcome != "failed":
+            return None
+        error = stopping.error
+        same = (error.node, error.iteration) == (address.node, address.iteration)
+        return error if same and error.index is not None else None
 
     def keep_back(self, addresses: list[Address]) -> list[Address]:
         """Return those that may open now; the others are held."""
         free = [address for address in addresses if not self.hold(address)]
         self.written.held |= len(free) < len(addresses)
         return free
-
-    # --- between -------------------------------------------------------------------------------------------
 
     def update_status(self) -> None:
         """Write the run's state, where what is in backoff has changed it."""
@@ -199,69 +283,18 @@ class Book:
             cause = "retry_scheduled" if retrying else "retry_started"
             self.record(StatusChanged, state=state, cause=cause)
 
-    # --- opening -------------------------------------------------------------------------------------------
 
-    def reopen_due(self) -> None:
-        """Open the next attempt of each entry in ``reopen``."""
-        for address in self.reopen:
-            self.start(address, self.state.entries[address].attempt + 1)
-        self.reopen = []
-
-    def open(self, address: Address) -> None:
-        """Open a node's entry, or leave it to be prepared where its code must be called first."""
-        name = address.node
-        node = self.graph.nodes[name]
-        match node:
-            case Activity() | Router() | Http():
-                self.start(address, 1)
-            case HumanInput() if node.prompt is not None:
-                self.ask(node, node.prompt)
-            case Timer() if node.delay is not None:
-                self.sleep(name, self.now + round(node.delay * 1000))
-            case HumanInput() | Timer():
-                self.written.prepare.append(name)
-            case _:
-                assert_never(node)
-
-    def start(self, address: Address, attempt: int) -> None:
-        """Open an attempt of code."""
-        undo = self.graph.compensation(address.node) if address.phase == "compensation" else None
-        params = undo.params if undo else self.graph.nodes[address.node].params
-        self.record(
-            NodeStarted,
-            node=address.node,
-            iteration=address.iteration,
-            index=address.index,
-            phase=address.phase,
-            attempt=attempt,
-            input=settle.bind(self.state, params),
-        )
-
-    def sleep(self, name: str, wake_at: int) -> None:
-        """Open a timer."""
-        self.record(NodeStarted, node=name, attempt=1, wake_at=wake_at)
-
-    def ask(self, node: HumanInput, prompt: str, data: Json = None) -> None:
-        """Open a human node's entry; a signal that came early answers it in the same commit."""
-        address = Address(node.name)
-        self.record(
-            InputRequested,
-            node=node.name,
-            request_id=input_request_id(self.state.run_id, address),
-            signal=node.name,
-            prompt=prompt,
-            schema=node.schema,
-            deadline=None if node.timeout is None else self.now + round(node.timeout * 1000),
-            data=data,
-        )
-        letters = self.state.mailbox.get(node.name)
-        if letters:
-            self.resolve(self.state.entries[address], "answered", letters[0])
+def _fate(more: dict[str, Any]) -> dict[str, Any]:
+    """Return what decides about the nodes below, of the further fields of a closing event."""
+    return {
+        "ran": more.get("on_timeout") != "route",
+        "routes": more.get("routes"),
+        "repeats": more.get("repeats", ()),
+    }
 
 
 def _place(entry: Entry) -> dict[str, Any]:
-    node, iteration, index, phase = entry.address
-    return {"node": node, "iteration": iteration, "index": index, "phase": phase, "attempt": entry.attempt}
+    return {**entry.address._asdict(), "attempt": entry.attempt}
 
 
 def _spent(usage: Usage) -> dict[str, Any]:

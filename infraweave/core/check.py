@@ -7,45 +7,49 @@ only ever be skipped (``routes``).
 
 from __future__ import annotations
 
-import math
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from difflib import get_close_matches
 from graphlib import CycleError, TopologicalSorter
 from itertools import chain, islice, pairwise
-from typing import assert_never
 
 from infraweave.core.difference import first_difference
 from infraweave.core.document import (
     INPUT,
+    ITEM,
     Activity,
     Compensation,
     Document,
     Http,
-    HumanInput,
+    Map,
     Node,
     Param,
-    Retry,
     Router,
-    Timer,
+    Subworkflow,
+    targets,
 )
-from infraweave.core.expressions import faults as expression_faults
 from infraweave.core.graph import Graph
-from infraweave.core.outgoing import request_faults
+from infraweave.core.loops import loop_faults
+from infraweave.core.own_faults import ID, own_faults, said
 from infraweave.core.routes import ancestors, never_together
 from infraweave.core.schema import schema_faults
-from infraweave.core.values import LONGEST, is_pointer, spell
+from infraweave.core.trigger_faults import trigger_faults
+from infraweave.core.values import is_pointer
 
-__all__ = ["MAX_FAULTS", "MAX_NODES", "faults", "first_difference"]
+__all__ = ["MAX_FAULTS", "MAX_NODES", "faults", "first_difference", "is_id"]
 
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
 #: A graph beyond this is no longer a picture that anyone reads; a map does many of one thing.
 MAX_NODES = 2_000
 MAX_FAULTS = 100
 #: Names that a message lists, and among which it looks for the nearest.
 _LISTED, _SEARCHED = 20, 500
+
+
+def is_id(text: str) -> bool:
+    """Tell whether a text may be a workflow's id, or a version."""
+    return ID.fullmatch(text) is not None
 
 
 def faults(document: Document) -> list[str]:
@@ -60,6 +64,7 @@ def _faults(document: Document) -> Iterator[str]:
         return
     yield from _identity(document)
     yield from _nodes(document)
+    yield from trigger_faults(document)
     sound = True
     for fault in chain(_edges(document), _routes(document)):
         sound = False
@@ -67,7 +72,7 @@ def _faults(document: Document) -> Iterator[str]:
     graph = Graph(document)
     if len(graph.nodes) < len(document.nodes):
         return  # edges of nodes with one name cannot be told apart
-    for fault in _cycles(graph):
+    for fault in chain(loop_faults(graph), _cycles(graph)):
         sound = False
         yield fault
     if sound:
@@ -76,16 +81,16 @@ def _faults(document: Document) -> Iterator[str]:
 
 
 def _identity(document: Document) -> Iterator[str]:
-    if not _ID.fullmatch(document.workflow_id):
-        yield f"workflow_id {_said(document.workflow_id)} must be 1 to 128 letters, digits, . _ or -"
-    if not _ID.fullmatch(document.version):
-        yield f"version {_said(document.version)} must be 1 to 128 letters, digits, . _ or -"
+    if not ID.fullmatch(document.workflow_id):
+        yield f"workflow_id {said(document.workflow_id)} must be 1 to 128 letters, digits, . _ or -"
+    if not ID.fullmatch(document.version):
+        yield f"version {said(document.version)} must be 1 to 128 letters, digits, . _ or -"
     yield from (f"input: {fault}" for fault in schema_faults(document.input_schema))
     names = {node.name for node in document.nodes}
     if not names:
         yield "there are no nodes"
     if document.output is not None and document.output not in names:
-        yield f"output {_said(document.output)} is no node{_nearest(document.output, names)}"
+        yield f"output {said(document.output)} is no node{_nearest(document.output, names)}"
 
 
 def _nodes(document: Document) -> Iterator[str]:
@@ -95,73 +100,8 @@ def _nodes(document: Document) -> Iterator[str]:
         if node.name == INPUT:
             yield f"{INPUT}: no node may have this name; it stands for the run's input"
         elif not _NAME.fullmatch(node.name):
-            yield f"{_said(node.name)} is no node name; expected a letter or _, then letters, digits, _ or -"
-        yield from (f"{node.name}: {fault}" for fault in _own_faults(node))
-
-
-def _own_faults(node: Node) -> Iterator[str]:
-    match node:
-        case Activity():
-            yield from _running(node.retry, node.timeout)
-            yield from _undoing(node.compensate)
-        case Http():
-            yield from _running(node.retry, node.timeout)
-            yield from _undoing(node.compensate)
-            yield from request_faults(node.request, {param.name for param in node.params})
-        case Router():
-            yield from _running(node.retry, node.timeout)
-            if (node.code is None) == (node.expression is None):
-                yield "a router needs a function or an expression that chooses, not both"
-            if node.expression is not None:
-                yield from expression_faults(node.expression, {param.name for param in node.params})
-        case HumanInput():
-            yield from (f"schema: {fault}" for fault in schema_faults(node.schema))
-            yield from _timeout(node.timeout)
-            if (node.prompt is None) == (node.code is None):
-                yield "a human input needs a prompt or a function that returns one, not both"
-        case Timer():
-            if (node.delay is None) == (node.code is None):
-                yield "a timer needs a delay or a function that returns one, not both"
-            if node.delay is not None:
-                yield from _within("delay", node.delay, 0)
-        case _:
-            assert_never(node)
-
-
-def _undoing(undo: Compensation | None) -> Iterator[str]:
-    if undo is not None:
-        yield from (f"compensate: {fault}" for fault in _undo_faults(undo))
-
-
-def _undo_faults(undo: Compensation) -> Iterator[str]:
-    yield from _running(undo.retry, undo.timeout)
-    if (undo.code is None) == (undo.request is None):
-        yield "it needs a function or a request that undoes, not both"
-    if undo.request is not None:
-        yield from request_faults(undo.request, {param.name for param in undo.params})
-
-
-def _running(retry: Retry, timeout: float | None) -> Iterator[str]:
-    yield from _timeout(timeout)
-    if retry.max_attempts < 1:
-        yield f"retry.max_attempts is {retry.max_attempts}; expected 1 or more"
-    yield from _within("retry.initial", retry.initial, 0)
-    yield from _within("retry.factor", retry.factor, 1)
-    yield from _within("retry.maximum", retry.maximum, 0)
-
-
-def _timeout(timeout: float | None) -> Iterator[str]:
-    if timeout is not None and not timeout > 0:
-        yield f"timeout is {timeout}; expected more than 0 seconds"
-    elif timeout is not None:
-        yield from _within("timeout", timeout, 0)
-
-
-def _within(name: str, number: float, least: float) -> Iterator[str]:
-    if not (math.isfinite(number) and number >= least):
-        yield f"{name} is {number}; expected {least} or more"
-    elif number > LONGEST:
-        yield f"{name} is {number:g}; expected at most {LONGEST:g} ({spell(LONGEST)})"
+            yield f"{said(node.name)} is no node name; expected a letter or _, then letters, digits, _ or -"
+        yield from (f"{node.name}: {fault}" for fault in own_faults(node))
 
 
 # --- edges -------------------------------------------------------------------------------------------------
@@ -170,26 +110,41 @@ def _within(name: str, number: float, least: float) -> Iterator[str]:
 def _edges(document: Document) -> Iterator[str]:
     names = {node.name for node in document.nodes}
     for node in document.nodes:
-        yield from _unbound(node.name, node.params, names, itself=False)
-        if isinstance(node, Activity | Http) and node.compensate is not None:
-            yield from _unbound(f"{node.name}.compensate", node.compensate.params, names, itself=True)
+        yield from _unbound(node.name, node, node.params, names)
+        if isinstance(node, Activity | Map | Subworkflow | Http) and node.compensate is not None:
+            yield from _unbound(f"{node.name}.compensate", node, node.compensate.params, names)
+        if isinstance(node, Map) and node.over not in names | {INPUT}:
+            known = _list([INPUT, *sorted(names - {node.name})])
+            yield f"{node.name}: over names {said(node.over)}, which is no node; there are {known}"
+        if node.join == "any":
+            yield from _required_in_race(node)
         for other in node.after:
             if other == node.name:
                 yield f"{node.name}: it cannot run after itself"
             elif other not in names:
-                yield f"{node.name}: after names {_said(other)}, which is no node{_nearest(other, names)}"
+                yield f"{node.name}: after names {said(other)}, which is no node{_nearest(other, names)}"
 
 
-def _unbound(where: str, params: tuple[Param, ...], names: set[str], *, itself: bool) -> Iterator[str]:
+def _required_in_race(node: Node) -> Iterator[str]:
+    for param in node.params:
+        if param.required and param.source != INPUT:
+            yield (
+                f"{node.name}: parameter {param.name} needs a default, for with join any"
+                f" {param.source} may not have run"
+            )
+
+
+def _unbound(where: str, node: Node, params: tuple[Param, ...], names: set[str]) -> Iterator[str]:
     counts = Counter(param.name for param in params)
     yield from (f"{where}: parameter {name} stands there twice" for name in counts if counts[name] > 1)
+    itself = where != node.name  # a compensation takes its node's output
     for param in params:
         if not is_pointer(param.pointer):
             of = f"{where}: the pointer of {param.name[:128]}"
-            yield f"{of}, {_said(param.pointer)}, is no JSON Pointer such as /id"
-        if param.source == INPUT:
+            yield f"{of}, {said(param.pointer)}, is no JSON Pointer such as /id"
+        if param.source == INPUT or (param.source == ITEM and isinstance(node, Map)):
             continue
-        if not itself and param.source == where:
+        if not itself and param.source == where and not param.carried:
             yield f"{where}: parameter {param.name} names the node itself"
         elif param.source not in names:
             known = _list([INPUT, *sorted(names - {where})])
@@ -207,25 +162,19 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _said(name: str) -> str:
-    return repr(name if len(name) <= 128 else name[:127] + "…")
-
-
 def _routes(document: Document) -> Iterator[str]:
     names = {node.name for node in document.nodes}
     router_of: dict[str, str] = {}
     for node in document.nodes:
-        if not isinstance(node, Router):
-            continue
-        if not node.routes:
+        if isinstance(node, Router) and not node.routes:
             yield f"{node.name}: a router needs routes"
-        for route, count in Counter(node.routes).items():
+        for route, count in Counter(targets(node)).items():
             if count > 1:
                 yield f"{node.name}: route {route} stands there {count} times"
             if route == node.name:
-                yield f"{node.name}: a router cannot choose itself"
+                yield f"{node.name}: a {node.kind.replace('_', ' ')} cannot choose itself"
             elif route not in names:
-                yield f"{node.name}: route {_said(route)} is no node{_nearest(route, names)}"
+                yield f"{node.name}: route {said(route)} is no node{_nearest(route, names)}"
             elif router_of.setdefault(route, node.name) != node.name:
                 yield f"{route}: it is a route of both {router_of[route]} and {node.name}; expected one"
 
@@ -233,7 +182,7 @@ def _routes(document: Document) -> Iterator[str]:
 def _cycles(graph: Graph) -> Iterator[str]:
     """Yield cycles that share no node; what names itself or nothing has been told already."""
     sources = {
-        name: [source for source in graph.upstream[name] if source in graph.nodes and source != name]
+        name: [source for source in graph.waits[name] if source in graph.nodes and source != name]
         for name in graph.nodes
     }
     while (cycle := _cycle(sources)) is not None:
@@ -258,6 +207,12 @@ def _reason(graph: Graph, cycle: list[str]) -> str:
     for source, target in pairwise(cycle):
         if graph.router_of.get(target) == source:
             return f"{target} is a route of {source} and cannot come before it"
+    for source, target in pairwise(cycle):
+        if graph.carrier(target, source) is not None:
+            return (
+                f"what {target} takes of {source} is of the previous iteration if that parameter is carried"
+                " (it then has a default)"
+            )
     return "a node cannot wait for itself"
 
 
@@ -272,4 +227,4 @@ def _undone_too_late(graph: Graph) -> Iterator[str]:
 
 
 def _taken(undo: Compensation) -> list[str]:
-    return [param.source for param in undo.params if param.source != INPUT]
+    return [param.source for param in undo.params if param.source not in (INPUT, ITEM)]

@@ -26,8 +26,9 @@ from cattrs.errors import StructureHandlerNotFoundError
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import make_converter
 
-from infraweave.core.document import Activity, Document, Http, HumanInput, Node, Router, Timer
+from infraweave.core.document import KINDS, Document, Node
 from infraweave.core.events import EVENT_TYPES, Event
+from infraweave.core.triggers import Schedule, Webhook
 from infraweave.core.values import Json, from_rfc3339, rfc3339
 
 #: Nesting beyond this is refused in requests (spec: 64).
@@ -38,16 +39,6 @@ _LONG_NUMBER = re.compile(rb"\d{19}")
 TIMES = frozenset({"at", "retry_at", "wake_at", "deadline"})
 #: Written even when zero or empty, because the wire promises them.
 ALWAYS = frozenset({"tokens", "cost_micro_usd", "forced", "compensated", "not_compensated"})
-_KINDS: dict[str, type[Node]] = {
-    "node": Activity,
-    "agent": Activity,
-    "tool": Activity,
-    "llm": Activity,
-    "router": Router,
-    "human_input": HumanInput,
-    "timer": Timer,
-    "http": Http,
-}
 
 
 def dumps(value: Json) -> bytes:
@@ -141,12 +132,17 @@ _OUT = {cls: _event_unstructure(cls) for cls in EVENT_TYPES.values()}
 _IN = {cls: _event_structure(cls) for cls in EVENT_TYPES.values()}
 
 
+#: Payloads that are no plain JSON.
+_STRUCTURED = ("origin", "results")
+
+
 def encode_event(run_id: str, event: Event) -> tuple[bytes, bytes | None]:
     """Return the event's feed data (one line of ASCII JSON) and its payloads, or None where it has none."""
     data = {"run_id": run_id, "type": event.type, **_OUT[type(event)](event)}
     beside = {name: value for name in event.BESIDE if (value := getattr(event, name)) is not None}
-    if "origin" in beside:
-        beside["origin"] = _events.unstructure(beside["origin"])
+    for name in _STRUCTURED:
+        if name in beside:
+            beside[name] = _events.unstructure(beside[name])
     return dump_ascii(data), dumps(beside) if beside else None
 
 
@@ -163,7 +159,7 @@ def decode_event(event_type: str, data: bytes | str, payload: bytes | str | None
 
 _documents = Converter(omit_if_default=True, forbid_extra_keys=True)
 _documents.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
-for _kind in set(_KINDS.values()):
+for _kind in set(KINDS.values()):
     _documents.register_unstructure_hook(
         _kind,
         make_dict_unstructure_fn(
@@ -174,14 +170,20 @@ for _kind in set(_KINDS.values()):
 
 def _structure_node(value: Any, _: object) -> Node:
     kind = value.get("kind")
-    if kind not in _KINDS:
-        raise ValueError(f"node kind {kind!r} does not exist; there are {', '.join(_KINDS)}")
-    node: Node = _documents.structure(value, _KINDS[kind])
+    if kind not in KINDS:
+        raise ValueError(f"node kind {kind!r} does not exist; there are {', '.join(KINDS)}")
+    node: Node = _documents.structure(value, KINDS[kind])
     return node
 
 
 _documents.register_structure_hook(Node, _structure_node)
 _documents.register_unstructure_hook(Node, lambda node: _documents.unstructure(node, type(node)))
+_documents.register_unstructure_hook(
+    Document,
+    make_dict_unstructure_fn(
+        Document, _documents, _cattrs_omit_if_default=True, version=override(omit_if_default=False)
+    ),
+)
 
 
 def document_to_json(document: Document) -> dict[str, Any]:
@@ -199,12 +201,33 @@ def document_from_json(value: Json) -> Document:
     return _documents.structure(value, Document)
 
 
+def trigger_to_json(trigger: Schedule | Webhook) -> dict[str, Any]:
+    """Return a schedule or a webhook as it stands in a document."""
+    value: dict[str, Any] = _documents.unstructure(trigger)
+    return value
+
+
+def schedule_from_json(value: Json) -> Schedule:
+    """Return the schedule that ``trigger_to_json`` wrote."""
+    return _documents.structure(value, Schedule)
+
+
+def webhook_from_json(value: Json) -> Webhook:
+    """Return the webhook that ``trigger_to_json`` wrote."""
+    return _documents.structure(value, Webhook)
+
+
 def content_digest(document: Document) -> str:
     """Return what identifies a document's content: everything but its version and the order of its nodes."""
     value = document_to_json(document)
     value.pop("version", None)
     value["nodes"] = sorted(value["nodes"], key=lambda node: str(node["name"]))
     return digest(value)
+
+
+def derived_version(document: Document) -> str:
+    """Return the version of a document that brings none: it is named for its content."""
+    return f"v-{content_digest(document)[:12]}"
 
 
 # --- authors' values ---------------------------------------------------------------------------------------

@@ -1,55 +1,93 @@
-"""How two documents differ, for whoever tries to change a version that runs have used."""
+"""How two documents differ: for whoever publishes a version, or tries to change one that runs have used."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import attrs
+from attrs import frozen
 
 from infraweave.core.codec import canonical
 from infraweave.core.document import Document
+from infraweave.core.values import Json
+
+Change: TypeAlias = Literal["added", "removed", "changed"]
 
 _ABSENT = object()
 
 
-def first_difference(old: Document, new: Document) -> str | None:
-    """Return one sentence that names the first difference of two contents; None where they are the same.
+@frozen
+class Difference:
+    """One difference of two documents."""
+
+    change: Change
+    #: The node that it is in; None: in the workflow itself.
+    node: str | None
+    #: What differs, such as ``retry.max_attempts``; empty: the whole node.
+    field: str
+    #: What was there and what is; None also where there was or is nothing.
+    before: Json
+    after: Json
+
+    @property
+    def text(self) -> str:
+        """The sentence for people: ``node boil: timeout is 3.0, was null``."""
+        match self.change:
+            case "added":
+                return f"{self._where} is new"
+            case "removed":
+                return f"{self._where} is gone"
+            case "changed":
+                return f"{self._where} is {_spelled(self.after)}, was {_spelled(self.before)}"
+
+    @property
+    def _where(self) -> str:
+        if self.node is None:
+            return self.field
+        return f"node {self.node}: {self.field}" if self.field else f"node {self.node}"
+
+
+def differences(old: Document, new: Document) -> Iterator[Difference]:
+    """Yield how the content of ``new`` differs from ``old``'s: the workflow first, then its nodes in order.
 
     Versions and the order of nodes do not count; whatever ``codec.content_digest`` counts does.
     """
-    return next(_differences("", _content(old), _content(new)), None)
+    before, after = attrs.asdict(old), attrs.asdict(new)
+    nodes, new_nodes = _by_name(before), _by_name(after)
+    yield from _differences(None, "", before, after)
+    for name in dict.fromkeys((*nodes, *new_nodes)):
+        yield from _differences(name, "", nodes.get(name, _ABSENT), new_nodes.get(name, _ABSENT))
 
 
-def _content(document: Document) -> dict[str, Any]:
-    value = attrs.asdict(document)
-    del value["version"]
-    nodes = {f"node {node['name']}": node for node in value.pop("nodes")}
-    return {**value, **nodes}
+def first_difference(old: Document, new: Document) -> str | None:
+    """Return one sentence that names the first difference of two contents; None where they are the same."""
+    first = next(differences(old, new), None)
+    return None if first is None else first.text
 
 
-def _differences(where: str, old: Any, new: Any) -> Iterator[str]:
+def _by_name(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the nodes of a document, which is left without them and without its version."""
+    del document["version"]
+    return {node["name"]: node for node in document.pop("nodes")}
+
+
+def _differences(node: str | None, where: str, old: Any, new: Any) -> Iterator[Difference]:
     if isinstance(old, dict) and isinstance(new, dict):
         for key in dict.fromkeys((*old, *new)):
-            yield from _differences(_place(where, key), old.get(key, _ABSENT), new.get(key, _ABSENT))
+            at = f"{where}.{key}" if where else str(key)
+            yield from _differences(node, at, old.get(key, _ABSENT), new.get(key, _ABSENT))
     elif isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
         for place, (before, after) in enumerate(zip(old, new, strict=True)):
-            yield from _differences(f"{where}[{place}]", before, after)
+            yield from _differences(node, f"{where}[{place}]", before, after)
     elif new is _ABSENT:
-        yield f"{where} is gone"
+        yield Difference("removed", node, where, old, None)
     elif old is _ABSENT:
-        yield f"{where} is new"
+        yield Difference("added", node, where, None, new)
     elif canonical(old) != canonical(new):
-        yield f"{where} is {_spelled(new)}, was {_spelled(old)}"
+        yield Difference("changed", node, where, old, new)
 
 
 def _spelled(value: Any) -> str:
     text = canonical(value).decode()
     return text if len(text) <= 100 else text[:99] + "…"
-
-
-def _place(where: str, key: str) -> str:
-    if not where:
-        return key
-    is_node = where.startswith("node ") and ":" not in where
-    return f"{where}: {key}" if is_node else f"{where}.{key}"

@@ -8,14 +8,19 @@ here, and the type checker then lists every place to visit.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args, get_type_hints
 
 from attrs import field, frozen
 
+from infraweave.core.triggers import Schedule, Webhook
 from infraweave.core.values import Json, JsonObject
 
 #: The source of a parameter that takes the run's input; no node may have this name.
 INPUT = "input"
+#: The source of a parameter that takes the item of a map.
+ITEM = "$item"
+#: Items of a map that are in flight at once, where its author does not say.
+ITEMS_AT_ONCE = 16
 
 ActivityKind: TypeAlias = Literal["node", "agent", "tool", "llm"]
 
@@ -40,10 +45,12 @@ class Param:
     """One parameter of a node's code: where its value comes from, and whether it must have one."""
 
     name: str
-    #: A node's name, or ``input``.
+    #: A node's name, or ``input``; in a map also ``$item``.
     source: str
     #: False: the code has a default, used where the source was skipped.
     required: bool = True
+    #: The source is a later node of the same loop: its value in the previous iteration.
+    carried: bool = False
     #: A JSON Pointer into the source's value; empty: all of it.
     pointer: str = ""
 
@@ -87,10 +94,13 @@ class Compensation:
 class NodeBase:
     """What all kinds share."""
 
-    name: str
+    #: The name that others know it by: letters, digits, _ and -.
+    name: str = field(metadata={"schema": {"minLength": 1, "maxLength": 128}})
     params: tuple[Param, ...] = ()
     #: Nodes to wait for without taking their output.
     after: tuple[str, ...] = ()
+    #: ``any``: a race. The first upstream that ran opens the node; what else led to it is stopped.
+    join: Literal["all", "any"] = "all"
 
 
 @frozen(kw_only=True)
@@ -122,16 +132,100 @@ class Router(NodeBase):
 
 
 @frozen(kw_only=True)
-class HumanInput(NodeBase):
+class Loop(NodeBase):
+    """A condition that ends a region: true repeats it, from ``back_to`` on.
+
+    The region is what lies on the ways from ``back_to`` to the condition, both included.
+    """
+
+    kind: Literal["loop"] = "loop"
+    code: str | None = None
+    #: In place of code: CEL over the params; yields true to repeat.
+    expression: str | None = None
+    back_to: str
+    #: How often the region runs at most.
+    max_iterations: int
+    #: What happens when the condition is still true then.
+    on_exhausted: Literal["fail", "continue"] = "fail"
+    retry: Retry = field(factory=Retry)
+    timeout: float | None = None
+
+
+@frozen(kw_only=True)
+class Map(NodeBase):
+    """Work done once for each item of a list; its output is the list of results, in the items' order.
+
+    The work is ``code``, or a child run of ``workflow_id`` whose input ``code`` makes.
+    """
+
+    kind: Literal["map"] = "map"
+    #: Whose output is the list: a node, or ``input``.
+    over: str
+    code: str | None = None
+    workflow_id: str | None = None
+    #: The version of the children; None: the active one.
+    workflow_version: str | None = None
+    #: What a child's result must pass.
+    schema: JsonObject | None = None
+    max_concurrency: int = ITEMS_AT_ONCE
+    #: So many items may fail for good; they yield null.
+    max_failures: int = 0
+    #: Of each item.
+    retry: Retry = field(factory=Retry)
+    timeout: float | None = None
+    compensate: Compensation | None = None
+    executor: Literal["default", "process"] = "default"
+
+
+@frozen(kw_only=True)
+class Subworkflow(NodeBase):
+    """A run of another workflow, linked to this one. ``code`` makes its input; without it the params do.
+
+    A single parameter named ``input`` is the whole input.
+    """
+
+    kind: Literal["subworkflow"] = "subworkflow"
+    workflow_id: str
+    #: None: the version that is active when the child starts.
+    workflow_version: str | None = None
+    code: str | None = None
+    #: What the child's result must pass.
+    schema: JsonObject | None = None
+    #: A child that failed is not tried again, unless the author says so.
+    retry: Retry = field(factory=lambda: Retry(max_attempts=1))
+    compensate: Compensation | None = None
+
+
+@frozen(kw_only=True)
+class Wait(NodeBase):
+    """What waits for signals share. ``on_timeout``: the run fails, a value stands in, or a route is taken."""
+
+    #: What the payload must pass.
+    schema: JsonObject
+    #: Seconds until the deadline.
+    timeout: float | None = None
+    on_timeout: Literal["fail", "value", "route"] = "fail"
+    #: The value that stands in.
+    timeout_value: Json = None
+    #: The node that runs in place of what needs the answer.
+    timeout_route: str | None = None
+
+
+@frozen(kw_only=True)
+class HumanInput(Wait):
     """A durable wait for a person: closed by a signal of the node's name whose payload passes ``schema``."""
 
     kind: Literal["human_input"] = "human_input"
-    schema: JsonObject
     #: The prompt, or None where ``code`` makes it.
     prompt: str | None = None
     code: str | None = None
-    #: Seconds from the request to its deadline.
-    timeout: float | None = None
+
+
+@frozen(kw_only=True)
+class Signal(Wait):
+    """A durable wait for data: a signal of the node's name."""
+
+    kind: Literal["signal"] = "signal"
 
 
 @frozen(kw_only=True)
@@ -155,7 +249,11 @@ class Http(NodeBase):
     compensate: Compensation | None = None
 
 
-Node: TypeAlias = Activity | Router | HumanInput | Timer | Http
+Node: TypeAlias = Activity | Router | Loop | Map | Subworkflow | HumanInput | Signal | Timer | Http
+#: The class of each kind, read off the union.
+KINDS: Mapping[str, type[Node]] = {
+    kind: cls for cls in get_args(Node) for kind in get_args(get_type_hints(cls)["kind"])
+}
 
 
 @frozen(kw_only=True)
@@ -163,13 +261,29 @@ class Document:
     """One version of a workflow. ``nodes`` stand in the order of their declaration."""
 
     workflow_id: str
-    version: str
+    #: Left out of what is published: derived from the content.
+    version: str = field(default="", metadata={"schema": {"minLength": 1}})
     input_schema: JsonObject = field(factory=lambda: {"type": "object"})
     nodes: tuple[Node, ...]
     #: The node whose output is the result; None: the sinks'.
     output: str | None = None
+    #: What starts runs by itself while this version is the active one.
+    schedules: tuple[Schedule, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
 
 
 def signal_schemas(document: Document) -> dict[str, Json]:
     """Return the schema of each signal that the document declares, by the signal's name."""
-    return {node.name: node.schema for node in document.nodes if isinstance(node, HumanInput)}
+    return {node.name: node.schema for node in document.nodes if isinstance(node, Wait)}
+
+
+def targets(node: Node) -> tuple[str, ...]:
+    """Return the nodes between which a node chooses."""
+    if isinstance(node, Router):
+        return node.routes
+    return (node.timeout_route,) if isinstance(node, Wait) and node.timeout_route is not None else ()
+
+
+def runs_child(node: Node) -> bool:
+    """Tell whether the node's work is a run of another workflow."""
+    return isinstance(node, Subworkflow) or (isinstance(node, Map) and node.workflow_id is not None)

@@ -17,13 +17,29 @@ from infraweave.core.values import Json, JsonObject
 State: TypeAlias = Literal["queued", "running", "retrying", "succeeded", "failed", "cancelled"]
 Trigger: TypeAlias = Literal["api", "console", "cli", "schedule", "webhook", "subworkflow"]
 Outcome: TypeAlias = Literal["answered", "timed_out", "withdrawn"]
+TimeoutMove: TypeAlias = Literal["value", "route"]
 
 TERMINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 
 @frozen(kw_only=True)
+class ParentEntry:
+    """The attempt of the parent that a child run is."""
+
+    node: str
+    iteration: int | None = None
+    index: int | None = None
+    attempt: int = 1
+
+    @property
+    def address(self) -> Address:
+        """The parent's entry."""
+        return Address(self.node, self.iteration, self.index)
+
+
+@frozen(kw_only=True)
 class Origin:
-    """What a run was started with; part of its first event. ``traceparent`` is the caller's, or None."""
+    """What a run was started with; part of its first event."""
 
     workflow_id: str
     workflow_version: str
@@ -33,6 +49,11 @@ class Origin:
     by: str
     tags: dict[str, str] = field(factory=dict)
     parent_run_id: str | None = None
+    parent_entry: ParentEntry | None = None
+    #: How many runs stand above this one.
+    depth: int = 0
+    #: The run of which this one is a rerun.
+    rerun_of: str | None = None
     trace_id: str
     #: The caller's span, the parent of the run's root span.
     parent_span_id: str | None = None
@@ -41,6 +62,14 @@ class Origin:
     idempotency_key: str | None = None
     #: SHA-256 of the canonical body that came with the key, hexadecimal.
     body_digest: str | None = None
+
+
+@frozen(kw_only=True)
+class ReusedResults:
+    """What nodes gave in the run of which this one is a rerun."""
+
+    outputs: dict[str, Json] = field(factory=dict)
+    routes: dict[str, tuple[str, ...]] = field(factory=dict)
 
 
 @frozen(kw_only=True)
@@ -67,10 +96,13 @@ class EventBase:
 
 @frozen(kw_only=True)
 class StatusChanged(EventBase):
-    """A change of the run's state, or a request to cancel it. Seq 1 opens the run and carries its origin."""
+    """A change of the run's state, or a request to cancel it. Seq 1 opens the run and carries its origin.
+
+    A rerun begins with results of another run: of nodes that it has ``reused``, and that were ``skipped``.
+    """
 
     type: ClassVar[str] = "status_changed"
-    BESIDE = ("origin", "input")
+    BESIDE = ("origin", "input", "results")
 
     state: State
     #: accepted · slot_granted · retry_scheduled · retry_started · cancel_requested · terminated ·
@@ -81,8 +113,12 @@ class StatusChanged(EventBase):
     by: str | None = None
     #: The traceparent of the request that caused it, a link and no parent.
     link: str | None = None
+    reused: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
     origin: Origin | None = None
     input: Json = None
+    #: By reused node: its output, and the routes that it chose.
+    results: ReusedResults | None = None
 
 
 @frozen(kw_only=True)
@@ -114,19 +150,36 @@ class AttemptEvent(EntryEvent):
 
 @frozen(kw_only=True)
 class NodeStarted(AttemptEvent):
-    """Opens an attempt. A timer has ``wake_at`` and runs no code."""
+    """Opens an attempt.
+
+    What runs no code here says what it waits for: a timer ``wake_at``, a wait for data its ``signal`` (until
+    ``deadline``), a subworkflow ``child_run_id``, and a map, opened before its items, how many ``items``.
+    """
 
     type: ClassVar[str] = "node_started"
     BESIDE = ("input",)
 
     wake_at: int | None = None
-    #: The values of the code's parameters.
+    signal: str | None = None
+    deadline: int | None = None
+    child_run_id: str | None = None
+    items: int | None = None
+    #: The values of the code's parameters; of a child, its input.
     input: Json = None
+
+    @property
+    def runs_code(self) -> bool:
+        """Whether a body of ours is at work, so that a crash interrupts it."""
+        waits_for = (self.wake_at, self.signal, self.child_run_id, self.items)
+        return all(outside is None for outside in waits_for)
 
 
 @frozen(kw_only=True)
 class NodeCompleted(AttemptEvent):
-    """Closes an attempt and its entry. Lists the nodes that it settles as skipped."""
+    """Closes an attempt and its entry. Lists the nodes that it settles as skipped.
+
+    A loop's condition says whether the region runs ``again``; the nodes that it ``repeats`` are as new then.
+    """
 
     type: ClassVar[str] = "node_completed"
     BESIDE = ("output",)
@@ -136,7 +189,13 @@ class NodeCompleted(AttemptEvent):
     cost_micro_usd: int = 0
     model: str | None = None
     routes: tuple[str, ...] | None = None
+    again: bool | None = None
+    repeats: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
+    #: The request_id of the signal that a wait was given.
+    answered_with: str | None = None
+    #: What took the place of a signal that did not come in time.
+    on_timeout: TimeoutMove | None = None
     output: Json = None
 
 
@@ -151,9 +210,23 @@ class NodeFailed(AttemptEvent):
     message: str
     will_retry: bool
     retry_at: int | None = None
+    #: The map goes on without this item.
+    tolerated: bool = False
     tokens: int = 0
     cost_micro_usd: int = 0
     model: str | None = None
+
+    @property
+    def error(self) -> RunError:
+        """Why the run fails, if this makes it fail."""
+        return RunError(
+            code=self.code,
+            message=self.message,
+            node=self.node,
+            iteration=self.iteration,
+            index=self.index,
+            attempt=self.attempt,
+        )
 
 
 @frozen(kw_only=True)
@@ -174,7 +247,7 @@ class InputRequested(EntryEvent):
 
 @frozen(kw_only=True)
 class InputResolved(EntryEvent):
-    """Closes a human node's entry. Only ``answered`` has a payload."""
+    """Closes a human node's entry. The payload is the answer, or the value that stands in for it."""
 
     type: ClassVar[str] = "input_resolved"
     BESIDE = ("payload",)
@@ -184,6 +257,9 @@ class InputResolved(EntryEvent):
     #: The request_id of the signal that answered.
     answered_with: str | None = None
     by: str | None = None
+    #: What took the place of an answer that did not come in time.
+    on_timeout: TimeoutMove | None = None
+    routes: tuple[str, ...] | None = None
     skipped: tuple[str, ...] = ()
     payload: Json = None
 

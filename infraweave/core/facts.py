@@ -7,7 +7,8 @@ from typing import TypeAlias
 from attrs import frozen
 
 from infraweave.core.address import Address
-from infraweave.core.events import Origin
+from infraweave.core.events import Origin, RunError, State
+from infraweave.core.rerun import Reused
 from infraweave.core.values import Json
 
 
@@ -18,6 +19,8 @@ class Accepted:
     origin: Origin
     input: Json
     slot: bool
+    #: What a rerun keeps of the run before.
+    reused: Reused | None = None
 
 
 @frozen
@@ -80,7 +83,7 @@ class Erred:
 class Prompted:
     """A human node's code made its prompt."""
 
-    node: str
+    address: Address
     prompt: str
     data: Json = None
 
@@ -89,17 +92,39 @@ class Prompted:
 class Scheduled:
     """A timer's code chose its time, in milliseconds."""
 
-    node: str
+    address: Address
     wake_at: int
 
 
 @frozen(kw_only=True)
-class Unprepared:
-    """The code that prepares a wait failed, for good."""
+class Launched:
+    """A child run may start: its input is valid and its workflow is there."""
 
-    node: str
+    address: Address
+    input: Json
+
+
+@frozen(kw_only=True)
+class Unprepared:
+    """What must come before an entry can open failed, for good."""
+
+    address: Address
     code: str
     message: str
+
+
+@frozen(kw_only=True)
+class ChildEnded:
+    """A child run has ended: the answer to one attempt. ``output`` where it succeeded, else ``error``."""
+
+    address: Address
+    attempt: int
+    child_run_id: str
+    state: State
+    output: Json = None
+    error: RunError | None = None
+    #: For the jitter of another attempt.
+    chance: float = 0.0
 
 
 @frozen(kw_only=True)
@@ -140,7 +165,9 @@ Fact: TypeAlias = (
     | Erred
     | Prompted
     | Scheduled
+    | Launched
     | Unprepared
+    | ChildEnded
     | Signalled
     | CancelAsked
     | TerminateAsked

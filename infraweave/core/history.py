@@ -86,7 +86,8 @@ class Ledger:
         """Enter one event."""
         match event:
             case NodeStarted():
-                state: RowState = "running" if event.wake_at is None else "waiting"
+                waits = event.wake_at is not None or event.signal is not None
+                state: RowState = "waiting" if waits else "running"
                 self._begin(event, event.address, event.attempt, state, event.input)
             case InputRequested():
                 self._begin(event, event.address, 1, "waiting", event.data)
@@ -151,5 +152,6 @@ class Ledger:
         if row is None:
             return
         row.latency_ms = event.at - row.started_at
-        row.state, row.output = _RESOLVED[event.outcome], event.payload
-        row.error = _UNANSWERED.get(event.outcome)
+        outcome = "answered" if event.on_timeout == "value" else event.outcome
+        row.state, row.output = _RESOLVED[outcome], event.payload
+        row.error = _UNANSWERED.get(outcome)

@@ -6,6 +6,8 @@ import hashlib
 
 from infraweave.core.address import Address
 
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
 
 def _hash(*parts: object) -> str:
     return hashlib.sha256("\0".join(map(str, parts)).encode()).hexdigest()
@@ -24,6 +26,17 @@ def span_id(run_id: str, address: Address, attempt: int) -> str:
 def idempotency_key(run_id: str, address: Address) -> str:
     """Return the key of one entry, the same over retries and crashes: for calls to other systems."""
     return f"iw-{_hash('key', run_id, address)[:32]}"
+
+
+def child_run_id(run_id: str, address: Address, attempt: int, now: int) -> str:
+    """Return the id of the run that an attempt starts: a ULID whose chance follows from where it belongs."""
+    return f"run_{ulid(now, int(_hash('child', run_id, address, attempt)[:20], 16))}"
+
+
+def ulid(now: int, chance: int) -> str:
+    """Return a ULID: 48 bits of milliseconds and 80 of chance, 26 characters of Crockford's base32."""
+    number = (now << 80) | chance
+    return "".join([_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5)])
 
 
 def input_request_id(run_id: str, address: Address) -> str:

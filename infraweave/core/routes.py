@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from infraweave.core.document import Router
+from infraweave.core.document import Router, Wait
 from infraweave.core.graph import Graph
 
 #: By router that chooses one route: the route that a node needs.
@@ -50,8 +50,8 @@ def never_together(graph: Graph) -> Iterator[str]:
         if conflict is not None:
             first, second, router = conflict
             yield (
-                f"{name}: it needs both {first} and {second}, but router {router} chooses one of them, so it"
-                " would always be skipped; give the parameters defaults"
+                f"{name}: it needs both {first} and {second}, but {_chooser(graph, router)} one of them,"
+                " so it would always be skipped; give the parameters defaults"
             )
 
 
@@ -61,6 +61,8 @@ def _wanted(graph: Graph, name: str, needs: dict[str, Needs]) -> list[Needs]:
     if not sources and graph.upstream[name]:
         return [_common([needs[source] for source in graph.upstream[name]])]
     wanted = [needs[source] for source in sources]
+    # A wait has an answer, or its time runs out into a route.
+    wanted += [{source: source} for source in graph.required[name] if _may_run_out(graph, source)]
     if router is not None and not _chooses_many(graph, router):
         wanted.append({router: name})
     return wanted
@@ -79,6 +81,15 @@ def _united(wanted: list[Needs]) -> tuple[Needs, tuple[str, str, str] | None]:
 def _chooses_many(graph: Graph, router: str) -> bool:
     node = graph.nodes[router]
     return isinstance(node, Router) and node.many
+
+
+def _chooser(graph: Graph, router: str) -> str:
+    return f"router {router} chooses" if isinstance(graph.nodes[router], Router) else f"{router} leads to"
+
+
+def _may_run_out(graph: Graph, source: str) -> bool:
+    node = graph.nodes[source]
+    return isinstance(node, Wait) and node.timeout_route is not None
 
 
 def _common(choices: list[Needs]) -> Needs:

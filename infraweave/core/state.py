@@ -11,11 +11,12 @@ state is a plain mutable object with one owner, because copying on write is quad
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal, TypeAlias, assert_never
+from typing import Literal, assert_never
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from infraweave.core.address import Address
+from infraweave.core.entries import Entry, Items, Kept, NodeState, Stopping
 from infraweave.core.events import (
     Cancelled,
     Completed,
@@ -27,6 +28,7 @@ from infraweave.core.events import (
     NodeFailed,
     NodeStarted,
     Origin,
+    ReusedResults,
     RunError,
     SignalReceived,
     State,
@@ -34,58 +36,6 @@ from infraweave.core.events import (
     Terminal,
 )
 from infraweave.core.values import Json, spell
-
-NodeStateName: TypeAlias = Literal[
-    "pending",
-    "running",
-    "retrying",
-    "waiting",
-    "succeeded",
-    "failed",
-    "skipped",
-    "cancelled",
-    "compensated",
-]
-
-
-@define
-class Entry:
-    """One open step. ``running``: code is at work. ``backoff`` and ``waiting``: until ``due_at``, if any."""
-
-    address: Address
-    status: Literal["running", "backoff", "waiting"]
-    opened_at: int
-    attempt: int = 1
-    #: Failures that used up an attempt; interruptions do not.
-    failures: int = 0
-    #: Interruptions in a row.
-    interruptions: int = 0
-    due_at: int | None = None
-    #: What a person was asked; None unless a human node waits.
-    request: InputRequested | None = None
-
-
-@define
-class NodeState:
-    """What the node summary shows of a node."""
-
-    state: NodeStateName = "pending"
-    attempts: int = 0
-    iterations: int = 0
-    started_at: int | None = None
-    finished_at: int | None = None
-    latency_ms: int | None = None
-    tokens: int = 0
-    cost_micro_usd: int = 0
-
-
-@frozen
-class Stopping:
-    """Why the run will not succeed. The first cause wins."""
-
-    outcome: Literal["failed", "cancelled"]
-    error: RunError
-    forced: bool = False
 
 
 @define
@@ -112,9 +62,18 @@ class RunState:
     #: True: the node has an output; False: it was skipped.
     settled: dict[str, bool] = field(factory=dict)
     outputs: dict[str, Json] = field(factory=dict)
+    #: The outputs of the previous iteration.
+    previous: dict[str, Json] = field(factory=dict)
+    #: By node of a loop that has repeated: which iteration it is in, counted over the whole run.
+    iterations: dict[str, int] = field(factory=dict)
+    #: By condition: how often the loop has repeated since it was entered.
+    repeated: dict[str, int] = field(factory=dict)
+    #: Open maps.
+    maps: dict[Address, Items] = field(factory=dict)
     routes: dict[str, tuple[str, ...]] = field(factory=dict)
     #: Completed entries that no compensation has taken up, in order of completion.
     done: list[Address] = field(factory=list)
+    kept: dict[Address, Kept] = field(factory=dict)
     compensated: list[str] = field(factory=list)
     not_compensated: list[str] = field(factory=list)
     #: Accepted signals that nothing has consumed, by name, oldest first.
@@ -135,9 +94,12 @@ class RunState:
 
     def due_at(self) -> int | None:
         """Return when this run must next be in memory: 0 = now, None = when something arrives."""
-        if self.running or self.end is not None:
+        if self.running or self.end is not None or self._stops_children():
             return 0
         return min((e.due_at for e in self.entries.values() if e.due_at is not None), default=None)
+
+    def _stops_children(self) -> bool:
+        return self.stopping is not None and any(e.child_run_id for e in self.entries.values())
 
     def request(self, request_id: str) -> Entry | None:
         """Return the open entry that was announced under ``request_id``."""
@@ -146,8 +108,7 @@ class RunState:
 
     def oldest_request(self, signal: str) -> Entry | None:
         """Return the oldest open entry that waits for a signal of that name."""
-        waiting = (e for e in self.entries.values() if e.request is not None and e.request.signal == signal)
-        return next(waiting, None)
+        return next((e for e in self.entries.values() if e.signal == signal), None)
 
 
 def fold(run_id: str, events: Iterable[Event]) -> RunState:
@@ -194,6 +155,7 @@ def _status(state: RunState, event: StatusChanged) -> None:
     state.state = event.state
     if event.origin is not None or event.seq == 1:
         state.origin, state.input, state.created_at = event.origin, event.input, event.at
+        _reuse(state, event)
     if event.state == "running" and state.started_at is None:
         state.started_at = event.at
     if event.cancel_requested:
@@ -202,6 +164,16 @@ def _status(state: RunState, event: StatusChanged) -> None:
     if event.cause == "terminated":
         error = RunError(code="terminated", message=_cancel_message(event))
         state.stopping = Stopping("cancelled", error, forced=True)
+
+
+def _reuse(state: RunState, event: StatusChanged) -> None:
+    """Begin with the results of another run."""
+    given = event.results or ReusedResults()
+    for name in event.reused:
+        state.settled[name], state.outputs[name] = True, given.outputs.get(name)
+        _node(state, name).state = "succeeded"
+    state.routes.update(given.routes)
+    _skip(state, event.skipped)
 
 
 def _cancel_message(event: StatusChanged) -> str:
@@ -218,24 +190,45 @@ def _started(state: RunState, event: NodeStarted) -> None:
     address = event.address
     entry = state.entries.get(address)
     if entry is None:
-        entry = state.entries[address] = Entry(address, "running", event.at)
-        if event.phase == "compensation":
-            _take_up(state, address._replace(phase="forward"))
+        entry = _opened(state, event)
     elif entry.status == "backoff":
         state.backing_off -= 1
-    entry.status = "running" if event.wake_at is None else "waiting"
-    entry.attempt, entry.opened_at, entry.due_at = event.attempt, event.at, event.wake_at
+    entry.status = "running" if event.runs_code else "waiting"
+    entry.attempt, entry.opened_at = event.attempt, event.at
+    entry.due_at = event.deadline if event.wake_at is None else event.wake_at
+    entry.input, entry.signal, entry.child_run_id = event.input, event.signal, event.child_run_id
     state.running += entry.status == "running"
     if event.phase == "forward":
-        node = _node(state, event.node)
-        node.state, node.attempts = entry.status, node.attempts + 1
-        node.started_at = event.at if node.started_at is None else node.started_at
+        _show_start(_node(state, event.node), event)
+
+
+def _opened(state: RunState, event: NodeStarted) -> Entry:
+    address = event.address
+    entry = state.entries[address] = Entry(address, "running", event.at)
+    if event.phase == "compensation":
+        _take_up(state, address._replace(phase="forward"))
+    elif event.items is not None:
+        state.maps[address] = Items(event.items, outputs=[None] * event.items)
+    elif event.index is not None:
+        state.maps[address._replace(index=None)].begin(event.index)
+    return entry
+
+
+def _show_start(node: NodeState, event: NodeStarted) -> None:
+    if event.index is not None:
+        node.attempts += 1  # the map itself is running already
+        return
+    waits = event.wake_at is not None or event.signal is not None
+    node.state = "waiting" if waits else "running"
+    node.attempts += event.items is None
+    node.iterations = max(node.iterations, event.iteration or 0)
+    node.started_at = event.at if node.started_at is None else node.started_at
 
 
 def _take_up(state: RunState, address: Address) -> None:
     """Drop ``address`` from what may be compensated, and what completed after it and needs nothing."""
-    while state.done and state.done.pop() != address:
-        pass
+    while state.done and (last := state.done.pop()) != address:
+        state.kept.pop(last, None)
 
 
 def _close(state: RunState, address: Address) -> Entry | None:
@@ -255,73 +248,115 @@ def _spend(state: RunState, event: NodeCompleted | NodeFailed) -> NodeState:
 
 def _completed(state: RunState, event: NodeCompleted) -> None:
     address = event.address
-    _close(state, address)
+    entry = _close(state, address)
     node = _spend(state, event)
     if event.phase == "compensation":
         node.state = "compensated"
-        state.compensated.append(event.node)
+        state.kept.pop(address._replace(phase="forward"), None)
+        state.compensated.append(str(address._replace(phase="forward")))
+        return
+    _consume(state, event.answered_with)
+    if state.maps.pop(address, None) is None:
+        state.done.append(address)
+        if (event.iteration is not None or event.index is not None) and entry is not None:
+            state.kept[address] = Kept(entry.input, event.output)
+    if event.index is not None:
+        state.maps[address._replace(index=None)].end(event.index, event.output)
         return
     node.state, node.finished_at, node.latency_ms = "succeeded", event.at, event.latency_ms
+    if event.again:
+        _repeat(state, event)
+    else:
+        _settle(state, event, event.output)
+
+
+def _repeat(state: RunState, event: NodeCompleted) -> None:
+    """Make the nodes of a loop as new, and keep what they gave for the next iteration."""
+    for name in event.repeats:
+        state.previous.pop(name, None)
+        if state.settled.pop(name, False):
+            state.previous[name] = state.outputs.get(name)
+        state.outputs.pop(name, None)
+        state.routes.pop(name, None)
+        state.iterations[name] = state.iterations.get(name, 1) + 1
+        _node(state, name).state = "pending"
+        if name != event.node:
+            state.repeated.pop(name, None)
+    state.repeated[event.node] = state.repeated.get(event.node, 0) + 1
+    _skip(state, event.skipped)
+
+
+def _settle(state: RunState, event: NodeCompleted | InputResolved, output: Json) -> None:
+    """Settle a node, and those that its end skips; one whose time ran out into a route has no output."""
+    name = event.node
     if event.routes is not None:
-        state.routes[event.node] = event.routes
-    state.done.append(address)
-    _settle(state, event.node, event.output, event.skipped)
+        state.routes[name] = event.routes
+    state.settled[name] = event.on_timeout != "route"
+    if state.settled[name]:
+        state.outputs[name] = output
+    else:
+        _node(state, name).state = "skipped"
+    _skip(state, event.skipped)
 
 
-def _settle(state: RunState, name: str, output: Json, skipped: tuple[str, ...]) -> None:
-    state.settled[name] = True
-    state.outputs[name] = output
-    for other in skipped:
-        state.settled[other] = False
-        _node(state, other).state = "skipped"
+def _skip(state: RunState, names: Iterable[str]) -> None:
+    for name in names:
+        state.settled[name] = False
+        _node(state, name).state = "skipped"
 
 
 def _failed(state: RunState, event: NodeFailed) -> None:
     node = _spend(state, event)
     if event.will_retry:
         _back_off(state, event)
-        if event.phase == "forward":
+        if event.phase == "forward" and event.index is None:
             node.state = "retrying"
         return
-    _close(state, event.address)
+    address = event.address
+    _close(state, address)
+    state.maps.pop(address, None)
     if event.phase == "compensation":
-        state.not_compensated.append(event.node)
+        state.kept.pop(address._replace(phase="forward"), None)
+        state.not_compensated.append(str(address._replace(phase="forward")))
         return
-    stopped = event.code == "cancelled"
-    node.state = "cancelled" if stopped else "failed"
-    node.finished_at, node.latency_ms = event.at, event.latency_ms
-    if not stopped:
-        _stop(state, "failed", _error_of(event))
+    if event.index is not None:
+        items = state.maps[address._replace(index=None)]
+        items.end(event.index, None)
+        items.failed += event.code != "cancelled"
+    else:
+        node.state = "cancelled" if event.code == "cancelled" else "failed"
+        node.finished_at, node.latency_ms = event.at, event.latency_ms
+    if event.code != "cancelled" and not event.tolerated:
+        _stop(state, "failed", event.error)
+    elif event.index is None:
+        _lose(state, event.node)
+
+
+def _lose(state: RunState, name: str) -> None:
+    """Settle a node that was stopped while the run goes on: it lost a race."""
+    if state.stopping is None:
+        state.settled[name] = False
 
 
 def _back_off(state: RunState, event: NodeFailed) -> None:
     entry = state.entries[event.address]
     state.running -= entry.status == "running"
     state.backing_off += 1
-    entry.status, entry.due_at = "backoff", event.retry_at
+    entry.status, entry.due_at, entry.child_run_id = "backoff", event.retry_at, None
     if event.code == "interrupted":
         entry.interruptions += 1
     else:
         entry.failures, entry.interruptions = entry.failures + 1, 0
 
 
-def _error_of(event: NodeFailed) -> RunError:
-    return RunError(
-        code=event.code,
-        message=event.message,
-        node=event.node,
-        iteration=event.iteration,
-        index=event.index,
-        attempt=event.attempt,
-    )
-
-
 def _requested(state: RunState, event: InputRequested) -> None:
     entry = Entry(event.address, "waiting", event.at, due_at=event.deadline, request=event)
+    entry.signal = event.signal
     state.entries[event.address] = entry
     state.announced[event.request_id] = event.address
     node = _node(state, event.node)
     node.state, node.attempts, node.started_at = "waiting", node.attempts + 1, event.at
+    node.iterations = max(node.iterations, event.iteration or 0)
 
 
 def _resolved(state: RunState, event: InputResolved) -> None:
@@ -329,19 +364,17 @@ def _resolved(state: RunState, event: InputResolved) -> None:
     node = _node(state, event.node)
     node.finished_at = event.at
     node.latency_ms = event.at - entry.opened_at if entry else None
-    match event.outcome:
-        case "answered":
-            node.state = "succeeded"
-            _consume(state, event.answered_with)
-            state.done.append(event.address)
-            _settle(state, event.node, event.payload, event.skipped)
-        case "timed_out":
-            node.state = "failed"
-            _stop(state, "failed", _no_answer(event, entry))
-        case "withdrawn":
-            node.state = "cancelled"
-        case _:
-            assert_never(event.outcome)
+    if event.outcome == "withdrawn":
+        node.state = "cancelled"
+        _lose(state, event.node)
+    elif event.outcome == "timed_out" and event.on_timeout is None:
+        node.state = "failed"
+        _stop(state, "failed", _no_answer(event, entry))
+    else:
+        node.state = "succeeded"
+        _consume(state, event.answered_with)
+        state.done.append(event.address)
+        _settle(state, event, event.payload)
 
 
 def _no_answer(event: InputResolved, entry: Entry | None) -> RunError:
@@ -356,6 +389,8 @@ def _no_answer(event: InputResolved, entry: Entry | None) -> RunError:
 
 
 def _consume(state: RunState, request_id: str | None) -> None:
+    if request_id is None:
+        return
     for name, letters in list(state.mailbox.items()):
         kept = [letter for letter in letters if letter.request_id != request_id]
         if len(kept) != len(letters):

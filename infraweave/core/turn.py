@@ -5,8 +5,8 @@ close something, then the change of the run's state, then what that opens, last 
 about a step that is no longer open changes nothing. Nothing here knows a clock, a random number, or who
 performs what is open.
 
-While a run goes forward, ready nodes open. Once it is stopping (failed or cancelled: the first cause wins) it
-is unwound.
+While a run goes forward, ready nodes open, and the next items of maps. Once it is stopping (failed or
+cancelled: the first cause wins) it is unwound.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from typing import assert_never
 from infraweave.core import settle
 from infraweave.core.address import Address
 from infraweave.core.book import Book, Hold, Written
-from infraweave.core.document import HumanInput, Router
+from infraweave.core.document import HumanInput
 from infraweave.core.events import Completed, SignalReceived, StatusChanged
 from infraweave.core.facts import (
     Accepted,
     CancelAsked,
+    ChildEnded,
     Erred,
     Fact,
     Granted,
+    Launched,
     Prompted,
     Resumed,
     Scheduled,
@@ -34,9 +36,11 @@ from infraweave.core.facts import (
     Woken,
 )
 from infraweave.core.graph import Graph
-from infraweave.core.state import Entry, RunState
-from infraweave.core.unwind import terminate, unwind
-from infraweave.core.values import Json
+from infraweave.core.items import close_maps, open_items
+from infraweave.core.opening import ask, open_entry, prepare_reopening, reopen_due, sleep, start
+from infraweave.core.outcomes import conclude
+from infraweave.core.state import RunState
+from infraweave.core.unwind import terminate, unwind, withdraw_losers
 
 
 def hold_nothing(_: Address) -> bool:
@@ -55,12 +59,8 @@ def turn(graph: Graph, state: RunState, fact: Fact, now: int, hold: Hold = hold_
 
 def _take(book: Book, fact: Fact) -> None:
     match fact:
-        case Succeeded():
-            _succeeded(book, fact)
-        case Erred():
-            entry = _in_flight(book.state, fact)
-            if entry is not None:
-                book.fail(entry, fact)
+        case Succeeded() | Erred() | ChildEnded():
+            conclude(book, fact)
         case Accepted():
             _accepted(book, fact)
         case Granted():
@@ -69,7 +69,7 @@ def _take(book: Book, fact: Fact) -> None:
             _resumed(book)
         case Woken():
             _woken(book)
-        case Prompted() | Scheduled() | Unprepared():
+        case Prompted() | Scheduled() | Launched() | Unprepared():
             _prepared(book, fact)
         case Signalled():
             _signalled(book, fact)
@@ -81,15 +81,19 @@ def _take(book: Book, fact: Fact) -> None:
             assert_never(fact)
 
 
-def _in_flight(state: RunState, fact: Succeeded | Erred) -> Entry | None:
-    entry = state.entries.get(fact.address)
-    return entry if entry and entry.status == "running" and entry.attempt == fact.attempt else None
-
-
 def _accepted(book: Book, fact: Accepted) -> None:
     state = "running" if fact.slot else "queued"
-    by = fact.origin.by
-    book.record(StatusChanged, state=state, cause="accepted", by=by, origin=fact.origin, input=fact.input)
+    kept = fact.reused
+    more = {} if kept is None else {"reused": kept.ran, "skipped": kept.skipped, "results": kept.results}
+    book.record(
+        StatusChanged,
+        state=state,
+        cause="accepted",
+        by=fact.origin.by,
+        origin=fact.origin,
+        input=fact.input,
+        **more,
+    )
     book.look_everywhere = fact.slot
 
 
@@ -97,31 +101,6 @@ def _granted(book: Book) -> None:
     if book.state.state == "queued":
         book.record(StatusChanged, state="running", cause="slot_granted")
         book.look_everywhere = True
-
-
-def _succeeded(book: Book, fact: Succeeded) -> None:
-    entry = _in_flight(book.state, fact)
-    if entry is None:
-        return
-    node = book.graph.nodes[fact.address.node]
-    routes = _chosen(node, fact.output) if isinstance(node, Router) else None
-    if isinstance(routes, str):
-        book.give_up(entry, "unknown_route", routes, fact.latency_ms, fact.usage)
-    else:
-        book.complete(entry, fact.latency_ms, fact.usage, routes, fact.output)
-
-
-def _chosen(node: Router, output: Json) -> tuple[str, ...] | str:
-    """Return the routes that a router's output names, or why it names none."""
-    names = [output] if isinstance(output, str) else output
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        return f"{node.name} returned {output!r:.200}; expected a route, a list of routes, or []"
-    unknown = [name for name in names if name not in node.routes]
-    if unknown:
-        return f"{node.name} returned the unknown route {unknown[0]!r:.200}; it has {', '.join(node.routes)}"
-    if len(names) > 1 and not node.many:
-        return f"{node.name} is declared to return one route and returned {', '.join(names)}"
-    return tuple(name for name in node.routes if name in names)
 
 
 def _resumed(book: Book) -> None:
@@ -134,29 +113,36 @@ def _resumed(book: Book) -> None:
 def _woken(book: Book) -> None:
     due = [e for e in book.state.entries.values() if e.due_at is not None and e.due_at <= book.now]
     for entry in sorted(due, key=lambda e: e.due_at or 0):
-        if book.unwinding(entry):
+        if book.is_given_up(entry):
             continue
         if entry.status == "backoff":
             book.reopen.append(entry.address)
-        elif entry.request is not None:
-            book.resolve(entry, "timed_out")
+        elif entry.signal is not None:
+            book.run_out(entry)
         else:
             book.complete(entry, book.now - entry.opened_at)
 
 
-def _prepared(book: Book, fact: Prompted | Scheduled | Unprepared) -> None:
-    if book.state.stopping is not None or not settle.is_ready(book.graph, book.state, fact.node):
+def _prepared(book: Book, fact: Prompted | Scheduled | Launched | Unprepared) -> None:
+    if not settle.may_open(book.graph, book.state, fact.address):
         return
+    entry = book.state.entries.get(fact.address)
     match fact:
         case Prompted():
-            node = book.graph.nodes[fact.node]
+            node = book.graph.nodes[fact.address.node]
             if isinstance(node, HumanInput):
-                book.ask(node, fact.prompt, fact.data)
+                ask(book, fact.address, node, fact.prompt, fact.data)
         case Scheduled():
-            book.sleep(fact.node, fact.wake_at)
+            sleep(book, fact.address, fact.wake_at)
+        case Launched():
+            book.launches[fact.address] = fact.input
+            if entry is None:
+                start(book, fact.address, 1)
+            else:
+                book.reopen.append(fact.address)
         case Unprepared():
-            book.start(Address(fact.node), 1)
-            book.give_up(book.state.entries[Address(fact.node)], fact.code, fact.message, 0)
+            start(book, fact.address, 1 if entry is None else entry.attempt + 1)
+            book.give_up(book.state.entries[fact.address], fact.code, fact.message, 0)
         case _:
             assert_never(fact)
 
@@ -172,7 +158,7 @@ def _signalled(book: Book, fact: Signalled) -> None:
         payload=fact.payload,
     )
     if entry is not None:
-        book.resolve(entry, "answered", letter)
+        book.receive(entry, letter)
 
 
 def _cancel(book: Book, fact: CancelAsked) -> None:
@@ -201,24 +187,34 @@ def _go_on(book: Book) -> None:
 def _go_forward(book: Book) -> None:
     ready = _ready(book)
     book.reopen = book.keep_back(book.reopen)
+    prepare_reopening(book)
     book.update_status()
-    book.reopen_due()
-    while ready:
-        book.touched = []
+    reopen_due(book)
+    while (ready or book.moved) and book.state.stopping is None:
+        open_items(book)
         for address in ready:
-            book.open(address)
+            if book.state.stopping is None:
+                open_entry(book, address)
         ready = _ready(book)
-    if len(book.state.settled) == len(book.graph.nodes) and not book.state.entries:
+    if book.state.stopping is not None:  # something could not even open
+        unwind(book)
+    elif len(book.state.settled) == len(book.graph.nodes) and not book.state.entries:
         book.record(StatusChanged, state="succeeded", cause="all_nodes_settled")
         book.record(Completed, result=settle.result(book.graph, book.state))
 
 
 def _ready(book: Book) -> list[Address]:
+    """Close what can be closed, and return the entries that can open then."""
+    graph, state = book.graph, book.state
     if book.look_everywhere:
-        book.look_everywhere = False
-        names = settle.all_ready(book.graph, book.state)
-    elif not book.touched:
-        return []
+        book.moved += state.maps
+    close_maps(book)
+    withdraw_losers(book)
+    if book.look_everywhere:
+        names = settle.all_ready(graph, state)
+    elif book.touched or book.fresh:
+        names = settle.ready(graph, state, book.touched, book.fresh)
     else:
-        names = settle.ready(book.graph, book.state, book.touched)
-    return book.keep_back([Address(name) for name in names])
+        return []
+    book.look_everywhere, book.touched, book.fresh = False, [], []
+    return book.keep_back([settle.entry_of(graph, state, name) for name in names])

@@ -8,34 +8,50 @@ from __future__ import annotations
 
 from infraweave.core.address import Address
 from infraweave.core.book import Book
+from infraweave.core.entries import Entry
 from infraweave.core.events import Cancelled, Failed, StatusChanged
 from infraweave.core.facts import TerminateAsked
 from infraweave.core.graph import Graph
+from infraweave.core.opening import reopen_due, start
 from infraweave.core.state import RunState
 
 
 def unwind(book: Book) -> None:
     """Take a stopping run one step further."""
     state = book.state
-    forward = [entry for entry in state.entries.values() if entry.address.phase == "forward"]
-    for entry in forward:
-        if entry.status != "running":
-            book.withdraw(entry)
+    withdraw_waiting(book, [entry for entry in state.entries.values() if entry.address.phase == "forward"])
     # What was due to be tried again has been withdrawn too, where it belongs to the part that is given up.
     book.reopen = book.keep_back([address for address in book.reopen if address in state.entries])
     if state.state != "queued":
         book.update_status()
-    book.reopen_due()
+    reopen_due(book)
     if not state.entries:
         _undo_next(book)
+
+
+def withdraw_waiting(book: Book, entries: list[Entry]) -> None:
+    """Close what waits; bodies and children that are being stopped end by themselves, and maps after them."""
+    state = book.state
+    for entry in entries:
+        if entry.status != "running" and entry.child_run_id is None and entry.address not in state.maps:
+            book.withdraw(entry)
+    for entry in entries:
+        if entry.address in state.maps and not state.maps[entry.address].open:
+            book.withdraw(entry)
+
+
+def withdraw_losers(book: Book) -> None:
+    """Close what waits of the nodes that have lost a race."""
+    if book.graph.races:
+        withdraw_waiting(book, [entry for entry in book.state.entries.values() if book.has_lost(entry)])
 
 
 def terminate(book: Book, fact: TerminateAsked) -> None:
     """End the run at once: everything open is closed, nothing is undone."""
     state = book.state
-    for entry in list(state.entries.values()):
+    for entry in sorted(state.entries.values(), key=lambda entry: entry.address in state.maps):
         book.withdraw(entry)
-    not_undone = [address.node for address in reversed(state.done) if book.graph.compensation(address.node)]
+    not_undone = [str(address) for address in reversed(state.done) if book.graph.compensation(address.node)]
     book.record(
         StatusChanged, state="cancelled", cause="terminated", by=fact.by, reason=fact.reason, link=fact.link
     )
@@ -55,7 +71,7 @@ def _undo_next(book: Book) -> None:
         _finish(book)
         return
     for undo in book.keep_back([address]):
-        book.start(undo, 1)
+        start(book, undo, 1)
 
 
 def _finish(book: Book) -> None:

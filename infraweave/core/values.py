@@ -59,6 +59,15 @@ def spell(duration: float) -> str:
     return " ".join(out[:2])
 
 
+def spell_exactly(duration: float) -> str:
+    """Return a duration as text that ``seconds`` reads as the very same: ``15m``, ``36h``, ``1.5s``."""
+    for unit in ("d", "h", "m"):
+        count, rest = divmod(duration, _UNITS[unit])
+        if count and not rest:
+            return f"{count:.0f}{unit}"
+    return f"{duration:.0f}s" if duration == int(duration) else f"{duration:.3f}s"
+
+
 @lru_cache(maxsize=64)
 def _whole_second(second: int) -> str:
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -9,8 +9,6 @@ from infraweave.engine.clock import Clock, Timer
 
 #: Runs woken by one look; the next look follows at once.
 BATCH = 500
-#: A timer is set for no longer than this, so that a clock that was set forward is noticed.
-LONGEST_NAP = 60.0
 
 
 class Alarm:
@@ -49,7 +47,7 @@ class Alarm:
             self._timer.cancel()
         self._target = due_at
         wait = max(0.0, (due_at - self._clock.now()) / 1000)
-        self._timer = self._clock.call_later(min(wait, LONGEST_NAP), self._rung.set)
+        self._timer = self._clock.call_later(min(wait, self._clock.longest_nap), self._rung.set)
 
     def close(self) -> None:
         """Let the timer not ring."""

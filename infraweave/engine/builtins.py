@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from infraweave.authoring.compiler import Code, CodeParam
 from infraweave.core import codec, expressions
-from infraweave.core.document import Compensation, Http, Node, Param, Request, Router
+from infraweave.core.document import Compensation, Http, Loop, Node, Param, Request, Router, runs_child
 from infraweave.core.outgoing import Filled, UnfitRequest, filled, is_json, output_of
 from infraweave.core.values import Json
 from infraweave.engine.bodies import BodyError
@@ -57,9 +57,9 @@ class Builtins:
         """Return the code of a node, or of a compensation, that needs no author's; else None."""
         if isinstance(acting, Http | Compensation) and acting.request is not None:
             return self._http_code(acting.request, acting.params)
-        if isinstance(acting, Router) and acting.expression is not None:
+        if isinstance(acting, Router | Loop) and acting.expression is not None:
             return expression_code("builtin:expression", acting.expression, acting.params)
-        return None
+        return None if isinstance(acting, Compensation) or not runs_child(acting) else as_is(acting)
 
     def _http_code(self, request: Request, params: Iterable[Param]) -> Code:
         async def call(context: RunContext, values: Mapping[str, Json]) -> Json:
@@ -132,6 +132,16 @@ def expression_code(reference: str, expression: str, params: Iterable[Param]) ->
             raise BodyError("expression_failed", str(error), final=True) from error
 
     return _code(reference, params, evaluate)
+
+
+def as_is(node: Node) -> Code:
+    """Return the code that makes a child's input of the parameters: one named ``input`` is all of it."""
+    params = tuple(CodeParam(param.name, Any, not param.required) for param in node.params)
+    return Code("", _as_is, is_async=True, params=params, context_param=None, returns=Any)
+
+
+async def _as_is(**values: Json) -> Json:
+    return values["input"] if values.keys() == {"input"} else values
 
 
 def _code(

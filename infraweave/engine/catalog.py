@@ -8,17 +8,30 @@ runs that are under way; else to nothing, and the run waits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import assert_never
 
 from infraweave.authoring.compiler import Code
 from infraweave.authoring.decorators import Workflow
 from infraweave.core.address import Address
-from infraweave.core.document import Activity, Document, Http, HumanInput, Param, Router, Timer
+from infraweave.core.document import (
+    Activity,
+    Document,
+    Http,
+    HumanInput,
+    Loop,
+    Map,
+    Param,
+    Router,
+    Signal,
+    Subworkflow,
+    Timer,
+)
 from infraweave.core.graph import Graph
 from infraweave.engine.builtins import Builtins
 from infraweave.engine.clock import Clock
 from infraweave.errors import VersionNotFound, WorkflowNotFound
-from infraweave.store.documents import Documents
+from infraweave.store.documents import Documents, Published
 
 
 class Catalog:
@@ -58,6 +71,24 @@ class Catalog:
             superseded = last[document.workflow_id] != document.version
             await self._documents.load(tenant, document, self._clock.now(), superseded=superseded)
         self._welcomed.add(tenant)
+
+    async def publish(self, tenant: str, document: Document, *, activate: bool) -> Published:
+        """Store a version, and let starts without a version run it if asked to or if it is the first.
+
+        Raises:
+            VersionConflict: the version exists with another content.
+        """
+        await self.welcome(tenant)
+        done = await self._documents.publish(tenant, document, self._clock.now(), activate=activate)
+        if activate:  # else what is active was only read, and may have changed since
+            self._active[tenant, document.workflow_id] = document.version
+        return done
+
+    def unresolved(self, document: Document) -> list[str]:
+        """Return the references of a document that no loaded code answers, sorted."""
+        graph = Graph(document)
+        found = ((code_of(graph, address)[0], self._find(graph, address)) for address in _addresses(graph))
+        return sorted({reference for reference, code in found if reference is not None and code is None})
 
     async def activate(self, tenant: str, workflow_id: str, version: str) -> None:
         """Make a version the one that starts without a version run.
@@ -131,6 +162,20 @@ class Catalog:
         return next((code for code in self._newest.get(reference, ()) if _binds(code, params)), None)
 
 
+def references(document: Document) -> set[str]:
+    """Return the references to code that stand in a document."""
+    graph = Graph(document)
+    found = (code_of(graph, address)[0] for address in _addresses(graph))
+    return {reference for reference in found if reference is not None}
+
+
+def _addresses(graph: Graph) -> Iterator[Address]:
+    """Yield one entry of everything in a graph that may call code."""
+    for name in graph.nodes:
+        yield Address(name)
+        yield Address(name, phase="compensation")
+
+
 def code_of(graph: Graph, address: Address) -> tuple[str | None, tuple[Param, ...]]:
     """Return the reference of the code that an entry runs, if any, and what the document binds."""
     if address.phase == "compensation":
@@ -138,10 +183,14 @@ def code_of(graph: Graph, address: Address) -> tuple[str | None, tuple[Param, ..
         return (undo.code, undo.params) if undo else (None, ())
     node = graph.nodes[address.node]
     match node:
-        case Activity() | Router() | HumanInput() | Timer():
+        case Activity() | Router() | Loop() | Map() | Subworkflow() | HumanInput() | Timer():
             return node.code, node.params
         case Http():
             return None, node.params
+        case Signal():
+            return None, ()
+        case _:
+            assert_never(node)
 
 
 def _binds(code: Code, params: tuple[Param, ...]) -> bool:

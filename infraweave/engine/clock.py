@@ -10,11 +10,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from infraweave.core import ids
 from infraweave.core.access import ALPHABET, SECRET_LENGTH
 
 #: For ids, which must differ but keep no secret: seeded by the system, and a system call an id cheaper.
 _IDS = random.Random()  # noqa: S311 - secrets come from `secrets`
-_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class Timer(Protocol):
@@ -27,6 +27,10 @@ class Timer(Protocol):
 class Clock(Protocol):
     """Time as the engine sees it: real, or turned by a test."""
 
+    #: Seconds after which a timer must look at the time again: the clock may have been set forward, or the
+    #: machine may have slept.
+    longest_nap: float
+
     def now(self) -> int:
         """Return milliseconds since the Unix epoch; never less than before."""
 
@@ -36,6 +40,8 @@ class Clock(Protocol):
 
 class SystemClock:
     """The machine's clock, kept from stepping backwards."""
+
+    longest_nap = 60.0
 
     def __init__(self) -> None:
         self._latest = 0
@@ -66,9 +72,8 @@ def _ring(done: asyncio.Future[None]) -> None:
 
 
 def ulid(now: int) -> str:
-    """Return a ULID: 48 bits of milliseconds and 80 of chance, 26 characters of Crockford's base32."""
-    number = (now << 80) | _IDS.getrandbits(80)
-    return "".join([_CROCKFORD[(number >> shift) & 31] for shift in range(125, -1, -5)])
+    """Return a new ULID."""
+    return ids.ulid(now, _IDS.getrandbits(80))
 
 
 def run_id(now: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -26,10 +26,12 @@ from infraweave.engine.builtins import Builtins
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import Clock, SystemClock, request_id, run_id, sleep
 from infraweave.engine.ends import give_up
+from infraweave.engine.hooks import Hooks
 from infraweave.engine.host import Host
 from infraweave.engine.live import LiveRun
 from infraweave.engine.outbound import Guard
 from infraweave.engine.requests import Delivered, Inspection, Started, StartRequest
+from infraweave.engine.scheduler import Scheduler
 from infraweave.errors import (
     Capacity,
     Draining,
@@ -63,6 +65,8 @@ class Engine:
         self.builtins = Builtins(clock, Guard(settings.allow_outbound))
         self.catalog = Catalog(self.documents, clock, self.builtins, workflows)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
+        self.scheduler = Scheduler(self)
+        self.hooks = Hooks(self)
         self._starting: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._recovered = False
         self._drained = asyncio.Event()
@@ -99,6 +103,7 @@ class Engine:
             await self.catalog.welcome(tenant)
         await self.host.recover()
         self.host.spawn(self.host.alarm.run(), "alarm")
+        await self.scheduler.begin()
         self._recovered = True
 
     async def welcome(self, tenant: str) -> None:
@@ -217,12 +222,17 @@ class Engine:
     async def _stop(self, run: RunRow, fact: CancelAsked | TerminateAsked) -> bool:
         self._accepting()
         dumps([fact.by, fact.reason, fact.link])
-        async with self.host.pinned(run.run_key) as live:
+        async with AsyncExitStack() as stack:
+            if isinstance(fact, TerminateAsked):  # at once, so with all that it started
+                live, *children = await self.host.children.family(stack, run.run_key)
+            else:
+                live, children = await stack.enter_async_context(self.host.pinned(run.run_key)), []
             is_open = live.state.end is None
             if is_open:
-                live.take(fact)
+                live.take(fact, *((child, fact) for child in children))
             await live.durable()
-        self.host.slots.forget(run.run_key)
+        for stopped in (live, *children):
+            self.host.slots.forget(stopped.run_key)
         return is_open
 
     # --- looking -------------------------------------------------------------------------------------------
@@ -246,7 +256,7 @@ class Engine:
     def _blocked(self, graph: Graph, state: RunState) -> list[str]:
         if state.end is not None or state.state == "queued":
             return []
-        late = [e.address for e in state.entries.values() if e.status == "backoff"]
+        late = [e.address for e in state.entries.values() if e.status == "backoff" or e.address in state.maps]
         addresses = [*_openable(graph, state), *late]
         return sorted({a.node for a in addresses if self.catalog.lacks_code(graph, a)})
 
@@ -302,6 +312,7 @@ class Engine:
     def begin_drain(self) -> None:
         """Stop accepting, and let long answers end."""
         self.host.draining = True
+        self.scheduler.close()
         self.host.ends.close()
         self._drained.set()
 
@@ -334,7 +345,7 @@ def _check_input(graph: Graph, value: Json) -> None:
 
 
 #: What the index takes from a run's origin as it is.
-_ORIGIN = tuple(field.name for field in fields(Origin))
+_ORIGIN = tuple({field.name for field in fields(Origin)} & {field.name for field in fields(RunRow)})
 
 
 def _row(live: LiveRun) -> RunRow:

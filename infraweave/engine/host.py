@@ -16,13 +16,14 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from infraweave.core.address import Address
-from infraweave.core.document import Activity
+from infraweave.core.document import Activity, Map
 from infraweave.core.facts import Fact, Granted, Resumed, Woken
 from infraweave.core.graph import Graph
 from infraweave.core.state import fold
 from infraweave.core.values import Json
 from infraweave.engine.alarm import Alarm
 from infraweave.engine.catalog import Catalog
+from infraweave.engine.children import Children
 from infraweave.engine.clock import Clock, sleep
 from infraweave.engine.context import RunContext
 from infraweave.engine.ends import Ends
@@ -57,6 +58,7 @@ class Host:
         self.draining = False
         self.slots = Slots(settings.max_running, self._grant)
         self.alarm = Alarm(clock, self._next_due, self._wake_due)
+        self.children = Children(self, runs)
         self.live: dict[int, LiveRun] = {}
         self.ends = Ends()
         #: What still runs of bodies whose attempts are over: their next attempts wait for it.
@@ -108,6 +110,8 @@ class Host:
         state = fold(row.run_id, await self.journal.load(run_key))
         graph = await self.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
         live = self.adopt(LiveRun(self, run_key, graph, state))
+        parent = None if row.parent_run_id is None else await self._runs.get(row.parent_run_id)
+        live.parent_key = None if parent is None else parent.run_key
         live.take(Resumed())
         return live
 
@@ -260,4 +264,4 @@ class Host:
 def _runs_apart(graph: Graph, address: Address) -> bool:
     """Tell whether an entry's body wants a process of its own."""
     node = graph.nodes[address.node]
-    return isinstance(node, Activity) and node.executor == "process" and address.phase == "forward"
+    return isinstance(node, Activity | Map) and node.executor == "process" and address.phase == "forward"

@@ -13,16 +13,17 @@ from typing import TYPE_CHECKING
 from infraweave.core import settle
 from infraweave.core.address import Address
 from infraweave.core.book import Written
-from infraweave.core.document import Activity, Http, HumanInput, Router, Timer
+from infraweave.core.entries import Entry as OpenEntry
 from infraweave.core.events import NodeStarted, Origin
-from infraweave.core.facts import Erred, Fact, Woken
+from infraweave.core.facts import Erred, Fact, Launched, Woken
 from infraweave.core.graph import Graph
-from infraweave.core.state import Entry as OpenEntry
 from infraweave.core.state import RunState
 from infraweave.core.turn import turn
+from infraweave.core.values import Json
 from infraweave.engine.clock import Timer as ClockTimer
+from infraweave.engine.commit import Commit
 from infraweave.engine.context import RunContext
-from infraweave.engine.perform import PREPARATIONS, Attempt
+from infraweave.engine.perform import PREPARATIONS, Attempt, ChildPreparation
 from infraweave.errors import StorageUnavailable
 from infraweave.store.journal import Entry
 from infraweave.store.projection import UNCHANGED, URGENT, Unchanged
@@ -39,12 +40,18 @@ class LiveRun:
         self.has_slot = False
         self._in_line = False
         self._attempts: dict[Address, Attempt] = {}
-        #: Waits whose code is being called, or will be.
-        self._preparing: set[str] = set()
-        self._todo: list[NodeStarted | str] = []
+        #: Entries that are being prepared, or will be.
+        self._preparing: set[Address] = set()
+        self._todo: list[NodeStarted | Address] = []
+        #: The run whose answer this one is.
+        self.parent_key: int | None = None
+        #: The graphs of children that may start.
+        self.child_graphs: dict[Address, Graph] = {}
+        #: Children that were asked to stop.
+        self._told: set[str] = set()
         self._uncommitted = 0
         self._last_commit: asyncio.Future[None] | None = None
-        self._abandoned = False
+        self.is_abandoned = False
         #: Something could open but may not; the agenda then says URGENT, so that each start looks again.
         self.held = False
         self._agenda: int | Unchanged | None = UNCHANGED
@@ -57,32 +64,49 @@ class LiveRun:
             raise ValueError(f"{self.state.run_id} has no first event")
         return self.state.origin
 
-    def take(self, fact: Fact) -> asyncio.Future[None] | None:
+    def take(self, fact: Fact, *others: tuple[LiveRun, Fact]) -> asyncio.Future[None] | None:
         """Decide, append, perform. Return the commit, or None where the fact changed nothing.
+
+        What ``others`` are to take is decided after it and committed with it.
 
         Raises:
             StorageUnavailable: what this state says did not reach the disk.
             TypeError: the fact holds something that JSON cannot carry; the run is lost from memory.
         """
-        if self._abandoned:
+        if self.is_abandoned:
             raise StorageUnavailable
-        written = turn(self.graph, self.state, fact, self.host.clock.now(), self._hold)
-        self._preparing.update(written.prepare)
-        self.held |= written.held
-        if not written.events and not (written.held and self._agenda != URGENT):
+        commit = Commit(self.host)
+        written = commit.turn(self, fact)
+        for other, its_fact in others:
+            commit.turn(other, its_fact)
+        if commit.is_empty:
             self._perform(written)
             return None
-        self._last_commit = self._append(written)
-        return self._last_commit
+        return commit.append() if commit.answer() is None else commit.append_later()
 
-    def _append(self, written: Written) -> asyncio.Future[None]:
-        try:
-            commit = self.host.journal.append([self._entry(written)], partial(self._committed, written))
-        except TypeError:
-            self.host.lose(self)
-            raise
+    def decide(self, fact: Fact) -> Written:
+        """Work a fact into the state."""
+        written = turn(self.graph, self.state, fact, self.host.clock.now(), self._hold)
+        if written.prepare:
+            written.prepare = [address for address in written.prepare if address not in self._preparing]
+            self._preparing.update(written.prepare)
+        self.held |= written.held
+        return written
+
+    def has_news(self, written: Written) -> bool:
+        """Tell whether something must be written: events, or that something is held back."""
+        return bool(written.events) or (written.held and self._agenda != URGENT)
+
+    def wait_for(self, commit: asyncio.Future[None]) -> None:
+        """Stay in memory until a commit is there."""
         self._uncommitted += 1
-        return commit
+        self._last_commit = commit
+
+    def stop_waiting_for(self, commit: asyncio.Future[None]) -> None:
+        """Do without a commit that another one stands for."""
+        self._uncommitted -= 1
+        if self._last_commit is commit:
+            self._last_commit = None
 
     async def durable(self) -> None:
         """Wait until all that the state says is on disk.
@@ -96,30 +120,32 @@ class LiveRun:
     def _hold(self, address: Address) -> bool:
         return self.host.draining or self.host.catalog.lacks_code(self.graph, address)
 
-    def _entry(self, written: Written) -> Entry:
+    def entry(self, written: Written) -> Entry:
+        """Return what a turn adds to the journal and the agenda."""
         preparing = self._preparing and self.state.stopping is None
         due_at = URGENT if preparing or self.held else self.state.due_at()
         unchanged = due_at == self._agenda and self.state.end is None
         self._agenda = due_at
         return Entry(self.run_key, self.state.run_id, written.events, UNCHANGED if unchanged else due_at)
 
-    def _committed(self, written: Written, commit: asyncio.Future[None]) -> None:
+    def committed(self, written: Written, commit: asyncio.Future[None]) -> None:
+        """Do what follows from a turn, now that it is on disk."""
         self._uncommitted -= 1
         if commit.cancelled() or commit.exception() is not None:
             self.host.lose(self)
             return
         if self.state.end is not None and self.state.end is written.events[-1]:
             self.host.ends.announce(self.run_key)
-        if not self._abandoned:
+        if not self.is_abandoned:
             self._perform(written)
 
     def _perform(self, written: Written) -> None:
         for event in written.events:
-            if isinstance(event, NodeStarted) and event.wake_at is None:
+            if isinstance(event, NodeStarted) and event.runs_code:
                 self._todo.append(event)
         self._todo += written.prepare
-        if self.state.stopping is not None:
-            self._stop_forward()
+        if self.state.stopping is not None or self.graph.races:
+            self._stop_what_is_given_up()
         self._work()
         self.rest()
 
@@ -132,7 +158,7 @@ class LiveRun:
             return
         todo, self._todo = self._todo, []
         for item in todo:
-            if isinstance(item, str):
+            if isinstance(item, Address):
                 self._prepare(item)
             else:
                 self._attempt(item)
@@ -148,17 +174,30 @@ class LiveRun:
             return  # something decided meanwhile has closed it
         node = self.graph.nodes[event.node]
         undo = self.graph.compensation(event.node) if event.phase == "compensation" else None
-        timeout = (
-            undo.timeout if undo else node.timeout if isinstance(node, Activity | Router | Http) else None
-        )
+        timeout = undo.timeout if undo else getattr(node, "timeout", None)
         attempt = self._make(Attempt, event.address, event.attempt, event.input or {})
         attempt.start(timeout, self.host.leftovers.get((self.run_key, event.address)))
 
-    def _prepare(self, name: str) -> None:
-        node = self.graph.nodes[name]
-        if name in self._preparing and isinstance(node, HumanInput | Timer):
-            values = settle.bind(self.state, node.params)
-            self._make(PREPARATIONS[type(node)], Address(name), 1, values).start(None, None)
+    def _prepare(self, address: Address) -> None:
+        if address not in self._preparing:
+            return
+        entry = self.state.entries.get(address)
+        number = 1 if entry is None else entry.attempt + 1
+        values = settle.given(self.graph, self.state, address)
+        kind = PREPARATIONS[type(self.graph.nodes[address.node])]
+        attempt = self._make(kind, address, number, values)
+        if isinstance(attempt, ChildPreparation):
+            attempt.find_child = partial(self._find_child, address)
+        attempt.start(None, None)
+
+    async def _find_child(self, address: Address, value: Json) -> Launched:
+        """Return the fact of a child that may start.
+
+        Raises:
+            BodyError: it may not.
+        """
+        self.child_graphs[address] = await self.host.children.graph(self, address.node, value)
+        return Launched(address=address, input=value)
 
     def _make(self, kind: type[Attempt], address: Address, number: int, values: dict[str, object]) -> Attempt:
         context = RunContext(self.state.run_id, self.origin, address, number)
@@ -168,34 +207,39 @@ class LiveRun:
 
     def _deliver(self, attempt: Attempt, fact: Fact) -> None:
         self._attempts.pop(attempt.address, None)
-        self._preparing.discard(attempt.address.node)
+        self._preparing.discard(attempt.address)
         leftover = attempt.leftover()
         if leftover is not None:
             self.host.leave(self.run_key, attempt.address, leftover)
         self.take(fact)
 
-    def _stop_forward(self) -> None:
-        """Stop what is in flight of a run that is stopping, and close what never began."""
+    def _stop_what_is_given_up(self) -> None:
+        """Stop what is in flight of a stopping run, or of what lost a race; close what never began."""
         for address, attempt in list(self._attempts.items()):
-            if self.state.end is not None or address.phase == "forward":
+            if self.state.end is not None or self._is_given_up(address):
                 attempt.stop("cancelled")
+        self._stop_children()
         todo, self._todo = self._todo, []
         for item in todo:
-            if isinstance(item, str):
-                self._preparing.discard(item)
-            elif item.phase == "compensation":
-                self._todo.append(item)
+            if isinstance(item, Address):
+                if self._is_given_up(item):
+                    self._preparing.discard(item)
+                else:
+                    self._todo.append(item)
+            elif self._is_given_up(item.address):
+                self.take(_never_began(item))
             else:
-                message = "Stopped before it began, because the run is stopping"
-                self.take(
-                    Erred(
-                        address=item.address,
-                        attempt=item.attempt,
-                        code="cancelled",
-                        message=message,
-                        latency_ms=0,
-                    )
-                )
+                self._todo.append(item)
+
+    def _is_given_up(self, address: Address) -> bool:
+        return settle.is_given_up(self.graph, self.state, address)
+
+    def _stop_children(self) -> None:
+        for entry in self.state.entries.values():
+            child = entry.child_run_id
+            if child is not None and child not in self._told and self._is_given_up(entry.address):
+                self._told.add(child)
+                self.host.spawn(self.host.children.cancel(self, child), f"cancel {child}")
 
     # --- rest ----------------------------------------------------------------------------------------------
 
@@ -238,7 +282,17 @@ class LiveRun:
         """Stop all bodies without a fact: the process is ending, or the disk has failed."""
         if self._timer is not None:
             self._timer.cancel()
-        self._abandoned = True
+        self.is_abandoned = True
         self._todo.clear()
         for attempt in self._attempts.values():
             attempt.abandon()
+
+
+def _never_began(event: NodeStarted) -> Erred:
+    return Erred(
+        address=event.address,
+        attempt=event.attempt,
+        code="cancelled",
+        message="Stopped before it began",
+        latency_ms=0,
+    )

@@ -9,13 +9,13 @@ is ignored.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from infraweave.authoring.compiler import Code
-from infraweave.core.document import HumanInput, Node, Timer
+from infraweave.core.document import HumanInput, Map, Node, Subworkflow, Timer
 from infraweave.core.facts import Erred, Fact, Prompted, Scheduled, Succeeded, Unprepared
 from infraweave.core.values import LONGEST, Json, from_rfc3339, seconds, spell
 from infraweave.engine.bodies import BodyError, Call
@@ -96,7 +96,7 @@ class Attempt:
             if after is not None:
                 await asyncio.wait([after])
             self._begin()
-            fact = self._ended(await self._call.run())
+            fact = await self._ended(await self._call.run())
         except BodyError as error:
             fact = self._failed(error)
         except asyncio.CancelledError:
@@ -110,9 +110,13 @@ class Attempt:
         if self._timeout is not None:
             self._timers.append(self._clock.call_later(self._timeout, partial(self.stop, "timeout")))
 
-    def _ended(self, output: Json) -> Fact:
+    async def _ended(self, output: Json) -> Fact:
         if self._stopped == "timeout":
             return self._failed(BodyError("timeout", "", final=False))
+        return await self.conclude(output)
+
+    async def conclude(self, output: Json) -> Fact:
+        """Return the fact of a body that returned, once all is known that it takes."""
         return self.succeeded(output)
 
     def _failed(self, error: BodyError) -> Fact:
@@ -177,7 +181,7 @@ class Preparation(Attempt):
         retry_after: float | None = None,  # noqa: ARG002
     ) -> Fact:
         """Return the fact of a wait that cannot open."""
-        return Unprepared(node=self.address.node, code=code, message=message)
+        return Unprepared(address=self.address, code=code, message=message)
 
 
 class PromptPreparation(Preparation):
@@ -189,7 +193,7 @@ class PromptPreparation(Preparation):
             prompt, data = _prompt(output)
         except ValueError as error:
             return self.erred("output_invalid", str(error), final=True)
-        return Prompted(node=self.address.node, prompt=prompt, data=data)
+        return Prompted(address=self.address, prompt=prompt, data=data)
 
 
 class TimerPreparation(Preparation):
@@ -201,10 +205,26 @@ class TimerPreparation(Preparation):
             wake_at = _wake_at(output, self._clock.now())
         except ValueError as error:
             return self.erred("output_invalid", str(error), final=True)
-        return Scheduled(node=self.address.node, wake_at=wake_at)
+        return Scheduled(address=self.address, wake_at=wake_at)
 
 
-PREPARATIONS: dict[type[Node], type[Preparation]] = {HumanInput: PromptPreparation, Timer: TimerPreparation}
+class ChildPreparation(Preparation):
+    """The code that makes a child's input; then its workflow is looked for."""
+
+    #: Returns the fact of a child that may start, or raises BodyError.
+    find_child: Callable[[Json], Awaitable[Fact]]
+
+    async def conclude(self, output: Json) -> Fact:
+        """Return the fact of a child that may start."""
+        return await self.find_child(output)
+
+
+PREPARATIONS: dict[type[Node], type[Preparation]] = {
+    HumanInput: PromptPreparation,
+    Timer: TimerPreparation,
+    Subworkflow: ChildPreparation,
+    Map: ChildPreparation,
+}
 
 
 def _prompt(output: Json) -> tuple[str, Json]:

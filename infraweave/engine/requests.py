@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from collections.abc import Iterable
+
+from attrs import field, fields_dict, frozen
 
 from infraweave.core.events import Trigger
 from infraweave.core.graph import Graph
 from infraweave.core.state import RunState
 from infraweave.core.trace import TraceContext
 from infraweave.core.values import Json
+from infraweave.errors import Fault
 from infraweave.store.runs import RunRow
 
 
@@ -53,3 +56,12 @@ class Inspection:
     graph: Graph
     blocked: list[str]
     input: Json
+
+
+def details(cls: type, faults: Iterable[str]) -> list[Fault]:
+    """Return faults of a value with the path to the field that each begins with, if it does."""
+    found = []
+    for fault in faults:
+        word = fault.split(maxsplit=1)[0].rstrip(":")
+        found.append(Fault(f"/{word}" if word in fields_dict(cls) else "", fault))
+    return found

@@ -3,20 +3,22 @@
 A version is immutable once a run has used it: other content under it is refused, naming the first difference.
 Before that a *load* (the server reading the author's file) may replace it; a *publication* (the API) never
 does. A load activates what the file declares if that is another version than at its last load, so a roll-back
-through the API survives restarts.
+through the API survives restarts. The schedules and webhooks of a workflow are those of its active version.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Awaitable, Callable
 from itertools import groupby
 
-from attrs import frozen
+from attrs import field, frozen
 
 from infraweave.core.check import first_difference
 from infraweave.core.codec import content_digest, document_from_json, document_to_json, dumps, loads
 from infraweave.core.document import Document
 from infraweave.errors import VersionConflict, VersionNotFound, WorkflowNotFound
+from infraweave.store import schedules, webhooks
 from infraweave.store.database import Database
 from infraweave.store.statements import QUERIES
 
@@ -31,6 +33,8 @@ class Published:
     replaced: bool = False
     #: The version that is active now.
     active_version: str
+    #: The version that was active before; None: the workflow is new.
+    previous: str | None = None
 
 
 @frozen
@@ -57,6 +61,8 @@ class Documents:
     """The documents of a database."""
 
     _db: Database
+    #: Called with the tenant and the workflow once another version, or other content, may be active.
+    listeners: list[Callable[[str, str], Awaitable[None]]] = field(factory=list, init=False)
 
     async def publish(
         self, tenant: str, document: Document, now: int, *, activate: bool = False
@@ -65,8 +71,11 @@ class Documents:
 
         Raises:
             VersionConflict: the version exists with another content.
+            WebhookConflict: it declares a webhook that the tenant has for another workflow.
         """
-        return await self._db.transact(lambda db: _Tenant(db, tenant, now).publish(document, activate))
+        done = await self._db.transact(lambda db: _Tenant(db, tenant, now).publish(document, activate))
+        await self._tell(tenant, document.workflow_id)
+        return done
 
     async def load(self, tenant: str, document: Document, now: int, *, superseded: bool = False) -> Published:
         """Store what the author's file declares; active if the file declared another version before.
@@ -75,8 +84,15 @@ class Documents:
 
         Raises:
             VersionConflict: a run has used the version with another content.
+            WebhookConflict: it declares a webhook that the tenant has for another workflow.
         """
-        return await self._db.transact(lambda db: _Tenant(db, tenant, now).load(document, superseded))
+        done = await self._db.transact(lambda db: _Tenant(db, tenant, now).load(document, superseded))
+        await self._tell(tenant, document.workflow_id)
+        return done
+
+    async def _tell(self, tenant: str, workflow_id: str) -> None:
+        for listener in self.listeners:
+            await listener(tenant, workflow_id)
 
     async def get(self, tenant: str, workflow_id: str, version: str) -> Document | None:
         """Return one version of a workflow."""
@@ -98,8 +114,10 @@ class Documents:
 
         Raises:
             WorkflowNotFound, VersionNotFound: there is no such thing.
+            WebhookConflict: it declares a webhook that the tenant has for another workflow.
         """
         await self._db.transact(lambda db: _Tenant(db, tenant).activate(workflow_id, version))
+        await self._tell(tenant, workflow_id)
 
     async def list(self, tenant: str) -> list[Workflow]:
         """Return the workflows of a tenant by name."""
@@ -125,11 +143,12 @@ class _Tenant:
             raise _conflict(stored, document)
         if stored is None:
             self._put(document)
-        active, loaded = self._pointers(document.workflow_id)
-        if active is None or activate:
-            active = document.version
+        previous, loaded = self._pointers(document.workflow_id)
+        active = document.version if previous is None or activate else previous
+        if active != previous:
             self._point(document.workflow_id, active, loaded)
-        return Published(created=stored is None, active_version=active)
+            self._declare(document)
+        return Published(created=stored is None, active_version=active, previous=previous)
 
     def load(self, document: Document, superseded: bool) -> Published:
         """See ``Documents.load``."""
@@ -143,6 +162,8 @@ class _Tenant:
         if active is None or (loaded != document.version and not superseded):
             active = document.version
             self._point(document.workflow_id, active, document.version)
+        if active == document.version:
+            self._declare(document)
         return Published(created=stored is None, replaced=replaced, active_version=active)
 
     def activate(self, workflow_id: str, version: str) -> None:
@@ -150,13 +171,22 @@ class _Tenant:
         active, loaded = self._pointers(workflow_id)
         if active is None:
             raise WorkflowNotFound(f"There is no workflow {workflow_id}.")
-        if self.db.execute(QUERIES["document"], (self.tenant, workflow_id, version)).fetchone() is None:
+        document = self._get(workflow_id, version)
+        if document is None:
             raise VersionNotFound(f"Workflow {workflow_id} has no version {version}.")
         self._point(workflow_id, version, loaded)
+        self._declare(document)
+
+    def _declare(self, document: Document) -> None:
+        """Let what an active version declares to start by itself take the place of what was before."""
+        schedules.declare(self.db, self.tenant, document)
+        webhooks.declare(self.db, self.tenant, document)
 
     def _stored(self, document: Document) -> Document | None:
-        key = (self.tenant, document.workflow_id, document.version)
-        row = self.db.execute(QUERIES["document"], key).fetchone()
+        return self._get(document.workflow_id, document.version)
+
+    def _get(self, workflow_id: str, version: str) -> Document | None:
+        row = self.db.execute(QUERIES["document"], (self.tenant, workflow_id, version)).fetchone()
         return None if row is None else document_from_json(loads(row[0]))
 
     def _is_used(self, document: Document) -> bool:

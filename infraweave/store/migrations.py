@@ -30,7 +30,10 @@ class Migration:
     script: str
 
 
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "the first schema", read_sql("schema.sql")),)
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "the first schema", read_sql("schema.sql")),
+    Migration(2, "schedules and webhooks", read_sql("triggers.sql")),
+)
 
 
 def prepare(path: Path, now: int, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:

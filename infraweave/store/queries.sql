@@ -288,3 +288,39 @@ FROM tokens WHERE :tenant IS NULL OR tenant = :tenant ORDER BY created_at, token
 -- revoke_token: end a token's life; the first time stands
 UPDATE tokens SET revoked_at = coalesce(revoked_at, :now)
 WHERE token_id = :token_id AND (:tenant IS NULL OR tenant = :tenant);
+
+-- Schedules -----------------------------------------------------------------------------------------------
+
+-- schedules: all schedules, or those of a tenant, or of one workflow of it
+SELECT * FROM schedules
+WHERE (:tenant IS NULL OR tenant = :tenant) AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
+ORDER BY tenant, schedule_id;
+
+-- schedule: one schedule
+SELECT * FROM schedules WHERE tenant = :tenant AND schedule_id = :schedule_id;
+
+-- put_schedule: write a schedule as it is now
+INSERT OR REPLACE INTO schedules (tenant, schedule_id, workflow_id, declared_in, spec, paused, next_at,
+                                  waiting, running, skipped, last_at, last_run_id, last_error)
+VALUES (:tenant, :schedule_id, :workflow_id, :declared_in, :spec, :paused, :next_at,
+        :waiting, :running, :skipped, :last_at, :last_run_id, :last_error);
+
+-- delete_schedule: forget a schedule
+DELETE FROM schedules WHERE tenant = :tenant AND schedule_id = :schedule_id;
+
+-- Webhooks ------------------------------------------------------------------------------------------------
+
+-- webhooks: the webhooks of a tenant, or of one workflow of it
+SELECT * FROM webhooks
+WHERE tenant = :tenant AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
+ORDER BY name;
+
+-- webhook: one webhook
+SELECT * FROM webhooks WHERE tenant = :tenant AND name = :name;
+
+-- put_webhook: write a webhook as it is now
+INSERT OR REPLACE INTO webhooks (tenant, name, workflow_id, declared_in, spec, secret)
+VALUES (:tenant, :name, :workflow_id, :declared_in, :spec, :secret);
+
+-- delete_webhook: forget a webhook
+DELETE FROM webhooks WHERE tenant = :tenant AND name = :name;

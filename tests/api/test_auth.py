@@ -14,7 +14,12 @@ BODIES = {
     "start_run": {"workflow_id": "quick", "input": {"amount": 1}},
     "send_signal": {},
     "activate_version": {"version": "v1"},
+    "publish_workflow": {"workflow_id": "asking", "nodes": [{"name": "nap", "kind": "timer", "delay": 1}]},
     "create_token": {"tenant": "default", "principal": "p", "grants": []},
+    "create_schedule": {"workflow_id": "quick", "name": "s", "every": "1h"},
+    "change_schedule": {"every": "1h"},
+    "create_webhook": {"workflow_id": "quick", "name": "h"},
+    "deliver": {},
 }
 
 
@@ -30,6 +35,8 @@ def path_of(route, run_id):
         "workflow_id": "asking",
         "version": "v1",
         "token_id": "tok_x",
+        "schedule_id": "asking:s",
+        "webhook": "h",
     }
     return route.path.format(**values)
 
@@ -207,7 +214,8 @@ async def test_for_every_route_a_stranger_sees_what_he_would_see_without_the_oth
     async def asked_of(run_id):
         seen = {}
         for route in table(api):
-            if route.name in ("metrics", "start_run", "activate_version"):
+            acts = ("metrics", "start_run", "activate_version", "publish_workflow")
+            if route.name in acts or "create_" in route.name:
                 continue  # counts of the whole house; and acts
             answer = await ask(stranger, route, run_id, headers={"X-Request-Id": "same"})
             heads = {k: v for k, v in answer.headers.items() if k not in ("date", "content-length")}

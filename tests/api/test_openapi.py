@@ -9,11 +9,12 @@ import jsonschema_rs
 import pytest
 from openapi_spec_validator import validate
 
-from infraweave import errors
+from infraweave import Workflow, errors
 from infraweave.api.app import create_app
 from infraweave.api.metrics import Metrics
 from infraweave.api.table import routes
 from infraweave.core.events import EVENT_TYPES
+from infraweave.core.webhooks import sign
 from infraweave.settings import Settings
 from tests.api.test_auth import BODIES
 
@@ -171,6 +172,8 @@ async def test_every_answer_of_every_route_is_as_described(open_api, spec_of):
         assert {(p, status) for _, p, status in unseen} == {
             ("/v1/runs", 429),
             ("/v1/runs/{run_id}/events", 429),
+            ("/v1/schedules/{schedule_id}/trigger", 429),
+            ("/hooks/{name}", 429),
         }
 
 
@@ -184,6 +187,8 @@ async def _go_round(api):
         "workflow_id": "quick",
         "version": "v1",
         "token_id": "tok_none",
+        "schedule_id": "quick:kept",
+        "webhook": "kept",
     }
     await _well(api, run_id, request_id, stopping, failed, done)
     eve, nobody = await api.other(), await api.with_headers({})
@@ -196,7 +201,7 @@ async def _go_round(api):
         await api.http.request(route.method, f"{path}?nonsense=1", json=body)
         await api.http.request(route.method, path, json=body, headers={"Accept": "image/png"})
         await api.http.request(route.method, path, content=b" " * 5001)
-        if route.body is not None:
+        if route.body is not None or route.raw:
             headers = {"Content-Type": "text/plain"}
             await api.http.request(route.method, path, content=b"{}", headers=headers)
         missing = dict.fromkeys(paths, "none")
@@ -232,13 +237,67 @@ async def _well(api, run_id, request_id, stopping, failed, done):
     await post(f"/v1/runs/{done}/terminate")
     await put("/v1/workflows/quick/active", json={"version": "v1"})
     await put("/v1/workflows/quick/active", json={"version": "v9"})
+    await _publish(api)
     for path in ("", "/quick", "/quick/versions/v1", "/quick/versions/v9"):
         await get(f"/v1/workflows{path}")
+    for versions in ("from=v1&to=v2", "from=v1&to=v9"):
+        await get(f"/v1/workflows/quick/diff?{versions}")
+    await get("/v1/schemas/workflow")
     made = await post("/v1/tokens", {"tenant": "default", "principal": "p", "expires": "1h"})
     await get("/v1/tokens")
     await api.http.delete(f"/v1/tokens/{made.json()['token_id']}")
+    await _triggers(api)
     for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
         await get(path)
+
+
+async def _triggers(api):
+    get, post, put, delete = api.get, api.post, api.http.put, api.http.delete
+    schedule, own = {"workflow_id": "quick", "every": "1h", "input": {"amount": 1}}, "/v1/schedules/quick:own"
+    for name in ("kept", "own", "own"):
+        await post("/v1/schedules", {**schedule, "name": name})
+    await post("/v1/schedules", {**schedule, "name": "x", "cron": "* * * * *"})
+    await post("/v1/schedules", {**schedule, "name": "x", "workflow_id": "none"})
+    for path in ("/v1/schedules", "/v1/schedules?workflow_id=quick", own):
+        await get(path)
+    await put(own, json={"cron": "@daily", "input": {"amount": "{scheduled_at}"}})
+    await put(own, json={"cron": "often"})
+    for act in ("pause", "resume", "trigger"):
+        await post(f"{own}/{act}")
+    await put(own, json={"every": "15m", "input": {"amount": 2}})
+    await post(f"{own}/trigger")
+    await delete(own)
+    hook, secret = {"workflow_id": "quick", "secret": "s" * 16}, b"s" * 16
+    for name in ("kept", "own", "own"):
+        await post("/v1/webhooks", {**hook, "name": name})
+    await post("/v1/webhooks", {**hook, "name": "x", "delivery": "a b"})
+    await post("/v1/webhooks", {**hook, "name": "x", "workflow_id": "none"})
+    await get("/v1/webhooks")
+    for body in (b'{"amount": 1}', b'{"amount": 1}', b"{}", b"{"):
+        await api.http.post("/hooks/own", content=body, headers={"X-Signature": sign(secret, body)})
+    await delete("/v1/webhooks/own")
+    await _declared(api)
+
+
+async def _declared(api):
+    """What a workflow declares cannot be changed here, and may not take what another has."""
+    for version, name in (("v1", "declared"), ("v2", "kept")):
+        flow = Workflow("declaring", version=version)
+        flow.sleep("nap", 1)
+        flow.schedule("s", every="1h")
+        flow.webhook(name, secret_env="HOOK_SECRET")
+        await api.server.engine.documents.publish("default", flow.compile(), 0)
+    await api.http.put("/v1/schedules/declaring:s", json={"every": "2h"})
+    await api.http.delete("/v1/schedules/declaring:s")
+    await api.http.delete("/v1/webhooks/declared")
+    await api.http.put("/v1/workflows/declaring/active", json={"version": "v2"})
+
+
+async def _publish(api):
+    nap = {"name": "nap", "kind": "timer", "delay": 1}
+    document = {"workflow_id": "quick", "version": "v2", "nodes": [nap]}
+    for body in (document, document, {**document, "output": "nap"}, {**document, "nodes": []}):
+        await api.post("/v1/workflows", body)
 
 
 async def test_every_event_of_the_feed_is_as_described(api, clock, spec):

@@ -2,13 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, Literal
+
 import pytest
+from attrs import frozen
 
 from infraweave.api import negotiate
 from infraweave.api.queries import EventQuery, HistoryQuery, RunQuery, cursor
 from infraweave.api.reading import dump, read_body, read_query
 from infraweave.api.shapes import CreateToken, Error, ErrorInfo, SendSignal, StartRun, StopRun
 from infraweave.errors import InvalidCursor, MalformedRequest
+
+
+@frozen(kw_only=True)
+class Circle:
+    radius: float
+    kind: Literal["circle", "disc"] = "circle"
+
+
+@frozen(kw_only=True)
+class Square:
+    side: float
+    kind: Literal["square"] = "square"
+
+
+@frozen(kw_only=True)
+class Default:
+    value: Any
+
+
+@frozen(kw_only=True)
+class Elsewhere:
+    route: str
+
+
+@frozen(kw_only=True)
+class Drawing:
+    shapes: tuple[Circle | Square, ...] = ()
+    on_timeout: Literal["fail"] | Default | Elsewhere = "fail"
+    size: int | str | None = None
+    more: Mapping[str, Any] = {}
 
 
 def faults(cls, value):
@@ -181,3 +215,29 @@ def test_only_json_in_utf8_is_json(content_type, is_json):
 )
 def test_prefer_wait_is_read_as_rfc_7240_says_and_what_is_not_understood_is_ignored(prefers, wait):
     assert negotiate.preferred_wait(prefers, 60) == wait
+
+
+def test_classes_of_a_union_are_told_apart_by_their_kind():
+    drawing = read_body(Drawing, {"shapes": [{"kind": "disc", "radius": 1}, {"kind": "square", "side": 2.5}]})
+    assert drawing.shapes == (Circle(radius=1.0, kind="disc"), Square(side=2.5))
+    assert isinstance(drawing.shapes[0].radius, float)
+    found = faults(Drawing, {"shapes": [{}, {"kind": "disk"}, {"kind": "disc", "side": 1, "radius": 1}, 5]})
+    assert found == {
+        "/shapes/0/kind": "/shapes/0/kind is missing; it is one of circle, disc, square",
+        "/shapes/1/kind": "/shapes/1/kind must be one of circle, disc, square",
+        "/shapes/2/side": "unknown field side; the nearest known one is kind",
+        "/shapes/3": "/shapes/3 must be an object, not an integer",
+    }
+
+
+def test_members_of_a_union_without_a_kind_are_told_apart_by_their_types_and_fields():
+    assert read_body(Drawing, {"on_timeout": {"route": "x"}}).on_timeout == Elsewhere(route="x")
+    assert read_body(Drawing, {"on_timeout": {"value": None}}).on_timeout == Default(value=None)
+    assert read_body(Drawing, {"on_timeout": "fail", "size": "xl"}).size == "xl"
+    assert read_body(Drawing, {"size": None, "more": {"a": [1]}}).more == {"a": [1]}
+    assert faults(Drawing, {"on_timeout": 5, "size": 1.5, "more": []}) == {
+        "/on_timeout": "/on_timeout must be fail or an object, not an integer",
+        "/size": "/size must be an integer or a string, not a number",
+        "/more": "/more must be an object, not an array",
+    }
+    assert set(faults(Drawing, {"on_timeout": {"rute": "x"}})) == {"/on_timeout/rute", "/on_timeout/value"}

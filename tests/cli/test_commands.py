@@ -63,7 +63,21 @@ def process(tmp_path):
     server.kill()
 
 
-@pytest.mark.parametrize("command", [[], ["serve"], ["run"], ["tokens"], ["tokens", "create"], ["workflows"]])
+HELPFUL = [
+    [],
+    ["serve"],
+    ["run"],
+    ["tokens"],
+    ["tokens", "create"],
+    ["workflows"],
+    ["schedules"],
+    *(["schedules", act] for act in ("list", "show", "create", "pause", "resume", "trigger", "delete")),
+    ["webhooks"],
+    *(["webhooks", act] for act in ("list", "create", "delete")),
+]
+
+
+@pytest.mark.parametrize("command", HELPFUL, ids=" ".join)
 def test_every_command_has_help_with_an_example(infraweave, command):
     done = infraweave(*command, "--help")
     assert done.returncode == 0

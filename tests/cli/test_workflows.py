@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from infraweave.authoring.loader import load
 from infraweave.cli.main import main
 from infraweave.core.codec import document_from_json
 from tests.conftest import EXAMPLES
@@ -132,7 +133,7 @@ def test_the_examples_have_no_mistakes(run):
     code, out, _ = run("check", EXAMPLES)
 
     assert code == 0
-    assert len(out.splitlines()) == 1 + len(list(EXAMPLES.glob("[!_]*.py")))
+    assert len(out.splitlines()) == 1 + len(load([EXAMPLES]))
 
 
 # --- graph -------------------------------------------------------------------------------------------------
@@ -155,9 +156,10 @@ def test_a_graph_is_drawn_for_graphviz(run, tmp_path):
     )
 
 
-@pytest.mark.parametrize("file", sorted(EXAMPLES.glob("[!_]*.py")), ids=lambda file: file.name)
-def test_json_is_the_definition_document(run, file):
-    code, out, _ = run("graph", file, "--format", "json")
+@pytest.mark.parametrize("flow", load([EXAMPLES]), ids=lambda flow: flow.workflow_id)
+def test_json_is_the_definition_document(run, flow):
+    file = next(file for file in EXAMPLES.glob("*.py") if f'("{flow.workflow_id}"' in file.read_text())
+    code, out, _ = run("graph", file, "--workflow", flow.workflow_id, "--format", "json")
 
     assert code == 0
     assert document_from_json(json.loads(out)).nodes

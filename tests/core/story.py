@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from attrs import evolve
+
 from infraweave.core.address import Address
 from infraweave.core.book import Hold, Written
 from infraweave.core.document import (
+    ITEM,
     Activity,
     Compensation,
     Document,
     HumanInput,
+    Loop,
+    Map,
     Node,
     Param,
     Retry,
     Router,
+    Signal,
+    Subworkflow,
     Timer,
 )
+from infraweave.core.entries import Entry
 from infraweave.core.events import (
     Event,
     InputRequested,
@@ -23,14 +31,17 @@ from infraweave.core.events import (
     NodeFailed,
     NodeStarted,
     Origin,
+    RunError,
     SignalReceived,
     StatusChanged,
 )
 from infraweave.core.facts import (
     Accepted,
     CancelAsked,
+    ChildEnded,
     Erred,
     Fact,
+    Launched,
     Resumed,
     Signalled,
     Succeeded,
@@ -38,7 +49,7 @@ from infraweave.core.facts import (
     Woken,
 )
 from infraweave.core.graph import Graph
-from infraweave.core.state import Entry, RunState, fold
+from infraweave.core.state import RunState, fold
 from infraweave.core.turn import hold_nothing, turn
 
 ONCE = Retry(max_attempts=1)
@@ -72,7 +83,45 @@ def router(name: str, *needs: str, routes, many: bool = True, retry: Retry = ONC
     )
 
 
-def human(name: str, *needs: str, after=(), timeout=None, prompt: str | None = "Go?") -> Node:
+def mapped(name: str, over: str, *needs: str, retry: Retry = ONCE, undo: Retry | None = None, **more) -> Node:
+    """A map whose function takes the item as ``item``."""
+    given = (*params(*needs), Param("item", ITEM))
+    compensate = (
+        Compensation(code=f"w:{name}:undo", params=(Param(name, name),), retry=undo) if undo else None
+    )
+    return Map(
+        name=name, over=over, params=given, code=f"w:{name}", retry=retry, compensate=compensate, **more
+    )
+
+
+def child(name: str, *needs: str, retry: Retry = ONCE, **more) -> Node:
+    return Subworkflow(name=name, params=params(*needs), workflow_id="other", retry=retry, **more)
+
+
+def loop(name: str, *needs: str, back_to: str, bound: int = 3, on_exhausted="fail", after=()) -> Node:
+    return Loop(
+        name=name,
+        params=params(*needs),
+        after=tuple(after),
+        code=f"w:{name}",
+        back_to=back_to,
+        max_iterations=bound,
+        on_exhausted=on_exhausted,
+        retry=ONCE,
+    )
+
+
+def carried(node: Node, *sources: str) -> Node:
+    """The node with parameters that take values of the iteration before."""
+    more = tuple(Param(source, source, required=False, carried=True) for source in sources)
+    return evolve(node, params=(*node.params, *more))
+
+
+def signal(name: str, *, after=(), **more) -> Node:
+    return Signal(name=name, after=tuple(after), schema={}, **more)
+
+
+def human(name: str, *needs: str, after=(), timeout=None, prompt: str | None = "Go?", **more) -> Node:
     code = None if prompt else f"w:{name}"
     return HumanInput(
         name=name,
@@ -82,6 +131,7 @@ def human(name: str, *needs: str, after=(), timeout=None, prompt: str | None = "
         prompt=prompt,
         code=code,
         timeout=timeout,
+        **more,
     )
 
 
@@ -125,8 +175,27 @@ class Story:
         )
         return self.give(fact)
 
-    def entry(self, name: str, phase="forward") -> Entry:
-        return self.state.entries[Address(name, phase=phase)]
+    def launch(self, name: str, **where) -> list[str]:
+        """Let a child start that was being prepared."""
+        return self.give(Launched(address=Address(name, **where), input={"for": name}))
+
+    def child(self, name: str, state="succeeded", output=None, **where) -> list[str]:
+        """Let a child end."""
+        entry = self.entry(name, **where)
+        error = None if state == "succeeded" else RunError(code="error", message="boom")
+        return self.give(
+            ChildEnded(
+                address=entry.address,
+                attempt=entry.attempt,
+                child_run_id=entry.child_run_id,
+                state=state,
+                output=output,
+                error=error,
+            )
+        )
+
+    def entry(self, name: str, phase="forward", iteration=None, index=None) -> Entry:
+        return self.state.entries[Address(name, iteration, index, phase)]
 
     def later(self, seconds: float) -> list[str]:
         self.now += round(seconds * 1000)
@@ -160,9 +229,9 @@ def told(event: Event) -> str:
         case NodeStarted() | NodeCompleted() | NodeFailed():
             return _attempt(event)
         case InputRequested():
-            return f"ask {event.node}"
+            return f"ask {event.address}"
         case InputResolved():
-            return f"{event.outcome} {event.node}" + _skips(event.skipped)
+            return f"{event.outcome} {event.address}" + _skips(event.skipped)
         case SignalReceived():
             return f"signal {event.name}"
         case _:
@@ -170,13 +239,15 @@ def told(event: Event) -> str:
 
 
 def _attempt(event: NodeStarted | NodeCompleted | NodeFailed) -> str:
-    name = event.node if event.phase == "forward" else f"undo {event.node}"
+    where = str(event.address._replace(phase="forward"))
+    name = where if event.phase == "forward" else f"undo {where}"
     number = f"/{event.attempt}" if event.attempt > 1 else ""
     match event:
         case NodeStarted():
             return f"start {name}{number}"
         case NodeCompleted():
-            return f"done {name}{number}" + _skips(event.skipped)
+            again = f" repeats {','.join(event.repeats)}" if event.repeats else ""
+            return f"done {name}{number}{again}" + _skips(event.skipped)
         case NodeFailed():
             again = f" again at {event.retry_at}" if event.will_retry else ""
             return f"fail {name}{number} {event.code}{again}"

@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from infraweave.core import codec
+from infraweave.core.document import Map
 from infraweave.core.events import (
     TERMINAL_STATES,
     Cancelled,
@@ -18,6 +19,7 @@ from infraweave.core.events import (
     NodeCompleted,
     NodeFailed,
     NodeStarted,
+    SignalReceived,
     StatusChanged,
 )
 from infraweave.core.facts import Woken
@@ -108,16 +110,31 @@ def test_nothing_follows_the_terminal_event_and_its_status_precedes_it(batch):
 
 def test_compensations_run_in_reverse_order_of_completion(batch):
     for world in batch:
-        done = [e for e in world.log if isinstance(e, NodeCompleted) and e.phase == "forward"]
+        done = [e.address for e in world.log if _completes(world, e)]
         undo = [e for e in world.log if isinstance(e, NodeStarted) and e.phase == "compensation"]
-        first = [e.node for e in undo if e.attempt == 1]
-        compensable = [e.node for e in done if world.graph.compensation(e.node)]
+        first = [e.address._replace(phase="forward") for e in undo if e.attempt == 1]
+        compensable = [address for address in done if world.graph.compensation(address.node)]
         assert first == list(reversed(compensable))[: len(first)]
         if not isinstance(world.log[-1], Completed) and not getattr(world.log[-1], "forced", False):
             assert len(first) == len(compensable)
 
 
-def test_a_completed_node_never_starts_again(batch):
+def _completes(world: World, event: Event) -> bool:
+    """Whether work was done that can be undone: of a map, that is each item."""
+    if not isinstance(event, NodeCompleted) or event.phase != "forward":
+        return False
+    return event.index is not None or not isinstance(world.graph.nodes[event.node], Map)
+
+
+def test_a_compensation_is_given_what_its_own_iteration_or_item_gave(batch):
+    for world in batch:
+        outputs = {e.address: e.output for e in world.log if _completes(world, e)}
+        for event in world.log:
+            if isinstance(event, NodeStarted) and event.phase == "compensation":
+                assert event.input[event.node] == outputs[event.address._replace(phase="forward")]
+
+
+def test_a_completed_entry_never_starts_again(batch):
     for world in batch:
         done = set()
         for event in world.log:
@@ -127,24 +144,102 @@ def test_a_completed_node_never_starts_again(batch):
                 done.add(event.address)
 
 
-def test_nothing_opens_before_its_upstreams_are_settled(batch):
+def test_nothing_opens_before_what_it_waits_for_is_settled(batch):
     for world in batch:
-        settled: set[str] = set()
+        settled: dict[str, bool] = {}
         for event in world.log:
             opens = isinstance(event, InputRequested) or (
-                isinstance(event, NodeStarted) and event.phase == "forward"
+                isinstance(event, NodeStarted) and event.phase == "forward" and event.index is None
             )
-            if opens:
-                assert set(world.graph.upstream[event.node]) <= settled
-            settled |= set(_settles(event))
+            if opens and world.graph.nodes[event.node].join == "all":
+                assert world.graph.waits[event.node] <= settled.keys()
+            elif opens and world.graph.upstream[event.node] and event.node not in world.graph.router_of:
+                assert any(settled.get(source) for source in world.graph.upstream[event.node])
+            _settle(settled, event)
 
 
-def _settles(event: Event) -> tuple[str, ...]:
-    if isinstance(event, NodeCompleted) and event.phase == "forward":
-        return (event.node, *event.skipped)
-    if isinstance(event, InputResolved) and event.outcome == "answered":
-        return (event.node, *event.skipped)
-    return ()
+def _settle(settled: dict[str, bool], event: Event) -> None:
+    if isinstance(event, NodeCompleted) and event.phase == "forward" and event.index is None:
+        for name in event.repeats:
+            settled.pop(name, None)
+        if not event.again:
+            settled[event.node] = event.on_timeout != "route"
+    elif isinstance(event, InputResolved):
+        settled[event.node] = event.outcome == "answered" or event.on_timeout == "value"
+    elif isinstance(event, NodeFailed) and event.code == "cancelled" and event.index is None:
+        settled[event.node] = False
+    settled.update(dict.fromkeys(getattr(event, "skipped", ()), False))
+
+
+def test_an_iteration_begins_only_once_the_one_before_is_settled(batch):
+    for world in batch:
+        open_ones: set = set()
+        for event in world.log:
+            if isinstance(event, NodeStarted | InputRequested):
+                open_ones.add(event.address)
+            closes = isinstance(event, NodeCompleted | InputResolved | NodeFailed)
+            if closes and not getattr(event, "will_retry", False):
+                open_ones.discard(event.address)
+            for name in getattr(event, "repeats", ()):
+                assert not [address for address in open_ones if address.node == name]
+
+
+def test_no_loop_runs_more_often_than_it_may(batch):
+    for world in batch:
+        for region in world.graph.regions.values():
+            loop = world.graph.nodes[region.condition]
+            around = [r for r in world.graph.regions.values() if region.nodes < r.nodes]
+            rounds = [
+                e for e in world.log if isinstance(e, NodeCompleted) and e.node == loop.name and e.again
+            ]
+            if not around:
+                assert len(rounds) < loop.max_iterations
+
+
+def test_a_map_gives_its_items_results_in_their_order(batch):
+    seen = 0
+    for world in batch:
+        outputs = {e.address: e.output for e in world.log if isinstance(e, NodeCompleted)}
+        for event in world.log:
+            is_map = isinstance(world.graph.nodes.get(getattr(event, "node", "")), Map)
+            if is_map and isinstance(event, NodeCompleted) and event.index is None:
+                items = [event.address._replace(index=place) for place in range(len(event.output))]
+                assert event.output == [outputs.get(item) for item in items]
+                seen += len(items)
+    assert seen
+
+
+def test_no_more_items_are_open_than_may_be(batch):
+    for world in batch:
+        state = RunState(world.state.run_id)
+        for event in world.log:
+            evolve(state, event)
+            for address, items in state.maps.items():
+                there = [
+                    a for a in state.entries if a.index is not None and a._replace(index=None) == address
+                ]
+                assert items.open == len(there) <= world.graph.nodes[address.node].max_concurrency
+
+
+def test_a_signal_is_taken_once_and_in_the_order_of_arrival(batch):
+    for world in batch:
+        sent: dict[str, list[str]] = {}
+        taken: dict[str, list[str]] = {}
+        for event in world.log:
+            if isinstance(event, SignalReceived):
+                sent.setdefault(event.name, []).append(event.request_id)
+            elif getattr(event, "answered_with", None):
+                taken.setdefault(event.node, []).append(event.answered_with)
+        for name, letters in taken.items():
+            assert len(set(letters)) == len(letters)
+            assert letters == [letter for letter in sent[name] if letter in set(letters)]
+
+
+def test_a_run_that_succeeds_has_settled_every_node_and_left_nothing_open(batch):
+    for world in batch:
+        if isinstance(world.log[-1], Completed):
+            assert world.state.settled.keys() == world.graph.nodes.keys()
+            assert world.state.maps == {}
 
 
 def test_the_state_is_retrying_exactly_while_something_waits_for_its_next_attempt(batch):

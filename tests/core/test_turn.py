@@ -306,25 +306,25 @@ def test_what_fell_due_while_nobody_looked_ends_in_the_order_of_its_times():
 def test_a_wait_whose_code_must_be_called_is_prepared_before_it_opens():
     run = Story(human("ask", prompt=None), timer("nap", delay=None))
     assert run.start() == ["running"]
-    assert run.last.prepare == ["ask", "nap"]
-    assert run.give(Prompted(node="ask", prompt="Go on?", data={"n": 1})) == ["ask ask"]
+    assert run.last.prepare == [Address("ask"), Address("nap")]
+    assert run.give(Prompted(address=Address("ask"), prompt="Go on?", data={"n": 1})) == ["ask ask"]
     assert (run.event.prompt, run.event.data) == ("Go on?", {"n": 1})
-    assert run.give(Scheduled(node="nap", wake_at=9_000)) == ["start nap"]
-    assert run.give(Prompted(node="ask", prompt="again")) == []
-    assert run.give(Scheduled(node="nap", wake_at=1)) == []
+    assert run.give(Scheduled(address=Address("nap"), wake_at=9_000)) == ["start nap"]
+    assert run.give(Prompted(address=Address("ask"), prompt="again")) == []
+    assert run.give(Scheduled(address=Address("nap"), wake_at=1)) == []
 
 
 def test_after_a_crash_it_is_prepared_again():
     run = Story(human("ask", prompt=None))
     run.start()
     assert run.crash() == []
-    assert run.last.prepare == ["ask"]
+    assert run.last.prepare == [Address("ask")]
 
 
 def test_a_wait_that_cannot_be_prepared_fails():
     run = Story(human("ask", prompt=None))
     run.start()
-    fact = Unprepared(node="ask", code="error", message="ValueError: no prompt")
+    fact = Unprepared(address=Address("ask"), code="error", message="ValueError: no prompt")
     assert run.give(fact) == ["start ask", "fail ask error", "failed", "failed"]
 
 

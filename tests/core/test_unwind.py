@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from infraweave.core.address import Address
 from infraweave.core.facts import Granted, Prompted
 from tests.core.story import ONCE, STEADY, Story, human, node, timer
 
@@ -76,7 +77,7 @@ def test_a_prompt_that_comes_after_the_cancel_asks_nobody():
     run = Story(human("ask", prompt=None), node("a"))
     run.start()
     run.cancel()
-    assert run.give(Prompted(node="ask", prompt="?")) == []
+    assert run.give(Prompted(address=Address("ask"), prompt="?")) == []
 
 
 def test_a_crash_while_a_cancelled_body_cleans_up_closes_it_as_interrupted():

@@ -31,10 +31,10 @@ class World:
         request = StartRequest(workflow_id=name, input={} if value is None else value, **given)
         return (await self.engine.start(request)).run
 
-    async def events(self, run: RunRow) -> list[dict]:
+    async def events(self, run: RunRow, after: int = 0) -> list[dict]:
         return [
             {**codec.loads(stored.data), **(codec.loads(stored.payload) if stored.payload else {})}
-            for stored in await self.engine.journal.read(run.run_key, 0, 10_000)
+            for stored in await self.engine.journal.read(run.run_key, after, 10_000)
         ]
 
     async def until(self, run: RunRow, kind: str, **fields) -> dict:
@@ -50,7 +50,7 @@ class World:
     async def end(self, run: RunRow) -> dict:
         """Wait for the end and return the last event with its payload."""
         assert await self.engine.wait_end(run.run_key)
-        return (await self.events(run))[-1]
+        return (await self.events(run, await self.engine.journal.last_seq(run.run_key) - 1))[-1]
 
     async def told(self, run: RunRow) -> list[str]:
         """The run in short: one line an event."""

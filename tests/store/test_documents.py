@@ -38,6 +38,7 @@ async def test_the_first_version_becomes_active_and_later_ones_when_asked(docume
     third = await documents.publish("default", tea("v3"), 7, activate=True)
 
     assert [done.active_version for done in (first, second, third)] == ["v1", "v1", "v3"]
+    assert [done.previous for done in (first, second, third)] == [None, "v1", "v1"]
     assert await documents.active_version("default", "tea") == "v3"
     assert await documents.active_version("default", "coffee") is None
 

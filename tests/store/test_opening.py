@@ -112,36 +112,41 @@ async def test_a_newer_schema_is_refused_untouched(path):
     before = path.read_bytes()
 
     with pytest.raises(
-        StartupError, match="made by a newer InfraWeave: its schema is 99, this build knows 1"
+        StartupError,
+        match=f"made by a newer InfraWeave: its schema is 99, this build knows {MIGRATIONS[-1].version}",
     ):
         await opened(path)
     assert path.read_bytes() == before
 
 
-SECOND = Migration(
-    2, "cups", "CREATE TABLE cups (cup INTEGER);\n-- with a default\nINSERT INTO cups VALUES (1);"
+LATEST = MIGRATIONS[-1].version
+NEXT = Migration(
+    LATEST + 1, "cups", "CREATE TABLE cups (cup INTEGER);\n-- with a default\nINSERT INTO cups VALUES (1);"
 )
 
 
 async def test_a_migration_keeps_a_copy_of_what_was(path, monkeypatch):
     async with Database.open(path, now=5) as db:
         await db.ping()
-    prepare(path, 7, (*MIGRATIONS, SECOND))
+    prepare(path, 7, (*MIGRATIONS, NEXT))
 
-    with closing(sqlite3.connect(path)) as new, closing(sqlite3.connect(f"{path}.backup-v1")) as old:
-        assert new.execute("SELECT version, applied_at FROM migrations").fetchall() == [(1, 5), (2, 7)]
+    with closing(sqlite3.connect(path)) as new, closing(sqlite3.connect(f"{path}.backup-v{LATEST}")) as old:
+        applied = [*((step.version, 5) for step in MIGRATIONS), (LATEST + 1, 7)]
+        assert new.execute("SELECT version, applied_at FROM migrations").fetchall() == applied
         assert new.execute("SELECT cup FROM cups").fetchall() == [(1,)]
-        assert old.execute("SELECT version FROM migrations").fetchall() == [(1,)]
+        assert old.execute("SELECT max(version) FROM migrations").fetchall() == [(LATEST,)]
         assert old.execute("SELECT beat FROM pulse").fetchall() == [(1,)]
 
 
 async def test_a_migration_that_fails_leaves_no_trace_of_itself(path):
     await opened(path)
-    broken = Migration(2, "broken", "CREATE TABLE cups (cup INTEGER);\nCREATE TABLE cups (cup INTEGER);")
+    broken = Migration(
+        LATEST + 1, "broken", "CREATE TABLE cups (cup INTEGER);\nCREATE TABLE cups (cup INTEGER);"
+    )
 
     with pytest.raises(StartupError, match="already exists"):
         prepare(path, 0, (*MIGRATIONS, broken))
-    assert migrations.found_version(path) == 1
+    assert migrations.found_version(path) == LATEST
     assert await opened(path) == []
 
 
@@ -156,7 +161,7 @@ async def test_what_a_killed_process_left_in_its_wal_is_recognised(path, holder)
     holder.kill()
     holder.wait()
 
-    assert migrations.found_version(path) == 1
+    assert migrations.found_version(path) == LATEST
 
 
 def test_every_statement_has_a_name_and_is_one_statement():

@@ -1,0 +1,82 @@
+"""Webhooks: list, make and delete them; and the door at which deliveries arrive, which wants no token."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import fields, frozen
+
+from infraweave.api import views
+from infraweave.api.reading import parsed
+from infraweave.api.routing import Answer, Call, NoQuery, require
+from infraweave.api.schedules import duration
+from infraweave.api.trigger_shapes import CreateWebhook, NewWebhook, WebhookList, WebhookQuery, WebhookShown
+from infraweave.core.access import allows
+from infraweave.core.triggers import Webhook
+from infraweave.core.values import spell_exactly
+from infraweave.engine.engine import Engine
+from infraweave.engine.hooks import address
+from infraweave.errors import WebhookNotFound
+from infraweave.store.webhooks import WebhookRow
+
+_NOT_OF_THE_WEBHOOK = {"workflow_id", "secret", "tolerance"}
+
+
+@frozen(eq=False)
+class WebhookRoutes:
+    """The handlers of webhooks."""
+
+    _engine: Engine
+
+    async def list(self, call: Call[WebhookQuery, None]) -> Answer:
+        """List the webhooks of workflows that the principal may read."""
+        who, wanted = call.principal, call.query.workflow_id
+        rows = [
+            row
+            for row in await self._engine.hooks.webhooks.list(who.tenant)
+            if wanted in (None, row.workflow_id) and allows(who, "read", f"workflow:{row.workflow_id}")
+        ]
+        return Answer(WebhookList(webhooks=tuple(WebhookShown(**_shown(row)) for row in rows)))
+
+    async def create(self, call: Call[NoQuery, CreateWebhook]) -> Answer:
+        """Make a webhook; its secret is told this once."""
+        body, tenant = call.body, call.principal.tenant
+        names = {field.name for field in fields(CreateWebhook)} - _NOT_OF_THE_WEBHOOK
+        tolerance = duration("tolerance", body.tolerance) or 0.0
+        webhook = Webhook(**{name: getattr(body, name) for name in names}, tolerance=tolerance)
+        asked = WebhookRow(tenant=tenant, workflow_id=body.workflow_id, webhook=webhook, secret=body.secret)
+        row = await self._engine.hooks.create(asked)
+        return Answer(NewWebhook(**_shown(row), secret=row.secret or ""), 201)
+
+    async def delete(self, call: Call[NoQuery, None]) -> Answer:
+        """Forget a webhook and its secret."""
+        hooks, who, name = self._engine.hooks.webhooks, call.principal, call.path["webhook"]
+        row = await hooks.get(who.tenant, name)
+        if row is None:
+            raise WebhookNotFound(f"No webhook {name}.")
+        require(who, "publish", f"workflow:{row.workflow_id}")
+        await hooks.delete(who.tenant, name)
+        return Answer(status=204)
+
+    async def deliver(self, call: Call[NoQuery, None]) -> Answer:
+        """Start the run of a delivery; the answer is sent once it is durable."""
+        headers = {name.lower(): ", ".join(call.headers.getlist(name)) for name, _ in call.headers}
+        hooks, raw = self._engine.hooks, call.raw
+        row = await hooks.genuine(call.path["name"], headers, raw)
+        done = await hooks.start(row, headers, raw, parsed(raw, self._engine.settings.max_depth))
+        given = {"Location": f"/v1/runs/{done.run.run_id}"}
+        if done.replayed:
+            given["Idempotent-Replayed"] = "true"
+        return Answer(views.started(done.run), 200 if done.replayed else 201, given)
+
+
+def _shown(row: WebhookRow) -> dict[str, Any]:
+    webhook = row.webhook
+    same = ("name", "secret_env", "signature_header", "timestamp_header", "delivery", "input")
+    return {
+        "workflow_id": row.workflow_id,
+        "path": address(row.tenant, webhook.name),
+        "declared_in": row.declared_in,
+        "tolerance": spell_exactly(webhook.tolerance),
+        **{name: getattr(webhook, name) for name in same},
+    }

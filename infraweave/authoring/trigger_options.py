@@ -1,0 +1,53 @@
+"""Reads what authors gave to ``flow.schedule`` and ``flow.webhook``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from infraweave.authoring.options import Options
+from infraweave.core.codec import dumps, trigger_to_json
+from infraweave.core.document import Document
+from infraweave.core.triggers import Schedule, Webhook
+
+
+def read_schedule(read: Options, given: Mapping[str, Any]) -> Schedule:
+    """Return a schedule; what is wrong with it joins the faults of ``read``."""
+    where = f"schedule {given['name']}"
+    return Schedule(
+        **{
+            **given,
+            **{name: read.text(f"{where}: {name}", given[name]) for name in ("name", "timezone")},
+            **{name: _optional_text(read, where, name, given) for name in ("cron", "anchor")},
+            "every": read.duration(where, "every", given["every"]),
+            "paused": bool(given["paused"]),
+        }
+    )
+
+
+def read_webhook(read: Options, given: Mapping[str, Any]) -> Webhook:
+    """Return a webhook; what is wrong with it joins the faults of ``read``."""
+    where, required = f"webhook {given['name']}", ("name", "signature_header", "delivery")
+    optional = ("secret_env", "timestamp_header")
+    return Webhook(
+        **{
+            **given,
+            **{name: read.text(f"{where}: {name}", given[name]) for name in required},
+            **{name: _optional_text(read, where, name, given) for name in optional},
+            "tolerance": read.duration(where, "tolerance", given["tolerance"]) or 0.0,
+        }
+    )
+
+
+def _optional_text(read: Options, where: str, name: str, given: Mapping[str, Any]) -> str | None:
+    return None if given[name] is None else read.text(f"{where}: {name}", given[name])
+
+
+def unwritable_triggers(document: Document) -> Iterator[str]:
+    """Yield which schedules and webhooks hold something that JSON cannot carry."""
+    triggers: tuple[Schedule | Webhook, ...] = (*document.schedules, *document.webhooks)
+    for trigger in triggers:
+        try:
+            dumps(trigger_to_json(trigger))
+        except TypeError as error:
+            yield f"{type(trigger).__name__.lower()} {trigger.name}: it cannot be written as JSON: {error}"

@@ -1,0 +1,154 @@
+"""``infraweave schedules``: what starts runs at certain times, at a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from infraweave.cli.connect import client_options, connected
+from infraweave.cli.output import show_json, show_table
+from infraweave.cli.run import read_json
+from infraweave.core.triggers import CATCH_UPS, OVERLAPS
+
+COLUMNS = ("schedule_id", "times", "next", "last_run_id", "state", "declared_in")
+
+
+def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which server, and how answers are shown."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+    return client_options(command)
+
+
+def _ask(url: str, token: str | None, method: str, path: str, body: Any = None, **params: Any) -> Any:
+    return connected(url, token, lambda client: client.request(method, path, body=body, params=params))
+
+
+def _path(schedule_id: str, act: str = "") -> str:
+    return f"/v1/schedules/{quote(schedule_id, safe=':')}{act}"
+
+
+@click.group(epilog="Example: infraweave schedules list")
+def command() -> None:
+    """List, make, pause and trigger schedules."""
+
+
+@command.command("list", epilog="Example: infraweave schedules list --workflow nightly-backup")
+@click.option("--workflow", metavar="ID", help="Only those of this workflow.")
+@server_options
+def list_(workflow: str | None, url: str, token: str | None, as_json: bool) -> None:
+    """List schedules with their next times."""
+    found = _ask(url, token, "GET", "/v1/schedules", workflow_id=workflow)
+    if as_json:
+        show_json(found)
+    else:
+        show_table(COLUMNS, [_row(schedule) for schedule in found["schedules"]])
+
+
+@command.command(epilog="Example: infraweave schedules show nightly-backup:nightly")
+@click.argument("schedule_id")
+@server_options
+def show(schedule_id: str, url: str, token: str | None, as_json: bool) -> None:
+    """Show a schedule, its next times and how its last time went."""
+    _tell(_ask(url, token, "GET", _path(schedule_id)), as_json)
+
+
+@command.command(
+    epilog="Example: infraweave schedules create backup weekly --cron '30 3 * * 0' --timezone Europe/Zurich"
+)
+@click.argument("workflow_id", metavar="WORKFLOW")
+@click.argument("name")
+@click.option("--cron", metavar="FIELDS", help="Five fields; read as Debian's cron reads them.")
+@click.option("--timezone", default="UTC", show_default=True, help="An IANA time zone, for --cron.")
+@click.option("--every", metavar="DURATION", help="Such as 15m, in place of --cron.")
+@click.option(
+    "--anchor", metavar="TIME", help="What --every is in step with; 1970-01-01T00:00:00Z by default."
+)
+@click.option(
+    "--input",
+    "input_json",
+    default="{}",
+    metavar="JSON|@FILE|-",
+    help="The runs' input; may hold {scheduled_at} and {schedule}.",
+)
+@click.option(
+    "--catch-up",
+    type=click.Choice(CATCH_UPS),
+    default="last",
+    show_default=True,
+    help="What becomes of times missed in a downtime.",
+)
+@click.option(
+    "--overlap",
+    type=click.Choice(OVERLAPS),
+    default="skip",
+    show_default=True,
+    help="What becomes of a time while a run of the schedule is open.",
+)
+@click.option("--paused", is_flag=True, help="Let it wait until it is resumed.")
+@server_options
+def create(url: str, token: str | None, as_json: bool, input_json: str, **given: Any) -> None:
+    """Make the schedule NAME of WORKFLOW."""
+    body = {**given, "input": read_json(input_json, "--input")}
+    _tell(_ask(url, token, "POST", "/v1/schedules", body), as_json)
+
+
+@command.command(epilog="Example: infraweave schedules pause nightly-backup:nightly")
+@click.argument("schedule_id")
+@server_options
+def pause(schedule_id: str, url: str, token: str | None, as_json: bool) -> None:
+    """Let a schedule start nothing until it is resumed; what waits is forgotten."""
+    _tell(_ask(url, token, "POST", _path(schedule_id, "/pause")), as_json)
+
+
+@command.command(epilog="Example: infraweave schedules resume nightly-backup:nightly")
+@click.argument("schedule_id")
+@server_options
+def resume(schedule_id: str, url: str, token: str | None, as_json: bool) -> None:
+    """Let a schedule go on from now."""
+    _tell(_ask(url, token, "POST", _path(schedule_id, "/resume")), as_json)
+
+
+@command.command(epilog="Example: infraweave schedules trigger nightly-backup:nightly")
+@click.argument("schedule_id")
+@server_options
+def trigger(schedule_id: str, url: str, token: str | None, as_json: bool) -> None:
+    """Start a run of a schedule now, once."""
+    run = _ask(url, token, "POST", _path(schedule_id, "/trigger"))
+    if as_json:
+        show_json(run)
+    else:
+        click.echo(run["run_id"])
+
+
+@command.command(epilog="Example: infraweave schedules delete nightly-backup:weekly")
+@click.argument("schedule_id")
+@server_options
+def delete(schedule_id: str, url: str, token: str | None, as_json: bool) -> None:
+    """Forget a schedule that was made here or through the API; its runs stay."""
+    _ask(url, token, "DELETE", _path(schedule_id))
+    if as_json:
+        show_json({"schedule_id": schedule_id, "deleted": True})
+    else:
+        click.echo(f"{schedule_id} deleted")
+
+
+def _row(schedule: dict[str, Any]) -> dict[str, Any]:
+    zone = "" if schedule["timezone"] == "UTC" else f" {schedule['timezone']}"
+    times = f"{schedule['cron']}{zone}" if schedule["cron"] else f"every {schedule['every']}"
+    following = schedule["next_fire_times"][:1]
+    state = "paused" if schedule["paused"] else "failing" if schedule["last_error"] else "active"
+    return {**schedule, "times": times, "next": following, "state": state}
+
+
+def _tell(schedule: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        show_json(schedule)
+        return
+    show_table(COLUMNS, [_row(schedule)])
+    for at in schedule["next_fire_times"][1:]:
+        click.echo(f"then {at}")
+    if schedule["last_error"]:
+        click.echo(f"the newest time made no run: {schedule['last_error']}")

@@ -1,0 +1,93 @@
+"""``infraweave webhooks``: doors at which signed deliveries start runs, at a server."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import quote
+
+import click
+
+from infraweave.cli.connect import connected
+from infraweave.cli.output import USAGE, fail, show_json, show_table
+from infraweave.cli.run import read_json
+from infraweave.cli.schedules import server_options
+
+COLUMNS = ("name", "workflow_id", "path", "signature_header", "delivery", "declared_in")
+
+
+@click.group(epilog="Example: infraweave webhooks list")
+def command() -> None:
+    """List, make and delete webhooks."""
+
+
+@command.command("list", epilog="Example: infraweave webhooks list --json")
+@click.option("--workflow", metavar="ID", help="Only those of this workflow.")
+@server_options
+def list_(workflow: str | None, url: str, token: str | None, as_json: bool) -> None:
+    """List webhooks and their paths, without their secrets."""
+    params = {"workflow_id": workflow}
+    found = connected(url, token, lambda client: client.request("GET", "/v1/webhooks", params=params))
+    if as_json:
+        show_json(found)
+    else:
+        show_table(COLUMNS, found["webhooks"])
+
+
+@command.command(epilog="Example: infraweave webhooks create deploy pushed --delivery X-GitHub-Delivery")
+@click.argument("workflow_id", metavar="WORKFLOW")
+@click.argument("name")
+@click.option("--secret-file", type=click.File(), help="The sender's secret, - for stdin; else one is made.")
+@click.option("--signature-header", default="X-Signature", show_default=True)
+@click.option("--timestamp-header", help="Where the time of signing is, which is then signed too.")
+@click.option("--tolerance", default="5m", show_default=True, help="How far that time may be from now.")
+@click.option(
+    "--delivery",
+    default="X-Delivery-Id",
+    show_default=True,
+    help="The header, or a template such as {body.id}, that tells deliveries apart.",
+)
+@click.option(
+    "--input",
+    "input_json",
+    default='"{body}"',
+    show_default=True,
+    metavar="JSON|@FILE|-",
+    help="The runs' input; may hold {body…}, {headers…} and {delivery_id}.",
+)
+@server_options
+def create(
+    url: str, token: str | None, as_json: bool, secret_file: Any, input_json: str, **given: Any
+) -> None:
+    """Make the webhook NAME of WORKFLOW; its secret is printed this once."""
+    secret = _secret(secret_file)
+    body = {**given, "secret": secret, "input": read_json(input_json, "--input")}
+    made = connected(url, token, lambda client: client.request("POST", "/v1/webhooks", body=body))
+    if as_json:
+        show_json(made)
+    else:
+        click.echo(f"deliver to {url.rstrip('/')}{made['path']}")
+        click.echo(f"secret     {made['secret'] if secret is None else '(as given)'}")
+
+
+@command.command(epilog="Example: infraweave webhooks delete pushed")
+@click.argument("name")
+@server_options
+def delete(name: str, url: str, token: str | None, as_json: bool) -> None:
+    """Forget a webhook that was made here or through the API; its runs stay."""
+    path = f"/v1/webhooks/{quote(name, safe='')}"
+    connected(url, token, lambda client: client.request("DELETE", path))
+    if as_json:
+        show_json({"name": name, "deleted": True})
+    else:
+        click.echo(f"{name} deleted")
+
+
+def _secret(file: Any) -> str | None:
+    """Return the secret that a file holds; never an argument, which other users of the machine could read."""
+    if file is None:
+        return None
+    secret = str(file.read()).strip()
+    if not secret:
+        fail(f"--secret-file {json.dumps(file.name)} is empty", code=USAGE)
+    return secret

@@ -1,0 +1,119 @@
+"""What a run's state is made of: open steps, how far maps have come, what summaries show."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+from attrs import define, field, frozen
+
+from infraweave.core.address import Address
+from infraweave.core.events import InputRequested, RunError
+from infraweave.core.values import Json
+
+NodeStateName: TypeAlias = Literal[
+    "pending",
+    "running",
+    "retrying",
+    "waiting",
+    "succeeded",
+    "failed",
+    "skipped",
+    "cancelled",
+    "compensated",
+]
+
+
+@define
+class Entry:
+    """One open step. ``running``: code is at work. ``backoff`` and ``waiting``: until ``due_at``, if any.
+
+    A map and a child are ``waiting`` too: what happens to them arrives.
+    """
+
+    address: Address
+    status: Literal["running", "backoff", "waiting"]
+    opened_at: int
+    attempt: int = 1
+    #: Failures that used up an attempt; interruptions do not.
+    failures: int = 0
+    #: Interruptions in a row.
+    interruptions: int = 0
+    due_at: int | None = None
+    #: What the code was given.
+    input: Json = None
+    #: What a person was asked; None unless a human node waits.
+    request: InputRequested | None = None
+    #: The signal that a signal node waits for.
+    signal: str | None = None
+    #: The run that a subworkflow waits for.
+    child_run_id: str | None = None
+
+
+@define
+class Items:
+    """How far a map has come."""
+
+    total: int
+    #: The lowest index that was never opened, and those above it that were.
+    low: int = 0
+    above: set[int] = field(factory=set)
+    #: Items in flight, or waiting for their next attempt.
+    open: int = 0
+    closed: int = 0
+    failed: int = 0
+    outputs: list[Json] = field(factory=list)
+
+    def unopened(self, limit: int) -> list[int]:
+        """Return the lowest indexes that were never opened."""
+        found: list[int] = []
+        index = self.low
+        while len(found) < limit and index < self.total:
+            if index not in self.above:
+                found.append(index)
+            index += 1
+        return found
+
+    def begin(self, index: int) -> None:
+        """Mark an item as opened."""
+        self.open += 1
+        self.above.add(index)
+        while self.low in self.above:
+            self.above.remove(self.low)
+            self.low += 1
+
+    def end(self, index: int, output: Json) -> None:
+        """Mark an item as closed; one that failed yields null."""
+        self.open -= 1
+        self.closed += 1
+        self.outputs[index] = output
+
+
+@frozen
+class Kept:
+    """What an iteration or an item was given and gave: its compensation may need it."""
+
+    input: Json
+    output: Json
+
+
+@define
+class NodeState:
+    """What the node summary shows of a node."""
+
+    state: NodeStateName = "pending"
+    attempts: int = 0
+    iterations: int = 0
+    started_at: int | None = None
+    finished_at: int | None = None
+    latency_ms: int | None = None
+    tokens: int = 0
+    cost_micro_usd: int = 0
+
+
+@frozen
+class Stopping:
+    """Why the run will not succeed. The first cause wins."""
+
+    outcome: Literal["failed", "cancelled"]
+    error: RunError
+    forced: bool = False

@@ -1,0 +1,101 @@
+"""Why a run is not moving, in one sentence for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from attrs import frozen
+
+from infraweave.core.document import Map, Timer
+from infraweave.core.entries import Entry
+from infraweave.core.events import Cancelled, Failed
+from infraweave.core.graph import Graph
+from infraweave.core.state import RunState
+from infraweave.core.values import rfc3339, spell
+
+#: Things that one sentence names.
+_MOST = 3
+
+
+@frozen
+class Explanation:
+    """One sentence; ``moving``: code is at work, so there is nothing to explain away."""
+
+    moving: bool
+    sentence: str
+
+
+def explain(
+    graph: Graph, state: RunState, now: int, *, blocked: Sequence[str] = (), queued: str = ""
+) -> Explanation:
+    """Return why a run is not moving, or that it is.
+
+    ``blocked``: nodes whose code is not loaded. ``queued``: what a queued run waits for.
+    """
+    if state.end is not None:
+        return Explanation(False, _ended(state))
+    if state.state == "queued":
+        return Explanation(False, f"It is queued: {queued}.")
+    entries = list(state.entries.values())
+    working = [_at_work(entry) for entry in entries if entry.status == "running"]
+    told = [f"no code for {name} is loaded, so it cannot open" for name in blocked]
+    told += [
+        _waits(graph, entry, now) for entry in entries if entry.status != "running" and _counts(state, entry)
+    ]
+    why = _stopping(state)
+    if working:
+        return Explanation(True, f"{why or 'It is moving'}: {_listed(working)}.")
+    if told:
+        return Explanation(False, f"{why or 'It waits'}: {_listed(told)}.")
+    return Explanation(True, f"{why or 'It is about to go on'}.")
+
+
+def _ended(state: RunState) -> str:
+    at = rfc3339(state.finished_at or 0)
+    if isinstance(state.end, Failed | Cancelled):
+        return f"It {state.state} at {at}: {state.end.error.message}."
+    return f"It succeeded at {at}."
+
+
+def _stopping(state: RunState) -> str:
+    if state.stopping is None:
+        return ""
+    verb = "being cancelled" if state.stopping.outcome == "cancelled" else "failing"
+    return f"It is {verb} ({state.stopping.error.message})"
+
+
+def _at_work(entry: Entry) -> str:
+    doing = "is being undone" if entry.address.phase == "compensation" else "is at work"
+    name = entry.address._replace(phase="forward")
+    return f"{name} {doing} since {rfc3339(entry.opened_at)} (attempt {entry.attempt})"
+
+
+def _counts(state: RunState, entry: Entry) -> bool:
+    """Tell whether an entry is a reason of its own: a map is waiting only because of its items."""
+    items = state.maps.get(entry.address)
+    return items is None or not items.open
+
+
+def _waits(graph: Graph, entry: Entry, now: int) -> str:
+    name = entry.address
+    if entry.status == "backoff":
+        wait = spell(max(0, (entry.due_at or now) - now) / 1000)
+        return f"attempt {entry.attempt} of {name} failed, and the next begins in {wait}"
+    until = "" if entry.due_at is None else f", until {rfc3339(entry.due_at)}"
+    since = rfc3339(entry.opened_at)
+    if entry.request is not None:
+        return f"a person must answer {name} ({entry.request.prompt!r:.100}), asked since {since}{until}"
+    if entry.signal is not None:
+        return f"the signal {entry.signal} has not come, awaited since {since}{until}"
+    if entry.child_run_id is not None:
+        return f"{name} is the child run {entry.child_run_id}, begun at {since}"
+    if isinstance(graph.nodes[name.node], Timer):
+        return f"{name} sleeps{until}"
+    what = "its items" if isinstance(graph.nodes[name.node], Map) else "what comes"
+    return f"{name} waits for {what}"
+
+
+def _listed(parts: Iterable[str]) -> str:
+    every = list(parts)
+    more = len(every) - _MOST
+    return "; ".join(every[:_MOST]) + (f"; and {more:,} more" if more > 0 else "")

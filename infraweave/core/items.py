@@ -1,0 +1,45 @@
+"""How a map advances: its items open in order, so many at a time, and it closes after the last of them."""
+
+from __future__ import annotations
+
+from infraweave.core.address import Address
+from infraweave.core.book import Book
+from infraweave.core.document import Map, runs_child
+from infraweave.core.entries import Items
+from infraweave.core.opening import start
+
+
+def close_maps(book: Book) -> None:
+    """Close the maps whose items are all closed; the others stay in ``book.moved``."""
+    moved, book.moved = dict.fromkeys(book.moved), []
+    for address in moved:
+        entry, items = book.state.entries.get(address), book.state.maps.get(address)
+        if entry is None or items is None:
+            continue
+        if items.closed < items.total:
+            book.moved.append(address)
+        else:
+            book.complete(entry, book.now - entry.opened_at, output=items.outputs)
+
+
+def open_items(book: Book) -> None:
+    """Open the next items of the maps in ``book.moved``."""
+    moved, book.moved = book.moved, []
+    for address in moved:
+        entry = book.state.entries.get(address)
+        if entry is not None and not book.is_given_up(entry):
+            _open_next(book, address, book.state.maps[address])
+
+
+def _open_next(book: Book, address: Address, items: Items) -> None:
+    node = book.graph.nodes[address.node]
+    if not isinstance(node, Map):
+        raise TypeError(f"{address} is no map")
+    # What is being prepared is not open yet: it is found again, and prepared once.
+    next_ones = [address._replace(index=index) for index in items.unopened(node.max_concurrency - items.open)]
+    free = book.keep_back(next_ones)
+    if runs_child(node):
+        book.written.prepare += free
+        return
+    for item in free:
+        start(book, item, 1)

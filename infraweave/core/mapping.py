@@ -1,0 +1,35 @@
+"""Mappings: any JSON value whose texts are templates, so that one value is made from others."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+
+from infraweave.core import template
+from infraweave.core.values import Json
+
+
+def fill(mapping: Json, values: Mapping[str, Json]) -> Json:
+    """Return a mapping with every place filled.
+
+    Raises:
+        TemplateError: a place names nothing that is there.
+    """
+    if isinstance(mapping, str):
+        return template.value_of(mapping, values)
+    if isinstance(mapping, Mapping):
+        return {key: fill(item, values) for key, item in mapping.items()}
+    if isinstance(mapping, list | tuple):
+        return [fill(item, values) for item in mapping]
+    return mapping
+
+
+def mapping_faults(mapping: Json, names: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with a mapping whose places may name ``names``."""
+    if isinstance(mapping, str):
+        yield from template.faults(mapping, names)
+    elif isinstance(mapping, Mapping):
+        for item in mapping.values():
+            yield from mapping_faults(item, names)
+    elif isinstance(mapping, list | tuple):
+        for item in mapping:
+            yield from mapping_faults(item, names)

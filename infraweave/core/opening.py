@@ -1,0 +1,140 @@
+"""The openings: how each kind of node begins, and begins again.
+
+What needs something first that is not the core's to do (a function that makes a prompt, a child's workflow)
+is left in ``written.prepare``; a fact says later that it may open.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from infraweave.core import settle
+from infraweave.core.address import Address
+from infraweave.core.book import Book
+from infraweave.core.document import (
+    Activity,
+    Http,
+    HumanInput,
+    Loop,
+    Map,
+    Router,
+    Signal,
+    Subworkflow,
+    Timer,
+    Wait,
+    runs_child,
+)
+from infraweave.core.events import InputRequested, NodeStarted
+from infraweave.core.ids import child_run_id, input_request_id
+from infraweave.core.values import Json
+
+
+def open_entry(book: Book, address: Address) -> None:
+    """Open an entry, or leave it to be prepared."""
+    node = book.graph.nodes[address.node]
+    match node:
+        case Activity() | Router() | Loop() | Http():
+            start(book, address, 1)
+        case Map():
+            _open_map(book, address, node)
+        case HumanInput() if node.prompt is not None:
+            ask(book, address, node, node.prompt)
+        case Signal():
+            listen(book, address, node)
+        case Timer() if node.delay is not None:
+            sleep(book, address, book.now + round(node.delay * 1000))
+        case HumanInput() | Timer() | Subworkflow():
+            book.written.prepare.append(address)
+        case _:
+            assert_never(node)
+
+
+def prepare_reopening(book: Book) -> None:
+    """Take the children out of ``book.reopen`` that must be prepared before they can be tried again."""
+    for address in [a for a in book.reopen if _must_be_prepared(book, a)]:
+        book.reopen.remove(address)
+        book.written.prepare.append(address)
+
+
+def _must_be_prepared(book: Book, address: Address) -> bool:
+    forward = address.phase == "forward" and address not in book.launches
+    return forward and runs_child(book.graph.nodes[address.node])
+
+
+def reopen_due(book: Book) -> None:
+    """Open the next attempt of each entry in ``book.reopen``."""
+    for address in book.reopen:
+        start(book, address, book.state.entries[address].attempt + 1)
+    book.reopen = []
+
+
+def start(book: Book, address: Address, attempt: int) -> None:
+    """Open an attempt of code, or of a child."""
+    child = None
+    if address in book.launches:
+        child = child_run_id(book.state.run_id, address, attempt, book.now)
+    book.record(
+        NodeStarted,
+        **address._asdict(),
+        attempt=attempt,
+        child_run_id=child,
+        input=_given(book, address) if child is None else book.launches[address],
+    )
+
+
+def _given(book: Book, address: Address) -> dict[str, Json]:
+    """Return what the code of an entry is given."""
+    if address.phase == "compensation":
+        undo = book.graph.compensation(address.node)
+        return settle.bind_undo(book.graph, book.state, address, undo.params) if undo else {}
+    return settle.given(book.graph, book.state, address)
+
+
+def _open_map(book: Book, address: Address, node: Map) -> None:
+    items = settle.items_of(book.state, node)
+    total = len(items) if isinstance(items, list) else 0
+    book.record(NodeStarted, **address._asdict(), attempt=1, items=total)
+    if isinstance(items, list):
+        book.moved.append(address)
+    else:
+        message = f"{node.over} is no list, so {node.name} cannot go over it"
+        book.give_up(book.state.entries[address], "input_mismatch", message, 0)
+
+
+def sleep(book: Book, address: Address, wake_at: int) -> None:
+    """Open a timer."""
+    book.record(NodeStarted, **address._asdict(), attempt=1, wake_at=wake_at)
+
+
+def listen(book: Book, address: Address, node: Signal) -> None:
+    """Open a wait for a signal; one that came early ends it in the same commit."""
+    deadline = _deadline(book, node)
+    book.record(NodeStarted, **address._asdict(), attempt=1, signal=node.name, deadline=deadline)
+    _read_mailbox(book, address)
+
+
+def ask(book: Book, address: Address, node: HumanInput, prompt: str, data: Json = None) -> None:
+    """Open a human node's entry; a signal that came early answers it in the same commit."""
+    book.record(
+        InputRequested,
+        node=node.name,
+        iteration=address.iteration,
+        index=address.index,
+        request_id=input_request_id(book.state.run_id, address),
+        signal=node.name,
+        prompt=prompt,
+        schema=node.schema,
+        deadline=_deadline(book, node),
+        data=data,
+    )
+    _read_mailbox(book, address)
+
+
+def _deadline(book: Book, node: Wait) -> int | None:
+    return None if node.timeout is None else book.now + round(node.timeout * 1000)
+
+
+def _read_mailbox(book: Book, address: Address) -> None:
+    letters = book.state.mailbox.get(address.node)
+    if letters:
+        book.receive(book.state.entries[address], letters[0])

@@ -1,0 +1,57 @@
+"""Where in a document a fault that ``check`` found stands, as far as its sentence tells.
+
+The sentences begin with the node, and then with the field: ``boil: retry.initial is -1; …``.
+"""
+
+from __future__ import annotations
+
+import re
+
+import attrs
+
+from infraweave.core.document import INPUT, Document, Node
+from infraweave.core.values import pointer
+
+_WORDS = re.compile(r"(?:[a-z_]+(?:\.|: ))*[a-z_]+")
+#: What sentences call some fields.
+_FIELDS = {"parameter": "params", "route": "routes"}
+_HEADS = ("workflow_id", "version", "output")
+
+
+def place_of(document: Document, fault: str) -> str:
+    """Return the JSON Pointer to what a fault is about; empty where that is the whole document."""
+    places = {node.name: place for place, node in enumerate(document.nodes)}
+    head, colon, rest = fault.partition(": ")
+    name = head.removesuffix(".compensate")
+    if colon and name in places:
+        undo = ["compensate"] if name != head else []
+        fields = _fields(document.nodes[places[name]], [*undo, *_words(rest)])
+        return pointer(["nodes", places[name], *fields])
+    if colon and head == INPUT:
+        return pointer(["input_schema"])
+    first = fault.partition(" ")[0]
+    return pointer([first]) if first in _HEADS else _of_list(document, fault)
+
+
+def _of_list(document: Document, fault: str) -> str:
+    unfit = (i for i, node in enumerate(document.nodes) if fault.startswith(f"{node.name!r} is no node name"))
+    place = next(unfit, None)
+    return "/nodes" if place is None else pointer(["nodes", place, "name"])
+
+
+def _words(sentence: str) -> list[str]:
+    found = _WORDS.match(sentence)
+    return re.split(r"\.|: ", found[0]) if found else []
+
+
+def _fields(node: Node, words: list[str]) -> list[str]:
+    """Return the words as far as they name fields, each of what the one before holds."""
+    found: list[str] = []
+    value: object = node
+    for word in (_FIELDS.get(word, word) for word in words):
+        cls: type = type(value)
+        if not attrs.has(cls) or word not in attrs.fields_dict(cls):
+            break
+        found.append(word)
+        value = getattr(value, word)
+    return found

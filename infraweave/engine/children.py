@@ -1,0 +1,107 @@
+"""Children: runs that a node of another run starts, and whose end is its answer."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from infraweave.core import ids
+from infraweave.core.document import Map, Subworkflow
+from infraweave.core.events import NodeStarted, Origin, ParentEntry
+from infraweave.core.facts import Accepted, CancelAsked
+from infraweave.core.graph import Graph
+from infraweave.core.state import RunState
+from infraweave.core.values import Json
+from infraweave.engine.bodies import BodyError
+from infraweave.engine.live import LiveRun
+from infraweave.errors import RunNotFound, VersionNotFound, WorkflowNotFound
+from infraweave.store.runs import Runs
+
+if TYPE_CHECKING:
+    from infraweave.engine.host import Host
+
+#: Runs that may stand above each other: a workflow that starts itself must end somewhere.
+MAX_DEPTH = 32
+
+
+class Children:
+    """What a host does for children."""
+
+    def __init__(self, host: Host, runs: Runs) -> None:
+        self._host, self._runs = host, runs
+
+    async def graph(self, parent: LiveRun, name: str, value: Json) -> Graph:
+        """Return the graph of the run that a node starts.
+
+        Raises:
+            BodyError: there is no such workflow, it does not take ``value``, or it lies too deep.
+        """
+        node, tenant = parent.graph.nodes[name], parent.origin.tenant
+        if not isinstance(node, Subworkflow | Map) or node.workflow_id is None:
+            raise TypeError(f"{name} starts no run")
+        if parent.origin.depth >= MAX_DEPTH:
+            raise BodyError("too_deep", f"{MAX_DEPTH} runs stand above each other already", final=True)
+        try:
+            active = node.workflow_version or await self._host.catalog.active_version(
+                tenant, node.workflow_id
+            )
+            graph = await self._host.catalog.graph(tenant, node.workflow_id, active)
+        except (WorkflowNotFound, VersionNotFound) as error:
+            raise BodyError(error.code, str(error), final=True) from error
+        faults = graph.input_validator.faults(value)
+        if faults:
+            why = f"{faults[0].path or '/'} {faults[0].message}"
+            message = f"The input does not match the schema of {node.workflow_id}: {why}"
+            raise BodyError("input_invalid", message, final=True)
+        return graph
+
+    def bear(self, parent: LiveRun, event: NodeStarted) -> tuple[LiveRun, Accepted]:
+        """Return the child that an attempt is, and the fact with which it starts."""
+        graph, origin = parent.child_graphs.pop(event.address), parent.origin
+        child = self._host.adopt(
+            LiveRun(self._host, self._host.journal.new_key(), graph, RunState(event.child_run_id or ""))
+        )
+        child.parent_key, child.has_slot = parent.run_key, self._host.slots.take()
+        born = Origin(
+            workflow_id=graph.document.workflow_id,
+            workflow_version=graph.document.version,
+            trigger="subworkflow",
+            tenant=origin.tenant,
+            by=origin.by,
+            parent_run_id=parent.state.run_id,
+            parent_entry=ParentEntry(
+                node=event.node, iteration=event.iteration, index=event.index, attempt=event.attempt
+            ),
+            depth=origin.depth + 1,
+            trace_id=origin.trace_id,
+            parent_span_id=ids.span_id(parent.state.run_id, event.address, event.attempt),
+            trace_flags=origin.trace_flags,
+            tracestate=origin.tracestate,
+        )
+        return child, Accepted(origin=born, input=event.input, slot=child.has_slot)
+
+    async def cancel(self, parent: LiveRun, child_run_id: str) -> None:
+        """Ask a child to stop, because its parent does without it."""
+        row = await self._runs.get(child_run_id)
+        if row is None:
+            raise RunNotFound(f"No run {child_run_id}.")
+        reason = f"its parent {parent.state.run_id} does without it"
+        async with self._host.pinned(row.run_key) as child:
+            child.take(CancelAsked(by=parent.origin.by, reason=reason))
+            await child.durable()
+        self._host.slots.forget(row.run_key)
+
+    async def family(self, stack: AsyncExitStack, run_key: int) -> list[LiveRun]:
+        """Pin a run and its open children, and theirs, for as long as ``stack`` lasts.
+
+        Raises:
+            RunNotFound: there is no such run.
+        """
+        live = await stack.enter_async_context(self._host.pinned(run_key))
+        found = [live]
+        children = [e.child_run_id for e in live.state.entries.values() if e.child_run_id is not None]
+        for child_run_id in children:
+            row = await self._runs.get(child_run_id)
+            if row is not None:
+                found += await self.family(stack, row.run_key)
+        return found

@@ -1,0 +1,155 @@
+"""Turns of several runs that share a transaction: a parent and its new children, a child and its parent.
+
+Where a run ends, its parent is told in the same commit. A parent that is at rest must be taken up first, and
+that takes a moment; it does no harm, for whatever is in such a commit has ended and has nothing more to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+from infraweave.core.book import Written
+from infraweave.core.events import Completed, NodeStarted
+from infraweave.core.facts import ChildEnded, Fact
+from infraweave.engine.clock import chance
+from infraweave.errors import RunNotFound, StorageUnavailable
+
+if TYPE_CHECKING:
+    from infraweave.engine.host import Host
+    from infraweave.engine.live import LiveRun
+
+
+class Commit:
+    """What is decided together and appended together."""
+
+    def __init__(self, host: Host) -> None:
+        self._host = host
+        self._parts: list[tuple[LiveRun, Written]] = []
+        #: Children that have ended and whose parents do not know yet.
+        self._ended: list[LiveRun] = []
+        #: Children without a slot.
+        self._queued: list[LiveRun] = []
+
+    def turn(self, live: LiveRun, fact: Fact) -> Written:
+        """Let a run decide about a fact; the children that it begins decide about their start."""
+        written = live.decide(fact)
+        if live.has_news(written):
+            self._parts.append((live, written))
+        for event in written.events:
+            if isinstance(event, NodeStarted) and event.child_run_id is not None:
+                child, accepted = self._host.children.bear(live, event)
+                self.turn(child, accepted)
+                if not accepted.slot:
+                    self._queued.append(child)
+        if written.events and live.parent_key is not None and live.state.end is written.events[-1]:
+            self._ended.append(live)
+        return written
+
+    @property
+    def is_empty(self) -> bool:
+        """True where nothing has to be written."""
+        return not self._parts
+
+    def answer(self) -> int | None:
+        """Tell parents in memory that their children have ended; return the key of one that is not there."""
+        while self._ended:
+            child = self._ended[-1]
+            parent = self._host.live.get(child.parent_key or 0)
+            if parent is None:
+                return child.parent_key
+            self._ended.pop()
+            self.turn(parent, _end_of(child))
+        return None
+
+    def append(self) -> asyncio.Future[None]:
+        """Write it all; return the commit.
+
+        Raises:
+            StorageUnavailable: what these states say did not reach the disk.
+            TypeError: something cannot be carried by JSON; the runs are lost from memory.
+        """
+        try:
+            if any(live.is_abandoned for live, _ in self._parts):
+                raise StorageUnavailable
+            entries = [live.entry(written) for live, written in self._parts]
+            commit = self._host.journal.append(entries, self._committed)
+        except (TypeError, StorageUnavailable):
+            self._lose()
+            raise
+        for live, _ in self._parts:
+            live.wait_for(commit)
+        for child in self._queued:
+            self._host.slots.enqueue(child.origin.tenant, child.run_key)
+        return commit
+
+    def append_later(self) -> asyncio.Future[None]:
+        """Take up the parents that are at rest, and then write it all."""
+        later: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        later.add_done_callback(_look_at_error)
+        waiting = [live for live, _ in self._parts]
+        for live in waiting:
+            live.wait_for(later)
+        self._host.spawn(self._append_later(later, waiting), "answer")
+        return later
+
+    async def _append_later(self, later: asyncio.Future[None], waiting: Sequence[LiveRun]) -> None:
+        try:
+            async with AsyncExitStack() as stack:
+                while (parent_key := self.answer()) is not None:
+                    try:
+                        await stack.enter_async_context(self._host.pinned(parent_key))
+                    except RunNotFound:
+                        self._ended.pop()  # it was removed; nobody is left to be told
+                commit = self.append()
+                for live in waiting:
+                    live.stop_waiting_for(later)
+                commit.add_done_callback(partial(_pass_on, later))
+        except BaseException:
+            self._lose()
+            if not later.done():
+                later.set_exception(StorageUnavailable())
+            raise
+
+    def _lose(self) -> None:
+        for live, _ in self._parts:
+            self._host.lose(live)
+
+    def _committed(self, commit: asyncio.Future[None]) -> None:
+        for live, written in self._parts:
+            live.committed(written, commit)
+
+
+def _end_of(child: LiveRun) -> ChildEnded:
+    """Return a child's end as its parent takes it."""
+    state, origin = child.state, child.origin
+    if origin.parent_entry is None or state.end is None:
+        raise ValueError(f"{state.run_id} is no child that has ended")
+    done = isinstance(state.end, Completed)
+    return ChildEnded(
+        address=origin.parent_entry.address,
+        attempt=origin.parent_entry.attempt,
+        child_run_id=state.run_id,
+        state=state.state,
+        output=state.end.result if isinstance(state.end, Completed) else None,
+        error=None if done else getattr(state.end, "error", None),
+        chance=chance(),
+    )
+
+
+def _pass_on(later: asyncio.Future[None], commit: asyncio.Future[None]) -> None:
+    if later.done():
+        return
+    if commit.cancelled() or commit.exception() is not None:
+        later.set_exception(commit.exception() or StorageUnavailable())
+    else:
+        later.set_result(None)
+
+
+def _look_at_error(later: asyncio.Future[None]) -> None:
+    """Nobody may wait for it; then its error has been logged elsewhere."""
+    if not later.cancelled():
+        later.exception()

@@ -1,0 +1,254 @@
+"""Webhooks through the door: made with a secret, delivered to with a signature, and closed to all others."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from infraweave import Workflow
+from infraweave.core.webhooks import sign
+from infraweave.settings import Settings
+from tests.api.conftest import told
+
+SECRET = "a secret of many letters"
+HOOK = {"workflow_id": "quick", "name": "order", "secret": SECRET}
+BODY = b'{"amount": 21}'
+
+
+@pytest.fixture
+async def hook(api):
+    return (await api.post("/v1/webhooks", HOOK)).json()
+
+
+@pytest.fixture
+async def sender(api):
+    """Someone without a token."""
+    return await api.with_headers({})
+
+
+def signed(body=BODY, secret=SECRET, **headers):
+    given = {"X-Signature": f"sha256={sign(secret.encode(), body)}", **headers}
+    return {"content": body, "headers": {name.replace("_", "-"): value for name, value in given.items()}}
+
+
+async def test_a_webhook_is_made_and_its_secret_is_told_once(api):
+    answer = await api.post("/v1/webhooks", {"workflow_id": "quick", "name": "order"})
+    made = answer.json()
+
+    assert answer.status_code == 201
+    assert made.pop("secret").startswith("whsec_")
+    assert made == {
+        "name": "order",
+        "workflow_id": "quick",
+        "path": "/hooks/order",
+        "declared_in": None,
+        "secret_env": None,
+        "signature_header": "X-Signature",
+        "timestamp_header": None,
+        "tolerance": "5m",
+        "delivery": "X-Delivery-Id",
+        "input": "{body}",
+    }
+    assert (await api.get("/v1/webhooks")).json() == {"webhooks": [made]}
+    assert (await api.get("/v1/webhooks?workflow_id=asking")).json() == {"webhooks": []}
+
+
+async def test_a_signed_delivery_starts_a_run_of_its_body(api, sender, hook):
+    answer = await sender.http.post("/hooks/order", **signed(X_Delivery_Id="d1"))
+    body = answer.json()
+
+    assert answer.status_code == 201
+    assert set(body) == {"run_id", "state", "workflow_id", "workflow_version", "started_at"}
+    run = (await api.get(answer.headers["Location"])).json()
+    assert (run["trigger"], run["input"]) == ("webhook", {"amount": 21})
+    assert run["tags"] == {"webhook": "order", "delivery_id": "d1"}
+
+
+async def test_a_generated_secret_signs(api, sender):
+    made = (await api.post("/v1/webhooks", {"workflow_id": "quick", "name": "own"})).json()
+    assert (await sender.http.post("/hooks/own", **signed(secret=made["secret"]))).status_code == 201
+
+
+async def test_a_delivery_that_comes_again_is_the_same_run(api, sender, hook):
+    first = await sender.http.post("/hooks/order", **signed(X_Delivery_Id="d1"))
+    other_body = await sender.http.post("/hooks/order", **signed(b'{"amount": 5}', X_Delivery_Id="d1"))
+    other_id = await sender.http.post("/hooks/order", **signed(X_Delivery_Id="d2"))
+    nameless = [await sender.http.post("/hooks/order", **signed()) for _ in range(2)]
+
+    assert "Idempotent-Replayed" not in first.headers
+    assert (other_body.status_code, other_body.headers["Idempotent-Replayed"]) == (200, "true")
+    assert other_body.json()["run_id"] == first.json()["run_id"]
+    assert [answer.status_code for answer in nameless] == [201, 200]
+    assert len({a.json()["run_id"] for a in (first, other_id, *nameless)}) == 3
+
+
+async def test_many_of_one_delivery_at_once_make_one_run(api, sender, hook):
+    answers = await asyncio.gather(
+        *(sender.http.post("/hooks/order", **signed(X_Delivery_Id="d1")) for _ in range(20))
+    )
+    assert sorted(answer.status_code for answer in answers) == [200] * 19 + [201]
+    assert len((await api.get("/v1/runs")).json()["runs"]) == 1
+
+
+async def test_whatever_does_not_pass_gets_one_and_the_same_answer(api, sender, hook):
+    """An unknown name, another tenant's, no signature, a wrong one, one of another body or another secret."""
+    right = signed()
+    attempts = [
+        ("/hooks/none", right),
+        ("/hooks/acme:order", right),
+        ("/hooks/:order", right),
+        ("/hooks/order", {"content": BODY}),
+        ("/hooks/order", signed(secret="guessed")),
+        ("/hooks/order", {**right, "content": b'{"amount": 22}'}),
+        ("/hooks/order", {"content": b"not json", "headers": right["headers"]}),
+        ("/hooks/order", {"content": b"", "headers": {"X-Signature": "sha256="}}),
+        ("/hooks/order", {"content": BODY, "headers": [(b"X-Signature", b"sha256=\xc3\xa9\xff")]}),
+        ("/hooks/order", signed(X_Signature="sha256=" + "f" * 8000)),
+        ("/hooks/" + "x" * 2000, right),
+    ]
+    answers = [await sender.http.post(path, **given) for path, given in attempts]
+
+    assert {told(answer) for answer in answers} == {(404, "webhook_not_found")}
+    assert len({answer.json()["error"]["message"] for answer in answers}) == 1
+    assert (await api.get("/v1/runs")).json()["runs"] == []
+
+
+async def test_a_genuine_delivery_that_cannot_be_taken_is_told_why(api, sender, hook):
+    deep = b'{"amount": ' + b"[" * 100 + b"]" * 100 + b"}"
+    for body, refusal in [
+        (b"{", (400, "malformed_request")),
+        (b"", (400, "malformed_request")),
+        (b'{"amount": 1e400}', (400, "malformed_request")),
+        (b'{"amount": 99999999999999999999}', (400, "malformed_request")),
+        (b'{"amount": "\\ud800"}', (400, "malformed_request")),
+        (deep, (400, "malformed_request")),
+        (b"null", (422, "input_invalid")),
+        (b"[]", (422, "input_invalid")),
+        (b'{"amount": "many"}', (422, "input_invalid")),
+    ]:
+        assert told(await sender.http.post("/hooks/order", **signed(body))) == refusal, body
+    form = signed(b"payload=1", Content_Type="application/x-www-form-urlencoded")
+    assert told(await sender.http.post("/hooks/order", **form)) == (415, "unsupported_media_type")
+    assert told(await sender.http.get("/hooks/order")) == (405, "method_not_allowed")
+    assert (await api.get("/v1/runs")).json()["runs"] == []
+
+
+async def test_a_large_delivery_is_refused_before_it_is_read(open_api):
+    async with open_api(settings=Settings(max_body=100)) as api:
+        answer = await api.http.post("/hooks/order", **signed(b" " * 101))
+        assert told(answer) == (413, "payload_too_large")
+
+
+async def test_the_time_of_signing_keeps_replays_out(api, sender, clock):
+    body = {**HOOK, "timestamp_header": "X-Timestamp", "tolerance": "1m"}
+    await api.post("/v1/webhooks", body)
+    stamp = str(clock.now() // 1000)
+    signature = f"sha256={sign(SECRET.encode(), BODY, stamp)}"
+    given = {"content": BODY, "headers": {"X-Signature": signature, "X-Timestamp": stamp}}
+
+    assert (await sender.http.post("/hooks/order", **given)).status_code == 201
+    assert told(await sender.http.post("/hooks/order", **signed())) == (404, "webhook_not_found")
+    await clock.advance(61)
+    assert told(await sender.http.post("/hooks/order", **given)) == (404, "webhook_not_found")
+
+
+async def test_an_input_is_mapped_as_the_webhook_says(api, sender):
+    mapping = {"amount": "{body.order.amount}", "note": "{headers.x-github-event} {delivery_id}"}
+    github = {
+        "signature_header": "X-Hub-Signature-256",
+        "delivery": "X-GitHub-Delivery",
+        "input": mapping,
+    }
+    await api.post("/v1/webhooks", {**HOOK, **github})
+    body = json.dumps({"order": {"amount": 7}}).encode()
+    headers = {
+        "X-Hub-Signature-256": f"sha256={sign(SECRET.encode(), body)}",
+        "X-GitHub-Event": "push",
+        "X-GitHub-Delivery": "d-1",
+    }
+    answer = await sender.http.post("/hooks/order", content=body, headers=headers)
+    run = (await api.get(answer.headers["Location"])).json()
+
+    assert run["input"] == {"amount": 7, "note": "push d-1"}
+    lacking = b"{}"
+    headers |= {"X-Hub-Signature-256": sign(SECRET.encode(), lacking), "X-GitHub-Delivery": "d-2"}
+    answer = await sender.http.post("/hooks/order", content=lacking, headers=headers)
+    assert told(answer) == (422, "input_invalid")
+    assert "{body.order.amount} leads nowhere: there is no order" in answer.json()["error"]["message"]
+
+
+async def test_a_declared_webhook_takes_its_secret_from_the_environment(serve, api_of, monkeypatch):
+    flow = Workflow("declared", version="v1")
+    flow.sleep("nap", 1)
+    flow.webhook("pushed", secret_env="HOOK_SECRET")
+    async with serve(flow) as server, api_of(server) as api:
+        assert told(await api.http.post("/hooks/pushed", **signed(b"{}"))) == (404, "webhook_not_found")
+        monkeypatch.setenv("HOOK_SECRET", SECRET)
+        assert (await api.http.post("/hooks/pushed", **signed(b"{}"))).status_code == 201
+        (shown,) = (await api.get("/v1/webhooks")).json()["webhooks"]
+        assert (shown["declared_in"], shown["secret_env"]) == ("v1", "HOOK_SECRET")
+        document = (await api.get("/v1/workflows/declared/versions/v1")).json()
+        assert document["webhooks"] == [{"name": "pushed", "secret_env": "HOOK_SECRET"}]
+        assert told(await api.http.delete("/v1/webhooks/pushed")) == (409, "webhook_declared")
+
+
+async def test_each_tenant_has_a_door_of_its_own(api, sender, hook):
+    other = await api.other("publish:workflow:*", "read:workflow:*", tenant="acme & co/x:y")
+    made = (await other.post("/v1/webhooks", {**HOOK, "secret": "another secret of acme"})).json()
+    delivery = signed(secret="another secret of acme")
+
+    assert made["path"].endswith(":order")
+    assert (await sender.http.post(made["path"], **delivery)).status_code == 201
+    assert told(await sender.http.post("/hooks/order", **delivery)) == (404, "webhook_not_found")
+    assert (await api.get("/v1/runs")).json()["runs"] == []
+    assert len((await other.get("/v1/runs")).json()["runs"]) == 1
+
+
+async def test_a_deleted_webhook_is_closed(api, sender, hook):
+    assert (await api.http.delete("/v1/webhooks/order")).status_code == 204
+    assert told(await sender.http.post("/hooks/order", **signed())) == (404, "webhook_not_found")
+    assert told(await api.http.delete("/v1/webhooks/order")) == (404, "webhook_not_found")
+
+
+async def test_making_and_deleting_need_publish_on_the_workflow(api, hook):
+    eve = await api.other("publish:workflow:asking", "read:workflow:asking")
+
+    assert told(await eve.post("/v1/webhooks", {**HOOK, "name": "x"})) == (403, "acl_denied")
+    assert told(await eve.http.delete("/v1/webhooks/order")) == (403, "acl_denied")
+    assert (await eve.get("/v1/webhooks")).json() == {"webhooks": []}
+    assert told(await api.post("/v1/webhooks", HOOK)) == (409, "webhook_conflict")
+    stranger = await api.other("publish:workflow:*", tenant="acme")
+    assert told(await stranger.http.delete("/v1/webhooks/order")) == (404, "webhook_not_found")
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "code"),
+    [
+        ({"name": "a:b"}, 422, "definition_invalid"),
+        ({"secret": "short"}, 400, "malformed_request"),
+        ({"signature_header": "a b"}, 422, "definition_invalid"),
+        ({"tolerance": "soon"}, 400, "malformed_request"),
+        ({"tolerance": "2d"}, 422, "definition_invalid"),
+        ({"input": "{input}"}, 422, "definition_invalid"),
+        ({"secret_env": "PATH"}, 400, "malformed_request"),
+        ({"workflow_id": "none"}, 404, "workflow_not_found"),
+    ],
+)
+async def test_what_is_wrong_is_refused_and_nothing_is_made(api, changed, status, code):
+    assert told(await api.post("/v1/webhooks", {**HOOK, **changed})) == (status, code)
+    assert (await api.get("/v1/webhooks")).json() == {"webhooks": []}
+
+
+async def test_a_webhook_that_another_workflow_has_is_refused_at_the_load(serve, api):
+    from infraweave.errors import WebhookConflict
+
+    await api.post("/v1/webhooks", HOOK)
+    flow = Workflow("declared", version="v1")
+    flow.sleep("nap", 1)
+    flow.webhook("order", secret_env="HOOK_SECRET")
+    documents, now = api.server.engine.documents, 0
+    with pytest.raises(WebhookConflict, match="declares the webhook order, which the tenant default has"):
+        await documents.load("default", flow.compile(), now)
+    assert await documents.active_version("default", "declared") is None

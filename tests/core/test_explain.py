@@ -1,0 +1,80 @@
+"""Why a run is not moving."""
+
+from __future__ import annotations
+
+from infraweave.core.document import Retry
+from infraweave.core.explain import explain
+from tests.core.story import Story, child, human, mapped, node, signal, timer
+
+
+def why(run: Story, **more) -> str:
+    return explain(run.graph, run.state, run.now, **more).sentence
+
+
+def test_what_is_at_work_is_moving():
+    run = Story(node("a"))
+    run.start()
+    assert explain(run.graph, run.state, run.now).moving
+    assert why(run) == "It is moving: a is at work since 1970-01-01T00:00:00.000Z (attempt 1)."
+
+
+def test_waits_are_named():
+    run = Story(human("ask", timeout=60), signal("word"), timer("nap", delay=5), child("c"))
+    run.start()
+    run.launch("c")
+    said = explain(run.graph, run.state, run.now)
+    assert not said.moving
+    assert "a person must answer ask ('Go?')" in said.sentence
+    assert "until 1970-01-01T00:01:00.000Z" in said.sentence
+    assert "the signal word has not come" in said.sentence
+    assert "nap sleeps, until 1970-01-01T00:00:05.000Z" in said.sentence
+    assert said.sentence.endswith("; and 1 more.")
+
+
+def test_a_child_is_named():
+    run = Story(child("c"))
+    run.start()
+    run.launch("c")
+    assert why(run).startswith(f"It waits: c is the child run {run.entry('c').child_run_id}, begun")
+
+
+def test_a_retry_says_when():
+    run = Story(node("a", retry=Retry(initial=4, jitter=False)))
+    run.start()
+    run.err("a")
+    assert why(run) == "It waits: attempt 1 of a failed, and the next begins in 4s."
+
+
+def test_a_map_is_explained_by_its_items():
+    run = Story(mapped("m", "input", retry=Retry(initial=4, jitter=False)))
+    run.start([1])
+    run.err("m", index=0)
+    assert why(run) == "It waits: attempt 1 of m[0] failed, and the next begins in 4s."
+
+
+def test_missing_code_and_the_queue_are_told():
+    run = Story(node("a"))
+    run.start(slot=False)
+    assert why(run, queued="all 4 slots are taken") == "It is queued: all 4 slots are taken."
+    held = Story(node("a"))
+    held.hold = lambda _: True
+    held.start()
+    assert why(held, blocked=["a"]) == "It waits: no code for a is loaded, so it cannot open."
+
+
+def test_a_stopping_run_says_why_it_stops():
+    run = Story(node("a"))
+    run.start()
+    run.cancel()
+    assert why(run).startswith("It is being cancelled (Cancelled by eve: no need): a is at work")
+
+
+def test_an_ended_run_says_how():
+    run = Story(node("a"))
+    run.start()
+    run.done("a")
+    assert why(run) == "It succeeded at 1970-01-01T00:00:00.000Z."
+    bad = Story(node("a"))
+    bad.start()
+    bad.err("a")
+    assert why(bad) == "It failed at 1970-01-01T00:00:00.000Z: boom."

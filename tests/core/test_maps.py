@@ -1,0 +1,168 @@
+"""Maps and children: an entry of its own for each, opened before and closed after what it holds."""
+
+from __future__ import annotations
+
+import pytest
+
+from infraweave.core.address import Address
+from infraweave.core.document import Map, Retry
+from infraweave.core.facts import ChildEnded, Unprepared
+from tests.core.story import ONCE, STEADY, Story, child, mapped, node
+
+
+def items(*values, **options) -> Story:
+    run = Story(mapped("m", "input", **options))
+    run.start(list(values))
+    return run
+
+
+def test_a_map_opens_before_its_items_and_closes_after_them():
+    run = Story(mapped("m", "input", max_concurrency=2))
+    assert run.start([7, 8, 9]) == ["running", "start m", "start m[0]", "start m[1]"]
+    assert run.event.input == {"item": 8}
+    assert run.done("m", "b", index=1) == ["done m[1]", "start m[2]"]
+    assert run.done("m", "a", index=0) == ["done m[0]"]
+    assert run.done("m", "c", index=2) == ["done m[2]", "done m", "succeeded", "completed"]
+    assert run.event.result == ["a", "b", "c"]
+
+
+def test_an_empty_list_closes_at_once():
+    run = Story(mapped("m", "input"))
+    assert run.start([]) == ["running", "start m", "done m", "succeeded", "completed"]
+    assert run.event.result == []
+
+
+@pytest.mark.parametrize("value", [{}, "text", None, 3])
+def test_what_is_no_list_fails_it(value):
+    run = Story(node("a"), mapped("m", "a"))
+    run.start()
+    assert run.done("a", value) == ["done a", "start m", "fail m input_mismatch", "failed", "failed"]
+
+
+def test_an_item_that_fails_for_good_stops_the_others_and_the_map():
+    run = items(1, 2, 3, retry=STEADY)
+    run.err("m", index=0)
+    assert run.err("m", final=True, index=1) == ["fail m[1] error", "fail m[0] cancelled", "running"]
+    assert run.err("m", "cancelled", final=True, index=2) == [
+        "fail m[2] cancelled",
+        "fail m item_failed",
+        "failed",
+        "failed",
+    ]
+    assert (run.event.error.node, run.event.error.index) == ("m", 1)
+
+
+def test_tolerated_items_yield_null_until_there_are_too_many():
+    run = items(1, 2, 3, max_failures=1)
+    assert run.err("m", index=0) == ["fail m[0] error"]
+    assert run.event.tolerated
+    run.done("m", "b", index=1)
+    assert run.done("m", "c", index=2) == ["done m[2]", "done m", "succeeded", "completed"]
+    assert run.event.result == [None, "b", "c"]
+    strict = items(1, 2, max_failures=1)
+    strict.err("m", index=0)
+    assert strict.err("m", index=1) == ["fail m[1] error", "fail m item_failed", "failed", "failed"]
+
+
+def test_a_crash_repeats_the_items_in_flight_and_no_other():
+    run = items(1, 2, 3, retry=STEADY, max_concurrency=2)
+    run.done("m", "a", index=0)
+    assert run.crash() == [
+        "fail m[1] interrupted again at 0",
+        "fail m[2] interrupted again at 0",
+        "start m[1]/2",
+        "start m[2]/2",
+    ]
+
+
+def test_items_are_undone_in_reverse_order_of_completion():
+    run = Story(mapped("m", "input", undo=ONCE), node("z", "m"))
+    run.start([1, 2])
+    run.done("m", "b", index=1)
+    run.done("m", "a", index=0)
+    assert run.err("z") == ["fail z error", "start undo m[0]"]
+    assert run.event.input == {"m": "a"}
+    assert run.done("m", phase="compensation", index=0) == ["done undo m[0]", "start undo m[1]"]
+    run.done("m", phase="compensation", index=1)
+    assert run.event.compensated == ("m[0]", "m[1]")
+
+
+# --- children ----------------------------------------------------------------------------------------------
+
+
+def test_a_child_is_prepared_then_started_then_answers():
+    run = Story(child("c", "input"), node("z", "c"))
+    assert run.start({"x": 1}) == ["running"]
+    assert run.last.prepare == [Address("c")]
+    assert run.launch("c") == ["start c"]
+    assert run.event.input == {"for": "c"}
+    assert run.event.child_run_id.startswith("run_")
+    assert run.state.due_at() is None  # it waits for the child alone
+    assert run.child("c", output=5) == ["done c", "start z"]
+    assert run.event.input == {"c": 5}
+
+
+def test_another_attempt_is_another_child():
+    run = Story(child("c", retry=STEADY))
+    run.start()
+    run.launch("c")
+    first = run.entry("c").child_run_id
+    assert run.child("c", "failed") == ["fail c child_failed again at 10000", "retrying"]
+    assert run.later(10) == []
+    assert run.last.prepare == [Address("c")]
+    assert run.launch("c") == ["running", "start c/2"]
+    assert run.entry("c").child_run_id != first
+
+
+def test_the_end_of_an_earlier_child_changes_nothing():
+    run = Story(child("c"))
+    run.start()
+    run.launch("c")
+    stale = ChildEnded(address=Address("c"), attempt=1, child_run_id="run_other", state="succeeded")
+    assert run.give(stale) == []
+
+
+def test_a_child_that_cannot_start_fails_its_node():
+    run = Story(child("c", retry=STEADY))
+    run.start()
+    fact = Unprepared(address=Address("c"), code="input_invalid", message="no")
+    assert run.give(fact) == ["start c", "fail c input_invalid", "failed", "failed"]
+
+
+def test_a_stopping_run_waits_for_its_children():
+    run = Story(child("c"), node("z"))
+    run.start()
+    run.launch("c")
+    assert run.err("z") == ["fail z error"]
+    assert run.state.due_at() == 0  # so that a restart asks the child again
+    assert run.child("c", "cancelled") == ["fail c cancelled", "failed", "failed"]
+    assert run.event.error.node == "z"
+
+
+def test_a_map_of_children_prepares_no_more_than_may_be_open():
+    run = Story(
+        Map(
+            name="m", over="input", params=mapped("m", "input").params, workflow_id="other", max_concurrency=2
+        )
+    )
+    run.start([1, 2, 3])
+    assert run.last.prepare == [Address("m", index=0), Address("m", index=1)]
+    assert run.launch("m", index=1) == ["start m[1]"]
+    assert run.child("m", output="b", index=1) == ["done m[1]"]
+    assert run.last.prepare == [Address("m", index=0), Address("m", index=2)]
+    run.launch("m", index=0)
+    run.launch("m", index=2)
+    run.child("m", output="c", index=2)
+    run.child("m", output="a", index=0)
+    assert run.event.result == ["a", "b", "c"]
+
+
+def test_terminating_closes_items_before_their_map():
+    run = items(1, 2, retry=Retry())
+    assert run.terminate() == [
+        "fail m[0] cancelled",
+        "fail m[1] cancelled",
+        "fail m cancelled",
+        "cancelled",
+        "cancelled",
+    ]

@@ -1,0 +1,130 @@
+"""What a rerun keeps, and what it runs anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from infraweave.core.document import Document
+from infraweave.core.facts import Accepted
+from infraweave.core.graph import Graph
+from infraweave.core.rerun import merge_patch, plan, reused
+from tests.core.story import ONCE, ORIGIN, Story, loop, mapped, node, router
+
+
+def ended() -> Story:
+    """a → r chooses b, not c; b → d, which fails; e stands apart and is done."""
+    run = Story(
+        node("a"),
+        router("r", "a", routes=["b", "c"]),
+        node("b"),
+        node("c"),
+        node("d", "b?", "c?"),
+        node("e"),
+    )
+    run.start({"x": 1})
+    run.done("e", "e")
+    run.done("a", "a")
+    run.done("r", "b")
+    run.done("b", "b")
+    run.err("d", final=True)
+    return run
+
+
+def again(run: Story, from_node: str | None, graph: Graph | None = None) -> Story:
+    graph = graph or run.graph
+    planned = plan(run.graph, run.state, graph, from_node)
+    next_run = Story(*graph.document.nodes)
+    kept = reused(run.state, planned.reused)
+    next_run.told = next_run.give(Accepted(origin=ORIGIN, input={"x": 1}, slot=True, reused=kept))
+    return next_run
+
+
+def test_what_finished_before_it_is_kept_and_the_rest_runs_anew():
+    run = ended()
+    planned = plan(run.graph, run.state, run.graph, "d")
+    assert (planned.reused, planned.rerun) == (("a", "r", "b", "c", "e"), ("d",))
+    second = again(run, "d")
+    assert second.told == ["running", "start d"]
+    assert second.event.input == {"b": "b"}
+    assert second.done("d", "d")[-1] == "completed"
+    assert second.event.result == {"d": "d", "e": "e"}
+
+
+def test_a_router_that_runs_anew_may_choose_otherwise():
+    second = again(ended(), "r")
+    assert second.told == ["running", "start r"]
+    assert second.event.input == {"a": "a"}
+    assert second.done("r", "c") == ["done r skips b", "start c"]
+
+
+def test_without_a_node_everything_runs_anew():
+    run = ended()
+    assert plan(run.graph, run.state, run.graph, None).reused == ()
+    assert again(run, None).told == ["running", "start a", "start e"]
+
+
+def test_a_node_that_never_finished_runs_anew_wherever_the_rerun_begins():
+    run = ended()
+    assert "d" in plan(run.graph, run.state, run.graph, "e").rerun
+
+
+def test_a_compensated_node_runs_anew_and_what_depends_on_it():
+    run = Story(node("a", undo=ONCE), node("b", "a"), node("c", "b"))
+    run.start()
+    run.done("a", "a")
+    run.done("b", "b")
+    run.err("c", final=True)
+    run.done("a", phase="compensation")
+    planned = plan(run.graph, run.state, run.graph, "c")
+    assert (planned.reused, planned.rerun) == ((), ("a", "b", "c"))
+
+
+def test_new_and_gone_nodes_are_told():
+    run = ended()
+    nodes = (node("a"), node("n", "a"), node("b", "n"))
+    planned = plan(run.graph, run.state, Graph(Document(workflow_id="w", version="v2", nodes=nodes)), "b")
+    assert (planned.reused, planned.rerun) == (("a",), ("b",))
+    assert (planned.new, planned.gone) == (("n",), ("r", "c", "d", "e"))
+
+
+def test_a_loop_is_kept_or_repeated_as_a_whole():
+    run = Story(node("a"), node("b", "a"), loop("l", "b", back_to="a"), node("z", "b"))
+    run.start()
+    run.done("a", "a", iteration=1)
+    run.done("b", "b", iteration=1)
+    run.done("l", False, iteration=1)
+    run.err("z", final=True)
+    assert plan(run.graph, run.state, run.graph, "z").reused == ("a", "b", "l")
+    assert plan(run.graph, run.state, run.graph, "b").reused == ()
+    second = again(run, "z")
+    assert second.told == ["running", "start z"]
+
+
+def test_a_maps_results_are_kept():
+    run = Story(mapped("m", "input"), node("z", "m"))
+    run.start([1, 2])
+    run.done("m", "a", index=0)
+    run.done("m", "b", index=1)
+    run.err("z", final=True)
+    assert again(run, "z").event.input == {"m": ["a", "b"]}
+
+
+def test_a_node_that_is_not_there_is_refused():
+    run = ended()
+    with pytest.raises(LookupError):
+        plan(run.graph, run.state, run.graph, "nobody")
+
+
+@pytest.mark.parametrize(
+    ("value", "patch", "merged"),
+    [
+        ({"a": 1, "b": 2}, {"b": 3}, {"a": 1, "b": 3}),
+        ({"a": {"b": 1, "c": 2}}, {"a": {"c": None}}, {"a": {"b": 1}}),
+        ({"a": [1, 2]}, {"a": [3]}, {"a": [3]}),
+        ([1], {"a": 1}, {"a": 1}),
+        ({"a": 1}, [2], [2]),
+        ({}, {"a": {"b": None}}, {"a": {}}),
+    ],
+)
+def test_an_input_is_patched_as_rfc_7396_says(value, patch, merged):
+    assert merge_patch(value, patch) == merged
