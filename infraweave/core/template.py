@@ -30,7 +30,7 @@ def faults(text: str, names: Collection[str]) -> Iterator[str]:
         elif not _PATH.fullmatch(path):
             yield f"{{{path}}} names no value; expected a name and a way into it, such as {{input.id}}"
         elif path.partition(".")[0] not in names:
-            yield f"{{{path}}} names no value; there are {', '.join(sorted(names))}"
+            yield f"{{{path}}} names no value; there are {', '.join(sorted(names)) or 'none'}"
 
 
 def names(text: str) -> Iterator[str]:

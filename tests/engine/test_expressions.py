@@ -8,7 +8,7 @@ import pytest
 from attrs import frozen
 
 from infraweave.core.address import Address
-from infraweave.core.document import Activity, Compensation, Document, Http, Param, Request, Router
+from infraweave.core.document import Activity, Compensation, Document, Http, Loop, Param, Request, Router
 from infraweave.engine.bodies import BodyError
 from infraweave.engine.builtins import expression_code
 from infraweave.engine.context import RunContext
@@ -110,3 +110,18 @@ async def test_a_request_may_undo_what_a_request_has_done(world):
     assert end["compensated"] == ["book"]
     assert (web.asked[2].method, web.asked[2].target) == ("DELETE", "/orders/b7")
     assert web.asked[2].headers["idempotency-key"] != web.asked[0].headers["idempotency-key"]
+
+
+async def test_an_expression_repeats_a_loop_and_reads_parts_of_what_was_called(world):
+    count = [answer(200, {"n": n}) for n in (1, 2, 3)]
+    async with serving(*count) as web, asyncio.timeout(20):
+        part = (Param("n", "poll", pointer="/n"),)
+        poll = Http(name="poll", request=Request(url=web.url))
+        again = Loop(name="again", expression="n < 3", back_to="poll", max_iterations=5, params=part)
+        last = Http(name="last", request=Request(url=web.url + "/{n}"), params=part)
+        made = Made(Document(workflow_id="made", version="v1", nodes=(poll, again, last)))
+        async with world(made, allow_outbound=("127.0.0.1",)) as w:
+            end = await w.end(await w.start("made"))
+    assert end["type"] == "completed"
+    assert [asked.target for asked in web.asked] == ["/", "/", "/", "/3"]
+    assert len({asked.headers["idempotency-key"] for asked in web.asked}) == 4
