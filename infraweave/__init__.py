@@ -8,7 +8,7 @@ from typing import Any
 
 from infraweave.authoring.context import Context
 from infraweave.authoring.decorators import Workflow
-from infraweave.core.document import Retry
+from infraweave.core.document import Concurrency, Retry
 from infraweave.errors import DeclarationError, InfraWeaveError, NonRetryable
 
 __version__ = _version("infraweave")
@@ -17,6 +17,7 @@ __version__ = _version("infraweave")
 _EMBEDDING = ("asgi", "embed", "serve")
 
 __all__ = [
+    "Concurrency",
     "Context",
     "DeclarationError",
     "InfraWeaveError",

@@ -11,7 +11,9 @@ class Settings:
 
     #: Runs that may execute at once; runs that wait hold no slot.
     max_running: int = 1_000
-    #: Runs that may be queued before a start is answered 429.
+    #: Runs that may be queued, for a slot or for a lane, before a start is answered 429; where there are
+    #: several tenants, each may queue as many as there are places left, so that none can fill the queue.
+    #: Delayed starts do not count until their time has come, and are never refused then.
     max_queued: int = 100_000
     #: Threads for sync node bodies.
     threads: int = 32

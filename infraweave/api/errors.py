@@ -28,9 +28,13 @@ _BY_STATUS: dict[int, type[RequestError]] = {
 
 def envelope(error: RequestError, request_id: str) -> Json:
     """Return the one envelope."""
+    return dump(Error(error=info(error, request_id)))
+
+
+def info(error: RequestError, request_id: str) -> ErrorInfo:
+    """Return what the envelope tells of an error."""
     details = tuple(ErrorDetail(path=fault.path, message=fault.message) for fault in error.details)
-    info = ErrorInfo(code=error.code, message=error.message, request_id=request_id, details=details or None)
-    return dump(Error(error=info))
+    return ErrorInfo(code=error.code, message=error.message, request_id=request_id, details=details or None)
 
 
 def translated(error: HTTPException) -> RequestError:

@@ -35,7 +35,11 @@ class Metrics:
         self._commits = Counter("infraweave_commits", "Transactions with events.", registry=registry)
         self._events = Counter("infraweave_events", "Events committed.", registry=registry)
         self._runs = Gauge("infraweave_runs", "Runs by state.", ["state"], registry=registry)
-        self._queued = Gauge("infraweave_queue_depth", "Runs that wait for a slot.", registry=registry)
+        self._queued = Gauge(
+            "infraweave_queue_depth",
+            "Runs that wait for a slot or a lane.",
+            registry=registry,
+        )
         self._slots = Gauge("infraweave_slots_used", "Slots that runs hold.", registry=registry)
         self._limit = Gauge("infraweave_slots", "Slots there are.", registry=registry)
         engine.db.listen(self._committed)
@@ -66,7 +70,7 @@ class Metrics:
         for state in get_args(State):
             self._runs.labels(state).set(counts.get(state, 0))
         slots = self._engine.host.slots
-        self._queued.set(slots.queued)
+        self._queued.set(self._engine.host.gate.queued)
         self._slots.set(slots.used)
         self._limit.set(slots.limit)
         self._streams.set(self.open_streams)

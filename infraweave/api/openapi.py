@@ -222,6 +222,8 @@ class _Shapes:
 
     def _field(self, annotation: Any, metadata: Mapping[str, Any]) -> Json:
         schema = {**self.of(annotation), **metadata.get("schema", {})}
+        if "each" in metadata:  # read one by one, so not by the annotation
+            schema["items"] = self.reference(metadata["each"])
         return {**schema, "description": metadata["doc"]} if "doc" in metadata else schema
 
     def of(self, annotation: Any) -> Json:
@@ -243,11 +245,12 @@ class _Shapes:
 
 def _is_always_there(cls: type, field: attrs.Attribute[Any]) -> bool:
     """Tell whether a field may be relied on: what callers send has defaults, what we answer is whole."""
-    sent = cls in (
+    bodies = (
         shapes.StartRun,
         shapes.StopRun,
         shapes.SendSignal,
         shapes.CreateToken,
         *trigger_shapes.SENT,
     )
+    sent = issubclass(cls, bodies)
     return field.default is attrs.NOTHING if sent else "omit" not in field.metadata

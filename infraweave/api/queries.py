@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import re
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
@@ -11,16 +10,15 @@ from typing import Any, Literal, get_args
 
 from attrs import frozen
 
+from infraweave.api.reading import read_time
 from infraweave.api.shapes import given
 from infraweave.core.events import State, Trigger
-from infraweave.core.values import from_rfc3339
 from infraweave.errors import InvalidCursor
 
 STATES: tuple[str, ...] = get_args(State)
 TRIGGERS: tuple[str, ...] = get_args(Trigger)
 #: The longest that an answer is held back (the contract's), in seconds.
 MAX_WAIT = 60
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 _MAX_SEQ = 2**63 - 1
 
 
@@ -95,17 +93,6 @@ def read_tag(text: str) -> tuple[str, str]:
     if not colon or not key:
         raise ValueError(f"expected key:value, not {text!r:.60}")
     return key, value
-
-
-def read_time(text: str) -> int:
-    """Return the milliseconds of an RFC 3339 time; other forms of ISO 8601 are none.
-
-    Raises:
-        ValueError: it is no such time.
-    """
-    if not _RFC_3339.fullmatch(text):
-        raise ValueError(f"expected an RFC 3339 time such as 2026-07-04T18:22:31Z, not {text!r:.60}")
-    return from_rfc3339(text.upper())
 
 
 def _limit(most: int, default: int) -> Any:

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import difflib
 import json
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 
 from infraweave.core.codec import parse
-from infraweave.core.values import Json, pointer
+from infraweave.core.values import Json, from_rfc3339, pointer
 from infraweave.errors import Fault, MalformedRequest
 
 T = TypeVar("T")
@@ -27,6 +28,7 @@ Path = tuple[str | int, ...]
 MOST_FAULTS = 100
 #: Characters of a caller's name that are looked at and repeated.
 _LONGEST_NAME = 60
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 #: Characters of a path that are told; more are a caller's own long names.
 _LONGEST_PATH = 1_000
 _NAMES = {
@@ -76,16 +78,27 @@ def parsed(data: bytes, max_depth: int) -> Json:
         ) from error
 
 
-def read_body(cls: type[T], value: Json) -> T:
-    """Return ``value`` as the class.
+def read_body(cls: type[T], value: Json, what: str = "The body") -> T:
+    """Return ``value`` as the class; ``what`` it is called where it does not fit.
 
     Raises:
         MalformedRequest: it does not fit; the details name every fault.
     """
     faults = _Faults()
     result = _object(cls, value, (), faults)
-    _refuse("The body", faults)
+    _refuse(what, faults)
     return typing.cast("T", result)
+
+
+def read_time(text: str) -> int:
+    """Return the milliseconds of an RFC 3339 time; other forms of ISO 8601 are none.
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError(f"expected an RFC 3339 time such as 2026-07-04T18:22:31Z, not {text!r:.60}")
+    return from_rfc3339(text.upper())
 
 
 def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
@@ -168,6 +181,8 @@ def _field(annotation: Any, field: attrs.Attribute[Any], value: Json, path: Path
         if len(result) < least or (most is not None and len(result) > most):
             length = f"at least {least}" if most is None else f"{least} to {most}"
             faults.add(path, f"{_where(path)} must have {length} characters")
+    if isinstance(result, tuple) and len(result) > schema.get("maxItems", len(result)):
+        faults.add(path, f"{_where(path)} has {len(result):,} items; {schema['maxItems']:,} are allowed")
     return result
 
 
@@ -177,6 +192,8 @@ def _value(annotation: Any, value: Json, path: Path, faults: _Faults) -> Any:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return _union(arguments, value, path, faults)
+    if origin is Annotated:  # shapes.Time
+        return _time(value, path, faults)
     if origin is Literal:
         if value not in arguments:
             faults.add(path, f"{_where(path)} must be one of {', '.join(map(str, arguments))}")
@@ -246,6 +263,17 @@ def _expected(annotation: Any) -> str:
     if get_origin(annotation) is Literal:
         return " or ".join(map(str, get_args(annotation)))
     return _NAMES.get(get_origin(annotation) or annotation, "an object")
+
+
+def _time(value: Json, path: Path, faults: _Faults) -> Json:
+    if not isinstance(value, str):
+        faults.add(path, f"{_where(path)} must be a string, not {_kind(value)}")
+        return value
+    try:
+        read_time(value)
+    except ValueError as error:
+        faults.add(path, f"{_where(path)}: {error}")
+    return value
 
 
 def _container(

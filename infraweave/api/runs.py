@@ -1,16 +1,13 @@
-"""Runs: start, list, inspect, result, history, cancel, terminate."""
+"""Runs: list, inspect, result, history, cancel, terminate."""
 
 from __future__ import annotations
 
-import re
 from typing import TypedDict
 
 from attrs import frozen
-from werkzeug.datastructures import Headers
 
 from infraweave.api import views
-from infraweave.api.negotiate import preferred_wait
-from infraweave.api.queries import MAX_WAIT, HistoryQuery, RunQuery, cursor
+from infraweave.api.queries import HistoryQuery, RunQuery, cursor
 from infraweave.api.routing import Answer, Call, NoQuery
 from infraweave.api.shapes import (
     History,
@@ -18,23 +15,16 @@ from infraweave.api.shapes import (
     RunFailed,
     RunList,
     RunSucceeded,
-    StartRun,
     StopRun,
 )
 from infraweave.core import codec, trace
 from infraweave.core.access import Principal
-from infraweave.core.events import TERMINAL_STATES, Completed, Trigger
+from infraweave.core.events import TERMINAL_STATES, Completed
 from infraweave.core.history import Ledger
-from infraweave.engine import clock
 from infraweave.engine.engine import Engine
-from infraweave.engine.requests import StartRequest
-from infraweave.errors import MalformedRequest, RunNotFinished, RunNotFound
+from infraweave.errors import RunNotFinished, RunNotFound
 from infraweave.store.runs import Filters, RunRow
 
-_KEY = re.compile(r"[\x20-\x7e]{1,255}")
-#: How a client of ours says what started a run; without it, it was the API.
-TRIGGER_HEADER = "X-Infraweave-Trigger"
-OWN_TRIGGERS: tuple[Trigger, ...] = ("api", "cli", "console")
 #: Events folded into the history between two looks at whether the page is full.
 _PAGE = 500
 
@@ -52,37 +42,6 @@ class RunRoutes:
     """The handlers of runs."""
 
     _engine: Engine
-
-    async def start(self, call: Call[NoQuery, StartRun]) -> Answer:
-        """Start a run; the answer is sent once it is durable."""
-        done = await self._engine.start(self._request(call))
-        row, headers = done.run, {"Location": f"/v1/runs/{done.run.run_id}"}
-        if done.replayed:
-            headers["Idempotent-Replayed"] = "true"
-        wait = preferred_wait(call.headers.getlist("Prefer"), MAX_WAIT)
-        if wait is not None:
-            headers["Preference-Applied"] = f"wait={wait}"
-            await self._engine.wait_end(row.run_key, wait)
-            row = await self._engine.runs.get_by_key(row.run_key) or row
-        return Answer(views.started(row), 200 if done.replayed else 201, headers)
-
-    def _request(self, call: Call[NoQuery, StartRun]) -> StartRequest:
-        body, headers = call.body, call.headers
-        key = _idempotency_key(headers)
-        return StartRequest(
-            tenant=call.principal.tenant,
-            by=call.principal.name,
-            workflow_id=body.workflow_id,
-            workflow_version=body.workflow_version,
-            input=body.input,
-            tags=body.tags,
-            trigger=_trigger(headers),
-            trace=trace.accept(
-                headers.getlist("traceparent"), headers.getlist("tracestate"), clock.trace_id()
-            ),
-            idempotency_key=key,
-            body_digest=codec.digest(call.sent) if key is not None else None,
-        )
 
     async def list(self, call: Call[RunQuery, None]) -> Answer:
         """List the runs of the workflows that the principal may read."""
@@ -169,22 +128,3 @@ def _readable(principal: Principal) -> set[str] | None:
     """Return the workflows that the principal may read; None means all."""
     names = {grant.resource.partition(":")[2] for grant in principal.grants if grant.action == "read"}
     return None if "*" in names else names
-
-
-def _idempotency_key(headers: Headers) -> str | None:
-    keys = headers.getlist("Idempotency-Key")
-    if not keys:
-        return None
-    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
-        raise MalformedRequest(
-            "Idempotency-Key must be given once and have 1 to 255 printable ASCII characters."
-        )
-    return keys[0]
-
-
-def _trigger(headers: Headers) -> Trigger:
-    given = headers.get(TRIGGER_HEADER, "api")
-    for trigger in OWN_TRIGGERS:
-        if given == trigger:
-            return trigger
-    raise MalformedRequest(f"{TRIGGER_HEADER} must be one of {', '.join(OWN_TRIGGERS)}.")

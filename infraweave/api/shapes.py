@@ -51,6 +51,9 @@ class StartRun:
     )
     input: Json = field(factory=dict, metadata={"doc": "Checked against the version's input schema."})
     tags: dict[str, str] = field(factory=dict, metadata={"doc": "Free labels to find the run by."})
+    start_at: Time | None = said(
+        "Not to be started before; the run is queued until then, and the past means now.", default=None
+    )
 
 
 @frozen(kw_only=True)
@@ -130,6 +133,7 @@ class ListedRun:
     error: RunError | None
     parent_run_id: str | None
     trace_id: str
+    start_at: Time | None = said("Where the start was delayed: until when.", default=None, omit=True)
     cancel_requested: bool
     forced: bool = said("True where an operator terminated the run.")
     last_seq: int = said("The number of the run's newest event.")

@@ -9,13 +9,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from infraweave.api import shapes
+from infraweave.api.batch_shapes import BatchResults, StartBatch
 from infraweave.api.metrics import MEDIA, Metrics
 from infraweave.api.openapi import describe
 from infraweave.api.queries import EventQuery, HistoryQuery, RunQuery
 from infraweave.api.routing import JSON, SSE, Header, Reply, Route
-from infraweave.api.runs import OWN_TRIGGERS, TRIGGER_HEADER, RunRoutes
+from infraweave.api.runs import RunRoutes
 from infraweave.api.service import ServiceRoutes
 from infraweave.api.signals import SignalRoutes
+from infraweave.api.starts import OWN_TRIGGERS, TRIGGER_HEADER, StartRoutes
 from infraweave.api.stream import EventRoutes
 from infraweave.api.tokens import TokenRoutes
 from infraweave.api.trigger_table import trigger_routes
@@ -78,7 +80,8 @@ def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Rou
         return describe(table)
 
     table += [
-        *_runs(RunRoutes(engine)),
+        *_starts(StartRoutes(engine)),
+        _list(RunRoutes(engine)),
         *_views(RunRoutes(engine)),
         *_acts(RunRoutes(engine), SignalRoutes(engine)),
         _events(EventRoutes(engine, settings, metrics)),
@@ -98,13 +101,13 @@ def _on_run(name: str, method: Any, path: str, handler: Any, action: Any, **more
     )
 
 
-def _runs(runs: RunRoutes) -> list[Route]:
+def _starts(starts: StartRoutes) -> list[Route]:
     return [
         Route(
             name="start_run",
             method="POST",
             path="/v1/runs",
-            handler=runs.start,
+            handler=starts.start,
             summary="Start a run",
             on="body",
             action="execute",
@@ -117,17 +120,32 @@ def _runs(runs: RunRoutes) -> list[Route]:
             errors=(WorkflowNotFound, VersionNotFound, InputInvalid, IdempotencyMismatch, Capacity, *WRITES),
         ),
         Route(
-            name="list_runs",
-            method="GET",
-            path="/v1/runs",
-            handler=runs.list,
-            summary="List runs, newest first",
+            name="start_runs",
+            method="POST",
+            path="/v1/runs/batch",
+            handler=starts.start_many,
+            summary="Start many runs in one transaction; each needs execute on its workflow",
             on="own",
-            query=RunQuery,
-            replies={200: Reply(doc="A page of runs.", shape=shapes.RunList)},
-            errors=(InvalidCursor,),
+            body=StartBatch,
+            takes=(TRIGGER, *TRACE),
+            replies={200: Reply(doc="What became of each, in order.", shape=BatchResults)},
+            errors=WRITES,
         ),
     ]
+
+
+def _list(runs: RunRoutes) -> Route:
+    return Route(
+        name="list_runs",
+        method="GET",
+        path="/v1/runs",
+        handler=runs.list,
+        summary="List runs, newest first",
+        on="own",
+        query=RunQuery,
+        replies={200: Reply(doc="A page of runs.", shape=shapes.RunList)},
+        errors=(InvalidCursor,),
+    )
 
 
 def _views(runs: RunRoutes) -> list[Route]:

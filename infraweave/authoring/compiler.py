@@ -122,6 +122,7 @@ class _Compilation(Options):
             input_schema=self.schema("input", workflow.input, {"type": "object"}),
             nodes=carried_over([self._node(declaration) for declaration in workflow.declarations]),
             output=None if output is None else next(iter(self.named("output", "it", [output])), None),
+            concurrency=self.limits(workflow.concurrency),
             schedules=tuple(read_schedule(self, given) for given in workflow.schedules),
             webhooks=tuple(read_webhook(self, given) for given in workflow.webhooks),
         )

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, overload
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
+from infraweave.authoring.calls import Calls, Join
 from infraweave.authoring.declarations import (
     DEFAULT,
     Declaration,
@@ -21,21 +22,31 @@ from infraweave.authoring.declarations import (
     scope_of_caller,
 )
 from infraweave.authoring.triggers import Triggers
-from infraweave.core.document import ITEMS_AT_ONCE, Document, Retry
+from infraweave.core.document import ITEMS_AT_ONCE, Concurrency, Document, Retry
 from infraweave.core.values import Duration
 
 P = ParamSpec("P")
 R = TypeVar("R")
-#: ``any``: a race.
-Join: TypeAlias = Literal["all", "any"]
 
 
-class Workflow(Triggers):
-    """A workflow being declared. ``input``: a class, a JSON Schema, or None for any JSON object."""
+class Workflow(Triggers, Calls):
+    """A workflow being declared. ``input``: a class, a JSON Schema, or None for any JSON object.
 
-    def __init__(self, workflow_id: str, *, version: str | None = None, input: Any = None) -> None:  # noqa: A002
+    ``concurrency``: how many runs may be open at once; a number, a ``Concurrency``, or one without a key and
+    one with a key as a list.
+    """
+
+    def __init__(
+        self,
+        workflow_id: str,
+        *,
+        version: str | None = None,
+        input: Any = None,  # noqa: A002 - the wire's word
+        concurrency: int | Concurrency | Sequence[int | Concurrency] = (),
+    ) -> None:
         self.workflow_id, self.version, self.input = workflow_id, version, input
         super().__init__()
+        self.concurrency = concurrency
         self.declarations: list[Declaration] = []
         self.output_of: Named | None = None
 
@@ -286,47 +297,6 @@ class Workflow(Triggers):
         if isinstance(function, str):
             return self._declared(Declaration("timer", function, delay=delay, after=after, join=join))
         return self._decorated(function, "timer", name, {"after": after, "join": join})
-
-    def http(
-        self,
-        name: str,
-        *,
-        url: str,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-        query: Mapping[str, Any] | None = None,
-        body: Any = None,
-        output: str = "/body",
-        accept: Sequence[int] = (),
-        follow_redirects: int = 0,
-        max_bytes: int = 1_048_576,
-        after: Sequence[Named] = (),
-        join: Join = "all",
-        retry: Retry | None = DEFAULT,
-        timeout: Duration = 30.0,
-    ) -> Wait:
-        """Declare a call over HTTP, made by the server itself within its outbound guard.
-
-        Texts of url, headers, query and body have places, ``{input.id}``: the first name of each is ``input``
-        or a node, to which it makes an edge. ``output`` is a JSON Pointer into the response's status, headers
-        and body; ``accept`` lists the statuses that are a success (by default 200 to 299).
-        """
-        request = {
-            "method": method,
-            "url": url,
-            "headers": headers or {},
-            "query": query or {},
-            "body": body,
-            "output": output,
-            "accept": accept,
-            "follow_redirects": follow_redirects,
-            "max_bytes": max_bytes,
-        }
-        return self._declared(
-            Declaration(
-                "http", str(name), after=after, join=join, retry=retry, timeout=timeout, request=request
-            )
-        )
 
     def output(self, node: Named) -> None:
         """Let the run's result be this node's output."""

@@ -10,7 +10,7 @@ from attrs import evolve
 
 from infraweave.authoring.declarations import Node as DeclaredNode
 from infraweave.authoring.declarations import Wait, name_of
-from infraweave.core.document import Retry
+from infraweave.core.document import Concurrency, Retry
 from infraweave.core.shape import schema_of
 from infraweave.core.values import Duration, Json, seconds
 
@@ -36,6 +36,24 @@ class Options:
         except TypeError as error:
             self.faults.append(f"{name}: no JSON Schema can be derived: {error}")
             return default
+
+    def limits(self, given: Any) -> tuple[Concurrency, ...]:
+        """Return the limits that a number, one limit, or a list of them stands for."""
+        several = given if isinstance(given, list | tuple) else [given]
+        limits = [limit if isinstance(limit, Concurrency) else Concurrency(limit) for limit in several]
+        return tuple(limit for limit in limits if self._is_limit(limit))
+
+    def _is_limit(self, limit: Any) -> bool:
+        if isinstance(limit.limit, bool) or not isinstance(limit.limit, int):
+            fault = f"is {limit.limit!r:.100}; expected a whole number or Concurrency(…)"
+        elif limit.key is not None and not isinstance(limit.key, str):
+            fault = f": key is {limit.key!r:.100}; expected text"
+        elif limit.when_full not in ("queue", "reject"):
+            fault = f": when_full is {limit.when_full!r:.100}; expected 'queue' or 'reject'"
+        else:
+            return True
+        self.faults.append(f"concurrency{'' if fault.startswith(':') else ' '}{fault}")
+        return False
 
     def text(self, option: str, given: Any) -> str:
         """Return what must be text."""

@@ -13,9 +13,10 @@ import click
 from attrs import define, frozen
 
 from infraweave.cli.ask import ask
+from infraweave.cli.events import told
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
 from infraweave.cli.options import allow_outbound
-from infraweave.cli.output import FAILED, USAGE, fail, place_of, remark
+from infraweave.cli.output import FAILED, USAGE, fail, remark
 from infraweave.core import codec
 from infraweave.errors import PayloadInvalid, RequestError, StartupError
 
@@ -147,9 +148,9 @@ class _Show:
         from infraweave.core.values import from_rfc3339
 
         seconds = (from_rfc3339(event["at"]) - self.began) / 1000
-        told = _told(event)
-        if told:
-            remark(f"{seconds:8.3f}s  {told}")
+        line = told(event)
+        if line:
+            remark(f"{seconds:8.3f}s  {line}")
 
     async def _ask(self, row: Any, event: dict[str, Any], beside: dict[str, Any]) -> None:
         """Ask the person at the terminal, beside whatever else the run does; cancel where there is none."""
@@ -188,39 +189,3 @@ def _tell(error: RequestError) -> None:
     remark(f"infraweave: {error.message}")
     for fault in error.details[1:]:
         remark(f"  {fault.path or '/'} {fault.message}")
-
-
-def _told(event: dict[str, Any]) -> str:
-    """Return how an event looks on the terminal; empty for those that say nothing new there."""
-    place = place_of(event)
-    match event["type"]:
-        case "node_started":
-            return f"{place} {_begun(event)}" + (
-                f" (attempt {event['attempt']})" if event["attempt"] > 1 else ""
-            )
-        case "node_completed":
-            again = ", runs again" if event.get("again") else ""
-            skipped = f", skips {', '.join(event['skipped'])}" if event.get("skipped") else ""
-            return f"{place} completed in {event['latency_ms']} ms{again}{skipped}"
-        case "node_failed":
-            return f"{place} failed: {event['message']}"
-        case "input_requested":
-            return f"{place} asks: {event['prompt']}"
-        case "input_resolved":
-            return f"{place} {event['outcome'].replace('_', ' ')}"
-        case "status_changed" if event.get("cancel_requested"):
-            return "cancel requested"
-        case "completed" | "failed" | "cancelled":
-            return str(event["type"])
-        case _:
-            return ""
-
-
-def _begun(event: dict[str, Any]) -> str:
-    if "items" in event:
-        return f"started, {event['items']} items"
-    if "signal" in event:
-        return "waits for its signal"
-    if "wake_at" in event:
-        return f"sleeps until {event['wake_at']}"
-    return f"started as {event['child_run_id']}" if "child_run_id" in event else "started"

@@ -30,6 +30,7 @@ from infraweave.core.document import (
     targets,
 )
 from infraweave.core.graph import Graph
+from infraweave.core.lanes import limit_faults
 from infraweave.core.loops import loop_faults
 from infraweave.core.own_faults import ID, own_faults, said
 from infraweave.core.routes import ancestors, never_together
@@ -63,6 +64,7 @@ def _faults(document: Document) -> Iterator[str]:
         yield f"there are {len(document.nodes):,} nodes, more than {MAX_NODES:,}"
         return
     yield from _identity(document)
+    yield from limit_faults(document.concurrency)
     yield from _nodes(document)
     yield from trigger_faults(document)
     sound = True

@@ -27,7 +27,7 @@ from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, overrid
 from cattrs.preconf.orjson import make_converter
 
 from infraweave.core.document import KINDS, Document, Node
-from infraweave.core.events import EVENT_TYPES, Event
+from infraweave.core.events import EVENT_TYPES, Event, Origin
 from infraweave.core.triggers import Schedule, Webhook
 from infraweave.core.values import Json, from_rfc3339, rfc3339
 
@@ -104,6 +104,8 @@ def _check_depth(value: Json, max_depth: int) -> None:
 
 _events = Converter(detailed_validation=False, prefer_attrib_converters=True)
 _events.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
+_RARE = {name: override(omit_if_default=True) for name in ("start_at", "lane")}
+_events.register_unstructure_hook(Origin, make_dict_unstructure_fn(Origin, _events, **_RARE))  # type: ignore[arg-type]
 
 
 def _event_unstructure(cls: type[Event]) -> Callable[[Event], dict[str, Any]]:

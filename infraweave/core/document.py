@@ -41,6 +41,21 @@ class Retry:
 
 
 @frozen
+class Concurrency:
+    """How many runs may be open at once, from their first start to their end; waiting counts too.
+
+    ``key`` is a template over ``{input…}``: each value that it takes has a limit of its own; None counts all
+    runs of the workflow. Beyond the limit a start is queued, or refused; what exists already is only ever
+    queued: children, and delayed starts whose time has come. A run that waits for a child holds its place,
+    so a workflow that starts itself needs room for all of them.
+    """
+
+    limit: int
+    key: str | None = field(default=None, kw_only=True)
+    when_full: Literal["queue", "reject"] = field(default="queue", kw_only=True)
+
+
+@frozen
 class Param:
     """One parameter of a node's code: where its value comes from, and whether it must have one."""
 
@@ -267,6 +282,8 @@ class Document:
     nodes: tuple[Node, ...]
     #: The node whose output is the result; None: the sinks'.
     output: str | None = None
+    #: At most one limit without a key and one with a key.
+    concurrency: tuple[Concurrency, ...] = ()
     #: What starts runs by itself while this version is the active one.
     schedules: tuple[Schedule, ...] = ()
     webhooks: tuple[Webhook, ...] = ()

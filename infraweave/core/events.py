@@ -62,6 +62,10 @@ class Origin:
     idempotency_key: str | None = None
     #: SHA-256 of the canonical body that came with the key, hexadecimal.
     body_digest: str | None = None
+    #: Not to be started before, in milliseconds; None: at once.
+    start_at: int | None = None
+    #: The lane that a limit with a key counts the run in (core/lanes).
+    lane: str | None = None
 
 
 @frozen(kw_only=True)

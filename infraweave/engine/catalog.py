@@ -58,6 +58,11 @@ class Catalog:
         """The ids of the loaded workflows."""
         return sorted({document.workflow_id for document, _ in self._loaded})
 
+    @property
+    def tenants(self) -> int:
+        """How many tenants there are."""
+        return len(self._welcomed)
+
     async def welcome(self, tenant: str) -> None:
         """Publish the loaded workflows to a tenant, once.
 

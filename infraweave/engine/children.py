@@ -10,11 +10,13 @@ from infraweave.core.document import Map, Subworkflow
 from infraweave.core.events import NodeStarted, Origin, ParentEntry
 from infraweave.core.facts import Accepted, CancelAsked
 from infraweave.core.graph import Graph
+from infraweave.core.lanes import lane_of
 from infraweave.core.state import RunState
 from infraweave.core.values import Json
 from infraweave.engine.bodies import BodyError
+from infraweave.engine.lanes import candidate
 from infraweave.engine.live import LiveRun
-from infraweave.errors import RunNotFound, VersionNotFound, WorkflowNotFound
+from infraweave.errors import InputInvalid, RunNotFound, VersionNotFound, WorkflowNotFound
 from infraweave.store.runs import Runs
 
 if TYPE_CHECKING:
@@ -53,6 +55,10 @@ class Children:
             why = f"{faults[0].path or '/'} {faults[0].message}"
             message = f"The input does not match the schema of {node.workflow_id}: {why}"
             raise BodyError("input_invalid", message, final=True)
+        try:
+            candidate(graph, tenant, value)
+        except InputInvalid as error:
+            raise BodyError(error.code, str(error), final=True) from error
         return graph
 
     def bear(self, parent: LiveRun, event: NodeStarted) -> tuple[LiveRun, Accepted]:
@@ -61,7 +67,8 @@ class Children:
         child = self._host.adopt(
             LiveRun(self._host, self._host.journal.new_key(), graph, RunState(event.child_run_id or ""))
         )
-        child.parent_key, child.has_slot = parent.run_key, self._host.slots.take()
+        limits = graph.document.concurrency
+        child.parent_key, child.has_slot = parent.run_key, not limits and self._host.slots.take()
         born = Origin(
             workflow_id=graph.document.workflow_id,
             workflow_version=graph.document.version,
@@ -77,6 +84,7 @@ class Children:
             parent_span_id=ids.span_id(parent.state.run_id, event.address, event.attempt),
             trace_flags=origin.trace_flags,
             tracestate=origin.tracestate,
+            lane=lane_of(limits, event.input),
         )
         return child, Accepted(origin=born, input=event.input, slot=child.has_slot)
 
@@ -89,7 +97,6 @@ class Children:
         async with self._host.pinned(row.run_key) as child:
             child.take(CancelAsked(by=parent.origin.by, reason=reason))
             await child.durable()
-        self._host.slots.forget(row.run_key)
 
     async def family(self, stack: AsyncExitStack, run_key: int) -> list[LiveRun]:
         """Pin a run and its open children, and theirs, for as long as ``stack`` lasts.

@@ -82,8 +82,9 @@ class Commit:
             raise
         for live, _ in self._parts:
             live.wait_for(commit)
+            live.tell_gate()
         for child in self._queued:
-            self._host.slots.enqueue(child.origin.tenant, child.run_key)
+            self._host.line_up(child)
         return commit
 
     def append_later(self) -> asyncio.Future[None]:

@@ -9,14 +9,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from attrs import fields
-
 from infraweave.authoring.decorators import Workflow
 from infraweave.core import settle, signals
 from infraweave.core.address import Address
 from infraweave.core.codec import decode_event, dumps
-from infraweave.core.events import Origin, StatusChanged
-from infraweave.core.facts import Accepted, CancelAsked, Signalled, TerminateAsked
+from infraweave.core.events import StatusChanged
+from infraweave.core.facts import CancelAsked, Signalled, TerminateAsked
 from infraweave.core.graph import Graph
 from infraweave.core.schema import validator
 from infraweave.core.state import RunState, fold
@@ -24,23 +22,15 @@ from infraweave.core.unwind import next_undo
 from infraweave.core.values import Json, JsonObject
 from infraweave.engine.builtins import Builtins
 from infraweave.engine.catalog import Catalog
-from infraweave.engine.clock import Clock, SystemClock, request_id, run_id, sleep
+from infraweave.engine.clock import Clock, SystemClock, request_id, sleep
 from infraweave.engine.ends import give_up
 from infraweave.engine.hooks import Hooks
 from infraweave.engine.host import Host
-from infraweave.engine.live import LiveRun
 from infraweave.engine.outbound import Guard
 from infraweave.engine.requests import Delivered, Inspection, Started, StartRequest
 from infraweave.engine.scheduler import Scheduler
-from infraweave.errors import (
-    Capacity,
-    Draining,
-    Fault,
-    IdempotencyMismatch,
-    InputInvalid,
-    RunNotFound,
-    StorageUnavailable,
-)
+from infraweave.engine.starts import Starts
+from infraweave.errors import Draining, Fault, RequestError, RunNotFound, StorageUnavailable
 from infraweave.settings import Settings
 from infraweave.store.agenda import Agenda
 from infraweave.store.database import Database
@@ -65,9 +55,9 @@ class Engine:
         self.builtins = Builtins(clock, Guard(settings.allow_outbound))
         self.catalog = Catalog(self.documents, clock, self.builtins, workflows)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
+        self._starts = Starts(self.host, self.catalog, self.runs)
         self.scheduler = Scheduler(self)
         self.hooks = Hooks(self)
-        self._starting: dict[tuple[str, str], asyncio.Future[None]] = {}
         self._recovered = False
         self._drained = asyncio.Event()
 
@@ -117,52 +107,25 @@ class Engine:
 
         Raises:
             WorkflowNotFound, VersionNotFound: there is no such workflow or version.
-            InputInvalid: the input does not match the schema.
+            InputInvalid: the input does not match the schema, or has nothing for the concurrency key.
             IdempotencyMismatch: the key came with another body.
-            Capacity: the queue is full.
+            Capacity: the queue is full, or a limit of the workflow that refuses.
             Draining, StorageUnavailable: nothing can be stored now.
         """
         self._accepting()
-        if request.idempotency_key is None:
-            return Started(await self._start(request), replayed=False)
-        return await self._start_once(request, (request.tenant, request.idempotency_key))
+        return await self._starts.one(request)
 
-    async def _start_once(self, request: StartRequest, key: tuple[str, str]) -> Started:
-        """Let simultaneous calls with one key pass one by one; the table's unique index stands behind."""
-        while (other := self._starting.get(key)) is not None:
-            await asyncio.shield(other)
-        self._starting[key] = gate = asyncio.get_running_loop().create_future()
-        try:
-            row = await self.runs.by_idempotency_key(*key)
-            if row is None:
-                return Started(await self._start(request), replayed=False)
-            if row.body_digest != request.body_digest:
-                raise IdempotencyMismatch
-            return Started(row, replayed=True)
-        finally:
-            del self._starting[key]
-            gate.set_result(None)
+    async def start_many(self, requests: Sequence[StartRequest]) -> list[Started | RequestError]:
+        """Start runs in one transaction; tell in order what became of each, refusals as the error.
 
-    async def _start(self, request: StartRequest) -> RunRow:
-        catalog = self.catalog
-        await catalog.welcome(request.tenant)
-        version = request.workflow_version or await catalog.active_version(
-            request.tenant, request.workflow_id
-        )
-        graph = await catalog.graph(request.tenant, request.workflow_id, version)
-        _check_input(graph, request.input)
-        slot = self.host.slots.take()
-        if not slot and self.host.slots.queued >= self.settings.max_queued:
-            raise Capacity(headers={"Retry-After": "5"})
-        live = LiveRun(self.host, self.journal.new_key(), graph, RunState(run_id(self.clock.now())))
-        live.has_slot = slot
-        self.host.adopt(live)
-        commit = live.take(Accepted(origin=_origin(request, version), input=request.input, slot=slot))
-        if not slot:  # before the commit: whoever waits for that may be cancelled, or be one of many at once
-            self.host.slots.enqueue(request.tenant, live.run_key)
-        if commit is not None:
-            await commit
-        return _row(live)
+        Two requests with one idempotency key make one run. A request that is refused holds up no other.
+
+        Raises:
+            Draining, StorageUnavailable: nothing can be stored now.
+            TypeError: JSON cannot carry one of the requests; none was started.
+        """
+        self._accepting()
+        return await self._starts.many(requests)
 
     def _accepting(self) -> None:
         if self.host.draining:
@@ -231,8 +194,6 @@ class Engine:
             if is_open:
                 live.take(fact, *((child, fact) for child in children))
             await live.durable()
-        for stopped in (live, *children):
-            self.host.slots.forget(stopped.run_key)
         return is_open
 
     # --- looking -------------------------------------------------------------------------------------------
@@ -332,54 +293,3 @@ def _openable(graph: Graph, state: RunState) -> list[Address]:
 
 def _faults(schema: JsonObject, value: Json) -> list[Fault]:
     return validator(schema).faults(value)
-
-
-def _check_input(graph: Graph, value: Json) -> None:
-    faults = graph.input_validator.faults(value)
-    if faults:
-        first = f"{faults[0].path or '/'} {faults[0].message}"
-        raise InputInvalid(
-            f"The input does not match the schema of {graph.document.workflow_id}: {first}",
-            details=faults,
-        )
-
-
-#: What the index takes from a run's origin as it is.
-_ORIGIN = tuple({field.name for field in fields(Origin)} & {field.name for field in fields(RunRow)})
-
-
-def _row(live: LiveRun) -> RunRow:
-    """Return what the index holds of a run that was just started, without reading it back."""
-    state, origin = live.state, live.origin
-    return RunRow(
-        run_key=live.run_key,
-        run_id=state.run_id,
-        state="queued" if state.started_at is None else "running",
-        created_at=state.created_at,
-        started_at=state.started_at,
-        finished_at=None,
-        cancel_requested=False,
-        forced=False,
-        error=None,
-        tokens=0,
-        cost_micro_usd=0,
-        **{name: getattr(origin, name) for name in _ORIGIN},
-    )
-
-
-def _origin(request: StartRequest, version: str) -> Origin:
-    trace = request.trace
-    return Origin(
-        workflow_id=request.workflow_id,
-        workflow_version=version,
-        trigger=request.trigger,
-        tenant=request.tenant,
-        by=request.by,
-        tags=request.tags,
-        trace_id=trace.trace_id,
-        parent_span_id=trace.parent_span_id,
-        trace_flags=trace.flags,
-        tracestate=trace.tracestate,
-        idempotency_key=request.idempotency_key,
-        body_digest=request.body_digest,
-    )

@@ -17,6 +17,7 @@ from typing import Any
 
 from infraweave.core.address import Address
 from infraweave.core.document import Activity, Map
+from infraweave.core.events import Origin
 from infraweave.core.facts import Fact, Granted, Resumed, Woken
 from infraweave.core.graph import Graph
 from infraweave.core.state import fold
@@ -27,6 +28,8 @@ from infraweave.engine.children import Children
 from infraweave.engine.clock import Clock, sleep
 from infraweave.engine.context import RunContext
 from infraweave.engine.ends import Ends
+from infraweave.engine.gate import Gate
+from infraweave.engine.lanes import Candidate
 from infraweave.engine.live import LiveRun
 from infraweave.engine.perform import Attempt
 from infraweave.engine.processes import Processes
@@ -35,7 +38,7 @@ from infraweave.errors import RunNotFound, StorageUnavailable
 from infraweave.settings import Settings
 from infraweave.store.agenda import Agenda
 from infraweave.store.journal import Entry, Journal
-from infraweave.store.runs import Runs
+from infraweave.store.runs import RunRow, Runs
 
 log = logging.getLogger("infraweave.engine")
 
@@ -57,6 +60,7 @@ class Host:
         self._agenda, self._runs = agenda, runs
         self.draining = False
         self.slots = Slots(settings.max_running, self._grant)
+        self.gate = Gate(self.slots, settings, runs.started_open, lambda: catalog.tenants)
         self.alarm = Alarm(clock, self._next_due, self._wake_due)
         self.children = Children(self, runs)
         self.live: dict[int, LiveRun] = {}
@@ -109,8 +113,8 @@ class Host:
             raise RunNotFound
         state = fold(row.run_id, await self.journal.load(run_key))
         graph = await self.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
-        live = self.adopt(LiveRun(self, run_key, graph, state))
         parent = None if row.parent_run_id is None else await self._runs.get(row.parent_run_id)
+        live = self.adopt(LiveRun(self, run_key, graph, state))  # others see it now, so it must be whole
         live.parent_key = None if parent is None else parent.run_key
         live.take(Resumed())
         return live
@@ -133,7 +137,7 @@ class Host:
             return
         log.error("run %s: its events could not be stored; it is taken up after a restart", live.state.run_id)
         del self.live[live.run_key]
-        self.slots.forget(live.run_key)
+        self.gate.withdraw(live.run_key)
         live.abandon()
         live.release()
         self._idle.set()
@@ -166,8 +170,15 @@ class Host:
     async def recover(self) -> None:
         """Take up what an ended process had in flight; then line up what was queued."""
         await self._each(await self._agenda.urgent(), self._take_up)
-        for row in await self._runs.queued(ALL):
-            self.slots.enqueue(row.tenant, row.run_key)
+        queued = [(row.run_key, await self._candidate(row)) for row in await self._runs.queued(ALL)]
+        await self.gate.prepare(candidate for _, candidate in queued)
+        with self.slots.gathering():  # or the tenant that comes first in the file would come first
+            for run_key, candidate in queued:
+                self.gate.line_up(run_key, candidate)
+
+    async def _candidate(self, run: RunRow | Origin) -> Candidate:
+        graph = await self.catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
+        return Candidate(run.tenant, run.workflow_id, run.lane, graph.document.concurrency)
 
     async def _each(self, run_keys: Sequence[int], act: Callable[[int], Any]) -> list[int]:
         """Act on runs side by side; return those with which that failed: their trouble is no other's.
@@ -210,7 +221,26 @@ class Host:
     async def _wake(self, run_key: int) -> None:
         async with self.pinned(run_key) as live:
             live.take(Woken())
+            if live.state.state == "queued":
+                await self._line_up(run_key)
             await live.durable()
+
+    def line_up(self, child: LiveRun) -> None:
+        """Line up a child that has been appended and could not start at once; it is never refused."""
+        if child.graph.document.concurrency:
+            self.spawn(self._line_up(child.run_key), f"line up {child.run_key}")
+        else:
+            self.gate.line_up(child.run_key, Candidate(child.origin.tenant, child.origin.workflow_id))
+
+    async def _line_up(self, run_key: int) -> None:
+        """Line up a queued run; the agenda has nothing to say of its time from then on."""
+        async with self.pinned(run_key) as live:
+            candidate = await self._candidate(live.origin)
+            await self.gate.prepare([candidate])
+            if live.state.state == "queued":  # nobody has cancelled it meanwhile
+                self.gate.line_up(run_key, candidate)
+                if live.origin.start_at is not None:
+                    await self.journal.append([Entry(run_key, live.state.run_id, (), None)])
 
     def _grant(self, run_key: int) -> None:
         self.spawn(self._start_queued(run_key), f"start {run_key}")
@@ -224,6 +254,7 @@ class Host:
                     live.take(Granted())
         finally:
             if not used:
+                self.gate.withdraw(run_key)
                 self.slots.release()
 
     def spawn(self, work: Any, name: str) -> asyncio.Task[Any]:

@@ -38,6 +38,8 @@ class LiveRun:
     def __init__(self, host: Host, run_key: int, graph: Graph, state: RunState) -> None:
         self.host, self.run_key, self.graph, self.state = host, run_key, graph, state
         self.has_slot = False
+        #: What the gate has been told.
+        self._has_started, self._has_ended = state.started_at is not None, state.end is not None
         self._in_line = False
         self._attempts: dict[Address, Attempt] = {}
         #: Entries that are being prepared, or will be.
@@ -108,6 +110,19 @@ class LiveRun:
         if self._last_commit is commit:
             self._last_commit = None
 
+    def tell_gate(self) -> None:
+        """Have the first start and the end counted in the order of commits, whichever road led there."""
+        gate, state = self.host.gate, self.state
+        if not self._has_started and state.started_at is not None:
+            self._has_started = True
+            gate.started(self.run_key, self.origin)
+        if state.end is not None and not self._has_ended:
+            self._has_ended = True
+            if self._has_started:
+                gate.ended(self.origin)
+            else:
+                gate.withdraw(self.run_key)
+
     async def durable(self) -> None:
         """Wait until all that the state says is on disk.
 
@@ -123,10 +138,16 @@ class LiveRun:
     def entry(self, written: Written) -> Entry:
         """Return what a turn adds to the journal and the agenda."""
         preparing = self._preparing and self.state.stopping is None
-        due_at = URGENT if preparing or self.held else self.state.due_at()
+        due_at = URGENT if preparing or self.held else self._due_at()
         unchanged = due_at == self._agenda and self.state.end is None
         self._agenda = due_at
         return Entry(self.run_key, self.state.run_id, written.events, UNCHANGED if unchanged else due_at)
+
+    def _due_at(self) -> int | None:
+        state = self.state
+        if state.state != "queued":
+            return state.due_at()
+        return None if state.origin is None else state.origin.start_at
 
     def committed(self, written: Written, commit: asyncio.Future[None]) -> None:
         """Do what follows from a turn, now that it is on disk."""
@@ -262,13 +283,15 @@ class LiveRun:
 
     def _arm(self) -> None:
         due_at = self.next_due()
-        if due_at is not None:
+        if due_at is not None and self.state.state != "queued":
             wait = max(0.0, (due_at - self.host.clock.now()) / 1000)
             self._timer = self.host.clock.call_later(wait, partial(self.take, Woken()))
 
     def next_due(self) -> int | None:
         """Return when time will next change something; an attempt that is held is due in vain."""
         entries = self.state.entries
+        if self.state.state == "queued":
+            return self._due_at()
         if self.state.running == len(entries):
             return None  # nothing waits; most turns end here
         return min(

@@ -30,6 +30,8 @@ class StartRequest:
     idempotency_key: str | None = None
     #: SHA-256 of the canonical body, hexadecimal; compared when the key comes again.
     body_digest: str | None = None
+    #: Not to be started before, in milliseconds; None or in the past: at once.
+    start_at: int | None = None
 
 
 @frozen

@@ -2,12 +2,14 @@
 
 Runs that were taken up again go before queued ones. The queue is fair between tenants: each in turn, first
 come first served within one. Holds keys and callbacks only; a queued run is a row, not an object in memory.
+What stands before the queue, limits of workflows, is ``gate``'s business.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Slots:
@@ -20,6 +22,7 @@ class Slots:
         self._resumed: deque[Callable[[], None]] = deque()
         self._queues: dict[str, deque[int]] = {}
         self._queued: set[int] = set()
+        self._gathering = False
 
     @property
     def queued(self) -> int:
@@ -47,6 +50,16 @@ class Slots:
         self._queued.add(run_key)
         self.fill()
 
+    @contextmanager
+    def gathering(self) -> Iterator[None]:
+        """Hand out nothing to the queue within the block: all who come there come at the same moment."""
+        self._gathering = True
+        try:
+            yield
+        finally:
+            self._gathering = False
+            self.fill()
+
     def forget(self, run_key: int) -> None:
         """Take a run out of the queue: it was cancelled there."""
         self._queued.discard(run_key)
@@ -61,7 +74,7 @@ class Slots:
         while self.used < self.limit and self._resumed:
             self.used += 1
             self._resumed.popleft()()
-        while self.used < self.limit and (run_key := self._next()) is not None:
+        while not self._gathering and self.used < self.limit and (run_key := self._next()) is not None:
             self.used += 1
             self._grant(run_key)
 
@@ -69,9 +82,17 @@ class Slots:
         while self._queues:
             tenant, queue = next(iter(self._queues.items()))
             del self._queues[tenant]
-            run_key = queue.popleft()
+            run_key = self._first(queue)
             if queue:
                 self._queues[tenant] = queue  # at the end: the other tenants come first
+            if run_key is not None:
+                return run_key
+        return None
+
+    def _first(self, queue: deque[int]) -> int | None:
+        """Take the first run of a tenant; who was cancelled costs the others no turn."""
+        while queue:
+            run_key = queue.popleft()
             if run_key in self._queued:
                 self._queued.remove(run_key)
                 return run_key

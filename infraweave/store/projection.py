@@ -164,4 +164,6 @@ def _run_row(run_key: int, run_id: str, event: StatusChanged, origin: Origin) ->
         origin.idempotency_key,
         origin.body_digest,
         dumps(origin.tags).decode(),
+        origin.start_at,
+        origin.lane,
     )

@@ -5,8 +5,8 @@
 -- insert_run: make the index row of new runs
 INSERT INTO runs (run_key, run_id, tenant, workflow_id, workflow_version, "trigger", state, created_at,
                   started_at, "by", parent_run_id, trace_id, parent_span_id, trace_flags, tracestate,
-                  idempotency_key, body_digest, tags)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+                  idempotency_key, body_digest, tags, start_at, lane)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
 
 -- insert_tag: make new runs findable by their tags
 INSERT INTO run_tags (run_key, key, value)
@@ -105,8 +105,26 @@ SELECT * FROM runs WHERE run_key = ?;
 -- run_by_idempotency_key: the run that a start with this key made
 SELECT * FROM runs WHERE tenant = ? AND idempotency_key = ?;
 
--- queued_runs: runs that wait for their first slot, in order of creation
-SELECT * FROM runs WHERE state = 'queued' ORDER BY run_key LIMIT ?;
+-- runs_by_idempotency_keys: the runs that starts with these keys made
+SELECT * FROM runs
+WHERE tenant = :tenant AND idempotency_key IN (SELECT value FROM json_each(:keys));
+
+-- queued_runs: runs that wait for their first slot, in order of creation; not those whose time is to come: the
+-- agenda has these, until they are lined up
+SELECT runs.* FROM runs LEFT JOIN agenda USING (run_key)
+WHERE state = 'queued' AND (start_at IS NULL OR due_at IS NULL)
+ORDER BY run_key LIMIT ?;
+
+-- open_in_workflow: how many runs of a workflow have started and not ended
+SELECT (SELECT count(*) FROM runs INDEXED BY runs_open
+        WHERE tenant = :tenant AND workflow_id = :workflow_id AND finished_at IS NULL)
+     - (SELECT count(*) FROM runs INDEXED BY runs_queued
+        WHERE state = 'queued' AND tenant = :tenant AND workflow_id = :workflow_id);
+
+-- open_in_lane: how many runs of a lane have started and not ended
+SELECT count(*) FROM runs INDEXED BY runs_in_lane
+WHERE tenant = :tenant AND workflow_id = :workflow_id AND lane = :lane
+  AND finished_at IS NULL AND lane IS NOT NULL AND started_at IS NOT NULL;
 
 -- runs_by_state: how many runs there are in each state
 SELECT state, count(*) AS runs FROM runs WHERE :tenant IS NULL OR tenant = :tenant GROUP BY state;
@@ -202,7 +220,9 @@ WHERE run_key = ?
 ORDER BY seq;
 
 -- put_on_agenda: let open runs that the agenda lacks be taken up at once
-INSERT OR IGNORE INTO agenda (run_key, due_at) SELECT run_key, 0 FROM runs WHERE finished_at IS NULL;
+INSERT OR IGNORE INTO agenda (run_key, due_at)
+SELECT run_key, CASE WHEN state = 'queued' THEN coalesce(start_at, 0) ELSE 0 END
+FROM runs WHERE finished_at IS NULL;
 
 -- take_off_agenda: take off the agenda what is not open
 DELETE FROM agenda WHERE run_key NOT IN (SELECT run_key FROM runs WHERE finished_at IS NULL);

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, get_args
 
 from attrs import asdict, field, frozen
@@ -47,6 +47,10 @@ class RunRow:
     idempotency_key: str | None
     body_digest: str | None
     tags: dict[str, str]
+    #: Not to be started before.
+    start_at: int | None = None
+    #: The lane that a limit with a key counts the run in.
+    lane: str | None = None
 
 
 @frozen(kw_only=True)
@@ -93,9 +97,23 @@ class Runs:
         """Return the run that a start with this key made."""
         return _maybe(await self._db.read_one("run_by_idempotency_key", (tenant, key)))
 
+    async def by_idempotency_keys(self, tenant: str, keys: Collection[str]) -> dict[str, RunRow]:
+        """Return the runs that starts with these keys made, by key."""
+        params = {"tenant": tenant, "keys": _json_list(keys)}
+        rows = [_run(row) for row in await self._db.read("runs_by_idempotency_keys", params)]
+        return {row.idempotency_key: row for row in rows if row.idempotency_key is not None}
+
     async def queued(self, limit: int) -> list[RunRow]:
-        """Return runs that wait for their first slot, in order of creation."""
+        """Return runs that wait for their first slot, in order of creation; not those that come later."""
         return [_run(row) for row in await self._db.read("queued_runs", (limit,))]
+
+    async def started_open(self, lanes: Sequence[tuple[str, str, str | None]]) -> list[int]:
+        """Return how many runs of each lane have started and not ended.
+
+        A lane is a tenant, a workflow and a name, None for all runs of the workflow. Counted within the order
+        of commits: what was appended before this call is in it, what is appended afterwards is not.
+        """
+        return await self._db.transact(lambda connection: [_count(connection, *lane) for lane in lanes])
 
     async def counts(self, tenant: str | None = None) -> dict[State, int]:
         """Return how many runs there are in each state; of one tenant, or of all."""
@@ -140,6 +158,13 @@ def _params(tenant: str, filters: Filters, limit: int, before: int) -> dict[str,
 
 def _json_list(items: Collection[str] | None) -> str | None:
     return None if items is None else dumps(sorted(items)).decode()
+
+
+def _count(connection: sqlite3.Connection, tenant: str, workflow_id: str, lane: str | None) -> int:
+    name = "open_in_workflow" if lane is None else "open_in_lane"
+    params = {"tenant": tenant, "workflow_id": workflow_id, "lane": lane}
+    count: int = connection.execute(QUERIES[name], params).fetchone()[0]
+    return count
 
 
 def _maybe(row: sqlite3.Row | None) -> RunRow | None:

@@ -12,6 +12,7 @@ from tests.api.conftest import told
 
 BODIES = {
     "start_run": {"workflow_id": "quick", "input": {"amount": 1}},
+    "start_runs": {"runs": [{"workflow_id": "quick", "input": {"amount": 1}}]},
     "send_signal": {},
     "activate_version": {"version": "v1"},
     "publish_workflow": {"workflow_id": "asking", "nodes": [{"name": "nap", "kind": "timer", "delay": 1}]},
@@ -214,7 +215,7 @@ async def test_for_every_route_a_stranger_sees_what_he_would_see_without_the_oth
     async def asked_of(run_id):
         seen = {}
         for route in table(api):
-            acts = ("metrics", "start_run", "activate_version", "publish_workflow")
+            acts = ("metrics", "start_run", "start_runs", "activate_version", "publish_workflow")
             if route.name in acts or "create_" in route.name:
                 continue  # counts of the whole house; and acts
             answer = await ask(stranger, route, run_id, headers={"X-Request-Id": "same"})

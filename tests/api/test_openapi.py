@@ -218,6 +218,8 @@ async def _well(api, run_id, request_id, stopping, failed, done):
     await post("/v1/runs", {**start, "tags": {}}, **key)
     for body in ({**start, "input": {}}, {"workflow_id": "none"}, {**start, "workflow_version": "v9"}):
         await post("/v1/runs", body)
+    items = [start, {**start, "input": {}}, {"workflow_id": "none"}, 5, {**start, "idempotency_key": "k"}]
+    await post("/v1/runs/batch", {"runs": [*items, {**start, "start_at": "2027-01-01T00:00:00Z"}]})
     for path in ("/v1/runs?limit=2", "/v1/runs?cursor=x", f"/v1/runs/{done}/history?limit=1", "/v1/whoami"):
         await get(path)
     for run in (run_id, failed, done):
@@ -340,6 +342,12 @@ async def test_a_request_that_is_as_described_is_not_malformed(api, spec):
         ("/v1/runs", "StartRun", {"workflow_id": "x", "tags": {"a": "b"}, "input": 5}, {"tags": {"a": 1}}),
         ("/v1/tokens", "CreateToken", {"tenant": "t", "principal": "p"}, {"tenant": "", "principal": "p"}),
         ("/v1/runs/x/cancel", "StopRun", {"reason": None}, {"reason": 1}),
+        (
+            "/v1/runs/batch",
+            "StartBatch",
+            {"runs": [{"workflow_id": "x"}]},
+            {"runs": [{"workflow_id": "x"}] * 1001},
+        ),
     ]:
         whole = {"$ref": f"#/components/schemas/{name}", "components": spec["components"]}
         validator = jsonschema_rs.validator_for(whole)

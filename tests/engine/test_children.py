@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from infraweave import Context, NonRetryable, Retry, Workflow
+from infraweave.store.runs import Runs
 
 ORDER = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
 
@@ -242,6 +243,30 @@ async def test_children_stopped_by_a_parent_that_died_meanwhile_are_asked_again(
     async with world(order(), waiting()) as w:
         assert (await w.end(run))["type"] == "cancelled"
         assert (await w.end(child))["type"] == "cancelled"
+
+
+async def test_a_child_that_is_cancelled_while_it_is_taken_up_still_tells_its_parent(world, monkeypatch):
+    async with world(order(), waiting()) as w:
+        run = await w.start("order", {"id": "o1"})
+        while not (children := [r for r in await w.engine.runs.list("default") if r.parent_run_id]):
+            pass
+        (child,) = children
+        await w.until(child, "input_requested")
+        while w.engine.host.live:
+            await w.engine.db.ping()
+        looked_up, cancels = Runs.get, []
+
+        async def slow(runs, run_id):
+            if run_id == run.run_id and len(cancels) == 1:
+                cancels.append(asyncio.create_task(w.engine.cancel(child, by="eve")))
+                await w.engine.db.ping()
+            return await looked_up(runs, run_id)
+
+        monkeypatch.setattr(Runs, "get", slow)
+        cancels.append(asyncio.create_task(w.engine.cancel(child, by="eve")))
+        async with asyncio.timeout(5):
+            assert (await w.end(run))["type"] == "failed"
+        await asyncio.gather(*cancels)
 
 
 async def test_a_map_of_children_gives_their_results_in_order(world):

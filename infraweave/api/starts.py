@@ -1,0 +1,120 @@
+"""Starting runs: one, or many in one request."""
+
+from __future__ import annotations
+
+import re
+
+from attrs import frozen
+from werkzeug.datastructures import Headers
+
+from infraweave.api import views
+from infraweave.api.batch_shapes import BatchItem, BatchResult, BatchResults, StartBatch
+from infraweave.api.errors import info
+from infraweave.api.negotiate import preferred_wait
+from infraweave.api.queries import MAX_WAIT
+from infraweave.api.reading import read_body, read_time
+from infraweave.api.routing import Answer, Call, NoQuery, require
+from infraweave.api.shapes import StartRun
+from infraweave.core import codec, trace
+from infraweave.core.access import Principal
+from infraweave.core.events import Trigger
+from infraweave.core.values import Json
+from infraweave.engine import clock
+from infraweave.engine.engine import Engine
+from infraweave.engine.requests import Started, StartRequest
+from infraweave.errors import MalformedRequest, RequestError
+
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
+_KEY_FORM = "must be given once and have 1 to 255 printable ASCII characters."
+#: How a client of ours says what started a run; without it, it was the API.
+TRIGGER_HEADER = "X-Infraweave-Trigger"
+OWN_TRIGGERS: tuple[Trigger, ...] = ("api", "cli", "console")
+
+
+@frozen(eq=False)
+class StartRoutes:
+    """The handlers of starts."""
+
+    _engine: Engine
+
+    async def start(self, call: Call[NoQuery, StartRun]) -> Answer:
+        """Start a run; the answer is sent once it is durable."""
+        key = _idempotency_key(call.headers)
+        digest = codec.digest(call.sent) if key is not None else None
+        done = await self._engine.start(_request(call.principal, call.headers, call.body, key, digest))
+        row, headers = done.run, {"Location": f"/v1/runs/{done.run.run_id}"}
+        if done.replayed:
+            headers["Idempotent-Replayed"] = "true"
+        wait = preferred_wait(call.headers.getlist("Prefer"), MAX_WAIT)
+        if wait is not None:
+            headers["Preference-Applied"] = f"wait={wait}"
+            await self._engine.wait_end(row.run_key, wait)
+            row = await self._engine.runs.get_by_key(row.run_key) or row
+        return Answer(views.started(row), 200 if done.replayed else 201, headers)
+
+    async def start_many(self, call: Call[NoQuery, StartBatch]) -> Answer:
+        """Start many runs in one transaction; what is wrong with one is told in its result."""
+        if "Idempotency-Key" in call.headers:
+            raise MalformedRequest("Idempotency-Key is for one start; give each item its idempotency_key.")
+        _trigger(call.headers)
+        read = [_item(call, item) for item in call.body.runs]
+        requests = [one for one in read if isinstance(one, StartRequest)]
+        started = iter(await self._engine.start_many(requests))
+        outcomes = [next(started) if isinstance(one, StartRequest) else one for one in read]
+        results = tuple(_result(outcome, call.request_id) for outcome in outcomes)
+        return Answer(BatchResults(results=results))
+
+
+def _item(call: Call[NoQuery, StartBatch], item: Json) -> StartRequest | RequestError:
+    try:
+        body = read_body(BatchItem, item, "The item")
+        require(call.principal, "execute", f"workflow:{body.workflow_id}")
+        key = body.idempotency_key
+        if key is not None and not _KEY.fullmatch(key):
+            raise MalformedRequest(f"idempotency_key {_KEY_FORM}")
+    except RequestError as error:
+        return error
+    meant = {name: value for name, value in item.items() if name != "idempotency_key"}
+    digest = codec.digest(meant) if key is not None else None
+    return _request(call.principal, call.headers, body, key, digest)
+
+
+def _result(outcome: Started | RequestError, request_id: str) -> BatchResult:
+    if isinstance(outcome, RequestError):
+        return BatchResult(status=outcome.status, error=info(outcome, request_id))
+    return BatchResult(status=200 if outcome.replayed else 201, run=views.started(outcome.run))
+
+
+def _request(
+    principal: Principal, headers: Headers, body: StartRun, key: str | None, digest: str | None
+) -> StartRequest:
+    return StartRequest(
+        tenant=principal.tenant,
+        by=principal.name,
+        workflow_id=body.workflow_id,
+        workflow_version=body.workflow_version,
+        input=body.input,
+        tags=body.tags,
+        trigger=_trigger(headers),
+        trace=trace.accept(headers.getlist("traceparent"), headers.getlist("tracestate"), clock.trace_id()),
+        idempotency_key=key,
+        body_digest=digest,
+        start_at=None if body.start_at is None else read_time(body.start_at),
+    )
+
+
+def _idempotency_key(headers: Headers) -> str | None:
+    keys = headers.getlist("Idempotency-Key")
+    if not keys:
+        return None
+    if len(keys) > 1 or not _KEY.fullmatch(keys[0]):
+        raise MalformedRequest(f"Idempotency-Key {_KEY_FORM}")
+    return keys[0]
+
+
+def _trigger(headers: Headers) -> Trigger:
+    given = headers.get(TRIGGER_HEADER, "api")
+    for trigger in OWN_TRIGGERS:
+        if given == trigger:
+            return trigger
+    raise MalformedRequest(f"{TRIGGER_HEADER} must be one of {', '.join(OWN_TRIGGERS)}.")

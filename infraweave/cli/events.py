@@ -1,0 +1,43 @@
+"""How the events of a run look on a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from infraweave.cli.output import place_of
+
+
+def told(event: dict[str, Any]) -> str:
+    """Return how an event looks on the terminal; empty for those that say nothing new there."""
+    place = place_of(event)
+    match event["type"]:
+        case "node_started":
+            return f"{place} {_begun(event)}" + (
+                f" (attempt {event['attempt']})" if event["attempt"] > 1 else ""
+            )
+        case "node_completed":
+            again = ", runs again" if event.get("again") else ""
+            skipped = f", skips {', '.join(event['skipped'])}" if event.get("skipped") else ""
+            return f"{place} completed in {event['latency_ms']} ms{again}{skipped}"
+        case "node_failed":
+            return f"{place} failed: {event['message']}"
+        case "input_requested":
+            return f"{place} asks: {event['prompt']}"
+        case "input_resolved":
+            return f"{place} {event['outcome'].replace('_', ' ')}"
+        case "status_changed" if event.get("cancel_requested"):
+            return "cancel requested"
+        case "completed" | "failed" | "cancelled":
+            return str(event["type"])
+        case _:
+            return ""
+
+
+def _begun(event: dict[str, Any]) -> str:
+    if "items" in event:
+        return f"started, {event['items']} items"
+    if "signal" in event:
+        return "waits for its signal"
+    if "wake_at" in event:
+        return f"sleeps until {event['wake_at']}"
+    return f"started as {event['child_run_id']}" if "child_run_id" in event else "started"
