@@ -214,7 +214,7 @@ def bind(
         elif param.source == ITEM:
             if item is not _NO_ITEM:
                 _point(values, param, item)
-        elif state.settled.get(param.source):
+        elif state.settled.get(param.source) and _is_shown(graph, state, name, param.source):
             _point(values, param, state.outputs[param.source])
     return values
 
@@ -224,6 +224,16 @@ def _point(values: dict[str, Json], param: Param, value: Json) -> None:
     values.pop(param.name, None)
     with suppress(LookupError):
         values[param.name] = at_pointer(value, param.pointer)
+
+
+def _is_shown(graph: Graph, state: RunState, name: str, source: str) -> bool:
+    """Tell whether a node is shown what another gave: a race is not, of a loop that lost before its end."""
+    if name not in graph.races:
+        return True  # it has waited for the loop's end
+    condition = graph.gated.get(name, {}).get(source)
+    if condition is None or state.settled.get(condition):
+        return True
+    return Outlook(graph, state).is_skipped(condition)
 
 
 def given(graph: Graph, state: RunState, address: Address) -> dict[str, Json]:

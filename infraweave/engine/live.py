@@ -236,9 +236,10 @@ class LiveRun:
 
     def _stop_what_is_given_up(self) -> None:
         """Stop what is in flight of a stopping run, or of what lost a race; close what never began."""
+        goes_on = self.state.stopping is None and self.state.end is None
         for address, attempt in list(self._attempts.items()):
             if self.state.end is not None or self._is_given_up(address):
-                attempt.stop("cancelled")
+                attempt.stop("lost" if goes_on else "cancelled")
         self._stop_children()
         todo, self._todo = self._todo, []
         for item in todo:

@@ -1,9 +1,9 @@
 """Performs what is open: one Attempt for each body in flight.
 
-An attempt delivers exactly one fact, unless the process is ending. It can be stopped because its time is over
-or because its run is stopping: an async body is cancelled and may clean up, a sync body is told through
-``ctx.cancelled``; one that does not return within the grace period is left to itself, and what it still does
-is ignored.
+An attempt delivers exactly one fact, unless the process is ending. It can be stopped because its time is
+over, its run is stopping, or its run goes on without it: an async body is cancelled and may clean up, a sync
+body is told through ``ctx.cancelled``; one that does not return within the grace period is left to itself,
+and what it still does is ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from infraweave.engine.clock import Clock, chance
 from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.context import RunContext
 
-Stop: TypeAlias = Literal["timeout", "cancelled"]
+Stop: TypeAlias = Literal["timeout", "cancelled", "lost"]
+_REASON: dict[Stop, str] = {"cancelled": "the run is stopping", "lost": "it lost a race"}
 
 
 class Attempt:
@@ -125,7 +126,7 @@ class Attempt:
         if self._stopped == "timeout":
             return self.erred("timeout", f"No result within {spell(self._timeout or 0)}", final=False)
         said = "" if error.message in ("CancelledError", "") else f" (it raised {error.message})"
-        return self.erred("cancelled", f"Stopped, because the run is stopping{said}", final=True)
+        return self.erred("cancelled", f"Stopped, because {_REASON[self._stopped]}{said}", final=True)
 
     def _leave(self) -> None:
         self._conclude(self._failed(BodyError("error", "", final=False)))
