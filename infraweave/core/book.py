@@ -15,6 +15,7 @@ from infraweave.core import retry, settle
 from infraweave.core.address import Address
 from infraweave.core.document import (
     Activity,
+    Http,
     HumanInput,
     Loop,
     Map,
@@ -63,7 +64,7 @@ def retry_policy(graph: Graph, address: Address) -> Retry:
         return undo.retry if undo else Retry(max_attempts=1)
     node = graph.nodes[address.node]
     match node:
-        case Activity() | Router() | Loop() | Map() | Subworkflow():
+        case Activity() | Router() | Loop() | Map() | Subworkflow() | Http():
             return node.retry
         case HumanInput() | Signal() | Timer():
             return Retry(max_attempts=1)
@@ -133,7 +134,7 @@ class Book:
         if fact.final or self.is_given_up(entry) or entry.failures + 1 >= policy.max_attempts:
             self.give_up(entry, fact.code, fact.message, fact.latency_ms, fact.usage)
             return
-        wait = retry.delay(policy, entry.failures + 1, fact.chance)
+        wait = retry.delay(policy, entry.failures + 1, fact.chance, fact.retry_after)
         message = retry.retry_message(fact.message, wait, entry.failures + 2, policy.max_attempts)
         retry_at = self.now + round(wait * 1000)
         self._failed(entry, fact.code, message, fact.latency_ms, fact.usage, retry_at)

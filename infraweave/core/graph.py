@@ -15,6 +15,7 @@ from infraweave.core.document import (
     Activity,
     Compensation,
     Document,
+    Http,
     Map,
     Node,
     Subworkflow,
@@ -138,7 +139,7 @@ class Graph:
     def compensation(self, name: str) -> Compensation | None:
         """Return how ``name`` is undone, or None."""
         node = self.nodes[name]
-        return node.compensate if isinstance(node, Activity | Map | Subworkflow) else None
+        return node.compensate if isinstance(node, Activity | Map | Subworkflow | Http) else None
 
 
 def _required(node: Node) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from infraweave.core.address import Address
 from infraweave.core.book import Book
 from infraweave.core.document import (
     Activity,
+    Http,
     HumanInput,
     Loop,
     Map,
@@ -32,7 +33,7 @@ def open_entry(book: Book, address: Address) -> None:
     """Open an entry, or leave it to be prepared."""
     node = book.graph.nodes[address.node]
     match node:
-        case Activity() | Router() | Loop():
+        case Activity() | Router() | Loop() | Http():
             start(book, address, 1)
         case Map():
             _open_map(book, address, node)

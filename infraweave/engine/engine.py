@@ -23,11 +23,13 @@ from infraweave.core.schema import validator
 from infraweave.core.state import RunState, fold
 from infraweave.core.unwind import next_undo
 from infraweave.core.values import Json, JsonObject, rfc3339
+from infraweave.engine.builtins import Builtins
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import Clock, SystemClock, request_id, sleep
 from infraweave.engine.ends import give_up
 from infraweave.engine.hooks import Hooks
 from infraweave.engine.host import Host
+from infraweave.engine.outbound import Guard
 from infraweave.engine.requests import (
     Delivered,
     Inspection,
@@ -61,7 +63,8 @@ class Engine:
         self.journal = Journal(db, partial(sleep, clock))
         self.runs, self.documents = Runs(db), Documents(db)
         self.principals = Principals(db)
-        self.catalog = Catalog(self.documents, clock, workflows)
+        self.builtins = Builtins(clock, Guard(settings.allow_outbound))
+        self.catalog = Catalog(self.documents, clock, self.builtins, workflows)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
         self._starts = Starts(self.host, self.catalog, self.runs)
         self._reruns = Reruns(self.journal, self.catalog)
@@ -95,6 +98,7 @@ class Engine:
                 yield engine
             finally:
                 await engine.drain()
+                await engine.builtins.close()
 
     async def _begin(self) -> None:
         for tenant in {FIRST_TENANT, *await self.principals.tenants()}:
