@@ -16,9 +16,12 @@ from infraweave.core.document import (
     Compensation,
     Document,
     Http,
+    Loop,
     Map,
     Node,
+    Router,
     Subworkflow,
+    runs_child,
     targets,
 )
 from infraweave.core.regions import Region, data_sources, regions
@@ -40,6 +43,10 @@ class Graph:
         self.required: dict[str, tuple[str, ...]] = {
             name: _required(node) for name, node in self.nodes.items()
         }
+        #: Nodes whose end may skip others, beside what is upstream of a race.
+        self.choosers: frozenset[str] = frozenset(
+            node.name for node in document.nodes if targets(node) or isinstance(node, Loop | Router)
+        )
         #: The loops' regions by condition, the smallest first.
         self.regions: dict[str, Region] = {r.condition: r for r in regions(document, self.upstream)}
         #: node → the condition of the smallest loop around it
@@ -102,6 +109,11 @@ class Graph:
                 work += self.waits[name]
         router = self.router_of.get(race)
         return frozenset(feeders - {race, router})
+
+    @cached_property
+    def starts_children(self) -> bool:
+        """Whether a node's work is a run of its own."""
+        return any(map(runs_child, self.document.nodes))
 
     @cached_property
     def roots(self) -> tuple[str, ...]:

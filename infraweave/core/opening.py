@@ -73,9 +73,13 @@ def start(book: Book, address: Address, attempt: int) -> None:
     child = None
     if address in book.launches:
         child = child_run_id(book.state.run_id, address, attempt, book.now)
+    node, iteration, index, phase = address
     book.record(
         NodeStarted,
-        **address._asdict(),
+        node=node,
+        iteration=iteration,
+        index=index,
+        phase=phase,
         attempt=attempt,
         child_run_id=child,
         input=_given(book, address) if child is None else book.launches[address],
