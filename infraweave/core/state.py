@@ -94,6 +94,8 @@ class RunState:
 
     def due_at(self) -> int | None:
         """Return when this run must next be in memory: 0 = now, None = when something arrives."""
+        if self.state == "queued":  # the agenda drops its time once the run is lined up for a slot
+            return self.origin.start_at if self.origin is not None else None
         if self.running or self.end is not None or self._stops_children():
             return 0
         return min((e.due_at for e in self.entries.values() if e.due_at is not None), default=None)
@@ -145,10 +147,7 @@ def evolve(state: RunState, event: Event) -> None:
 
 
 def _node(state: RunState, name: str) -> NodeState:
-    node = state.nodes.get(name)
-    if node is None:
-        node = state.nodes[name] = NodeState()
-    return node
+    return state.nodes.get(name) or state.nodes.setdefault(name, NodeState())
 
 
 def _status(state: RunState, event: StatusChanged) -> None:

@@ -155,16 +155,10 @@ class LiveRun:
     def entry(self, written: Written) -> Entry:
         """Return what a turn adds to the journal and the agenda."""
         preparing = self._preparing and self.state.stopping is None
-        due_at = URGENT if preparing or self.held else self._due_at()
+        due_at = URGENT if preparing or self.held else self.state.due_at()
         unchanged = due_at == self._agenda and self.state.end is None
         self._agenda = due_at
         return Entry(self.run_key, self.state.run_id, written.events, UNCHANGED if unchanged else due_at)
-
-    def _due_at(self) -> int | None:
-        state = self.state
-        if state.state != "queued":
-            return state.due_at()
-        return None if state.origin is None else state.origin.start_at
 
     def committed(self, written: Written, commit: asyncio.Future[None]) -> None:
         """Do what follows from a turn, now that it is on disk."""
@@ -310,7 +304,7 @@ class LiveRun:
         """Return when time will next change something; an attempt that is held is due in vain."""
         entries = self.state.entries
         if self.state.state == "queued":
-            return self._due_at()
+            return self.state.due_at()
         if self.state.running == len(entries):
             return None  # nothing waits; most turns end here
         return min(

@@ -1,7 +1,7 @@
 """Brings a file to the schema of this build, or refuses it untouched.
 
-A migration and its record are one transaction. Migrations only go forward; before the first one touches a
-file that holds something, a copy is made beside it. The list is never edited, only added to.
+All that a file lacks is one transaction: a file is as it was, or up to date. Migrations only go forward; before
+they touch a file that holds something, a copy is made beside it. The list is never edited, only added to.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 from attrs import frozen
 
 from infraweave.errors import StartupError
+from infraweave.store.copying import copy
 from infraweave.store.statements import QUERIES, read_sql, split
 
 #: What schema.sql writes into the header of a new file.
@@ -34,6 +35,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "the first schema", read_sql("schema.sql")),
     Migration(2, "schedules and webhooks", read_sql("triggers.sql")),
     Migration(3, "delayed starts and lanes", read_sql("runs_in_lanes.sql")),
+    Migration(4, "retention", read_sql("retention.sql")),
 )
 
 
@@ -54,7 +56,7 @@ def prepare(path: Path, now: int, migrations: tuple[Migration, ...] = MIGRATIONS
             )
         if missing := [step for step in migrations if step.version > version]:
             _migrate(path, version, missing, now)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, OSError) as error:
         raise StartupError(f"{path} cannot be opened: {error}") from error
 
 
@@ -87,30 +89,23 @@ def _foreign(path: Path, what: str) -> StartupError:
 def _migrate(path: Path, version: int, missing: list[Migration], now: int) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as connection:
         if version:
-            _backup(connection, path.with_name(f"{path.name}.backup-v{version}"))
+            copy(connection, path.with_name(f"{path.name}.backup-v{version}"))
         else:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
-        for step in missing:
-            _apply(connection, step, now)
-
-
-def _backup(connection: sqlite3.Connection, target: Path) -> None:
-    part = target.with_name(f"{target.name}.part")
-    part.unlink(missing_ok=True)
-    with closing(sqlite3.connect(part)) as copy:
-        connection.backup(copy)
-    part.replace(target)
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for step in missing:
+                _apply(connection, step, now)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
 
 def _apply(connection: sqlite3.Connection, step: Migration, now: int) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        for statement in split(step.script):
-            connection.execute(statement)
-        connection.execute(QUERIES["record_migration"], (step.version, step.name, now))
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+    for statement in split(step.script):
+        connection.execute(statement)
+    connection.execute(QUERIES["record_migration"], (step.version, step.name, now))

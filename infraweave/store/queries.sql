@@ -58,6 +58,9 @@ SELECT max(version) FROM migrations;
 -- any_table: whether there is a table at all
 SELECT name FROM sqlite_schema WHERE type = 'table' LIMIT 1;
 
+-- quick_check: the first thing that is wrong with the structure of the file, or "ok"
+PRAGMA quick_check(1);
+
 -- Events --------------------------------------------------------------------------------------------------
 
 -- last_run_key: the newest run key in use
@@ -209,9 +212,10 @@ DELETE FROM runs;
 -- clear_tags: empty the index of tags
 DELETE FROM run_tags;
 
--- next_run_with_events: the first run after a key that has events, and its id
+-- next_run_with_events: the first run after a key that has events, and its id; none that is being removed
 SELECT run_key, json_extract(data, '$.run_id') AS run_id
-FROM events WHERE run_key > ? AND seq = 1 ORDER BY run_key LIMIT 1;
+FROM events WHERE run_key > ? AND seq = 1 AND run_key NOT IN (SELECT run_key FROM removals)
+ORDER BY run_key LIMIT 1;
 
 -- events_of_index: the events of a run that the index is made of
 SELECT type, data, payload FROM events
@@ -344,3 +348,71 @@ VALUES (:tenant, :name, :workflow_id, :declared_in, :spec, :secret);
 
 -- delete_webhook: forget a webhook
 DELETE FROM webhooks WHERE tenant = :tenant AND name = :name;
+
+-- Retention -----------------------------------------------------------------------------------------------
+
+-- ended_roots: the runs without a parent that ended first after some, where all their descendants have ended
+SELECT run_key, finished_at FROM runs AS root INDEXED BY roots_finished
+WHERE parent_run_id IS NULL AND finished_at IS NOT NULL AND (finished_at, run_key) > (:after, :after_key)
+  AND NOT EXISTS (SELECT 1 FROM removals WHERE removals.run_key = root.run_key)
+  AND NOT EXISTS (
+      WITH RECURSIVE family (run_id) AS (
+          VALUES (root.run_id)
+          UNION ALL SELECT runs.run_id FROM family JOIN runs ON runs.parent_run_id = family.run_id
+      )
+      SELECT 1 FROM family JOIN runs USING (run_id) WHERE finished_at IS NULL)
+ORDER BY finished_at, run_key
+LIMIT :limit;
+
+-- finished_roots: how many runs without a parent have ended and stay
+SELECT count(*) - (SELECT count(*) FROM removals JOIN runs USING (run_key) WHERE parent_run_id IS NULL)
+FROM runs INDEXED BY roots_finished WHERE parent_run_id IS NULL AND finished_at IS NOT NULL;
+
+-- first_finished: when the first of these ended
+SELECT min(finished_at) FROM runs INDEXED BY roots_finished
+WHERE parent_run_id IS NULL AND finished_at IS NOT NULL;
+
+-- doom: have some runs and all their descendants removed
+INSERT OR IGNORE INTO removals (run_key)
+WITH RECURSIVE family (run_key, run_id) AS (
+    SELECT run_key, run_id FROM json_each(:roots) JOIN runs ON runs.run_key = value
+    UNION ALL SELECT runs.run_key, runs.run_id FROM family JOIN runs ON runs.parent_run_id = family.run_id
+)
+SELECT run_key FROM family;
+
+-- family_of: some runs with all their descendants, and how much their events hold
+WITH RECURSIVE family (run_key, run_id) AS (
+    SELECT run_key, run_id FROM json_each(:roots) JOIN runs ON runs.run_key = value
+    UNION ALL SELECT runs.run_key, runs.run_id FROM family JOIN runs ON runs.parent_run_id = family.run_id
+)
+SELECT count(*) AS runs,
+       coalesce(sum((SELECT sum(length(data) + coalesce(length(payload), 0)) FROM events
+                     WHERE events.run_key = family.run_key)), 0) AS bytes
+FROM family;
+
+-- removals: runs that are being removed
+SELECT run_key FROM removals ORDER BY run_key LIMIT ?;
+
+-- delete_run: take a run out of the index
+DELETE FROM runs WHERE run_key = ?;
+
+-- delete_tags: take a run out of the index of tags
+DELETE FROM run_tags WHERE run_key = ?;
+
+-- delete_due: take a run off the agenda
+DELETE FROM agenda WHERE run_key = ?;
+
+-- delete_last_events: delete the last events of a run; what is left is a beginning, and has no end
+DELETE FROM events
+WHERE event_key IN (SELECT event_key FROM events WHERE run_key = ? ORDER BY seq DESC LIMIT ?);
+
+-- end_removal: forget a run of which nothing is left
+DELETE FROM removals
+WHERE run_key = ? AND NOT EXISTS (SELECT 1 FROM events WHERE events.run_key = removals.run_key);
+
+-- pages: how many pages the file has, how many of them are free, and how large a page is
+SELECT page_count, freelist_count, page_size
+FROM pragma_page_count, pragma_freelist_count, pragma_page_size;
+
+-- give_back_page: take one free page off the end of the file
+PRAGMA incremental_vacuum(1);

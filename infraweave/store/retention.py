@@ -1,0 +1,176 @@
+"""Removes finished runs, whole and a little at a time.
+
+A run goes with all that belongs to it, and with the runs that it started: a family goes when its root is
+overdue and every run of it has ended. First the family is written down in ``removals``, which dooms it whatever
+happens next; then its runs leave the index, and their events follow from the last to the first. Each portion
+is a short transaction, so the hot path hardly notices. Whoever is reading such a run finds a history without
+an end of a run that has ended, and knows by that that it is gone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TypeAlias
+
+from attrs import frozen
+
+from infraweave.core.codec import dumps
+from infraweave.store.database import Database
+from infraweave.store.statements import QUERIES
+from infraweave.store.view import reading
+
+Pause: TypeAlias = Callable[[], Awaitable[None]]
+
+#: Families doomed at a stretch.
+_FAMILIES = 100
+#: Runs and events deleted, and pages given back, in one transaction: a few milliseconds.
+_RUNS, _EVENTS, _PAGES = 50, 500, 128
+
+
+@frozen(kw_only=True)
+class Keep:
+    """What stays of finished runs; None: whatever there is. Children count with their parents."""
+
+    #: Milliseconds after the end.
+    age: int | None = None
+    #: How many, the newest ends first.
+    runs: int | None = None
+    #: Bytes of the file that are in use.
+    size: int | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """True where nothing is ever removed."""
+        return self.age is None and self.runs is None and self.size is None
+
+
+@frozen(kw_only=True)
+class Removed:
+    """What was removed, or would be: runs, children among them, and about how many bytes of events."""
+
+    runs: int = 0
+    size: int = 0
+
+    def and_(self, other: Removed) -> Removed:
+        """Return both together."""
+        return Removed(runs=self.runs + other.runs, size=self.size + other.size)
+
+
+async def _no_pause() -> None:
+    pass
+
+
+@frozen(eq=False)
+class Retention:
+    """The removal of finished runs from an open database."""
+
+    _db: Database
+
+    async def first_end(self) -> int | None:
+        """Return when the run ended that has been over for longest, in milliseconds; None: none has."""
+        row = await self._db.read_one("first_finished")
+        return None if row is None else row[0]
+
+    async def sweep(self, keep: Keep, now: int, pause: Pause = _no_pause) -> Removed:
+        """Remove what is overdue, and what an earlier sweep left; ``pause`` between one portion and the next.
+
+        Raises:
+            StorageUnavailable: the database cannot be written; what is begun goes on with a later sweep.
+        """
+        removed, more = Removed(), True
+        while more:
+            await self._repeat(_erase, pause)
+            doomed = await self._db.transact(lambda connection: _doom(connection, keep, now))
+            removed, more = removed.and_(doomed), doomed.runs > 0
+        if removed.runs:
+            await self._repeat(_give_back, pause)
+        return removed
+
+    async def _repeat(self, work: Callable[[sqlite3.Connection], bool], pause: Pause) -> None:
+        while await self._db.transact(work):
+            await pause()
+
+
+def foresee(path: Path, keep: Keep, now: int) -> Removed:
+    """Return what a sweep would remove from a file, served or not; the file is only read.
+
+    Raises:
+        StartupError: it is no database of this schema, or cannot be read.
+    """
+    with reading(path) as connection:
+        found = Removed()
+        for root in _overdue(connection, keep, now):
+            found = found.and_(_family(connection, [root]))
+        return found
+
+
+def _doom(connection: sqlite3.Connection, keep: Keep, now: int) -> Removed:
+    """Write down the next families that are to go; return what they hold, nothing at the end."""
+    roots = list(islice(_overdue(connection, keep, now), _FAMILIES))
+    if not roots:
+        return Removed()
+    connection.execute(QUERIES["doom"], {"roots": dumps(roots).decode()})
+    return _family(connection, roots)
+
+
+def _overdue(connection: sqlite3.Connection, keep: Keep, now: int) -> Iterator[int]:
+    """Yield the keys of roots that are to go, the one that ended first first."""
+    surplus = 0 if keep.runs is None else _value(connection, "finished_roots") - keep.runs
+    excess = 0 if keep.size is None else _used(connection) - keep.size
+    for place, (root, ended_at) in enumerate(_ended(connection)):
+        too_old = keep.age is not None and ended_at <= now - keep.age
+        if not too_old and place >= surplus and excess <= 0:
+            return
+        if keep.size is not None:
+            excess -= _family(connection, [root]).size
+        yield root
+
+
+def _ended(connection: sqlite3.Connection) -> Iterator[tuple[int, int]]:
+    """Yield the root of each family that has ended, and when it did, the first first."""
+    after, page = {"after": -1, "after_key": -1}, []
+    while page := connection.execute(QUERIES["ended_roots"], {**after, "limit": _FAMILIES}).fetchall():
+        yield from page
+        after = {"after": page[-1][1], "after_key": page[-1][0]}
+
+
+def _family(connection: sqlite3.Connection, roots: Sequence[int]) -> Removed:
+    runs, size = connection.execute(QUERIES["family_of"], {"roots": dumps(roots).decode()}).fetchone()
+    return Removed(runs=runs, size=size)
+
+
+def _value(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(QUERIES[name]).fetchone()[0]
+    return value
+
+
+def _used(connection: sqlite3.Connection) -> int:
+    pages, free, size = connection.execute(QUERIES["pages"]).fetchone()
+    used: int = (pages - free) * size
+    return used
+
+
+def _erase(connection: sqlite3.Connection) -> bool:
+    """Delete a portion of what is doomed; tell whether there may be more."""
+    room = _EVENTS
+    doomed = connection.execute(QUERIES["removals"], (_RUNS,)).fetchall()
+    for (run_key,) in doomed:
+        for name in ("delete_run", "delete_tags", "delete_due"):
+            connection.execute(QUERIES[name], (run_key,))
+        room -= connection.execute(QUERIES["delete_last_events"], (run_key, room)).rowcount
+        connection.execute(QUERIES["end_removal"], (run_key,))
+        if room <= 0:
+            break
+    return bool(doomed)
+
+
+def _give_back(connection: sqlite3.Connection) -> bool:
+    """Make the file shorter by a portion; tell whether that can go on."""
+    before = connection.execute(QUERIES["pages"]).fetchone()[0]
+    for _ in range(_PAGES):  # sqlite3 takes but one step of a pragma that returns nothing
+        connection.execute(QUERIES["give_back_page"])
+    after: int = connection.execute(QUERIES["pages"]).fetchone()[0]
+    return after < before
