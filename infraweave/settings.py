@@ -33,5 +33,11 @@ class Settings:
     schedules: bool = True
     #: SQLite connections for reading.
     readers: int = 3
+    #: How long finished runs stay, in seconds after their end; None: for ever.
+    keep: float | None = 30 * 86_400.0
+    #: How many finished runs stay, those that ended last, children not counted; None: all.
+    keep_runs: int | None = None
+    #: Bytes in use of the database above which finished runs are removed; None: whatever it takes.
+    keep_bytes: int | None = None
     #: What http nodes may call beside public addresses: HOST, HOST:PORT, an address or a CIDR.
     allow_outbound: tuple[str, ...] = ()

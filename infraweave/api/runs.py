@@ -24,6 +24,7 @@ from infraweave.core.events import TERMINAL_STATES, Completed
 from infraweave.core.history import Ledger
 from infraweave.engine.engine import Engine
 from infraweave.errors import RunNotFinished, RunNotFound
+from infraweave.store.follow import TERMINAL_TYPES
 from infraweave.store.runs import Filters, RunRow
 
 #: Events folded into the history between two looks at whether the page is full.
@@ -94,8 +95,8 @@ class RunRoutes:
             return Answer(RunFailed(run_id=row.run_id, state=row.state, error=row.error))
         last = await self._engine.journal.last_seq(row.run_key)
         stored = await self._engine.journal.read(row.run_key, last - 1, 1)
-        if not stored:
-            raise RunNotFound(f"No run {row.run_id}.")
+        if not stored or stored[0].type not in TERMINAL_TYPES:
+            raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
         end = codec.decode_event(stored[0].type, stored[0].data, stored[0].payload)
         result = end.result if isinstance(end, Completed) else None
         return Answer(RunSucceeded(run_id=row.run_id, state=row.state, result=result))
@@ -110,8 +111,11 @@ class RunRoutes:
             for stored in page:
                 ledger.take(codec.decode_event(stored.type, stored.data, stored.payload))
             after = page[-1].seq
-            if len(ledger.rows) > limit and ledger.settled(limit):
+            if page[-1].type in TERMINAL_TYPES or (len(ledger.rows) > limit and ledger.settled(limit)):
                 break
+        else:
+            if row.finished_at is not None:
+                raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
         rows = ledger.rows[:limit]
         following = cursor("history", rows[-1].first_seq) if len(ledger.rows) > limit else None
         return Answer(History(history=tuple(map(views.history_row, rows)), next_cursor=following))

@@ -13,7 +13,7 @@ from infraweave.api.queries import EventQuery, read_seq
 from infraweave.api.routing import JSON, SSE, Answer, Blocks, Call
 from infraweave.core import codec
 from infraweave.engine.engine import Engine
-from infraweave.errors import InvalidCursor, RateLimited
+from infraweave.errors import InvalidCursor, RateLimited, RunNotFound
 from infraweave.settings import Settings
 from infraweave.store.follow import TERMINAL_TYPES, Stored
 from infraweave.store.journal import Head
@@ -40,6 +40,8 @@ class EventRoutes:
         """Stream the events of a run, or return a page of them."""
         after = _cursor(call)
         head = await self._engine.journal.head(call.run.run_key)
+        if not head.seq or (call.run.finished_at is not None and not head.terminal):
+            raise RunNotFound(f"No run {call.run.run_id}.")  # it is being removed
         if after > head.seq:
             raise InvalidCursor(f"The run has {head.seq} events; {after} lies past them.")
         if call.accept == JSON:

@@ -39,6 +39,7 @@ from infraweave.engine.requests import (
     StartRequest,
 )
 from infraweave.engine.reruns import Reruns
+from infraweave.engine.retention import Sweeper
 from infraweave.engine.scheduler import Scheduler
 from infraweave.engine.starts import Starts
 from infraweave.errors import Draining, Fault, RequestError, RunNotFound, StorageUnavailable
@@ -70,6 +71,7 @@ class Engine:
         self._reruns = Reruns(self.journal, self.catalog)
         self.scheduler = Scheduler(self)
         self.hooks = Hooks(self)
+        self.sweeper = Sweeper(db, clock, settings)
         self._recovered = False
         self._drained = asyncio.Event()
 
@@ -106,6 +108,7 @@ class Engine:
         await self.host.recover()
         self.host.spawn(self.host.alarm.run(), "alarm")
         await self.scheduler.begin()
+        self.host.spawn(self.sweeper.run(), "retention")
         self._recovered = True
 
     async def welcome(self, tenant: str) -> None:
@@ -253,6 +256,8 @@ class Engine:
         opening = decode_event(first[0].type, first[0].data, first[0].payload)
         if not isinstance(opening, StatusChanged) or opening.origin is None:
             raise RunNotFound
+        if run.finished_at is not None and state.end is None:
+            raise RunNotFound(f"No run {run.run_id}.")  # it is being removed
         graph = await self.catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
         return Inspection(
             origin=opening.origin,
@@ -290,13 +295,17 @@ class Engine:
         try:
             live = self.host.live.get(run_key)
             may_have_ended = live is None or live.state.end is not None
-            if may_have_ended and (await self.journal.head(run_key)).terminal:
+            if may_have_ended and await self._is_over(run_key):
                 return True
             return await waiter
         finally:
             self.host.ends.forget(run_key, waiter)
             if timer is not None:
                 timer.cancel()
+
+    async def _is_over(self, run_key: int) -> bool:
+        row = await self.runs.get_by_key(run_key)
+        return row is None or row.finished_at is not None
 
     async def unless_drained(self, wait: Coroutine[Any, Any, T]) -> T | None:
         """Return what ``wait`` returns, or None as soon as a shutdown begins."""

@@ -11,7 +11,7 @@ from infraweave.core.graph import Graph
 from infraweave.core.rerun import merge_patch, plan, reused
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.requests import PlannedRerun, RerunWish
-from infraweave.errors import Fault, MalformedRequest, RunNotFinished
+from infraweave.errors import Fault, MalformedRequest, RunNotFinished, RunNotFound
 from infraweave.store.journal import Journal
 from infraweave.store.runs import RunRow
 
@@ -31,6 +31,7 @@ class Reruns:
 
         Raises:
             RunNotFinished: the run is still open.
+            RunNotFound: it is being removed.
             VersionNotFound: there is no such version.
             MalformedRequest: ``from_node`` is no node of it.
         """
@@ -42,6 +43,8 @@ class Reruns:
         if wish.from_node is not None and wish.from_node not in new.nodes:
             raise _no_node(new, wish.from_node)
         state = await self._journal.fold(run.run_key, run.run_id)
+        if state.end is None:
+            raise RunNotFound(f"No run {run.run_id}.")  # it is being removed
         planned = plan(old, state, new, wish.from_node)
         return PlannedRerun(
             version=version,

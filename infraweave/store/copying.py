@@ -32,7 +32,8 @@ def copy(connection: sqlite3.Connection, target: Path, progress: Progress | None
     """Copy what a connection sees to a file, durably, in place of what has that name.
 
     Raises:
-        sqlite3.Error, OSError: it cannot be read or written, or the copy is not sound; ``target`` is as it was.
+        sqlite3.Error, OSError: it cannot be read or written, or the copy is not sound; ``target`` is as
+            it was.
     """
     part = target.with_name(f"{target.name}.part")
     try:

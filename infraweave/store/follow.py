@@ -89,7 +89,7 @@ class Follower:
     def __init__(self, topic: Topic, after: int, page: int, read: ReadPage, sleep: Sleep) -> None:
         #: The seq of the last event handed out.
         self.cursor = after
-        #: True once the terminal event is behind the cursor: no more will come.
+        #: True once no more will come: the terminal event is behind the cursor, or the run is gone.
         self.ended = False
         self._topic = topic
         self._page = page
@@ -121,7 +121,8 @@ class Follower:
         page = self._topic.after(self.cursor, self._page) or await self._read(self.cursor)
         if page:
             self.cursor = page[-1].seq
-            self.ended = page[-1].type in TERMINAL_TYPES
+        # There is more after the cursor, or was: where nothing comes, the run has been removed meanwhile.
+        self.ended = not page or page[-1].type in TERMINAL_TYPES
         return page
 
     async def __aiter__(self) -> AsyncIterator[list[Stored]]:

@@ -1,6 +1,6 @@
 """Brings a file to the schema of this build, or refuses it untouched.
 
-All that a file lacks is one transaction: a file is as it was, or up to date. Migrations only go forward; before
+All that a file lacks is one transaction: it is as it was, or up to date. Migrations only go forward; before
 they touch a file that holds something, a copy is made beside it. The list is never edited, only added to.
 """
 

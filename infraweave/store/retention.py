@@ -1,10 +1,10 @@
 """Removes finished runs, whole and a little at a time.
 
 A run goes with all that belongs to it, and with the runs that it started: a family goes when its root is
-overdue and every run of it has ended. First the family is written down in ``removals``, which dooms it whatever
-happens next; then its runs leave the index, and their events follow from the last to the first. Each portion
-is a short transaction, so the hot path hardly notices. Whoever is reading such a run finds a history without
-an end of a run that has ended, and knows by that that it is gone.
+overdue and every run of it has ended. First the family is written down in ``removals``, which dooms it
+whatever happens next; then its runs leave the index, and their events follow, from the last to the first.
+Each portion is a short transaction, so that the hot path hardly notices. Whoever is reading such a run finds
+that the history of a run that has ended has no end, and knows by that that it is gone.
 """
 
 from __future__ import annotations
@@ -169,8 +169,7 @@ def _erase(connection: sqlite3.Connection) -> bool:
 
 def _give_back(connection: sqlite3.Connection) -> bool:
     """Make the file shorter by a portion; tell whether that can go on."""
-    before = connection.execute(QUERIES["pages"]).fetchone()[0]
+    before = _value(connection, "pages")
     for _ in range(_PAGES):  # sqlite3 takes but one step of a pragma that returns nothing
         connection.execute(QUERIES["give_back_page"])
-    after: int = connection.execute(QUERIES["pages"]).fetchone()[0]
-    return after < before
+    return _value(connection, "pages") < before
