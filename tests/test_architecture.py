@@ -60,8 +60,16 @@ IMPURE = {
 }
 #: core/shape and core/codec name uuid.UUID, datetime and Decimal as types only.
 IMPURE_EXCEPTIONS = {("shape.py", "uuid"), ("codec.py", "uuid")}
-#: Where blind excepts may stand: around a node's body, around an author's file, at the outermost request.
-BLIND = {"engine/bodies.py", "authoring/loader.py", "api/guard.py", "store/writer.py", "store/batch.py"}
+#: Where blind excepts may stand: around a node's body, around an author's file, at the outermost request, and
+#: where a file is read that may be damaged in any way.
+BLIND = {
+    "engine/bodies.py",
+    "authoring/loader.py",
+    "api/guard.py",
+    "store/writer.py",
+    "store/batch.py",
+    "store/verify.py",
+}
 
 
 def floor_of(file: Path) -> str:

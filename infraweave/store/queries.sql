@@ -58,6 +58,12 @@ SELECT max(version) FROM migrations;
 -- any_table: whether there is a table at all
 SELECT name FROM sqlite_schema WHERE type = 'table' LIMIT 1;
 
+-- integrity_check: what is wrong with the structure of the file, or "ok"; a hundred things at most
+PRAGMA integrity_check(100);
+
+-- foreign_key_check: rows of small tables that point at nothing
+PRAGMA foreign_key_check;
+
 -- quick_check: the first thing that is wrong with the structure of the file, or "ok"
 PRAGMA quick_check(1);
 
@@ -416,3 +422,31 @@ FROM pragma_page_count, pragma_freelist_count, pragma_page_size;
 
 -- give_back_page: take one free page off the end of the file
 PRAGMA incremental_vacuum(1);
+
+-- Verification --------------------------------------------------------------------------------------------
+
+-- next_run_key: the first key after one that any table has
+SELECT min(run_key) FROM (
+    SELECT min(run_key) AS run_key FROM runs WHERE run_key > :after
+    UNION ALL SELECT min(run_key) FROM events WHERE run_key > :after
+    UNION ALL SELECT min(run_key) FROM run_tags WHERE run_key > :after
+    UNION ALL SELECT min(run_key) FROM agenda WHERE run_key > :after);
+
+-- is_doomed: whether a run is being removed
+SELECT EXISTS (SELECT 1 FROM removals WHERE run_key = ?);
+
+-- raw_events: the events of a run as they are stored
+SELECT seq, type, at, data, payload FROM events WHERE run_key = ? ORDER BY seq;
+
+-- tags_of_run: the tags by which a run is found
+SELECT key, value FROM run_tags WHERE run_key = ? ORDER BY key;
+
+-- agenda_of_run: when a run must next be in memory
+SELECT due_at FROM agenda WHERE run_key = ?;
+
+-- end_of_run: whether there is a run of that id, and when it ended
+SELECT finished_at FROM runs WHERE run_id = ?;
+
+-- set_due: say when a run must next be in memory
+INSERT INTO agenda (run_key, due_at) VALUES (?, ?)
+ON CONFLICT (run_key) DO UPDATE SET due_at = excluded.due_at;

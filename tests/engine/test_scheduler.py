@@ -129,13 +129,13 @@ async def test_a_simulated_year_fires_as_cron_says_also_across_downtimes(opened,
     down = [("2026-03-28", "2026-03-31"), ("2026-07-01", "2026-07-20"), ("2026-10-31T12", "2026-11-03T12")]
     stops = [*(point for pair in down for point in pair), "2027-01-01"]
     for up in range(0, len(stops), 2):
-        async with opened(flow) as engine:
+        async with opened(flow, keep=None) as engine:
             await until(clock, stops[up])
             await engine.scheduler.settled()
         if up + 1 < len(stops):
             await until(clock, stops[up + 1])
 
-    async with opened(flow) as engine:
+    async with opened(flow, keep=None) as engine:
         await ended(engine)
         found = await runs(engine)
         by_schedule: dict[str, list[str]] = {}
