@@ -33,12 +33,14 @@ PACKAGES = {
     "cli": {"click", "httpx", "packaging"},  # httpx: an unreachable server is no refusal; packaging: doctor
     "serving": {"hypercorn"},
     "api": {"quart", "werkzeug", "prometheus_client"},  # werkzeug is Quart's own half
+    "engine": {"httpx", "httpcore"},  # what http nodes send
     "store": {"aiosqlite"},
     "client": {"httpx", "httpx_sse"},
 }
 #: The only modules of core with a package of their own.
 CORE_PACKAGES = {
     "codec.py": {"cattrs", "orjson"},
+    "expressions.py": {"cel_expr_python"},
     "schema.py": {"jsonschema_rs"},
     "schedules.py": {"cronsim"},
 }

@@ -13,6 +13,7 @@ from infraweave.core.address import Address
 from infraweave.core.book import Book
 from infraweave.core.document import (
     Activity,
+    Http,
     HumanInput,
     Loop,
     Map,
@@ -32,7 +33,7 @@ def open_entry(book: Book, address: Address) -> None:
     """Open an entry, or leave it to be prepared."""
     node = book.graph.nodes[address.node]
     match node:
-        case Activity() | Router() | Loop():
+        case Activity() | Router() | Loop() | Http():
             start(book, address, 1)
         case Map():
             _open_map(book, address, node)
@@ -72,9 +73,13 @@ def start(book: Book, address: Address, attempt: int) -> None:
     child = None
     if address in book.launches:
         child = child_run_id(book.state.run_id, address, attempt, book.now)
+    node, iteration, index, phase = address
     book.record(
         NodeStarted,
-        **address._asdict(),
+        node=node,
+        iteration=iteration,
+        index=index,
+        phase=phase,
         attempt=attempt,
         child_run_id=child,
         input=_given(book, address) if child is None else book.launches[address],

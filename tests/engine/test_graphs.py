@@ -507,6 +507,7 @@ async def test_the_first_upstream_wins_and_the_rest_is_stopped(world):
         assert stopped == ["slow"]
         failed = [e for e in await w.events(run) if e["type"] == "node_failed"]
         assert [(e["node"], e["code"]) for e in failed] == [("slow", "cancelled")]
+        assert failed[0]["message"] == "Stopped, because it lost a race"
         states = {node: s.state for node, s in (await w.engine.inspect(run)).state.nodes.items()}
         assert (states["slow"], states["after_slow"]) == ("cancelled", "skipped")
 
