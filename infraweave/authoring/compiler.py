@@ -49,6 +49,7 @@ from infraweave.core.document import (
     Timer,
 )
 from infraweave.core.outgoing import names_in
+from infraweave.core.values import pointer
 from infraweave.errors import DeclarationError
 
 __all__ = ["Code", "CodeParam", "Compiled", "compile_workflow"]
@@ -256,7 +257,7 @@ class _Compilation(Options):
             **shared,
             **self._child(declaration),
             code=code.reference if code else None,
-            over=next(iter(self.named(name, "over", [declaration.over])), ""),
+            **self._over(declaration),
             max_concurrency=self.number(name, "max_concurrency", declaration.max_concurrency),
             max_failures=self.number(name, "max_failures", declaration.max_failures),
             retry=self.retry(name, declaration.retry),
@@ -264,6 +265,12 @@ class _Compilation(Options):
             compensate=self._undo(declaration, code.params[0].name if code and code.params else None),
             executor=self._executor(declaration, code),
         )
+
+    def _over(self, declaration: Declaration) -> dict[str, Any]:
+        """Return whose output a map goes over, and where in it the list is: ``input.files``."""
+        named = self.named(declaration.name, "over", [declaration.over])
+        over, _, way = next(iter(named), "").partition(".")
+        return {"over": over, "pointer": pointer(way.split(".")) if way else ""}
 
     def _subworkflow(
         self, declaration: Declaration, shared: dict[str, Any], code: Code | None

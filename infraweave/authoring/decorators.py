@@ -119,7 +119,7 @@ class Workflow(Triggers, Calls):
         version: str | None = None,
         schema: Any = None,
     ) -> Callable[[Callable[P, R]], Node[P, R]]:
-        """Declare work that is done for each item of a list: of a node's output, or of ``input``.
+        """Declare work done for each item of a list: a node's output, or ``input``, or ``"input.files"``.
 
         The first parameter is the item, whatever its name. The output is the list of results, in the items'
         order. ``max_concurrency`` items are in flight at once; ``max_failures`` may fail for good and yield

@@ -170,13 +170,16 @@ class Loop(NodeBase):
 class Map(NodeBase):
     """Work done once for each item of a list; its output is the list of results, in the items' order.
 
-    The work is ``code``, or a child run of ``workflow_id`` whose input ``code`` makes.
+    The work is ``code``, a ``request``, or a child run of ``workflow_id`` whose input ``code`` makes.
     """
 
     kind: Literal["map"] = "map"
-    #: Whose output is the list: a node, or ``input``.
+    #: Whose output is the list, or holds it: a node, or ``input``.
     over: str
+    #: Where in that the list is, as a JSON Pointer.
+    pointer: str = ""
     code: str | None = None
+    request: Request | None = None
     workflow_id: str | None = None
     #: The version of the children; None: the active one.
     workflow_version: str | None = None
@@ -231,7 +234,7 @@ class HumanInput(Wait):
     """A durable wait for a person: closed by a signal of the node's name whose payload passes ``schema``."""
 
     kind: Literal["human_input"] = "human_input"
-    #: The prompt, or None where ``code`` makes it.
+    #: The prompt, a template where there are params; or None where ``code`` makes it.
     prompt: str | None = None
     code: str | None = None
 

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import assert_never
 
+from infraweave.core import template
 from infraweave.core.document import (
     Activity,
     Compensation,
@@ -25,7 +26,7 @@ from infraweave.core.document import (
 from infraweave.core.expressions import faults as expression_faults
 from infraweave.core.outgoing import request_faults
 from infraweave.core.schema import schema_faults, validator
-from infraweave.core.values import LONGEST, spell
+from infraweave.core.values import LONGEST, is_pointer, spell
 
 #: What ids and versions of workflows look like.
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -91,12 +92,20 @@ def _map(node: Map) -> Iterator[str]:
     yield from _at_least("max_failures", node.max_failures, 0)
     if node.join == "any":
         yield "a map cannot join any: it needs its list"
+    if not is_pointer(node.pointer):
+        yield f"pointer {node.pointer!r:.100} is no JSON Pointer such as /items"
+    if node.request is not None:
+        yield from request_faults(node.request, {param.name for param in node.params})
+        if node.timeout is None:
+            yield "a map of requests needs a timeout"
     if node.workflow_id is not None:
         yield from _child(node)
-    elif node.code is None:
-        yield "a map needs code, or a workflow_id"
+    elif (node.code is None) == (node.request is None):
+        yield "a map needs code, a request, or a workflow_id"
     elif node.schema is not None or node.workflow_version is not None:
         yield "schema and workflow_version go with a workflow_id"
+    if node.workflow_id is not None and node.request is not None:
+        yield "a map needs code, a request, or a workflow_id"
 
 
 def _child(node: Map | Subworkflow) -> Iterator[str]:
@@ -111,6 +120,8 @@ def _child(node: Map | Subworkflow) -> Iterator[str]:
 def _wait(node: Wait) -> Iterator[str]:
     if isinstance(node, HumanInput) and (node.prompt is None) == (node.code is None):
         yield "a human input needs a prompt or a function that returns one, not both"
+    if isinstance(node, HumanInput) and node.prompt is not None and node.params:
+        yield from template.faults(node.prompt, {param.name for param in node.params})
     found = [f"schema: {fault}" for fault in schema_faults(node.schema)]
     yield from found
     yield from _timeout(node.timeout)

@@ -273,7 +273,11 @@ def _item(state: RunState, node: Node, index: int | None) -> Json:
 
 def items_of(state: RunState, node: Map) -> Json:
     """Return the list that a map goes over, or whatever stands in its place."""
-    return state.input if node.over == INPUT else state.outputs.get(node.over)
+    value = state.input if node.over == INPUT else state.outputs.get(node.over)
+    try:
+        return at_pointer(value, node.pointer)
+    except LookupError:
+        return None
 
 
 def may_open(graph: Graph, state: RunState, address: Address) -> bool:

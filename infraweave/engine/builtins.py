@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from infraweave.authoring.compiler import Code, CodeParam
 from infraweave.core import codec, expressions
-from infraweave.core.document import Compensation, Http, Loop, Node, Param, Request, Router, runs_child
+from infraweave.core.document import Compensation, Http, Loop, Map, Node, Param, Request, Router, runs_child
 from infraweave.core.outgoing import Filled, UnfitRequest, filled, is_json, output_of
 from infraweave.core.values import Json
 from infraweave.engine.bodies import BodyError
@@ -55,7 +55,7 @@ class Builtins:
 
     def code(self, acting: Node | Compensation) -> Code | None:
         """Return the code of a node, or of a compensation, that needs no author's; else None."""
-        if isinstance(acting, Http | Compensation) and acting.request is not None:
+        if isinstance(acting, Http | Map | Compensation) and acting.request is not None:
             return self._http_code(acting.request, acting.params)
         if isinstance(acting, Router | Loop) and acting.expression is not None:
             return expression_code("builtin:expression", acting.expression, acting.params)

@@ -20,7 +20,7 @@ from infraweave.core.explain import Explanation, explain
 from infraweave.core.facts import CancelAsked, Signalled, TerminateAsked
 from infraweave.core.graph import Graph
 from infraweave.core.schema import validator
-from infraweave.core.state import RunState, fold
+from infraweave.core.state import RunState
 from infraweave.core.unwind import next_undo
 from infraweave.core.values import Json, JsonObject, rfc3339
 from infraweave.engine.builtins import Builtins
@@ -246,11 +246,10 @@ class Engine:
         Raises:
             RunNotFound: it is gone.
         """
-        events = await self.journal.load(run.run_key, payloads=False)
         first = await self.journal.read(run.run_key, 0, 1)
-        if not events or not first:
+        if not first:
             raise RunNotFound
-        state = fold(run.run_id, events)
+        state = await self.journal.fold(run.run_key, run.run_id, payloads=False)
         opening = decode_event(first[0].type, first[0].data, first[0].payload)
         if not isinstance(opening, StatusChanged) or opening.origin is None:
             raise RunNotFound

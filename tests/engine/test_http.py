@@ -9,6 +9,7 @@ import logging
 import pytest
 
 from infraweave import Retry, Workflow
+from infraweave.core.document import INPUT, ITEM, Document, Map, Param, Request
 from infraweave.core.values import rfc3339
 from tests.engine.web import answer, serving
 
@@ -341,3 +342,24 @@ async def test_a_cancelled_run_drops_its_call(world):
         await w.engine.cancel(run, by="eve")
         assert (await w.end(run))["type"] == "cancelled"
         assert await web.readers[0].read() == b""
+
+
+async def test_a_map_may_be_of_requests(world):
+    request = Request(url="{input.site}/birds/{bird.name}", output="/body/eggs")
+    nodes = Map(
+        name="eggs",
+        over="input",
+        pointer="/birds",
+        params=(Param("bird", ITEM), Param("input", INPUT)),
+        request=request,
+        timeout=30.0,
+        max_concurrency=1,
+    )
+    document = Document(workflow_id="nests", version="v1", nodes=(nodes,))
+    async with serving(answer(200, {"eggs": 3}), answer(200, {"eggs": 5})) as web, world(**HERE) as w:
+        await w.engine.documents.publish("default", document, 0)
+        run = await w.start("nests", {"site": web.url, "birds": [{"name": "stork"}, {"name": "rail"}]})
+        assert (await w.end(run))["result"] == [3, 5]
+        assert [asked.target for asked in web.asked] == ["/birds/stork", "/birds/rail"]
+        keys = {asked.headers["idempotency-key"] for asked in web.asked}
+        assert len(keys) == 2
