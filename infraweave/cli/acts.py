@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import frozen
 
-from infraweave.cli.ask import ask
 from infraweave.cli.connect import answer_options, connected
+from infraweave.cli.files import read_json
 from infraweave.cli.output import FAILED, USAGE, fail, paint_state, plain, remark, show_json
-from infraweave.cli.run import read_json
 
 if TYPE_CHECKING:
     from infraweave.client import Client, ClientError
@@ -135,6 +134,7 @@ async def _send(client: Client, chosen: Signal, request_id: str | None, payload:
 
 def _asked(url: str, token: str | None, chosen: Signal, waiting: Json) -> Json:
     """Ask the person at the terminal until the answer fits; return the receipt."""
+    from infraweave.cli.ask import ask
     from infraweave.client import ClientError
 
     request_id = chosen.request_id or waiting["request_id"]

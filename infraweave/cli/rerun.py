@@ -10,9 +10,9 @@ import click
 from attrs import frozen
 
 from infraweave.cli.connect import answer_options, connected
+from infraweave.cli.files import read_json
 from infraweave.cli.follow import FROM_HERE, begun
 from infraweave.cli.output import show_json, show_table
-from infraweave.cli.run import read_json
 
 if TYPE_CHECKING:
     from infraweave.client import Client

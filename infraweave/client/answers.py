@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 #: Seconds before the first new attempt to reach a server that went away, and the longest before a later one.
-FIRST_DELAY, LONGEST_DELAY = 0.5, 15.0
+RECONNECT, LONGEST_DELAY = 0.5, 15.0
 #: Statuses that say "not now": a full or a stopping server, or a proxy in front of one that is away.
 _NOT_NOW = frozenset({429, 502, 503, 504})
 #: Failures on our side of the wire, which are the same at every attempt.
@@ -62,9 +62,9 @@ def passes(error: httpx.TransportError | ClientError) -> bool:
     return not isinstance(error, _LASTING)
 
 
-def delays() -> Iterator[float]:
+def delays(first: float) -> Iterator[float]:
     """Yield how many seconds to wait before each new attempt: twice as long every time, up to a bound."""
-    delay = FIRST_DELAY
+    delay = first
     while True:
         yield delay
         delay = min(2 * delay, LONGEST_DELAY)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import httpx
 from attrs import frozen
 
-from infraweave.client.answers import ClientError, content, delays, passes
+from infraweave.client.answers import RECONNECT, ClientError, content, delays, passes
 from infraweave.client.run import Run
 from infraweave.client.stream import Follower, Notify
 
@@ -53,13 +53,28 @@ def _trusted() -> ssl.SSLContext:
 
 
 class Client:
-    """A connection to one server with one token."""
+    """A connection to one server with one token; over ``transport``, where the way there is no socket."""
 
-    def __init__(self, url: str, token: str, *, timeout: float = 90.0) -> None:
+    #: Seconds before the first new attempt to reach a server that went away; each later one takes longer.
+    reconnect = RECONNECT
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout: float = 90.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         headers = {"Authorization": f"Bearer {token}"}
         # Proxies of the environment are for the outside; a server on this machine is reached directly.
         self._http = httpx.AsyncClient(
-            base_url=url, headers=headers, timeout=timeout, trust_env=False, verify=_trusted()
+            base_url=url,
+            headers=headers,
+            timeout=timeout,
+            trust_env=False,
+            verify=_trusted(),
+            transport=transport,
         )
 
     async def __aenter__(self) -> Self:
@@ -100,7 +115,7 @@ class Client:
         Raises:
             ClientError: the server refused it, for another reason than that it is busy or stopping.
         """
-        pauses = delays()
+        pauses = delays(self.reconnect)
         while True:
             try:
                 return await self.request("GET", path, params=params)
@@ -217,7 +232,7 @@ class Client:
             ClientError: the server refused the stream.
         """
         path = Run(self, run_id).path + "/events"
-        return Follower(self._http, path, after, payloads, notify).events()
+        return Follower(self._http, path, after, payloads, notify, self.reconnect).events()
 
     # --- lists ---------------------------------------------------------------------------------------------
 

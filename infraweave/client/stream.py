@@ -43,8 +43,13 @@ class Follower:
     after: int
     payloads: bool
     notify: Notify | None
-    _delays: Iterator[float] = field(factory=delays)
-    _away: bool = False
+    #: Seconds before the first new attempt.
+    reconnect: float
+    _delays: Iterator[float] = field(init=False)
+    _away: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._delays = delays(self.reconnect)
 
     async def events(self) -> AsyncGenerator[dict[str, Any], None]:
         """Yield the events until the run's end.
@@ -78,7 +83,7 @@ class Follower:
         await asyncio.sleep(delay)
 
     def _arrived(self) -> None:
-        self._delays = delays()
+        self._delays = delays(self.reconnect)
         if self._away and self.notify is not None:
             self.notify(None)
         self._away = False

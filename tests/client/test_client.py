@@ -15,7 +15,7 @@ from infraweave.client import Away, Client, ClientError, RunFailed, answers
 @pytest.fixture(autouse=True)
 def at_once(monkeypatch):
     """Try again at once: these tests are about what comes, and not about how long that takes."""
-    monkeypatch.setattr(answers, "FIRST_DELAY", 0.0)
+    monkeypatch.setattr(Client, "reconnect", 0.0)
 
 
 def counting() -> Workflow:
@@ -103,9 +103,8 @@ async def test_who_follows_a_run_is_told_of_absences_and_returns(serve):
     assert absences[4:] == ["back"]
 
 
-async def test_attempts_are_made_less_and_less_often_but_never_rarely(monkeypatch):
-    monkeypatch.setattr(answers, "FIRST_DELAY", 0.5)
-    delays = answers.delays()
+def test_attempts_are_made_less_and_less_often_but_never_rarely():
+    delays = answers.delays(0.5)
     assert [next(delays) for _ in range(7)] == [0.5, 1, 2, 4, 8, 15, 15]
 
 
