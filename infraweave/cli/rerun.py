@@ -28,6 +28,7 @@ class Rerun:
     from_node: str | None
     input_json: str | None
     version: str | None
+    idempotency_key: str | None
     dry_run: bool
     wait: bool
     watch: bool
@@ -52,6 +53,7 @@ class Rerun:
     "--input", "input_json", metavar="JSON|@FILE|-", help="A JSON Merge Patch of the input; null removes."
 )
 @click.option("--version", metavar="V", help="Another version of the workflow.")
+@click.option("--idempotency-key", metavar="K", help="The same key with the same request starts one run.")
 @click.option("--dry-run", is_flag=True, help="Only tell which nodes would be kept and which run.")
 @click.option("--wait", is_flag=True, help="Wait for the end and print the result.")
 @click.option("--watch", is_flag=True, help="The same, and show on stderr what happens.")
@@ -69,7 +71,10 @@ async def _rerun(client: Client, chosen: Rerun, changes: Json) -> int:
         plan = await client.request("POST", path, body={**changes, "dry_run": True})
         _show_plan(plan, as_json=chosen.as_json)
         return 0
-    return await begun(client, await client.request("POST", path, body=changes, headers=FROM_HERE), chosen)
+    headers = dict(FROM_HERE)
+    if chosen.idempotency_key is not None:
+        headers["Idempotency-Key"] = chosen.idempotency_key
+    return await begun(client, await client.request("POST", path, body=changes, headers=headers), chosen)
 
 
 def _show_plan(plan: Json, *, as_json: bool) -> None:

@@ -104,6 +104,7 @@ def _facts(run: Json) -> list[tuple[str, str]]:
         "run": run["run_id"],
         "workflow": f"{run['workflow_id']} {run['workflow_version']}, started by {run['trigger']}",
         "parent": run["parent_run_id"],
+        "rerun of": run.get("rerun_of"),
         "state": paint_state(run["state"]) + "".join(f", {mark.replace('_', ' ')}" for mark in marks),
         "error": run["error"] and failure(run["state"], run["error"]),
         "tags": plain(", ".join(tags)),

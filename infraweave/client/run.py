@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from infraweave.client.client import Client
 
 Json = dict[str, Any]
-#: Says that an argument was left out, where None is a value.
-_NOTHING: Any = object()
 
 
 @frozen
@@ -118,24 +116,27 @@ class Run:
         self,
         from_node: str | None = None,
         *,
-        input: Any = _NOTHING,  # noqa: A002
+        input: Any = None,  # noqa: A002 - the wire's word
         version: str | None = None,
+        idempotency_key: str | None = None,
     ) -> Run:
         """Start a run that keeps the results of what finished before ``from_node``; without it, none.
 
         ``input`` is a JSON Merge Patch (RFC 7396) of the run's input, ``version`` another version to run.
 
         Raises:
-            ClientError: above all ``run_not_finished`` and ``input_invalid``.
+            ClientError: above all ``run_not_finished``, ``version_not_found`` and ``input_invalid``.
         """
-        answer = await self._post("/rerun", _again(from_node, input, version))
-        return Run(self.client, answer["run_id"])
+        headers = {"Idempotency-Key": idempotency_key} if idempotency_key else {}
+        body = _again(from_node, input, version)
+        answer = await self.client.request("POST", f"{self.path}/rerun", body=body, headers=headers)
+        return self.client.run(answer["run_id"])
 
     async def rerun_plan(
         self,
         from_node: str | None = None,
         *,
-        input: Any = _NOTHING,  # noqa: A002
+        input: Any = None,  # noqa: A002 - the wire's word
         version: str | None = None,
     ) -> Json:
         """Return what ``rerun`` would do with each node: ``reused``, ``rerun``, ``new`` and ``gone``.
@@ -150,6 +151,5 @@ class Run:
 
 
 def _again(from_node: str | None, patch: Any, version: str | None) -> Json:
-    body = {"from_node": from_node, "version": version}
-    body = {key: value for key, value in body.items() if value is not None}
-    return body if patch is _NOTHING else {**body, "input": patch}
+    body = {"from_node": from_node, "input": patch, "version": version}
+    return {key: value for key, value in body.items() if value is not None}
