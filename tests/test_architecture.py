@@ -31,7 +31,7 @@ FLOORS = {
 }
 #: floor → the packages from outside that it may import, beside attrs
 PACKAGES = {
-    "cli": {"click", "httpx"},  # httpx: to tell an unreachable server from a refusal
+    "cli": {"click", "httpx", "packaging"},  # httpx: an unreachable server is no refusal; packaging: doctor
     "serving": {"hypercorn"},
     "api": {"quart", "werkzeug", "prometheus_client"},  # werkzeug is Quart's own half
     "engine": {"httpx", "httpcore"},  # what http nodes send

@@ -123,7 +123,7 @@ class Process:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.db = folder, folder / "runs.db"
-        self.grace = "5"
+        self.grace, self.port = "5", "0"
         self._server: subprocess.Popen[str] | None = None
 
     @property
@@ -142,7 +142,7 @@ class Process:
             "--db",
             str(self.db),
             "--port",
-            "0",
+            self.port,
             *options,
         ]
 
