@@ -20,17 +20,18 @@ FLOORS = {
     "testing": {"api", "engine", "store", "authoring", "core", "client", "embedding", "settings"},
     "serving": {"api", "engine", "authoring", "core", "settings", "errors"},
     "api": {"engine", "store", "core", "settings", "errors"},
-    "engine": {"store", "authoring", "core", "settings", "errors"},
-    "store": {"core", "errors"},
+    "engine": {"store", "authoring", "core", "settings", "errors", "failpoints"},
+    "store": {"core", "errors", "failpoints"},
     "authoring": {"core", "errors"},
     "core": {"errors"},
     "client": set(),
     "settings": set(),
+    "failpoints": set(),
     "errors": set(),
 }
 #: floor → the packages from outside that it may import, beside attrs
 PACKAGES = {
-    "cli": {"click", "httpx"},  # httpx: to tell an unreachable server from a refusal
+    "cli": {"click", "httpx", "packaging"},  # httpx: an unreachable server is no refusal; packaging: doctor
     "serving": {"hypercorn"},
     "api": {"quart", "werkzeug", "prometheus_client"},  # werkzeug is Quart's own half
     "engine": {"httpx", "httpcore"},  # what http nodes send

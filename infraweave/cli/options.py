@@ -2,12 +2,51 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", re.IGNORECASE)
+_POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
+
+
+def as_seconds(_: click.Context, __: click.Parameter, given: str | None) -> float | None:
+    """Read a duration such as 30d; ``forever`` is infinite."""
+    from infraweave.core.values import seconds
+
+    try:
+        return math.inf if given == "forever" else None if given is None else seconds(given)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def as_bytes(_: click.Context, __: click.Parameter, given: str | None) -> int | None:
+    """Read a size such as 500MB or 2GiB."""
+    if given is None:
+        return None
+    match = _SIZE.fullmatch(given.strip())
+    if match is None:
+        raise click.BadParameter(f"{given!r} is no size; give bytes, or text such as 500MB or 2GiB")
+    number, unit, binary = match.groups()
+    return int(float(number) * (1024 if binary else 1000) ** _POWERS[unit.lower()])
+
+
+def db_file(command: F) -> F:
+    """Give a command the database file that it is about."""
+    return click.option(
+        "--db",
+        type=click.Path(path_type=Path),
+        default=Path("infraweave.db"),
+        show_default=True,
+        metavar="FILE",
+        help="The database file.",
+    )(command)
 
 
 def _checked(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:

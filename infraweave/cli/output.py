@@ -12,6 +12,17 @@ import click
 
 #: Exit codes of the command line's contract.
 FAILED, USAGE, UNREACHABLE, DENIED = 1, 2, 3, 4
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+#: The colours of states, of runs as of nodes.
+STATES = {
+    "running": "cyan",
+    "retrying": "yellow",
+    "waiting": "magenta",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "yellow",
+    "compensated": "yellow",
+}
 
 
 def fail(message: str, *, code: int) -> NoReturn:
@@ -30,17 +41,32 @@ def show_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write aligned columns on stdout; a dash stands for nothing."""
+def show_line(value: Any) -> None:
+    """Write one JSON document on one line of stdout, for those that read line by line."""
+    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+
+
+def show_table(
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    colours: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
+    """Write aligned columns on stdout; a dash stands for nothing.
+
+    ``colours``: for a column, the colour of each of its texts.
+    """
     texts = [[_text(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in [list(columns), *texts]) for i in range(len(columns))]
-    click.echo(_style(_line([c.upper() for c in columns], widths)))
+    palette = [(colours or {}).get(column, {}) for column in columns]
+    click.echo(_style("  ".join(_filled([c.upper() for c in columns], widths)).rstrip()))
     for line in texts:
-        click.echo(_line(line, widths))
+        cells = zip(line, _filled(line, widths), palette, strict=True)
+        painted = (paint(cell, hues[text]) if text in hues else cell for text, cell, hues in cells)
+        click.echo("  ".join(painted).rstrip())
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+def _filled(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
 
 
 def _style(text: str) -> str:
@@ -52,14 +78,24 @@ def paint(text: str, colour: str) -> str:
     return click.style(text, fg=colour) if _is_colourful() else text
 
 
+def paint_state(state: str) -> str:
+    """Return the state of a run or a node in its colour."""
+    return paint(state, STATES[state]) if state in STATES else state
+
+
 def _is_colourful() -> bool:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def plain(text: str) -> str:
+    """Return a text from a run on one line, without what a terminal would take for a command."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in text)
 
 
 def _text(value: Any) -> str:
     if value is None or value == []:
         return "-"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return plain(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def place_of(event: Mapping[str, Any]) -> str:
@@ -68,3 +104,11 @@ def place_of(event: Mapping[str, Any]) -> str:
     item = f"[{event['index']}]" if "index" in event else ""
     undo = "undo " if event.get("phase") == "compensation" else ""
     return f"{undo}{event.get('node', '')}{turn}{item}"
+
+
+def spell_size(size: int) -> str:
+    """Return bytes as people write them: ``512 bytes``, ``1.5 MiB``."""
+    value, unit = float(size), 0
+    while value >= 1024 and unit + 1 < len(_UNITS):
+        value, unit = value / 1024, unit + 1
+    return f"{value:.1f} {_UNITS[unit]}" if unit else f"{size} bytes"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import os
 import signal
 import sys
@@ -17,7 +18,7 @@ import click
 from attrs import frozen
 
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
-from infraweave.cli.options import allow_outbound
+from infraweave.cli.options import allow_outbound, as_bytes, as_seconds
 from infraweave.cli.output import remark
 from infraweave.core.access import is_token
 from infraweave.errors import StartupError
@@ -42,6 +43,9 @@ class Options:
     reload: bool
     log_format: str
     allow_outbound: tuple[str, ...]
+    keep: float
+    keep_runs: int | None
+    keep_bytes: int | None
 
 
 @click.command(epilog="Example: infraweave serve workflows.example --db runs.db")
@@ -60,6 +64,23 @@ class Options:
 )
 @click.option("--reload", is_flag=True, help="Restart when a workflow file changes.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option(
+    "--keep",
+    callback=as_seconds,
+    default="30d",
+    show_default=True,
+    metavar="DURATION|forever",
+    help="How long runs stay once they have ended.",
+)
+@click.option(
+    "--keep-runs", type=click.IntRange(0), help="How many ended runs stay, the newest; all by default."
+)
+@click.option(
+    "--keep-bytes",
+    callback=as_bytes,
+    metavar="SIZE",
+    help="Remove ended runs, the oldest first, once the file holds more, such as 2GiB.",
+)
 @allow_outbound
 def command(**options: Any) -> None:
     """Serve WORKFLOWS (files or folders, default workflows/) from one SQLite file."""
@@ -74,7 +95,12 @@ async def _serve(options: Options) -> None:
     workflows = load_workflows(options.workflows)
     tune_collector()
     settings = Settings(
-        max_running=options.max_running, grace=options.grace, allow_outbound=options.allow_outbound
+        max_running=options.max_running,
+        grace=options.grace,
+        allow_outbound=options.allow_outbound,
+        keep=None if math.isinf(options.keep) else options.keep,
+        keep_runs=options.keep_runs,
+        keep_bytes=options.keep_bytes,
     )
     async with (
         _stop_signals() as stopped,

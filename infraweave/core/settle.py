@@ -221,6 +221,9 @@ def bind(
 
 def _point(values: dict[str, Json], param: Param, value: Json) -> None:
     """Set a parameter to what its pointer leads to, if there is such a thing."""
+    if not param.pointer:  # as nearly all are
+        values[param.name] = value
+        return
     values.pop(param.name, None)
     with suppress(LookupError):
         values[param.name] = at_pointer(value, param.pointer)

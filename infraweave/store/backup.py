@@ -7,15 +7,13 @@ nor begins anew when something is written meanwhile.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 from infraweave.errors import StartupError
 from infraweave.store.copying import Progress, beside, copy
 from infraweave.store.lock import sole_process
-from infraweave.store.migrations import found_version
 from infraweave.store.statements import QUERIES
-from infraweave.store.view import read_only
+from infraweave.store.view import reading
 
 
 def backup(source: Path, target: Path, *, force: bool = False, progress: Progress | None = None) -> int:
@@ -27,7 +25,7 @@ def backup(source: Path, target: Path, *, force: bool = False, progress: Progres
     """
     try:
         _check(source, target, force)
-        with closing(read_only(source)) as connection, sole_process(target):
+        with reading(source, any_schema=True) as connection, sole_process(target):
             connection.execute("BEGIN")
             connection.execute(QUERIES["any_table"]).fetchone()  # only a read pins the moment
             copy(connection, target, progress)
@@ -37,11 +35,9 @@ def backup(source: Path, target: Path, *, force: bool = False, progress: Progres
 
 
 def _check(source: Path, target: Path, force: bool) -> None:
-    if not source.exists() or not found_version(source):
-        raise StartupError(f"{source}: no such database")
     if target.is_dir() or not target.absolute().parent.is_dir():
         raise StartupError(f"{target} is no name for a file; name one in a folder that exists")
-    if target.exists() and target.samefile(source):
+    if source.exists() and target.exists() and target.samefile(source):
         raise StartupError(f"{target} is the database itself; give its copy another name")
     taken = [path for path in (target, *beside(target)) if path.exists()]
     if taken and not force:

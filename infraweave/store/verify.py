@@ -92,6 +92,7 @@ async def repair(path: Path, now: int) -> list[Problem]:
 def _scratch() -> sqlite3.Connection:
     """Return a database in memory that has our tables, to write a run's rows into."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.row_factory = sqlite3.Row
     for step in MIGRATIONS:
         for statement in split(step.script):
             connection.execute(statement)
@@ -167,7 +168,7 @@ class _Run:
 
     def problems(self) -> Iterator[Problem]:
         """Yield what is wrong."""
-        row = _row(self.check.file, "run_by_key", self.run_key)
+        row = self._row(self.check.file)
         self.state = RunState("" if row is None else row["run_id"])
         fault = self._fold()
         if fault is not None:
@@ -212,7 +213,7 @@ class _Run:
         return fault
 
     def _index_problems(self, row: sqlite3.Row | None) -> Iterator[Problem]:
-        expected = _row(self.check.scratch, "run_by_key", self.run_key)
+        expected = self._row(self.check.scratch)
         if row is None:
             yield self._problem("index", "the run is missing from the index")
         elif expected is not None:
@@ -224,8 +225,12 @@ class _Run:
         if tags != due:
             yield self._problem("index", f"it is found by the tags {tags} and should be by {due}")
 
+    def _row(self, connection: sqlite3.Connection) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = connection.execute(QUERIES["run_by_key"], (self.run_key,)).fetchone()
+        return row
+
     def _tags(self, connection: sqlite3.Connection) -> dict[str, str]:
-        return dict(connection.execute(QUERIES["tags_of_run"], (self.run_key,)))
+        return dict(map(tuple, connection.execute(QUERIES["tags_of_run"], (self.run_key,))))
 
     def _agenda_problems(self) -> Iterator[Problem]:
         """Yield what would keep the run from being in memory in time; early does no harm."""
@@ -265,10 +270,3 @@ class _Run:
             child = entry.child_run_id
             if child and self.check.file.execute(QUERIES["end_of_run"], (child,)).fetchone() is None:
                 yield self._problem("family", f"{entry.address} waits for {child}, which is not there")
-
-
-def _row(connection: sqlite3.Connection, name: str, run_key: int) -> sqlite3.Row | None:
-    cursor = connection.cursor()
-    cursor.row_factory = sqlite3.Row
-    row: sqlite3.Row | None = cursor.execute(QUERIES[name], (run_key,)).fetchone()
-    return row

@@ -11,39 +11,36 @@ from infraweave.errors import StartupError
 from infraweave.store.migrations import MIGRATIONS, found_version
 
 _PRAGMAS = ("query_only = ON", "temp_store = MEMORY", "cache_size = -16384")
-
-
-def read_only(path: Path) -> sqlite3.Connection:
-    """Open a file for reading; in WAL mode that holds up no writer."""
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
-    for pragma in _PRAGMAS:
-        connection.execute(f"PRAGMA {pragma}")
-    return connection
+#: Seconds to wait for a lock that a foreign tool holds.
+_BUSY = 10.0
 
 
 @contextmanager
-def reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Give a connection that reads a database of this build's schema for the length of a block.
+def reading(path: Path, *, any_schema: bool = False) -> Iterator[sqlite3.Connection]:
+    """Give a connection that only reads, for the length of a block: no checkpoint, no migration.
 
     Raises:
-        StartupError: it is no such database, or cannot be read.
+        StartupError: there is no such file, or it is not ours, or cannot be read, or (without ``any_schema``)
+            is not of this build's schema.
     """
+    if not path.is_file():
+        raise StartupError(f"{path}: no such file")
     try:
-        _check_schema(path)
-        with closing(read_only(path)) as connection:
+        _check_schema(path, found_version(path), any_schema)
+        uri = f"{path.absolute().as_uri()}?mode=ro"
+        with closing(sqlite3.connect(uri, uri=True, isolation_level=None, timeout=_BUSY)) as connection:
+            connection.row_factory = sqlite3.Row
+            for pragma in _PRAGMAS:
+                connection.execute(f"PRAGMA {pragma}")
             yield connection
     except sqlite3.Error as error:
         raise StartupError(f"{path} cannot be read: {error}") from error
 
 
-def _check_schema(path: Path) -> None:
-    version, newest = found_version(path), MIGRATIONS[-1].version
-    if not version:
-        raise StartupError(f"{path}: no such database")
-    if version > newest:
-        raise StartupError(f"{path} was made by a newer InfraWeave: its schema is {version}, not {newest}.")
-    if version < newest:
-        raise StartupError(
-            f"{path} has the schema {version}, and this build reads {newest}: serve it once, which keeps a"
-            " copy of it and brings it up to date."
-        )
+def _check_schema(path: Path, version: int, any_schema: bool) -> None:
+    newest = MIGRATIONS[-1].version
+    if version == 0:
+        raise StartupError(f"{path} is empty: no server has used it yet.")
+    if version != newest and not any_schema:
+        step = "use that one" if version > newest else "serve it once, to bring it up to date"
+        raise StartupError(f"{path} is of another InfraWeave (schema {version}, here {newest}): {step}.")

@@ -123,7 +123,7 @@ class Process:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.db = folder, folder / "runs.db"
-        self.grace = "5"
+        self.grace, self.port = "5", "0"
         self._server: subprocess.Popen[str] | None = None
 
     @property
@@ -142,7 +142,7 @@ class Process:
             "--db",
             str(self.db),
             "--port",
-            "0",
+            self.port,
             *options,
         ]
 
@@ -176,6 +176,11 @@ class Process:
         if self._server is not None and self._server.poll() is None:
             os.kill(self._server.pid, signal.SIGKILL)
             self._server.wait()
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        assert self._server is not None
+        self._server.terminate()
 
     def wait(self) -> int:
         """Wait for it to end by itself."""
