@@ -1,0 +1,121 @@
+"""Histories and files that were stored once mean the same for ever, whatever the code has become."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from infraweave.core import codec
+from infraweave.core.audit import objection
+from infraweave.core.codec import decode_event
+from infraweave.core.events import EVENT_TYPES
+from infraweave.core.state import RunState, evolve, fold
+from infraweave.engine.engine import Engine
+from infraweave.settings import Settings
+from infraweave.store.migrations import MIGRATIONS, found_version
+from infraweave.store.verify import verify
+from infraweave.testing import VirtualClock
+from tests.journals.flows import all_flows
+from tests.journals.make import HERE, TOO_NEW
+from tests.journals.portrait import portrait
+
+HISTORIES = sorted(HERE.glob("*.jsonl"))
+FILES = sorted(HERE.glob("*.db"))
+NEWEST = MIGRATIONS[-1].version
+
+
+def stored(path):
+    first, *lines = path.read_bytes().splitlines()
+    events = [codec.loads(line) for line in lines]
+    return codec.loads(first), [
+        decode_event(
+            event["type"],
+            codec.dumps(event["data"]),
+            None if event["payload"] is None else codec.dumps(event["payload"]),
+        )
+        for event in events
+    ]
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+def test_a_stored_history_adds_up_to_the_stored_state(path):
+    expected, events = stored(path)
+    state = fold(expected["run_id"], events)
+
+    assert codec.loads(codec.dumps(portrait(state))) == expected["adds_up_to"]
+
+
+@pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)
+def test_a_stored_history_is_one_that_could_be_written(path):
+    expected, events = stored(path)
+    state = RunState(expected["run_id"])
+    for event in events:
+        assert objection(state, event) is None
+        evolve(state, event)
+
+
+def test_every_type_of_event_is_kept():
+    kept = {event.type for path in HISTORIES for event in stored(path)[1]}
+
+    assert kept == set(EVENT_TYPES)
+
+
+def test_a_file_of_every_schema_is_kept(tmp_path):
+    copies = [shutil.copy(path, tmp_path / path.name) for path in FILES]
+
+    assert [found_version(path) for path in copies] == list(range(1, NEWEST + 1)), (
+        "run `python -m tests.journals.make`, and commit the file"
+    )
+
+
+@pytest.fixture(params=FILES, ids=lambda path: path.stem)
+def old(request, tmp_path):
+    """A copy of a file of an old schema."""
+    return shutil.copy(request.param, tmp_path / "runs.db")
+
+
+def opened(path, clock):
+    settings = Settings(grace=0, keep=None)
+    return Engine.open(path, all_flows(), clock=clock, settings=settings)
+
+
+def by_story(path):
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute("SELECT tags ->> 'story', run_id, state FROM runs").fetchall()
+    return {story: (run_id, state) for story, run_id, state in rows if story is not None}
+
+
+async def test_an_old_file_is_brought_up_to_date_and_what_was_is_kept(old, clock):
+    version, before = found_version(old), by_story(old)
+    async with opened(old, clock):
+        pass
+
+    assert found_version(old) == NEWEST
+    assert list(verify(old)) == []
+    assert {story: run_id for story, (run_id, _) in by_story(old).items()} == {
+        story: run_id for story, (run_id, _) in before.items()
+    }
+    copy = old.with_name(f"runs.db.backup-v{version}")
+    assert copy.exists() == (version < NEWEST)
+    if copy.exists():
+        assert (found_version(copy), by_story(copy)) == (version, before)
+
+
+async def test_open_runs_of_an_old_file_go_on(old):
+    clock = VirtualClock(VirtualClock().now() + 40 * 86_400_000)  # long after all timers and deadlines
+    version = found_version(old)
+    async with opened(old, clock) as engine:
+        runs = by_story(old)
+        timed = ["open-timer", "open-human", *(["delayed"] if version not in TOO_NEW else [])]
+        for story in timed:
+            row = await engine.runs.get(runs[story][0])
+            assert await engine.wait_end(row.run_key)
+    states = {story: state for story, (_, state) in by_story(old).items() if story in timed}
+
+    assert states.pop("open-timer") == "succeeded"
+    assert states.pop("open-human") == "failed"  # nobody has answered in time
+    assert set(states.values()) <= {"succeeded"}
+    assert list(verify(old)) == []
