@@ -20,12 +20,13 @@ FLOORS = {
     "testing": {"api", "engine", "store", "authoring", "core", "client", "embedding", "settings"},
     "serving": {"api", "engine", "authoring", "core", "settings", "errors"},
     "api": {"engine", "store", "core", "settings", "errors"},
-    "engine": {"store", "authoring", "core", "settings", "errors"},
-    "store": {"core", "errors"},
+    "engine": {"store", "authoring", "core", "settings", "errors", "failpoints"},
+    "store": {"core", "errors", "failpoints"},
     "authoring": {"core", "errors"},
     "core": {"errors"},
     "client": set(),
     "settings": set(),
+    "failpoints": set(),
     "errors": set(),
 }
 #: floor → the packages from outside that it may import, beside attrs

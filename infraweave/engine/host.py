@@ -34,6 +34,7 @@ from infraweave.engine.perform import Attempt
 from infraweave.engine.processes import Processes
 from infraweave.engine.slots import Slots
 from infraweave.errors import RunNotFound, StorageUnavailable
+from infraweave.failpoints import reach
 from infraweave.settings import Settings
 from infraweave.store.agenda import Agenda
 from infraweave.store.journal import Entry, Journal
@@ -201,7 +202,7 @@ class Host:
 
     async def _take_up(self, run_key: int) -> None:
         async with self.pinned(run_key):
-            pass
+            reach("recovery")
 
     async def _wake_due(self, limit: int) -> int:
         now = self.clock.now()
@@ -273,6 +274,7 @@ class Host:
     async def drain(self, grace: float) -> None:
         """Open nothing new, let bodies finish within ``grace`` seconds, then leave them as they are."""
         self.draining = True
+        reach("shutdown")
         self.alarm.close()
         expired = asyncio.create_task(sleep(self.clock, grace), name="grace")
         while self.live and not expired.done():

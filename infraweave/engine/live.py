@@ -25,6 +25,7 @@ from infraweave.engine.commit import Commit
 from infraweave.engine.context import RunContext
 from infraweave.engine.perform import PREPARATIONS, Attempt, ChildPreparation
 from infraweave.errors import StorageUnavailable
+from infraweave.failpoints import reach
 from infraweave.store.journal import Entry
 from infraweave.store.projection import UNCHANGED, URGENT, Unchanged
 
@@ -213,6 +214,8 @@ class LiveRun:
             return  # something decided meanwhile has closed it
         node = self.graph.nodes[event.node]
         undo = self.graph.compensation(event.node) if event.phase == "compensation" else None
+        if undo is not None:
+            reach("compensation")
         timeout = undo.timeout if undo else getattr(node, "timeout", None)
         attempt = self._make(Attempt, address, event.attempt, event.input or {})
         attempt.start(timeout, self.host.leftovers.get((self.run_key, address)))

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 import aiosqlite
 
 from infraweave.errors import StartupError, StorageUnavailable
+from infraweave.failpoints import reach
 from infraweave.store.batch import Effect, WritingConnection, is_about_the_file
 from infraweave.store.lock import sole_process
 from infraweave.store.migrations import prepare
@@ -173,6 +174,7 @@ async def _writer(path: Path, pragmas: Sequence[str]) -> AsyncIterator[Writer]:
         finally:
             await writer.close()
             if writer.failed is None:
+                reach("checkpoint")
                 await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

@@ -177,6 +177,11 @@ class Process:
             os.kill(self._server.pid, signal.SIGKILL)
             self._server.wait()
 
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        assert self._server is not None
+        self._server.terminate()
+
     def wait(self) -> int:
         """Wait for it to end by itself."""
         assert self._server is not None
