@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
 from datetime import datetime
 from functools import cache
 from types import TracebackType
@@ -53,13 +54,28 @@ class RunFailed(Exception):
 
 
 class Client:
-    """A connection to one server with one token."""
+    """A connection to one server with one token; over ``transport``, where the way there is no socket."""
 
-    def __init__(self, url: str, token: str, *, timeout: float = 90.0) -> None:
+    #: Seconds between attempts to reach the server again.
+    reconnect = RECONNECT
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout: float = 90.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         headers = {"Authorization": f"Bearer {token}"}
         # Proxies of the environment are for the outside; a server on this machine is reached directly.
         self._http = httpx.AsyncClient(
-            base_url=url, headers=headers, timeout=timeout, trust_env=False, verify=_trusted()
+            base_url=url,
+            headers=headers,
+            timeout=timeout,
+            trust_env=False,
+            verify=_trusted(),
+            transport=transport,
         )
 
     async def __aenter__(self) -> Self:
@@ -197,22 +213,24 @@ class Client:
         """
         while True:
             try:
-                async for event in self._stream(run_id, after, payloads):
-                    after = event["seq"]
-                    yield event
-                    if event["type"] in TERMINAL_TYPES:
-                        return
-                await asyncio.sleep(RECONNECT)  # the server ended the stream: it is shutting down
+                # Closed at once where the caller leaves: the connection and the server's stream end with it.
+                async with aclosing(self._stream(run_id, after, payloads)) as events:
+                    async for event in events:
+                        after = event["seq"]
+                        yield event
+                        if event["type"] in TERMINAL_TYPES:
+                            return
+                await asyncio.sleep(self.reconnect)  # the server ended the stream: it is shutting down
             except httpx.TransportError:
-                await asyncio.sleep(RECONNECT)
+                await asyncio.sleep(self.reconnect)
             except ClientError as error:
                 if error.status != httpx.codes.SERVICE_UNAVAILABLE:
                     raise
-                await asyncio.sleep(RECONNECT)
+                await asyncio.sleep(self.reconnect)
             except _NothingLeft:
                 return
 
-    async def _stream(self, run_id: str, after: int, payloads: bool) -> AsyncIterator[dict[str, Any]]:
+    async def _stream(self, run_id: str, after: int, payloads: bool) -> AsyncGenerator[dict[str, Any], None]:
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         params = {"include": "payloads"} if payloads else {}
         path = f"/v1/runs/{run_id}/events"
