@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -41,7 +40,7 @@ def iw_workflows() -> list[Any]:
 @pytest.fixture
 def iw(
     request: pytest.FixtureRequest, iw_workflows: list[Any], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Iw]:
+) -> Iw:
     """Give a true InfraWeave server of this test's own, on a virtual clock; see ``infraweave.testing.Iw``.
 
     ```python
@@ -56,10 +55,15 @@ def iw(
     from infraweave.testing.world import Iw
 
     workflows, options = _marked(request.node)
-    world = Iw(tmp_path_factory.mktemp("iw"), [*iw_workflows, *workflows], **options)
+
+    def close_later() -> None:
+        # Runs before the loop is closed, whose fixture is older than the server.
+        request.node.addfinalizer(lambda: _close_what_is_left(world))
+
+    folder = tmp_path_factory.mktemp("iw")
+    world = Iw(folder, [*iw_workflows, *workflows], on_begin=close_later, **options)
     _run_within(request.node, world)
-    yield world
-    _close_what_is_left(world)
+    return world
 
 
 def _marked(item: Any) -> tuple[list[Any], dict[str, Any]]:
@@ -92,8 +96,8 @@ def _run_within(item: Any, world: Iw) -> None:
 
 
 def _close_what_is_left(world: Iw) -> None:
-    """End a server that a fixture started and no async test has ended."""
-    if world.loop is not None and not world.loop.is_closed():
+    """End a server that a fixture started for a test that is not async."""
+    if world.loop is not None:
         world.loop.run_until_complete(world.close())
 
 

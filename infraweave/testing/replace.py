@@ -224,7 +224,8 @@ def replacement(
         TypeError: the description says nothing, or two things at once.
         ValueError: ``takes`` is no duration.
     """
-    given = [key for key, value in outcome.items() if value is not UNSET and value is not None]
+    unsaid = {"returns": UNSET}
+    given = [key for key, value in outcome.items() if value is not unsaid.get(key)]
     if body is not None and not callable(body):
         raise TypeError(f"iw.replace({name!r}, …): the second argument is a function; a value is returns=…")
     if not given and body is None and not takes:

@@ -99,6 +99,10 @@ class IwClient(Client):
             raise
 
 
+#: What a message goes on with where another attempt follows.
+_RETRYING = " — retrying in "
+
+
 @frozen
 class NodeReport:
     """What became of one node of a run, over all of its attempts.
@@ -114,34 +118,38 @@ class NodeReport:
 
     @property
     def attempts(self) -> int:
-        """How many attempts it took, compensations left out; 0 where it never began."""
-        return len(self._forward)
+        """How many attempts it took, those of all turns and items; 0 where it never began."""
+        return len(self._works)
 
     @property
     def outputs(self) -> list[Any]:
-        """What each attempt that succeeded returned: the items of a map, the turns of a loop."""
-        return [row["output"] for row in self._forward if row["state"] == "succeeded"]
+        """What each attempt that succeeded returned: the turns of a loop, the items of a map."""
+        return [row["output"] for row in self._works if row["state"] == "succeeded"]
 
     @property
     def output(self) -> Any:
-        """What the last attempt that succeeded returned.
+        """The node's output: of a loop's last turn, and of a map the list.
 
         Raises:
-            AssertionError: none did.
+            AssertionError: it has none.
         """
-        if not self.outputs:
+        outputs = [
+            row["output"] for row in self._forward if row["index"] is None and row["state"] == "succeeded"
+        ]
+        if not outputs:
             raise AssertionError(f"{self!r} has no output")
-        return self.outputs[-1]
+        return outputs[-1]
 
     @property
     def inputs(self) -> list[Any]:
         """What each attempt was given."""
-        return [row["input"] for row in self._forward]
+        return [row["input"] for row in self._works]
 
     @property
     def errors(self) -> list[str]:
-        """What each failed attempt said."""
-        return [row["error"]["message"] for row in self.rows if row["error"] is not None]
+        """What each failed attempt said, ``"TimeoutError: slow"``."""
+        messages = (row["error"]["message"] for row in self._works if row["error"] is not None)
+        return [message.partition(_RETRYING)[0] for message in messages]
 
     @property
     def compensated(self) -> bool:
@@ -151,6 +159,12 @@ class NodeReport:
     @property
     def _forward(self) -> list[dict[str, Any]]:
         return [row for row in self.rows if row["phase"] == "forward"]
+
+    @property
+    def _works(self) -> list[dict[str, Any]]:
+        """The attempts that do work: of a map, those of its items."""
+        items = [row for row in self._forward if row["index"] is not None]
+        return items or self._forward
 
     def __repr__(self) -> str:
         said = "".join(f"; {error}" for error in self.errors)

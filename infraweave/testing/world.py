@@ -48,8 +48,9 @@ class Iw:
         settings: Settings | None = None,
         now: str | datetime | None = None,
         skip_time: bool = True,
+        on_begin: Callable[[], object] = lambda: None,
     ) -> None:
-        self._given = list(workflows)
+        self._given, self._on_begin = list(workflows), on_begin
         #: The token of the principal ``admin``, who may do everything.
         self.token = make_token(token_secret())
         self.clock = VirtualClock(BEGINNING if now is None else _millis(now))
@@ -75,6 +76,7 @@ class Iw:
         """Start the server, unless it runs; the fixture does so before the test."""
         if await self._server.begin(self._given):
             self._client = IwClient(self.url, self.token, self._time)
+            self._on_begin()
             await self._time.settle()
 
     async def close(self) -> None:
