@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -103,7 +104,7 @@ def _close_what_is_left(world: Iw) -> None:
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """Run an async test that takes ``iw`` where no other plugin has taken it."""
-    if "iw" not in pyfuncitem.fixturenames or not inspect.iscoroutinefunction(pyfuncitem.obj):
+    if not (inspect.iscoroutinefunction(pyfuncitem.obj) and _has_iw(pyfuncitem)):
         return None
     import asyncio
 
@@ -112,3 +113,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     with asyncio.Runner() as runner:
         runner.run(pyfuncitem.obj(**arguments))
     return True
+
+
+def _has_iw(item: pytest.Function) -> bool:
+    """Tell whether a test has a server, under whatever name."""
+    loaded = sys.modules.get("infraweave.testing.world")
+    return loaded is not None and any(isinstance(value, loaded.Iw) for value in item.funcargs.values())

@@ -128,20 +128,25 @@ class Replacements:
         removed, self._all = len(kept) < len(self._all), kept
         return removed
 
+    def strangers(self, nodes: Mapping[str, Iterable[str]]) -> list[str]:
+        """Return the names that are replaced and that none of these workflows has as a node."""
+        known = _names(nodes)
+        named = (
+            one.node if one.workflow_id is None else f"{one.workflow_id}:{one.node}" for one in self._all
+        )
+        return [name for name in named if name not in known]
+
     def check(self, nodes: Mapping[str, Iterable[str]]) -> None:
-        """Check that each replacement names a node of the loaded workflows, given by workflow.
+        """Check that each replacement names a node of the workflows, given by workflow.
 
         Raises:
             LookupError: one does not; names what is nearest.
         """
-        known = {name for names in nodes.values() for name in names}
-        known |= {f"{workflow}:{name}" for workflow, names in nodes.items() for name in names}
-        for one in self._all:
-            name = one.node if one.workflow_id is None else f"{one.workflow_id}:{one.node}"
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}."
-                raise LookupError(f"iw.replace({name!r}): no loaded workflow has such a node; {hint}")
+        for name in self.strangers(nodes):
+            known = _names(nodes)
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}."
+            raise LookupError(f"iw.replace({name!r}): no workflow here has such a node; {hint}")
 
     def _for(self, graph: Graph, address: Address) -> Replacement | None:
         """Return what stands in for an entry: what names its workflow before what names the node alone."""
@@ -186,6 +191,11 @@ class Replacements:
                 await sleep(self._clock, duration)
             finally:
                 self.waiting.discard(context)
+
+
+def _names(nodes: Mapping[str, Iterable[str]]) -> set[str]:
+    """Return the names that a replacement may have: of nodes, alone and with their workflow."""
+    return {name for flow, names in nodes.items() for node in names for name in (node, f"{flow}:{node}")}
 
 
 def _params(graph: Graph, address: Address) -> tuple[CodeParam, ...]:

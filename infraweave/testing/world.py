@@ -141,8 +141,10 @@ class Iw:
     def skips(self, value: bool) -> None:
         self._time.skips = value
 
-    async def load(self, *workflows: Workflow | str | Path) -> None:
-        """Load workflows, and those of their subworkflows that they name by object; or files and folders.
+    async def serve(self, *workflows: Workflow | str | Path) -> None:
+        """Serve workflows, and those that they name as subworkflows by object; or files and folders.
+
+        For what does not come in by ``start``: workflows that schedules, webhooks or ``iw.client`` start.
 
         Raises:
             DeclarationError, LoadError, VersionConflict: one cannot be loaded.
@@ -171,14 +173,14 @@ class Iw:
         Raises:
             ClientError: the server refused it, with the codes of ``POST /v1/runs``.
             DeclarationError: the workflow cannot be compiled.
-            LookupError: a replacement names a node that no loaded workflow has.
+            LookupError: a replacement names a node that no workflow has.
         """
         await self.begin()
         workflow_id = workflow if isinstance(workflow, str) else workflow.workflow_id
         if isinstance(workflow, Workflow):
-            await self.load(workflow)
+            await self.serve(workflow)
             version = version or workflow.compile().version
-        self._replacements.check(self._server.nodes())
+        await self._check_replacements()
         run = await self.client.start(
             workflow_id,
             None if input is None else from_author(input),
@@ -189,6 +191,18 @@ class Iw:
         )
         await self._time.settle()
         return run
+
+    async def _check_replacements(self) -> None:
+        nodes = self._server.nodes()
+        if self._replacements.strangers(nodes):
+            nodes = {**nodes, **await self._published()}
+        self._replacements.check(nodes)
+
+    async def _published(self) -> dict[str, list[str]]:
+        """Return the nodes of all active documents, those that were published over HTTP too."""
+        listed = (await self.client.request("GET", "/v1/workflows"))["workflows"]
+        documents = [await self.client.document(one["workflow_id"], one["active_version"]) for one in listed]
+        return {one["workflow_id"]: [node["name"] for node in one["nodes"]] for one in documents}
 
     async def runs(self, workflow: Workflow | str | None = None, **filters: str) -> list[IwRun]:
         """Return all runs, the oldest first: those that schedules, webhooks and parents started too.

@@ -134,7 +134,7 @@ async def test_a_schedule_over_the_change_to_summer_time(iw):
 
 
 async def test_a_schedule_makes_up_for_a_downtime(iw):
-    await iw.load(shop.nightly)
+    await iw.serve(shop.nightly)
     await iw.advance(days=2)
     await iw.restart(down="72h")
     await iw.settle()
@@ -258,3 +258,58 @@ class TestInAClass:
     @pytest.mark.parametrize("order", ["a", "b"])
     async def test_workflows_come_by_a_fixture(self, iw, order):
         assert await (await iw.start("invoice", {"order": order})).result() == f"inv-{order}"
+
+
+@pytest.fixture
+def failing_once(iw):
+    iw.replace("number", raises=["jam"])
+    return iw
+
+
+async def test_a_fixture_may_prepare_the_server_before_it_runs(failing_once):
+    run = await failing_once.start(shop.invoice, {"order": "a"})
+    assert await run.result() == "inv-a"
+    assert (await run.node("number")).attempts == 2
+
+
+async def test_files_are_served_as_they_are_by_the_command(iw, tmp_path):
+    (tmp_path / "flows.py").write_text(
+        "from infraweave import Workflow\nflow = Workflow('filed')\n"
+        "@flow.node\ndef one(input: dict) -> int: return 1\n"
+    )
+    await iw.serve(tmp_path)
+    assert await (await iw.client.start("filed")).result() == 1
+
+
+async def test_a_changed_workflow_is_served_anew(iw):
+    flow = Workflow("growing")
+
+    @flow.node
+    async def first(input: dict) -> int:
+        return 1
+
+    assert await (await iw.start(flow)).result() == 1
+
+    @flow.node
+    async def second(first: int) -> int:
+        return first + 1
+
+    assert await (await iw.start(flow)).result() == 2
+
+
+async def test_nodes_of_a_published_document_are_replaced_even_without_code(iw):
+    flow = Workflow("published", version="v1")
+
+    @flow.node
+    async def lookup(input: dict) -> str: ...
+
+    document = await _document(iw, flow)
+    await iw.restart(shop.invoice)
+    await iw.client.publish({**document, "workflow_id": "other"}, activate=True)
+    iw.replace("other:lookup", returns="found")
+    assert await (await iw.start("other")).result() == "found"
+
+
+async def _document(iw, flow):
+    await iw.serve(flow)
+    return await iw.client.document(flow.workflow_id, flow.version)
