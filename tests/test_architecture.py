@@ -34,6 +34,7 @@ PACKAGES = {
     "cli": {"click", "httpx"},  # httpx: to tell an unreachable server from a refusal
     "serving": {"hypercorn"},
     "api": {"quart", "werkzeug", "prometheus_client"},  # werkzeug is Quart's own half
+    "engine": {"httpx", "httpcore"},  # what http nodes send
     "store": {"aiosqlite"},
     "client": {"httpx", "httpx_sse"},
     "inprocess": {"httpx"},
@@ -42,6 +43,7 @@ PACKAGES = {
 #: The only modules of core with a package of their own.
 CORE_PACKAGES = {
     "codec.py": {"cattrs", "orjson"},
+    "expressions.py": {"cel_expr_python"},
     "schema.py": {"jsonschema_rs"},
     "schedules.py": {"cronsim"},
 }

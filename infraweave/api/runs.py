@@ -8,6 +8,7 @@ from attrs import frozen
 
 from infraweave.api import views
 from infraweave.api.queries import HistoryQuery, RunQuery, cursor
+from infraweave.api.rerun_shapes import RunExplanation
 from infraweave.api.routing import Answer, Call, NoQuery
 from infraweave.api.shapes import (
     History,
@@ -75,6 +76,13 @@ class RunRoutes:
             (stored,) = await self._engine.journal.read(row.run_key, request.seq - 1, 1)
             shown[request.request_id] = codec.loads(stored.payload)["data"] if stored.payload else None
         return views.run(row, seen, shown)
+
+    async def explain(self, call: Call[NoQuery, None]) -> Answer:
+        """Say why a run is not moving."""
+        state, told = await self._engine.explain(call.run)
+        return Answer(
+            RunExplanation(run_id=call.run.run_id, state=state, moving=told.moving, explanation=told.sentence)
+        )
 
     async def result(self, call: Call[NoQuery, None]) -> Answer:
         """Tell how a run ended."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from attrs import frozen
 from werkzeug.datastructures import Headers
@@ -13,6 +14,7 @@ from infraweave.api.errors import info
 from infraweave.api.negotiate import preferred_wait
 from infraweave.api.queries import MAX_WAIT
 from infraweave.api.reading import read_body, read_time
+from infraweave.api.rerun_shapes import RerunRun
 from infraweave.api.routing import Answer, Call, NoQuery, require
 from infraweave.api.shapes import StartRun
 from infraweave.core import codec, trace
@@ -21,7 +23,7 @@ from infraweave.core.events import Trigger
 from infraweave.core.values import Json
 from infraweave.engine import clock
 from infraweave.engine.engine import Engine
-from infraweave.engine.requests import Started, StartRequest
+from infraweave.engine.requests import RerunWish, Started, StartRequest
 from infraweave.errors import MalformedRequest, RequestError
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -42,6 +44,21 @@ class StartRoutes:
         key = _idempotency_key(call.headers)
         digest = codec.digest(call.sent) if key is not None else None
         done = await self._engine.start(_request(call.principal, call.headers, call.body, key, digest))
+        return await self._started(call, done)
+
+    async def rerun(self, call: Call[NoQuery, RerunRun]) -> Answer:
+        """Run a run again, or say what that would do."""
+        run, body = call.run, call.body
+        wish = RerunWish(from_node=body.from_node, patch=body.input, version=body.version)
+        if body.dry_run:
+            return Answer(views.rerun_plan(run, body.from_node, await self._engine.plan_rerun(run, wish)))
+        key = _idempotency_key(call.headers)
+        digest = codec.digest({"rerun": run.run_id, "body": call.sent}) if key is not None else None
+        base = StartRun(workflow_id=run.workflow_id)
+        request = _request(call.principal, call.headers, base, key, digest)
+        return await self._started(call, await self._engine.rerun(run, wish, request))
+
+    async def _started(self, call: Call[NoQuery, Any], done: Started) -> Answer:
         row, headers = done.run, {"Location": f"/v1/runs/{done.run.run_id}"}
         if done.replayed:
             headers["Idempotent-Replayed"] = "true"

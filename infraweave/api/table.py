@@ -13,6 +13,7 @@ from infraweave.api.batch_shapes import BatchResults, StartBatch
 from infraweave.api.metrics import MEDIA, Metrics
 from infraweave.api.openapi import describe
 from infraweave.api.queries import EventQuery, HistoryQuery, RunQuery
+from infraweave.api.rerun_shapes import RerunPlan, RerunRun, RunExplanation
 from infraweave.api.routing import JSON, SSE, Header, Reply, Route
 from infraweave.api.runs import RunRoutes
 from infraweave.api.service import ServiceRoutes
@@ -81,6 +82,7 @@ def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Rou
 
     table += [
         *_starts(StartRoutes(engine)),
+        _rerun(StartRoutes(engine)),
         _list(RunRoutes(engine)),
         *_views(RunRoutes(engine)),
         *_acts(RunRoutes(engine), SignalRoutes(engine)),
@@ -134,6 +136,36 @@ def _starts(starts: StartRoutes) -> list[Route]:
     ]
 
 
+def _rerun(starts: StartRoutes) -> Route:
+    return _on_run(
+        "rerun_run",
+        "POST",
+        "/rerun",
+        starts.rerun,
+        "execute",
+        summary="Run a run again, from a node on; a dry run says what that would do",
+        body=RerunRun,
+        body_required=False,
+        takes=(KEY, PREFER, TRIGGER, *TRACE),
+        replies={
+            201: Reply(doc="The new run is durable.", shape=shapes.StartedRun, headers=STARTED),
+            200: Reply(
+                doc="A dry run's plan; or the key made this run before.",
+                media=((JSON, shapes.StartedRun), (JSON, RerunPlan)),
+                headers=REPLAYED,
+            ),
+        },
+        errors=(
+            VersionNotFound,
+            RunNotFinished,
+            InputInvalid,
+            IdempotencyMismatch,
+            Capacity,
+            *WRITES,
+        ),
+    )
+
+
 def _list(runs: RunRoutes) -> Route:
     return Route(
         name="list_runs",
@@ -158,6 +190,15 @@ def _views(runs: RunRoutes) -> list[Route]:
             "read",
             summary="Show a run and its node summary",
             replies={200: Reply(doc="The run.", shape=shapes.Run)},
+        ),
+        _on_run(
+            "explain_run",
+            "GET",
+            "/explain",
+            runs.explain,
+            "read",
+            summary="Say in one sentence why a run is not moving",
+            replies={200: Reply(doc="The explanation.", shape=RunExplanation)},
         ),
         _on_run(
             "run_result",

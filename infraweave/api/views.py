@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from infraweave.api.rerun_shapes import RerunPlan
 from infraweave.api.shapes import (
     HistoryRow,
     ListedRun,
@@ -23,7 +24,7 @@ from infraweave.core.graph import Graph
 from infraweave.core.history import Row
 from infraweave.core.state import RunState
 from infraweave.core.values import Json, rfc3339
-from infraweave.engine.requests import Inspection
+from infraweave.engine.requests import Inspection, PlannedRerun
 from infraweave.store.documents import Version
 from infraweave.store.principals import TokenRow
 from infraweave.store.runs import RunRow
@@ -92,10 +93,27 @@ def run(row: RunRow, seen: Inspection, shown: Mapping[str, Json]) -> Run:
         cancel_requested=state.cancel_requested,
         forced=isinstance(end, Cancelled) and end.forced,
         last_seq=state.seq,
+        rerun_of=seen.origin.rerun_of,
         input=seen.input,
         waiting_for=(*_asked(state, shown), *_listening(seen.graph, state), *_blocked(seen.blocked)),
         usage=Usage(tokens=state.tokens, cost_micro_usd=state.cost_micro_usd),
         nodes=_nodes(seen.graph, state),
+    )
+
+
+def rerun_plan(row: RunRow, from_node: str | None, planned: PlannedRerun) -> RerunPlan:
+    """Return what a rerun would do."""
+    plan = planned.plan
+    return RerunPlan(
+        run_id=row.run_id,
+        workflow_id=row.workflow_id,
+        workflow_version=planned.version,
+        from_node=from_node,
+        input=planned.input,
+        reused=plan.reused,
+        rerun=plan.rerun,
+        new=plan.new,
+        gone=plan.gone,
     )
 
 

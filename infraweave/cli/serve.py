@@ -17,6 +17,7 @@ import click
 from attrs import frozen
 
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
+from infraweave.cli.options import allow_outbound
 from infraweave.cli.output import remark
 from infraweave.core.access import is_token
 from infraweave.errors import StartupError
@@ -40,6 +41,7 @@ class Options:
     grace: float
     reload: bool
     log_format: str
+    allow_outbound: tuple[str, ...]
 
 
 @click.command(epilog="Example: infraweave serve workflows.example --db runs.db")
@@ -58,6 +60,7 @@ class Options:
 )
 @click.option("--reload", is_flag=True, help="Restart when a workflow file changes.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@allow_outbound
 def command(**options: Any) -> None:
     """Serve WORKFLOWS (files or folders, default workflows/) from one SQLite file."""
     chosen = Options(**options)
@@ -70,7 +73,9 @@ async def _serve(options: Options) -> None:
 
     workflows = load_workflows(options.workflows)
     tune_collector()
-    settings = Settings(max_running=options.max_running, grace=options.grace)
+    settings = Settings(
+        max_running=options.max_running, grace=options.grace, allow_outbound=options.allow_outbound
+    )
     async with (
         _stop_signals() as stopped,
         serving(

@@ -61,6 +61,8 @@ class Items:
     open: int = 0
     closed: int = 0
     failed: int = 0
+    #: Items that were stopped: the map is not whole then, though all of them are closed.
+    stopped: int = 0
     outputs: list[Json] = field(factory=list)
 
     def unopened(self, limit: int) -> list[int]:

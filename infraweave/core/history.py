@@ -45,7 +45,7 @@ class RowError:
 
 _UNANSWERED: dict[Outcome, RowError] = {
     "timed_out": RowError("input_timed_out", "Nobody answered in time"),
-    "withdrawn": RowError("cancelled", "Withdrawn, because the run is stopping"),
+    "withdrawn": RowError("cancelled", "Withdrawn before anyone answered"),
 }
 
 

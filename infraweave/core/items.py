@@ -10,13 +10,13 @@ from infraweave.core.opening import start
 
 
 def close_maps(book: Book) -> None:
-    """Close the maps whose items are all closed; the others stay in ``book.moved``."""
+    """Close the maps whose items have all ended; the others stay in ``book.moved``, or are withdrawn."""
     moved, book.moved = dict.fromkeys(book.moved), []
     for address in moved:
         entry, items = book.state.entries.get(address), book.state.maps.get(address)
         if entry is None or items is None:
             continue
-        if items.closed < items.total:
+        if items.closed < items.total or items.stopped:
             book.moved.append(address)
         else:
             book.complete(entry, book.now - entry.opened_at, output=items.outputs)

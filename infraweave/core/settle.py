@@ -11,13 +11,14 @@ Pure questions about a graph and a state; nothing here changes either.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from infraweave.core.address import Address
 from infraweave.core.document import INPUT, ITEM, Map, Node, Param, runs_child
 from infraweave.core.graph import Graph
 from infraweave.core.state import RunState
-from infraweave.core.values import Json
+from infraweave.core.values import Json, at_pointer
 
 
 class Outlook:
@@ -198,21 +199,44 @@ _NO_ITEM: Any = object()
 def bind(
     graph: Graph, state: RunState, name: str, params: Iterable[Param], item: Json = _NO_ITEM
 ) -> dict[str, Json]:
-    """Return the values of a node's parameters; without a value one is left out: its default applies."""
-    values = {}
+    """Return the values of a node's parameters; without a value one is left out: its default applies.
+
+    One whose pointer leads nowhere is left out too; where it is required, the attempt then fails.
+    """
+    values: dict[str, Json] = {}
     for param in params:
         if param.source == INPUT:
-            values[param.name] = state.input
+            _point(values, param, state.input)
         elif param.carried:
             loop = graph.carrier(name, param.source)
             if loop is not None and state.repeated.get(loop) and param.source in state.previous:
-                values[param.name] = state.previous[param.source]
+                _point(values, param, state.previous[param.source])
         elif param.source == ITEM:
             if item is not _NO_ITEM:
-                values[param.name] = item
-        elif state.settled.get(param.source):
-            values[param.name] = state.outputs[param.source]
+                _point(values, param, item)
+        elif state.settled.get(param.source) and _is_shown(graph, state, name, param.source):
+            _point(values, param, state.outputs[param.source])
     return values
+
+
+def _point(values: dict[str, Json], param: Param, value: Json) -> None:
+    """Set a parameter to what its pointer leads to, if there is such a thing."""
+    if not param.pointer:  # as nearly all are
+        values[param.name] = value
+        return
+    values.pop(param.name, None)
+    with suppress(LookupError):
+        values[param.name] = at_pointer(value, param.pointer)
+
+
+def _is_shown(graph: Graph, state: RunState, name: str, source: str) -> bool:
+    """Tell whether a node is shown what another gave: a race is not, of a loop that lost before its end."""
+    if name not in graph.races:
+        return True  # it has waited for the loop's end
+    condition = graph.gated.get(name, {}).get(source)
+    if condition is None or state.settled.get(condition):
+        return True
+    return Outlook(graph, state).is_skipped(condition)
 
 
 def given(graph: Graph, state: RunState, address: Address) -> dict[str, Json]:
@@ -230,14 +254,16 @@ def bind_undo(graph: Graph, state: RunState, address: Address, params: Iterable[
         return values
     # An iteration's and an item's own values; the state has moved on since.
     given = {} if runs_child(node) else kept.input
-    sources = {} if runs_child(node) else {param.source: param.name for param in node.params}
+    sources = (
+        {} if runs_child(node) else {param.source: param.name for param in node.params if not param.pointer}
+    )
     for param in params:
         if param.source == address.node:
-            values[param.name] = kept.output
+            _point(values, param, kept.output)
         elif param.source in sources:
             values.pop(param.name, None)
             if sources[param.source] in given:
-                values[param.name] = given[sources[param.source]]
+                _point(values, param, given[sources[param.source]])
     return values
 
 
@@ -250,7 +276,11 @@ def _item(state: RunState, node: Node, index: int | None) -> Json:
 
 def items_of(state: RunState, node: Map) -> Json:
     """Return the list that a map goes over, or whatever stands in its place."""
-    return state.input if node.over == INPUT else state.outputs.get(node.over)
+    value = state.input if node.over == INPUT else state.outputs.get(node.over)
+    try:
+        return at_pointer(value, node.pointer)
+    except LookupError:
+        return None
 
 
 def may_open(graph: Graph, state: RunState, address: Address) -> bool:

@@ -323,6 +323,7 @@ def _failed(state: RunState, event: NodeFailed) -> None:
         items = state.maps[address._replace(index=None)]
         items.end(event.index, None)
         items.failed += event.code != "cancelled"
+        items.stopped += event.code == "cancelled"
     else:
         node.state = "cancelled" if event.code == "cancelled" else "failed"
         node.finished_at, node.latency_ms = event.at, event.latency_ms

@@ -17,6 +17,7 @@ from infraweave.core.address import Address
 from infraweave.core.document import (
     Activity,
     Document,
+    Http,
     HumanInput,
     Loop,
     Map,
@@ -25,10 +26,9 @@ from infraweave.core.document import (
     Signal,
     Subworkflow,
     Timer,
-    runs_child,
 )
 from infraweave.core.graph import Graph
-from infraweave.engine.builtins import as_is
+from infraweave.engine.builtins import Builtins
 from infraweave.engine.clock import Clock
 from infraweave.errors import VersionNotFound, WorkflowNotFound
 from infraweave.store.documents import Documents, Published
@@ -44,10 +44,12 @@ class Catalog:
         self,
         documents: Documents,
         clock: Clock,
+        builtins: Builtins,
         workflows: Iterable[Workflow],
         stand_in: StandIn | None = None,
     ) -> None:
-        self._documents, self._clock, self._stand_in = documents, clock, stand_in
+        self._documents, self._clock, self._builtins = documents, clock, builtins
+        self._stand_in = stand_in
         self._loaded = [(workflow.compile(), workflow.codes()) for workflow in workflows]
         #: The loaded code of each reference, the newest first: the last file wins.
         self._newest: dict[str, list[Code]] = {}
@@ -186,8 +188,9 @@ class Catalog:
     def _find(self, graph: Graph, address: Address) -> Code | None:
         reference, params = code_of(graph, address)
         if reference is None:
-            node = graph.nodes[address.node]
-            return as_is(node) if runs_child(node) and address.phase == "forward" else None
+            undoing = address.phase == "compensation"
+            acting = graph.compensation(address.node) if undoing else graph.nodes[address.node]
+            return None if acting is None else self._builtins.code(acting)
         document = graph.document
         exact: Code | None = self._exact.get((document.workflow_id, document.version), {}).get(reference)
         if exact is not None:
@@ -218,6 +221,8 @@ def code_of(graph: Graph, address: Address) -> tuple[str | None, tuple[Param, ..
     match node:
         case Activity() | Router() | Loop() | Map() | Subworkflow() | HumanInput() | Timer():
             return node.code, node.params
+        case Http():
+            return None, node.params
         case Signal():
             return None, ()
         case _:

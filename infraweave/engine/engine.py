@@ -9,24 +9,37 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
+from attrs import evolve
+
 from infraweave.authoring.decorators import Workflow
 from infraweave.core import settle, signals
 from infraweave.core.access import EVERY_GRANT
 from infraweave.core.address import Address
 from infraweave.core.codec import decode_event, dumps
-from infraweave.core.events import StatusChanged
+from infraweave.core.events import State, StatusChanged
+from infraweave.core.explain import Explanation, explain
 from infraweave.core.facts import CancelAsked, Signalled, TerminateAsked
 from infraweave.core.graph import Graph
 from infraweave.core.schema import validator
-from infraweave.core.state import RunState, fold
+from infraweave.core.state import RunState
 from infraweave.core.unwind import next_undo
-from infraweave.core.values import Json, JsonObject
+from infraweave.core.values import Json, JsonObject, rfc3339
+from infraweave.engine.builtins import Builtins
 from infraweave.engine.catalog import Catalog, StandIn
 from infraweave.engine.clock import Clock, SystemClock, request_id, sleep, ulid
 from infraweave.engine.ends import give_up
 from infraweave.engine.hooks import Hooks
 from infraweave.engine.host import Host
-from infraweave.engine.requests import Delivered, Inspection, Started, StartRequest
+from infraweave.engine.outbound import Guard
+from infraweave.engine.requests import (
+    Delivered,
+    Inspection,
+    PlannedRerun,
+    RerunWish,
+    Started,
+    StartRequest,
+)
+from infraweave.engine.reruns import Reruns
 from infraweave.engine.scheduler import Scheduler
 from infraweave.engine.starts import Starts
 from infraweave.errors import Draining, Fault, RequestError, RunNotFound, StorageUnavailable
@@ -56,9 +69,11 @@ class Engine:
         self.journal = Journal(db, partial(sleep, clock))
         self.runs, self.documents = Runs(db), Documents(db)
         self.principals = Principals(db)
-        self.catalog = Catalog(self.documents, clock, workflows, stand_in)
+        self.builtins = Builtins(clock, Guard(settings.allow_outbound))
+        self.catalog = Catalog(self.documents, clock, self.builtins, workflows, stand_in)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
         self._starts = Starts(self.host, self.catalog, self.runs)
+        self._reruns = Reruns(self.journal, self.catalog)
         self.scheduler = Scheduler(self)
         self.hooks = Hooks(self)
         self._recovered = False
@@ -90,6 +105,7 @@ class Engine:
                 yield engine
             finally:
                 await engine.drain()
+                await engine.builtins.close()
 
     async def _begin(self) -> None:
         for tenant in {FIRST_TENANT, *await self.principals.tenants()}:
@@ -140,6 +156,36 @@ class Engine:
         """
         self._accepting()
         return await self._starts.many(requests)
+
+    async def plan_rerun(self, run: RunRow, wish: RerunWish) -> PlannedRerun:
+        """Return what a rerun would keep and run anew.
+
+        Raises:
+            RunNotFinished: the run is still open.
+            VersionNotFound: there is no such version.
+            MalformedRequest: ``from_node`` is no node of it.
+        """
+        return await self._reruns.plan(run, wish)
+
+    async def rerun(self, run: RunRow, wish: RerunWish, request: StartRequest) -> Started:
+        """Start another run of a finished one, which keeps results of it as ``plan_rerun`` says.
+
+        ``request`` says who asks, with which key and trace; workflow, version and input come from the run.
+
+        Raises:
+            What ``plan_rerun`` and ``start`` raise.
+        """
+        self._accepting()
+        planned = await self._reruns.plan(run, wish)
+        again = evolve(
+            request,
+            workflow_version=planned.version,
+            input=planned.input,
+            tags=run.tags,
+            rerun_of=run.run_id,
+            reused=planned.reused,
+        )
+        return await self._starts.one(again)
 
     def _accepting(self) -> None:
         if self.host.draining:
@@ -218,15 +264,35 @@ class Engine:
         Raises:
             RunNotFound: it is gone.
         """
-        events = await self.journal.load(run.run_key, payloads=False)
         first = await self.journal.read(run.run_key, 0, 1)
-        if not events or not first:
+        if not first:
             raise RunNotFound
-        state = fold(run.run_id, events)
+        state = await self.journal.fold(run.run_key, run.run_id, payloads=False)
         opening = decode_event(first[0].type, first[0].data, first[0].payload)
-        given = opening.input if isinstance(opening, StatusChanged) else None
+        if not isinstance(opening, StatusChanged) or opening.origin is None:
+            raise RunNotFound
         graph = await self.catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
-        return Inspection(state=state, graph=graph, blocked=self._blocked(graph, state), input=given)
+        return Inspection(
+            origin=opening.origin,
+            state=state,
+            graph=graph,
+            blocked=self._blocked(graph, state),
+            input=opening.input,
+        )
+
+    async def explain(self, run: RunRow) -> tuple[State, Explanation]:
+        """Return a run's state, and in one sentence why it is not moving.
+
+        Raises:
+            RunNotFound: it is gone.
+        """
+        seen = await self.inspect(run)
+        start_at, now = seen.origin.start_at, self.clock.now()
+        queued = self.host.gate.reason(run.run_key) or "its turn has come"
+        if start_at is not None and start_at > now:
+            queued = f"it is not to start before {rfc3339(start_at)}"
+        told = explain(seen.graph, seen.state, now, blocked=seen.blocked, queued=queued)
+        return seen.state.state, told
 
     def _blocked(self, graph: Graph, state: RunState) -> list[str]:
         if state.end is not None or state.state == "queued":

@@ -20,7 +20,6 @@ from infraweave.core.document import Activity, Map
 from infraweave.core.events import Origin
 from infraweave.core.facts import Fact, Granted, Resumed, Woken
 from infraweave.core.graph import Graph
-from infraweave.core.state import fold
 from infraweave.core.values import Json
 from infraweave.engine.alarm import Alarm
 from infraweave.engine.catalog import Catalog
@@ -111,7 +110,7 @@ class Host:
         row = await self._runs.get_by_key(run_key)
         if row is None:
             raise RunNotFound
-        state = fold(row.run_id, await self.journal.load(run_key))
+        state = await self.journal.fold(run_key, row.run_id)
         graph = await self.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
         parent = None if row.parent_run_id is None else await self._runs.get(row.parent_run_id)
         live = self.adopt(LiveRun(self, run_key, graph, state))  # others see it now, so it must be whole

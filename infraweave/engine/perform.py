@@ -1,9 +1,9 @@
 """Performs what is open: one Attempt for each body in flight.
 
-An attempt delivers exactly one fact, unless the process is ending. It can be stopped because its time is over
-or because its run is stopping: an async body is cancelled and may clean up, a sync body is told through
-``ctx.cancelled``; one that does not return within the grace period is left to itself, and what it still does
-is ignored.
+An attempt delivers exactly one fact, unless the process is ending. It can be stopped because its time is
+over, its run is stopping, or its run goes on without it: an async body is cancelled and may clean up, a sync
+body is told through ``ctx.cancelled``; one that does not return within the grace period is left to itself,
+and what it still does is ignored.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ from infraweave.engine.clock import Clock, chance
 from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.context import RunContext
 
-Stop: TypeAlias = Literal["timeout", "cancelled"]
+Stop: TypeAlias = Literal["timeout", "cancelled", "lost"]
+_REASON: dict[Stop, str] = {"cancelled": "the run is stopping", "lost": "it lost a race"}
 
 
 class Attempt:
@@ -121,11 +122,11 @@ class Attempt:
 
     def _failed(self, error: BodyError) -> Fact:
         if self._stopped is None:
-            return self.erred(error.code, error.message, final=error.final)
+            return self.erred(error.code, error.message, final=error.final, retry_after=error.retry_after)
         if self._stopped == "timeout":
             return self.erred("timeout", f"No result within {spell(self._timeout or 0)}", final=False)
         said = "" if error.message in ("CancelledError", "") else f" (it raised {error.message})"
-        return self.erred("cancelled", f"Stopped, because the run is stopping{said}", final=True)
+        return self.erred("cancelled", f"Stopped, because {_REASON[self._stopped]}{said}", final=True)
 
     def _leave(self) -> None:
         self._conclude(self._failed(BodyError("error", "", final=False)))
@@ -154,7 +155,7 @@ class Attempt:
             usage=context.usage,
         )
 
-    def erred(self, code: str, message: str, *, final: bool) -> Fact:
+    def erred(self, code: str, message: str, *, final: bool, retry_after: float | None = None) -> Fact:
         """Return the fact of a body that failed."""
         return Erred(
             address=self.address,
@@ -164,6 +165,7 @@ class Attempt:
             final=final,
             latency_ms=self._latency(),
             chance=chance(),
+            retry_after=retry_after,
             usage=self.context.usage,
         )
 
@@ -171,7 +173,14 @@ class Attempt:
 class Preparation(Attempt):
     """The code of a wait, called before the wait can open; it is not tried again."""
 
-    def erred(self, code: str, message: str, *, final: bool) -> Fact:  # noqa: ARG002 - always final
+    def erred(
+        self,
+        code: str,
+        message: str,
+        *,
+        final: bool,  # noqa: ARG002 - always final
+        retry_after: float | None = None,  # noqa: ARG002
+    ) -> Fact:
         """Return the fact of a wait that cannot open."""
         return Unprepared(address=self.address, code=code, message=message)
 

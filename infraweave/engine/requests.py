@@ -6,8 +6,9 @@ from collections.abc import Iterable
 
 from attrs import field, fields_dict, frozen
 
-from infraweave.core.events import Trigger
+from infraweave.core.events import Origin, Trigger
 from infraweave.core.graph import Graph
+from infraweave.core.rerun import Plan, Reused
 from infraweave.core.state import RunState
 from infraweave.core.trace import TraceContext
 from infraweave.core.values import Json
@@ -32,6 +33,29 @@ class StartRequest:
     body_digest: str | None = None
     #: Not to be started before, in milliseconds; None or in the past: at once.
     start_at: int | None = None
+    #: The run of which this one is a rerun, and what it keeps of that.
+    rerun_of: str | None = None
+    reused: Reused | None = None
+
+
+@frozen(kw_only=True)
+class RerunWish:
+    """How a run is run again. Without ``from_node`` everything is; without ``version`` its own is used."""
+
+    from_node: str | None = None
+    #: A JSON Merge Patch of the input; None: the input stays.
+    patch: Json = None
+    version: str | None = None
+
+
+@frozen(kw_only=True)
+class PlannedRerun:
+    """What a rerun would do."""
+
+    version: str
+    plan: Plan
+    input: Json
+    reused: Reused
 
 
 @frozen
@@ -54,6 +78,7 @@ class Delivered:
 class Inspection:
     """What the events of a run say, without payloads; ``blocked`` names nodes whose code is not loaded."""
 
+    origin: Origin
     state: RunState
     graph: Graph
     blocked: list[str]

@@ -115,7 +115,8 @@ class Starts:
         live = LiveRun(host, run_key, ready.graph, RunState(run_id(now)))
         live.has_slot = slot
         host.adopt(live)
-        live.take(Accepted(origin=_origin(ready, later), input=request.input, slot=slot))
+        fact = Accepted(origin=_origin(ready, later), input=request.input, slot=slot, reused=request.reused)
+        live.take(fact)
         return live
 
     # --- many ----------------------------------------------------------------------------------------------
@@ -245,6 +246,7 @@ def _origin(ready: _Ready, start_at: int | None) -> Origin:
         tracestate=trace.tracestate,
         idempotency_key=request.idempotency_key,
         body_digest=request.body_digest,
+        rerun_of=request.rerun_of,
         start_at=start_at,
         lane=ready.candidate.lane,
     )

@@ -171,6 +171,7 @@ async def test_every_answer_of_every_route_is_as_described(open_api, spec_of):
         assert {p for _, p, status in unseen if status in (400, 401, 403, 406, 413, 415)} == set()
         assert {(p, status) for _, p, status in unseen} == {
             ("/v1/runs", 429),
+            ("/v1/runs/{run_id}/rerun", 429),
             ("/v1/runs/{run_id}/events", 429),
             ("/v1/schedules/{schedule_id}/trigger", 429),
             ("/hooks/{name}", 429),
@@ -223,12 +224,18 @@ async def _well(api, run_id, request_id, stopping, failed, done):
     for path in ("/v1/runs?limit=2", "/v1/runs?cursor=x", f"/v1/runs/{done}/history?limit=1", "/v1/whoami"):
         await get(path)
     for run in (run_id, failed, done):
-        for path in ("", "/result", "/history", "/history?cursor=x", "/events?after=999"):
+        for path in ("", "/explain", "/result", "/history", "/history?cursor=x", "/events?after=999"):
             await get(f"/v1/runs/{run}{path}")
         await get(f"/v1/runs/{run}/events", headers={"Accept": "application/json"})
         await get(f"/v1/runs/{run}/events?include=payloads", headers={"Accept": "application/json"})
     await get(f"/v1/runs/{done}/events")
     await get(f"/v1/runs/{done}/events?after=5")
+    again = f"/v1/runs/{failed}/rerun"
+    for body in ({}, {"dry_run": True}, {"from_node": "none"}, {"version": "v9"}):
+        await post(again, body, headers={"Idempotency-Key": "again"})
+    await post(again, {}, headers={"Idempotency-Key": "again"})
+    await post(again, {"input": []})
+    await post(f"/v1/runs/{run_id}/rerun")
     signal = f"/v1/runs/{run_id}/signals/approval"
     for body in ({}, {"request_id": request_id, **YES}, {"request_id": request_id, **YES}, YES):
         await post(signal, body)

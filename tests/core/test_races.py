@@ -76,6 +76,22 @@ def test_whole_branches_lose_and_their_nodes_that_never_opened_are_skipped():
     assert run.done("quick") == ["done quick skips then,many", "start first"]
 
 
+def test_a_map_that_loses_is_stopped_though_all_of_its_items_have_closed():
+    run = Story(node("quick"), mapped("many", "input"), race("first", "quick?", "many?"))
+    run.start([1, 2])
+    run.done("many", "one", index=0)
+    run.done("quick")
+    assert run.err("many", "cancelled", index=1) == ["fail many[1] cancelled", "fail many cancelled"]
+    assert run.done("first") == ["done first", "succeeded", "completed"]
+
+
+def test_a_map_whose_items_end_in_spite_of_that_is_whole():
+    run = Story(node("quick"), mapped("many", "input"), race("first", "quick?", "many?"))
+    run.start([1])
+    run.done("quick")
+    assert run.done("many", "one", index=0) == ["done many[0]", "done many"]
+
+
 def test_what_serves_others_too_goes_on():
     run = Story(node("quick"), node("slow"), race("first", "quick?", "slow?"), node("audit", "slow"))
     run.start()
@@ -132,6 +148,51 @@ def test_a_race_is_run_anew_in_each_iteration():
     run.done("again", True, iteration=1)
     assert run.done("begin", iteration=2) == ["done begin#2", "start a#2", "start b#2"]
     assert run.done("a", "a", iteration=2) == ["done a#2", "start first#2"]
+
+
+def test_a_race_does_not_see_into_a_loop_that_lost_before_its_end():
+    run = Story(
+        node("ask"),
+        node("count", "ask"),
+        loop("again", "count", back_to="ask"),
+        node("quick"),
+        race("first", "count?", "quick?"),
+    )
+    run.start()
+    run.done("ask", iteration=1)
+    run.done("count", 1, iteration=1)
+    run.done("quick", "q")
+    assert run.entry("first").input == {"quick": "q"}
+
+
+def test_a_race_sees_the_last_iteration_of_a_loop_that_won():
+    run = Story(
+        node("ask"),
+        node("count", "ask"),
+        loop("again", "count", back_to="ask"),
+        node("quick"),
+        race("first", "count?", "quick?"),
+    )
+    run.start()
+    run.done("ask", iteration=1)
+    run.done("count", 1, iteration=1)
+    run.done("again", False, iteration=1)
+    assert run.entry("first").input == {"count": 1}
+
+
+def test_a_race_sees_a_loop_that_ended_because_its_condition_was_skipped():
+    run = Story(
+        node("begin"),
+        router("check", "begin", routes=["step"]),
+        node("step"),
+        loop("again", "step", back_to="begin"),
+        node("quick"),
+        race("first", "begin?", "quick?"),
+    )
+    run.start()
+    run.done("begin", "b", iteration=1)
+    assert run.done("check", [], iteration=1) == ["done check#1 skips step,again", "start first"]
+    assert run.entry("first").input == {"begin": "b"}
 
 
 def test_parameters_of_a_race_need_defaults():

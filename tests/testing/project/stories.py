@@ -313,3 +313,16 @@ async def test_nodes_of_a_published_document_are_replaced_even_without_code(iw):
 async def _document(iw, flow):
     await iw.serve(flow)
     return await iw.client.document(flow.workflow_id, flow.version)
+
+
+async def test_a_request_of_an_http_node_is_replaced_and_fails_once(iw):
+    flow = Workflow("fetching", version="v1")
+    flow.http("fetch", method="GET", url="https://shop.example/orders/{input.id}")
+
+    @flow.node
+    async def told(fetch: dict) -> str:
+        return f"order {fetch['id']}"
+
+    fetch = iw.replace("fetch", raises=[TimeoutError("slow")], returns={"id": 7})
+    assert await (await iw.start(flow, {"id": 7})).result() == "order 7"
+    assert fetch.count == 2

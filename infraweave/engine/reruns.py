@@ -1,0 +1,59 @@
+"""Second chances: plans another run of a finished one, which keeps what is told to be kept."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from attrs import frozen
+
+from infraweave.core.events import TERMINAL_STATES
+from infraweave.core.graph import Graph
+from infraweave.core.rerun import merge_patch, plan, reused
+from infraweave.engine.catalog import Catalog
+from infraweave.engine.requests import PlannedRerun, RerunWish
+from infraweave.errors import Fault, MalformedRequest, RunNotFinished
+from infraweave.store.journal import Journal
+from infraweave.store.runs import RunRow
+
+#: Names of nodes that a refusal lists.
+_LISTED = 20
+
+
+@frozen
+class Reruns:
+    """Plans reruns."""
+
+    _journal: Journal
+    _catalog: Catalog
+
+    async def plan(self, run: RunRow, wish: RerunWish) -> PlannedRerun:
+        """Return what a rerun would keep and run anew.
+
+        Raises:
+            RunNotFinished: the run is still open.
+            VersionNotFound: there is no such version.
+            MalformedRequest: ``from_node`` is no node of it.
+        """
+        if run.state not in TERMINAL_STATES:
+            raise RunNotFinished(f"Run {run.run_id} is {run.state}; only a run that has ended is run again.")
+        old = await self._catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
+        version = wish.version or run.workflow_version
+        new = await self._catalog.graph(run.tenant, run.workflow_id, version)
+        if wish.from_node is not None and wish.from_node not in new.nodes:
+            raise _no_node(new, wish.from_node)
+        state = await self._journal.fold(run.run_key, run.run_id)
+        planned = plan(old, state, new, wish.from_node)
+        return PlannedRerun(
+            version=version,
+            plan=planned,
+            input=state.input if wish.patch is None else merge_patch(state.input, wish.patch),
+            reused=reused(state, planned.reused),
+        )
+
+
+def _no_node(graph: Graph, name: str) -> MalformedRequest:
+    near = get_close_matches(name[:128], graph.nodes, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(list(graph.nodes)[:_LISTED])}"
+    document = graph.document
+    message = f"Workflow {document.workflow_id} {document.version} has no node {name[:128]}; {hint}"
+    return MalformedRequest(message, details=[Fault("/from_node", message)])
