@@ -28,6 +28,9 @@ _HOMES = {
     "serve": "embedding",
 }
 
+#: Modules that programs may reach for as attributes, without an import of their own.
+_MODULES = frozenset({"client", "embedding", "errors", "settings", "testing"})
+
 __all__ = [
     "Concurrency",
     "Context",
@@ -50,6 +53,8 @@ def __getattr__(name: str) -> Any:
         found: Any = version("infraweave")
     elif name in _HOMES:
         found = getattr(import_module(f"infraweave.{_HOMES[name]}"), name)
+    elif name in _MODULES:
+        found = import_module(f"infraweave.{name}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found

@@ -119,6 +119,8 @@ def test_importing_the_package_loads_no_server(run_python):
         "version=None)",
         "serve",
     ]
+    same = "import infraweave; print(infraweave.errors.NonRetryable is infraweave.NonRetryable)"
+    assert run_python(same) == "True\n"
 
 
 @pytest.fixture
