@@ -16,8 +16,8 @@ FILES = sorted(ROOT.rglob("*.py"))
 #: floor → the floors it may import
 FLOORS = {
     "cli": {"api", "engine", "store", "authoring", "core", "client", "serving", "settings", "errors"},
-    "embedding": {"api", "engine", "authoring", "core", "client", "serving", "settings"},
-    "testing": {"api", "engine", "store", "authoring", "core", "client", "embedding", "settings"},
+    "embedding": {"api", "engine", "authoring", "core", "client", "inprocess", "serving", "settings"},
+    "testing": {"api", "engine", "store", "authoring", "core", "client", "embedding", "serving", "settings"},
     "serving": {"api", "engine", "authoring", "core", "settings", "errors"},
     "api": {"engine", "store", "core", "settings", "errors"},
     "engine": {"store", "authoring", "core", "settings", "errors", "failpoints"},
@@ -25,6 +25,7 @@ FLOORS = {
     "authoring": {"core", "errors"},
     "core": {"errors"},
     "client": set(),
+    "inprocess": set(),
     "settings": set(),
     "failpoints": set(),
     "errors": set(),
@@ -37,6 +38,8 @@ PACKAGES = {
     "engine": {"httpx", "httpcore"},  # what http nodes send
     "store": {"aiosqlite"},
     "client": {"httpx", "httpx_sse"},
+    "inprocess": {"httpx"},
+    "testing": {"pytest"},
 }
 #: The only modules of core with a package of their own.
 CORE_PACKAGES = {

@@ -12,7 +12,7 @@ import sys
 
 import click
 
-from infraweave.cli.output import fail
+from infraweave.cli.output import fail, replace_what_cannot_be_written
 from infraweave.errors import InfraWeaveError
 
 #: command → (module, what --help says of it)
@@ -74,6 +74,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
+    replace_what_cannot_be_written()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:

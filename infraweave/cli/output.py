@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import os
 import sys
@@ -38,12 +40,24 @@ def remark(message: str) -> None:
 
 def show_json(value: Any) -> None:
     """Write one JSON document on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(value, indent=2, ensure_ascii=not _takes_everything()))
 
 
 def show_line(value: Any) -> None:
     """Write one JSON document on one line of stdout, for those that read line by line."""
-    click.echo(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
+    click.echo(json.dumps(value, ensure_ascii=not _takes_everything(), separators=(",", ":")))
+
+
+def _takes_everything() -> bool:
+    """Tell whether stdout has a way to write every character."""
+    return codecs.lookup(sys.stdout.encoding or "ascii").name.startswith("utf")
+
+
+def replace_what_cannot_be_written() -> None:
+    """Let stdout and stderr of a small encoding show characters that they lack as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def show_table(

@@ -271,7 +271,17 @@ class Host:
         if not task.cancelled() and task.exception() is not None:
             log.error("%s failed", task.get_name(), exc_info=task.exception())
 
+    def in_flight(self) -> list[Attempt]:
+        """Return the attempts whose bodies have been called and have not returned."""
+        return [attempt for live in self.live.values() for attempt in live.attempts]
+
     # --- the end -------------------------------------------------------------------------------------------
+
+    def abandon(self) -> None:
+        """Leave all live runs as they are on disk."""
+        for live in list(self.live.values()):
+            live.abandon()
+        self.live.clear()
 
     async def drain(self, grace: float) -> None:
         """Open nothing new, let bodies finish within ``grace`` seconds, then leave them as they are."""
@@ -285,9 +295,7 @@ class Host:
             await asyncio.wait({idle, expired}, return_when=asyncio.FIRST_COMPLETED)
             idle.cancel()
         expired.cancel()
-        for live in list(self.live.values()):
-            live.abandon()
-        self.live.clear()
+        self.abandon()
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)

@@ -67,6 +67,11 @@ class LiveRun:
             raise ValueError(f"{self.state.run_id} has no first event")
         return self.state.origin
 
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The attempts in flight."""
+        return list(self._attempts.values())
+
     def take(self, fact: Fact, *others: tuple[LiveRun, Fact]) -> asyncio.Future[None] | None:
         """Decide, append, perform. Return the commit, or None where the fact changed nothing.
 

@@ -98,6 +98,11 @@ class Database:
         """The error after which this database takes no writes, or None."""
         return self._writer.failed
 
+    @property
+    def is_quiet(self) -> bool:
+        """True while nothing is being read or written."""
+        return self._writer.is_quiet and self._idle.qsize() == len(self._readers)
+
     def listen(self, listener: Listener) -> None:
         """Have ``listener`` called after each commit with the Rows it wrote, before their futures resolve."""
         self._writer.listeners.append(listener)

@@ -115,61 +115,56 @@ class Ledger:
 async def drive(process: Process, ledger: Ledger, rng: random.Random, seconds: float | None) -> None:
     """Put load on a server until it dies: by itself, or killed after some seconds."""
     async with process.start() as client:
-        work = [asyncio.create_task(_starter(client, ledger, rng)) for _ in range(3)]
-        work += [asyncio.create_task(_reader(client, ledger, rng)) for _ in range(2)]
-        work.append(asyncio.create_task(_meddler(client, ledger, rng)))
+        acts = [_start, _start, _start, _read, _read, _meddle]
+        gone = asyncio.Event()
+        work = [asyncio.create_task(_go_on(act, client, ledger, rng, gone)) for act in acts]
         if seconds is not None:
             await asyncio.sleep(seconds)  # a real kill comes at a real moment
             process.kill()
+            gone.set()
         async with asyncio.timeout(60):
             await asyncio.gather(*work)
         process.kill()
 
 
-async def _starter(client: Client, ledger: Ledger, rng: random.Random) -> None:
-    while True:
-        ledger.tried += 1
-        key, way = f"k{ledger.tried}", rng.choice(["approval", "approval", "bad", "good", "good"])
+async def _go_on(act, client: Client, ledger: Ledger, rng: random.Random, gone: asyncio.Event) -> None:
+    """Act again and again, until the server is gone."""
+    while not gone.is_set():
         try:
-            run = await client.start("load", {"way": way}, idempotency_key=key)
+            await act(client, ledger, rng)
         except GONE:
-            return
-        ledger.started[key] = run.run_id
-        await asyncio.sleep(rng.uniform(0, 0.01))
+            gone.set()
 
 
-async def _meddler(client: Client, ledger: Ledger, rng: random.Random) -> None:
-    """Answer and cancel runs at random; what cannot be answered yet is answered another time."""
-    while True:
-        await asyncio.sleep(0.005)
-        if not ledger.started:
-            continue
-        run_id = rng.choice(list(ledger.started.values())[-40:])
-        try:
-            if rng.random() < 0.15:
-                await client.run(run_id).cancel("load")
-                ledger.cancelled.add(run_id)
-            else:
-                request_id = f"s{rng.randrange(3)}"
-                await client.run(run_id).signal("approval", {"ok": True}, request_id=request_id)
-                ledger.signalled.add((run_id, request_id))
-        except ClientError:
-            continue  # it has ended, or is stopping
-        except GONE:
-            return
+async def _start(client: Client, ledger: Ledger, rng: random.Random) -> None:
+    ledger.tried += 1
+    key, way = f"k{ledger.tried}", rng.choice(["approval", "approval", "bad", "good", "good"])
+    run = await client.start("load", {"way": way}, idempotency_key=key)
+    ledger.started[key] = run.run_id
+    await asyncio.sleep(rng.uniform(0, 0.01))
 
 
-async def _reader(client: Client, ledger: Ledger, rng: random.Random) -> None:
-    """Follow runs, each from where its last reader was cut off."""
-    while True:
-        await asyncio.sleep(0.002)
-        if not ledger.started:
-            continue
-        run_id = rng.choice(list(ledger.started.values())[-20:])
-        try:
-            await _page(client, ledger, run_id)
-        except GONE:
-            return
+async def _meddle(client: Client, ledger: Ledger, rng: random.Random) -> None:
+    """Answer or cancel a run; what cannot be answered yet is answered another time."""
+    await asyncio.sleep(0.005)
+    if not ledger.started:
+        return
+    run_id = rng.choice(list(ledger.started.values())[-40:])
+    with suppress(ClientError):  # it has ended, or is stopping
+        if rng.random() < 0.15:
+            await client.run(run_id).cancel("load")
+            ledger.cancelled.add(run_id)
+        else:
+            request_id = f"s{rng.randrange(3)}"
+            await client.run(run_id).signal("approval", {"ok": True}, request_id=request_id)
+            ledger.signalled.add((run_id, request_id))
+
+
+async def _read(client: Client, ledger: Ledger, rng: random.Random) -> None:
+    """Follow a run from where its last reader was cut off."""
+    await asyncio.sleep(0.002)
+    if ledger.started:
+        await _page(client, ledger, rng.choice(list(ledger.started.values())[-20:]))
 
 
 async def _page(client: Client, ledger: Ledger, run_id: str) -> None:
