@@ -150,6 +150,30 @@ async def test_a_migration_that_fails_leaves_no_trace_of_itself(path):
     assert await opened(path) == []
 
 
+async def test_all_that_is_missing_is_one_transaction(path):
+    prepare(path, 5, MIGRATIONS[:1])
+    broken = Migration(LATEST + 1, "broken", "INSERT INTO nowhere VALUES (1);")
+
+    with pytest.raises(StartupError, match="nowhere"):
+        prepare(path, 7, (*MIGRATIONS, broken))
+    assert migrations.found_version(path) == 1
+
+    prepare(path, 9)
+    with closing(sqlite3.connect(path)) as connection:
+        applied = connection.execute("SELECT version, applied_at FROM migrations").fetchall()
+    assert applied == [(1, 5), *((step.version, 9) for step in MIGRATIONS[1:])]
+
+
+async def test_without_a_copy_there_is_no_migration(path, monkeypatch):
+    prepare(path, 5, MIGRATIONS[:1])
+    path.with_name("tea.db.backup-v1").mkdir()  # in the way
+
+    with pytest.raises(StartupError, match="cannot be opened"):
+        prepare(path, 7)
+    assert migrations.found_version(path) == 1
+    assert not list(path.parent.glob("*.part*"))
+
+
 async def test_a_file_that_is_up_to_date_is_not_copied(path):
     await opened(path)
     await opened(path)
