@@ -18,6 +18,9 @@ NAMES = (
     "recovery",
     "compensation",
     "shutdown",
+    "migration",
+    "copy",
+    "removal",
 )
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+from infraweave.failpoints import reach
 from infraweave.store.statements import QUERIES
 
 #: Called with the pages that are copied, and with all.
@@ -43,6 +44,7 @@ def copy(connection: sqlite3.Connection, target: Path, progress: Progress | None
             connection.backup(other, pages=STEP, progress=_told(progress))
         _check_copy(part)
         _sync(part)
+        reach("copy")
         for path in beside(target):  # of the file whose name it takes
             path.unlink(missing_ok=True)
         part.replace(target)

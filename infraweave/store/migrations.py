@@ -13,6 +13,7 @@ from pathlib import Path
 from attrs import frozen
 
 from infraweave.errors import StartupError
+from infraweave.failpoints import reach
 from infraweave.store.copying import copy
 from infraweave.store.statements import QUERIES, read_sql, split
 
@@ -109,3 +110,4 @@ def _apply(connection: sqlite3.Connection, step: Migration, now: int) -> None:
     for statement in split(step.script):
         connection.execute(statement)
     connection.execute(QUERIES["record_migration"], (step.version, step.name, now))
+    reach("migration")

@@ -18,6 +18,7 @@ from typing import TypeAlias
 from attrs import frozen
 
 from infraweave.core.codec import dumps
+from infraweave.failpoints import reach
 from infraweave.store.database import Database
 from infraweave.store.statements import QUERIES
 from infraweave.store.view import reading
@@ -164,6 +165,7 @@ def _erase(connection: sqlite3.Connection) -> bool:
         connection.execute(QUERIES["end_removal"], (run_key,))
         if room <= 0:
             break
+    reach("removal")
     return bool(doomed)
 
 

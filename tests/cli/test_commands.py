@@ -72,7 +72,7 @@ HELPFUL = [
     ["workflows"],
     ["doctor"],
     ["db"],
-    ["db", "stats"],
+    *(["db", act] for act in ("stats", "verify", "backup", "prune")),
     ["runs"],
     *(["runs", act] for act in ("start", "start-batch", "rerun", "list", "show", "result", "history")),
     *(["runs", act] for act in ("watch", "explain", "cancel", "terminate", "signal")),
