@@ -285,9 +285,10 @@ class Host:
         for live in list(self.live.values()):
             live.abandon()
         self.live.clear()
-        for task in list(self._tasks):
+        tasks = [*self._tasks, *self._loading.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._processes.shutdown(wait=False, cancel_futures=True)
 
