@@ -150,7 +150,7 @@ class LiveRun:
         return None if state.origin is None else state.origin.start_at
 
     def _stops_losers(self) -> bool:
-        """Tell whether children have lost a race: the next process must ask them to stop, if this one dies."""
+        """Tell whether children have lost a race: the next process must stop them, if this one dies."""
         if not self.graph.races or self.state.end is not None:
             return False
         return any(e.child_run_id and self._is_given_up(e.address) for e in self.state.entries.values())
