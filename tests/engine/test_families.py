@@ -7,6 +7,8 @@ import asyncio
 import pytest
 
 from infraweave import Workflow
+from infraweave.core.facts import TerminateAsked
+from infraweave.errors import StorageUnavailable
 from infraweave.store.runs import Runs
 from tests.engine.conftest import beat
 from tests.engine.test_children import child_of, waiting
@@ -132,6 +134,25 @@ async def test_a_shutdown_leaves_no_run_that_is_being_taken_up(world, monkeypatc
         await w.clock.advance(3600)
         await loading.wait()
     assert [task for task in asyncio.all_tasks() if task.get_name() == f"load {run.run_key}"] == []
+
+
+async def test_nobody_waits_for_ever_for_an_answer_that_a_shutdown_came_before(world):
+    gate = asyncio.Event()
+    gate.set()
+    async with world(slow_order(gate), waiting()) as w, asyncio.timeout(10):
+        run = await w.start("order")
+        await w.until(run, "node_started", node="bill")
+        child = await child_of(w, run)
+        await w.until(child, "input_requested")
+        while w.engine.host.live:
+            await w.engine.db.ping()
+        async with w.engine.host.pinned(child.run_key) as live:
+            live.take(TerminateAsked(by="eve"))
+            for task in w.engine.host._tasks:
+                if task.get_name() == "answer":
+                    task.cancel()
+            with pytest.raises(StorageUnavailable):
+                await live.durable()
 
 
 @pytest.mark.parametrize("stop", ["cancel", "terminate"])
