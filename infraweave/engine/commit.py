@@ -94,7 +94,8 @@ class Commit:
         waiting = [live for live, _ in self._parts]
         for live in waiting:
             live.wait_for(later)
-        self._host.spawn(self._append_later(later, waiting), "answer")
+        task = self._host.spawn(self._append_later(later, waiting), "answer")
+        task.add_done_callback(partial(_never_began, later))
         return later
 
     async def _append_later(self, later: asyncio.Future[None], waiting: Sequence[LiveRun]) -> None:
@@ -139,6 +140,12 @@ def _end_of(child: LiveRun) -> ChildEnded:
         error=None if done else getattr(state.end, "error", None),
         chance=chance(),
     )
+
+
+def _never_began(later: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+    """Let nobody wait for an append whose task a shutdown cancelled before its first step."""
+    if task.cancelled() and not later.done():
+        later.set_exception(StorageUnavailable())
 
 
 def _pass_on(later: asyncio.Future[None], commit: asyncio.Future[None]) -> None:
