@@ -95,7 +95,7 @@ class Commit:
         for live in waiting:
             live.wait_for(later)
         task = self._host.spawn(self._append_later(later, waiting), "answer")
-        task.add_done_callback(partial(_never_began, later))
+        task.add_done_callback(partial(self._never_began, later))
         return later
 
     async def _append_later(self, later: asyncio.Future[None], waiting: Sequence[LiveRun]) -> None:
@@ -115,6 +115,12 @@ class Commit:
             if not later.done():
                 later.set_exception(StorageUnavailable())
             raise
+
+    def _never_began(self, later: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+        """Let nobody wait for an append whose task a shutdown cancelled before its first step."""
+        if task.cancelled() and not later.done():
+            self._lose()
+            later.set_exception(StorageUnavailable())
 
     def _lose(self) -> None:
         for live, _ in self._parts:
@@ -140,12 +146,6 @@ def _end_of(child: LiveRun) -> ChildEnded:
         error=None if done else getattr(state.end, "error", None),
         chance=chance(),
     )
-
-
-def _never_began(later: asyncio.Future[None], task: asyncio.Task[None]) -> None:
-    """Let nobody wait for an append whose task a shutdown cancelled before its first step."""
-    if task.cancelled() and not later.done():
-        later.set_exception(StorageUnavailable())
 
 
 def _pass_on(later: asyncio.Future[None], commit: asyncio.Future[None]) -> None:
