@@ -2,7 +2,7 @@
 
 A run that is at rest is not here: it is a row with a wake-up time. Whatever arrives for it takes it up again
 by ``pinned``: its events are folded and a ``Resumed`` closes what an ended process left in flight. That is
-all there is to recovery.
+all there is to recovery. Long histories of runs that came to rest a while ago are spared it (``resting``).
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from infraweave.engine.lanes import Candidate
 from infraweave.engine.live import LiveRun
 from infraweave.engine.perform import Attempt
 from infraweave.engine.processes import Processes
+from infraweave.engine.resting import Resting
 from infraweave.engine.slots import Slots
 from infraweave.errors import RunNotFound, StorageUnavailable
 from infraweave.failpoints import reach
@@ -64,6 +65,7 @@ class Host:
         self.alarm = Alarm(clock, self._next_due, self._wake_due)
         self.children = Children(self, runs)
         self.live: dict[int, LiveRun] = {}
+        self.resting = Resting()
         self.ends = Ends()
         #: What still runs of bodies whose attempts are over: their next attempts wait for it.
         self.leftovers: dict[tuple[int, Address], asyncio.Future[Any]] = {}
@@ -92,13 +94,17 @@ class Host:
         """
         self._pins[run_key] += 1
         try:
-            yield self.live.get(run_key) or await self._loaded(run_key)
+            yield self.live.get(run_key) or self._rested(run_key) or await self._loaded(run_key)
         finally:
             self._pins[run_key] -= 1
             if not self._pins[run_key]:
                 del self._pins[run_key]
             if run_key in self.live:
                 self.live[run_key].rest()
+
+    def _rested(self, run_key: int) -> LiveRun | None:
+        live = self.resting.take(run_key)
+        return None if live is None else self.adopt(live)
 
     async def _loaded(self, run_key: int) -> LiveRun:
         task = self._loading.get(run_key)
@@ -126,6 +132,8 @@ class Host:
         if self._pins[live.run_key] or self.live.get(live.run_key) is not live:
             return
         del self.live[live.run_key]
+        if live.state.end is None and not live.held and not self.draining:
+            self.resting.keep(live)
         due_at = live.next_due()
         if due_at is not None:
             if live.held:
@@ -282,11 +290,13 @@ class Host:
         for live in list(self.live.values()):
             live.abandon()
         self.live.clear()
+        self.resting.clear()
 
     async def drain(self, grace: float) -> None:
         """Open nothing new, let bodies finish within ``grace`` seconds, then leave them as they are."""
         self.draining = True
         reach("shutdown")
+        self.resting.clear()
         self.alarm.close()
         expired = asyncio.create_task(sleep(self.clock, grace), name="grace")
         while self.live and not expired.done():
@@ -296,9 +306,10 @@ class Host:
             idle.cancel()
         expired.cancel()
         self.abandon()
-        for task in list(self._tasks):
+        tasks = [*self._tasks, *self._loading.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._processes.shutdown(wait=False, cancel_futures=True)
 

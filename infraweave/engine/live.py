@@ -161,10 +161,16 @@ class LiveRun:
     def entry(self, written: Written) -> Entry:
         """Return what a turn adds to the journal and the agenda."""
         preparing = self._preparing and self.state.stopping is None
-        due_at = URGENT if preparing or self.held else self.state.due_at()
+        due_at = URGENT if preparing or self.held or self._stops_losers() else self.state.due_at()
         unchanged = due_at == self._agenda and self.state.end is None
         self._agenda = due_at
         return Entry(self.run_key, self.state.run_id, written.events, UNCHANGED if unchanged else due_at)
+
+    def _stops_losers(self) -> bool:
+        """Tell whether children have lost a race: the next process must stop them, if this one dies."""
+        if not self.graph.races or self.state.end is not None:
+            return False
+        return any(e.child_run_id and self._is_given_up(e.address) for e in self.state.entries.values())
 
     def committed(self, written: Written, commit: asyncio.Future[None]) -> None:
         """Do what follows from a turn, now that it is on disk."""
@@ -172,7 +178,7 @@ class LiveRun:
         if commit.cancelled() or commit.exception() is not None:
             self.host.lose(self)
             return
-        if self.state.end is not None and self.state.end is written.events[-1]:
+        if written.events and self.state.end is written.events[-1]:
             self.host.ends.announce(self.run_key)
         if not self.is_abandoned:
             self._perform(written)

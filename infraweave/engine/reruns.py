@@ -33,7 +33,7 @@ class Reruns:
             RunNotFinished: the run is still open.
             RunNotFound: it is being removed.
             VersionNotFound: there is no such version.
-            MalformedRequest: ``from_node`` is no node of it.
+            MalformedRequest: ``from_node`` is no node of it, or what is kept skips it.
         """
         if run.state not in TERMINAL_STATES:
             raise RunNotFinished(f"Run {run.run_id} is {run.state}; only a run that has ended is run again.")
@@ -46,12 +46,21 @@ class Reruns:
         if state.end is None:
             raise RunNotFound(f"No run {run.run_id}.")  # it is being removed
         planned = plan(old, state, new, wish.from_node)
+        kept = reused(new, state, planned.reused)
+        if wish.from_node in kept.skipped:
+            raise _skipped(new, wish.from_node)
         return PlannedRerun(
             version=version,
             plan=planned,
             input=state.input if wish.patch is None else merge_patch(state.input, wish.patch),
-            reused=reused(state, planned.reused),
+            reused=kept,
         )
+
+
+def _skipped(new: Graph, name: str) -> MalformedRequest:
+    before = new.router_of.get(name) or ", ".join(new.upstream[name])
+    message = f"Node {name} is skipped again, as before: nothing that is kept leads to it; begin at {before}"
+    return MalformedRequest(message, details=[Fault("/from_node", message)])
 
 
 def _no_node(graph: Graph, name: str) -> MalformedRequest:

@@ -4,34 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 
 import pytest
 
 from infraweave import Context, Retry, Workflow
-from infraweave.store import batch
+from tests.engine.conftest import beat
 from tests.engine.test_lifetimes import gated
-
-
-@pytest.fixture
-def disk(monkeypatch):
-    """A disk that stands still while its event is clear."""
-    moving, write_rows = threading.Event(), batch.write_rows
-    moving.set()
-
-    def slow(*args):
-        assert moving.wait(10)
-        write_rows(*args)
-
-    monkeypatch.setattr(batch, "write_rows", slow)
-    yield moving
-    moving.set()
-
-
-async def beat(w) -> None:
-    """Give what does not wait for the disk the time to end."""
-    for _ in range(20):
-        await w.engine.runs.counts()
 
 
 def asking() -> Workflow:
