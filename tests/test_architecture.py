@@ -72,7 +72,7 @@ BLIND = {
     "api/guard.py",
     "store/writer.py",
     "store/batch.py",
-    "store/verify.py",
+    "store/examine.py",
 }
 
 

@@ -16,8 +16,8 @@ from infraweave.cli.options import as_bytes, as_seconds, db_file
 from infraweave.cli.output import FAILED, remark, show_json, spell_size
 
 if TYPE_CHECKING:
+    from infraweave.store.examine import Counts, Problem
     from infraweave.store.retention import Keep, Removed
-    from infraweave.store.verify import Counts, Problem
 
 #: Problems that are told one by one; of the others only how many there are.
 _MOST = 1_000
@@ -36,7 +36,7 @@ def verify(db: Path, repair: bool, as_json: bool) -> None:
 
     Without --repair it only reads, also while a server serves the file.
     """
-    from infraweave.store.verify import Counts
+    from infraweave.store.examine import Counts
     from infraweave.store.verify import verify as problems_of
 
     counts = Counts()

@@ -12,8 +12,9 @@ import sys
 
 import pytest
 
+from infraweave.store.examine import Counts
 from infraweave.store.migrations import MIGRATIONS, found_version
-from infraweave.store.verify import Counts, verify
+from infraweave.store.verify import verify
 from tests.crash.server import WORKFLOWS, Process
 from tests.journals.make import HERE
 

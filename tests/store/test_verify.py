@@ -13,8 +13,9 @@ from infraweave.core.events import NodeFailed, NodeStarted
 from infraweave.errors import StartupError
 from infraweave.store import migrations
 from infraweave.store.database import Database
+from infraweave.store.examine import Counts
 from infraweave.store.journal import Journal
-from infraweave.store.verify import Counts, repair, verify
+from infraweave.store.verify import repair, verify
 
 from .histories import entry, failure, opening, steps, success
 
