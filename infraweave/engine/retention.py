@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,6 +12,8 @@ from infraweave.settings import Settings
 from infraweave.store.database import Database
 from infraweave.store.retention import Keep, Removed, Retention
 from infraweave.store.rows import Rows
+
+log = logging.getLogger("infraweave.engine")
 
 #: Seconds between sweeps at least, and between the portions of one.
 EVERY, PAUSE = 60.0, 0.02
@@ -49,7 +52,11 @@ class Sweeper:
     async def sweep(self) -> Removed:
         """Remove what is overdue now, and what an ended process left half removed."""
         self._ended.clear()
-        return await self._retention.sweep(self._keep, self._clock.now(), partial(sleep, self._clock, PAUSE))
+        pause = partial(sleep, self._clock, PAUSE)
+        removed = await self._retention.sweep(self._keep, self._clock.now(), pause)
+        if removed.runs:
+            log.info("removed %s runs that had ended", removed.runs)
+        return removed
 
     async def _wait(self) -> float:
         """Return the seconds until something may be overdue; wait for an end, where there was none."""
@@ -57,7 +64,7 @@ class Sweeper:
         if first is None or self._keep.age is None:
             await self._ended.wait()
             first = await self._retention.first_end()
-        by_age = EVERY
+        wait = EVERY
         if self._keep.runs is None and self._keep.size is None and first is not None:
-            by_age = (first + (self._keep.age or 0) - self._clock.now()) / 1000
-        return min(max(by_age, EVERY), self._clock.longest_nap)
+            wait = (first + (self._keep.age or 0) - self._clock.now()) / 1000
+        return min(max(wait, EVERY), self._clock.longest_nap)
