@@ -1,9 +1,9 @@
 """Lives random worlds for as long as it is told: ``python -m tests.simulate --minutes 60``.
 
 Each seed is a family of random workflows on one SQLite file and a virtual clock: bodies that fail and do not
-stop, people who answer, cancel, terminate and rerun, crashes between any two steps, restarts. With ``--core`` it is the
-pure core alone, some hundred times faster: random graphs, facts in any order, crashes at every point. The first
-violation ends it and names its seed: ``--seed N --worlds 1`` lives that world again.
+stop, people who answer, cancel, terminate and rerun, crashes between any two steps, restarts. With ``--core``
+it is the pure core alone, some hundred times faster: random graphs, facts in any order, crashes at every
+point. The first violation ends it and names its seed: ``--seed N --worlds 1`` lives that world again.
 """
 
 from __future__ import annotations
