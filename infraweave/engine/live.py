@@ -58,6 +58,7 @@ class LiveRun:
         self.held = False
         self._agenda: int | Unchanged | None = UNCHANGED
         self._timer: ClockTimer | None = None
+        self._arming = False
 
     @property
     def origin(self) -> Origin:
@@ -273,12 +274,10 @@ class LiveRun:
 
     def rest(self) -> None:
         """Leave memory, where nothing is in flight; else see to timers that run beside it."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._uncommitted or self._todo or self._attempts or self._in_line:
-            self._arm()
+            self._arm_soon()
         else:
+            self._disarm()
             self.release()
             self.host.let_go(self)
 
@@ -288,7 +287,22 @@ class LiveRun:
             self.has_slot = False
             self.host.slots.release()
 
+    def _arm_soon(self) -> None:
+        """Set the timer once for all turns of one moment: each look goes over all that is open."""
+        if not self._arming:
+            self._arming = True
+            asyncio.get_running_loop().call_soon(self._arm)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _arm(self) -> None:
+        self._arming = False
+        self._disarm()
+        if self.is_abandoned or self.host.live.get(self.run_key) is not self:
+            return
         due_at = self.next_due()
         if due_at is not None and self.state.state != "queued":
             wait = max(0.0, (due_at - self.host.clock.now()) / 1000)
@@ -310,8 +324,7 @@ class LiveRun:
 
     def abandon(self) -> None:
         """Stop all bodies without a fact: the process is ending, or the disk has failed."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._disarm()
         self.is_abandoned = True
         self._todo.clear()
         for attempt in self._attempts.values():
