@@ -33,3 +33,5 @@ class Settings:
     schedules: bool = True
     #: SQLite connections for reading.
     readers: int = 3
+    #: What http nodes may call beside public addresses: HOST, HOST:PORT, an address or a CIDR.
+    allow_outbound: tuple[str, ...] = ()

@@ -175,7 +175,7 @@ class NodeSummary:
 class Run(ListedRun):
     """A run with everything that is known now."""
 
-    rerun_of: str | None = said("The run of which this one is a rerun.")
+    rerun_of: str | None = said("The run of which this one is a rerun.", default=None, omit=True)
     input: Json
     waiting_for: tuple[WaitingFor, ...]
     nodes: tuple[NodeSummary, ...]

@@ -82,6 +82,7 @@ def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Rou
 
     table += [
         *_starts(StartRoutes(engine)),
+        _rerun(StartRoutes(engine)),
         _list(RunRoutes(engine)),
         *_views(RunRoutes(engine)),
         *_acts(RunRoutes(engine), SignalRoutes(engine)),
@@ -132,34 +133,37 @@ def _starts(starts: StartRoutes) -> list[Route]:
             replies={200: Reply(doc="What became of each, in order.", shape=BatchResults)},
             errors=WRITES,
         ),
-        _on_run(
-            "rerun_run",
-            "POST",
-            "/rerun",
-            starts.rerun,
-            "execute",
-            summary="Run a run again, from a node on; a dry run says what that would do",
-            body=RerunRun,
-            body_required=False,
-            takes=(KEY, PREFER, TRIGGER, *TRACE),
-            replies={
-                201: Reply(doc="The new run is durable.", shape=shapes.StartedRun, headers=STARTED),
-                200: Reply(
-                    doc="A dry run's plan; or the key made this run before.",
-                    media=((JSON, shapes.StartedRun), (JSON, RerunPlan)),
-                    headers=REPLAYED,
-                ),
-            },
-            errors=(
-                VersionNotFound,
-                RunNotFinished,
-                InputInvalid,
-                IdempotencyMismatch,
-                Capacity,
-                *WRITES,
-            ),
-        ),
     ]
+
+
+def _rerun(starts: StartRoutes) -> Route:
+    return _on_run(
+        "rerun_run",
+        "POST",
+        "/rerun",
+        starts.rerun,
+        "execute",
+        summary="Run a run again, from a node on; a dry run says what that would do",
+        body=RerunRun,
+        body_required=False,
+        takes=(KEY, PREFER, TRIGGER, *TRACE),
+        replies={
+            201: Reply(doc="The new run is durable.", shape=shapes.StartedRun, headers=STARTED),
+            200: Reply(
+                doc="A dry run's plan; or the key made this run before.",
+                media=((JSON, shapes.StartedRun), (JSON, RerunPlan)),
+                headers=REPLAYED,
+            ),
+        },
+        errors=(
+            VersionNotFound,
+            RunNotFinished,
+            InputInvalid,
+            IdempotencyMismatch,
+            Capacity,
+            *WRITES,
+        ),
+    )
 
 
 def _list(runs: RunRoutes) -> Route:

@@ -18,6 +18,7 @@ from infraweave.authoring.decorators import Workflow
 from infraweave.authoring.functions import Code, CodeParam, is_one_route, literals, read
 from infraweave.authoring.loops import carried_over
 from infraweave.authoring.options import NAMED, Options
+from infraweave.authoring.requests import request_from_author
 from infraweave.authoring.trigger_options import read_schedule, read_webhook, unwritable_triggers
 from infraweave.core.check import faults as document_faults
 from infraweave.core.codec import (
@@ -35,16 +36,20 @@ from infraweave.core.document import (
     Activity,
     Compensation,
     Document,
+    Http,
     HumanInput,
     Loop,
     Map,
     Node,
     Param,
+    Request,
     Router,
     Signal,
     Subworkflow,
     Timer,
 )
+from infraweave.core.outgoing import names_in
+from infraweave.core.values import pointer
 from infraweave.errors import DeclarationError
 
 __all__ = ["Code", "CodeParam", "Compiled", "compile_workflow"]
@@ -126,7 +131,12 @@ class _Compilation(Options):
     def _node(self, declaration: Declaration) -> Node:
         name = declaration.name
         code = self._code(name, self._reference(declaration), declaration.function, declaration.scope)
-        if declaration.function is None and declaration.kind not in ("human_input", "signal", "timer"):
+        if declaration.function is None and declaration.kind not in (
+            "human_input",
+            "signal",
+            "timer",
+            "http",
+        ):
             self.faults.append(f"{name}: None is no function whose parameters can be read")
         if declaration.undos and declaration.kind in _NOTHING_TO_UNDO:
             self.faults.append(
@@ -161,6 +171,8 @@ class _Compilation(Options):
             case "timer":
                 delay = self.duration(declaration.name, "delay", declaration.delay)
                 return Timer(**shared, delay=delay, code=code.reference if code else None)
+            case "http":
+                return self._http(declaration, shared)
             case "node" | "agent" | "tool" | "llm":
                 return self._activity(declaration, shared, code)
             case _:
@@ -168,6 +180,28 @@ class _Compilation(Options):
                     f"{declaration.name}: no kind {declaration.kind!r}; there are node, agent, tool, llm"
                 )
                 return self._activity(declaration, shared, code)
+
+    def _http(self, declaration: Declaration, shared: dict[str, Any]) -> Http:
+        name = declaration.name
+        request = self._request(name, declaration.request or {})
+        places = dict.fromkeys(names_in(request))
+        timeout = self.duration(name, "timeout", declaration.timeout)
+        if declaration.timeout is None:
+            self.faults.append(f"{name}: timeout is None; expected a duration, for a call must end")
+        return Http(
+            **{**shared, "params": tuple(Param(place, place) for place in places)},
+            request=request,
+            retry=self.retry(name, declaration.retry),
+            timeout=30.0 if timeout is None else timeout,
+        )
+
+    def _request(self, name: str, given: Mapping[str, Any]) -> Request:
+        """Return a request whose fields have the types that its checks expect."""
+        try:
+            return request_from_author(given)
+        except (TypeError, ValueError) as error:
+            self.faults.append(f"{name}: {error}")
+            return Request(url="http://unknown")
 
     def _activity(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> Activity:
         return Activity(
@@ -223,7 +257,7 @@ class _Compilation(Options):
             **shared,
             **self._child(declaration),
             code=code.reference if code else None,
-            over=next(iter(self.named(name, "over", [declaration.over])), ""),
+            **self._over(declaration),
             max_concurrency=self.number(name, "max_concurrency", declaration.max_concurrency),
             max_failures=self.number(name, "max_failures", declaration.max_failures),
             retry=self.retry(name, declaration.retry),
@@ -231,6 +265,12 @@ class _Compilation(Options):
             compensate=self._undo(declaration, code.params[0].name if code and code.params else None),
             executor=self._executor(declaration, code),
         )
+
+    def _over(self, declaration: Declaration) -> dict[str, Any]:
+        """Return whose output a map goes over, and where in it the list is: ``input.files``."""
+        named = self.named(declaration.name, "over", [declaration.over])
+        over, _, way = next(iter(named), "").partition(".")
+        return {"over": over, "pointer": pointer(way.split(".")) if way else ""}
 
     def _subworkflow(
         self, declaration: Declaration, shared: dict[str, Any], code: Code | None

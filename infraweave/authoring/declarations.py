@@ -53,6 +53,8 @@ class Declaration:
     prompt: str | None = None
     on_timeout: Any = "fail"
     delay: Duration | None = None
+    #: What an http node sends, as its author wrote it.
+    request: Mapping[str, Any] | None = None
     #: One is right; the compiler tells of more.
     undos: list[Undo] = field(factory=list)
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal, ParamSpec, TypeAlias, TypeVar, overload
+from typing import Any, Literal, ParamSpec, TypeVar, overload
 
+from infraweave.authoring.calls import Calls, Join
 from infraweave.authoring.declarations import (
     DEFAULT,
     Declaration,
@@ -26,11 +27,9 @@ from infraweave.core.values import Duration
 
 P = ParamSpec("P")
 R = TypeVar("R")
-#: ``any``: a race.
-Join: TypeAlias = Literal["all", "any"]
 
 
-class Workflow(Triggers):
+class Workflow(Triggers, Calls):
     """A workflow being declared. ``input``: a class, a JSON Schema, or None for any JSON object.
 
     ``concurrency``: how many runs may be open at once; a number, a ``Concurrency``, or one without a key and
@@ -120,7 +119,7 @@ class Workflow(Triggers):
         version: str | None = None,
         schema: Any = None,
     ) -> Callable[[Callable[P, R]], Node[P, R]]:
-        """Declare work that is done for each item of a list: of a node's output, or of ``input``.
+        """Declare work done for each item of a list: a node's output, or ``input``, or ``"input.files"``.
 
         The first parameter is the item, whatever its name. The output is the list of results, in the items'
         order. ``max_concurrency`` items are in flight at once; ``max_failures`` may fail for good and yield

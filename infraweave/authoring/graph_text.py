@@ -25,6 +25,7 @@ _SHAPES = {
     "human_input": ("[/", "/]", "parallelogram"),
     "signal": (">", "]", "cds"),
     "timer": ("((", "))", "circle"),
+    "http": ("{{", "}}", "hexagon"),
 }
 _MERMAID_LINES = {
     "data": "-->",

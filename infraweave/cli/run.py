@@ -14,7 +14,8 @@ from attrs import define, frozen
 
 from infraweave.cli.ask import ask
 from infraweave.cli.events import told
-from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
+from infraweave.cli.files import DEFAULT_FOLDER, load_workflows, read_json
+from infraweave.cli.options import allow_outbound
 from infraweave.cli.output import FAILED, USAGE, fail, remark
 from infraweave.core import codec
 from infraweave.errors import PayloadInvalid, RequestError, StartupError
@@ -28,6 +29,7 @@ class Options:
     input_json: str
     db: str
     workflow: str | None
+    allow_outbound: tuple[str, ...]
 
 
 @click.command(
@@ -39,6 +41,7 @@ class Options:
 )
 @click.option("--db", default=":memory:", help="Keep the run in this file (by default in none).")
 @click.option("--workflow", help="Which workflow, where the file has several.")
+@allow_outbound
 def command(**options: Any) -> None:
     """Execute one run of FILE_OR_WORKFLOW (a file, or a workflow of workflows/) in this process."""
     sys.exit(asyncio.run(_run(Options(**options))))
@@ -50,7 +53,8 @@ async def _run(options: Options) -> int:
 
     workflows, workflow_id = _chosen(options)
     value = read_json(options.input_json, "--input")
-    async with Engine.open(options.db, workflows, settings=Settings(schedules=False)) as engine:
+    settings = Settings(schedules=False, allow_outbound=options.allow_outbound)
+    async with Engine.open(options.db, workflows, settings=settings) as engine:
         return await _Show(engine).run(workflow_id, value)
 
 
@@ -72,18 +76,6 @@ def _chosen(options: Options) -> tuple[list[Any], str]:
         where = path if path.exists() else f"{DEFAULT_FOLDER}/"
         fail(f"There is no workflow {wanted} in {where}; there are {', '.join(ids)}", code=USAGE)
     return workflows, wanted or ids[0]
-
-
-def read_json(text: str, option: str) -> Any:
-    """Return the JSON that an option gives as text, as ``@file``, or as ``-`` for stdin."""
-    try:
-        if text == "-":
-            text = sys.stdin.read()
-        elif text.startswith("@"):
-            text = Path(text[1:]).read_text()
-        return codec.parse(text.encode())
-    except (OSError, ValueError) as error:
-        fail(f"{option}: {error}", code=USAGE)
 
 
 @define

@@ -17,6 +17,7 @@ import click
 from attrs import frozen
 
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
+from infraweave.cli.options import allow_outbound
 from infraweave.cli.output import remark
 from infraweave.core.access import is_token
 from infraweave.errors import StartupError
@@ -40,6 +41,7 @@ class Options:
     grace: float
     reload: bool
     log_format: str
+    allow_outbound: tuple[str, ...]
 
 
 @click.command(epilog="Example: infraweave serve workflows.example --db runs.db")
@@ -58,6 +60,7 @@ class Options:
 )
 @click.option("--reload", is_flag=True, help="Restart when a workflow file changes.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@allow_outbound
 def command(**options: Any) -> None:
     """Serve WORKFLOWS (files or folders, default workflows/) from one SQLite file."""
     chosen = Options(**options)
@@ -70,7 +73,9 @@ async def _serve(options: Options) -> None:
 
     workflows = load_workflows(options.workflows)
     tune_collector()
-    settings = Settings(max_running=options.max_running, grace=options.grace)
+    settings = Settings(
+        max_running=options.max_running, grace=options.grace, allow_outbound=options.allow_outbound
+    )
     async with (
         _stop_signals() as stopped,
         serving(
@@ -147,9 +152,11 @@ def _stamps(paths: Sequence[Path]) -> dict[Path, int]:
 
 
 def _announce(options: Options, url: str, token: str | None, workflow_ids: Sequence[str]) -> None:
+    from infraweave.serving import write_token
+
     token_file = options.db.with_name(options.db.name + ".token")
     if token is not None:
-        _write_private(token_file, token)
+        write_token(options.db, token)
         click.echo(
             f"New database {options.db}. The admin token, shown once and kept in {token_file}:\n\n  {token}\n"
         )
@@ -161,13 +168,6 @@ def _announce(options: Options, url: str, token: str | None, workflow_ids: Seque
     if options.ready_file is not None:
         ready = {"url": url, "pid": os.getpid(), "db": str(options.db.resolve())}
         _write_atomically(options.ready_file, json.dumps(ready))
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, from its first byte on."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text + "\n")
 
 
 def _write_atomically(path: Path, text: str) -> None:

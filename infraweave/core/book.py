@@ -15,6 +15,7 @@ from infraweave.core import retry, settle
 from infraweave.core.address import Address
 from infraweave.core.document import (
     Activity,
+    Http,
     HumanInput,
     Loop,
     Map,
@@ -63,7 +64,7 @@ def retry_policy(graph: Graph, address: Address) -> Retry:
         return undo.retry if undo else Retry(max_attempts=1)
     node = graph.nodes[address.node]
     match node:
-        case Activity() | Router() | Loop() | Map() | Subworkflow():
+        case Activity() | Router() | Loop() | Map() | Subworkflow() | Http():
             return node.retry
         case HumanInput() | Signal() | Timer():
             return Retry(max_attempts=1)
@@ -104,7 +105,7 @@ class Book:
     ) -> None:
         """Close an entry as done, and settle what that skips; ``more``: further fields of the event."""
         address = entry.address
-        skipped = self._skipped(address, **_fate(more))
+        skipped = self._skipped(address, more)
         self.record(
             NodeCompleted,
             **_place(entry),
@@ -118,14 +119,26 @@ class Book:
             self.moved.append(address._replace(index=None))
         else:
             self.fresh += more.get("repeats", ())
-            self.touched += (*(() if more.get("again") else (address.node,)), *skipped)
+            self.touched += skipped if more.get("again") else (address.node, *skipped)
 
-    def _skipped(self, address: Address, **fate: Any) -> tuple[str, ...]:
+    def _skipped(self, address: Address, more: dict[str, Any]) -> tuple[str, ...]:
+        """Return the nodes that are skipped by an end; ``more``: the further fields of its event."""
+        graph = self.graph
+        if address.node not in graph.choosers and not graph.races:
+            return ()  # most nodes choose nothing
         if address.phase == "compensation" or self.state.stopping is not None or address.index is not None:
             return ()
-        if fate.get("routes") is None and targets(self.graph.nodes[address.node]):
-            fate["routes"] = ()
-        return settle.skipped_by(self.graph, self.state, address.node, **fate)
+        routes = more.get("routes")
+        if routes is None and targets(graph.nodes[address.node]):
+            routes = ()
+        return settle.skipped_by(
+            graph,
+            self.state,
+            address.node,
+            ran=more.get("on_timeout") != "route",
+            routes=routes,
+            repeats=more.get("repeats", ()),
+        )
 
     def fail(self, entry: Entry, fact: Erred) -> None:
         """Close an attempt that failed; the entry stays open where another attempt is due."""
@@ -133,7 +146,7 @@ class Book:
         if fact.final or self.is_given_up(entry) or entry.failures + 1 >= policy.max_attempts:
             self.give_up(entry, fact.code, fact.message, fact.latency_ms, fact.usage)
             return
-        wait = retry.delay(policy, entry.failures + 1, fact.chance)
+        wait = retry.delay(policy, entry.failures + 1, fact.chance, fact.retry_after)
         message = retry.retry_message(fact.message, wait, entry.failures + 2, policy.max_attempts)
         retry_at = self.now + round(wait * 1000)
         self._failed(entry, fact.code, message, fact.latency_ms, fact.usage, retry_at)
@@ -203,7 +216,7 @@ class Book:
         more = self._instead(entry) if outcome == "timed_out" else {}
         if letter:
             more = {"answered_with": letter.request_id, "by": letter.by, "payload": letter.payload}
-        skipped = self._skipped(entry.address, **_fate(more)) if more else ()
+        skipped = self._skipped(entry.address, more) if more else ()
         self.record(
             InputResolved,
             node=request.node,
@@ -283,17 +296,9 @@ class Book:
             self.record(StatusChanged, state=state, cause=cause)
 
 
-def _fate(more: dict[str, Any]) -> dict[str, Any]:
-    """Return what decides about the nodes below, of the further fields of a closing event."""
-    return {
-        "ran": more.get("on_timeout") != "route",
-        "routes": more.get("routes"),
-        "repeats": more.get("repeats", ()),
-    }
-
-
 def _place(entry: Entry) -> dict[str, Any]:
-    return {**entry.address._asdict(), "attempt": entry.attempt}
+    node, iteration, index, phase = entry.address
+    return {"node": node, "iteration": iteration, "index": index, "phase": phase, "attempt": entry.attempt}
 
 
 def _spent(usage: Usage) -> dict[str, Any]:

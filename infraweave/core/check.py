@@ -21,6 +21,7 @@ from infraweave.core.document import (
     Activity,
     Compensation,
     Document,
+    Http,
     Map,
     Node,
     Param,
@@ -35,6 +36,7 @@ from infraweave.core.own_faults import ID, own_faults, said
 from infraweave.core.routes import ancestors, never_together
 from infraweave.core.schema import schema_faults
 from infraweave.core.trigger_faults import trigger_faults
+from infraweave.core.values import is_pointer
 
 __all__ = ["MAX_FAULTS", "MAX_NODES", "faults", "first_difference", "is_id"]
 
@@ -111,7 +113,7 @@ def _edges(document: Document) -> Iterator[str]:
     names = {node.name for node in document.nodes}
     for node in document.nodes:
         yield from _unbound(node.name, node, node.params, names)
-        if isinstance(node, Activity | Map | Subworkflow) and node.compensate is not None:
+        if isinstance(node, Activity | Map | Subworkflow | Http) and node.compensate is not None:
             yield from _unbound(f"{node.name}.compensate", node, node.compensate.params, names)
         if isinstance(node, Map) and node.over not in names | {INPUT}:
             known = _list([INPUT, *sorted(names - {node.name})])
@@ -139,6 +141,9 @@ def _unbound(where: str, node: Node, params: tuple[Param, ...], names: set[str])
     yield from (f"{where}: parameter {name} stands there twice" for name in counts if counts[name] > 1)
     itself = where != node.name  # a compensation takes its node's output
     for param in params:
+        if not is_pointer(param.pointer):
+            of = f"{where}: the pointer of {param.name[:128]}"
+            yield f"{of}, {said(param.pointer)}, is no JSON Pointer such as /id"
         if param.source == INPUT or (param.source == ITEM and isinstance(node, Map)):
             continue
         if not itself and param.source == where and not param.carried:

@@ -66,13 +66,40 @@ class Param:
     required: bool = True
     #: The source is a later node of the same loop: its value in the previous iteration.
     carried: bool = False
+    #: A JSON Pointer into the source's value; empty: all of it.
+    pointer: str = ""
+
+
+@frozen(kw_only=True)
+class Request:
+    """What an http node sends. Texts of url, headers, query and body are templates over the node's params.
+
+    Places in the url are percent-encoded, apart from one at its very beginning. In query and body a text that
+    is one place alone stands for the value itself; a query value of null is left out, a list is repeated.
+    """
+
+    method: str = "GET"
+    url: str
+    headers: Mapping[str, str] = field(factory=dict)
+    query: Mapping[str, Json] = field(factory=dict)
+    #: Sent as JSON, unless a Content-Type header says otherwise; None: no body.
+    body: Json = None
+    #: What becomes the node's output: a JSON Pointer into {"status", "headers", "body"}.
+    output: str = "/body"
+    #: Statuses that are a success; none: all from 200 to 299.
+    accept: tuple[int, ...] = ()
+    #: Redirects that may be followed, each guarded like the first address.
+    follow_redirects: int = 0
+    #: Bytes that the response's body may have.
+    max_bytes: int = 1_048_576
 
 
 @frozen(kw_only=True)
 class Compensation:
-    """How a completed node is undone. Its params may also name the node itself."""
+    """How a completed node is undone, by code or by a request. Its params may also name the node itself."""
 
-    code: str
+    code: str | None = None
+    request: Request | None = None
     params: tuple[Param, ...] = ()
     retry: Retry = field(factory=Retry)
     timeout: float | None = None
@@ -106,10 +133,12 @@ class Activity(NodeBase):
 
 @frozen(kw_only=True)
 class Router(NodeBase):
-    """Code that chooses which of its ``routes`` (nodes) run; the others are skipped."""
+    """Code, or an expression, that chooses which of its ``routes`` (nodes) run; the others are skipped."""
 
     kind: Literal["router"] = "router"
-    code: str
+    code: str | None = None
+    #: In place of code: CEL over the params; yields a route, a list of routes, or [].
+    expression: str | None = None
     routes: tuple[str, ...]
     #: False: the code is declared to return one route, so two routes never run together.
     many: bool = True
@@ -125,7 +154,9 @@ class Loop(NodeBase):
     """
 
     kind: Literal["loop"] = "loop"
-    code: str
+    code: str | None = None
+    #: In place of code: CEL over the params; yields true to repeat.
+    expression: str | None = None
     back_to: str
     #: How often the region runs at most.
     max_iterations: int
@@ -139,13 +170,16 @@ class Loop(NodeBase):
 class Map(NodeBase):
     """Work done once for each item of a list; its output is the list of results, in the items' order.
 
-    The work is ``code``, or a child run of ``workflow_id`` whose input ``code`` makes.
+    The work is ``code``, a ``request``, or a child run of ``workflow_id`` whose input ``code`` makes.
     """
 
     kind: Literal["map"] = "map"
-    #: Whose output is the list: a node, or ``input``.
+    #: Whose output is the list, or holds it: a node, or ``input``.
     over: str
+    #: Where in that the list is, as a JSON Pointer.
+    pointer: str = ""
     code: str | None = None
+    request: Request | None = None
     workflow_id: str | None = None
     #: The version of the children; None: the active one.
     workflow_version: str | None = None
@@ -200,7 +234,7 @@ class HumanInput(Wait):
     """A durable wait for a person: closed by a signal of the node's name whose payload passes ``schema``."""
 
     kind: Literal["human_input"] = "human_input"
-    #: The prompt, or None where ``code`` makes it.
+    #: The prompt, a template where there are params; or None where ``code`` makes it.
     prompt: str | None = None
     code: str | None = None
 
@@ -221,7 +255,19 @@ class Timer(NodeBase):
     code: str | None = None
 
 
-Node: TypeAlias = Activity | Router | Loop | Map | Subworkflow | HumanInput | Signal | Timer
+@frozen(kw_only=True)
+class Http(NodeBase):
+    """A call over HTTP, made by the server itself within its outbound guard."""
+
+    kind: Literal["http"] = "http"
+    request: Request
+    retry: Retry = field(factory=Retry)
+    #: Seconds per attempt, from the first byte of the look-up to the last of the body.
+    timeout: float = 30.0
+    compensate: Compensation | None = None
+
+
+Node: TypeAlias = Activity | Router | Loop | Map | Subworkflow | HumanInput | Signal | Timer | Http
 #: The class of each kind, read off the union.
 KINDS: Mapping[str, type[Node]] = {
     kind: cls for cls in get_args(Node) for kind in get_args(get_type_hints(cls)["kind"])

@@ -174,8 +174,9 @@ class NodeStarted(AttemptEvent):
     @property
     def runs_code(self) -> bool:
         """Whether a body of ours is at work, so that a crash interrupts it."""
-        waits_for = (self.wake_at, self.signal, self.child_run_id, self.items)
-        return all(outside is None for outside in waits_for)
+        return (
+            self.wake_at is None and self.signal is None and self.child_run_id is None and self.items is None
+        )
 
 
 @frozen(kw_only=True)

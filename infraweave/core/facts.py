@@ -63,7 +63,10 @@ class Succeeded:
 
 @frozen(kw_only=True)
 class Erred:
-    """An attempt failed. ``final``: trying again cannot help. ``chance`` in [0, 1) is for the jitter."""
+    """An attempt failed. ``final``: trying again cannot help. ``chance`` in [0, 1) is for the jitter.
+
+    ``retry_after``: the least seconds to wait, where the other side asked for that.
+    """
 
     address: Address
     attempt: int
@@ -72,6 +75,7 @@ class Erred:
     latency_ms: int
     final: bool = False
     chance: float = 0.0
+    retry_after: float | None = None
     usage: Usage = NO_USAGE
 
 

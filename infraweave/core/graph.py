@@ -15,9 +15,13 @@ from infraweave.core.document import (
     Activity,
     Compensation,
     Document,
+    Http,
+    Loop,
     Map,
     Node,
+    Router,
     Subworkflow,
+    runs_child,
     targets,
 )
 from infraweave.core.regions import Region, data_sources, regions
@@ -39,6 +43,10 @@ class Graph:
         self.required: dict[str, tuple[str, ...]] = {
             name: _required(node) for name, node in self.nodes.items()
         }
+        #: Nodes whose end may skip others, beside what is upstream of a race.
+        self.choosers: frozenset[str] = frozenset(
+            node.name for node in document.nodes if targets(node) or isinstance(node, Loop | Router)
+        )
         #: The loops' regions by condition, the smallest first.
         self.regions: dict[str, Region] = {r.condition: r for r in regions(document, self.upstream)}
         #: node → the condition of the smallest loop around it
@@ -103,6 +111,11 @@ class Graph:
         return frozenset(feeders - {race, router})
 
     @cached_property
+    def starts_children(self) -> bool:
+        """Whether a node's work is a run of its own."""
+        return any(map(runs_child, self.document.nodes))
+
+    @cached_property
     def roots(self) -> tuple[str, ...]:
         """Nodes that open when the run starts."""
         return tuple(name for name in self.nodes if not self.upstream[name])
@@ -138,7 +151,7 @@ class Graph:
     def compensation(self, name: str) -> Compensation | None:
         """Return how ``name`` is undone, or None."""
         node = self.nodes[name]
-        return node.compensate if isinstance(node, Activity | Map | Subworkflow) else None
+        return node.compensate if isinstance(node, Activity | Map | Subworkflow | Http) else None
 
 
 def _required(node: Node) -> tuple[str, ...]:

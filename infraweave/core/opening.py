@@ -13,6 +13,7 @@ from infraweave.core.address import Address
 from infraweave.core.book import Book
 from infraweave.core.document import (
     Activity,
+    Http,
     HumanInput,
     Loop,
     Map,
@@ -25,6 +26,7 @@ from infraweave.core.document import (
 )
 from infraweave.core.events import InputRequested, NodeStarted
 from infraweave.core.ids import child_run_id, input_request_id
+from infraweave.core.template import TemplateError, render
 from infraweave.core.values import Json
 
 
@@ -32,12 +34,12 @@ def open_entry(book: Book, address: Address) -> None:
     """Open an entry, or leave it to be prepared."""
     node = book.graph.nodes[address.node]
     match node:
-        case Activity() | Router() | Loop():
+        case Activity() | Router() | Loop() | Http():
             start(book, address, 1)
         case Map():
             _open_map(book, address, node)
         case HumanInput() if node.prompt is not None:
-            ask(book, address, node, node.prompt)
+            _ask_as_declared(book, address, node, node.prompt)
         case Signal():
             listen(book, address, node)
         case Timer() if node.delay is not None:
@@ -72,9 +74,13 @@ def start(book: Book, address: Address, attempt: int) -> None:
     child = None
     if address in book.launches:
         child = child_run_id(book.state.run_id, address, attempt, book.now)
+    node, iteration, index, phase = address
     book.record(
         NodeStarted,
-        **address._asdict(),
+        node=node,
+        iteration=iteration,
+        index=index,
+        phase=phase,
         attempt=attempt,
         child_run_id=child,
         input=_given(book, address) if child is None else book.launches[address],
@@ -96,7 +102,8 @@ def _open_map(book: Book, address: Address, node: Map) -> None:
     if isinstance(items, list):
         book.moved.append(address)
     else:
-        message = f"{node.over} is no list, so {node.name} cannot go over it"
+        what = f"{node.over} at {node.pointer}" if node.pointer else node.over
+        message = f"{what} is no list, so {node.name} cannot go over it"
         book.give_up(book.state.entries[address], "input_mismatch", message, 0)
 
 
@@ -110,6 +117,17 @@ def listen(book: Book, address: Address, node: Signal) -> None:
     deadline = _deadline(book, node)
     book.record(NodeStarted, **address._asdict(), attempt=1, signal=node.name, deadline=deadline)
     _read_mailbox(book, address)
+
+
+def _ask_as_declared(book: Book, address: Address, node: HumanInput, prompt: str) -> None:
+    """Ask with the prompt that the document has, its places filled with the node's params."""
+    try:
+        filled = render(prompt, _given(book, address)) if node.params else prompt
+    except TemplateError as error:
+        start(book, address, 1)
+        book.give_up(book.state.entries[address], "input_mismatch", f"The prompt: {error}", 0)
+    else:
+        ask(book, address, node, filled)
 
 
 def ask(book: Book, address: Address, node: HumanInput, prompt: str, data: Json = None) -> None:

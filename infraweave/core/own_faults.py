@@ -7,8 +7,11 @@ import re
 from collections.abc import Iterator
 from typing import assert_never
 
+from infraweave.core import template
 from infraweave.core.document import (
     Activity,
+    Compensation,
+    Http,
     HumanInput,
     Loop,
     Map,
@@ -20,8 +23,10 @@ from infraweave.core.document import (
     Timer,
     Wait,
 )
+from infraweave.core.expressions import faults as expression_faults
+from infraweave.core.outgoing import request_faults
 from infraweave.core.schema import schema_faults, validator
-from infraweave.core.values import LONGEST, spell
+from infraweave.core.values import LONGEST, is_pointer, spell
 
 #: What ids and versions of workflows look like.
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -30,10 +35,17 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 def own_faults(node: Node) -> Iterator[str]:
     """Yield what is wrong with a node in itself."""
     match node:
-        case Activity() | Router():
+        case Activity():
             yield from _running(node.retry, node.timeout)
+        case Http():
+            yield from _running(node.retry, node.timeout)
+            yield from request_faults(node.request, {param.name for param in node.params})
+        case Router():
+            yield from _running(node.retry, node.timeout)
+            yield from _expressed(node, "a router", "chooses")
         case Loop():
             yield from _running(node.retry, node.timeout)
+            yield from _expressed(node, "a loop", "tells whether to repeat")
             yield from _at_least("max_iterations", node.max_iterations, 1)
             if node.join == "any":
                 yield "a loop's condition cannot join any: it waits for all that it repeats"
@@ -48,9 +60,23 @@ def own_faults(node: Node) -> Iterator[str]:
             yield from _timer(node)
         case _:
             assert_never(node)
-    if isinstance(node, Activity | Map | Subworkflow) and node.compensate is not None:
-        undo = node.compensate
-        yield from (f"compensate: {fault}" for fault in _running(undo.retry, undo.timeout))
+    if isinstance(node, Activity | Map | Subworkflow | Http) and node.compensate is not None:
+        yield from (f"compensate: {fault}" for fault in _undo(node.compensate))
+
+
+def _expressed(node: Router | Loop, kind: str, does: str) -> Iterator[str]:
+    if (node.code is None) == (node.expression is None):
+        yield f"{kind} needs a function or an expression that {does}, not both"
+    if node.expression is not None:
+        yield from expression_faults(node.expression, {param.name for param in node.params})
+
+
+def _undo(undo: Compensation) -> Iterator[str]:
+    yield from _running(undo.retry, undo.timeout)
+    if (undo.code is None) == (undo.request is None):
+        yield "it needs a function or a request that undoes, not both"
+    if undo.request is not None:
+        yield from request_faults(undo.request, {param.name for param in undo.params})
 
 
 def _timer(node: Timer) -> Iterator[str]:
@@ -66,12 +92,20 @@ def _map(node: Map) -> Iterator[str]:
     yield from _at_least("max_failures", node.max_failures, 0)
     if node.join == "any":
         yield "a map cannot join any: it needs its list"
+    if not is_pointer(node.pointer):
+        yield f"pointer {node.pointer!r:.100} is no JSON Pointer such as /items"
+    if node.request is not None:
+        yield from request_faults(node.request, {param.name for param in node.params})
+        if node.timeout is None:
+            yield "a map of requests needs a timeout"
     if node.workflow_id is not None:
         yield from _child(node)
-    elif node.code is None:
-        yield "a map needs code, or a workflow_id"
+    elif (node.code is None) == (node.request is None):
+        yield "a map needs code, a request, or a workflow_id"
     elif node.schema is not None or node.workflow_version is not None:
         yield "schema and workflow_version go with a workflow_id"
+    if node.workflow_id is not None and node.request is not None:
+        yield "a map needs code, a request, or a workflow_id"
 
 
 def _child(node: Map | Subworkflow) -> Iterator[str]:
@@ -86,6 +120,8 @@ def _child(node: Map | Subworkflow) -> Iterator[str]:
 def _wait(node: Wait) -> Iterator[str]:
     if isinstance(node, HumanInput) and (node.prompt is None) == (node.code is None):
         yield "a human input needs a prompt or a function that returns one, not both"
+    if isinstance(node, HumanInput) and node.prompt is not None and node.params:
+        yield from template.faults(node.prompt, {param.name for param in node.params})
     found = [f"schema: {fault}" for fault in schema_faults(node.schema)]
     yield from found
     yield from _timeout(node.timeout)

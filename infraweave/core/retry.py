@@ -7,13 +7,20 @@ from infraweave.core.values import spell
 
 #: A node that took the process down ten times in a row is not tried an eleventh (design/model).
 MAX_INTERRUPTIONS = 10
+#: The longest wait, in seconds, that another side may ask for.
+MOST_ASKED = 3600.0
 
 
-def delay(retry: Retry, failures: int, chance: float) -> float:
-    """Return the seconds to wait after the ``failures``-th failure; ``chance`` is in [0, 1)."""
+def delay(retry: Retry, failures: int, chance: float, asked: float | None = None) -> float:
+    """Return the seconds to wait after the ``failures``-th failure; ``chance`` is in [0, 1).
+
+    ``asked``: the least wait that the other side asked for, heeded up to an hour, or up to the author's own
+    ``maximum`` where that is longer.
+    """
     # The exponent is capped so that a huge max_attempts cannot overflow a float.
     full = min(retry.maximum, retry.initial * retry.factor ** min(failures - 1, 64))
-    return full * (0.5 + chance / 2) if retry.jitter else full
+    wait = full * (0.5 + chance / 2) if retry.jitter else full
+    return wait if asked is None else max(wait, min(asked, max(retry.maximum, MOST_ASKED)))
 
 
 def retry_message(message: str, wait: float, next_attempt: int, max_attempts: int) -> str:

@@ -11,6 +11,7 @@ Pure questions about a graph and a state; nothing here changes either.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from infraweave.core.address import Address
@@ -18,7 +19,7 @@ from infraweave.core.document import INPUT, ITEM, Map, Node, Param, runs_child
 from infraweave.core.entries import Kept
 from infraweave.core.graph import Graph
 from infraweave.core.state import RunState
-from infraweave.core.values import Json
+from infraweave.core.values import Json, at_pointer
 
 
 class Outlook:
@@ -210,21 +211,34 @@ _NO_ITEM: Any = object()
 def bind(
     graph: Graph, state: RunState, name: str, params: Iterable[Param], item: Json = _NO_ITEM
 ) -> dict[str, Json]:
-    """Return the values of a node's parameters; without a value one is left out: its default applies."""
-    values = {}
+    """Return the values of a node's parameters; without a value one is left out: its default applies.
+
+    One whose pointer leads nowhere is left out too; where it is required, the attempt then fails.
+    """
+    values: dict[str, Json] = {}
     for param in params:
         if param.source == INPUT:
-            values[param.name] = state.input
+            _point(values, param, state.input)
         elif param.carried:
             loop = graph.carrier(name, param.source)
             if loop is not None and state.repeated.get(loop) and param.source in state.previous:
-                values[param.name] = state.previous[param.source]
+                _point(values, param, state.previous[param.source])
         elif param.source == ITEM:
             if item is not _NO_ITEM:
-                values[param.name] = item
+                _point(values, param, item)
         elif state.settled.get(param.source) and _is_shown(graph, state, name, param.source):
-            values[param.name] = state.outputs[param.source]
+            _point(values, param, state.outputs[param.source])
     return values
+
+
+def _point(values: dict[str, Json], param: Param, value: Json) -> None:
+    """Set a parameter to what its pointer leads to, if there is such a thing."""
+    if not param.pointer:  # as nearly all are
+        values[param.name] = value
+        return
+    values.pop(param.name, None)
+    with suppress(LookupError):
+        values[param.name] = at_pointer(value, param.pointer)
 
 
 def _is_shown(graph: Graph, state: RunState, name: str, source: str) -> bool:
@@ -252,39 +266,42 @@ def bind_undo(graph: Graph, state: RunState, address: Address, params: Iterable[
         return values
     # An iteration's and an item's own values; the state has moved on since.
     given = {} if runs_child(node) else kept.input
-    sources = {} if runs_child(node) else {param.source: param.name for param in node.params}
+    sources = (
+        {} if runs_child(node) else {param.source: param.name for param in node.params if not param.pointer}
+    )
     for param in params:
         if param.source == address.node:
-            values[param.name] = kept.output
+            _point(values, param, kept.output)
         elif param.source in sources:
             values.pop(param.name, None)
             if sources[param.source] in given:
-                values[param.name] = given[sources[param.source]]
+                _point(values, param, given[sources[param.source]])
         elif param.source in graph.loop_of:
             values.pop(param.name, None)
-            values |= _then(state, kept, param)
+            # What a node of a loop had given when what is undone was done.
+            source = state.kept.get(Address(param.source, kept.iterations.get(param.source, 1)))
+            if source is not None:
+                _point(values, param, source.output)
     return values
 
 
-def _then(state: RunState, kept: Kept, param: Param) -> dict[str, Json]:
-    """Return what a node of a loop had given when what is undone was done."""
-    source = state.kept.get(Address(param.source, kept.iterations.get(param.source, 1)))
-    return {} if source is None else {param.name: source.output}
-
-
 def _item(state: RunState, node: Node, index: int | None, kept: Kept | None = None) -> Json:
-    items = items_of(state, node) if isinstance(node, Map) else None
-    if isinstance(node, Map) and kept is not None:
-        then = state.kept.get(Address(node.over, kept.iterations.get(node.over, 1)))
-        items = items if then is None else then.output
-    if index is None or not isinstance(items, list) or index >= len(items):
+    if not isinstance(node, Map) or index is None:
         return _NO_ITEM
-    return items[index]
+    then = None if kept is None else state.kept.get(Address(node.over, kept.iterations.get(node.over, 1)))
+    items = items_of(state, node) if then is None else _list(node, then.output)
+    return items[index] if isinstance(items, list) and index < len(items) else _NO_ITEM
 
 
 def items_of(state: RunState, node: Map) -> Json:
     """Return the list that a map goes over, or whatever stands in its place."""
-    return state.input if node.over == INPUT else state.outputs.get(node.over)
+    return _list(node, state.input if node.over == INPUT else state.outputs.get(node.over))
+
+
+def _list(node: Map, value: Json) -> Json:
+    with suppress(LookupError):
+        return at_pointer(value, node.pointer)
+    return None
 
 
 def may_open(graph: Graph, state: RunState, address: Address) -> bool:

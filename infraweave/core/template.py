@@ -7,7 +7,7 @@ called and no attribute is read, so a template from outside can do no harm.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 
 from infraweave.core.codec import dumps
 from infraweave.core.values import Json
@@ -30,17 +30,24 @@ def faults(text: str, names: Collection[str]) -> Iterator[str]:
         elif not _PATH.fullmatch(path):
             yield f"{{{path}}} names no value; expected a name and a way into it, such as {{input.id}}"
         elif path.partition(".")[0] not in names:
-            yield f"{{{path}}} names no value; there are {', '.join(sorted(names))}"
+            yield f"{{{path}}} names no value; there are {', '.join(sorted(names)) or 'none'}"
 
 
-def render(text: str, values: Mapping[str, Json]) -> str:
-    """Return the text with each place filled: text as it is, everything else as JSON.
+def names(text: str) -> Iterator[str]:
+    """Yield the first name of each place."""
+    for piece in _PIECE.finditer(text):
+        if piece[1] and _PATH.fullmatch(piece[1]):
+            yield piece[1].partition(".")[0]
+
+
+def render(text: str, values: Mapping[str, Json], quote: Callable[[str], str] = str) -> str:
+    """Return the text with each place filled, and quoted: text as it is, everything else as JSON.
 
     Raises:
         TemplateError: a place names nothing that is there.
     """
     return _PIECE.sub(
-        lambda piece: piece[0][0] if piece[1] is None else _text(look_up(piece[1], values)), text
+        lambda piece: piece[0][0] if piece[1] is None else quote(_text(look_up(piece[1], values))), text
     )
 
 

@@ -208,8 +208,10 @@ def _ready(book: Book) -> list[Address]:
     graph, state = book.graph, book.state
     if book.look_everywhere:
         book.moved += state.maps
-    close_maps(book)
-    withdraw_losers(book)
+    if book.moved:
+        close_maps(book)
+    if graph.races:
+        withdraw_losers(book)
     if book.look_everywhere:
         names = settle.all_ready(graph, state)
     elif book.touched or book.fresh:

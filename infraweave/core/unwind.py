@@ -42,8 +42,7 @@ def withdraw_waiting(book: Book, entries: list[Entry]) -> None:
 
 def withdraw_losers(book: Book) -> None:
     """Close what waits of the nodes that have lost a race."""
-    if book.graph.races:
-        withdraw_waiting(book, [entry for entry in book.state.entries.values() if book.has_lost(entry)])
+    withdraw_waiting(book, [entry for entry in book.state.entries.values() if book.has_lost(entry)])
 
 
 def terminate(book: Book, fact: TerminateAsked) -> None:

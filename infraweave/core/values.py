@@ -95,6 +95,31 @@ def from_rfc3339(text: str) -> int:
         raise ValueError(f"{text!r} is no RFC 3339 time such as 2026-07-04T18:22:31Z") from None
 
 
+_POINTER = re.compile(r"(/([^~/]|~0|~1)*)*")
+
+
+def is_pointer(text: str) -> bool:
+    """Tell whether a text is a JSON Pointer (RFC 6901)."""
+    return _POINTER.fullmatch(text) is not None
+
+
+def at_pointer(value: Json, path: str) -> Json:
+    """Return what a JSON Pointer leads to.
+
+    Raises:
+        LookupError: there is nothing.
+    """
+    for part in path.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(value, Mapping) and key in value:
+            value = value[key]
+        elif isinstance(value, list) and re.fullmatch("0|[1-9][0-9]{0,9}", key) and int(key) < len(value):
+            value = value[int(key)]
+        else:
+            raise LookupError(f"{path} leads nowhere: there is no {key[:100]}")
+    return value
+
+
 def pointer(parts: Sequence[str | int]) -> str:
     """Return a JSON Pointer (RFC 6901); the whole value is the empty string."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)

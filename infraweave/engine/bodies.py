@@ -25,11 +25,11 @@ MAX_MESSAGE = 2_000
 
 
 class BodyError(Exception):
-    """A body failed. ``final``: trying again cannot help."""
+    """A body failed. ``final``: trying again cannot help; else not before ``retry_after`` seconds."""
 
-    def __init__(self, code: str, message: str, *, final: bool) -> None:
+    def __init__(self, code: str, message: str, *, final: bool, retry_after: float | None = None) -> None:
         super().__init__(message)
-        self.code, self.final = code, final
+        self.code, self.final, self.retry_after = code, final, retry_after
         message = message.encode(errors="replace").decode()  # names of files may hold lone surrogates
         self.message = message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
 
@@ -51,6 +51,8 @@ class Call:
         arguments = _arguments(self._code, _own(self._values), self._context)
         try:
             value = await self._invoke(arguments)
+        except BodyError:  # from code of our own
+            raise
         except NonRetryable as error:
             raise BodyError("non_retryable", str(error), final=True) from error
         except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
@@ -126,6 +128,9 @@ def _arguments(code: Code, values: Mapping[str, Json], context: RunContext) -> d
     for param in code.params:
         if param.name in values:
             arguments[param.name] = _structured(param.name, values[param.name], param.annotation)
+        elif not param.has_default:
+            message = f"{param.name} has no value: its pointer leads nowhere in what it is bound to"
+            raise BodyError("input_mismatch", message, final=True)
     if code.context_param is not None:
         arguments[code.context_param] = context
     return arguments

@@ -1,12 +1,137 @@
-"""Code that comes with the engine, for nodes that name none."""
+"""Code that needs no author: what http nodes and expressions do, in the shape of an author's functions.
+
+The catalog hands it out like loaded code, so attempts, retries, timeouts and events know no difference.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
 
-from infraweave.authoring.functions import Code, CodeParam
-from infraweave.core.document import Node
+from infraweave.authoring.compiler import Code, CodeParam
+from infraweave.core import codec, expressions
+from infraweave.core.document import Compensation, Http, Loop, Map, Node, Param, Request, Router, runs_child
+from infraweave.core.outgoing import Filled, UnfitRequest, filled, is_json, output_of
 from infraweave.core.values import Json
+from infraweave.engine.bodies import BodyError
+from infraweave.engine.clock import Clock
+from infraweave.engine.context import RunContext
+from infraweave.engine.outbound import Guard, Refused
+
+if TYPE_CHECKING:
+    from infraweave.engine.http import Answer, Sender
+
+#: The argument that carries the Context; no parameter of a document can have this name.
+_CONTEXT = "the context"
+#: Characters of a refusing response's text that the error shows.
+SHOWN = 200
+#: Those that responses have; Python knows others, some of them slow or no text at all.
+_CHARSETS = frozenset(
+    {
+        "us-ascii",
+        "iso-8859-1",
+        "latin-1",
+        "iso-8859-15",
+        "windows-1252",
+        "utf-16",
+        "shift_jis",
+        "euc-jp",
+        "gbk",
+    }
+)
+#: Statuses below 500 that may be another one next time.
+_PASSING = frozenset({408, 429})
+
+
+class Builtins:
+    """The built-in code of one engine, and the connections that it keeps."""
+
+    def __init__(self, clock: Clock, guard: Guard) -> None:
+        self._clock, self._guard = clock, guard
+        self.sender: Sender | None = None
+
+    def code(self, acting: Node | Compensation) -> Code | None:
+        """Return the code of a node, or of a compensation, that needs no author's; else None."""
+        if isinstance(acting, Http | Map | Compensation) and acting.request is not None:
+            return self._http_code(acting.request, acting.params)
+        if isinstance(acting, Router | Loop) and acting.expression is not None:
+            return expression_code("builtin:expression", acting.expression, acting.params)
+        return None if isinstance(acting, Compensation) or not runs_child(acting) else as_is(acting)
+
+    def _http_code(self, request: Request, params: Iterable[Param]) -> Code:
+        async def call(context: RunContext, values: Mapping[str, Json]) -> Json:
+            return await self._call(request, context, values)
+
+        return _code("builtin:http", params, call)
+
+    async def _call(self, request: Request, context: RunContext, values: Mapping[str, Json]) -> Json:
+        try:
+            given = filled(request, values)
+        except UnfitRequest as error:
+            raise BodyError("input_mismatch", str(error), final=True) from error
+        answer = await self._send(request, _signed(given, context))
+        if not (answer.status in request.accept if request.accept else 200 <= answer.status <= 299):
+            raise _refusal(request.method, answer, self._clock.now())
+        try:
+            return output_of(request, answer.status, answer.headers, _decoded(answer))
+        except (LookupError, ValueError) as error:
+            message = f"{request.method} {answer.host} answered {answer.status}: {error}"
+            raise BodyError("output_invalid", message, final=True) from error
+
+    async def _send(self, request: Request, given: Filled) -> Answer:
+        sender = await self._ready()
+        from infraweave.engine.http import TROUBLE, TooLarge, Unreadable
+
+        where = f"{given.method} {_host(given.url)}"
+        try:
+            return await sender.send(given, redirects=request.follow_redirects, max_bytes=request.max_bytes)
+        except Refused as error:
+            raise BodyError("outbound_refused", f"{where}: {error}", final=True) from error
+        except TooLarge as error:
+            message = f"{where}: the response has more than {request.max_bytes:,} bytes"
+            raise BodyError("response_too_large", message, final=True) from error
+        except Unreadable as error:
+            raise BodyError("output_invalid", f"{where}: {error}", final=True) from error
+        except TROUBLE as error:
+            said = str(error) or type(error).__name__
+            raise BodyError("http_unreachable", f"{where}: {said}", final=False) from error
+
+    async def _ready(self) -> Sender:
+        """Return what sends; made for the first http node, away from the loop: it takes 200 ms."""
+        if self.sender is None:
+            made = await asyncio.to_thread(_make_sender, self._guard)
+            self.sender = self.sender or made
+        return self.sender
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self.sender is not None:
+            await self.sender.close()
+
+
+def _make_sender(guard: Guard) -> Sender:
+    from infraweave.engine.http import Sender
+
+    return Sender(guard)
+
+
+def expression_code(reference: str, expression: str, params: Iterable[Param]) -> Code:
+    """Return an expression over a node's params as code; what was skipped is null in it.
+
+    Used for routers (a route, a list of routes, or []) and for conditions (a truth value).
+    """
+    params = tuple(params)
+
+    async def evaluate(_: RunContext, values: Mapping[str, Json]) -> Json:
+        try:
+            return expressions.evaluate(expression, {**{p.name: None for p in params}, **values})
+        except expressions.ExpressionError as error:
+            raise BodyError("expression_failed", str(error), final=True) from error
+
+    return _code(reference, params, evaluate)
 
 
 def as_is(node: Node) -> Code:
@@ -17,3 +142,72 @@ def as_is(node: Node) -> Code:
 
 async def _as_is(**values: Json) -> Json:
     return values["input"] if values.keys() == {"input"} else values
+
+
+def _code(
+    reference: str,
+    params: Iterable[Param],
+    act: Callable[[RunContext, Mapping[str, Json]], Awaitable[Json]],
+) -> Code:
+    async def function(**arguments: Any) -> Json:
+        return await act(arguments.pop(_CONTEXT), arguments)
+
+    taken = tuple(CodeParam(param.name, Any, not param.required) for param in params)
+    return Code(reference, function, True, taken, _CONTEXT, Any)
+
+
+def _signed(given: Filled, context: RunContext) -> Filled:
+    """Return a request that says who calls: the trace, and a key that is the same over retries."""
+    signs = {"idempotency-key": context.idempotency_key, **context.trace_headers}
+    headers = {**signs, **given.headers}
+    return Filled(method=given.method, url=given.url, headers=headers, body=given.body)
+
+
+def _host(url: str) -> str:
+    from urllib.parse import urlsplit
+
+    return (urlsplit(url).hostname or "")[:255]
+
+
+def _decoded(answer: Answer) -> Json:
+    """Return a response's body: JSON where its type says so, else text; null where there is none."""
+    content_type = answer.headers.get("content-type", "")
+    if not answer.body:
+        return None
+    if not is_json(content_type):
+        return _as_text(answer.body, content_type)
+    try:
+        return codec.parse(answer.body)
+    except ValueError as error:
+        raise ValueError(f"its body is not JSON: {error}") from error
+
+
+def _as_text(body: bytes, content_type: str) -> str:
+    named = content_type.lower().partition("charset=")[2].partition(";")[0].strip(' "')
+    return body.decode(named if named in _CHARSETS else "utf-8", errors="replace")
+
+
+def _refusal(method: str, answer: Answer, now: int) -> BodyError:
+    """Return the failure that an unwanted status is."""
+    message = f"{method} {answer.host} answered {answer.status}"
+    content_type = answer.headers.get("content-type", "")
+    if 300 <= answer.status <= 399:
+        message += "; redirects are followed only as far as follow_redirects says"
+    elif answer.body and (is_json(content_type) or content_type.startswith("text/")):
+        text = " ".join(_as_text(answer.body[: 4 * SHOWN], content_type).split())
+        message += f": {text[:SHOWN]}"
+    passing = answer.status in _PASSING or answer.status >= 500
+    after = _retry_after(answer.headers.get("retry-after", ""), now) if passing else None
+    return BodyError(f"http_{answer.status}", message, final=not passing, retry_after=after)
+
+
+def _retry_after(text: str, now: int) -> float | None:
+    """Return the seconds that a Retry-After header asks for: a number, or an HTTP date."""
+    text = text.strip()
+    if text.isascii() and text.isdecimal():
+        return float(text[:12])
+    try:
+        when: datetime = parsedate_to_datetime(text)
+        return max(0.0, when.timestamp() - now / 1000)
+    except (ValueError, OverflowError):
+        return None

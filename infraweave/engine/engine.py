@@ -13,6 +13,7 @@ from attrs import evolve
 
 from infraweave.authoring.decorators import Workflow
 from infraweave.core import settle, signals
+from infraweave.core.access import EVERY_GRANT
 from infraweave.core.address import Address
 from infraweave.core.codec import decode_event, dumps
 from infraweave.core.events import State, StatusChanged
@@ -20,14 +21,16 @@ from infraweave.core.explain import Explanation, explain
 from infraweave.core.facts import CancelAsked, Signalled, TerminateAsked
 from infraweave.core.graph import Graph
 from infraweave.core.schema import validator
-from infraweave.core.state import RunState, fold
+from infraweave.core.state import RunState
 from infraweave.core.unwind import next_undo
 from infraweave.core.values import Json, JsonObject, rfc3339
-from infraweave.engine.catalog import Catalog
-from infraweave.engine.clock import Clock, SystemClock, request_id, sleep
+from infraweave.engine.builtins import Builtins
+from infraweave.engine.catalog import Catalog, StandIn
+from infraweave.engine.clock import Clock, SystemClock, request_id, sleep, ulid
 from infraweave.engine.ends import give_up
 from infraweave.engine.hooks import Hooks
 from infraweave.engine.host import Host
+from infraweave.engine.outbound import Guard
 from infraweave.engine.requests import (
     Delivered,
     Inspection,
@@ -45,7 +48,7 @@ from infraweave.store.agenda import Agenda
 from infraweave.store.database import Database
 from infraweave.store.documents import Documents
 from infraweave.store.journal import Journal
-from infraweave.store.principals import FIRST_TENANT, Principals
+from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewToken, Principals
 from infraweave.store.runs import RunRow, Runs
 
 T = TypeVar("T")
@@ -55,13 +58,19 @@ class Engine:
     """Starts, inspects, signals and cancels runs."""
 
     def __init__(
-        self, db: Database, clock: Clock, settings: Settings, workflows: Sequence[Workflow] = ()
+        self,
+        db: Database,
+        clock: Clock,
+        settings: Settings,
+        workflows: Sequence[Workflow] = (),
+        stand_in: StandIn | None = None,
     ) -> None:
         self.db, self.clock, self.settings = db, clock, settings
         self.journal = Journal(db, partial(sleep, clock))
         self.runs, self.documents = Runs(db), Documents(db)
         self.principals = Principals(db)
-        self.catalog = Catalog(self.documents, clock, workflows)
+        self.builtins = Builtins(clock, Guard(settings.allow_outbound))
+        self.catalog = Catalog(self.documents, clock, self.builtins, workflows, stand_in)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
         self._starts = Starts(self.host, self.catalog, self.runs)
         self._reruns = Reruns(self.journal, self.catalog)
@@ -79,8 +88,9 @@ class Engine:
         *,
         clock: Clock | None = None,
         settings: Settings | None = None,
+        stand_in: StandIn | None = None,
     ) -> AsyncIterator[Engine]:
-        """Serve a file for the length of the block; at its end, drain.
+        """Serve a file for the length of the block; at its end, drain. ``stand_in`` replaces nodes' code.
 
         Raises:
             StartupError: the file is in use, newer than this program, or not ours.
@@ -89,12 +99,13 @@ class Engine:
         """
         clock, settings = clock or SystemClock(), settings or Settings()
         async with Database.open(path, now=clock.now(), readers=settings.readers) as db:
-            engine = cls(db, clock, settings, workflows)
+            engine = cls(db, clock, settings, workflows, stand_in)
             try:
                 await engine._begin()
                 yield engine
             finally:
                 await engine.drain()
+                await engine.builtins.close()
 
     async def _begin(self) -> None:
         for tenant in {FIRST_TENANT, *await self.principals.tenants()}:
@@ -107,6 +118,17 @@ class Engine:
     async def welcome(self, tenant: str) -> None:
         """Publish the loaded workflows to a tenant, unless it has them."""
         await self.catalog.welcome(tenant)
+
+    async def admit(self, token_hash: bytes) -> str:
+        """Make a token of the first tenant's principal, who may do everything; return its id."""
+        now = self.clock.now()
+        token = NewToken(token_id=f"tok_{ulid(now)}", token_hash=token_hash)
+        await self.principals.create_token(FIRST_TENANT, FIRST_PRINCIPAL, EVERY_GRANT, token, now)
+        return token.token_id
+
+    async def dismiss(self, token_id: str) -> None:
+        """Revoke a token."""
+        await self.principals.revoke(token_id, self.clock.now())
 
     # --- starting ------------------------------------------------------------------------------------------
 
@@ -242,11 +264,10 @@ class Engine:
         Raises:
             RunNotFound: it is gone.
         """
-        events = await self.journal.load(run.run_key, payloads=False)
         first = await self.journal.read(run.run_key, 0, 1)
-        if not events or not first:
+        if not first:
             raise RunNotFound
-        state = fold(run.run_id, events)
+        state = await self.journal.fold(run.run_key, run.run_id, payloads=False)
         opening = decode_event(first[0].type, first[0].data, first[0].payload)
         if not isinstance(opening, StatusChanged) or opening.origin is None:
             raise RunNotFound
@@ -335,6 +356,11 @@ class Engine:
         self.scheduler.close()
         self.host.ends.close()
         self._drained.set()
+
+    def abandon(self) -> None:
+        """Let go of all runs as a killed process would: nothing more of them is decided, stored or called."""
+        self.begin_drain()
+        self.host.abandon()
 
     async def drain(self) -> None:
         """Shut down: bodies may finish within the grace period; what is durable stays."""

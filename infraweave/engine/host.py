@@ -20,7 +20,6 @@ from infraweave.core.document import Activity, Map
 from infraweave.core.events import Origin
 from infraweave.core.facts import Fact, Granted, Resumed, Woken
 from infraweave.core.graph import Graph
-from infraweave.core.state import fold
 from infraweave.core.values import Json
 from infraweave.engine.alarm import Alarm
 from infraweave.engine.catalog import Catalog
@@ -36,6 +35,7 @@ from infraweave.engine.processes import Processes
 from infraweave.engine.resting import Resting
 from infraweave.engine.slots import Slots
 from infraweave.errors import RunNotFound, StorageUnavailable
+from infraweave.failpoints import reach
 from infraweave.settings import Settings
 from infraweave.store.agenda import Agenda
 from infraweave.store.journal import Entry, Journal
@@ -117,7 +117,7 @@ class Host:
         row = await self._runs.get_by_key(run_key)
         if row is None:
             raise RunNotFound
-        state = fold(row.run_id, await self.journal.load(run_key))
+        state = await self.journal.fold(run_key, row.run_id)
         graph = await self.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
         parent = None if row.parent_run_id is None else await self._runs.get(row.parent_run_id)
         live = self.adopt(LiveRun(self, run_key, graph, state))  # others see it now, so it must be whole
@@ -210,7 +210,7 @@ class Host:
 
     async def _take_up(self, run_key: int) -> None:
         async with self.pinned(run_key):
-            pass
+            reach("recovery")
 
     async def _wake_due(self, limit: int) -> int:
         now = self.clock.now()
@@ -277,11 +277,23 @@ class Host:
         if not task.cancelled() and task.exception() is not None:
             log.error("%s failed", task.get_name(), exc_info=task.exception())
 
+    def in_flight(self) -> list[Attempt]:
+        """Return the attempts whose bodies have been called and have not returned."""
+        return [attempt for live in self.live.values() for attempt in live.attempts]
+
     # --- the end -------------------------------------------------------------------------------------------
+
+    def abandon(self) -> None:
+        """Leave all live runs as they are on disk."""
+        for live in list(self.live.values()):
+            live.abandon()
+        self.live.clear()
+        self.resting.clear()
 
     async def drain(self, grace: float) -> None:
         """Open nothing new, let bodies finish within ``grace`` seconds, then leave them as they are."""
         self.draining = True
+        reach("shutdown")
         self.resting.clear()
         self.alarm.close()
         expired = asyncio.create_task(sleep(self.clock, grace), name="grace")
@@ -291,9 +303,7 @@ class Host:
             await asyncio.wait({idle, expired}, return_when=asyncio.FIRST_COMPLETED)
             idle.cancel()
         expired.cancel()
-        for live in list(self.live.values()):
-            live.abandon()
-        self.live.clear()
+        self.abandon()
         tasks = [*self._tasks, *self._loading.values()]
         for task in tasks:
             task.cancel()

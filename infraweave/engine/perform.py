@@ -122,7 +122,7 @@ class Attempt:
 
     def _failed(self, error: BodyError) -> Fact:
         if self._stopped is None:
-            return self.erred(error.code, error.message, final=error.final)
+            return self.erred(error.code, error.message, final=error.final, retry_after=error.retry_after)
         if self._stopped == "timeout":
             return self.erred("timeout", f"No result within {spell(self._timeout or 0)}", final=False)
         said = "" if error.message in ("CancelledError", "") else f" (it raised {error.message})"
@@ -155,7 +155,7 @@ class Attempt:
             usage=context.usage,
         )
 
-    def erred(self, code: str, message: str, *, final: bool) -> Fact:
+    def erred(self, code: str, message: str, *, final: bool, retry_after: float | None = None) -> Fact:
         """Return the fact of a body that failed."""
         return Erred(
             address=self.address,
@@ -165,6 +165,7 @@ class Attempt:
             final=final,
             latency_ms=self._latency(),
             chance=chance(),
+            retry_after=retry_after,
             usage=self.context.usage,
         )
 
@@ -172,7 +173,14 @@ class Attempt:
 class Preparation(Attempt):
     """The code of a wait, called before the wait can open; it is not tried again."""
 
-    def erred(self, code: str, message: str, *, final: bool) -> Fact:  # noqa: ARG002 - always final
+    def erred(
+        self,
+        code: str,
+        message: str,
+        *,
+        final: bool,  # noqa: ARG002 - always final
+        retry_after: float | None = None,  # noqa: ARG002
+    ) -> Fact:
         """Return the fact of a wait that cannot open."""
         return Unprepared(address=self.address, code=code, message=message)
 

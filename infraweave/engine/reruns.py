@@ -9,7 +9,6 @@ from attrs import frozen
 from infraweave.core.events import TERMINAL_STATES
 from infraweave.core.graph import Graph
 from infraweave.core.rerun import merge_patch, plan, reused
-from infraweave.core.state import fold
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.requests import PlannedRerun, RerunWish
 from infraweave.errors import Fault, MalformedRequest, RunNotFinished
@@ -42,7 +41,7 @@ class Reruns:
         new = await self._catalog.graph(run.tenant, run.workflow_id, version)
         if wish.from_node is not None and wish.from_node not in new.nodes:
             raise _no_node(new, wish.from_node)
-        state = fold(run.run_id, await self._journal.load(run.run_key))
+        state = await self._journal.fold(run.run_key, run.run_id)
         planned = plan(old, state, new, wish.from_node)
         kept = reused(new, state, planned.reused)
         if wish.from_node in kept.skipped:

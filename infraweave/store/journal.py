@@ -15,6 +15,7 @@ from attrs import field, frozen
 
 from infraweave.core.codec import decode_event, dumps
 from infraweave.core.events import Event
+from infraweave.core.state import RunState, evolve
 from infraweave.store.batch import Effect
 from infraweave.store.database import Database
 from infraweave.store.follow import TERMINAL_TYPES, Follower, Sleep, Stored, Topic
@@ -78,6 +79,14 @@ class Journal:
             events += [decode_event(stored.type, stored.data, stored.payload) for stored in page]
             after = page[-1].seq
         return events
+
+    async def fold(self, run_key: int, run_id: str, *, payloads: bool = True) -> RunState:
+        """Return the state that a run's events add up to, page by page: other work goes on in between."""
+        state = RunState(run_id)
+        while page := await self.read(run_key, state.seq, LOAD_PAGE, payloads=payloads):
+            for stored in page:
+                evolve(state, decode_event(stored.type, stored.data, stored.payload))
+        return state
 
     async def read(self, run_key: int, after: int, limit: int, *, payloads: bool = True) -> list[Stored]:
         """Return up to ``limit`` events after a seq, fewer where they are big; none only at the head."""

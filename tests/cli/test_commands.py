@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ import pytest
 from infraweave.core.access import is_token
 from tests.conftest import EXAMPLES
 from tests.crash.server import Process
+from tests.engine.web import answer, serving
 
 FLOW = """
 from infraweave import NonRetryable, Workflow
@@ -68,6 +70,12 @@ HELPFUL = [
     ["tokens"],
     ["tokens", "create"],
     ["workflows"],
+    ["doctor"],
+    ["db"],
+    ["db", "stats"],
+    ["runs"],
+    *(["runs", act] for act in ("start", "start-batch", "rerun", "list", "show", "result", "history")),
+    *(["runs", act] for act in ("watch", "explain", "cancel", "terminate", "signal")),
     ["schedules"],
     *(["schedules", act] for act in ("list", "show", "create", "pause", "resume", "trigger", "delete")),
     ["webhooks"],
@@ -203,3 +211,34 @@ def test_a_first_token_that_is_none_is_refused(infraweave):
     done = infraweave("serve", "flow.py", "--db", "x.db", INFRAWEAVE_ADMIN_TOKEN="iw_live_nonsense")
     assert done.returncode == 1
     assert "INFRAWEAVE_ADMIN_TOKEN is no token" in done.stderr
+
+
+CALL = """
+from infraweave import Workflow
+flow = Workflow("call", version="v1")
+flow.http("call", url="{input.url}", retry=None)
+"""
+
+
+async def test_run_calls_what_allow_outbound_names_and_nothing_else_of_ours(infraweave, tmp_path):
+    (tmp_path / "call.py").write_text(CALL)
+    async with serving(answer(200, {"ok": True})) as web:
+
+        def run(*options: str, **environment: str):
+            given = ("run", "call.py", "--input", json.dumps({"url": web.url}), *options)
+            return asyncio.to_thread(infraweave, *given, **environment)
+
+        refused = await run()
+        allowed = await run("--allow-outbound", f"127.0.0.1:{web.port}")
+        also = await run(INFRAWEAVE_RUN_ALLOW_OUTBOUND="db.local 127.0.0.0/8")
+    assert refused.returncode == 1
+    assert f"--allow-outbound 127.0.0.1:{web.port}" in refused.stderr
+    assert json.loads(allowed.stdout) == json.loads(also.stdout) == {"ok": True}
+    assert len(web.asked) == 2
+
+
+@pytest.mark.parametrize("command", ["serve", "run"])
+def test_a_wrong_exception_to_the_outbound_guard_is_a_usage_error(infraweave, command):
+    done = infraweave(command, "flow.py", "--allow-outbound", "http://x/")
+    assert done.returncode == 2
+    assert "'http://x/' is no host, host:port or network" in done.stderr

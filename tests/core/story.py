@@ -86,11 +86,17 @@ def router(name: str, *needs: str, routes, many: bool = True, retry: Retry = ONC
 def mapped(name: str, over: str, *needs: str, retry: Retry = ONCE, undo: Retry | None = None, **more) -> Node:
     """A map whose function takes the item as ``item``."""
     given = (*params(*needs), Param("item", ITEM))
-    compensate = (
-        Compensation(code=f"w:{name}:undo", params=(Param(name, name),), retry=undo) if undo else None
-    )
+    over, _, way = over.partition("/")
+    own = (Param(name, name),)
     return Map(
-        name=name, over=over, params=given, code=f"w:{name}", retry=retry, compensate=compensate, **more
+        name=name,
+        over=over,
+        pointer=f"/{way}" if way else "",
+        params=given,
+        code=f"w:{name}",
+        retry=retry,
+        compensate=Compensation(code=f"w:{name}:undo", params=own, retry=undo) if undo else None,
+        **more,
     )
 
 

@@ -32,6 +32,17 @@ def test_an_empty_list_closes_at_once():
     assert run.event.result == []
 
 
+def test_the_list_may_be_a_part_of_what_its_source_gave():
+    run = Story(node("a"), mapped("m", "a/found/items"))
+    run.start()
+    assert run.done("a", {"found": {"items": [7]}}) == ["done a", "start m", "start m[0]"]
+    assert run.event.input == {"item": 7}
+    lost = Story(node("a"), mapped("m", "a/found"))
+    lost.start()
+    lost.done("a", {})
+    assert lost.event.error.message == "a at /found is no list, so m cannot go over it"
+
+
 @pytest.mark.parametrize("value", [{}, "text", None, 3])
 def test_what_is_no_list_fails_it(value):
     run = Story(node("a"), mapped("m", "a"))

@@ -44,5 +44,9 @@ def test_a_bad_template_has_a_fault(text):
     assert len(list(faults(text, {"input"}))) == 1
 
 
+def test_where_there_are_no_names_the_fault_says_so():
+    assert list(faults("{input.id}", ())) == ["{input.id} names no value; there are none"]
+
+
 def test_a_good_template_has_none():
     assert list(faults("{input.customer-id}/{input.0} {{}}", {"input"})) == []

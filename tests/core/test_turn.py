@@ -366,3 +366,20 @@ def test_an_attempt_that_is_due_is_held_too_and_the_run_stays_retrying():
     assert run.last.held
     run.hold = lambda address: False
     assert run.crash() == ["running", "start a/2"]
+
+
+def test_a_prompt_with_params_is_a_template():
+    asking = human("ask", "a", prompt="Pay {a.total}?")
+    run = Story(node("a"), asking)
+    run.start()
+    assert run.done("a", {"total": 5}) == ["done a", "ask ask"]
+    assert run.event.prompt == "Pay 5?"
+    lost = Story(node("a"), asking)
+    lost.start()
+    assert lost.done("a", {}) == ["done a", "start ask", "fail ask input_mismatch", "failed", "failed"]
+
+
+def test_a_prompt_without_params_stands_as_it_is():
+    run = Story(human("ask", prompt="Use {braces}?"))
+    assert run.start() == ["running", "ask ask"]
+    assert run.event.prompt == "Use {braces}?"

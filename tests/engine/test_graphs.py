@@ -182,6 +182,18 @@ async def test_many_items_take_time_in_proportion(world):
         assert len(w.engine.host.live) == 0
 
 
+async def test_a_map_may_go_over_a_part_of_the_input(world):
+    flow = Workflow("parts", version="v1")
+
+    @flow.map(over="input.order.lines")
+    async def line(line: dict) -> str:
+        return line["sku"]
+
+    async with world(flow) as w:
+        run = await w.start("parts", {"order": {"lines": [{"sku": "a"}, {"sku": "b"}]}})
+        assert (await w.end(run))["result"] == ["a", "b"]
+
+
 # --- loop --------------------------------------------------------------------------------------------------
 
 

@@ -1,0 +1,232 @@
+"""An http node's request: what may be wrong with it, and what it says once its places are filled. Pure.
+
+What comes from values can never change where a request goes, unless the author let a place begin the url:
+places are percent-encoded there, and headers take no line breaks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from attrs import frozen
+
+from infraweave.core import template
+from infraweave.core.codec import dumps
+from infraweave.core.document import Request
+from infraweave.core.values import Json, at_pointer, is_pointer
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+MAX_REDIRECTS = 10
+#: The largest response that a request may ask for, in bytes: outputs are kept in the database.
+MOST_BYTES = 16 * 2**20
+MAX_URL = 8_000
+_MAX_DEPTH = 64
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_UNFIT = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+_SPACE = re.compile(r"[\x00-\x20\x7f]")
+#: Headers that follow from the url, the body and the connection.
+_OURS = re.compile(
+    "host|content-length|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect"
+    "|proxy-authorization|proxy-connection|accept-encoding"
+)
+_FORM = "application/x-www-form-urlencoded"
+
+
+class UnfitRequest(ValueError):
+    """With these values no request can be made."""
+
+
+@frozen(kw_only=True)
+class Filled:
+    """A request without places."""
+
+    method: str
+    url: str
+    #: Names in lower case.
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+def request_faults(request: Request, names: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with a request whose places may name ``names``."""
+    if request.method not in METHODS:
+        yield f"method is {request.method!r:.40}; expected one of {', '.join(METHODS)}"
+    yield from _url_faults(request.url, names)
+    yield from _header_faults(request.headers, names)
+    for name, value in request.query.items():
+        yield from _value_faults(f"query {name!r:.100}", value, names)
+    yield from _value_faults("body", request.body, names)
+    if request.body is not None and request.method in ("GET", "HEAD"):
+        yield f"a {request.method} request has no body"
+    yield from _answer_faults(request)
+
+
+def _answer_faults(request: Request) -> Iterator[str]:
+    if not is_pointer(request.output):
+        yield f"output {request.output!r:.100} is no JSON Pointer such as /body/id"
+    elif request.output and request.output.split("/")[1] not in ("status", "headers", "body"):
+        yield f"output {request.output!r:.100} leads nowhere; there are /status, /headers and /body"
+    for status in request.accept:
+        if not 200 <= status <= 599:
+            yield f"accept has {status}; expected statuses from 200 to 599"
+    if not 0 <= request.follow_redirects <= MAX_REDIRECTS:
+        yield f"follow_redirects is {request.follow_redirects}; expected 0 to {MAX_REDIRECTS}"
+    if not 1 <= request.max_bytes <= MOST_BYTES:
+        yield f"max_bytes is {request.max_bytes}; expected 1 to {MOST_BYTES:,}"
+
+
+def _url_faults(url: str, names: Collection[str]) -> Iterator[str]:
+    bad = list(template.faults(url, names))
+    yield from (f"url: {fault}" for fault in bad)
+    if len(url) > MAX_URL:
+        yield f"url has more than {MAX_URL:,} characters"
+    elif not bad and not url.startswith("{"):
+        fault = _wrong_with(re.sub(r"\{\{|\}\}|\{[^{}]*\}", "0", url))
+        if fault:
+            yield f"url: {fault}"
+
+
+def _wrong_with(url: str) -> str | None:
+    """Return why nothing can be sent to a url without places, in words that do not repeat it."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"it cannot be read: {error}"
+    if _SPACE.search(url):
+        return "it has spaces or control characters"
+    if parts.scheme not in ("http", "https"):
+        return f"its scheme is {parts.scheme or 'missing'}; expected http:// or https://"
+    if not host or "%" in host or "\\" in parts.netloc:
+        return "it names no host"
+    if "@" in parts.netloc:
+        return "it has credentials; send them in an Authorization header"
+    return None
+
+
+def _header_faults(headers: Mapping[str, str], names: Collection[str]) -> Iterator[str]:
+    lower = [name.lower() for name in headers]
+    for name, text in headers.items():
+        if not _TOKEN.fullmatch(name):
+            yield f"header {name!r:.100} is no header name"
+        elif _OURS.fullmatch(name.lower()):
+            yield f"header {name}: it follows from the request and cannot be set"
+        elif lower.count(name.lower()) > 1:
+            yield f"header {name}: it stands there several times"
+        yield from (f"header {name[:100]}: {fault}" for fault in template.faults(text, names))
+        if _UNFIT.search(text):
+            yield f"header {name[:100]}: its value has characters that no header may have"
+
+
+def _value_faults(where: str, value: Json, names: Collection[str]) -> Iterator[str]:
+    level, depth = [value], 0
+    while level:
+        for text in (item for item in level if isinstance(item, str)):
+            yield from (f"{where}: {fault}" for fault in template.faults(text, names))
+        depth += 1
+        if depth > _MAX_DEPTH:
+            yield f"{where}: it is nested deeper than {_MAX_DEPTH} levels"
+            return
+        level = [child for item in level for child in _children(item)]
+
+
+def _children(value: Json) -> list[Any]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def names_in(request: Request) -> Iterator[str]:
+    """Yield the names that the places of a request stand for."""
+    level: list[Any] = [request.url, request.headers, request.query, request.body]
+    while level:
+        for text in (item for item in level if isinstance(item, str)):
+            yield from template.names(text)
+        level = [child for item in level for child in _children(item)]
+
+
+# --- filling -----------------------------------------------------------------------------------------------
+
+
+def filled(request: Request, values: Mapping[str, Json]) -> Filled:
+    """Return a request with its places filled.
+
+    Raises:
+        UnfitRequest: a place leads nowhere, or what it leads to cannot stand there.
+    """
+    try:
+        headers = {name.lower(): template.render(text, values) for name, text in request.headers.items()}
+        url = _filled_url(request, values)
+        body = None if request.body is None else _encoded(_fill(request.body, values), headers)
+    except template.TemplateError as error:
+        raise UnfitRequest(str(error)) from None
+    for name in (name for name, text in headers.items() if _UNFIT.search(text)):
+        raise UnfitRequest(f"the header {name} would have characters that no header may have")
+    return Filled(method=request.method, url=url, headers=headers, body=body)
+
+
+def _filled_url(request: Request, values: Mapping[str, Json]) -> str:
+    first = re.match(r"\{[^{}]+\}", request.url)
+    start = template.render(first[0], values) if first else ""
+    url = start + template.render(request.url[first.end() if first else 0 :], values, _quoted)
+    query = [pair for name, value in request.query.items() for pair in _pairs(name, _fill(value, values))]
+    if query:
+        url, hash_, fragment = url.partition("#")
+        url += ("&" if "?" in url else "?") + urlencode(query) + hash_ + fragment
+    fault = _wrong_with(url) or ("it is too long" if len(url) > MAX_URL else None)
+    if fault:
+        raise UnfitRequest(f"the url cannot be used: {fault}")
+    return url
+
+
+def _quoted(text: str) -> str:
+    if text in (".", ".."):
+        raise template.TemplateError("a place of the url may not be . or ..")
+    return quote(text, safe="")
+
+
+def _pairs(name: str, value: Json) -> Iterator[tuple[str, str]]:
+    if isinstance(value, list):
+        yield from ((name, _text(item)) for item in value)
+    elif value is not None:
+        yield name, _text(value)
+
+
+def _text(value: Json) -> str:
+    return value if isinstance(value, str) else dumps(value).decode()
+
+
+def _fill(value: Json, values: Mapping[str, Json]) -> Json:
+    if isinstance(value, str):
+        return template.value_of(value, values)
+    if isinstance(value, Mapping):
+        return {key: _fill(item, values) for key, item in value.items()}
+    return [_fill(item, values) for item in value] if isinstance(value, list | tuple) else value
+
+
+def _encoded(body: Json, headers: dict[str, str]) -> bytes:
+    """Return the body as its Content-Type says; without one it is JSON."""
+    kind = headers.setdefault("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind == _FORM and isinstance(body, dict):
+        return urlencode([pair for name, value in body.items() for pair in _pairs(name, value)]).encode()
+    if isinstance(body, str) and not is_json(kind):
+        return body.encode()
+    return dumps(body)
+
+
+def is_json(content_type: str) -> bool:
+    """Tell whether a content type is JSON."""
+    kind = content_type.partition(";")[0].strip().lower()
+    return kind == "application/json" or kind.endswith("+json")
+
+
+def output_of(request: Request, status: int, headers: Mapping[str, str], body: Json) -> Json:
+    """Return what becomes the node's output.
+
+    Raises:
+        LookupError: the pointer leads nowhere.
+    """
+    return at_pointer({"status": status, "headers": headers, "body": body}, request.output)

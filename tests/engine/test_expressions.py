@@ -1,0 +1,127 @@
+"""Routers whose choice is an expression, in documents that no code stands behind."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from attrs import frozen
+
+from infraweave.core.address import Address
+from infraweave.core.document import Activity, Compensation, Document, Http, Loop, Param, Request, Router
+from infraweave.engine.bodies import BodyError
+from infraweave.engine.builtins import expression_code
+from infraweave.engine.context import RunContext
+from tests.core.story import ORIGIN
+from tests.engine.web import answer, serving
+
+INPUT = (Param("input", "input"),)
+
+
+@frozen
+class Made:
+    """A document in the place of a workflow."""
+
+    document: Document
+    workflow_id: str = "made"
+
+    def compile(self) -> Document:
+        return self.document
+
+    def codes(self) -> dict:
+        return {}
+
+
+def choosing(url: str, expression: str, *, params=INPUT) -> Made:
+    calls = [Http(name=name, request=Request(url=f"{url}/{name}")) for name in ("big", "small", "none")]
+    router = Router(name="choose", expression=expression, routes=("big", "small", "none"), params=params)
+    return Made(Document(workflow_id="made", version="v1", nodes=(router, *calls)))
+
+
+@pytest.mark.parametrize(
+    ("expression", "called"),
+    [
+        ('input.total > 100 ? "big" : "small"', ["/big"]),
+        ('["none", "big"]', ["/big", "/none"]),
+        ('["big", "small"].filter(r, r in input.wanted)', ["/small"]),
+        ("[]", []),
+    ],
+)
+async def test_an_expression_chooses_the_routes(world, expression, called):
+    async with serving(answer(200, 1)) as web:
+        made = choosing(web.url, expression)
+        async with world(made, allow_outbound=("127.0.0.1",)) as w, asyncio.timeout(20):
+            end = await w.end(await w.start("made", {"total": 120, "wanted": ["small"]}))
+        assert end["type"] == "completed"
+        assert sorted(asked.target for asked in web.asked) == called
+
+
+@pytest.mark.parametrize(
+    ("expression", "code", "words"),
+    [
+        ('"huge"', "unknown_route", "unknown route 'huge'"),
+        ("input.total > 100", "unknown_route", "returned True"),
+        ("input.nothing", "expression_failed", "Key not found in map"),
+    ],
+)
+async def test_a_choice_that_is_none_fails_the_router_at_once(world, expression, code, words):
+    async with world(choosing("http://never.test", expression)) as w, asyncio.timeout(20):
+        run = await w.start("made", {"total": 120})
+        end = await w.end(run)
+        assert [e["attempt"] for e in await w.events(run) if e["type"] == "node_failed"] == [1]
+    assert end["error"]["code"] == code
+    assert words in end["error"]["message"]
+
+
+async def test_what_was_skipped_is_null_in_an_expression():
+    params = Param("a", "a", required=False), Param("b", "b")
+    code = expression_code("w:again", "a == null && b.more", params)
+    context = RunContext("run_1", ORIGIN, Address("again"), 1)
+    assert await code.function(**{code.context_param: context, "b": {"more": True}}) is True
+    with pytest.raises(BodyError, match="Key not found"):
+        await code.function(**{code.context_param: context, "b": {}})
+
+
+async def test_a_required_part_that_is_not_there_fails_its_node_for_good(world):
+    made = choosing("http://never.test", "'big'", params=(Param("total", "input", pointer="/total"),))
+    async with world(made) as w, asyncio.timeout(20):
+        end = await w.end(await w.start("made", {}))
+    assert end["error"]["code"] == "input_mismatch"
+    assert "total has no value: its pointer leads nowhere" in end["error"]["message"]
+
+
+async def test_a_node_whose_code_is_not_loaded_still_waits(world):
+    lost = Activity(name="lost", code="made:lost")
+    made = Made(Document(workflow_id="made", version="v1", nodes=(lost,)))
+    async with world(made) as w, asyncio.timeout(20):
+        run = await w.start("made")
+        assert (await w.engine.inspect(run)).blocked == ["lost"]
+
+
+async def test_a_request_may_undo_what_a_request_has_done(world):
+    async with serving(answer(201, {"id": "b7"}), answer(400), answer(204)) as web:
+        delete = Request(method="DELETE", url=web.url + "/orders/{book.id}")
+        there = Compensation(request=delete, params=(Param("book", "book"),))
+        book = Http(name="book", request=Request(method="POST", url=web.url), compensate=there)
+        pay = Http(name="pay", request=Request(method="POST", url=web.url + "/pay"), after=("book",))
+        made = Made(Document(workflow_id="made", version="v1", nodes=(book, pay)))
+        async with world(made, allow_outbound=("127.0.0.1",)) as w, asyncio.timeout(20):
+            end = await w.end(await w.start("made"))
+    assert end["compensated"] == ["book"]
+    assert (web.asked[2].method, web.asked[2].target) == ("DELETE", "/orders/b7")
+    assert web.asked[2].headers["idempotency-key"] != web.asked[0].headers["idempotency-key"]
+
+
+async def test_an_expression_repeats_a_loop_and_reads_parts_of_what_was_called(world):
+    count = [answer(200, {"n": n}) for n in (1, 2, 3)]
+    async with serving(*count) as web, asyncio.timeout(20):
+        part = (Param("n", "poll", pointer="/n"),)
+        poll = Http(name="poll", request=Request(url=web.url))
+        again = Loop(name="again", expression="n < 3", back_to="poll", max_iterations=5, params=part)
+        last = Http(name="last", request=Request(url=web.url + "/{n}"), params=part)
+        made = Made(Document(workflow_id="made", version="v1", nodes=(poll, again, last)))
+        async with world(made, allow_outbound=("127.0.0.1",)) as w:
+            end = await w.end(await w.start("made"))
+    assert end["type"] == "completed"
+    assert [asked.target for asked in web.asked] == ["/", "/", "/", "/3"]
+    assert len({asked.headers["idempotency-key"] for asked in web.asked}) == 4
