@@ -173,6 +173,16 @@ class LiveRun:
             return state.due_at()
         return None if state.origin is None else state.origin.start_at
 
+    @property
+    def is_urgent(self) -> bool:
+        """True while the agenda says that the run is to be taken up at a start, and tells no time."""
+        return self._agenda == URGENT
+
+    def was_urgent(self) -> None:
+        """Hear what the agenda has said so far of a run that was just taken up."""
+        if self._agenda is UNCHANGED:
+            self._agenda = URGENT
+
     def _stops_losers(self) -> bool:
         """Tell whether children have lost a race: the next process must stop them, if this one dies."""
         if not self.graph.races or self.state.end is not None:
