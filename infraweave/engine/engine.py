@@ -217,7 +217,11 @@ class Engine:
         dumps([payload, request_id_, by, link])
         async with self.host.pinned(run.run_key) as live:
             request = request_id_ or request_id(self.clock.now())
-            fresh = signals.admit(live.graph, live.state, name, request, payload, _faults)
+            try:
+                fresh = signals.admit(live.graph, live.state, name, request, payload, _faults)
+            except RequestError:
+                await live.durable()  # a refusal too tells of what must not be lost
+                raise
             if fresh:
                 live.take(Signalled(name=name, request_id=request, payload=payload, by=by, link=link))
             await live.durable()

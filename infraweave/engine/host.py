@@ -69,8 +69,8 @@ class Host:
         self.ends = Ends()
         #: What still runs of bodies whose attempts are over: their next attempts wait for it.
         self.leftovers: dict[tuple[int, Address], asyncio.Future[Any]] = {}
-        #: When runs that are held have something due: the agenda says of them that they are urgent.
-        self._held: dict[int, int] = {}
+        #: When runs have something due of which the agenda says that they are urgent: mostly held ones.
+        self._urgent: dict[int, int] = {}
         self._pins: Counter[int] = Counter()
         self._loading: dict[int, asyncio.Task[LiveRun]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -136,8 +136,8 @@ class Host:
             self.resting.keep(live)
         due_at = live.next_due()
         if due_at is not None:
-            if live.held:
-                self._held[live.run_key] = due_at
+            if live.is_urgent:
+                self._urgent[live.run_key] = due_at
             self.alarm.set(due_at)
         self._idle.set()
 
@@ -211,22 +211,23 @@ class Host:
         return [run_key for run_key, _ in failed]
 
     async def _take_up(self, run_key: int) -> None:
-        async with self.pinned(run_key):
+        async with self.pinned(run_key) as live:
+            live.was_urgent()
             reach("recovery")
 
     async def _wake_due(self, limit: int) -> int:
         now = self.clock.now()
         run_keys = await self._agenda.due(now, limit)
-        held = [run_key for run_key, due_at in self._held.items() if due_at <= now]
-        for run_key in held:
-            del self._held[run_key]
-        for run_key in await self._each([*run_keys, *held], self._wake):
+        urgent = [run_key for run_key, due_at in self._urgent.items() if due_at <= now]
+        for run_key in urgent:
+            del self._urgent[run_key]
+        for run_key in await self._each([*run_keys, *urgent], self._wake):
             self.journal.append([Entry(run_key, "", (), now + SOME_TIME)])
         return len(run_keys)
 
     async def _next_due(self) -> int | None:
         stored = await self._agenda.next_due()
-        return min((*self._held.values(), *(() if stored is None else (stored,))), default=None)
+        return min((*self._urgent.values(), *(() if stored is None else (stored,))), default=None)
 
     async def _wake(self, run_key: int) -> None:
         async with self.pinned(run_key) as live:

@@ -59,6 +59,7 @@ class LiveRun:
         self.held = False
         self._agenda: int | Unchanged | None = UNCHANGED
         self._timer: ClockTimer | None = None
+        self._arming = False
 
     @property
     def origin(self) -> Origin:
@@ -165,6 +166,16 @@ class LiveRun:
         unchanged = due_at == self._agenda and self.state.end is None
         self._agenda = due_at
         return Entry(self.run_key, self.state.run_id, written.events, UNCHANGED if unchanged else due_at)
+
+    @property
+    def is_urgent(self) -> bool:
+        """True while the agenda says that the run is to be taken up at a start, and tells no time."""
+        return self._agenda == URGENT
+
+    def was_urgent(self) -> None:
+        """Hear what the agenda has said so far of a run that was just taken up."""
+        if self._agenda is UNCHANGED:
+            self._agenda = URGENT
 
     def _stops_losers(self) -> bool:
         """Tell whether children have lost a race: the next process must stop them, if this one dies."""
@@ -293,12 +304,10 @@ class LiveRun:
 
     def rest(self) -> None:
         """Leave memory, where nothing is in flight; else see to timers that run beside it."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._uncommitted or self._todo or self._attempts or self._in_line:
-            self._arm()
+            self._arm_soon()
         else:
+            self._disarm()
             self.release()
             self.host.let_go(self)
 
@@ -308,7 +317,22 @@ class LiveRun:
             self.has_slot = False
             self.host.slots.release()
 
+    def _arm_soon(self) -> None:
+        """Set the timer once for all turns of one moment: each look goes over all that is open."""
+        if not self._arming:
+            self._arming = True
+            asyncio.get_running_loop().call_soon(self._arm)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _arm(self) -> None:
+        self._arming = False
+        self._disarm()
+        if self.is_abandoned or self.host.live.get(self.run_key) is not self:
+            return
         due_at = self.next_due()
         if due_at is not None and self.state.state != "queued":
             wait = max(0.0, (due_at - self.host.clock.now()) / 1000)
@@ -330,8 +354,7 @@ class LiveRun:
 
     def abandon(self) -> None:
         """Stop all bodies without a fact: the process is ending, or the disk has failed."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._disarm()
         self.is_abandoned = True
         self._todo.clear()
         for attempt in self._attempts.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, suppress
 
 import pytest
 
@@ -174,3 +175,44 @@ async def test_a_run_that_waits_for_code_is_stopped_as_soon_as_it_is_taken_up(wo
         await getattr(w.engine, stop)(run, by="eve")
         assert (await w.end(run))["type"] == "cancelled"
     assert caplog.text == ""
+
+
+def napping(gate: asyncio.Event) -> Workflow:
+    """A race that a prompt loses while it is being made, beside a nap of a minute."""
+    flow = Workflow("race", version="v1")
+    flow.sleep("nap", "60s")
+    flow.signal("word", schema={})
+
+    @flow.human_input(schema={})
+    async def ask() -> str:
+        while not gate.is_set():
+            with suppress(asyncio.CancelledError):
+                await gate.wait()
+        return "Go?"
+
+    @flow.node(join="any", after=["ask", "word"])
+    async def first() -> None: ...
+
+    return flow
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_nap_ends_though_a_wait_beside_it_lost_a_race_before_it_was_open(world, restarts):
+    gate = asyncio.Event()
+    async with AsyncExitStack() as stack:
+        w = await stack.enter_async_context(world(napping(gate)))
+        run = await w.start("race")
+        await w.until(run, "node_started", node="nap")
+        await w.engine.signal(run, "word", None, 1, by="eve")
+        await w.until(run, "node_completed", node="first")
+        if restarts:
+            await w.engine.host.drain(0)
+            gate.set()
+            await stack.aclose()
+            w = await stack.enter_async_context(world(napping(gate)))
+        gate.set()
+        async with asyncio.timeout(5):
+            while w.engine.host.live:
+                await w.engine.db.ping()
+            await w.clock.advance(61)
+            assert (await w.end(run))["type"] == "completed"

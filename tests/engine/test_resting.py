@@ -1,4 +1,4 @@
-"""Long histories of waiting runs are not folded again for each thing that arrives."""
+"""What long histories and wide runs cost: nothing is looked through again for each thing that arrives."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from infraweave import Workflow
+from infraweave import Context, Retry, Workflow
 from infraweave.engine import resting
+from infraweave.engine.live import LiveRun
 from infraweave.store.journal import Journal
 
 
@@ -94,3 +95,25 @@ def test_no_more_is_kept_than_may_be(monkeypatch):
     for key in (8, 9, 10):
         kept.keep(run(key, 300))
     assert len(kept) == 3
+
+
+async def test_many_failures_of_one_moment_cost_few_looks_at_all_that_is_open(world, monkeypatch):
+    flow, looks, next_due = Workflow("wide", version="v1", input={"type": "array"}), [], LiveRun.next_due
+
+    @flow.map(over="input", max_concurrency=300, retry=Retry(max_attempts=2, initial=1, jitter=False))
+    async def items(item: int, ctx: Context) -> int:
+        if ctx.attempt == 1:
+            raise ValueError("not yet")
+        return item
+
+    def counted(live):
+        looks.append(live)
+        return next_due(live)
+
+    monkeypatch.setattr(LiveRun, "next_due", counted)
+    async with world(flow) as w:
+        run = await w.start("wide", list(range(300)))
+        await w.until(run, "node_failed", index=299)
+        await w.clock.advance(1)
+        assert (await w.end(run))["result"] == list(range(300))
+    assert len(looks) < 60

@@ -10,8 +10,8 @@ import pytest
 from infraweave.engine import clock, resting
 from tests.engine.trouble import trouble
 
-SEEDS = range(100)
-BATCH = 20
+SEEDS = range(60)
+BATCH = 12
 
 
 @pytest.mark.parametrize("first", range(SEEDS.start, SEEDS.stop, BATCH))

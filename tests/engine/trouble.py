@@ -338,7 +338,7 @@ class Trouble:
         self._expect("leftovers", list(host.leftovers), [])
         self._expect("pins", dict(host._pins), {})
         self._expect("loading", list(host._loading), [])
-        self._expect("held", dict(host._held), {})
+        self._expect("urgent", dict(host._urgent), {})
         self._expect(
             "tasks", sorted(task.get_name() for task in host._tasks if task.get_name() != "alarm"), []
         )
