@@ -340,7 +340,9 @@ class Trouble:
         self._expect("loading", list(host._loading), [])
         self._expect("urgent", dict(host._urgent), {})
         self._expect(
-            "tasks", sorted(task.get_name() for task in host._tasks if task.get_name() != "alarm"), []
+            "tasks",
+            sorted(task.get_name() for task in host._tasks if task.get_name() not in ("alarm", "retention")),
+            [],
         )
         rows = await engine.runs.list("default", limit=200)
         self._expect("agenda", await engine.db.read("urgent"), [])

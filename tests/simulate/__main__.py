@@ -20,10 +20,12 @@ from pathlib import Path
 
 from attrs import define
 
+from infraweave.core.audit import objection
 from infraweave.core.events import Completed, NodeCompleted, NodeStarted
 from infraweave.core.facts import Resumed
-from infraweave.core.state import fold
+from infraweave.core.state import RunState, evolve, fold
 from infraweave.engine import clock
+from infraweave.store.verify import verify
 from tests.core.graphs import World, live
 from tests.engine.trouble import Trouble, trouble
 
@@ -45,21 +47,23 @@ def live_server(seed: int, tally: Tally) -> list[str]:
     with tempfile.TemporaryDirectory() as folder:
         db = Path(folder) / "world.db"
         world = trouble(seed, db)
-        crash = Trouble.crash
+        crash, found = Trouble.crash, []
 
         def counted(self: Trouble, engine: object) -> None:
             tally.crashes += 1
+            found.extend(f"at a crash: {problem}" for problem in verify(db))
             crash(self, engine)
 
         Trouble.crash = counted
         try:
             asyncio.run(world.live())
+            found.extend(f"at the end: {problem}" for problem in verify(db))
         finally:
             Trouble.crash = crash
         with closing(sqlite3.connect(db)) as file:
             tally.runs += file.execute("SELECT count(*) FROM runs").fetchone()[0]
             tally.events += file.execute("SELECT count(*) FROM events").fetchone()[0]
-    return world.faults
+    return [*world.faults, *found]
 
 
 def live_core(seed: int, tally: Tally) -> list[str]:
@@ -89,8 +93,12 @@ def _core_faults(world: World):
         yield "the fold of the log is not the state"
     if isinstance(world.log[-1], Completed) and world.state.settled.keys() != world.graph.nodes.keys():
         yield "it succeeded with nodes that were not settled"
-    done = set()
+    done, state = set(), RunState(world.state.run_id)
     for event in world.log:
+        if (why := objection(state, event)) is not None:
+            yield f"event {event.seq}: {why}"
+            return
+        evolve(state, event)
         if isinstance(event, NodeStarted) and event.address in done:
             yield f"{event.address} began again"
         elif isinstance(event, NodeCompleted):
