@@ -101,7 +101,11 @@ class MountedApp:
         async with self._beginning:
             if self._app is None:
                 opened = Engine.open(self._db, self._workflows, settings=self._settings)
-                self._app = create_app(await self._stack.enter_async_context(opened), self._settings)
+                self._app = create_app(
+                    await self._stack.enter_async_context(opened),
+                    self._settings,
+                    hosts=self._settings.allow_hosts or None,
+                )
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

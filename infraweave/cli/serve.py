@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import os
 import signal
 import sys
@@ -14,10 +13,11 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
-from infraweave.cli.options import allow_outbound
+from infraweave.cli.logs import set_up_logging
+from infraweave.cli.options import allow_outbound, guarding
 from infraweave.cli.output import remark
 from infraweave.core.access import is_token
 from infraweave.errors import StartupError
@@ -42,6 +42,10 @@ class Options:
     reload: bool
     log_format: str
     allow_outbound: tuple[str, ...]
+    allow_host: tuple[str, ...]
+    allow_origin: tuple[str, ...]
+    limit: tuple[tuple[str, float], ...]
+    access_log: bool
 
 
 @click.command(epilog="Example: infraweave serve workflows.example --db runs.db")
@@ -60,11 +64,13 @@ class Options:
 )
 @click.option("--reload", is_flag=True, help="Restart when a workflow file changes.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--access-log/--no-access-log", default=True, help="One line an answer. On by default.")
 @allow_outbound
+@guarding
 def command(**options: Any) -> None:
     """Serve WORKFLOWS (files or folders, default workflows/) from one SQLite file."""
     chosen = Options(**options)
-    _set_up_logging(chosen.log_format)
+    set_up_logging(chosen.log_format, access=chosen.access_log)
     asyncio.run(_serve(chosen))
 
 
@@ -73,8 +79,14 @@ async def _serve(options: Options) -> None:
 
     workflows = load_workflows(options.workflows)
     tune_collector()
-    settings = Settings(
-        max_running=options.max_running, grace=options.grace, allow_outbound=options.allow_outbound
+    settings = evolve(
+        Settings(),
+        max_running=options.max_running,
+        grace=options.grace,
+        allow_outbound=options.allow_outbound,
+        allow_hosts=options.allow_host,
+        allow_origins=options.allow_origin,
+        **dict(options.limit),
     )
     async with (
         _stop_signals() as stopped,
@@ -179,28 +191,3 @@ def _write_atomically(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     partial.write_text(text + "\n")
     partial.replace(path)
-
-
-class _JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as JSON."""
-        known = {
-            key: getattr(record, key)
-            for key in ("run_id", "node", "attempt", "request_id")
-            if hasattr(record, key)
-        }
-        line = {"at": self.formatTime(record), "level": record.levelname.lower(), "logger": record.name}
-        line |= {"message": record.getMessage(), **known}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def _set_up_logging(log_format: str) -> None:
-    handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(_JsonFormatter() if log_format == "json" else text)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("infraweave.node").setLevel(logging.INFO)

@@ -29,6 +29,7 @@ from infraweave.engine.clock import Clock, SystemClock, request_id, sleep
 from infraweave.engine.ends import give_up
 from infraweave.engine.hooks import Hooks
 from infraweave.engine.host import Host
+from infraweave.engine.ledger import Ledger
 from infraweave.engine.outbound import Guard
 from infraweave.engine.requests import (
     Delivered,
@@ -40,13 +41,16 @@ from infraweave.engine.requests import (
 )
 from infraweave.engine.reruns import Reruns
 from infraweave.engine.scheduler import Scheduler
+from infraweave.engine.standing import Standing
 from infraweave.engine.starts import Starts
 from infraweave.errors import Draining, Fault, RequestError, RunNotFound, StorageUnavailable
 from infraweave.settings import Settings
+from infraweave.store.admin import Admin
 from infraweave.store.agenda import Agenda
 from infraweave.store.database import Database
 from infraweave.store.documents import Documents
 from infraweave.store.journal import Journal
+from infraweave.store.notes import Note
 from infraweave.store.principals import FIRST_TENANT, Principals
 from infraweave.store.runs import RunRow, Runs
 
@@ -62,7 +66,10 @@ class Engine:
         self.db, self.clock, self.settings = db, clock, settings
         self.journal = Journal(db, partial(sleep, clock))
         self.runs, self.documents = Runs(db), Documents(db)
-        self.principals = Principals(db)
+        self.principals, self.admin = Principals(db), Admin(db)
+        self.audit = self.journal.audit
+        self.ledger = Ledger(self.audit, self.principals, clock, settings)
+        self.standing = Standing(clock)
         self.builtins = Builtins(clock, Guard(settings.allow_outbound))
         self.catalog = Catalog(self.documents, clock, self.builtins, workflows)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
@@ -99,6 +106,7 @@ class Engine:
             finally:
                 await engine.drain()
                 await engine.builtins.close()
+                await engine.ledger.close()
 
     async def _begin(self) -> None:
         for tenant in {FIRST_TENANT, *await self.principals.tenants()}:
@@ -184,6 +192,7 @@ class Engine:
         *,
         by: str,
         link: str | None = None,
+        note: Note | None = None,
     ) -> Delivered:
         """Deliver a signal.
 
@@ -199,11 +208,18 @@ class Engine:
             fresh = signals.admit(live.graph, live.state, name, request, payload, _faults)
             if fresh:
                 live.take(Signalled(name=name, request_id=request, payload=payload, by=by, link=link))
+                self._keep(note)
             await live.durable()
         return Delivered(request, duplicate=not fresh)
 
     async def cancel(
-        self, run: RunRow, *, by: str, reason: str | None = None, link: str | None = None
+        self,
+        run: RunRow,
+        *,
+        by: str,
+        reason: str | None = None,
+        link: str | None = None,
+        note: Note | None = None,
     ) -> bool:
         """Ask a run to stop; return False where it had ended, which changes nothing.
 
@@ -211,10 +227,16 @@ class Engine:
             Draining, StorageUnavailable: nothing can be stored now.
             TypeError: JSON cannot carry the reason.
         """
-        return await self._stop(run, CancelAsked(by=by, reason=reason, link=link))
+        return await self._stop(run, CancelAsked(by=by, reason=reason, link=link), note)
 
     async def terminate(
-        self, run: RunRow, *, by: str, reason: str | None = None, link: str | None = None
+        self,
+        run: RunRow,
+        *,
+        by: str,
+        reason: str | None = None,
+        link: str | None = None,
+        note: Note | None = None,
     ) -> bool:
         """End a run at once, without clean-up; return False where it had ended.
 
@@ -222,9 +244,9 @@ class Engine:
             Draining, StorageUnavailable: nothing can be stored now.
             TypeError: JSON cannot carry the reason.
         """
-        return await self._stop(run, TerminateAsked(by=by, reason=reason, link=link))
+        return await self._stop(run, TerminateAsked(by=by, reason=reason, link=link), note)
 
-    async def _stop(self, run: RunRow, fact: CancelAsked | TerminateAsked) -> bool:
+    async def _stop(self, run: RunRow, fact: CancelAsked | TerminateAsked, note: Note | None) -> bool:
         self._accepting()
         dumps([fact.by, fact.reason, fact.link])
         async with AsyncExitStack() as stack:
@@ -235,8 +257,14 @@ class Engine:
             is_open = live.state.end is None
             if is_open:
                 live.take(fact, *((child, fact) for child in children))
+                self._keep(note)
             await live.durable()
         return is_open
+
+    def _keep(self, note: Note | None) -> None:
+        """Write a note in the transaction of what was just taken: there is no await in between."""
+        if note is not None:
+            self.audit.keep(note)
 
     # --- looking -------------------------------------------------------------------------------------------
 
@@ -298,12 +326,12 @@ class Engine:
             if timer is not None:
                 timer.cancel()
 
-    async def unless_drained(self, wait: Coroutine[Any, Any, T]) -> T | None:
-        """Return what ``wait`` returns, or None as soon as a shutdown begins."""
+    async def unless_drained(self, wait: Coroutine[Any, Any, T], *ends: asyncio.Future[Any]) -> T | None:
+        """Return what ``wait`` returns, or None as soon as a shutdown begins, or one of ``ends`` is done."""
         task = asyncio.create_task(wait)
         drained = asyncio.create_task(self._drained.wait())
         try:
-            await asyncio.wait({task, drained}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, drained, *ends}, return_when=asyncio.FIRST_COMPLETED)
             return task.result() if task.done() else None
         finally:
             task.cancel()

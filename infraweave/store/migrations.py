@@ -34,6 +34,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(1, "the first schema", read_sql("schema.sql")),
     Migration(2, "schedules and webhooks", read_sql("triggers.sql")),
     Migration(3, "delayed starts and lanes", read_sql("runs_in_lanes.sql")),
+    Migration(4, "the audit log", read_sql("audit.sql")),
 )
 
 

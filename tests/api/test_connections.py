@@ -37,7 +37,12 @@ async def connect():
 
 def request(api, method, path, body=None, *headers):
     content = b"" if body is None else json.dumps(body).encode()
-    lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {api.server.token}", *headers]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: Bearer {api.server.token}",
+        *headers,
+    ]
     if body is not None:
         lines += ["Content-Type: application/json", f"Content-Length: {len(content)}"]
     return "\r\n".join([*lines, "", ""]).encode() + content
