@@ -27,9 +27,9 @@ class Settings:
     heartbeat: float = 15.0
     #: How long a reader of a stream may take nothing before it is cut.
     write_stall: float = 30.0
-    #: Longest text, and longest list, anywhere in a request body.
-    max_string: int = 1024 * 1024
-    max_list: int = 100_000
+    #: Longest text (characters), and longest list, anywhere in a request body.
+    max_string: int = 4 * 1024 * 1024
+    max_list: int = 250_000
     #: Tags of a run: how many, and the longest key and value.
     max_tags: int = 64
     max_tag_key: int = 128

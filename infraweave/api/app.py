@@ -128,7 +128,7 @@ class Reader:
         """Return what the audit log would say of the current request, as far as it is known yet."""
         return Note(
             at=self._engine.clock.now(),
-            action=route.name,
+            action=route.name.removeprefix("admin_"),  # the same act by another path
             resource=resource_of(route.path, path),
             request_id=current_id(),
         )

@@ -93,7 +93,6 @@ class Policy:
         if not asks or self._origin(scope) is None:
             return None
         return [
-            *self.cross_origin(scope),
             (b"access-control-allow-methods", _METHODS),
             (b"access-control-allow-headers", _TAKEN),
             (b"access-control-max-age", _REMEMBER),

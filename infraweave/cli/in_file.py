@@ -1,4 +1,4 @@
-"""Acts on a file that nobody serves: opened for one act, which its audit log tells of as it does of all others."""
+"""Acts on a file that nobody serves: opened for one act, of which its audit log tells."""
 
 from __future__ import annotations
 

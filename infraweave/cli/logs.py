@@ -1,7 +1,7 @@
 """What the server logs, and how: one event is one line whatever it says, and no secret is in it.
 
-Texts from outside can hold line breaks and escape sequences; a line that they begin could not be told from ours.
-In text format they are escaped, and the lines of a traceback are set in; in JSON they are escaped anyway.
+Texts from outside can hold line breaks and escape sequences; a line that they begin could not be told from
+ours. In text format they are escaped, and the lines of a traceback are set in; JSON escapes them anyway.
 """
 
 from __future__ import annotations

@@ -79,6 +79,7 @@ async def _serve(options: Options) -> None:
 
     workflows = load_workflows(options.workflows)
     tune_collector()
+    limits: dict[str, Any] = dict(options.limit)
     settings = evolve(
         Settings(),
         max_running=options.max_running,
@@ -86,7 +87,7 @@ async def _serve(options: Options) -> None:
         allow_outbound=options.allow_outbound,
         allow_hosts=options.allow_host,
         allow_origins=options.allow_origin,
-        **dict(options.limit),
+        **limits,
     )
     async with (
         _stop_signals() as stopped,

@@ -6,7 +6,7 @@ import re
 
 _SECRETS = re.compile(
     r"(?P<kind>iw_live_|whsec_)[0-9A-Za-z]{8,}"
-    r"|(?P<scheme>\b(?:Bearer|Basic))\s+[A-Za-z0-9._~+/=-]{8,}"
+    r"|(?P<scheme>\b(?:Bearer|Basic))\s+[A-Za-z0-9._~+/=-]{12,}"
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)",
     re.IGNORECASE,
 )
