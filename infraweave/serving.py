@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -22,11 +23,14 @@ from hypercorn.config import Config
 from infraweave.api.app import create_app
 from infraweave.authoring.decorators import Workflow
 from infraweave.core.access import make_token, token_hash
+from infraweave.engine.catalog import StandIn
 from infraweave.engine.clock import Clock, token_secret, ulid
 from infraweave.engine.engine import Engine
 from infraweave.errors import StartupError
 from infraweave.settings import Settings
 
+#: In place of a path: a private database, removed at the end.
+MEMORY = ":memory:"
 #: Connections that may wait to be accepted; the usual default of 100 drops bursts.
 BACKLOG = 1024
 #: Seconds that open connections get once every stream has been ended.
@@ -64,8 +68,11 @@ async def serving(
     token: str | None = None,
     clock: Clock | None = None,
     settings: Settings | None = None,
+    stand_in: StandIn | None = None,
 ) -> AsyncIterator[Serving]:
     """Serve a file over HTTP for the length of the block; ``token`` becomes a new database's first token.
+
+    ``stand_in`` replaces the code of nodes, for tests.
 
     Raises:
         StartupError: the file or the port is in use, or the file is not ours.
@@ -74,17 +81,28 @@ async def serving(
     """
     settings = settings or Settings()
     with _listening(host, port) as listener:
-        async with Engine.open(path, workflows, clock=clock, settings=settings) as engine:
-            first = await _bootstrap(engine, token or make_token(token_secret()))
+        opening = Engine.open(path, workflows, clock=clock, settings=settings, stand_in=stand_in)
+        async with opening as engine:
+            first = await admit_first(engine, token or make_token(token_secret()))
             url = _url(host, listener)
             async with _answering(engine, settings, listener, host):
                 yield Serving(engine, url, first)
 
 
-async def _bootstrap(engine: Engine, token: str) -> str | None:
+async def admit_first(engine: Engine, token: str) -> str | None:
+    """Let a new database have its first principal, with this token; return it where it is new."""
     now = engine.clock.now()
     made = await engine.principals.bootstrap(token_hash(token), f"tok_{ulid(now)}", now)
     return token if made else None
+
+
+def write_token(db: Path, token: str) -> Path:
+    """Keep a token beside its database, in a file that only its owner may read, from its first byte on."""
+    path = db.with_name(f"{db.name}.token")
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(token + "\n")
+    return path
 
 
 def _listening(host: str, port: int) -> socket.socket:

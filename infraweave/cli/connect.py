@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraweave.cli.output import DENIED, FAILED, UNREACHABLE, USAGE, fail
+from infraweave.cli.output import DENIED, FAILED, UNREACHABLE, USAGE, fail, remark
 
 if TYPE_CHECKING:
-    from infraweave.client import Client
+    from infraweave.client import Away, Client
 
 DEFAULT_URL = "http://127.0.0.1:8470"
 _EXITS = {401: DENIED, 403: DENIED, 400: USAGE}
@@ -23,10 +23,18 @@ def client_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--url", envvar="INFRAWEAVE_URL", default=DEFAULT_URL, show_default=True)(command)
 
 
+def answer_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --json and the client options."""
+    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
+    return client_options(command)
+
+
 def connected(url: str, token: str | None, ask: Callable[[Client], Awaitable[Any]]) -> Any:
     """Return what a server answers; end the process with the right code where it refuses."""
     if not token:
         fail("no token: give --token or set INFRAWEAVE_TOKEN", code=DENIED)
+    if not (token.isascii() and token.isprintable()):
+        fail("the token has characters that no token has; copy it anew", code=DENIED)
     return asyncio.run(_connected(url, token, ask))
 
 
@@ -35,10 +43,31 @@ async def _connected(url: str, token: str, ask: Callable[[Client], Awaitable[Any
 
     from infraweave.client import Client, ClientError
 
-    async with Client(url, token) as client:
-        try:
+    try:
+        async with Client(url, token) as client:
             return await ask(client)
-        except ClientError as error:
-            fail(f"{error.code}: {error.message}", code=_EXITS.get(error.status, FAILED))
-        except (httpx.TransportError, httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
-            fail(f"{url} cannot be reached ({error}); is `infraweave serve` running?", code=UNREACHABLE)
+    except ClientError as error:
+        fail(f"{error.code}: {error.message}", code=_EXITS.get(error.status, FAILED))
+    except (httpx.TransportError, httpx.InvalidURL) as error:
+        fail(f"{url} cannot be reached ({_why(error)}); is `infraweave serve` running?", code=UNREACHABLE)
+    except UnicodeEncodeError:
+        fail("what was given is no text that JSON can hold", code=USAGE)
+
+
+def _why(error: Exception) -> str:
+    return str(error) or type(error).__name__
+
+
+class Absence:
+    """Says on stderr that the server is away, once, and that it is back."""
+
+    def __init__(self) -> None:
+        self._last: Away | None = None
+
+    def __call__(self, away: Away | None) -> None:
+        """Take note of a failed attempt, or of the server's return."""
+        if away is None and self._last is not None:
+            remark(f"The server is back; going on after event {self._last.after}.")
+        elif away is not None and self._last is None:
+            remark(f"The server is away ({away.reason}); trying again until it is back.")
+        self._last = away

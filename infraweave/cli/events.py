@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from infraweave.cli.output import place_of
+from infraweave.cli.output import place_of, plain
 
 
 def told(event: dict[str, Any]) -> str:
     """Return how an event looks on the terminal; empty for those that say nothing new there."""
+    return plain(_told(event))
+
+
+def _told(event: dict[str, Any]) -> str:
     place = place_of(event)
     match event["type"]:
         case "node_started":
@@ -25,8 +29,12 @@ def told(event: dict[str, Any]) -> str:
             return f"{place} asks: {event['prompt']}"
         case "input_resolved":
             return f"{place} {event['outcome'].replace('_', ' ')}"
+        case "signal_received":
+            return f"signal {event['name']} received from {event.get('by', 'outside')}"
         case "status_changed" if event.get("cancel_requested"):
             return "cancel requested"
+        case "status_changed" if event["state"] == "queued":
+            return "queued"
         case "completed" | "failed" | "cancelled":
             return str(event["type"])
         case _:

@@ -1,4 +1,4 @@
-"""Workflow files named on the command line."""
+"""Files named on the command line: workflows, and JSON."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import sys
 from collections.abc import Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from infraweave.cli.output import USAGE, fail
 from infraweave.errors import StartupError
 
 if TYPE_CHECKING:
@@ -46,3 +47,17 @@ def _named(paths: Sequence[Path]) -> Sequence[Path]:
     if not paths and not DEFAULT_FOLDER.is_dir():
         raise StartupError(f"There is no folder {DEFAULT_FOLDER}/ here; name workflow files or folders.")
     return paths or [DEFAULT_FOLDER]
+
+
+def read_json(text: str, option: str) -> Any:
+    """Return the JSON that an option gives as text, as ``@file``, or as ``-`` for stdin."""
+    from infraweave.core import codec
+
+    try:
+        if text == "-":
+            text = sys.stdin.read()
+        elif text.startswith("@"):
+            text = Path(text[1:]).read_text(encoding="utf-8")
+        return codec.parse(text.encode())
+    except (OSError, ValueError, RecursionError) as error:
+        fail(f"{option}: {error}", code=USAGE)

@@ -12,16 +12,18 @@ import sys
 
 import click
 
-from infraweave.cli.output import fail
+from infraweave.cli.output import fail, replace_what_cannot_be_written
 from infraweave.errors import InfraWeaveError
 
 #: command → (module, what --help says of it)
 COMMANDS = {
     "audit": ("infraweave.cli.audit", "Show who did what, or was kept from it."),
+    "db": ("infraweave.cli.db", "Look into a database file."),
+    "doctor": ("infraweave.cli.doctor", "Check this machine and a database file."),
     "grants": ("infraweave.cli.grants", "List, add and delete grants."),
     "principals": ("infraweave.cli.principals", "List, create and delete principals."),
     "run": ("infraweave.cli.run", "Execute one run in this process."),
-    "runs": ("infraweave.cli.runs", "Start runs at a server."),
+    "runs": ("infraweave.cli.runs", "Start, list, show, watch, cancel, signal and rerun runs at a server."),
     "schedules": ("infraweave.cli.schedules", "List, make, pause and trigger schedules."),
     "serve": ("infraweave.cli.serve", "Serve workflows over HTTP from one SQLite file."),
     "tenants": ("infraweave.cli.tenants", "List and create tenants."),
@@ -43,12 +45,25 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
+        _name_variables(command, f"INFRAWEAVE_{cmd_name}")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """Write the list of commands without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, COMMANDS[name][1]) for name in sorted(COMMANDS)])
+
+
+def _name_variables(command: click.Command, path: str) -> None:
+    """Let the environment name options as they are typed, where click knows only the parameter's name."""
+    if isinstance(command, click.Group):
+        for name, below in command.commands.items():
+            _name_variables(below, f"{path}_{name}")
+    for option in command.params:
+        if isinstance(option, click.Option) and option.envvar is None:
+            typed = [name[2:].replace("-", "_") for name in option.opts if name.startswith("--")]
+            others = [f"{path}_{name}".upper().replace("-", "_") for name in typed if name != option.name]
+            option.envvar = others or None
 
 
 @click.group(
@@ -63,15 +78,21 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
+    replace_what_cannot_be_written()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
         sys.exit(done.exit_code)
     except click.Abort:
         fail("Interrupted.", code=1)
-    except click.ClickException as error:
+    except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         sys.exit(error.exit_code)
+    except click.UsageError as error:
+        where = f" (see `{error.ctx.command_path} --help`)" if error.ctx else ""
+        fail(" ".join(error.format_message().split()) + where, code=error.exit_code)
+    except click.ClickException as error:
+        fail(error.format_message(), code=error.exit_code)
     except InfraWeaveError as error:
         fail(error.message, code=1)
     except BrokenPipeError:

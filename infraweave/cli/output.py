@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import io
 import json
 import os
 import sys
@@ -12,6 +14,16 @@ import click
 
 #: Exit codes of the command line's contract.
 FAILED, USAGE, UNREACHABLE, DENIED = 1, 2, 3, 4
+#: The colours of states, of runs as of nodes.
+STATES = {
+    "running": "cyan",
+    "retrying": "yellow",
+    "waiting": "magenta",
+    "succeeded": "green",
+    "failed": "red",
+    "cancelled": "yellow",
+    "compensated": "yellow",
+}
 
 
 def fail(message: str, *, code: int) -> NoReturn:
@@ -27,20 +39,47 @@ def remark(message: str) -> None:
 
 def show_json(value: Any) -> None:
     """Write one JSON document on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+    click.echo(json.dumps(value, indent=2, ensure_ascii=not _takes_everything()))
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write aligned columns on stdout; a dash stands for nothing."""
+def show_line(value: Any) -> None:
+    """Write one JSON document on one line of stdout, for those that read line by line."""
+    click.echo(json.dumps(value, ensure_ascii=not _takes_everything(), separators=(",", ":")))
+
+
+def _takes_everything() -> bool:
+    """Tell whether stdout has a way to write every character."""
+    return codecs.lookup(sys.stdout.encoding or "ascii").name.startswith("utf")
+
+
+def replace_what_cannot_be_written() -> None:
+    """Let stdout and stderr of a small encoding show characters that they lack as escapes."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def show_table(
+    columns: Sequence[str],
+    rows: Sequence[Mapping[str, Any]],
+    colours: Mapping[str, Mapping[str, str]] | None = None,
+) -> None:
+    """Write aligned columns on stdout; a dash stands for nothing.
+
+    ``colours``: for a column, the colour of each of its texts.
+    """
     texts = [[_text(row.get(column)) for column in columns] for row in rows]
     widths = [max(len(line[i]) for line in [list(columns), *texts]) for i in range(len(columns))]
-    click.echo(_style(_line([c.upper() for c in columns], widths)))
+    palette = [(colours or {}).get(column, {}) for column in columns]
+    click.echo(_style("  ".join(_filled([c.upper() for c in columns], widths)).rstrip()))
     for line in texts:
-        click.echo(_line(line, widths))
+        cells = zip(line, _filled(line, widths), palette, strict=True)
+        painted = (paint(cell, hues[text]) if text in hues else cell for text, cell, hues in cells)
+        click.echo("  ".join(painted).rstrip())
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+def _filled(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
 
 
 def _style(text: str) -> str:
@@ -52,14 +91,24 @@ def paint(text: str, colour: str) -> str:
     return click.style(text, fg=colour) if _is_colourful() else text
 
 
+def paint_state(state: str) -> str:
+    """Return the state of a run or a node in its colour."""
+    return paint(state, STATES[state]) if state in STATES else state
+
+
 def _is_colourful() -> bool:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def plain(text: str) -> str:
+    """Return a text from a run on one line, without what a terminal would take for a command."""
+    return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in text)
 
 
 def _text(value: Any) -> str:
     if value is None or value == []:
         return "-"
-    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+    return plain(", ".join(map(str, value)) if isinstance(value, list) else str(value))
 
 
 def place_of(event: Mapping[str, Any]) -> str:

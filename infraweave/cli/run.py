@@ -14,7 +14,7 @@ from attrs import define, frozen
 
 from infraweave.cli.ask import ask
 from infraweave.cli.events import told
-from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
+from infraweave.cli.files import DEFAULT_FOLDER, load_workflows, read_json
 from infraweave.cli.options import allow_outbound
 from infraweave.cli.output import FAILED, USAGE, fail, remark
 from infraweave.core import codec
@@ -76,18 +76,6 @@ def _chosen(options: Options) -> tuple[list[Any], str]:
         where = path if path.exists() else f"{DEFAULT_FOLDER}/"
         fail(f"There is no workflow {wanted} in {where}; there are {', '.join(ids)}", code=USAGE)
     return workflows, wanted or ids[0]
-
-
-def read_json(text: str, option: str) -> Any:
-    """Return the JSON that an option gives as text, as ``@file``, or as ``-`` for stdin."""
-    try:
-        if text == "-":
-            text = sys.stdin.read()
-        elif text.startswith("@"):
-            text = Path(text[1:]).read_text()
-        return codec.parse(text.encode())
-    except (OSError, ValueError) as error:
-        fail(f"{option}: {error}", code=USAGE)
 
 
 @define

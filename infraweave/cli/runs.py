@@ -1,220 +1,183 @@
-"""``infraweave runs``: start runs at a server, one or many."""
+"""``infraweave runs``: what there is to see of runs at a server; the acts are in the modules beside it."""
 
 from __future__ import annotations
 
-import json
 import sys
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import frozen
 
-from infraweave.cli.connect import client_options, connected
-from infraweave.cli.events import told
-from infraweave.cli.output import FAILED, USAGE, fail, remark, show_json, show_table
-from infraweave.cli.run import read_json
+from infraweave.cli import acts, rerun, starts, watch
+from infraweave.cli.connect import answer_options, connected
+from infraweave.cli.follow import end_of, failure, show_outcome
+from infraweave.cli.output import STATES, paint_state, place_of, plain, remark, show_json, show_table
 
 if TYPE_CHECKING:
-    from infraweave.client import Client, Run
+    from infraweave.client import Client, RunPage
 
 Json = dict[str, Any]
 
-#: Says to the server that the command line started a run.
-_FROM_HERE = {"X-Infraweave-Trigger": "cli"}
-#: What one request of a batch holds: the server's limit, and well below the size of its bodies.
-_MOST_ITEMS, _MOST_BYTES = 1_000, 2 << 20
+_LISTED = ("run_id", "state", "workflow", "trigger", "created_at", "took", "tags")
+_NODES = ("node", "kind", "state", "attempts", "iterations", "started_at", "took", "tokens")
+_ATTEMPTS = ("node", "kind", "attempt", "state", "started_at", "took", "tokens", "error")
+#: The colours of a column of states.
+_COLOURS = {"state": STATES}
 
 
 @click.group(epilog="""Example: infraweave runs start checkout-flow --input '{"order_id": "o1"}'""")
 def command() -> None:
-    """Start runs at a server."""
+    """Start runs at a server, see what they do, and steer them."""
 
 
-@frozen(kw_only=True)
-class Start:
-    """The options of ``runs start``."""
-
-    workflow: str
-    version: str | None
-    input_json: str
-    idempotency_key: str | None
-    tags: tuple[str, ...]
-    at: str | None
-    delay: str | None
-    wait: bool
-    watch: bool
-    as_json: bool
-
-    def body(self) -> Json:
-        """Return the body of the request."""
-        body: Json = {"workflow_id": self.workflow, "input": read_json(self.input_json, "--input")}
-        if self.version is not None:
-            body["workflow_version"] = self.version
-        if self.tags:
-            body["tags"] = dict(map(_tag, self.tags))
-        if self.at is not None or self.delay is not None:
-            body["start_at"] = _start_at(self.at, self.delay)
-        return body
+for _command in (*starts.COMMANDS, *rerun.COMMANDS, *watch.COMMANDS, *acts.COMMANDS):
+    command.add_command(_command)
 
 
 @command.command(
-    short_help="Start a run.",
-    epilog="Example: infraweave runs start nightly-backup --in 2h --tag team=ops",
+    "list",
+    short_help="List runs, newest first.",
+    epilog="Example: infraweave runs list --status running,retrying --workflow checkout-flow",
 )
-@click.argument("workflow")
-@click.option("--version", metavar="V", help="Which version; the active one by default.")
-@click.option(
-    "--input", "input_json", default="{}", metavar="JSON|@FILE|-", help="The run's input; - reads stdin."
-)
-@click.option("--idempotency-key", metavar="K", help="The same key with the same request starts one run.")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="May be given many times.")
-@click.option("--at", metavar="TIME", help="Not before this time, such as 2026-07-04T18:00:00Z.")
-@click.option("--in", "delay", metavar="DURATION", help="Not before so much time has passed, such as 2h.")
-@click.option("--wait", is_flag=True, help="Wait for the end and print the result.")
-@click.option("--watch", is_flag=True, help="The same, and show on stderr what happens.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@client_options
-def start(url: str, token: str | None, **options: Any) -> None:
-    """Start a run of WORKFLOW; print its id, or with --wait its result."""
-    chosen = Start(**options)
-    body = chosen.body()
-    sys.exit(connected(url, token, lambda client: _start(client, chosen, body)))
+@click.option("--status", metavar="STATES", help="A comma list: queued,running,retrying,succeeded,failed,…")
+@click.option("--workflow", "--workflow-id", "workflow_id", metavar="ID", help="Only this workflow's.")
+@click.option("--version", "--workflow-version", "workflow_version", metavar="V", help="Only this version's.")
+@click.option("--trigger", metavar="T", help="Only those started by api, cli, schedule, webhook, …")
+@click.option("--tag", metavar="KEY=VALUE", help="Only those with this tag.")
+@click.option("--started-after", metavar="TIME", help="Such as 2026-07-04T18:00:00Z.")
+@click.option("--started-before", metavar="TIME", help="Queued runs have not started and are left out.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
+@click.option("--cursor", metavar="C", help="Go on from the next_cursor of a list before.")
+@click.option("--all", "every", is_flag=True, help="All there are, without a limit.")
+@answer_options
+def list_(
+    url: str, token: str | None, as_json: bool, every: bool, limit: int, cursor: str | None, **filters: Any
+) -> None:
+    """List the runs of a server that the token may read, newest first."""
+    if filters["tag"] is not None:
+        filters["tag"] = ":".join(starts.read_tag(filters["tag"]))
+    most = None if every else limit
 
+    async def ask(client: Client) -> RunPage:
+        return await client.list_runs(limit=most, cursor=cursor, **filters)
 
-async def _start(client: Client, chosen: Start, body: Json) -> int:
-    headers = dict(_FROM_HERE)
-    if chosen.idempotency_key is not None:
-        headers["Idempotency-Key"] = chosen.idempotency_key
-    answer = await client.request("POST", "/v1/runs", body=body, headers=headers)
-    if chosen.wait or chosen.watch:
-        remark(f"{answer['run_id']} {answer['workflow_id']} {answer['workflow_version']}")
-        return await _outcome(client.run(answer["run_id"]), watch=chosen.watch)
-    if chosen.as_json:
-        show_json(answer)
-    else:
-        click.echo(answer["run_id"])
-        remark(f"{answer['workflow_id']} {answer['workflow_version']} is {answer['state']}")
-    return 0
-
-
-async def _outcome(run: Run, *, watch: bool) -> int:
-    """Follow a run to its end; print the result and return the exit code."""
-    from infraweave.client import RunFailed
-
-    async for event in run.events():
-        if watch and (line := told(event)):
-            remark(f"{event['at']}  {line}")
-    try:
-        show_json(await run.result())
-    except RunFailed as error:
-        where = f" in {error.error['node']}" if error.error.get("node") else ""
-        remark(f"infraweave: {error.state}{where}: {error.error.get('message')}")
-        return FAILED
-    return 0
-
-
-def _tag(text: str) -> tuple[str, str]:
-    key, sign, value = text.partition("=")
-    if not sign or not key:
-        fail(f"--tag: expected KEY=VALUE, not {text!r}", code=USAGE)
-    return key, value
-
-
-def _start_at(at: str | None, delay: str | None) -> str:
-    from infraweave.core.values import rfc3339, seconds
-    from infraweave.engine.clock import SystemClock
-
-    if at is not None and delay is not None:
-        fail("--at and --in say the same thing; give one of them", code=USAGE)
-    if delay is None:
-        return str(at)
-    try:
-        return rfc3339(SystemClock().now() + round(seconds(delay) * 1000))
-    except ValueError as error:
-        fail(f"--in: {error}", code=USAGE)
-
-
-# --- many --------------------------------------------------------------------------------------------------
-
-
-@command.command(
-    "start-batch",
-    short_help="Start many runs, a line each.",
-    epilog="Example: infraweave runs start-batch --workflow digest-flow inputs.jsonl",
-)
-@click.argument("file", metavar="FILE|-")
-@click.option("--workflow", metavar="ID", help="Each line is an input of this workflow.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
-@client_options
-def start_batch(file: str, workflow: str | None, as_json: bool, url: str, token: str | None) -> None:
-    """Start a run for each line of FILE, up to 1,000 in one transaction.
-
-    A line is the JSON of a start: {"workflow_id": …, "input": …, "workflow_version", "tags", "start_at",
-    "idempotency_key"}; with --workflow it is the input alone. Lines with an idempotency_key may be sent again
-    after a failure: they start nothing twice. A refused line holds up no other; the exit code is then 1.
-    """
-    items = [
-        (line, {"workflow_id": workflow, "input": value} if workflow else value)
-        for line, value in _lines(file)
-    ]
-    results = connected(url, token, lambda client: _send(client, items))
-    rows = [_row(line, result) for (line, _), result in zip(items, results, strict=True)]
+    found = connected(url, token, ask)
     if as_json:
-        show_json({"results": results})
+        show_json({"runs": found.runs, "next_cursor": found.next_cursor})
+        return
+    show_table(_LISTED, [_listed(run) for run in found.runs], _COLOURS)
+    if found.next_cursor is not None:
+        remark(f"There are more than these {len(found.runs)}; --all shows them.")
+
+
+def _listed(run: Json) -> Json:
+    return {
+        **run,
+        "workflow": f"{run['workflow_id']} {run['workflow_version']}",
+        "tags": [f"{key}={value}" for key, value in run["tags"].items()],
+        "took": _took(run),
+    }
+
+
+@command.command(short_help="Show a run and its nodes.", epilog="Example: infraweave runs show RUN")
+@click.argument("run_id", metavar="RUN")
+@answer_options
+def show(run_id: str, url: str, token: str | None, as_json: bool) -> None:
+    """Show RUN: how far it is, what each node did, and what it waits for."""
+    run = connected(url, token, lambda client: client.run(run_id).show())
+    if as_json:
+        show_json(run)
+        return
+    for name, value in _facts(run):
+        click.echo(f"{name:<9} {value}")
+    for waiting in run["waiting_for"]:
+        click.echo(f"waits for {_waits(run_id, waiting)}")
+    click.echo()
+    show_table(_NODES, [{**node, "took": _took(node)} for node in run["nodes"]], _COLOURS)
+
+
+def _facts(run: Json) -> list[tuple[str, str]]:
+    """Return what there is to say of a run, apart from its nodes."""
+    marks = [name for name in ("cancel_requested", "forced") if run[name]]
+    tags = [f"{key}={value}" for key, value in run["tags"].items()]
+    usage = run["usage"]
+    facts = {
+        "run": run["run_id"],
+        "workflow": f"{run['workflow_id']} {run['workflow_version']}, started by {run['trigger']}",
+        "parent": run["parent_run_id"],
+        "rerun of": run.get("rerun_of"),
+        "state": paint_state(run["state"]) + "".join(f", {mark.replace('_', ' ')}" for mark in marks),
+        "error": run["error"] and failure(run["state"], run["error"]),
+        "tags": plain(", ".join(tags)),
+        "created": run["created_at"],
+        "not before": run.get("start_at"),
+        "started": run["started_at"],
+        "finished": run["finished_at"],
+        "used": usage["tokens"] and f"{usage['tokens']:,} tokens, {usage['cost_micro_usd'] / 1e6:.6f} USD",
+    }
+    return [(name, str(value)) for name, value in facts.items() if value]
+
+
+def _waits(run_id: str, waiting: Json) -> str:
+    """Return what a run waits for, and what would let it go on."""
+    if waiting.get("reason"):
+        return plain(f"{waiting['node']}: {waiting['reason']}")
+    until = f", until {waiting['deadline']}" if waiting["deadline"] else ""
+    asked = f" ({waiting['prompt']})" if waiting["prompt"] else ""
+    answer = f"infraweave runs signal {run_id} {waiting['signal']}"
+    return plain(f"{waiting['node']}{asked} since {waiting['since']}{until}; answer with: {answer}")
+
+
+def _took(of: Json) -> str | None:
+    from infraweave.core.values import from_rfc3339, spell
+
+    if not of["started_at"] or not of["finished_at"]:
+        return None
+    milliseconds = from_rfc3339(of["finished_at"]) - from_rfc3339(of["started_at"])
+    return f"{milliseconds}ms" if milliseconds < 1000 else spell(milliseconds / 1000)
+
+
+@command.command(short_help="Print a run's result.", epilog="Example: infraweave runs result RUN --wait")
+@click.argument("run_id", metavar="RUN")
+@click.option("--wait", is_flag=True, help="Wait for the end.")
+@answer_options
+def result(run_id: str, wait: bool, url: str, token: str | None, as_json: bool) -> None:
+    """Print the result of RUN; exit with 1 where it failed, was cancelled, or has not ended."""
+
+    async def ask(client: Client) -> int:
+        run = client.run(run_id)
+        if wait:
+            await run.show()  # so that a mistake, or a server that is not there, is told at once
+            return await end_of(run, watch=False, as_json=as_json)
+        return show_outcome(await run.outcome(wait=False), as_json=as_json)
+
+    sys.exit(connected(url, token, ask))
+
+
+@command.command(short_help="List every attempt of a run.", epilog="Example: infraweave runs history RUN")
+@click.argument("run_id", metavar="RUN")
+@answer_options
+def history(run_id: str, url: str, token: str | None, as_json: bool) -> None:
+    """List what RUN did, a row for each attempt; inputs and outputs are in --json."""
+    rows = connected(url, token, lambda client: client.run(run_id).history())
+    if as_json:
+        show_json({"history": rows})
     else:
-        show_table(("line", "status", "run_id", "state", "error"), rows)
-    refused = sum("error" in result for result in results)
-    if refused:
-        remark(f"infraweave: {refused:,} of {len(results):,} were refused")
-    sys.exit(FAILED if refused else 0)
+        show_table(_ATTEMPTS, [_attempt(row) for row in rows], _COLOURS)
 
 
-def _lines(file: str) -> Iterator[tuple[int, Any]]:
-    """Yield the number and the value of each line that is not empty."""
-    from infraweave.core import codec
-
-    try:
-        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        fail(f"{file}: {error}", code=USAGE)
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        try:
-            yield number, codec.parse(line.encode())
-        except (ValueError, RecursionError) as error:
-            fail(f"{file}, line {number} is no JSON, so nothing was sent: {error}", code=USAGE)
+def _attempt(row: Json) -> Json:
+    place = {key: value for key, value in row.items() if value is not None}
+    error = row["error"] and f"{row['error']['code']}: {row['error']['message']}"
+    return {**row, "node": place_of(place), "took": _took(row), "error": error}
 
 
-async def _send(client: Client, items: Sequence[tuple[int, Any]]) -> list[Json]:
-    results: list[Json] = []
-    for part in _parts([item for _, item in items]):
-        body = {"runs": part}
-        answer = await client.request("POST", "/v1/runs/batch", body=body, headers=_FROM_HERE)
-        results += answer["results"]
-        if len(results) < len(items):
-            remark(f"{len(results):,} of {len(items):,} sent")
-    return results
-
-
-def _parts(items: Sequence[Any]) -> Iterator[list[Any]]:
-    """Yield the items in portions that one request can hold."""
-    part: list[Any] = []
-    size = 0
-    for item in items:
-        length = len(json.dumps(item))
-        if part and (len(part) == _MOST_ITEMS or size + length > _MOST_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(item)
-        size += length
-    if part:
-        yield part
-
-
-def _row(line: int, result: Json) -> Json:
-    run, error = result.get("run", {}), result.get("error")
-    told_of = None if error is None else f"{error['code']}: {error['message']}"
-    return {"line": line, "status": result["status"], "error": told_of, **run}
+@command.command(short_help="Say why a run is not moving.", epilog="Example: infraweave runs explain RUN")
+@click.argument("run_id", metavar="RUN")
+@answer_options
+def explain(run_id: str, url: str, token: str | None, as_json: bool) -> None:
+    """Say in one sentence why RUN is not moving, or that it is."""
+    told = connected(url, token, lambda client: client.run(run_id).explain())
+    if as_json:
+        show_json(told)
+    else:
+        click.echo(plain(told["explanation"]))

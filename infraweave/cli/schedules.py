@@ -9,8 +9,8 @@ from urllib.parse import quote
 import click
 
 from infraweave.cli.connect import client_options, connected
+from infraweave.cli.files import read_json
 from infraweave.cli.output import show_json, show_table
-from infraweave.cli.run import read_json
 from infraweave.core.triggers import CATCH_UPS, OVERLAPS
 
 COLUMNS = ("schedule_id", "times", "next", "last_run_id", "state", "declared_in")

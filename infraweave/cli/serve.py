@@ -165,9 +165,11 @@ def _stamps(paths: Sequence[Path]) -> dict[Path, int]:
 
 
 def _announce(options: Options, url: str, token: str | None, workflow_ids: Sequence[str]) -> None:
+    from infraweave.serving import write_token
+
     token_file = options.db.with_name(options.db.name + ".token")
     if token is not None:
-        _write_private(token_file, token)
+        write_token(options.db, token)
         click.echo(
             f"New database {options.db}. The admin token, shown once and kept in {token_file}:\n\n  {token}\n"
         )
@@ -179,13 +181,6 @@ def _announce(options: Options, url: str, token: str | None, workflow_ids: Seque
     if options.ready_file is not None:
         ready = {"url": url, "pid": os.getpid(), "db": str(options.db.resolve())}
         _write_atomically(options.ready_file, json.dumps(ready))
-
-
-def _write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, from its first byte on."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text + "\n")
 
 
 def _write_atomically(path: Path, text: str) -> None:

@@ -9,8 +9,8 @@ from urllib.parse import quote
 import click
 
 from infraweave.cli.connect import connected
+from infraweave.cli.files import read_json
 from infraweave.cli.output import USAGE, fail, show_json, show_table
-from infraweave.cli.run import read_json
 from infraweave.cli.schedules import server_options
 
 COLUMNS = ("name", "workflow_id", "path", "signature_header", "delivery", "declared_in")

@@ -259,13 +259,13 @@ class Book:
         else:
             self.complete(entry, latency_ms, output=more.pop("payload", None), **more)
 
-    def withdraw(self, entry: Entry) -> None:
+    def withdraw(self, entry: Entry, because: str = "the run is stopping") -> None:
         """Close an entry because it is being stopped."""
         if entry.request is not None:
             self.resolve(entry, "withdrawn")
             return
-        code, message = "cancelled", "Stopped, because the run is stopping"
-        if self.state.stopping is None:
+        code, message = "cancelled", f"Stopped, because {because}"
+        if self.has_lost(entry):
             message = "Stopped, because it lost a race"
         elif (failed := self._failed_item(entry.address)) is not None:
             code, message = "item_failed", f"Item {failed.index} failed: {failed.message}"

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
 from attrs import define, field, frozen
 
 from infraweave.core.address import Address
-from infraweave.core.events import InputRequested, RunError
-from infraweave.core.values import Json
+from infraweave.core.events import InputRequested, InputResolved, RunError
+from infraweave.core.values import Json, spell
 
 NodeStateName: TypeAlias = Literal[
     "pending",
@@ -96,6 +97,8 @@ class Kept:
 
     input: Json
     output: Json
+    #: In which iteration the nodes of loops were then.
+    iterations: Mapping[str, int] = field(factory=dict)
 
 
 @define
@@ -119,3 +122,15 @@ class Stopping:
     outcome: Literal["failed", "cancelled"]
     error: RunError
     forced: bool = False
+
+
+def no_answer(event: InputResolved, entry: Entry | None) -> RunError:
+    """Return why a run fails that waited for a person in vain."""
+    waited = f" within {spell((event.at - entry.opened_at) / 1000)}" if entry else ""
+    return RunError(
+        code="input_timed_out",
+        message=f"No answer to {event.node}{waited}",
+        node=event.node,
+        iteration=event.iteration,
+        index=event.index,
+    )

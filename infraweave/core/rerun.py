@@ -2,7 +2,7 @@
 
 Kept is what finished and depends on nothing that runs anew. A node runs anew if it is where the new run is to
 begin, if it never finished or was compensated, if it is new, or if it depends on such a node; and if one node
-of a loop does, all of the loop do.
+of a loop does, all of the loop do, and all that leads to a race if one of its ways does.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from attrs import field, frozen
 
 from infraweave.core.events import ReusedResults
 from infraweave.core.graph import Graph
+from infraweave.core.settle import has_lost, skipped_at_first
 from infraweave.core.state import RunState
 from infraweave.core.values import Json
 
@@ -65,24 +66,33 @@ def _anew(old: Graph, state: RunState, new: Graph, from_node: str) -> set[str]:
             anew.add(name)
             work += new.downstream[name]
             work += [n for region in new.regions.values() if name in region.nodes for n in region.nodes]
+            work += [n for race in new.races_of.get(name, ()) for n in new.races[race]]
     return anew
 
 
 def _finished(old: Graph, state: RunState, new: Graph, name: str) -> bool:
-    """Tell whether a node of the new version has a result: one of the same kind was settled."""
-    return name in old.nodes and old.nodes[name].kind == new.nodes[name].kind and name in state.settled
+    """Tell whether a node of the new version has a result: one of the same kind ran, was skipped, or lost.
+
+    A node that was stopped with its run has none.
+    """
+    if name not in old.nodes or old.nodes[name].kind != new.nodes[name].kind:
+        return False
+    was_skipped = name in state.nodes and state.nodes[name].state == "skipped"
+    return state.settled.get(name, False) or was_skipped or has_lost(old, state, name)
 
 
-def reused(state: RunState, kept: tuple[str, ...]) -> Reused:
-    """Return what the kept nodes gave; a node that lost a race counts as skipped."""
-    ran = tuple(name for name in kept if state.settled[name])
+def reused(new: Graph, state: RunState, kept: tuple[str, ...]) -> Reused:
+    """Return what the kept nodes gave; a node that lost a race counts as skipped.
+
+    Skipped are also nodes of the new run that the kept ones leave no way: their router has not chosen them,
+    or data that they require is missing.
+    """
+    ran = tuple(name for name in kept if state.settled.get(name))
+    routes = {name: state.routes[name] for name in kept if name in state.routes}
     return Reused(
         ran=ran,
-        skipped=tuple(name for name in kept if not state.settled[name]),
-        results=ReusedResults(
-            outputs={name: state.outputs[name] for name in ran},
-            routes={name: state.routes[name] for name in kept if name in state.routes},
-        ),
+        skipped=tuple(skipped_at_first(new, {name: name in ran for name in kept}, routes)),
+        results=ReusedResults(outputs={name: state.outputs[name] for name in ran}, routes=routes),
     )
 
 

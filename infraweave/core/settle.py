@@ -10,12 +10,13 @@ Pure questions about a graph and a state; nothing here changes either.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from infraweave.core.address import Address
 from infraweave.core.document import INPUT, ITEM, Map, Node, Param, runs_child
+from infraweave.core.entries import Kept
 from infraweave.core.graph import Graph
 from infraweave.core.state import RunState
 from infraweave.core.values import Json, at_pointer
@@ -110,6 +111,17 @@ def skipped_by(
         work = _next(graph, closing)
     _spread(graph, outlook, work)
     return tuple(graph.in_order({n for n, done in outlook.settled.items() if not done and n != closing}))
+
+
+def skipped_at_first(
+    graph: Graph, settled: Mapping[str, bool], routes: Mapping[str, Sequence[str]]
+) -> list[str]:
+    """Return the nodes that are skipped where a run begins with nodes that are ``settled`` already."""
+    outlook = Outlook(graph, RunState(""))
+    outlook.settled |= settled
+    outlook.chosen |= {name: tuple(chosen) for name, chosen in routes.items()}
+    _spread(graph, outlook, list(graph.nodes))
+    return graph.in_order({name for name, ran in outlook.settled.items() if not ran})
 
 
 def _spread(graph: Graph, outlook: Outlook, work: list[str]) -> None:
@@ -249,7 +261,7 @@ def bind_undo(graph: Graph, state: RunState, address: Address, params: Iterable[
     """Return the values of a compensation's parameters: the node's output, and what the node was given."""
     node = graph.nodes[address.node]
     kept = state.kept.get(address._replace(phase="forward"))
-    values = bind(graph, state, address.node, params, _item(state, node, address.index))
+    values = bind(graph, state, address.node, params, _item(state, node, address.index, kept))
     if kept is None:
         return values
     # An iteration's and an item's own values; the state has moved on since.
@@ -264,23 +276,32 @@ def bind_undo(graph: Graph, state: RunState, address: Address, params: Iterable[
             values.pop(param.name, None)
             if sources[param.source] in given:
                 _point(values, param, given[sources[param.source]])
+        elif param.source in graph.loop_of:
+            values.pop(param.name, None)
+            # What a node of a loop had given when what is undone was done.
+            source = state.kept.get(Address(param.source, kept.iterations.get(param.source, 1)))
+            if source is not None:
+                _point(values, param, source.output)
     return values
 
 
-def _item(state: RunState, node: Node, index: int | None) -> Json:
-    items = items_of(state, node) if isinstance(node, Map) else None
-    if index is None or not isinstance(items, list) or index >= len(items):
+def _item(state: RunState, node: Node, index: int | None, kept: Kept | None = None) -> Json:
+    if not isinstance(node, Map) or index is None:
         return _NO_ITEM
-    return items[index]
+    then = None if kept is None else state.kept.get(Address(node.over, kept.iterations.get(node.over, 1)))
+    items = items_of(state, node) if then is None else _list(node, then.output)
+    return items[index] if isinstance(items, list) and index < len(items) else _NO_ITEM
 
 
 def items_of(state: RunState, node: Map) -> Json:
     """Return the list that a map goes over, or whatever stands in its place."""
-    value = state.input if node.over == INPUT else state.outputs.get(node.over)
-    try:
+    return _list(node, state.input if node.over == INPUT else state.outputs.get(node.over))
+
+
+def _list(node: Map, value: Json) -> Json:
+    with suppress(LookupError):
         return at_pointer(value, node.pointer)
-    except LookupError:
-        return None
+    return None
 
 
 def may_open(graph: Graph, state: RunState, address: Address) -> bool:

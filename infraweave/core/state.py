@@ -16,7 +16,7 @@ from typing import Literal, assert_never
 from attrs import define, field
 
 from infraweave.core.address import Address
-from infraweave.core.entries import Entry, Items, Kept, NodeState, Stopping
+from infraweave.core.entries import Entry, Items, Kept, NodeState, Stopping, no_answer
 from infraweave.core.events import (
     Cancelled,
     Completed,
@@ -35,7 +35,7 @@ from infraweave.core.events import (
     StatusChanged,
     Terminal,
 )
-from infraweave.core.values import Json, spell
+from infraweave.core.values import Json
 
 
 @define
@@ -258,8 +258,7 @@ def _completed(state: RunState, event: NodeCompleted) -> None:
     _consume(state, event.answered_with)
     if state.maps.pop(address, None) is None:
         state.done.append(address)
-        if (event.iteration is not None or event.index is not None) and entry is not None:
-            state.kept[address] = Kept(entry.input, event.output)
+    _keep(state, event, event.output, entry)
     if event.index is not None:
         state.maps[address._replace(index=None)].end(event.index, event.output)
         return
@@ -270,8 +269,16 @@ def _completed(state: RunState, event: NodeCompleted) -> None:
         _settle(state, event, event.output)
 
 
+def _keep(state: RunState, event: NodeCompleted | InputResolved, output: Json, entry: Entry | None) -> None:
+    """Keep what an iteration or an item gave, for the compensations of its time."""
+    turned = event.iteration is not None or event.index is not None
+    if turned and entry is not None and event.on_timeout != "route":
+        state.kept[event.address] = Kept(entry.input, output, state.iterations)
+
+
 def _repeat(state: RunState, event: NodeCompleted) -> None:
     """Make the nodes of a loop as new, and keep what they gave for the next iteration."""
+    state.iterations = dict(state.iterations)  # the one before may be kept
     for name in event.repeats:
         state.previous.pop(name, None)
         if state.settled.pop(name, False):
@@ -370,23 +377,13 @@ def _resolved(state: RunState, event: InputResolved) -> None:
         _lose(state, event.node)
     elif event.outcome == "timed_out" and event.on_timeout is None:
         node.state = "failed"
-        _stop(state, "failed", _no_answer(event, entry))
+        _stop(state, "failed", no_answer(event, entry))
     else:
         node.state = "succeeded"
         _consume(state, event.answered_with)
         state.done.append(event.address)
+        _keep(state, event, event.payload, entry)
         _settle(state, event, event.payload)
-
-
-def _no_answer(event: InputResolved, entry: Entry | None) -> RunError:
-    waited = f" within {spell((event.at - entry.opened_at) / 1000)}" if entry else ""
-    return RunError(
-        code="input_timed_out",
-        message=f"No answer to {event.node}{waited}",
-        node=event.node,
-        iteration=event.iteration,
-        index=event.index,
-    )
 
 
 def _consume(state: RunState, request_id: str | None) -> None:

@@ -49,7 +49,7 @@ def terminate(book: Book, fact: TerminateAsked) -> None:
     """End the run at once: everything open is closed, nothing is undone."""
     state = book.state
     for entry in sorted(state.entries.values(), key=lambda entry: entry.address in state.maps):
-        book.withdraw(entry)
+        book.withdraw(entry, "the run was terminated")
     not_undone = [str(address) for address in reversed(state.done) if book.graph.compensation(address.node)]
     book.record(
         StatusChanged, state="cancelled", cause="terminated", by=fact.by, reason=fact.reason, link=fact.link

@@ -8,8 +8,8 @@ runs that are under way; else to nothing, and the run waits.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import assert_never
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias, assert_never
 
 from infraweave.authoring.compiler import Code
 from infraweave.authoring.decorators import Workflow
@@ -34,14 +34,23 @@ from infraweave.errors import VersionNotFound, WorkflowNotFound
 from infraweave.store.documents import Documents, Published
 from infraweave.store.notes import Note
 
+#: Gives the code that a test puts in the place of an entry's own.
+StandIn: TypeAlias = Callable[[Graph, Address, Code | None], Code | None]
+
 
 class Catalog:
     """Documents of every tenant, and the code that is loaded."""
 
     def __init__(
-        self, documents: Documents, clock: Clock, builtins: Builtins, workflows: Iterable[Workflow]
+        self,
+        documents: Documents,
+        clock: Clock,
+        builtins: Builtins,
+        workflows: Iterable[Workflow],
+        stand_in: StandIn | None = None,
     ) -> None:
         self._documents, self._clock, self._builtins = documents, clock, builtins
+        self._stand_in = stand_in
         self._loaded = [(workflow.compile(), workflow.codes()) for workflow in workflows]
         #: The loaded code of each reference, the newest first: the last file wins.
         self._newest: dict[str, list[Code]] = {}
@@ -53,6 +62,8 @@ class Catalog:
         self._active: dict[tuple[str, str], str] = {}
         self._welcomed: set[str] = set()
         self._codes: dict[tuple[int, str, str], Code | None] = {}
+        #: Graphs that live runs may still hold, so that no other gets their identity.
+        self._retired: list[Graph] = []
 
     @property
     def workflow_ids(self) -> list[str]:
@@ -77,6 +88,25 @@ class Catalog:
             superseded = last[document.workflow_id] != document.version
             await self._documents.load(tenant, document, self._clock.now(), superseded=superseded)
         self._welcomed.add(tenant)
+
+    async def load(self, workflow: Workflow) -> None:
+        """Load one more workflow while the engine runs, and publish it to every tenant.
+
+        Raises:
+            DeclarationError: it cannot be compiled.
+            VersionConflict: a version that runs have used is loaded with another content.
+        """
+        document, codes = workflow.compile(), workflow.codes()
+        for tenant in sorted(self._welcomed):
+            await self._documents.load(tenant, document, self._clock.now())
+            self._active.pop((tenant, document.workflow_id), None)
+            stale = self._graphs.pop((tenant, document.workflow_id, document.version), None)
+            self._retired += [] if stale is None else [stale]
+        self._loaded.append((document, codes))
+        for reference, code in codes.items():
+            self._newest.setdefault(reference, []).insert(0, code)
+        self._exact[document.workflow_id, document.version] = codes
+        self._codes.clear()
 
     async def publish(
         self, tenant: str, document: Document, *, activate: bool, note: Note | None = None
@@ -150,9 +180,10 @@ class Catalog:
         """Return the code that an entry runs, or None where none is loaded."""
         key = (id(graph), address.node, address.phase)
         try:
-            return self._codes[key]
+            code = self._codes[key]
         except KeyError:
-            return self._codes.setdefault(key, self._find(graph, address))
+            code = self._codes.setdefault(key, self._find(graph, address))
+        return code if self._stand_in is None else self._stand_in(graph, address, code)
 
     def lacks_code(self, graph: Graph, address: Address) -> bool:
         """Tell whether opening the entry calls code that is not loaded."""

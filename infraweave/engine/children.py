@@ -90,6 +90,7 @@ class Children:
 
     async def cancel(self, parent: LiveRun, child_run_id: str) -> None:
         """Ask a child to stop, because its parent does without it."""
+        await parent.durable()  # or the child might not be there yet
         row = await self._runs.get(child_run_id)
         if row is None:
             raise RunNotFound(f"No run {child_run_id}.")
@@ -101,14 +102,24 @@ class Children:
     async def family(self, stack: AsyncExitStack, run_key: int) -> list[LiveRun]:
         """Pin a run and its open children, and theirs, for as long as ``stack`` lasts.
 
+        It is all of them only until something is awaited: a run that goes on may start another child.
+
         Raises:
             RunNotFound: there is no such run.
+            StorageUnavailable: what their states say cannot be stored.
         """
-        live = await stack.enter_async_context(self._host.pinned(run_key))
-        found = [live]
-        children = [e.child_run_id for e in live.state.entries.values() if e.child_run_id is not None]
-        for child_run_id in children:
-            row = await self._runs.get(child_run_id)
-            if row is not None:
-                found += await self.family(stack, row.run_key)
+        found = [await stack.enter_async_context(self._host.pinned(run_key))]
+        known: set[str] = set()
+        while missing := [(live, child) for live in found for child in _open_children(live, known)]:
+            for parent, child in missing:
+                known.add(child)
+                await parent.durable()  # or the child might not be there yet
+                row = await self._runs.get(child)
+                if row is not None:
+                    found.append(await stack.enter_async_context(self._host.pinned(row.run_key)))
         return found
+
+
+def _open_children(live: LiveRun, known: set[str]) -> list[str]:
+    ids = (entry.child_run_id for entry in live.state.entries.values())
+    return [child for child in ids if child is not None and child not in known]

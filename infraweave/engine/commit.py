@@ -94,7 +94,8 @@ class Commit:
         waiting = [live for live, _ in self._parts]
         for live in waiting:
             live.wait_for(later)
-        self._host.spawn(self._append_later(later, waiting), "answer")
+        task = self._host.spawn(self._append_later(later, waiting), "answer")
+        task.add_done_callback(partial(self._never_began, later))
         return later
 
     async def _append_later(self, later: asyncio.Future[None], waiting: Sequence[LiveRun]) -> None:
@@ -114,6 +115,12 @@ class Commit:
             if not later.done():
                 later.set_exception(StorageUnavailable())
             raise
+
+    def _never_began(self, later: asyncio.Future[None], task: asyncio.Task[None]) -> None:
+        """Let nobody wait for an append whose task a shutdown cancelled before its first step."""
+        if task.cancelled() and not later.done():
+            self._lose()
+            later.set_exception(StorageUnavailable())
 
     def _lose(self) -> None:
         for live, _ in self._parts:

@@ -12,20 +12,18 @@ from typing import Any, TypeVar
 from attrs import evolve
 
 from infraweave.authoring.decorators import Workflow
-from infraweave.core import settle, signals
-from infraweave.core.address import Address
+from infraweave.core import signals
+from infraweave.core.access import EVERY_GRANT
 from infraweave.core.codec import decode_event, dumps
 from infraweave.core.events import State, StatusChanged
 from infraweave.core.explain import Explanation, explain
 from infraweave.core.facts import CancelAsked, Signalled, TerminateAsked
-from infraweave.core.graph import Graph
 from infraweave.core.schema import validator
-from infraweave.core.state import RunState
-from infraweave.core.unwind import next_undo
 from infraweave.core.values import Json, JsonObject, rfc3339
+from infraweave.engine.blocked import blocked
 from infraweave.engine.builtins import Builtins
-from infraweave.engine.catalog import Catalog
-from infraweave.engine.clock import Clock, SystemClock, request_id, sleep
+from infraweave.engine.catalog import Catalog, StandIn
+from infraweave.engine.clock import Clock, SystemClock, request_id, sleep, ulid
 from infraweave.engine.ends import give_up
 from infraweave.engine.hooks import Hooks
 from infraweave.engine.host import Host
@@ -51,7 +49,7 @@ from infraweave.store.database import Database
 from infraweave.store.documents import Documents
 from infraweave.store.journal import Journal
 from infraweave.store.notes import Note
-from infraweave.store.principals import FIRST_TENANT, Principals
+from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewToken, Principals
 from infraweave.store.runs import RunRow, Runs
 
 T = TypeVar("T")
@@ -61,7 +59,12 @@ class Engine:
     """Starts, inspects, signals and cancels runs."""
 
     def __init__(
-        self, db: Database, clock: Clock, settings: Settings, workflows: Sequence[Workflow] = ()
+        self,
+        db: Database,
+        clock: Clock,
+        settings: Settings,
+        workflows: Sequence[Workflow] = (),
+        stand_in: StandIn | None = None,
     ) -> None:
         self.db, self.clock, self.settings = db, clock, settings
         self.journal = Journal(db, partial(sleep, clock))
@@ -71,7 +74,7 @@ class Engine:
         self.ledger = Ledger(self.audit, self.principals, clock, settings)
         self.standing = Standing(clock)
         self.builtins = Builtins(clock, Guard(settings.allow_outbound))
-        self.catalog = Catalog(self.documents, clock, self.builtins, workflows)
+        self.catalog = Catalog(self.documents, clock, self.builtins, workflows, stand_in)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
         self._starts = Starts(self.host, self.catalog, self.runs)
         self._reruns = Reruns(self.journal, self.catalog)
@@ -89,8 +92,9 @@ class Engine:
         *,
         clock: Clock | None = None,
         settings: Settings | None = None,
+        stand_in: StandIn | None = None,
     ) -> AsyncIterator[Engine]:
-        """Serve a file for the length of the block; at its end, drain.
+        """Serve a file for the length of the block; at its end, drain. ``stand_in`` replaces nodes' code.
 
         Raises:
             StartupError: the file is in use, newer than this program, or not ours.
@@ -99,7 +103,7 @@ class Engine:
         """
         clock, settings = clock or SystemClock(), settings or Settings()
         async with Database.open(path, now=clock.now(), readers=settings.readers) as db:
-            engine = cls(db, clock, settings, workflows)
+            engine = cls(db, clock, settings, workflows, stand_in)
             try:
                 await engine._begin()
                 yield engine
@@ -119,6 +123,17 @@ class Engine:
     async def welcome(self, tenant: str) -> None:
         """Publish the loaded workflows to a tenant, unless it has them."""
         await self.catalog.welcome(tenant)
+
+    async def admit(self, token_hash: bytes) -> str:
+        """Make a token of the first tenant's principal, who may do everything; return its id."""
+        now = self.clock.now()
+        token = NewToken(token_id=f"tok_{ulid(now)}", token_hash=token_hash)
+        await self.principals.create_token(FIRST_TENANT, FIRST_PRINCIPAL, EVERY_GRANT, token, now)
+        return token.token_id
+
+    async def dismiss(self, token_id: str) -> None:
+        """Revoke a token."""
+        await self.principals.revoke(token_id, self.clock.now())
 
     # --- starting ------------------------------------------------------------------------------------------
 
@@ -205,7 +220,11 @@ class Engine:
         dumps([payload, request_id_, by, link])
         async with self.host.pinned(run.run_key) as live:
             request = request_id_ or request_id(self.clock.now())
-            fresh = signals.admit(live.graph, live.state, name, request, payload, _faults)
+            try:
+                fresh = signals.admit(live.graph, live.state, name, request, payload, _faults)
+            except RequestError:
+                await live.durable()  # a refusal too tells of what must not be lost
+                raise
             if fresh:
                 live.take(Signalled(name=name, request_id=request, payload=payload, by=by, link=link))
                 self._keep(note)
@@ -286,7 +305,7 @@ class Engine:
             origin=opening.origin,
             state=state,
             graph=graph,
-            blocked=self._blocked(graph, state),
+            blocked=blocked(self.catalog, graph, state),
             input=opening.input,
         )
 
@@ -303,13 +322,6 @@ class Engine:
             queued = f"it is not to start before {rfc3339(start_at)}"
         told = explain(seen.graph, seen.state, now, blocked=seen.blocked, queued=queued)
         return seen.state.state, told
-
-    def _blocked(self, graph: Graph, state: RunState) -> list[str]:
-        if state.end is not None or state.state == "queued":
-            return []
-        late = [e.address for e in state.entries.values() if e.status == "backoff" or e.address in state.maps]
-        addresses = [*_openable(graph, state), *late]
-        return sorted({a.node for a in addresses if self.catalog.lacks_code(graph, a)})
 
     async def wait_end(self, run_key: int, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - own clock
         """Wait until a run has ended; return False where ``timeout`` seconds or a shutdown came before."""
@@ -367,18 +379,15 @@ class Engine:
         self.host.ends.close()
         self._drained.set()
 
+    def abandon(self) -> None:
+        """Let go of all runs as a killed process would: nothing more of them is decided, stored or called."""
+        self.begin_drain()
+        self.host.abandon()
+
     async def drain(self) -> None:
         """Shut down: bodies may finish within the grace period; what is durable stays."""
         self.begin_drain()
         await self.host.drain(self.settings.grace)
-
-
-def _openable(graph: Graph, state: RunState) -> list[Address]:
-    """Return what would open next, if nothing held it back."""
-    if state.stopping is None:
-        return [Address(name) for name in settle.all_ready(graph, state)]
-    undo = None if state.entries else next_undo(graph, state)
-    return [] if undo is None else [undo]
 
 
 def _faults(schema: JsonObject, value: Json) -> list[Fault]:

@@ -2,7 +2,7 @@
 
 A run that is at rest is not here: it is a row with a wake-up time. Whatever arrives for it takes it up again
 by ``pinned``: its events are folded and a ``Resumed`` closes what an ended process left in flight. That is
-all there is to recovery.
+all there is to recovery. Long histories of runs that came to rest a while ago are spared it (``resting``).
 """
 
 from __future__ import annotations
@@ -32,8 +32,10 @@ from infraweave.engine.lanes import Candidate
 from infraweave.engine.live import LiveRun
 from infraweave.engine.perform import Attempt
 from infraweave.engine.processes import Processes
+from infraweave.engine.resting import Resting
 from infraweave.engine.slots import Slots
 from infraweave.errors import RunNotFound, StorageUnavailable
+from infraweave.failpoints import reach
 from infraweave.settings import Settings
 from infraweave.store.agenda import Agenda
 from infraweave.store.journal import Entry, Journal
@@ -63,11 +65,12 @@ class Host:
         self.alarm = Alarm(clock, self._next_due, self._wake_due)
         self.children = Children(self, runs)
         self.live: dict[int, LiveRun] = {}
+        self.resting = Resting()
         self.ends = Ends()
         #: What still runs of bodies whose attempts are over: their next attempts wait for it.
         self.leftovers: dict[tuple[int, Address], asyncio.Future[Any]] = {}
-        #: When runs that are held have something due: the agenda says of them that they are urgent.
-        self._held: dict[int, int] = {}
+        #: When runs have something due of which the agenda says that they are urgent: mostly held ones.
+        self._urgent: dict[int, int] = {}
         self._pins: Counter[int] = Counter()
         self._loading: dict[int, asyncio.Task[LiveRun]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -91,13 +94,17 @@ class Host:
         """
         self._pins[run_key] += 1
         try:
-            yield self.live.get(run_key) or await self._loaded(run_key)
+            yield self.live.get(run_key) or self._rested(run_key) or await self._loaded(run_key)
         finally:
             self._pins[run_key] -= 1
             if not self._pins[run_key]:
                 del self._pins[run_key]
             if run_key in self.live:
                 self.live[run_key].rest()
+
+    def _rested(self, run_key: int) -> LiveRun | None:
+        live = self.resting.take(run_key)
+        return None if live is None else self.adopt(live)
 
     async def _loaded(self, run_key: int) -> LiveRun:
         task = self._loading.get(run_key)
@@ -123,10 +130,12 @@ class Host:
         if self._pins[live.run_key] or self.live.get(live.run_key) is not live:
             return
         del self.live[live.run_key]
+        if live.state.end is None and not live.held and not self.draining:
+            self.resting.keep(live)
         due_at = live.next_due()
         if due_at is not None:
-            if live.held:
-                self._held[live.run_key] = due_at
+            if live.is_urgent:
+                self._urgent[live.run_key] = due_at
             self.alarm.set(due_at)
         self._idle.set()
 
@@ -200,22 +209,23 @@ class Host:
         return [run_key for run_key, _ in failed]
 
     async def _take_up(self, run_key: int) -> None:
-        async with self.pinned(run_key):
-            pass
+        async with self.pinned(run_key) as live:
+            live.was_urgent()
+            reach("recovery")
 
     async def _wake_due(self, limit: int) -> int:
         now = self.clock.now()
         run_keys = await self._agenda.due(now, limit)
-        held = [run_key for run_key, due_at in self._held.items() if due_at <= now]
-        for run_key in held:
-            del self._held[run_key]
-        for run_key in await self._each([*run_keys, *held], self._wake):
+        urgent = [run_key for run_key, due_at in self._urgent.items() if due_at <= now]
+        for run_key in urgent:
+            del self._urgent[run_key]
+        for run_key in await self._each([*run_keys, *urgent], self._wake):
             self.journal.append([Entry(run_key, "", (), now + SOME_TIME)])
         return len(run_keys)
 
     async def _next_due(self) -> int | None:
         stored = await self._agenda.next_due()
-        return min((*self._held.values(), *(() if stored is None else (stored,))), default=None)
+        return min((*self._urgent.values(), *(() if stored is None else (stored,))), default=None)
 
     async def _wake(self, run_key: int) -> None:
         async with self.pinned(run_key) as live:
@@ -268,11 +278,24 @@ class Host:
         if not task.cancelled() and task.exception() is not None:
             log.error("%s failed", task.get_name(), exc_info=task.exception())
 
+    def in_flight(self) -> list[Attempt]:
+        """Return the attempts whose bodies have been called and have not returned."""
+        return [attempt for live in self.live.values() for attempt in live.attempts]
+
     # --- the end -------------------------------------------------------------------------------------------
+
+    def abandon(self) -> None:
+        """Leave all live runs as they are on disk."""
+        for live in list(self.live.values()):
+            live.abandon()
+        self.live.clear()
+        self.resting.clear()
 
     async def drain(self, grace: float) -> None:
         """Open nothing new, let bodies finish within ``grace`` seconds, then leave them as they are."""
         self.draining = True
+        reach("shutdown")
+        self.resting.clear()
         self.alarm.close()
         expired = asyncio.create_task(sleep(self.clock, grace), name="grace")
         while self.live and not expired.done():
@@ -281,12 +304,11 @@ class Host:
             await asyncio.wait({idle, expired}, return_when=asyncio.FIRST_COMPLETED)
             idle.cancel()
         expired.cancel()
-        for live in list(self.live.values()):
-            live.abandon()
-        self.live.clear()
-        for task in list(self._tasks):
+        self.abandon()
+        tasks = [*self._tasks, *self._loading.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._processes.shutdown(wait=False, cancel_futures=True)
 

@@ -25,6 +25,7 @@ from infraweave.engine.commit import Commit
 from infraweave.engine.context import RunContext
 from infraweave.engine.perform import PREPARATIONS, Attempt, ChildPreparation
 from infraweave.errors import StorageUnavailable
+from infraweave.failpoints import reach
 from infraweave.store.journal import Entry
 from infraweave.store.projection import UNCHANGED, URGENT, Unchanged
 
@@ -58,6 +59,7 @@ class LiveRun:
         self.held = False
         self._agenda: int | Unchanged | None = UNCHANGED
         self._timer: ClockTimer | None = None
+        self._arming = False
 
     @property
     def origin(self) -> Origin:
@@ -65,6 +67,11 @@ class LiveRun:
         if self.state.origin is None:
             raise ValueError(f"{self.state.run_id} has no first event")
         return self.state.origin
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The attempts in flight."""
+        return list(self._attempts.values())
 
     def take(self, fact: Fact, *others: tuple[LiveRun, Fact]) -> asyncio.Future[None] | None:
         """Decide, append, perform. Return the commit, or None where the fact changed nothing.
@@ -155,7 +162,7 @@ class LiveRun:
     def entry(self, written: Written) -> Entry:
         """Return what a turn adds to the journal and the agenda."""
         preparing = self._preparing and self.state.stopping is None
-        due_at = URGENT if preparing or self.held else self._due_at()
+        due_at = URGENT if preparing or self.held or self._stops_losers() else self._due_at()
         unchanged = due_at == self._agenda and self.state.end is None
         self._agenda = due_at
         return Entry(self.run_key, self.state.run_id, written.events, UNCHANGED if unchanged else due_at)
@@ -166,13 +173,29 @@ class LiveRun:
             return state.due_at()
         return None if state.origin is None else state.origin.start_at
 
+    @property
+    def is_urgent(self) -> bool:
+        """True while the agenda says that the run is to be taken up at a start, and tells no time."""
+        return self._agenda == URGENT
+
+    def was_urgent(self) -> None:
+        """Hear what the agenda has said so far of a run that was just taken up."""
+        if self._agenda is UNCHANGED:
+            self._agenda = URGENT
+
+    def _stops_losers(self) -> bool:
+        """Tell whether children have lost a race: the next process must stop them, if this one dies."""
+        if not self.graph.races or self.state.end is not None:
+            return False
+        return any(e.child_run_id and self._is_given_up(e.address) for e in self.state.entries.values())
+
     def committed(self, written: Written, commit: asyncio.Future[None]) -> None:
         """Do what follows from a turn, now that it is on disk."""
         self._uncommitted -= 1
         if commit.cancelled() or commit.exception() is not None:
             self.host.lose(self)
             return
-        if self.state.end is not None and self.state.end is written.events[-1]:
+        if written.events and self.state.end is written.events[-1]:
             self.host.ends.announce(self.run_key)
         if not self.is_abandoned:
             self._perform(written)
@@ -213,6 +236,8 @@ class LiveRun:
             return  # something decided meanwhile has closed it
         node = self.graph.nodes[event.node]
         undo = self.graph.compensation(event.node) if event.phase == "compensation" else None
+        if undo is not None:
+            reach("compensation")
         timeout = undo.timeout if undo else getattr(node, "timeout", None)
         attempt = self._make(Attempt, address, event.attempt, event.input or {})
         attempt.start(timeout, self.host.leftovers.get((self.run_key, address)))
@@ -285,12 +310,10 @@ class LiveRun:
 
     def rest(self) -> None:
         """Leave memory, where nothing is in flight; else see to timers that run beside it."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._uncommitted or self._todo or self._attempts or self._in_line:
-            self._arm()
+            self._arm_soon()
         else:
+            self._disarm()
             self.release()
             self.host.let_go(self)
 
@@ -300,7 +323,22 @@ class LiveRun:
             self.has_slot = False
             self.host.slots.release()
 
+    def _arm_soon(self) -> None:
+        """Set the timer once for all turns of one moment: each look goes over all that is open."""
+        if not self._arming:
+            self._arming = True
+            asyncio.get_running_loop().call_soon(self._arm)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
     def _arm(self) -> None:
+        self._arming = False
+        self._disarm()
+        if self.is_abandoned or self.host.live.get(self.run_key) is not self:
+            return
         due_at = self.next_due()
         if due_at is not None and self.state.state != "queued":
             wait = max(0.0, (due_at - self.host.clock.now()) / 1000)
@@ -322,8 +360,7 @@ class LiveRun:
 
     def abandon(self) -> None:
         """Stop all bodies without a fact: the process is ending, or the disk has failed."""
-        if self._timer is not None:
-            self._timer.cancel()
+        self._disarm()
         self.is_abandoned = True
         self._todo.clear()
         for attempt in self._attempts.values():

@@ -32,7 +32,7 @@ class Reruns:
         Raises:
             RunNotFinished: the run is still open.
             VersionNotFound: there is no such version.
-            MalformedRequest: ``from_node`` is no node of it.
+            MalformedRequest: ``from_node`` is no node of it, or what is kept skips it.
         """
         if run.state not in TERMINAL_STATES:
             raise RunNotFinished(f"Run {run.run_id} is {run.state}; only a run that has ended is run again.")
@@ -43,12 +43,21 @@ class Reruns:
             raise _no_node(new, wish.from_node)
         state = await self._journal.fold(run.run_key, run.run_id)
         planned = plan(old, state, new, wish.from_node)
+        kept = reused(new, state, planned.reused)
+        if wish.from_node in kept.skipped:
+            raise _skipped(new, wish.from_node)
         return PlannedRerun(
             version=version,
             plan=planned,
             input=state.input if wish.patch is None else merge_patch(state.input, wish.patch),
-            reused=reused(state, planned.reused),
+            reused=kept,
         )
+
+
+def _skipped(new: Graph, name: str) -> MalformedRequest:
+    before = new.router_of.get(name) or ", ".join(new.upstream[name])
+    message = f"Node {name} is skipped again, as before: nothing that is kept leads to it; begin at {before}"
+    return MalformedRequest(message, details=[Fault("/from_node", message)])
 
 
 def _no_node(graph: Graph, name: str) -> MalformedRequest:

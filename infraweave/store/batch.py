@@ -22,6 +22,7 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 from infraweave.core.codec import dumps
+from infraweave.failpoints import reach
 from infraweave.store.rows import Row, Rows, merge, rounds
 from infraweave.store.statements import QUERIES, widen
 
@@ -106,7 +107,9 @@ def _transaction(
     connection.execute("BEGIN IMMEDIATE")
     try:
         write(connection, batch)
+        reach("commit.before")
         connection.execute("COMMIT")
+        reach("commit.after")
     except BaseException:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
@@ -144,6 +147,7 @@ def write_rows(connection: sqlite3.Connection, rows: Rows) -> None:
     _insert(connection, "insert_tag", rows.tags)
     _insert(connection, "insert_event", rows.events)
     _insert(connection, "insert_audit", rows.audit)
+    reach("batch.middle")
     for changes in rounds(rows.changes):
         _by_json(connection, "update_runs", changes)
     due = dict(rows.due)

@@ -19,6 +19,7 @@ from typing import Any, TypeAlias, TypeVar
 import aiosqlite
 
 from infraweave.errors import StartupError, StorageUnavailable
+from infraweave.failpoints import reach
 from infraweave.store.batch import Effect, WritingConnection, is_about_the_file
 from infraweave.store.lock import sole_process
 from infraweave.store.migrations import prepare
@@ -33,7 +34,8 @@ Params: TypeAlias = Sequence[Any] | Mapping[str, Any]
 MEMORY = ":memory:"
 #: Seconds to wait for a lock that a foreign tool holds.
 _BUSY = 10.0
-_WRITER_PRAGMAS = (
+#: How the writing connection is set.
+WRITER_PRAGMAS = (
     "synchronous = FULL",
     "foreign_keys = ON",
     "wal_autocheckpoint = 1000",
@@ -74,7 +76,7 @@ class Database:
             file = stack.enter_context(_file(path))
             stack.enter_context(sole_process(file))
             await asyncio.to_thread(prepare, file, now)
-            pragmas = (*_WRITER_PRAGMAS, *(_PRIVATE_PRAGMAS if str(path) == MEMORY else ()))
+            pragmas = (*WRITER_PRAGMAS, *(_PRIVATE_PRAGMAS if str(path) == MEMORY else ()))
             writer = await stack.enter_async_context(_writer(file, pragmas))
             pool = [await stack.enter_async_context(_reader(file)) for _ in range(readers)]
             database = cls(file, writer, pool)
@@ -96,6 +98,11 @@ class Database:
     def failed(self) -> BaseException | None:
         """The error after which this database takes no writes, or None."""
         return self._writer.failed
+
+    @property
+    def is_quiet(self) -> bool:
+        """True while nothing is being read or written."""
+        return self._writer.is_quiet and self._idle.qsize() == len(self._readers)
 
     def listen(self, listener: Listener) -> None:
         """Have ``listener`` called after each commit with the Rows it wrote, before their futures resolve."""
@@ -186,6 +193,7 @@ async def _writer(path: Path, pragmas: Sequence[str]) -> AsyncIterator[Writer]:
         finally:
             await writer.close()
             if writer.failed is None:
+                reach("checkpoint")
                 await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
 
 

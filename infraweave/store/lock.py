@@ -34,6 +34,22 @@ def sole_process(database: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
+def holder(database: Path) -> str | None:
+    """Return who serves a database file, such as ``pid 4711``; None where nobody does."""
+    path = database.with_name(f"{database.name}.lock")
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _name(os.pread(descriptor, 100, 0))
+    finally:
+        os.close(descriptor)
+    return None
+
+
 def _acquire(database: Path, path: Path) -> int:
     while True:
         descriptor = _open(path)

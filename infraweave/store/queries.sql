@@ -406,3 +406,31 @@ VALUES (:tenant, :name, :workflow_id, :declared_in, :spec, :secret);
 
 -- delete_webhook: forget a webhook
 DELETE FROM webhooks WHERE tenant = :tenant AND name = :name;
+
+-- The file, looked into from outside -------------------------------------------------------------------------
+
+-- row_counts: how many rows each table has that grows
+SELECT 'tenants' AS "table", count(*) AS row_count FROM tenants
+UNION ALL SELECT 'principals', count(*) FROM principals
+UNION ALL SELECT 'tokens', count(*) FROM tokens
+UNION ALL SELECT 'workflows', count(*) FROM workflows
+UNION ALL SELECT 'documents', count(*) FROM documents
+UNION ALL SELECT 'schedules', count(*) FROM schedules
+UNION ALL SELECT 'webhooks', count(*) FROM webhooks
+UNION ALL SELECT 'runs', count(*) FROM runs
+UNION ALL SELECT 'run_tags', count(*) FROM run_tags
+UNION ALL SELECT 'agenda', count(*) FROM agenda
+UNION ALL SELECT 'events', count(*) FROM events;
+
+-- can_tell_sizes: whether this SQLite was built with the table that the next statement reads
+SELECT sqlite_compileoption_used('ENABLE_DBSTAT_VTAB');
+
+-- table_sizes: the bytes of each table with its indexes
+SELECT of.tbl_name AS "table", sum(pages.pgsize) AS size
+FROM dbstat AS pages JOIN sqlite_schema AS of ON of.name = pages.name
+WHERE pages.aggregate = 1
+GROUP BY of.tbl_name;
+
+-- oldest_open_run: the open run that was created first
+SELECT run_id, tenant, workflow_id, workflow_version, state, created_at
+FROM runs WHERE run_key = (SELECT min(run_key) FROM agenda);

@@ -57,6 +57,11 @@ class Writer:
             self._refuse([write])
         return write
 
+    @property
+    def is_quiet(self) -> bool:
+        """True while nothing waits to be written, or to be told that it was."""
+        return not self._waiting and not self._effects and all(write.done() for write in self._batch)
+
     async def close(self) -> None:
         """Write what waits, then take no more."""
         self._open = False

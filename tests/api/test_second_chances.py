@@ -121,6 +121,35 @@ async def test_what_cannot_be_run_again_is_refused(shop, body, refusal):
         assert "did you mean charge?" in answer.json()["error"]["message"]
 
 
+async def test_a_rerun_cannot_begin_at_a_node_that_what_is_kept_skips(serve, api_of):
+    flow = Workflow("triage", version="v1")
+
+    @flow.router(routes=["small", "large"])
+    def size(input: dict) -> str:
+        return input["size"]
+
+    @flow.node
+    def small() -> str:
+        return "s"
+
+    @flow.node
+    def large() -> str:
+        return "l"
+
+    async with serve(flow) as server, api_of(server) as admin:
+        body = {"workflow_id": "triage", "input": {"size": "small"}}
+        run_id = (await admin.post("/v1/runs", body)).json()["run_id"]
+        await admin.until(run_id, "completed")
+        for more in ({}, {"dry_run": True}):
+            answer = await admin.post(f"/v1/runs/{run_id}/rerun", {"from_node": "large", **more})
+            assert told(answer) == (400, "malformed_request")
+            assert answer.json()["error"]["message"].endswith("begin at size")
+        wish = {"from_node": "size", "input": {"size": "large"}}
+        again = (await admin.post(f"/v1/runs/{run_id}/rerun", wish)).json()["run_id"]
+        await admin.until(again, "completed")
+        assert (await admin.get(f"/v1/runs/{again}/result")).json()["result"] == {"large": "l"}
+
+
 async def test_an_open_run_is_not_run_again(api):
     run_id, _ = await api.asked()
     assert told(await api.post(f"/v1/runs/{run_id}/rerun")) == (409, "run_not_finished")

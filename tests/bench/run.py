@@ -58,7 +58,8 @@ async def one(engine: Engine, workflow_id: str) -> float:
 async def product(seconds: float, inflight: int, folder: str) -> dict[str, float]:
     flows = [chain("three", 3), chain("hundred", 100)]
     settings = Settings(max_running=2 * inflight)
-    async with infraweave.embed(*flows, db=Path(folder) / "bench.db", settings=settings) as engine:
+    async with infraweave.embed(*flows, db=Path(folder) / "bench.db", settings=settings) as embedded:
+        engine = embedded.engine
         await one(engine, "three")
         alone = [await one(engine, "three") for _ in range(100)]
         per_node = await one(engine, "hundred") / 100

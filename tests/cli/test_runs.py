@@ -1,4 +1,4 @@
-"""``infraweave runs``: starting one and many at a server, as scripts do."""
+"""``infraweave runs start`` and ``start-batch``: starting one and many at a server, as scripts do."""
 
 from __future__ import annotations
 
@@ -75,6 +75,14 @@ async def test_start_waits_for_the_result_and_exits_with_the_outcome(cli):
     assert "infraweave: failed in double: unlucky" in err
 
 
+async def test_start_with_wait_and_json_prints_how_the_run_ended(cli):
+    code, out, _ = await cli("start", "double", "--input", '{"n": 5}', "--wait", "--json")
+    end = json.loads(out)
+    assert (code, end["state"], end["result"]) == (0, "succeeded", 10)
+    code, out, _ = await cli("start", "double", "--input", '{"n": 13}', "--wait", "--json")
+    assert (code, json.loads(out)["error"]["message"]) == (1, "unlucky")
+
+
 async def test_start_with_a_key_is_idempotent(cli):
     arguments = ["start", "double", "--input", '{"n": 1}', "--idempotency-key", "k", "--json"]
     first, second = [json.loads((await cli(*arguments))[1]) for _ in range(2)]
@@ -99,6 +107,7 @@ async def test_start_later_by_a_time_or_a_duration(cli):
         (["start", "double", "--in", "1h", "--at", "2099-01-01T00:00:00Z"], 2, "give one of them"),
         (["start", "double", "--at", "tomorrow"], 2, "expected an RFC 3339 time"),
         (["start", "double", "--tag", "x"], 2, "expected KEY=VALUE"),
+        (["start", "double", "--tag", "a=1", "--tag", "a=2"], 2, "a key is given twice"),
         (["start", "double"], 1, "n is required"),
         (["start", "none"], 1, "workflow_not_found"),
         (["start", "double", "--token", "x"], 4, "unauthenticated"),
@@ -145,10 +154,3 @@ async def test_start_batch_sends_nothing_where_a_line_is_no_json(cli):
     assert code == 2
     assert "line 2 is no JSON, so nothing was sent" in err
     assert (await cli.client.request("GET", "/v1/runs"))["runs"] == []
-
-
-@pytest.mark.parametrize("arguments", [[], ["start"], ["start-batch"]])
-async def test_every_command_has_help_with_an_example(cli, arguments):
-    code, out, _ = await cli(*arguments, "--help")
-    assert code == 0
-    assert "Example: infraweave runs " in out

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from infraweave.core.document import Document
 from infraweave.core.facts import Accepted
 from infraweave.core.graph import Graph
 from infraweave.core.rerun import merge_patch, plan, reused
-from tests.core.story import ONCE, ORIGIN, Story, loop, mapped, node, router
+from tests.core.story import ONCE, ORIGIN, Story, human, loop, mapped, node, router
 
 
 def ended() -> Story:
@@ -34,7 +35,7 @@ def again(run: Story, from_node: str | None, graph: Graph | None = None) -> Stor
     graph = graph or run.graph
     planned = plan(run.graph, run.state, graph, from_node)
     next_run = Story(*graph.document.nodes)
-    kept = reused(run.state, planned.reused)
+    kept = reused(graph, run.state, planned.reused)
     next_run.told = next_run.give(Accepted(origin=ORIGIN, input={"x": 1}, slot=True, reused=kept))
     return next_run
 
@@ -107,6 +108,67 @@ def test_a_maps_results_are_kept():
     run.done("m", "b", index=1)
     run.err("z", final=True)
     assert again(run, "z").event.input == {"m": ["a", "b"]}
+
+
+def race(name: str, *needs: str):
+    return evolve(node(name, *needs), join="any")
+
+
+def test_what_the_kept_results_leave_no_way_is_skipped_at_once():
+    run = ended()
+    nodes = (
+        node("a"),
+        router("r", "a", routes=["b", "c", "n"]),
+        node("b"),
+        node("c"),
+        node("n"),
+        node("of_c", "c"),
+        node("then", "of_c"),
+        node("d", "b?", "c?"),
+        node("of_b", "b"),
+    )
+    second = again(run, "d", Graph(Document(workflow_id="w", version="v2", nodes=nodes)))
+    assert second.told == ["running", "start d", "start of_b"]
+    assert second.event.input == {"b": "b"}
+    assert second.log[0].skipped == ("c", "n", "of_c", "then")
+    second.done("d")
+    assert second.done("of_b")[-1] == "completed"
+
+
+@pytest.mark.parametrize("begins", ["quick", "slow"])
+def test_a_race_is_run_again_as_a_whole(begins):
+    run = Story(node("quick"), node("slow"), race("first", "quick?", "slow?"), node("z", "first"))
+    run.start()
+    run.done("quick")
+    run.err("slow", "cancelled", final=True)
+    run.done("first")
+    run.err("z", final=True)
+    assert again(run, begins).told == ["running", "start quick", "start slow"]
+    assert again(run, "first").told == ["running", "start first"]
+    assert again(run, "z").told == ["running", "start z"]
+
+
+def test_a_race_that_was_won_is_kept_though_the_run_stopped_before_the_loser_had():
+    run = Story(node("quick"), node("slow"), race("first", "quick?", "slow?"), node("z", "first"))
+    run.start()
+    run.done("quick")
+    run.done("first", "f")
+    run.err("z", final=True)
+    run.err("slow", "cancelled", final=True)
+    assert run.state.end is not None
+    second = again(run, "z")
+    assert second.told == ["running", "start z"]
+    assert second.event.input == {"first": "f"}
+
+
+def test_what_was_in_flight_when_the_run_was_terminated_runs_anew():
+    run = Story(node("a"), node("b", "a"), human("ask", after=["a"]), node("c", "b", "ask"))
+    run.start()
+    run.done("a", "A")
+    run.terminate()
+    planned = plan(run.graph, run.state, run.graph, "c")
+    assert (planned.reused, planned.rerun) == (("a",), ("b", "ask", "c"))
+    assert again(run, "c").told == ["running", "start b", "ask ask"]
 
 
 def test_a_node_that_is_not_there_is_refused():

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from infraweave.core.address import Address
+from infraweave.core.document import ITEM, Compensation, Param
+from infraweave.core.events import NodeFailed
 from infraweave.core.facts import Granted, Prompted
-from tests.core.story import ONCE, STEADY, Story, human, node, timer
+from tests.core.story import ONCE, STEADY, Story, human, loop, mapped, node, params, router, timer
 
 
 def saga(*more) -> Story:
@@ -223,3 +226,82 @@ def test_a_compensation_that_is_held_opens_when_the_run_is_taken_up_again():
     assert run.cancel() == ["cancel_requested"]
     run.hold = lambda address: False
     assert run.crash() == ["start undo b"]
+
+
+def test_what_was_open_when_the_run_was_terminated_says_so():
+    run = Story(node("a"), timer("nap"), node("b", retry=STEADY), mapped("m", "input"))
+    run.start([1])
+    run.err("b")
+    run.terminate()
+    stopped = [event for event in run.last.events if isinstance(event, NodeFailed)]
+    assert len(stopped) == 5
+    assert {event.message for event in stopped} == {"Stopped, because the run was terminated"}
+
+
+def undone(name: str, *taken: str):
+    """How a node is undone with what others gave."""
+    return Compensation(code="w:undo", params=params(name, *taken), retry=ONCE)
+
+
+def test_a_compensation_is_given_what_others_gave_in_its_iteration():
+    run = Story(
+        node("a"),
+        human("ask", after=["a"]),
+        evolve(node("b", after=["a", "ask"]), compensate=undone("b", "a", "ask?")),
+        loop("l", "b", back_to="a"),
+        node("z", "b"),
+    )
+    run.start()
+    for turn in (1, 2):
+        run.done("a", f"a{turn}", iteration=turn)
+        run.signal("ask", f"yes{turn}", f"s{turn}")
+        run.done("b", f"b{turn}", iteration=turn)
+        run.done("l", turn < 2, iteration=turn)
+    run.err("z", final=True)
+    assert run.event.input == {"b": "b2", "a": "a2", "ask": "yes2"}
+    run.done("b", phase="compensation", iteration=2)
+    assert run.event.input == {"b": "b1", "a": "a1", "ask": "yes1"}
+
+
+def test_a_compensation_of_an_iteration_is_not_given_what_was_skipped_then():
+    run = Story(
+        router("r", routes=["a"]),
+        node("a"),
+        evolve(node("b", after=["a", "r"]), compensate=undone("b", "a?")),
+        loop("l", "b", back_to="r"),
+        node("z", "b"),
+    )
+    run.start()
+    for turn, routes in ((1, ["a"]), (2, [])):
+        run.done("r", routes, iteration=turn)
+        if routes:
+            run.done("a", "a1", iteration=turn)
+        run.done("b", f"b{turn}", iteration=turn)
+        run.done("l", turn < 2, iteration=turn)
+    run.err("z", final=True)
+    assert run.event.input == {"b": "b2"}
+    run.done("b", phase="compensation", iteration=2)
+    assert run.event.input == {"b": "b1", "a": "a1"}
+
+
+def test_the_compensation_of_a_child_in_a_loop_is_given_its_own_iterations_item_and_data():
+    run = Story(
+        node("a"),
+        mapped("m", "a", workflow_id="other"),
+        loop("l", "m", back_to="a"),
+        node("z", "m"),
+    )
+    nodes = dict(run.graph.nodes)
+    undo = Compensation(code="w:undo", params=(*params("m", "a"), Param("item", ITEM)), retry=ONCE)
+    nodes["m"] = evolve(nodes["m"], compensate=undo)
+    run = Story(*nodes.values())
+    run.start()
+    for turn in (1, 2):
+        run.done("a", [f"i{turn}"], iteration=turn)
+        run.launch("m", iteration=turn, index=0)
+        run.child("m", output=f"m{turn}", iteration=turn, index=0)
+        run.done("l", turn < 2, iteration=turn)
+    run.err("z", final=True)
+    assert run.event.input == {"m": "m2", "a": ["i2"], "item": "i2"}
+    run.done("m", phase="compensation", iteration=2, index=0)
+    assert run.event.input == {"m": "m1", "a": ["i1"], "item": "i1"}

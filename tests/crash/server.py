@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -123,7 +124,11 @@ class Process:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.db = folder, folder / "runs.db"
-        self.grace = "5"
+        self.grace, self.port = "5", "0"
+        #: Soft limits of the next start, by ``resource.RLIMIT_…``.
+        self.limits: dict[int, int] = {}
+        #: A command that runs the server, such as strace.
+        self.under: list[str] = []
         self._server: subprocess.Popen[str] | None = None
 
     @property
@@ -142,7 +147,7 @@ class Process:
             "--db",
             str(self.db),
             "--port",
-            "0",
+            self.port,
             *options,
         ]
 
@@ -153,13 +158,14 @@ class Process:
         ready.unlink(missing_ok=True)
         with (self.folder / "out").open("a") as out:
             self._server = subprocess.Popen(  # noqa: ASYNC220 - starting it takes no time
-                self._command("--ready-file", str(ready), "--grace", self.grace),
+                [*self.under, *self._command("--ready-file", str(ready), "--grace", self.grace)],
                 stdout=out,
                 stderr=out,
                 text=True,
+                preexec_fn=self._limit if self.limits else None,  # noqa: PLW1509 - it only sets limits
             )
-        url = self._url(ready)
-        async with Client(url, (self.folder / "runs.db.token").read_text().strip()) as client:
+        self.url = url = self._url(ready)
+        async with Client(url, self.db.with_name("runs.db.token").read_text().strip()) as client:
             yield client
 
     def _url(self, ready: Path) -> str:
@@ -171,11 +177,24 @@ class Process:
             time.sleep(0.05)  # a real process starts in real time
         raise AssertionError((self.folder / "out").read_text())
 
+    def _limit(self) -> None:
+        for kind, soft in self.limits.items():
+            resource.setrlimit(kind, (soft, resource.getrlimit(kind)[1]))
+
+    def said(self) -> str:
+        """What the servers wrote on stdout and stderr."""
+        return (self.folder / "out").read_text()
+
     def kill(self) -> None:
         """Kill it without a warning."""
         if self._server is not None and self._server.poll() is None:
             os.kill(self._server.pid, signal.SIGKILL)
             self._server.wait()
+
+    def terminate(self) -> None:
+        """Ask it to stop."""
+        assert self._server is not None
+        self._server.terminate()
 
     def wait(self) -> int:
         """Wait for it to end by itself."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -13,6 +14,7 @@ from infraweave.core.trace import TraceContext
 from infraweave.engine.engine import Engine
 from infraweave.engine.requests import StartRequest
 from infraweave.settings import Settings
+from infraweave.store import batch
 from infraweave.store.runs import RunRow
 from infraweave.testing import VirtualClock
 
@@ -75,3 +77,24 @@ def world(clock, db):
             yield World(engine, clock)
 
     return opened
+
+
+@pytest.fixture
+def disk(monkeypatch):
+    """A disk that stands still while its event is clear."""
+    moving, write_rows = threading.Event(), batch.write_rows
+    moving.set()
+
+    def slow(*args):
+        assert moving.wait(10)
+        write_rows(*args)
+
+    monkeypatch.setattr(batch, "write_rows", slow)
+    yield moving
+    moving.set()
+
+
+async def beat(w) -> None:
+    """Give what does not wait for the disk the time to end."""
+    for _ in range(20):
+        await w.engine.runs.counts()

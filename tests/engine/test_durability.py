@@ -4,34 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 
 import pytest
 
 from infraweave import Context, Retry, Workflow
-from infraweave.store import batch
+from infraweave.errors import RunFinished
+from tests.engine.conftest import beat
 from tests.engine.test_lifetimes import gated
-
-
-@pytest.fixture
-def disk(monkeypatch):
-    """A disk that stands still while its event is clear."""
-    moving, write_rows = threading.Event(), batch.write_rows
-    moving.set()
-
-    def slow(*args):
-        assert moving.wait(10)
-        write_rows(*args)
-
-    monkeypatch.setattr(batch, "write_rows", slow)
-    yield moving
-    moving.set()
-
-
-async def beat(w) -> None:
-    """Give what does not wait for the disk the time to end."""
-    for _ in range(20):
-        await w.engine.runs.counts()
 
 
 def asking() -> Workflow:
@@ -50,6 +29,22 @@ async def test_a_duplicate_is_not_confirmed_before_the_first_is_on_disk(world, d
         assert [call.done() for call in calls] == [False, False]
         disk.set()
         assert [(await call).duplicate for call in calls] == [False, True]
+
+
+async def test_a_signal_is_not_refused_before_what_it_is_refused_for_is_on_disk(world, disk):
+    async with world(asking()) as w:
+        run = await w.start("ask")
+        await w.until(run, "input_requested")
+        disk.clear()
+        first = asyncio.create_task(w.engine.signal(run, "approval", "s1", 1, by="eve"))
+        await beat(w)
+        late = asyncio.create_task(w.engine.signal(run, "approval", "s2", 2, by="eve"))
+        await beat(w)
+        assert [first.done(), late.done()] == [False, False]
+        disk.set()
+        with pytest.raises(RunFinished):
+            await late
+        assert not (await first).duplicate
 
 
 @pytest.mark.parametrize("first", ["cancel", "terminate"])

@@ -1,29 +1,49 @@
-"""The HTTP client: what a program, a test or the command line asks of a server. Imports nothing of it.
-
-``events`` reconnects by itself and yields each event once; ``result`` waits for the end.
-"""
+"""A connection to one server with one token."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 import ssl
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from datetime import datetime
 from functools import cache
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self, TypedDict, Unpack, cast
 from urllib.parse import quote
 
 import httpx
 from attrs import frozen
-from httpx_sse import EventSource
 
-TERMINAL_TYPES = frozenset({"completed", "failed", "cancelled"})
-#: Seconds between attempts to reach a server that went away in the middle of a stream.
-RECONNECT = 1.0
-#: A stream is silent for at most this long: the server sends a heartbeat every 15 s.
-STREAM_TIMEOUT = 60.0
+from infraweave.client.answers import RECONNECT, ClientError, content, delays, passes
+from infraweave.client.run import Run
+from infraweave.client.stream import Follower, Notify
+
+#: Runs that one page of a list holds at most: the server's limit.
+_PAGE = 200
+
+
+class RunFilters(TypedDict, total=False):
+    """Which runs to list; what is left out restricts nothing."""
+
+    #: One state or several, such as ``running`` or ``("failed", "cancelled")``.
+    status: str | Iterable[str]
+    workflow_id: str
+    workflow_version: str
+    #: ``api``, ``console``, ``cli``, ``schedule``, ``webhook`` or ``subworkflow``.
+    trigger: str
+    #: ``key:value``.
+    tag: str
+    #: A time with its offset; queued runs have not started, so they are left out.
+    started_after: datetime | str
+    started_before: datetime | str
+
+
+@frozen
+class RunPage:
+    """Runs, newest first, each as a list shows it; ``next_cursor`` is None where there are no more."""
+
+    runs: list[dict[str, Any]]
+    next_cursor: str | None
 
 
 @cache
@@ -32,34 +52,29 @@ def _trusted() -> ssl.SSLContext:
     return httpx.create_ssl_context(trust_env=False)
 
 
-class ClientError(Exception):
-    """The server refused a request: the fields of its error envelope."""
-
-    def __init__(self, status: int, error: Mapping[str, Any]) -> None:
-        self.status = status
-        self.code = str(error.get("code", "unknown"))
-        self.message = str(error.get("message", f"HTTP {status}"))
-        self.request_id = error.get("request_id")
-        self.details: list[dict[str, str]] = list(error.get("details", ()))
-        super().__init__(f"{self.code}: {self.message}")
-
-
-class RunFailed(Exception):
-    """The run ended without a result; ``error`` is the run's."""
-
-    def __init__(self, run_id: str, state: str, error: Mapping[str, Any]) -> None:
-        self.run_id, self.state, self.error = run_id, state, dict(error)
-        super().__init__(f"{run_id} {state}: {error.get('message')}")
-
-
 class Client:
-    """A connection to one server with one token."""
+    """A connection to one server with one token; over ``transport``, where the way there is no socket."""
 
-    def __init__(self, url: str, token: str, *, timeout: float = 90.0) -> None:
+    #: Seconds before the first new attempt to reach a server that went away; each later one takes longer.
+    reconnect = RECONNECT
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        timeout: float = 90.0,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
         headers = {"Authorization": f"Bearer {token}"}
         # Proxies of the environment are for the outside; a server on this machine is reached directly.
         self._http = httpx.AsyncClient(
-            base_url=url, headers=headers, timeout=timeout, trust_env=False, verify=_trusted()
+            base_url=url,
+            headers=headers,
+            timeout=timeout,
+            trust_env=False,
+            verify=_trusted(),
+            transport=transport,
         )
 
     async def __aenter__(self) -> Self:
@@ -92,7 +107,22 @@ class Client:
         sent = {"json": body} if body is not None else {}
         given = {key: value for key, value in (params or {}).items() if value is not None}
         answer = await self._http.request(method, path, params=given, headers=headers, **sent)
-        return _content(answer)
+        return content(answer)
+
+    async def read(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """Return what is at a path, however long the server is away: to read twice does no harm.
+
+        Raises:
+            ClientError: the server refused it, for another reason than that it is busy or stopping.
+        """
+        pauses = delays(self.reconnect)
+        while True:
+            try:
+                return await self.request("GET", path, params=params)
+            except (httpx.TransportError, ClientError) as error:
+                if not passes(error):
+                    raise
+                await asyncio.sleep(next(pauses))
 
     async def start(
         self,
@@ -187,115 +217,70 @@ class Client:
         answer = await self.request("POST", f"/v1/schedules/{schedule_id}/trigger")
         return Run(self, answer["run_id"])
 
-    async def events(
-        self, run_id: str, *, after: int = 0, payloads: bool = False
-    ) -> AsyncIterator[dict[str, Any]]:
-        """Yield the events of a run after a seq, each once, until its end; reconnect as often as needed.
+    def events(
+        self, run_id: str, *, after: int = 0, payloads: bool = False, notify: Notify | None = None
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield the events of a run after a seq, each once and in order, until its end.
+
+        Where the connection drops or the server is away, it connects again by itself, at first after half a
+        second, later after up to 15 s, and goes on after the last event: for as long as it takes, so put it
+        into ``asyncio.timeout`` where that may be too long. ``notify`` is called with ``Away`` after each
+        failed attempt, and with None once the server is back. ``payloads``: inputs, outputs and signal
+        payloads are in the events too.
 
         Raises:
             ClientError: the server refused the stream.
         """
-        while True:
-            try:
-                async for event in self._stream(run_id, after, payloads):
-                    after = event["seq"]
-                    yield event
-                    if event["type"] in TERMINAL_TYPES:
-                        return
-                await asyncio.sleep(RECONNECT)  # the server ended the stream: it is shutting down
-            except httpx.TransportError:
-                await asyncio.sleep(RECONNECT)
-            except ClientError as error:
-                if error.status != httpx.codes.SERVICE_UNAVAILABLE:
-                    raise
-                await asyncio.sleep(RECONNECT)
-            except _NothingLeft:
-                return
+        path = Run(self, run_id).path + "/events"
+        return Follower(self._http, path, after, payloads, notify, self.reconnect).events()
 
-    async def _stream(self, run_id: str, after: int, payloads: bool) -> AsyncIterator[dict[str, Any]]:
-        headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
-        params = {"include": "payloads"} if payloads else {}
-        path = f"/v1/runs/{run_id}/events"
-        async with self._http.stream(
-            "GET", path, params=params, headers=headers, timeout=STREAM_TIMEOUT
-        ) as answer:
-            if answer.status_code == httpx.codes.NO_CONTENT:
-                raise _NothingLeft
-            if answer.is_error:
-                await answer.aread()
-                _content(answer)
-            async for event in EventSource(answer).aiter_sse():
-                yield json.loads(event.data)
+    # --- lists ---------------------------------------------------------------------------------------------
 
-
-@frozen
-class Run:
-    """One run of a server."""
-
-    client: Client
-    run_id: str
-
-    @property
-    def path(self) -> str:
-        """Where the run is."""
-        return f"/v1/runs/{self.run_id}"
-
-    async def show(self) -> dict[str, Any]:
-        """Return the run as it is now."""
-        shown: dict[str, Any] = await self.client.request("GET", self.path)
-        return shown
-
-    async def history(self) -> list[dict[str, Any]]:
-        """Return one row per attempt, all pages."""
-        rows: list[dict[str, Any]] = []
-        cursor: str | None = None
-        while True:
-            page = await self.client.request("GET", f"{self.path}/history", params={"cursor": cursor})
-            rows += page["history"]
-            cursor = page["next_cursor"]
-            if cursor is None:
-                return rows
-
-    def events(self, *, after: int = 0, payloads: bool = False) -> AsyncIterator[dict[str, Any]]:
-        """Yield the run's events until its end; see ``Client.events``."""
-        return self.client.events(self.run_id, after=after, payloads=payloads)
-
-    async def result(self) -> Any:
-        """Wait for the end and return the result.
+    async def runs(self, **filters: Unpack[RunFilters]) -> AsyncIterator[dict[str, Any]]:
+        """Yield the runs that may be read, newest first, page after page as they are consumed.
 
         Raises:
-            RunFailed: the run failed or was cancelled.
+            ClientError: the server refused a filter.
+            ValueError: a time has no offset.
         """
-        async for _ in self.events():
-            pass
-        answer = await self.client.request("GET", f"{self.path}/result")
-        if answer["state"] != "succeeded":
-            raise RunFailed(self.run_id, answer["state"], answer["error"])
-        return answer["result"]
+        cursor: str | None = None
+        while True:
+            page = await self._page(_PAGE, cursor, filters)
+            for run in page.runs:
+                yield run
+            if (cursor := page.next_cursor) is None:
+                return
 
-    async def signal(
-        self, name: str, payload: Any = None, *, request_id: str | None = None
-    ) -> dict[str, Any]:
-        """Send a signal; return what the server answered."""
-        body = {"payload": payload} if request_id is None else {"payload": payload, "request_id": request_id}
-        answer: dict[str, Any] = await self.client.request("POST", f"{self.path}/signals/{name}", body=body)
-        return answer
+    async def list_runs(
+        self, *, limit: int | None = 50, cursor: str | None = None, **filters: Unpack[RunFilters]
+    ) -> RunPage:
+        """Return up to ``limit`` runs (None: all), newest first, from as many pages as that takes.
 
-    async def cancel(self, reason: str | None = None) -> dict[str, Any]:
-        """Ask the run to stop and clean up; return it as it is then."""
-        body = {} if reason is None else {"reason": reason}
-        answer: dict[str, Any] = await self.client.request("POST", f"{self.path}/cancel", body=body)
-        return answer
+        ``cursor`` is the ``next_cursor`` of what was returned before.
 
-    async def terminate(self, reason: str | None = None) -> dict[str, Any]:
-        """End the run by force; return it as it is then."""
-        body = {} if reason is None else {"reason": reason}
-        answer: dict[str, Any] = await self.client.request("POST", f"{self.path}/terminate", body=body)
-        return answer
+        Raises:
+            ClientError: the server refused a filter or the cursor.
+            ValueError: a time has no offset.
+        """
+        runs: list[dict[str, Any]] = []
+        while True:
+            most = _PAGE if limit is None else min(_PAGE, limit - len(runs))
+            page = await self._page(most, cursor, filters)
+            runs += page.runs
+            cursor = page.next_cursor
+            if cursor is None or len(runs) == limit:
+                return RunPage(runs, cursor)
 
-
-class _NothingLeft(Exception):
-    """The cursor is at the terminal event."""
+    async def _page(self, limit: int, cursor: str | None, filters: RunFilters) -> RunPage:
+        params: dict[str, Any] = {**filters, "limit": limit, "cursor": cursor}
+        status = params.get("status")
+        if status is not None and not isinstance(status, str):
+            params["status"] = ",".join(status)
+        for name in ("started_after", "started_before"):
+            if params.get(name) is not None:
+                params[name] = _time(params[name])
+        answer = await self.request("GET", "/v1/runs", params=params)
+        return RunPage(answer["runs"], answer["next_cursor"])
 
 
 def _item(item: Mapping[str, Any]) -> dict[str, Any]:
@@ -312,13 +297,3 @@ def _time(when: datetime | str) -> str:
     if when.tzinfo is None:
         raise ValueError(f"{when!r} says no offset; give a time with its zone, such as datetime.now(UTC)")
     return when.isoformat()
-
-
-def _content(answer: httpx.Response) -> Any:
-    if not answer.is_error:
-        return answer.json() if answer.content else None
-    try:
-        error = answer.json()["error"]
-    except (ValueError, KeyError, TypeError):
-        error = {"message": f"HTTP {answer.status_code} that is no InfraWeave answer: {answer.text[:200]}"}
-    raise ClientError(answer.status_code, error)

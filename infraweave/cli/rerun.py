@@ -1,0 +1,88 @@
+"""``infraweave runs rerun``: does a finished run again, from its beginning or from a node."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+from attrs import frozen
+
+from infraweave.cli.connect import answer_options, connected
+from infraweave.cli.files import read_json
+from infraweave.cli.follow import FROM_HERE, begun
+from infraweave.cli.output import show_json, show_table
+
+if TYPE_CHECKING:
+    from infraweave.client import Client
+
+Json = dict[str, Any]
+
+
+@frozen(kw_only=True)
+class Rerun:
+    """The options of ``runs rerun``."""
+
+    run_id: str
+    from_node: str | None
+    input_json: str | None
+    version: str | None
+    idempotency_key: str | None
+    dry_run: bool
+    wait: bool
+    watch: bool
+    as_json: bool
+
+    def changes(self) -> Json:
+        """Return what the new run does otherwise than the old one."""
+        given = {"from_node": self.from_node, "version": self.version}
+        changes: Json = {key: value for key, value in given.items() if value is not None}
+        if self.input_json is not None:
+            changes["input"] = read_json(self.input_json, "--input")
+        return changes
+
+
+@click.command(
+    short_help="Run a finished run again.",
+    epilog="Example: infraweave runs rerun RUN --from charge --dry-run",
+)
+@click.argument("run_id", metavar="RUN")
+@click.option("--from", "from_node", metavar="NODE", help="Keep the results of what finished before NODE.")
+@click.option(
+    "--input", "input_json", metavar="JSON|@FILE|-", help="A JSON Merge Patch of the input; null removes."
+)
+@click.option("--version", metavar="V", help="Another version of the workflow.")
+@click.option("--idempotency-key", metavar="K", help="The same key with the same request starts one run.")
+@click.option("--dry-run", is_flag=True, help="Only tell which nodes would be kept and which run.")
+@click.option("--wait", is_flag=True, help="Wait for the end and print the result.")
+@click.option("--watch", is_flag=True, help="The same, and show on stderr what happens.")
+@answer_options
+def rerun(url: str, token: str | None, **options: Any) -> None:
+    """Start a new run that does RUN again, from its beginning or from a node; print its id."""
+    chosen = Rerun(**options)
+    changes = chosen.changes()
+    sys.exit(connected(url, token, lambda client: _rerun(client, chosen, changes)))
+
+
+async def _rerun(client: Client, chosen: Rerun, changes: Json) -> int:
+    path = f"{client.run(chosen.run_id).path}/rerun"
+    if chosen.dry_run:
+        plan = await client.request("POST", path, body={**changes, "dry_run": True})
+        _show_plan(plan, as_json=chosen.as_json)
+        return 0
+    headers = dict(FROM_HERE)
+    if chosen.idempotency_key is not None:
+        headers["Idempotency-Key"] = chosen.idempotency_key
+    return await begun(client, await client.request("POST", path, body=changes, headers=headers), chosen)
+
+
+def _show_plan(plan: Json, *, as_json: bool) -> None:
+    if as_json:
+        show_json(plan)
+        return
+    fates = ("reused", "rerun", "new", "gone")
+    show_table(("node", "fate"), [{"node": node, "fate": fate} for fate in fates for node in plan[fate]])
+
+
+COMMANDS: Sequence[click.Command] = (rerun,)

@@ -1,0 +1,198 @@
+"""``infraweave runs start`` and ``start-batch``: start one run at a server, or many."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from attrs import frozen
+
+from infraweave.cli.connect import answer_options, connected
+from infraweave.cli.files import read_json
+from infraweave.cli.follow import FROM_HERE, begun
+from infraweave.cli.output import FAILED, USAGE, fail, remark, show_json, show_table
+
+if TYPE_CHECKING:
+    from infraweave.client import Client
+
+Json = dict[str, Any]
+
+#: What one request of a batch holds: the server's limit, and well below the size of its bodies.
+_MOST_ITEMS, _MOST_BYTES = 1_000, 2 << 20
+
+
+@frozen(kw_only=True)
+class Start:
+    """The options of ``runs start``."""
+
+    workflow: str
+    version: str | None
+    input_json: str
+    idempotency_key: str | None
+    tags: tuple[str, ...]
+    at: str | None
+    delay: str | None
+    wait: bool
+    watch: bool
+    as_json: bool
+
+    def body(self) -> Json:
+        """Return the body of the request."""
+        body: Json = {"workflow_id": self.workflow, "input": read_json(self.input_json, "--input")}
+        if self.version is not None:
+            body["workflow_version"] = self.version
+        if self.tags:
+            body["tags"] = _tags(self.tags)
+        if self.at is not None or self.delay is not None:
+            body["start_at"] = _start_at(self.at, self.delay)
+        return body
+
+
+@click.command(
+    short_help="Start a run.",
+    epilog="Example: infraweave runs start nightly-backup --in 2h --tag team=ops",
+)
+@click.argument("workflow")
+@click.option("--version", metavar="V", help="Which version; the active one by default.")
+@click.option(
+    "--input", "input_json", default="{}", metavar="JSON|@FILE|-", help="The run's input; - reads stdin."
+)
+@click.option("--idempotency-key", metavar="K", help="The same key with the same request starts one run.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="May be given many times.")
+@click.option("--at", metavar="TIME", help="Not before this time, such as 2026-07-04T18:00:00Z.")
+@click.option("--in", "delay", metavar="DURATION", help="Not before so much time has passed, such as 2h.")
+@click.option("--wait", is_flag=True, help="Wait for the end and print the result.")
+@click.option("--watch", is_flag=True, help="The same, and show on stderr what happens.")
+@answer_options
+def start(url: str, token: str | None, **options: Any) -> None:
+    """Start a run of WORKFLOW; print its id, or with --wait or --watch its result."""
+    chosen = Start(**options)
+    body = chosen.body()
+    sys.exit(connected(url, token, lambda client: _start(client, chosen, body)))
+
+
+async def _start(client: Client, chosen: Start, body: Json) -> int:
+    headers = dict(FROM_HERE)
+    if chosen.idempotency_key is not None:
+        headers["Idempotency-Key"] = chosen.idempotency_key
+    answer = await client.request("POST", "/v1/runs", body=body, headers=headers)
+    return await begun(client, answer, chosen)
+
+
+def _tags(texts: Sequence[str]) -> dict[str, str]:
+    tags = dict(map(read_tag, texts))
+    if len(tags) < len(texts):
+        fail("--tag: a key is given twice", code=USAGE)
+    return tags
+
+
+def read_tag(text: str) -> tuple[str, str]:
+    """Return the key and the value of KEY=VALUE."""
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        fail(f"--tag: expected KEY=VALUE, not {text!r}", code=USAGE)
+    return key, value
+
+
+def _start_at(at: str | None, delay: str | None) -> str:
+    from infraweave.core.values import rfc3339, seconds
+    from infraweave.engine.clock import SystemClock
+
+    if at is not None and delay is not None:
+        fail("--at and --in say the same thing; give one of them", code=USAGE)
+    if delay is None:
+        return str(at)
+    try:
+        return rfc3339(SystemClock().now() + round(seconds(delay) * 1000))
+    except ValueError as error:
+        fail(f"--in: {error}", code=USAGE)
+
+
+# --- many --------------------------------------------------------------------------------------------------
+
+
+@click.command(
+    "start-batch",
+    short_help="Start many runs, a line each.",
+    epilog="Example: infraweave runs start-batch --workflow digest-flow inputs.jsonl",
+)
+@click.argument("file", metavar="FILE|-")
+@click.option("--workflow", metavar="ID", help="Each line is an input of this workflow.")
+@answer_options
+def start_batch(file: str, workflow: str | None, as_json: bool, url: str, token: str | None) -> None:
+    """Start a run for each line of FILE, up to 1,000 in one transaction.
+
+    A line is the JSON of a start: {"workflow_id": …, "input": …, "workflow_version", "tags", "start_at",
+    "idempotency_key"}; with --workflow it is the input alone. Lines with an idempotency_key may be sent again
+    after a failure: they start nothing twice. A refused line holds up no other; the exit code is then 1.
+    """
+    items = [
+        (line, {"workflow_id": workflow, "input": value} if workflow else value)
+        for line, value in _lines(file)
+    ]
+    results = connected(url, token, lambda client: _send(client, items))
+    rows = [_row(line, result) for (line, _), result in zip(items, results, strict=True)]
+    if as_json:
+        show_json({"results": results})
+    else:
+        show_table(("line", "status", "run_id", "state", "error"), rows)
+    refused = sum("error" in result for result in results)
+    if refused:
+        remark(f"infraweave: {refused:,} of {len(results):,} were refused")
+    sys.exit(FAILED if refused else 0)
+
+
+def _lines(file: str) -> Iterator[tuple[int, Any]]:
+    """Yield the number and the value of each line that is not empty."""
+    from infraweave.core import codec
+
+    try:
+        text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        fail(f"{file}: {error}", code=USAGE)
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            yield number, codec.parse(line.encode())
+        except (ValueError, RecursionError) as error:
+            fail(f"{file}, line {number} is no JSON, so nothing was sent: {error}", code=USAGE)
+
+
+async def _send(client: Client, items: Sequence[tuple[int, Any]]) -> list[Json]:
+    results: list[Json] = []
+    for part in _parts([item for _, item in items]):
+        body = {"runs": part}
+        answer = await client.request("POST", "/v1/runs/batch", body=body, headers=FROM_HERE)
+        results += answer["results"]
+        if len(results) < len(items):
+            remark(f"{len(results):,} of {len(items):,} sent")
+    return results
+
+
+def _parts(items: Sequence[Any]) -> Iterator[list[Any]]:
+    """Yield the items in portions that one request can hold."""
+    part: list[Any] = []
+    size = 0
+    for item in items:
+        length = len(json.dumps(item))
+        if part and (len(part) == _MOST_ITEMS or size + length > _MOST_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(item)
+        size += length
+    if part:
+        yield part
+
+
+def _row(line: int, result: Json) -> Json:
+    run, error = result.get("run", {}), result.get("error")
+    told_of = None if error is None else f"{error['code']}: {error['message']}"
+    return {"line": line, "status": result["status"], "error": told_of, **run}
+
+
+COMMANDS: Sequence[click.Command] = (start, start_batch)

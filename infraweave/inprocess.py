@@ -1,0 +1,112 @@
+"""A way to an ASGI app without a socket: a transport for the HTTP client that hands bytes over as they come.
+
+httpx has one that collects the whole answer first; here an event stream flows, and one that its reader
+leaves is told so, as over a socket. Knows nothing of what the app does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, TypeAlias
+
+import httpx
+
+Message: TypeAlias = dict[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
+
+#: Where an app without an address seems to be.
+BASE_URL = "http://infraweave"
+#: Parts of an answer that may wait for their reader.
+_ROOM = 16
+
+
+class InProcess(httpx.AsyncBaseTransport):
+    """Calls an ASGI app for each request."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the answer as soon as its head is there."""
+        exchange = _Exchange(await request.aread())
+        exchange.task = asyncio.create_task(
+            exchange.run(self._app, _scope(request)), name="in-process request"
+        )
+        try:
+            head = await exchange.next()
+        except asyncio.CancelledError:
+            exchange.task.cancel()
+            raise
+        if head is None:
+            raise httpx.RemoteProtocolError("The app ended without an answer.", request=request)
+        return httpx.Response(head["status"], headers=head.get("headers", []), stream=exchange)
+
+
+class _Exchange(httpx.AsyncByteStream):
+    """One request and its answer."""
+
+    task: asyncio.Task[None]
+
+    def __init__(self, body: bytes) -> None:
+        self._body: bytes | None = body
+        self._sent: asyncio.Queue[Message | None] = asyncio.Queue(_ROOM)
+        self._left = asyncio.Event()
+
+    async def run(self, app: App, scope: Message) -> None:
+        try:
+            await app(scope, self._receive, self._sent.put)
+        finally:
+            if not self._left.is_set():
+                await self._sent.put(None)
+
+    async def _receive(self) -> Message:
+        body, self._body = self._body, None
+        if body is not None:
+            return {"type": "http.request", "body": body, "more_body": False}
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def next(self) -> Message | None:
+        """Return the next message of the app, None at its end."""
+        return await self._sent.get()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while (message := await self.next()) is not None:
+            if message["type"] == "http.response.body":
+                if message.get("body"):
+                    yield message["body"]
+                if not message.get("more_body"):
+                    return
+
+    async def aclose(self) -> None:
+        """Leave: the app is told so, and what it still does is stopped."""
+        self._left.set()
+        while not self._sent.empty():
+            self._sent.get_nowait()
+        if not self.task.done():
+            await asyncio.wait({self.task}, timeout=0)
+            self.task.cancel()
+            await asyncio.wait({self.task})
+
+
+def _scope(request: httpx.Request) -> Message:
+    raw_path, _, query = request.url.raw_path.partition(b"?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": request.method,
+        "scheme": request.url.scheme,
+        "path": request.url.path,
+        "raw_path": raw_path,
+        "root_path": "",
+        "query_string": query,
+        "headers": [(name.lower(), value) for name, value in request.headers.raw],
+        "server": (request.url.host, request.url.port or 80),
+        "client": ("127.0.0.1", 0),
+        "extensions": {},
+        "state": {},
+    }

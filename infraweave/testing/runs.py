@@ -1,0 +1,267 @@
+"""The client of a test and its runs: the very client of the wire, which lets time skip while it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from attrs import frozen
+
+from infraweave.client import TERMINAL_TYPES, Client, Run, RunFailed
+from infraweave.client.stream import Notify
+from infraweave.core.values import from_rfc3339, spell
+from infraweave.testing.time import Stuck
+
+if TYPE_CHECKING:
+    from infraweave.testing.time import Passing
+
+
+class IwClient(Client):
+    """A client whose waits (``events``, ``result``, long polls) let virtual time skip."""
+
+    reconnect = 0.01
+
+    def __init__(self, url: str, token: str, time: Passing) -> None:
+        super().__init__(url, token)
+        self.time = time
+
+    async def start(self, *args: Any, **more: Any) -> IwRun:
+        """Start a run; see ``Client.start``."""
+        return self.run((await super().start(*args, **more)).run_id)
+
+    async def trigger(self, schedule_id: str) -> IwRun:
+        """Start a run of a schedule (``workflow_id:name``) now."""
+        return self.run((await super().trigger(schedule_id)).run_id)
+
+    def run(self, run_id: str) -> IwRun:
+        """Return a run by its id."""
+        return IwRun(self, run_id)
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Any:
+        """Send a request; time skips where the server is asked to wait (``Prefer: wait``, ``wait=``)."""
+        asked = super().request(method, path, body=body, params=params, headers=headers)
+        waits = "wait" in (params or {}) or any(name.lower() == "prefer" for name in headers or {})
+        return await (self.time.until(asked) if waits else asked)
+
+    async def events(
+        self, run_id: str, *, after: int = 0, payloads: bool = False, notify: Notify | None = None
+    ) -> AsyncGenerator[dict[str, Any], None]:
+        """Yield the events of a run; time skips from one to the next.
+
+        Raises:
+            ClientError: the server refused the stream.
+            Stuck: no event will come by itself.
+        """
+        queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
+        pulling = asyncio.create_task(
+            self._pull(queue, super().events(run_id, after=after, payloads=payloads, notify=notify))
+        )
+        try:
+            while (event := await self._next(run_id, queue)) is not None:
+                yield event
+            await pulling
+        finally:
+            pulling.cancel()
+            await asyncio.wait({pulling})
+
+    async def _pull(
+        self, queue: asyncio.Queue[dict[str, Any] | None], events: AsyncIterator[dict[str, Any]]
+    ) -> None:
+        try:
+            async for event in events:
+                queue.put_nowait(event)
+        finally:
+            queue.put_nowait(None)
+
+    async def _next(self, run_id: str, queue: asyncio.Queue[dict[str, Any] | None]) -> dict[str, Any] | None:
+        if not queue.empty():
+            return queue.get_nowait()
+        try:
+            return await self.time.until(queue.get())
+        except Stuck as stuck:
+            run = self.run(run_id)
+            names = await run.waits_for()
+            hint = (
+                f'{run_id} waits for {", ".join(names)}: `await iw.signal(run, "{names[0]}", …)`'
+                if names
+                else ""
+            )
+            stuck.add_note("\n".join(filter(None, [hint, await run.story()])))
+            raise
+
+
+#: What a message goes on with where another attempt follows.
+_RETRYING = " — retrying in "
+
+
+@frozen
+class NodeReport:
+    """What became of one node of a run, over all of its attempts.
+
+    A failed assertion about it shows it whole, for that is how it is printed.
+    """
+
+    node: str
+    #: ``pending, running, retrying, waiting, succeeded, failed, skipped, cancelled`` or ``compensated``.
+    state: str
+    #: One row per attempt, in order; see ``GET /v1/runs/{id}/history``.
+    rows: tuple[dict[str, Any], ...]
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts it took, those of all turns and items; 0 where it never began."""
+        return len(self._works)
+
+    @property
+    def outputs(self) -> list[Any]:
+        """What each attempt that succeeded returned: the turns of a loop, the items of a map."""
+        return [row["output"] for row in self._works if row["state"] == "succeeded"]
+
+    @property
+    def output(self) -> Any:
+        """The node's output: of a loop's last turn, and of a map the list.
+
+        Raises:
+            AssertionError: it has none.
+        """
+        outputs = [
+            row["output"] for row in self._forward if row["index"] is None and row["state"] == "succeeded"
+        ]
+        if not outputs:
+            raise AssertionError(f"{self!r} has no output")
+        return outputs[-1]
+
+    @property
+    def inputs(self) -> list[Any]:
+        """What each attempt was given."""
+        return [row["input"] for row in self._works]
+
+    @property
+    def errors(self) -> list[str]:
+        """What each failed attempt said, ``"TimeoutError: slow"``."""
+        messages = (row["error"]["message"] for row in self._works if row["error"] is not None)
+        return [message.partition(_RETRYING)[0] for message in messages]
+
+    @property
+    def compensated(self) -> bool:
+        """Whether it was undone."""
+        return self.state == "compensated"
+
+    @property
+    def _forward(self) -> list[dict[str, Any]]:
+        return [row for row in self.rows if row["phase"] == "forward"]
+
+    @property
+    def _works(self) -> list[dict[str, Any]]:
+        """The attempts that do work: of a map, those of its items."""
+        items = [row for row in self._forward if row["index"] is not None]
+        return items or self._forward
+
+    def __repr__(self) -> str:
+        said = "".join(f"; {error}" for error in self.errors)
+        return f"<{self.node}: {self.state}, {self.attempts} attempt(s){said}>"
+
+
+@frozen
+class IwRun(Run):
+    """A run in a test. Waits let virtual time skip, and failures tell the run's story."""
+
+    @property
+    def _iw(self) -> IwClient:
+        return cast("IwClient", self.client)
+
+    async def result(self, *, wait: bool | float = True) -> Any:
+        """Wait for the end and return the result.
+
+        Raises:
+            RunFailed: the run failed or was cancelled; its note tells the story.
+            Stuck: the run waits for something that the test must do.
+        """
+        try:
+            return await super().result(wait=wait)
+        except RunFailed as error:
+            error.add_note(await self.story())
+            raise
+
+    async def error(self) -> dict[str, Any]:
+        """Wait for the end and return the error: ``code, message, node, iteration, index, attempt``.
+
+        Raises:
+            AssertionError: the run succeeded.
+        """
+        try:
+            result = await super().result()
+        except RunFailed as failed:
+            return failed.error
+        raise AssertionError(f"{self.run_id} succeeded with {result!r}\n{await self.story()}")
+
+    async def until(self, type: str, **fields: Any) -> dict[str, Any]:  # noqa: A002 - the wire's word
+        """Wait for an event that has happened or will: ``await run.until("node_failed", node="charge")``.
+
+        Raises:
+            AssertionError: the run ended without it.
+            Stuck: the run waits for something that the test must do.
+        """
+        wanted = {"type": type, **fields}
+        async for event in self.events(payloads=True):
+            if wanted.items() <= event.items():
+                return event
+        raise AssertionError(f"{self.run_id} ended without {wanted}\n{await self.story()}")
+
+    async def state(self) -> str:
+        """Return the run's state as it is now."""
+        return str((await self.show())["state"])
+
+    async def waits_for(self) -> list[str]:
+        """Return the names of the signals for which people, or nodes, are waited for now."""
+        return [str(one.get("signal") or one.get("node")) for one in (await self.show())["waiting_for"]]
+
+    async def node(self, name: str) -> NodeReport:
+        """Return what became of a node so far: ``assert (await run.node("charge")).attempts == 3``.
+
+        Raises:
+            AssertionError: the workflow has no such node.
+        """
+        nodes = {node["node"]: node for node in (await self.show())["nodes"]}
+        if name not in nodes:
+            near = difflib.get_close_matches(name, nodes, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(nodes)}."
+            raise AssertionError(f"{self.run_id} has no node {name}; {hint}")
+        rows = tuple(row for row in await self.history() if row["node"] == name)
+        return NodeReport(name, nodes[name]["state"], rows)
+
+    async def story(self) -> str:
+        """Return what has happened, one line an event, with the time since the start."""
+        page = await self.client.request("GET", f"{self.path}/events", params=None, headers=_JSON)
+        lines, events = [f"The story of {self.run_id}:"], page["events"]
+        while events:
+            lines += [_line(event, from_rfc3339(events[0]["at"])) for event in events]
+            if page["terminal"] or events[-1]["type"] in TERMINAL_TYPES:
+                break
+            after = {"after": page["next_after"]}
+            page = await self.client.request("GET", f"{self.path}/events", params=after, headers=_JSON)
+            events = page["events"]
+        return "\n".join(lines)
+
+
+_JSON = {"Accept": "application/json"}
+
+
+def _line(event: Mapping[str, Any], beginning: int) -> str:
+    place = "".join(f" {key} {event[key]}" for key in ("iteration", "index") if event.get(key) is not None)
+    attempt = f" attempt {event['attempt']}" if event.get("attempt", 1) > 1 else ""
+    words = [event.get("node"), event.get("name"), event.get("state"), event.get("outcome")]
+    said = event.get("message") or event.get("prompt") or ""
+    what = " ".join(str(word) for word in (event["type"], *words) if word)
+    since = spell((from_rfc3339(event["at"]) - beginning) / 1000)
+    return f"  +{since:<9} {what}{place}{attempt}" + (f": {said}" if said else "")

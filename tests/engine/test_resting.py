@@ -1,0 +1,119 @@
+"""What long histories and wide runs cost: nothing is looked through again for each thing that arrives."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from infraweave import Context, Retry, Workflow
+from infraweave.engine import resting
+from infraweave.engine.live import LiveRun
+from infraweave.store.journal import Journal
+
+
+async def naps(w, run, children: int) -> None:
+    """Let time pass until so many children have ended and everything is at rest."""
+    done = 0
+    while done < children or w.engine.host.live:
+        await w.clock.advance(30)
+        await w.engine.db.ping()
+        events = await w.events(run)
+        done = sum(e["type"] == "node_completed" and "index" in e for e in events)
+
+
+@pytest.fixture
+def loads(monkeypatch) -> list[int]:
+    """The runs that were folded."""
+    found, load = [], Journal.load
+
+    async def counted(journal, run_key, **more):
+        found.append(run_key)
+        return await load(journal, run_key, **more)
+
+    monkeypatch.setattr(Journal, "load", counted)
+    return found
+
+
+def parent() -> tuple[Workflow, Workflow]:
+    flow = Workflow("parent", version="v1", input={"type": "array"})
+
+    @flow.map(over="input", subworkflow="child", max_concurrency=1)
+    async def items(item: int) -> dict:
+        return {}
+
+    child = Workflow("child", version="v1")
+    child.sleep("nap", "60s")
+    return flow, child
+
+
+async def test_a_parent_with_a_long_history_is_folded_once_for_many_children(world, loads, monkeypatch):
+    monkeypatch.setattr(resting, "LONG", 20)
+    async with world(*parent()) as w, asyncio.timeout(20):
+        run = await w.start("parent", list(range(40)))
+        await naps(w, run, 40)
+        assert (await w.end(run))["type"] == "completed"
+        assert loads.count(run.run_key) < 20  # while it was short
+        assert len(w.engine.host.resting) == 0
+
+
+async def test_what_is_kept_goes_on_where_it_was_after_a_restart_too(world, monkeypatch):
+    monkeypatch.setattr(resting, "LONG", 0)
+    async with world(*parent()) as w, asyncio.timeout(20):
+        run = await w.start("parent", [1, 2, 3])
+        await naps(w, run, 2)
+        assert run.run_key in [live.run_key for live in w.engine.host.resting]
+    async with world(*parent()) as w, asyncio.timeout(20):
+        await naps(w, run, 3)
+        assert (await w.end(run))["type"] == "completed"
+        await w.engine.cancel(run, by="eve")
+        events = await w.events(run)
+        assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
+
+
+def run(key: int, seq: int):
+    return SimpleNamespace(run_key=key, state=SimpleNamespace(seq=seq))
+
+
+def test_no_more_is_kept_than_may_be(monkeypatch):
+    monkeypatch.setattr(resting, "MOST_RUNS", 3)
+    monkeypatch.setattr(resting, "MOST_EVENTS", 1_000)
+    kept = resting.Resting()
+    kept.keep(run(1, 10))
+    assert len(kept) == 0  # quickly folded again
+    for key in (2, 3, 4, 5):
+        kept.keep(run(key, 250))
+    assert [live.run_key for live in kept] == [3, 4, 5]
+    assert kept.take(4).run_key == 4
+    assert kept.take(4) is None
+    kept.keep(run(6, 900))
+    assert [live.run_key for live in kept] == [6]
+    kept.keep(run(7, 5_000))
+    assert [live.run_key for live in kept] == [7]
+    kept.take(7)
+    for key in (8, 9, 10):
+        kept.keep(run(key, 300))
+    assert len(kept) == 3
+
+
+async def test_many_failures_of_one_moment_cost_few_looks_at_all_that_is_open(world, monkeypatch):
+    flow, looks, next_due = Workflow("wide", version="v1", input={"type": "array"}), [], LiveRun.next_due
+
+    @flow.map(over="input", max_concurrency=300, retry=Retry(max_attempts=2, initial=1, jitter=False))
+    async def items(item: int, ctx: Context) -> int:
+        if ctx.attempt == 1:
+            raise ValueError("not yet")
+        return item
+
+    def counted(live):
+        looks.append(live)
+        return next_due(live)
+
+    monkeypatch.setattr(LiveRun, "next_due", counted)
+    async with world(flow) as w:
+        run = await w.start("wide", list(range(300)))
+        await w.until(run, "node_failed", index=299)
+        await w.clock.advance(1)
+        assert (await w.end(run))["result"] == list(range(300))
+    assert len(looks) < 60
