@@ -177,7 +177,10 @@ def _announce(options: Options, url: str, token: str | None, workflow_ids: Seque
     secret = f"$(cat {token_file})" if token_file.exists() else "$INFRAWEAVE_TOKEN"
     click.echo(f'Try: curl -s {url}/v1/workflows -H "Authorization: Bearer {secret}"')
     if options.host not in LOOPBACK:
-        click.echo(f"Listening on {options.host}: reachable from other machines, by token only.")
+        click.echo(
+            f"Listening on {options.host}: reachable from other machines, by token only; by its address, or by"
+            " names that --allow-host gives."
+        )
     if options.ready_file is not None:
         ready = {"url": url, "pid": os.getpid(), "db": str(options.db.resolve())}
         _write_atomically(options.ready_file, json.dumps(ready))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from infraweave import errors
+from infraweave.cli.options import limits
 from tests.cli.test_commands import infraweave, process  # noqa: F401 - fixtures
 
 WHO = ["--tenant", "acme", "--principal", "ci"]
@@ -72,3 +75,10 @@ def test_a_mistake_gets_its_exit_code_and_one_line(infraweave, arguments, code, 
     assert done.returncode == code, done.stderr
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_the_readme_tells_of_every_limit_and_every_code():
+    readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
+    found = [cls for cls in vars(errors).values() if isinstance(cls, type)]
+    codes = {cls.code for cls in found if issubclass(cls, errors.RequestError) and hasattr(cls, "code")}
+    assert {name for name in {*limits(), *codes} if f"`{name}`" not in readme} == set()
