@@ -212,7 +212,7 @@ class MountedApp:
                 made = await admit_first(engine, self._token or make_token(token_secret()))
                 if made is not None and self._token is None and str(self._db) != MEMORY:
                     write_token(Path(self._db), made)
-                self._app = create_app(engine, self._settings)
+                self._app = create_app(engine, self._settings, hosts=self._settings.allow_hosts or None)
 
     async def _live(self, receive: Receive, send: Send) -> None:
         await receive()

@@ -9,10 +9,12 @@
         ├── 401 Unauthenticated
         ├── 403 AclDenied
         ├── 404 RunNotFound · WorkflowNotFound · VersionNotFound · SignalNotFound · TokenNotFound
-        │       · RouteNotFound · ScheduleNotFound · WebhookNotFound
+        │       · RouteNotFound · ScheduleNotFound · WebhookNotFound · TenantNotFound · PrincipalNotFound
+        │       · GrantNotFound
         ├── 405 MethodNotAllowed · 406 NotAcceptable · 413 PayloadTooLarge · 415 UnsupportedMediaType
         ├── 409 RunNotFinished · RunFinished · RunStopping · SignalConflict · VersionConflict
         │       · ScheduleConflict · ScheduleDeclared · WebhookConflict · WebhookDeclared
+        ├── 421 MisdirectedRequest
         ├── 422 InputInvalid · PayloadInvalid · IdempotencyMismatch · DefinitionInvalid
         ├── 429 Capacity · RateLimited
         └── 500 Internal · 503 Draining · StorageUnavailable
@@ -137,6 +139,24 @@ class TokenNotFound(RequestError):
     code, status = "token_not_found", 404
 
 
+class TenantNotFound(RequestError):
+    """No such tenant."""
+
+    code, status = "tenant_not_found", 404
+
+
+class PrincipalNotFound(RequestError):
+    """No such principal of this tenant."""
+
+    code, status = "principal_not_found", 404
+
+
+class GrantNotFound(RequestError):
+    """The principal has no such grant."""
+
+    code, status = "grant_not_found", 404
+
+
 class ScheduleNotFound(RequestError):
     """No such schedule."""
 
@@ -231,6 +251,12 @@ class WebhookDeclared(RequestError):
     """A workflow declares this webhook; take it out there."""
 
     code, status = "webhook_declared", 409
+
+
+class MisdirectedRequest(RequestError):
+    """The Host header names no host of this server; `--allow-host` adds one."""
+
+    code, status = "misdirected_request", 421
 
 
 class InputInvalid(RequestError):

@@ -85,7 +85,7 @@ async def serving(
         async with opening as engine:
             first = await admit_first(engine, token or make_token(token_secret()))
             url = _url(host, listener)
-            async with _answering(engine, settings, listener):
+            async with _answering(engine, settings, listener, host):
                 yield Serving(engine, url, first)
 
 
@@ -127,10 +127,12 @@ def _url(host: str, listener: socket.socket) -> str:
 
 
 @asynccontextmanager
-async def _answering(engine: Engine, settings: Settings, listener: socket.socket) -> AsyncIterator[None]:
+async def _answering(
+    engine: Engine, settings: Settings, listener: socket.socket, host: str
+) -> AsyncIterator[None]:
     ended = asyncio.Event()
     config = _config(listener)
-    app = create_app(engine, settings)
+    app = create_app(engine, settings, hosts=(host, *settings.allow_hosts))
     server = asyncio.create_task(
         hypercorn_serve(app, config, shutdown_trigger=ended.wait),
         name="http server",

@@ -27,8 +27,28 @@ class Settings:
     heartbeat: float = 15.0
     #: How long a reader of a stream may take nothing before it is cut.
     write_stall: float = 30.0
-    #: Event streams open at once.
+    #: Longest text (characters), and longest list, anywhere in a request body.
+    max_string: int = 4 * 1024 * 1024
+    max_list: int = 250_000
+    #: Tags of a run: how many, and the longest key and value.
+    max_tags: int = 64
+    max_tag_key: int = 128
+    max_tag_value: int = 1_024
+    #: Largest output of a node, as JSON; a larger one fails its attempt for good.
+    max_output: int = 1024 * 1024
+    #: Event streams open at once, and of one principal.
     max_streams: int = 10_000
+    max_streams_per_principal: int = 8_000
+    #: Requests that one token may make in a second, on average; and at once, after a pause.
+    requests_per_second: float = 2_000.0
+    request_burst: int = 10_000
+    #: How long the audit log is kept, and how many rows of it at most.
+    audit_keep: float = 365 * 86_400.0
+    audit_rows: int = 1_000_000
+    #: Host names by which the server may be asked, beside loopback's and the one it listens on.
+    allow_hosts: tuple[str, ...] = ()
+    #: Origins of web pages that may read answers, exactly as browsers spell them; by default none.
+    allow_origins: tuple[str, ...] = ()
     #: Whether schedules start runs.
     schedules: bool = True
     #: SQLite connections for reading.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,32 +19,60 @@ from werkzeug.exceptions import HTTPException
 from infraweave.api import negotiate
 from infraweave.api.auth import Gate, admit_body
 from infraweave.api.errors import envelope, translated
-from infraweave.api.guard import REQUEST_ID, ROUTE, Guard
+from infraweave.api.guard import NOTE, REQUEST_ID, ROUTE, Guard
+from infraweave.api.limiter import Limiter
+from infraweave.api.limits import within
 from infraweave.api.metrics import Metrics
+from infraweave.api.policy import Policy
 from infraweave.api.reading import dump, parsed, read_body, read_query
-from infraweave.api.routing import JSON, Answer, Call, Route
+from infraweave.api.routing import JSON, Answer, Call, Caller, Route
 from infraweave.api.table import routes
 from infraweave.core.codec import dumps
+from infraweave.core.redact import one_line
 from infraweave.core.values import Json
 from infraweave.engine.engine import Engine
 from infraweave.errors import (
+    AclDenied,
     Internal,
     MalformedRequest,
     NotAcceptable,
     PayloadTooLarge,
     RequestError,
+    RunNotFound,
+    Unauthenticated,
     UnsupportedMediaType,
+    WebhookNotFound,
 )
 from infraweave.settings import Settings
+from infraweave.store.notes import Note
 
 log = logging.getLogger("infraweave.api")
+
+#: Refusals that the audit log tells of: who asks may not, or may not know.
+DENIALS = (Unauthenticated, AclDenied, RunNotFound)
 
 #: Bodies of so many bytes are read off the loop: the largest take a second, and others want answers.
 _LARGE = 256 * 1024
 
 
-def create_app(engine: Engine, settings: Settings | None = None) -> Quart:
-    """Return the app that serves an open engine."""
+#: The parameters of paths, and what each names.
+_KINDS = {
+    "run_id": "run",
+    "workflow_id": "workflow",
+    "schedule_id": "schedule",
+    "token_id": "token",
+    "webhook": "webhook",
+    "name": "webhook",
+}
+
+
+def create_app(
+    engine: Engine, settings: Settings | None = None, *, hosts: Sequence[str] | None = None
+) -> Quart:
+    """Return the app that serves an open engine.
+
+    ``hosts``: the names it answers to beside loopback's; None, where it is mounted: to any.
+    """
     settings = settings or engine.settings
     metrics = Metrics(engine)
     app = Quart("infraweave.api", static_folder=None, template_folder=None)
@@ -55,7 +83,8 @@ def create_app(engine: Engine, settings: Settings | None = None) -> Quart:
     app.register_error_handler(HTTPException, _failed_in_transit)
     app.register_error_handler(Exception, _failed)
     _register(app, routes(engine, settings, metrics), Reader(engine, settings))
-    app.asgi_app = Guard(app.asgi_app, engine.clock, settings, metrics)  # type: ignore[method-assign,assignment,arg-type]
+    policy = Policy(hosts, settings.allow_origins)
+    app.asgi_app = Guard(app.asgi_app, engine.clock, settings, metrics, policy)  # type: ignore[method-assign,assignment,arg-type]
     return app
 
 
@@ -73,8 +102,16 @@ def _register(app: Quart, table: Sequence[Route], reader: Reader) -> None:
 def _view(route: Route, reader: Reader) -> Callable[..., Awaitable[Response]]:
     async def view(**path: str) -> Response:
         request.scope[ROUTE] = route.path  # type: ignore[literal-required]  # our own key
-        call = await reader.read(route, path)
-        return _respond(await route.handler(call))
+        note = reader.note(route, path)
+        request.scope[NOTE] = note  # type: ignore[literal-required]  # our own key
+        try:
+            call = await reader.read(route, path, note)
+            answer = await route.handler(call)
+        except RequestError as error:
+            reader.refused(route, note, error)
+            raise
+        reader.answered(route, note)
+        return _respond(answer)
 
     return view
 
@@ -83,26 +120,50 @@ class Reader:
     """Reads requests as the table says."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
+        self._engine, self._settings = engine, settings
         self._gate = Gate(engine.principals, engine.runs, engine.clock)
-        self._settings = settings
+        self._limiter = Limiter(engine.clock, settings)
 
-    async def read(self, route: Route, path: dict[str, str]) -> Call[Any, Any]:
+    def note(self, route: Route, path: dict[str, str]) -> Note:
+        """Return what the audit log would say of the current request, as far as it is known yet."""
+        return Note(
+            at=self._engine.clock.now(),
+            action=route.name.removeprefix("admin_"),  # the same act by another path
+            resource=resource_of(route.path, path),
+            request_id=current_id(),
+        )
+
+    def refused(self, route: Route, note: Note, error: RequestError) -> None:
+        """Have a denial written; a request that was merely wrong is none."""
+        if isinstance(error, DENIALS) or (route.raw and isinstance(error, WebhookNotFound)):
+            self._engine.ledger.deny(note.denied(error.code, error.message))
+
+    def answered(self, route: Route, note: Note) -> None:
+        """Have an act written that changed nothing, or that nobody has written with its change."""
+        if route.method != "GET" and not note.kept:
+            self._engine.audit.keep(note)
+
+    async def read(self, route: Route, path: dict[str, str], note: Note) -> Call[Any, Any]:
         """Return what a handler needs to know of the current request.
 
         Raises:
             RequestError: it must not pass, or cannot be read.
         """
-        principal = await self._gate.identify(route, request.headers)
+        caller = await self._identified(route, note)
+        principal = caller.principal
         row = await self._gate.admit(route, principal, path)
+        if route.method != "GET":
+            _check_type()
         accept = _accepted(route)
         query: Any = read_query(route.query, request.args.items(multi=True))
         sent = await self._json(route) if route.body is not None else None
         body = await _body(route, sent)
-        admit_body(route, principal, body)
+        admit_body(route, principal, body, note)
         raw = await self._bytes() if route.raw else b""
         return Call(
             request_id=current_id(),
-            principal=principal,
+            caller=caller,
+            note=note,
             path=path,
             query=query,
             body=body,
@@ -113,19 +174,27 @@ class Reader:
             run=row,
         )
 
+    async def _identified(self, route: Route, note: Note) -> Caller:
+        caller = await self._gate.identify(route, request.headers)
+        if route.on != "public":
+            who = caller.principal
+            note.tenant, note.principal, note.token_id = who.tenant, who.name, caller.token_id
+            self._limiter.take(caller.token_id)
+            self._engine.ledger.used(caller.token_id)
+        return caller
+
     async def _json(self, route: Route) -> Json:
         data: bytes = await request.body
         if not data and not route.body_required:
             return None
-        _check_type()
         value = parsed(data, self._settings.max_depth)
+        within(self._settings, value, len(data))
         if value is None:
             raise MalformedRequest("The body must be a JSON object, not null.")
         return value
 
     async def _bytes(self) -> bytes:
         data: bytes = await request.body
-        _check_type()
         return data
 
 
@@ -162,6 +231,14 @@ def _accepted(route: Route) -> str:
 def current_id() -> str:
     """Return the id of the current request."""
     return str(request.scope[REQUEST_ID])  # type: ignore[literal-required]  # our own key
+
+
+def resource_of(template: str, path: Mapping[str, str]) -> str:
+    """Return what a path is about, as ``kind:id``: its first part in braces, or the collection."""
+    for name, kind in _KINDS.items():
+        if name in path:
+            return f"{kind}:{path[name]}"
+    return template.removeprefix("/v1/").strip("/")
 
 
 # --- before and after --------------------------------------------------------------------------------------
@@ -212,5 +289,6 @@ async def _failed_in_transit(error: HTTPException) -> Response:
 
 async def _failed(error: Exception) -> Response:
     extra = {"request_id": current_id()}
-    log.error("%s %s failed (%s)", request.method, request.path, current_id(), exc_info=error, extra=extra)
+    path = one_line(request.path, 200)
+    log.error("%s %s failed (%s)", request.method, path, current_id(), exc_info=error, extra=extra)
     return await _refused(Internal())

@@ -12,10 +12,11 @@ from typing import Any
 from attrs import frozen
 from werkzeug.datastructures import Headers
 
-from infraweave.api.routing import NOBODY, Route, require
-from infraweave.core.access import Principal, is_token, token_hash
+from infraweave.api.routing import NOBODY, Caller, Route, require
+from infraweave.core.access import Action, Principal, allows, is_token, token_hash
 from infraweave.engine.clock import Clock
 from infraweave.errors import RunNotFound, Unauthenticated
+from infraweave.store.notes import Note
 from infraweave.store.principals import Principals
 from infraweave.store.runs import RunRow, Runs
 
@@ -30,22 +31,33 @@ class Gate:
     _runs: Runs
     _clock: Clock
 
-    async def identify(self, route: Route, headers: Headers) -> Principal:
+    async def identify(self, route: Route, headers: Headers) -> Caller:
         """Return who asks.
 
         Raises:
             Unauthenticated: there is no token, or it is unknown, revoked or expired.
         """
         if route.on == "public":
-            return NOBODY
+            return Caller(NOBODY)
         token = _bearer(headers)
-        found = await self._principals.find_token(token_hash(token)) if token else None
-        if found is None:
+        caller = await self._known(token_hash(token)) if token else None
+        if caller is None:
             raise Unauthenticated(headers=CHALLENGE)
+        return caller
+
+    async def _known(self, digest: bytes) -> Caller | None:
+        found = await self._principals.find_token(digest)
+        if found is None:
+            return None
         row, principal = found
         if row.revoked_at is not None or (row.expires_at is not None and row.expires_at <= self._clock.now()):
-            raise Unauthenticated(headers=CHALLENGE)
-        return principal
+            return None
+        return Caller(principal, row.token_id, row.expires_at, digest)
+
+    async def may_still(self, caller: Caller, action: Action, run: RunRow) -> bool:
+        """Tell whether a caller who is being answered would be let in again."""
+        again = await self._known(caller.digest)
+        return again is not None and allows(again.principal, action, f"workflow:{run.workflow_id}")
 
     async def admit(self, route: Route, principal: Principal, path: dict[str, str]) -> RunRow | None:
         """Let the principal pass to what the path names; return the run, if it names one.
@@ -66,13 +78,14 @@ class Gate:
         return row
 
 
-def admit_body(route: Route, principal: Principal, body: Any) -> None:
-    """Let the principal pass to the workflow that the body names.
+def admit_body(route: Route, principal: Principal, body: Any, note: Note) -> None:
+    """Let the principal pass to the workflow that the body names, which the note names then too.
 
     Raises:
         AclDenied: the principal lacks the grant.
     """
     if route.on == "body" and route.action is not None:
+        note.resource = f"workflow:{body.workflow_id}"
         require(principal, route.action, f"workflow:{body.workflow_id}")
 
 

@@ -6,6 +6,7 @@ from werkzeug.exceptions import HTTPException
 
 from infraweave.api.reading import dump
 from infraweave.api.shapes import Error, ErrorDetail, ErrorInfo
+from infraweave.core.redact import redact
 from infraweave.core.values import Json
 from infraweave.errors import (
     Internal,
@@ -33,8 +34,11 @@ def envelope(error: RequestError, request_id: str) -> Json:
 
 def info(error: RequestError, request_id: str) -> ErrorInfo:
     """Return what the envelope tells of an error."""
-    details = tuple(ErrorDetail(path=fault.path, message=fault.message) for fault in error.details)
-    return ErrorInfo(code=error.code, message=error.message, request_id=request_id, details=details or None)
+    details = tuple(
+        ErrorDetail(path=redact(fault.path), message=redact(fault.message)) for fault in error.details
+    )
+    message = redact(error.message)
+    return ErrorInfo(code=error.code, message=message, request_id=request_id, details=details or None)
 
 
 def translated(error: HTTPException) -> RequestError:

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from infraweave.api.errors import envelope
 from infraweave.api.metrics import Metrics
+from infraweave.api.policy import Headers, Policy, secured
 from infraweave.core.codec import dumps
+from infraweave.core.redact import one_line
 from infraweave.engine.clock import Clock, request_id
-from infraweave.errors import Internal, PayloadTooLarge, RequestError, RouteNotFound
+from infraweave.errors import Internal, MisdirectedRequest, PayloadTooLarge, RequestError, RouteNotFound
 from infraweave.settings import Settings
 
 if TYPE_CHECKING:
@@ -30,21 +32,28 @@ if TYPE_CHECKING:
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger("infraweave.api")
+#: One line an answer, at INFO.
+access = logging.getLogger("infraweave.access")
 
 #: Seconds that a caller may go on sending a body that was refused (nginx' lingering_close is of that kind).
 LINGER = 2.0
 #: The key of the request's id, and of its route's path, in the ASGI scope.
 REQUEST_ID = "infraweave.request_id"
 ROUTE = "infraweave.route"
+#: The key of what the audit log would say of it, which names the caller.
+NOTE = "infraweave.note"
 _NO_ROUTE = "(none)"
+#: Characters of a name that an access line repeats.
+_LONGEST_NAME = 200
 _OWN_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
 class Guard:
     """The app, guarded."""
 
-    def __init__(self, app: App, clock: Clock, settings: Settings, metrics: Metrics) -> None:
+    def __init__(self, app: App, clock: Clock, settings: Settings, metrics: Metrics, policy: Policy) -> None:
         self._app, self._clock, self._settings, self._metrics = app, clock, settings, metrics
+        self._policy = policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -55,7 +64,15 @@ class Guard:
         if scope["type"] == "websocket":
             await _refuse_websocket(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._settings, self._metrics)
+        exchange = _Exchange(scope, receive, send, self._settings, self._metrics, self._policy)
+        refusal = self._misdirected(scope)
+        if refusal is not None:
+            await exchange.refuse(refusal)
+            return
+        preflight = self._policy.preflight(scope)
+        if preflight is not None:
+            await exchange.answer(204, preflight, b"")
+            return
         too_large = PayloadTooLarge(f"The body is larger than {self._settings.max_body} bytes.")
         if _announced(scope) > self._settings.max_body:
             await exchange.refuse(too_large)
@@ -64,20 +81,34 @@ class Guard:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception:
             if not exchange.too_large:
-                log.exception("%s %s failed", scope["method"], scope["path"], extra=_extra(scope))
+                path = one_line(scope["path"], _LONGEST_NAME)
+                log.exception("%s %s failed", scope["method"], path, extra=_extra(scope))
             if not exchange.started:
                 await exchange.refuse(too_large if exchange.too_large else Internal())
+
+    def _misdirected(self, scope: Scope) -> MisdirectedRequest | None:
+        try:
+            self._policy.check_host(scope)
+        except MisdirectedRequest as error:
+            return error
+        return None
 
 
 class _Exchange:
     """One request and its answer, seen from both doors."""
 
     def __init__(
-        self, scope: Scope, receive: Receive, send: Send, settings: Settings, metrics: Metrics
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        settings: Settings,
+        metrics: Metrics,
+        policy: Policy,
     ) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._stall, self._most, self._metrics = settings.write_stall, settings.max_body, metrics
-        self._received = 0
+        self._received, self._policy = 0, policy
         self.too_large = False
         self._began = asyncio.get_running_loop().time()
         self._heard_all = asyncio.Event()
@@ -109,17 +140,24 @@ class _Exchange:
         headers = [*message["headers"], (b"x-request-id", self._scope[REQUEST_ID].encode())]
         if self._scope["path"].removeprefix(self._scope.get("root_path", "")).startswith("/v1/"):
             headers.append((b"cache-control", b"no-store"))
+        headers += [*self._policy.cross_origin(self._scope), *secured(headers)]
         message["headers"] = headers
         route = self._scope.get(ROUTE, _NO_ROUTE)
         seconds = asyncio.get_running_loop().time() - self._began
         method = self._scope["method"] if route != _NO_ROUTE else "-"
         self._metrics.answered(method, route, message["status"], seconds)
+        if access.isEnabledFor(logging.INFO):
+            _log_access(self._scope, route, message["status"], seconds)
 
     async def refuse(self, error: RequestError) -> None:
         """Answer in the app's stead, once the caller has sent what it had to send."""
         body = dumps(envelope(error, self._scope[REQUEST_ID]))
-        head = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        await self.send({"type": "http.response.start", "status": error.status, "headers": head})
+        await self.answer(error.status, [(b"content-type", b"application/json")], body)
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Answer in the app's stead, once the caller has sent what it had to send."""
+        head = [*headers, (b"content-length", str(len(body)).encode())] if body else headers
+        await self.send({"type": "http.response.start", "status": status, "headers": head})
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
                 while not self._heard_all.is_set():
@@ -147,6 +185,25 @@ def _own_id(scope: Scope) -> str | None:
     values = [value for name, value in scope["headers"] if name.lower() == b"x-request-id"]
     valid = len(values) == 1 and _OWN_ID.fullmatch(values[0])
     return values[0].decode() if valid else None
+
+
+def _log_access(scope: Scope, route: str, status: int, seconds: float) -> None:
+    """Write who asked what; the route as the table spells it, for what callers name may be anything."""
+    note, client = scope.get(NOTE), scope.get("client") or ("-",)
+    who = "-" if note is None or note.principal is None else f"{note.tenant}/{note.principal}"
+    what = "-" if note is None else note.resource
+    access.info(
+        "%s %s %s %d %.1fms %s %s %s",
+        one_line(str(client[0]), _LONGEST_NAME),
+        one_line(who, _LONGEST_NAME).replace(" ", "_"),
+        f"{scope['method'][:10]} {route}",
+        status,
+        seconds * 1000,
+        one_line(what, _LONGEST_NAME).replace(" ", "_"),
+        scope[REQUEST_ID],
+        scope.get("http_version", "-"),
+        extra=_extra(scope),
+    )
 
 
 def _extra(scope: Scope) -> dict[str, Any]:

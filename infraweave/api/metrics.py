@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import get_args
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from infraweave.core.access import Principal
 from infraweave.core.events import State
 from infraweave.engine.engine import Engine
 from infraweave.store.rows import Rows
@@ -31,6 +33,8 @@ class Metrics:
             registry=registry,
         )
         self.open_streams = 0
+        #: The same by principal.
+        self.streams_of: collections.Counter[tuple[str, str]] = collections.Counter()
         self._streams = Gauge("infraweave_event_streams", "Open event streams.", registry=registry)
         self._commits = Counter("infraweave_commits", "Transactions with events.", registry=registry)
         self._events = Counter("infraweave_events", "Events committed.", registry=registry)
@@ -56,13 +60,18 @@ class Metrics:
         self.latency.labels(method, route).observe(seconds)
 
     @contextmanager
-    def streaming(self) -> Iterator[None]:
+    def streaming(self, who: Principal) -> Iterator[None]:
         """Count an event stream for as long as it is open."""
+        key = (who.tenant, who.name)
         self.open_streams += 1
+        self.streams_of[key] += 1
         try:
             yield
         finally:
             self.open_streams -= 1
+            self.streams_of[key] -= 1
+            if not self.streams_of[key]:
+                del self.streams_of[key]
 
     async def text(self) -> bytes:
         """Return all of it in Prometheus' text format."""

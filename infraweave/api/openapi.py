@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import attrs
 
 from infraweave import __version__, errors
-from infraweave.api import document_schema, shapes, trigger_shapes
+from infraweave.api import admin_shapes, document_schema, shapes, trigger_shapes
 from infraweave.api.reading import hints, parameter_name
 from infraweave.api.routing import JSON, Header, Reply, Route
 from infraweave.core.codec import ALWAYS, TIMES
@@ -25,6 +25,7 @@ from infraweave.errors import (
     Internal,
     MalformedRequest,
     MethodNotAllowed,
+    MisdirectedRequest,
     NotAcceptable,
     PayloadTooLarge,
     RateLimited,
@@ -139,12 +140,17 @@ def _refusal(classes: Sequence[type[RequestError]], known: _Shapes) -> Json:
 
 def _errors(route: Route) -> set[type[RequestError]]:
     found = {*route.errors, Internal, MalformedRequest, NotAcceptable, RouteNotFound, MethodNotAllowed}
+    found |= {MisdirectedRequest}  # before anything else
     found |= {PayloadTooLarge}  # a length that is too large is refused before the path is looked at
     if route.on != "public":
-        found |= {Unauthenticated, StorageUnavailable}  # whose token it is is asked of the database
+        found |= {
+            Unauthenticated,
+            RateLimited,
+            StorageUnavailable,
+        }  # whose token it is is asked of the database
     if route.action is not None:
         found |= {AclDenied}
-    if route.body is not None or route.raw:
+    if route.method != "GET":
         found |= {UnsupportedMediaType}
     return found
 
@@ -251,6 +257,7 @@ def _is_always_there(cls: type, field: attrs.Attribute[Any]) -> bool:
         shapes.SendSignal,
         shapes.CreateToken,
         *trigger_shapes.SENT,
+        *admin_shapes.SENT,
     )
     sent = issubclass(cls, bodies)
     return field.default is attrs.NOTHING if sent else "omit" not in field.metadata

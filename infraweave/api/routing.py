@@ -16,6 +16,7 @@ from infraweave.core import access
 from infraweave.core.access import Action, Principal
 from infraweave.core.values import Json
 from infraweave.errors import AclDenied, RequestError
+from infraweave.store.notes import Note
 from infraweave.store.runs import RunRow
 
 JSON = "application/json"
@@ -28,6 +29,16 @@ B = TypeVar("B")
 NOBODY = Principal("", "")
 
 
+@frozen
+class Caller:
+    """Who asks, and by which token: its id, when it expires (milliseconds), and its hash."""
+
+    principal: Principal
+    token_id: str = ""
+    expires_at: int | None = None
+    digest: bytes = field(default=b"", repr=False)
+
+
 @frozen(kw_only=True)
 class NoQuery:
     """No query parameters."""
@@ -38,7 +49,9 @@ class Call(Generic[Q, B]):
     """One request: who asks, what for, and how the answer is wanted."""
 
     request_id: str
-    principal: Principal
+    caller: Caller
+    #: For the audit log; whoever writes what is asked for writes it too.
+    note: Note
     path: Mapping[str, str]
     query: Q
     body: B
@@ -50,6 +63,11 @@ class Call(Generic[Q, B]):
     #: The media type of the answer.
     accept: str
     _run: RunRow | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks."""
+        return self.caller.principal
 
     @property
     def run(self) -> RunRow:

@@ -22,9 +22,11 @@ from infraweave.core import codec, trace
 from infraweave.core.access import Principal
 from infraweave.core.events import TERMINAL_STATES, Completed
 from infraweave.core.history import Ledger
+from infraweave.core.redact import redact
 from infraweave.engine.engine import Engine
 from infraweave.errors import RunNotFinished, RunNotFound
 from infraweave.store.follow import TERMINAL_TYPES
+from infraweave.store.notes import Note
 from infraweave.store.runs import Filters, RunRow
 
 #: Events folded into the history between two looks at whether the page is full.
@@ -37,6 +39,7 @@ class _Who(TypedDict):
     by: str
     reason: str | None
     link: str | None
+    note: Note
 
 
 @frozen(eq=False)
@@ -133,7 +136,11 @@ class RunRoutes:
 
 def _who(call: Call[NoQuery, StopRun]) -> _Who:
     link = trace.link(call.headers.getlist("traceparent"))
-    return {"by": call.principal.name, "reason": call.body.reason, "link": link}
+    return {"by": call.principal.name, "reason": _told(call.body.reason), "link": link, "note": call.note}
+
+
+def _told(reason: str | None) -> str | None:
+    return None if reason is None else redact(reason)
 
 
 def _readable(principal: Principal) -> set[str] | None:

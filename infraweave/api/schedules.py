@@ -46,7 +46,10 @@ class ScheduleRoutes:
         """Make a schedule."""
         body = call.body
         schedule = _schedule(body.name, body)
-        row = await self._engine.scheduler.create(call.principal.tenant, body.workflow_id, schedule)
+        call.note.detail = f"schedule {body.name}"
+        row = await self._engine.scheduler.create(
+            call.principal.tenant, body.workflow_id, schedule, call.note
+        )
         return Answer(self._shown(row), 201, {"Location": f"/v1/schedules/{row.schedule_id}"})
 
     async def show(self, call: Call[NoQuery, None]) -> Answer:
@@ -57,24 +60,24 @@ class ScheduleRoutes:
         """Let a schedule be another from now on; its runs and its name stay."""
         row = await self._row(call)
         schedule = _schedule(row.schedule.name, call.body)
-        return Answer(self._shown(await self._engine.scheduler.replace(*row.key, schedule)))
+        return Answer(self._shown(await self._engine.scheduler.replace(*row.key, schedule, call.note)))
 
     async def pause(self, call: Call[NoQuery, None]) -> Answer:
         """Let a schedule start nothing until it is resumed."""
-        return Answer(self._shown(await self._engine.scheduler.pause(*_key(call))))
+        return Answer(self._shown(await self._engine.scheduler.pause(*_key(call), call.note)))
 
     async def resume(self, call: Call[NoQuery, None]) -> Answer:
         """Let a schedule go on from now."""
-        return Answer(self._shown(await self._engine.scheduler.resume(*_key(call))))
+        return Answer(self._shown(await self._engine.scheduler.resume(*_key(call), call.note)))
 
     async def trigger(self, call: Call[NoQuery, None]) -> Answer:
         """Start a run of a schedule now."""
-        run = await self._engine.scheduler.trigger(await self._row(call), call.principal)
+        run = await self._engine.scheduler.trigger(await self._row(call), call.principal, call.note)
         return Answer(views.started(run), 201, {"Location": f"/v1/runs/{run.run_id}"})
 
     async def delete(self, call: Call[NoQuery, None]) -> Answer:
         """Forget a schedule; its runs stay."""
-        await self._engine.scheduler.delete(*_key(call))
+        await self._engine.scheduler.delete(*_key(call), call.note)
         return Answer(status=204)
 
     async def _row(self, call: Call[Any, Any]) -> ScheduleRow:

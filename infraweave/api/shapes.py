@@ -319,6 +319,7 @@ class Token:
     created_at: Time
     expires_at: Time | None
     revoked_at: Time | None
+    last_used_at: Time | None = said("Coarse: noted at most once a minute.")
 
 
 @frozen(kw_only=True)

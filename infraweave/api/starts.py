@@ -11,6 +11,7 @@ from werkzeug.datastructures import Headers
 from infraweave.api import views
 from infraweave.api.batch_shapes import BatchItem, BatchResult, BatchResults, StartBatch
 from infraweave.api.errors import info
+from infraweave.api.limits import check_tags
 from infraweave.api.negotiate import preferred_wait
 from infraweave.api.queries import MAX_WAIT
 from infraweave.api.reading import read_body, read_time
@@ -18,13 +19,13 @@ from infraweave.api.rerun_shapes import RerunRun
 from infraweave.api.routing import Answer, Call, NoQuery, require
 from infraweave.api.shapes import StartRun
 from infraweave.core import codec, trace
-from infraweave.core.access import Principal
 from infraweave.core.events import Trigger
 from infraweave.core.values import Json
 from infraweave.engine import clock
 from infraweave.engine.engine import Engine
 from infraweave.engine.requests import RerunWish, Started, StartRequest
-from infraweave.errors import MalformedRequest, RequestError
+from infraweave.errors import AclDenied, MalformedRequest, RequestError
+from infraweave.store.notes import Note
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _KEY_FORM = "must be given once and have 1 to 255 printable ASCII characters."
@@ -43,7 +44,7 @@ class StartRoutes:
         """Start a run; the answer is sent once it is durable."""
         key = _idempotency_key(call.headers)
         digest = codec.digest(call.sent) if key is not None else None
-        done = await self._engine.start(_request(call.principal, call.headers, call.body, key, digest))
+        done = await self._engine.start(self._request(call, call.body, key, digest))
         return await self._started(call, done)
 
     async def rerun(self, call: Call[NoQuery, RerunRun]) -> Answer:
@@ -55,7 +56,7 @@ class StartRoutes:
         key = _idempotency_key(call.headers)
         digest = codec.digest({"rerun": run.run_id, "body": call.sent}) if key is not None else None
         base = StartRun(workflow_id=run.workflow_id)
-        request = _request(call.principal, call.headers, base, key, digest)
+        request = self._request(call, base, key, digest)
         return await self._started(call, await self._engine.rerun(run, wish, request))
 
     async def _started(self, call: Call[NoQuery, Any], done: Started) -> Answer:
@@ -74,50 +75,61 @@ class StartRoutes:
         if "Idempotency-Key" in call.headers:
             raise MalformedRequest("Idempotency-Key is for one start; give each item its idempotency_key.")
         _trigger(call.headers)
-        read = [_item(call, item) for item in call.body.runs]
+        read = [self._item(call, item) for item in call.body.runs]
         requests = [one for one in read if isinstance(one, StartRequest)]
         started = iter(await self._engine.start_many(requests))
         outcomes = [next(started) if isinstance(one, StartRequest) else one for one in read]
+        made = sum(isinstance(outcome, Started) for outcome in outcomes)
+        call.note.detail = f"{made} of {len(outcomes)} started"
         results = tuple(_result(outcome, call.request_id) for outcome in outcomes)
         return Answer(BatchResults(results=results))
 
+    def _item(self, call: Call[NoQuery, StartBatch], item: Json) -> StartRequest | RequestError:
+        try:
+            body = read_body(BatchItem, item, "The item")
+            require(call.principal, "execute", f"workflow:{body.workflow_id}")
+            key = body.idempotency_key
+            if key is not None and not _KEY.fullmatch(key):
+                raise MalformedRequest(f"idempotency_key {_KEY_FORM}")
+            meant = {name: value for name, value in item.items() if name != "idempotency_key"}
+            return self._request(call, body, key, codec.digest(meant) if key is not None else None)
+        except AclDenied as error:
+            self._engine.ledger.deny(_note(call, body.workflow_id).denied(error.code, error.message))
+            return error
+        except RequestError as error:
+            return error
 
-def _item(call: Call[NoQuery, StartBatch], item: Json) -> StartRequest | RequestError:
-    try:
-        body = read_body(BatchItem, item, "The item")
-        require(call.principal, "execute", f"workflow:{body.workflow_id}")
-        key = body.idempotency_key
-        if key is not None and not _KEY.fullmatch(key):
-            raise MalformedRequest(f"idempotency_key {_KEY_FORM}")
-    except RequestError as error:
-        return error
-    meant = {name: value for name, value in item.items() if name != "idempotency_key"}
-    digest = codec.digest(meant) if key is not None else None
-    return _request(call.principal, call.headers, body, key, digest)
+    def _request(
+        self, call: Call[Any, Any], body: StartRun, key: str | None, digest: str | None
+    ) -> StartRequest:
+        check_tags(self._engine.settings, body.tags)
+        headers = call.headers
+        parents, states = headers.getlist("traceparent"), headers.getlist("tracestate")
+        return StartRequest(
+            tenant=call.principal.tenant,
+            by=call.principal.name,
+            workflow_id=body.workflow_id,
+            workflow_version=body.workflow_version,
+            input=body.input,
+            tags=body.tags,
+            trigger=_trigger(headers),
+            trace=trace.accept(parents, states, clock.trace_id()),
+            idempotency_key=key,
+            body_digest=digest,
+            start_at=None if body.start_at is None else read_time(body.start_at),
+            note=_note(call, body.workflow_id) if isinstance(call.body, StartBatch) else call.note,
+        )
+
+
+def _note(call: Call[Any, Any], workflow_id: str) -> Note:
+    """Return the note of one start of many."""
+    return call.note.like(action="start_run", resource=f"workflow:{workflow_id}")
 
 
 def _result(outcome: Started | RequestError, request_id: str) -> BatchResult:
     if isinstance(outcome, RequestError):
         return BatchResult(status=outcome.status, error=info(outcome, request_id))
     return BatchResult(status=200 if outcome.replayed else 201, run=views.started(outcome.run))
-
-
-def _request(
-    principal: Principal, headers: Headers, body: StartRun, key: str | None, digest: str | None
-) -> StartRequest:
-    return StartRequest(
-        tenant=principal.tenant,
-        by=principal.name,
-        workflow_id=body.workflow_id,
-        workflow_version=body.workflow_version,
-        input=body.input,
-        tags=body.tags,
-        trigger=_trigger(headers),
-        trace=trace.accept(headers.getlist("traceparent"), headers.getlist("tracestate"), clock.trace_id()),
-        idempotency_key=key,
-        body_digest=digest,
-        start_at=None if body.start_at is None else read_time(body.start_at),
-    )
 
 
 def _idempotency_key(headers: Headers) -> str | None:

@@ -6,13 +6,16 @@ anything, and ``Last-Event-ID`` is the same code as a live read. Events are fram
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
+from infraweave.api.auth import Gate
 from infraweave.api.metrics import Metrics
 from infraweave.api.queries import EventQuery, read_seq
 from infraweave.api.routing import JSON, SSE, Answer, Blocks, Call
 from infraweave.core import codec
+from infraweave.core.access import Principal
 from infraweave.engine.engine import Engine
+from infraweave.engine.standing import Bell
 from infraweave.errors import InvalidCursor, RateLimited, RunNotFound
 from infraweave.settings import Settings
 from infraweave.store.follow import TERMINAL_TYPES, Stored
@@ -35,6 +38,11 @@ class EventRoutes:
     _engine: Engine
     _settings: Settings
     _metrics: Metrics
+    _gate: Gate = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        engine = self._engine
+        object.__setattr__(self, "_gate", Gate(engine.principals, engine.runs, engine.clock))
 
     async def read(self, call: Call[EventQuery, None]) -> Answer:
         """Stream the events of a run, or return a page of them."""
@@ -53,8 +61,10 @@ class EventRoutes:
     async def _page(self, call: Call[EventQuery, None], after: int, head: Head) -> Answer:
         query, payloads, key = call.query, call.query.include is not None, call.run.run_key
         if query.wait and after == head.seq:
-            async with self._engine.journal.follow(key, after, query.limit, payloads=payloads) as follower:
-                page = await self._engine.unless_drained(follower.next(query.wait)) or []
+            with self._engine.standing.bell(call.caller.expires_at) as bell:
+                async with self._engine.journal.follow(key, after, query.limit, payloads=payloads) as reader:
+                    page = await self._engine.unless_drained(reader.next(query.wait), bell.rung) or []
+                    page = page if await self._may_go_on(call, bell) else []
         else:
             page = await self._engine.journal.read(key, after, query.limit, payloads=payloads)
         terminal = page[-1].type in TERMINAL_TYPES if page else head.terminal
@@ -67,23 +77,37 @@ class EventRoutes:
     def _stream(self, call: Call[EventQuery, None], after: int, head: Head) -> Answer:
         if head.terminal and after == head.seq:
             return Answer(None, 204)
-        if self._metrics.open_streams >= self._settings.max_streams:
-            raise RateLimited("Too many event streams are open.", headers={"Retry-After": "5"})
-        payloads = call.query.include is not None
-        blocks = self._blocks(call.run.run_key, after, payloads=payloads)
-        return Answer(blocks, headers=STREAM_HEADERS, media=SSE)
+        self._check_room(call.principal)
+        return Answer(self._blocks(call, after), headers=STREAM_HEADERS, media=SSE)
 
-    async def _blocks(self, run_key: int, after: int, *, payloads: bool) -> Blocks:
-        engine, first = self._engine, RETRY
-        with self._metrics.streaming():
-            async with engine.journal.follow(run_key, after, payloads=payloads) as follower:
+    def _check_room(self, who: Principal) -> None:
+        metrics, settings, later = self._metrics, self._settings, {"Retry-After": "5"}
+        if metrics.open_streams >= settings.max_streams:
+            raise RateLimited("Too many event streams are open.", headers=later)
+        if metrics.streams_of[who.tenant, who.name] >= settings.max_streams_per_principal:
+            raise RateLimited("This principal has too many event streams open.", headers=later)
+
+    async def _blocks(self, call: Call[EventQuery, None], after: int) -> Blocks:
+        engine, first, key = self._engine, RETRY, call.run.run_key
+        payloads = call.query.include is not None
+        with self._metrics.streaming(call.principal), engine.standing.bell(call.caller.expires_at) as bell:
+            async with engine.journal.follow(key, after, payloads=payloads) as follower:
                 while not follower.ended and not engine.draining:
-                    page = await engine.unless_drained(follower.next(self._settings.heartbeat))
+                    page = await engine.unless_drained(follower.next(self._settings.heartbeat), bell.rung)
+                    if not await self._may_go_on(call, bell):
+                        return
                     if page:
                         yield first + b"".join(_block(stored, payloads=payloads) for stored in page)
                         first = b""
                     elif page is not None and not follower.ended:
                         yield HEARTBEAT
+
+    async def _may_go_on(self, call: Call[EventQuery, None], bell: Bell) -> bool:
+        """Tell whether the caller may have what follows; asked anew only where the bell has rung."""
+        if not bell.rung.done():
+            return True
+        bell.renew()
+        return await self._gate.may_still(call.caller, "read", call.run)
 
 
 def _cursor(call: Call[EventQuery, None]) -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from infraweave.api import shapes
+from infraweave.api.admin_table import admin_routes
 from infraweave.api.batch_shapes import BatchResults, StartBatch
 from infraweave.api.metrics import MEDIA, Metrics
 from infraweave.api.openapi import describe
@@ -20,7 +21,6 @@ from infraweave.api.service import ServiceRoutes
 from infraweave.api.signals import SignalRoutes
 from infraweave.api.starts import OWN_TRIGGERS, TRIGGER_HEADER, StartRoutes
 from infraweave.api.stream import EventRoutes
-from infraweave.api.tokens import TokenRoutes
 from infraweave.api.trigger_table import trigger_routes
 from infraweave.api.workflow_table import workflow_routes
 from infraweave.api.workflows import WorkflowRoutes
@@ -42,7 +42,6 @@ from infraweave.errors import (
     SignalConflict,
     SignalNotFound,
     StorageUnavailable,
-    TokenNotFound,
     VersionNotFound,
     WorkflowNotFound,
 )
@@ -89,7 +88,7 @@ def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Rou
         _events(EventRoutes(engine, settings, metrics)),
         *workflow_routes(WorkflowRoutes(engine)),
         *trigger_routes(engine),
-        *_tokens(TokenRoutes(engine)),
+        *admin_routes(engine),
         *_service(ServiceRoutes(engine, metrics, description)),
     ]
     return table
@@ -300,44 +299,6 @@ def _events(events: EventRoutes) -> Route:
         },
         errors=(InvalidCursor, RateLimited),
     )
-
-
-def _tokens(tokens: TokenRoutes) -> list[Route]:
-    return [
-        Route(
-            name="create_token",
-            method="POST",
-            path="/v1/tokens",
-            handler=tokens.create,
-            summary="Create a token; it is told this once",
-            on="tenant",
-            action="admin",
-            body=shapes.CreateToken,
-            replies={201: Reply(doc="The token.", shape=shapes.NewToken)},
-            errors=(StorageUnavailable,),
-        ),
-        Route(
-            name="list_tokens",
-            method="GET",
-            path="/v1/tokens",
-            handler=tokens.list,
-            summary="List tokens",
-            on="tenant",
-            action="admin",
-            replies={200: Reply(doc="All tokens, without their text.", shape=shapes.TokenList)},
-        ),
-        Route(
-            name="revoke_token",
-            method="DELETE",
-            path="/v1/tokens/{token_id}",
-            handler=tokens.revoke,
-            summary="Revoke a token, from its next request on",
-            on="tenant",
-            action="admin",
-            replies={200: Reply(doc="The token, revoked.", shape=shapes.Token)},
-            errors=(TokenNotFound, StorageUnavailable),
-        ),
-    ]
 
 
 def _service(service: ServiceRoutes) -> list[Route]:

@@ -23,7 +23,7 @@ class TokenRoutes:
     async def create(self, call: Call[NoQuery, shapes.CreateToken]) -> Answer:
         """Make a token, and its tenant and principal where they are new; it is told this once."""
         body, now = call.body, self._engine.clock.now()
-        grants = _grants(body.grants)
+        grants = read_grants(body.grants)
         life = _life(body.expires)
         text = make_token(clock.token_secret())
         new = NewToken(
@@ -31,7 +31,9 @@ class TokenRoutes:
             token_hash=token_hash(text),
             expires_at=None if life is None else now + life,
         )
-        row = await self._engine.principals.create_token(body.tenant, body.principal, grants, new, now)
+        note = call.note
+        note.resource, note.detail = f"token:{new.token_id}", f"for {body.tenant}/{body.principal}"
+        row = await self._engine.principals.create_token(body.tenant, body.principal, grants, new, now, note)
         await self._engine.welcome(body.tenant)
         answer = shapes.NewToken(
             token=text,
@@ -45,16 +47,24 @@ class TokenRoutes:
 
     async def list(self, call: Call[NoQuery, None]) -> Answer:  # noqa: ARG002 - every handler takes a call
         """List all tokens, without what makes them work."""
+        await self._engine.ledger.flush()
         rows = await self._engine.principals.list_tokens()
         return Answer(shapes.TokenList(tokens=tuple(map(views.token, rows))))
 
     async def revoke(self, call: Call[NoQuery, None]) -> Answer:
-        """End a token's life; its next request is refused."""
-        row = await self._engine.principals.revoke(call.path["token_id"], self._engine.clock.now())
+        """End a token's life; its next request is refused, and its open streams end."""
+        now = self._engine.clock.now()
+        row = await self._engine.principals.revoke(call.path["token_id"], now, note=call.note)
+        self._engine.standing.changed()
         return Answer(views.token(row))
 
 
-def _grants(texts: tuple[str, ...]) -> list[Grant]:
+def read_grants(texts: tuple[str, ...]) -> list[Grant]:
+    """Return the grants of a body.
+
+    Raises:
+        MalformedRequest: one does not parse; the details name each.
+    """
     grants, faults = [], []
     for place, text in enumerate(texts):
         try:

@@ -229,4 +229,5 @@ def token(row: TokenRow) -> Token:
         created_at=rfc3339(row.created_at),
         expires_at=time(row.expires_at),
         revoked_at=time(row.revoked_at),
+        last_used_at=time(row.last_used_at),
     )

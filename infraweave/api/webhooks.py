@@ -7,8 +7,9 @@ from typing import Any
 from attrs import fields, frozen
 
 from infraweave.api import views
+from infraweave.api.limits import within
 from infraweave.api.reading import parsed
-from infraweave.api.routing import Answer, Call, NoQuery, require
+from infraweave.api.routing import Answer, Call, NoQuery
 from infraweave.api.schedules import duration
 from infraweave.api.trigger_shapes import CreateWebhook, NewWebhook, WebhookList, WebhookQuery, WebhookShown
 from infraweave.core.access import allows
@@ -16,7 +17,7 @@ from infraweave.core.triggers import Webhook
 from infraweave.core.values import spell_exactly
 from infraweave.engine.engine import Engine
 from infraweave.engine.hooks import address
-from infraweave.errors import WebhookNotFound
+from infraweave.errors import AclDenied
 from infraweave.store.webhooks import WebhookRow
 
 _NOT_OF_THE_WEBHOOK = {"workflow_id", "secret", "tolerance"}
@@ -45,17 +46,19 @@ class WebhookRoutes:
         tolerance = duration("tolerance", body.tolerance) or 0.0
         webhook = Webhook(**{name: getattr(body, name) for name in names}, tolerance=tolerance)
         asked = WebhookRow(tenant=tenant, workflow_id=body.workflow_id, webhook=webhook, secret=body.secret)
-        row = await self._engine.hooks.create(asked)
+        call.note.detail = f"webhook {body.name}"
+        row = await self._engine.hooks.create(asked, call.note)
         return Answer(NewWebhook(**_shown(row), secret=row.secret or ""), 201)
 
     async def delete(self, call: Call[NoQuery, None]) -> Answer:
         """Forget a webhook and its secret."""
         hooks, who, name = self._engine.hooks.webhooks, call.principal, call.path["webhook"]
         row = await hooks.get(who.tenant, name)
-        if row is None:
-            raise WebhookNotFound(f"No webhook {name}.")
-        require(who, "publish", f"workflow:{row.workflow_id}")
-        await hooks.delete(who.tenant, name)
+        # A name does not tell its workflow. Who may not publish all learns of no other that it exists.
+        workflow = "*" if row is None else row.workflow_id
+        if not allows(who, "publish", f"workflow:{workflow}"):
+            raise AclDenied(f"Principal lacks publish on webhook:{name}.")
+        await hooks.delete(who.tenant, name, call.note)
         return Answer(status=204)
 
     async def deliver(self, call: Call[NoQuery, None]) -> Answer:
@@ -63,7 +66,11 @@ class WebhookRoutes:
         headers = {name.lower(): ", ".join(call.headers.getlist(name)) for name, _ in call.headers}
         hooks, raw = self._engine.hooks, call.raw
         row = await hooks.genuine(call.path["name"], headers, raw)
-        done = await hooks.start(row, headers, raw, parsed(raw, self._engine.settings.max_depth))
+        call.note.tenant, call.note.principal = row.tenant, f"webhook:{row.webhook.name}"
+        settings = self._engine.settings
+        value = parsed(raw, settings.max_depth)
+        within(settings, value, len(raw))
+        done = await hooks.start(row, headers, raw, value, call.note)
         given = {"Location": f"/v1/runs/{done.run.run_id}"}
         if done.replayed:
             given["Idempotent-Replayed"] = "true"

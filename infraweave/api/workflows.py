@@ -65,7 +65,11 @@ class WorkflowRoutes:
         # Off the loop: a large graph takes a second to check, and others want to be answered meanwhile.
         document = await asyncio.to_thread(_publishable, call.principal, call.body)
         unresolved = await asyncio.to_thread(catalog.unresolved, document)
-        done = await catalog.publish(call.principal.tenant, document, activate=call.query.activate)
+        call.note.resource = f"workflow:{document.workflow_id}"
+        call.note.detail = f"version {document.version}"
+        done = await catalog.publish(
+            call.principal.tenant, document, activate=call.query.activate, note=call.note
+        )
         publication = definition_shapes.Publication(
             workflow_id=document.workflow_id,
             version=document.version,
@@ -102,7 +106,8 @@ class WorkflowRoutes:
     async def activate(self, call: Call[NoQuery, shapes.ActivateVersion]) -> Answer:
         """Let runs that start without a version use this one: a release, or a roll-back."""
         tenant, workflow_id = call.principal.tenant, call.path["workflow_id"]
-        await self._engine.catalog.activate(tenant, workflow_id, call.body.version)
+        call.note.detail = f"version {call.body.version}"
+        await self._engine.catalog.activate(tenant, workflow_id, call.body.version, call.note)
         return Answer(await self._workflow(tenant, workflow_id))
 
 

@@ -17,12 +17,16 @@ from infraweave.errors import InfraWeaveError
 
 #: command → (module, what --help says of it)
 COMMANDS = {
+    "audit": ("infraweave.cli.audit", "Show who did what, or was kept from it."),
     "db": ("infraweave.cli.db", "Look into a database file, check it, copy it, prune it."),
     "doctor": ("infraweave.cli.doctor", "Check this machine and a database file."),
+    "grants": ("infraweave.cli.grants", "List, add and delete grants."),
+    "principals": ("infraweave.cli.principals", "List, create and delete principals."),
     "run": ("infraweave.cli.run", "Execute one run in this process."),
     "runs": ("infraweave.cli.runs", "Start, list, show, watch, cancel, signal and rerun runs at a server."),
     "schedules": ("infraweave.cli.schedules", "List, make, pause and trigger schedules."),
     "serve": ("infraweave.cli.serve", "Serve workflows over HTTP from one SQLite file."),
+    "tenants": ("infraweave.cli.tenants", "List and create tenants."),
     "tokens": ("infraweave.cli.tokens", "Create, list and revoke API tokens."),
     "webhooks": ("infraweave.cli.webhooks", "List, make and delete webhooks."),
     "workflows": ("infraweave.cli.workflows", "Check, draw, publish, compare and activate workflows."),

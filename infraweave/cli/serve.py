@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import math
 import os
 import signal
@@ -15,10 +14,11 @@ from pathlib import Path
 from typing import Any, Literal, NoReturn
 
 import click
-from attrs import frozen
+from attrs import evolve, frozen
 
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
-from infraweave.cli.options import allow_outbound, as_bytes, as_seconds
+from infraweave.cli.logs import set_up_logging
+from infraweave.cli.options import allow_outbound, as_bytes, as_seconds, guarding
 from infraweave.cli.output import remark
 from infraweave.core.access import is_token
 from infraweave.errors import StartupError
@@ -46,6 +46,10 @@ class Options:
     keep: float
     keep_runs: int | None
     keep_bytes: int | None
+    allow_host: tuple[str, ...]
+    allow_origin: tuple[str, ...]
+    limit: tuple[tuple[str, float], ...]
+    access_log: bool
 
 
 @click.command(epilog="Example: infraweave serve workflows.example --db runs.db")
@@ -81,11 +85,13 @@ class Options:
     metavar="SIZE",
     help="Remove ended runs, the oldest first, once the file holds more, such as 2GiB.",
 )
+@click.option("--access-log/--no-access-log", default=True, help="One line an answer. On by default.")
 @allow_outbound
+@guarding
 def command(**options: Any) -> None:
     """Serve WORKFLOWS (files or folders, default workflows/) from one SQLite file."""
     chosen = Options(**options)
-    _set_up_logging(chosen.log_format)
+    set_up_logging(chosen.log_format, access=chosen.access_log)
     asyncio.run(_serve(chosen))
 
 
@@ -94,13 +100,18 @@ async def _serve(options: Options) -> None:
 
     workflows = load_workflows(options.workflows)
     tune_collector()
-    settings = Settings(
+    limits: dict[str, Any] = dict(options.limit)
+    settings = evolve(
+        Settings(),
         max_running=options.max_running,
         grace=options.grace,
         allow_outbound=options.allow_outbound,
         keep=None if math.isinf(options.keep) else options.keep,
         keep_runs=options.keep_runs,
         keep_bytes=options.keep_bytes,
+        allow_hosts=options.allow_host,
+        allow_origins=options.allow_origin,
+        **limits,
     )
     async with (
         _stop_signals() as stopped,
@@ -190,7 +201,10 @@ def _announce(options: Options, url: str, token: str | None, workflow_ids: Seque
     secret = f"$(cat {token_file})" if token_file.exists() else "$INFRAWEAVE_TOKEN"
     click.echo(f'Try: curl -s {url}/v1/workflows -H "Authorization: Bearer {secret}"')
     if options.host not in LOOPBACK:
-        click.echo(f"Listening on {options.host}: reachable from other machines, by token only.")
+        click.echo(
+            f"Listening on {options.host}: reachable from other machines, by token only; by its address, or"
+            " by names that --allow-host gives."
+        )
     if options.ready_file is not None:
         ready = {"url": url, "pid": os.getpid(), "db": str(options.db.resolve())}
         _write_atomically(options.ready_file, json.dumps(ready))
@@ -200,28 +214,3 @@ def _write_atomically(path: Path, text: str) -> None:
     partial = path.with_name(f"{path.name}.{os.getpid()}")
     partial.write_text(text + "\n")
     partial.replace(path)
-
-
-class _JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        """Return the record as JSON."""
-        known = {
-            key: getattr(record, key)
-            for key in ("run_id", "node", "attempt", "request_id")
-            if hasattr(record, key)
-        }
-        line = {"at": self.formatTime(record), "level": record.levelname.lower(), "logger": record.name}
-        line |= {"message": record.getMessage(), **known}
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
-
-
-def _set_up_logging(log_format: str) -> None:
-    handler = logging.StreamHandler()
-    text = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(_JsonFormatter() if log_format == "json" else text)
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
-    logging.getLogger("infraweave.node").setLevel(logging.INFO)

@@ -2,32 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
-from infraweave.cli.connect import client_options, connected
+from infraweave.cli.connect import connected
+from infraweave.cli.in_file import Opened, act, target_options, time_of
 from infraweave.cli.output import USAGE, fail, show_json, show_table
 from infraweave.core.access import Grant, parse_grant
-from infraweave.core.values import rfc3339, seconds
-from infraweave.errors import StartupError
+from infraweave.core.values import seconds
 
-T = TypeVar("T")
 Json = dict[str, Any]
 
-COLUMNS = ("token_id", "tenant", "principal", "grants", "created_at", "expires_at", "revoked_at")
-
-
-def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say where tokens are: a server, or a file; and how they are shown."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
-    command = click.option(
-        "--db", type=click.Path(path_type=Path), help="A file that nobody serves, in place of a server."
-    )(command)
-    return client_options(command)
+COLUMNS = (
+    "token_id",
+    "tenant",
+    "principal",
+    "grants",
+    "created_at",
+    "expires_at",
+    "revoked_at",
+    "last_used_at",
+)
 
 
 @click.group(epilog="Example: infraweave tokens list")
@@ -54,9 +51,9 @@ def create(
     as_json: bool,
 ) -> None:
     """Create a token; it is printed this once."""
-    wanted, life = _grants(grants), _life(expires)
+    wanted, life = read_grants(grants), _life(expires)
     if db is not None:
-        made = _run(_create_in_file(db, tenant, principal, wanted, life))
+        made = act(db, lambda file: _create_in_file(file, tenant, principal, wanted, life), create=True)
     else:
         body = {"tenant": tenant, "principal": principal, "grants": list(grants), "expires": expires}
         made = connected(url, token, lambda client: client.request("POST", "/v1/tokens", body=body))
@@ -71,7 +68,7 @@ def create(
 def list_(url: str, token: str | None, db: Path | None, as_json: bool) -> None:
     """List tokens, without what makes them work."""
     if db is not None:
-        found = _run(_list_in_file(db))
+        found = act(db, _list_in_file)
     else:
         found = connected(url, token, lambda client: client.request("GET", "/v1/tokens"))
     if as_json:
@@ -84,9 +81,9 @@ def list_(url: str, token: str | None, db: Path | None, as_json: bool) -> None:
 @click.argument("token_id")
 @target_options
 def revoke(token_id: str, url: str, token: str | None, db: Path | None, as_json: bool) -> None:
-    """Revoke a token, from its next request on."""
+    """Revoke a token, from its next request on; its open streams end."""
     if db is not None:
-        gone = _run(_revoke_in_file(db, token_id))
+        gone = act(db, lambda file: _revoke_in_file(file, token_id))
     else:
         path = f"/v1/tokens/{token_id}"
         gone = connected(url, token, lambda client: client.request("DELETE", path))
@@ -96,7 +93,8 @@ def revoke(token_id: str, url: str, token: str | None, db: Path | None, as_json:
         click.echo(f"{gone['token_id']} revoked at {gone['revoked_at']}")
 
 
-def _grants(texts: tuple[str, ...]) -> list[Grant]:
+def read_grants(texts: tuple[str, ...]) -> list[Grant]:
+    """Return grants that were given as options; end the process where one does not parse."""
     try:
         return [parse_grant(text) for text in texts]
     except ValueError as error:
@@ -114,69 +112,50 @@ def _life(expires: str | None) -> int | None:
 # --- in a file ---------------------------------------------------------------------------------------------
 
 
-def _run(work: Coroutine[Any, Any, T]) -> T:
-    return asyncio.run(work)
-
-
 async def _create_in_file(
-    path: Path, tenant: str, principal: str, grants: list[Grant], life: int | None
+    file: Opened, tenant: str, principal: str, grants: list[Grant], life: int | None
 ) -> Json:
     from infraweave.core.access import make_token, token_hash
     from infraweave.engine import clock
-    from infraweave.store.database import Database
     from infraweave.store.principals import NewToken, Principals
 
-    now = clock.SystemClock().now()
     text = make_token(clock.token_secret())
-    expires_at = None if life is None else now + life
-    new = NewToken(token_id=f"tok_{clock.ulid(now)}", token_hash=token_hash(text), expires_at=expires_at)
-    async with Database.open(path, now=now) as db:
-        row = await Principals(db).create_token(tenant, principal, grants, new, now)
+    new = NewToken(
+        token_id=f"tok_{clock.ulid(file.now)}",
+        token_hash=token_hash(text),
+        expires_at=None if life is None else file.now + life,
+    )
+    note = file.note("create_token", f"token:{new.token_id}", f"for {tenant}/{principal}")
+    row = await Principals(file.db).create_token(tenant, principal, grants, new, file.now, note)
     return {
         "token": text,
         "token_id": row.token_id,
         "tenant": row.tenant,
         "principal": row.principal,
         "grants": sorted(map(str, row.grants)),
-        "expires_at": _time(row.expires_at),
+        "expires_at": time_of(row.expires_at),
     }
 
 
-async def _list_in_file(path: Path) -> Json:
-    from infraweave.store.database import Database
+async def _list_in_file(file: Opened) -> Json:
     from infraweave.store.principals import Principals
 
-    _must_exist(path)
-    async with Database.open(path) as db:
-        return {"tokens": [_shown(row) for row in await Principals(db).list_tokens()]}
+    return {"tokens": [_shown(row) for row in await Principals(file.db).list_tokens()]}
 
 
-async def _revoke_in_file(path: Path, token_id: str) -> Json:
-    from infraweave.engine.clock import SystemClock
-    from infraweave.store.database import Database
+async def _revoke_in_file(file: Opened, token_id: str) -> Json:
     from infraweave.store.principals import Principals
 
-    _must_exist(path)
-    async with Database.open(path) as db:
-        return _shown(await Principals(db).revoke(token_id, SystemClock().now()))
-
-
-def _must_exist(path: Path) -> None:
-    if not path.exists():
-        raise StartupError(f"{path}: no such file")
+    note = file.note("revoke_token", f"token:{token_id}")
+    return _shown(await Principals(file.db).revoke(token_id, file.now, note=note))
 
 
 def _shown(row: Any) -> Json:
+    times = ("created_at", "expires_at", "revoked_at", "last_used_at")
     return {
         "token_id": row.token_id,
         "tenant": row.tenant,
         "principal": row.principal,
         "grants": sorted(map(str, row.grants)),
-        "created_at": _time(row.created_at),
-        "expires_at": _time(row.expires_at),
-        "revoked_at": _time(row.revoked_at),
+        **{name: time_of(getattr(row, name)) for name in times},
     }
-
-
-def _time(at: int | None) -> str | None:
-    return None if at is None else rfc3339(at)

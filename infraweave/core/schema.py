@@ -18,6 +18,7 @@ from jsonschema_rs import ValidationError
 from jsonschema_rs import ValidationErrorKind as Kind
 
 from infraweave.core.codec import canonical, dumps, loads
+from infraweave.core.pattern_cost import heaviest
 from infraweave.core.schema_cost import BOUNDLESS, MAX_SUBSCHEMAS, Cost, references, subschemas
 from infraweave.core.values import Json, JsonObject, pointer
 from infraweave.errors import Fault
@@ -30,6 +31,12 @@ _MAX_MESSAGE = 300
 _BUDGET = 50_000_000
 #: Below this cost no value is measured before it is checked.
 _CHEAP = 256
+#: Steps that patterns may take: some 50 ns each where they thwart the engine's cache.
+_STEPS = 200_000_000
+#: Below this weight of its patterns no text is too long: a body ends before.
+_LIGHT = 10
+#: Characters of a value up to which all errors are listed: each of them may hold a copy of it.
+_COPIED = 200_000
 #: Visits up to which all errors are listed; the library makes them all at once, some 5 kB each.
 _LISTED = 20_000
 #: A schema that visits one place of a value more often than this is refused when it is published.
@@ -48,6 +55,7 @@ class Validator:
     def __init__(self, schema: JsonObject) -> None:
         self._compiled = _compile(schema)
         self._cost = Cost(dict(schema))
+        self._weight = heaviest(schema)
 
     def faults(self, value: Json) -> list[Fault]:
         """Return what is wrong with ``value``, one fault per wrong field, at most fifty.
@@ -56,13 +64,18 @@ class Validator:
         """
         if self._cost.at(MAX_DEPTH) > _CHEAP and self._work(value) > _BUDGET:
             return [Fault("", "is too large, or nested too deeply, to be checked against this schema")]
+        if self._weight > _LIGHT and self._steps(value) > _STEPS:
+            return [Fault("", "has texts too long to be checked against the patterns of this schema")]
         try:
             return [] if self._compiled.is_valid(value) else list(_collect(self._errors(value)))
         except ValueError as error:
             return [Fault("", _trim(str(error)))]
 
+    def _steps(self, value: Json) -> int:
+        return _characters(value) * self._weight * self._cost.at(_measure(value)[1])
+
     def _errors(self, value: Json) -> Iterable[ValidationError]:
-        if self._work(value) <= _LISTED:
+        if self._work(value) <= _LISTED and _characters(value) <= _COPIED:
             return self._compiled.iter_errors(value)
         try:
             self._compiled.validate(value)
@@ -176,6 +189,21 @@ def _measure(value: Json) -> tuple[int, int]:
         level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
         parts += len(level)
     return parts, depth
+
+
+def _characters(value: Json) -> int:
+    """Return how many characters the texts and the keys of a value have."""
+    total, waiting = 0, [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            total += len(item)
+        elif isinstance(item, dict):
+            total += sum(map(len, item))
+            waiting += item.values()
+        elif isinstance(item, list):
+            waiting += item
+    return total
 
 
 # --- errors as faults --------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from typing import Any
 from infraweave.authoring.compiler import Code
 from infraweave.core import codec
 from infraweave.core.facts import Usage
+from infraweave.core.redact import redact
 from infraweave.core.values import Json
 from infraweave.engine.context import RunContext
 from infraweave.engine.processes import Processes, codes_of
@@ -31,14 +32,18 @@ class BodyError(Exception):
         super().__init__(message)
         self.code, self.final, self.retry_after = code, final, retry_after
         message = message.encode(errors="replace").decode()  # names of files may hold lone surrogates
+        message = redact(message)
         self.message = message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
 
 
 class Call:
     """One call of a function. ``thread`` resolves once its thread has left it, if it has one."""
 
-    def __init__(self, code: Code, values: Mapping[str, Json], context: RunContext, pool: Executor) -> None:
+    def __init__(
+        self, code: Code, values: Mapping[str, Json], context: RunContext, pool: Executor, most: int
+    ) -> None:
         self._code, self._values, self._context, self._pool = code, values, context, pool
+        self._most = most
         self.thread: asyncio.Future[Any] | None = None
         self._work: Future[Any] | None = None
 
@@ -46,7 +51,7 @@ class Call:
         """Return what the function returned, as JSON.
 
         Raises:
-            BodyError: the function failed, or its values do not fit its annotations.
+            BodyError: the function failed, its values do not fit its annotations, or its output is too large.
         """
         arguments = _arguments(self._code, _own(self._values), self._context)
         try:
@@ -60,10 +65,15 @@ class Call:
         except BaseException as error:
             raise BodyError("error", describe(error), final=False) from error
         try:
-            return codec.from_author(value)
+            output = codec.from_author(value)
+            size = len(codec.dumps(output))
         except Exception as error:
             message = f"The output cannot be kept as JSON: {describe(error)}"
             raise BodyError("output_invalid", message, final=True) from error
+        if size > self._most:
+            message = f"The output has {size:,} bytes as JSON; {self._most:,} are allowed"
+            raise BodyError("output_too_large", message, final=True)
+        return output
 
     async def _invoke(self, arguments: dict[str, Any]) -> Any:
         if self._code.is_async:

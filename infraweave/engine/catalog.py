@@ -32,6 +32,7 @@ from infraweave.engine.builtins import Builtins
 from infraweave.engine.clock import Clock
 from infraweave.errors import VersionNotFound, WorkflowNotFound
 from infraweave.store.documents import Documents, Published
+from infraweave.store.notes import Note
 
 #: Gives the code that a test puts in the place of an entry's own.
 StandIn: TypeAlias = Callable[[Graph, Address, Code | None], Code | None]
@@ -107,14 +108,17 @@ class Catalog:
         self._exact[document.workflow_id, document.version] = codes
         self._codes.clear()
 
-    async def publish(self, tenant: str, document: Document, *, activate: bool) -> Published:
+    async def publish(
+        self, tenant: str, document: Document, *, activate: bool, note: Note | None = None
+    ) -> Published:
         """Store a version, and let starts without a version run it if asked to or if it is the first.
 
         Raises:
             VersionConflict: the version exists with another content.
         """
         await self.welcome(tenant)
-        done = await self._documents.publish(tenant, document, self._clock.now(), activate=activate)
+        now = self._clock.now()
+        done = await self._documents.publish(tenant, document, now, activate=activate, note=note)
         if activate:  # else what is active was only read, and may have changed since
             self._active[tenant, document.workflow_id] = document.version
         return done
@@ -125,14 +129,14 @@ class Catalog:
         found = ((code_of(graph, address)[0], self._find(graph, address)) for address in _addresses(graph))
         return sorted({reference for reference, code in found if reference is not None and code is None})
 
-    async def activate(self, tenant: str, workflow_id: str, version: str) -> None:
+    async def activate(self, tenant: str, workflow_id: str, version: str, note: Note | None = None) -> None:
         """Make a version the one that starts without a version run.
 
         Raises:
             WorkflowNotFound, VersionNotFound: there is none.
         """
         await self.graph(tenant, workflow_id, version)
-        await self._documents.set_active(tenant, workflow_id, version)
+        await self._documents.set_active(tenant, workflow_id, version, note)
         self._active[tenant, workflow_id] = version
 
     async def active_version(self, tenant: str, workflow_id: str) -> str:

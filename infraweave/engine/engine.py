@@ -12,24 +12,22 @@ from typing import Any, TypeVar
 from attrs import evolve
 
 from infraweave.authoring.decorators import Workflow
-from infraweave.core import settle, signals
+from infraweave.core import signals
 from infraweave.core.access import EVERY_GRANT
-from infraweave.core.address import Address
 from infraweave.core.codec import decode_event, dumps
 from infraweave.core.events import State, StatusChanged
 from infraweave.core.explain import Explanation, explain
 from infraweave.core.facts import CancelAsked, Signalled, TerminateAsked
-from infraweave.core.graph import Graph
 from infraweave.core.schema import validator
-from infraweave.core.state import RunState
-from infraweave.core.unwind import next_undo
 from infraweave.core.values import Json, JsonObject, rfc3339
+from infraweave.engine.blocked import blocked
 from infraweave.engine.builtins import Builtins
 from infraweave.engine.catalog import Catalog, StandIn
 from infraweave.engine.clock import Clock, SystemClock, request_id, sleep, ulid
 from infraweave.engine.ends import give_up
 from infraweave.engine.hooks import Hooks
 from infraweave.engine.host import Host
+from infraweave.engine.ledger import Ledger
 from infraweave.engine.outbound import Guard
 from infraweave.engine.requests import (
     Delivered,
@@ -42,13 +40,16 @@ from infraweave.engine.requests import (
 from infraweave.engine.reruns import Reruns
 from infraweave.engine.retention import Sweeper
 from infraweave.engine.scheduler import Scheduler
+from infraweave.engine.standing import Standing
 from infraweave.engine.starts import Starts
 from infraweave.errors import Draining, Fault, RequestError, RunNotFound, StorageUnavailable
 from infraweave.settings import Settings
+from infraweave.store.admin import Admin
 from infraweave.store.agenda import Agenda
 from infraweave.store.database import Database
 from infraweave.store.documents import Documents
 from infraweave.store.journal import Journal
+from infraweave.store.notes import Note
 from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewToken, Principals
 from infraweave.store.runs import RunRow, Runs
 
@@ -69,7 +70,10 @@ class Engine:
         self.db, self.clock, self.settings = db, clock, settings
         self.journal = Journal(db, partial(sleep, clock))
         self.runs, self.documents = Runs(db), Documents(db)
-        self.principals = Principals(db)
+        self.principals, self.admin = Principals(db), Admin(db)
+        self.audit = self.journal.audit
+        self.ledger = Ledger(self.audit, self.principals, clock, settings)
+        self.standing = Standing(clock)
         self.builtins = Builtins(clock, Guard(settings.allow_outbound))
         self.catalog = Catalog(self.documents, clock, self.builtins, workflows, stand_in)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
@@ -108,6 +112,7 @@ class Engine:
             finally:
                 await engine.drain()
                 await engine.builtins.close()
+                await engine.ledger.close()
 
     async def _begin(self) -> None:
         for tenant in {FIRST_TENANT, *await self.principals.tenants()}:
@@ -161,13 +166,7 @@ class Engine:
         return await self._starts.many(requests)
 
     async def plan_rerun(self, run: RunRow, wish: RerunWish) -> PlannedRerun:
-        """Return what a rerun would keep and run anew.
-
-        Raises:
-            RunNotFinished: the run is still open.
-            VersionNotFound: there is no such version.
-            MalformedRequest: ``from_node`` is no node of it.
-        """
+        """Return what a rerun would keep and run anew; see ``Reruns.plan`` for what it raises."""
         return await self._reruns.plan(run, wish)
 
     async def rerun(self, run: RunRow, wish: RerunWish, request: StartRequest) -> Started:
@@ -205,6 +204,7 @@ class Engine:
         *,
         by: str,
         link: str | None = None,
+        note: Note | None = None,
     ) -> Delivered:
         """Deliver a signal.
 
@@ -224,11 +224,18 @@ class Engine:
                 raise
             if fresh:
                 live.take(Signalled(name=name, request_id=request, payload=payload, by=by, link=link))
+                self._keep(note)
             await live.durable()
         return Delivered(request, duplicate=not fresh)
 
     async def cancel(
-        self, run: RunRow, *, by: str, reason: str | None = None, link: str | None = None
+        self,
+        run: RunRow,
+        *,
+        by: str,
+        reason: str | None = None,
+        link: str | None = None,
+        note: Note | None = None,
     ) -> bool:
         """Ask a run to stop; return False where it had ended, which changes nothing.
 
@@ -236,10 +243,16 @@ class Engine:
             Draining, StorageUnavailable: nothing can be stored now.
             TypeError: JSON cannot carry the reason.
         """
-        return await self._stop(run, CancelAsked(by=by, reason=reason, link=link))
+        return await self._stop(run, CancelAsked(by=by, reason=reason, link=link), note)
 
     async def terminate(
-        self, run: RunRow, *, by: str, reason: str | None = None, link: str | None = None
+        self,
+        run: RunRow,
+        *,
+        by: str,
+        reason: str | None = None,
+        link: str | None = None,
+        note: Note | None = None,
     ) -> bool:
         """End a run at once, without clean-up; return False where it had ended.
 
@@ -247,9 +260,9 @@ class Engine:
             Draining, StorageUnavailable: nothing can be stored now.
             TypeError: JSON cannot carry the reason.
         """
-        return await self._stop(run, TerminateAsked(by=by, reason=reason, link=link))
+        return await self._stop(run, TerminateAsked(by=by, reason=reason, link=link), note)
 
-    async def _stop(self, run: RunRow, fact: CancelAsked | TerminateAsked) -> bool:
+    async def _stop(self, run: RunRow, fact: CancelAsked | TerminateAsked, note: Note | None) -> bool:
         self._accepting()
         dumps([fact.by, fact.reason, fact.link])
         async with AsyncExitStack() as stack:
@@ -260,8 +273,14 @@ class Engine:
             is_open = live.state.end is None
             if is_open:
                 live.take(fact, *((child, fact) for child in children))
+                self._keep(note)
             await live.durable()
         return is_open
+
+    def _keep(self, note: Note | None) -> None:
+        """Write a note in the transaction of what was just taken: there is no await in between."""
+        if note is not None:
+            self.audit.keep(note)
 
     # --- looking -------------------------------------------------------------------------------------------
 
@@ -285,7 +304,7 @@ class Engine:
             origin=opening.origin,
             state=state,
             graph=graph,
-            blocked=self._blocked(graph, state),
+            blocked=blocked(self.catalog, graph, state),
             input=opening.input,
         )
 
@@ -302,13 +321,6 @@ class Engine:
             queued = f"it is not to start before {rfc3339(start_at)}"
         told = explain(seen.graph, seen.state, now, blocked=seen.blocked, queued=queued)
         return seen.state.state, told
-
-    def _blocked(self, graph: Graph, state: RunState) -> list[str]:
-        if state.end is not None or state.state == "queued":
-            return []
-        late = [e.address for e in state.entries.values() if e.status == "backoff" or e.address in state.maps]
-        addresses = [*_openable(graph, state), *late]
-        return sorted({a.node for a in addresses if self.catalog.lacks_code(graph, a)})
 
     async def wait_end(self, run_key: int, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - own clock
         """Wait until a run has ended; return False where ``timeout`` seconds or a shutdown came before."""
@@ -329,12 +341,12 @@ class Engine:
         row = await self.runs.get_by_key(run_key)
         return row is None or row.finished_at is not None
 
-    async def unless_drained(self, wait: Coroutine[Any, Any, T]) -> T | None:
-        """Return what ``wait`` returns, or None as soon as a shutdown begins."""
+    async def unless_drained(self, wait: Coroutine[Any, Any, T], *ends: asyncio.Future[Any]) -> T | None:
+        """Return what ``wait`` returns, or None as soon as a shutdown begins, or one of ``ends`` is done."""
         task = asyncio.create_task(wait)
         drained = asyncio.create_task(self._drained.wait())
         try:
-            await asyncio.wait({task, drained}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({task, drained, *ends}, return_when=asyncio.FIRST_COMPLETED)
             return task.result() if task.done() else None
         finally:
             task.cancel()
@@ -379,14 +391,6 @@ class Engine:
         """Shut down: bodies may finish within the grace period; what is durable stays."""
         self.begin_drain()
         await self.host.drain(self.settings.grace)
-
-
-def _openable(graph: Graph, state: RunState) -> list[Address]:
-    """Return what would open next, if nothing held it back."""
-    if state.stopping is None:
-        return [Address(name) for name in settle.all_ready(graph, state)]
-    undo = None if state.entries else next_undo(graph, state)
-    return [] if undo is None else [undo]
 
 
 def _faults(schema: JsonObject, value: Json) -> list[Fault]:

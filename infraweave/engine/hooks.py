@@ -29,6 +29,7 @@ from infraweave.errors import (
     InputInvalid,
     WebhookNotFound,
 )
+from infraweave.store.notes import Note
 from infraweave.store.principals import FIRST_TENANT
 from infraweave.store.webhooks import WebhookRow, Webhooks
 
@@ -65,7 +66,7 @@ class Hooks:
         self._engine = engine
         self.webhooks = Webhooks(engine.db)
 
-    async def create(self, row: WebhookRow) -> WebhookRow:
+    async def create(self, row: WebhookRow, note: Note | None = None) -> WebhookRow:
         """Make a webhook, with a secret of its own unless one is given.
 
         Raises:
@@ -78,10 +79,17 @@ class Hooks:
         if faults:
             raise DefinitionInvalid(f"The webhook is not valid: {faults[0].message}.", details=faults)
         made = evolve(row, secret=row.secret or SECRET_PREFIX + token_secret())
-        await self.webhooks.create(made)
+        await self.webhooks.create(made, note)
         return made
 
-    async def start(self, row: WebhookRow, headers: Mapping[str, str], body: bytes, value: Json) -> Started:
+    async def start(
+        self,
+        row: WebhookRow,
+        headers: Mapping[str, str],
+        body: bytes,
+        value: Json,
+        note: Note | None = None,
+    ) -> Started:
         """Start the run of a genuine delivery, or return the one that it has started before.
 
         ``headers`` have their names in small letters; ``value`` is what ``body`` says.
@@ -95,7 +103,7 @@ class Hooks:
             made = fill(row.webhook.input, webhooks.values(headers, value, delivery))
         except TemplateError as error:
             raise InputInvalid(f"The input cannot be made of this delivery: {error}.") from error
-        return await self._engine.start(_request(row, delivery, made, headers))
+        return await self._engine.start(evolve(_request(row, delivery, made, headers), note=note))
 
     async def genuine(self, name: str, headers: Mapping[str, str], body: bytes) -> WebhookRow:
         """Return the webhook that a delivery is for, if the delivery passes.

@@ -167,7 +167,7 @@ class Host:
         if code is None:
             raise LookupError(f"no code for {context.address}")  # held back, so never opened
         pool = self._processes if _runs_apart(graph, context.address) else self._pool
-        return kind(self.clock, pool, self.settings.grace, context, code, values, deliver)
+        return kind(self.clock, pool, self.settings, context, code, values, deliver)
 
     def leave(self, run_key: int, address: Address, leftover: asyncio.Future[Any]) -> None:
         """Remember what still runs of a body until it has ended."""

@@ -22,6 +22,7 @@ from infraweave.engine.bodies import BodyError, Call
 from infraweave.engine.clock import Clock, chance
 from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.context import RunContext
+from infraweave.settings import Settings
 
 Stop: TypeAlias = Literal["timeout", "cancelled", "lost"]
 _REASON: dict[Stop, str] = {"cancelled": "the run is stopping", "lost": "it lost a race"}
@@ -34,16 +35,16 @@ class Attempt:
         self,
         clock: Clock,
         pool: Executor,
-        grace: float,
+        limits: Settings,
         context: RunContext,
         code: Code,
         values: Mapping[str, Json],
         deliver: Callable[[Attempt, Fact], None],
     ) -> None:
         self.context, self.address = context, context.address
-        self._clock, self._grace, self._deliver = clock, grace, deliver
+        self._clock, self._grace, self._deliver = clock, limits.grace, deliver
         self._is_async = code.is_async
-        self._call = Call(code, values, context, pool)
+        self._call = Call(code, values, context, pool, limits.max_output)
         self._stopped: Stop | None = None
         self._begun = False
         self._ended_itself = False

@@ -13,6 +13,7 @@ from infraweave.core.state import RunState
 from infraweave.core.trace import TraceContext
 from infraweave.core.values import Json
 from infraweave.errors import Fault
+from infraweave.store.notes import Note
 from infraweave.store.runs import RunRow
 
 
@@ -36,6 +37,8 @@ class StartRequest:
     #: The run of which this one is a rerun, and what it keeps of that.
     rerun_of: str | None = None
     reused: Reused | None = None
+    #: What the audit log is to say of it, if it makes a run.
+    note: Note | None = None
 
 
 @frozen(kw_only=True)

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from infraweave.core import schedules, trace
 from infraweave.core.access import Principal
@@ -28,6 +28,7 @@ from infraweave.core.values import Json, rfc3339
 from infraweave.engine.clock import Timer, trace_id
 from infraweave.engine.requests import StartRequest, details
 from infraweave.errors import Capacity, DefinitionInvalid, Draining, RequestError, StorageUnavailable
+from infraweave.store.notes import Note
 from infraweave.store.runs import RunRow
 from infraweave.store.schedules import ScheduleRow, Schedules
 
@@ -92,7 +93,9 @@ class Scheduler:
 
     # --- what may be asked ---------------------------------------------------------------------------------
 
-    async def create(self, tenant: str, workflow_id: str, schedule: Schedule) -> ScheduleRow:
+    async def create(
+        self, tenant: str, workflow_id: str, schedule: Schedule, note: Note | None = None
+    ) -> ScheduleRow:
         """Make a schedule.
 
         Raises:
@@ -100,9 +103,11 @@ class Scheduler:
             WorkflowNotFound, ScheduleConflict: see ``Schedules.create``.
         """
         first = self._checked(schedule)
-        return self._changed(await self.schedules.create(tenant, workflow_id, schedule, first))
+        return self._changed(await self.schedules.create(tenant, workflow_id, schedule, first, note))
 
-    async def replace(self, tenant: str, schedule_id: str, schedule: Schedule) -> ScheduleRow:
+    async def replace(
+        self, tenant: str, schedule_id: str, schedule: Schedule, note: Note | None = None
+    ) -> ScheduleRow:
         """Change a schedule.
 
         Raises:
@@ -110,34 +115,34 @@ class Scheduler:
             ScheduleNotFound, ScheduleDeclared: see ``Schedules.replace``.
         """
         first = self._checked(schedule)
-        return self._changed(await self.schedules.replace(tenant, schedule_id, schedule, first))
+        return self._changed(await self.schedules.replace(tenant, schedule_id, schedule, first, note))
 
-    async def pause(self, tenant: str, schedule_id: str) -> ScheduleRow:
+    async def pause(self, tenant: str, schedule_id: str, note: Note | None = None) -> ScheduleRow:
         """Pause a schedule, which also forgets what waits; its open runs go on.
 
         Raises:
             ScheduleNotFound: there is none.
         """
         self._accepting()
-        return self._changed(await self.schedules.pause(tenant, schedule_id))
+        return self._changed(await self.schedules.pause(tenant, schedule_id, note))
 
-    async def resume(self, tenant: str, schedule_id: str) -> ScheduleRow:
+    async def resume(self, tenant: str, schedule_id: str, note: Note | None = None) -> ScheduleRow:
         """Let a schedule go on from now: what it missed meanwhile is not made up for.
 
         Raises:
             ScheduleNotFound: there is none.
         """
         self._accepting()
-        return self._changed(await self.schedules.resume(tenant, schedule_id, self._first))
+        return self._changed(await self.schedules.resume(tenant, schedule_id, self._first, note))
 
-    async def delete(self, tenant: str, schedule_id: str) -> None:
+    async def delete(self, tenant: str, schedule_id: str, note: Note | None = None) -> None:
         """Forget a schedule; its runs stay.
 
         Raises:
             ScheduleNotFound, ScheduleDeclared: see ``Schedules.delete``.
         """
         self._accepting()
-        await self.schedules.delete(tenant, schedule_id)
+        await self.schedules.delete(tenant, schedule_id, note)
         self._plans.pop((tenant, schedule_id), None)
 
     def upcoming(self, row: ScheduleRow, most: int) -> list[int]:
@@ -147,7 +152,7 @@ class Scheduler:
             return []
         return list(islice(schedules.fire_times(plan.row.schedule, plan.next_at - 1), most))
 
-    async def trigger(self, row: ScheduleRow, by: Principal) -> RunRow:
+    async def trigger(self, row: ScheduleRow, by: Principal, note: Note | None = None) -> RunRow:
         """Start a run of a schedule now, whether or not it is paused or a run of it is open.
 
         Raises:
@@ -156,7 +161,8 @@ class Scheduler:
         """
         now = self._clock.now()
         try:
-            run = (await self._engine.start(_request(row, now, by=by.name))).run
+            request = evolve(_request(row, now, by=by.name), note=note)
+            run = (await self._engine.start(request)).run
         except TemplateError as error:
             raise DefinitionInvalid(f"The schedule's input cannot be made: {error}") from error
         ended = await self._ended(row)

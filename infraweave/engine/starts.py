@@ -117,6 +117,9 @@ class Starts:
         host.adopt(live)
         fact = Accepted(origin=_origin(ready, later), input=request.input, slot=slot, reused=request.reused)
         live.take(fact)
+        if request.note is not None:  # no await in between: it is in the same transaction
+            request.note.detail = f"run:{live.state.run_id}"
+            host.journal.audit.keep(request.note)
         return live
 
     # --- many ----------------------------------------------------------------------------------------------

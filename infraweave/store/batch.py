@@ -39,7 +39,7 @@ _WRONG_STATEMENT = 1
 _WIDTHS = (64, 16, 4, 1)
 _INSERTS = {
     name: tuple((width, widen(QUERIES[name], width)) for width in _WIDTHS)
-    for name in ("insert_run", "insert_tag", "insert_event")
+    for name in ("insert_run", "insert_tag", "insert_event", "insert_audit")
 }
 _kind_of_work = attrgetter("work.__class__")
 
@@ -146,6 +146,7 @@ def write_rows(connection: sqlite3.Connection, rows: Rows) -> None:
     _insert(connection, "insert_run", rows.runs)
     _insert(connection, "insert_tag", rows.tags)
     _insert(connection, "insert_event", rows.events)
+    _insert(connection, "insert_audit", rows.audit)
     reach("batch.middle")
     for changes in rounds(rows.changes):
         _by_json(connection, "update_runs", changes)

@@ -23,6 +23,7 @@ from infraweave.failpoints import reach
 from infraweave.store.batch import Effect, WritingConnection, is_about_the_file
 from infraweave.store.lock import sole_process
 from infraweave.store.migrations import prepare
+from infraweave.store.notes import Note
 from infraweave.store.rows import Rows
 from infraweave.store.statements import QUERIES
 from infraweave.store.writer import Listener, Writer
@@ -116,8 +117,10 @@ class Database:
         """
         return self._writer.submit(rows, effect)
 
-    async def transact(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def transact(self, work: Callable[[sqlite3.Connection], T], note: Note | None = None) -> T:
         """Run ``work`` within the next commit, in the writer's thread, and return what it returns.
+
+        ``note`` goes into the audit log with it, if ``work`` does not raise.
 
         Nothing of it stays if it raises. It may be run a second time after the first was undone, so it must
         change nothing but the database. Cancelling the caller does not stop it.
@@ -126,7 +129,9 @@ class Database:
             StorageUnavailable: the database cannot be written.
             Exception: what ``work`` raised.
         """
-        result: T = await asyncio.shield(self._writer.submit(work))
+        result: T = await asyncio.shield(self._writer.submit(work if note is None else _noted(work, note)))
+        if note is not None:
+            note.kept = True
         return result
 
     async def ping(self) -> None:
@@ -159,6 +164,15 @@ class Database:
         """Return the first row of a named statement, or None."""
         rows = await self.read(name, params)
         return rows[0] if rows else None
+
+
+def _noted(work: Callable[[sqlite3.Connection], T], note: Note) -> Callable[[sqlite3.Connection], T]:
+    def both(connection: sqlite3.Connection) -> T:
+        result = work(connection)
+        connection.execute(QUERIES["insert_audit"], note.row())
+        return result
+
+    return both
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from infraweave.core.document import Document
 from infraweave.errors import VersionConflict, VersionNotFound, WorkflowNotFound
 from infraweave.store import schedules, webhooks
 from infraweave.store.database import Database
+from infraweave.store.notes import Note
 from infraweave.store.statements import QUERIES
 
 
@@ -65,7 +66,13 @@ class Documents:
     listeners: list[Callable[[str, str], Awaitable[None]]] = field(factory=list, init=False)
 
     async def publish(
-        self, tenant: str, document: Document, now: int, *, activate: bool = False
+        self,
+        tenant: str,
+        document: Document,
+        now: int,
+        *,
+        activate: bool = False,
+        note: Note | None = None,
     ) -> Published:
         """Store a version. It becomes active if asked to, or if it is the workflow's first.
 
@@ -73,7 +80,7 @@ class Documents:
             VersionConflict: the version exists with another content.
             WebhookConflict: it declares a webhook that the tenant has for another workflow.
         """
-        done = await self._db.transact(lambda db: _Tenant(db, tenant, now).publish(document, activate))
+        done = await self._db.transact(lambda db: _Tenant(db, tenant, now).publish(document, activate), note)
         await self._tell(tenant, document.workflow_id)
         return done
 
@@ -109,14 +116,14 @@ class Documents:
         rows = await self._db.read("versions", (tenant, workflow_id))
         return [Version(version, at, bool(active), runs) for version, at, active, runs in rows]
 
-    async def set_active(self, tenant: str, workflow_id: str, version: str) -> None:
+    async def set_active(self, tenant: str, workflow_id: str, version: str, note: Note | None = None) -> None:
         """Let new runs use ``version``.
 
         Raises:
             WorkflowNotFound, VersionNotFound: there is no such thing.
             WebhookConflict: it declares a webhook that the tenant has for another workflow.
         """
-        await self._db.transact(lambda db: _Tenant(db, tenant).activate(workflow_id, version))
+        await self._db.transact(lambda db: _Tenant(db, tenant).activate(workflow_id, version), note)
         await self._tell(tenant, workflow_id)
 
     async def list(self, tenant: str) -> list[Workflow]:

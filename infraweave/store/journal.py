@@ -16,6 +16,7 @@ from attrs import field, frozen
 from infraweave.core.codec import decode_event, dumps
 from infraweave.core.events import Event
 from infraweave.core.state import RunState, evolve
+from infraweave.store.audit import Audit
 from infraweave.store.batch import Effect
 from infraweave.store.database import Database
 from infraweave.store.follow import TERMINAL_TYPES, Follower, Sleep, Stored, Topic
@@ -53,8 +54,11 @@ class Journal:
     _db: Database
     _sleep: Sleep = asyncio.sleep
     _topics: dict[int, Topic] = field(factory=dict, init=False)
+    #: Who caused events, and who was kept from it; beside the events in their transaction.
+    audit: Audit = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        object.__setattr__(self, "audit", Audit(self._db))
         self._db.listen(self._committed)
 
     def new_key(self) -> int:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hmac
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
 from infraweave.core.access import EVERY_GRANT, Grant, Principal, parse_grant
-from infraweave.core.codec import loads
+from infraweave.core.codec import dumps, loads
 from infraweave.errors import TokenNotFound
 from infraweave.store.database import Database
+from infraweave.store.notes import Note
 from infraweave.store.statements import QUERIES
 
 #: What a new database gets.
@@ -29,6 +30,8 @@ class TokenRow:
     created_at: int
     expires_at: int | None
     revoked_at: int | None
+    #: Coarse: it may have been used up to a minute later.
+    last_used_at: int | None = None
     #: What its principal may do now.
     grants: frozenset[Grant]
 
@@ -62,7 +65,7 @@ class Principals:
         def work(db: sqlite3.Connection) -> bool:
             if db.execute(QUERIES["tenants"]).fetchone() is not None:
                 return False
-            _add_principal(db, FIRST_TENANT, FIRST_PRINCIPAL, EVERY_GRANT, now)
+            add_principal(db, FIRST_TENANT, FIRST_PRINCIPAL, EVERY_GRANT, now)
             token = NewToken(token_id=token_id, token_hash=token_hash)
             _add_token(db, FIRST_TENANT, FIRST_PRINCIPAL, token, now)
             return True
@@ -70,17 +73,23 @@ class Principals:
         return await self._db.transact(work)
 
     async def create_token(
-        self, tenant: str, principal: str, grants: Iterable[Grant], token: NewToken, now: int
+        self,
+        tenant: str,
+        principal: str,
+        grants: Iterable[Grant],
+        token: NewToken,
+        now: int,
+        note: Note | None = None,
     ) -> TokenRow:
         """Make a token, its tenant and principal if they are new, and add ``grants`` to what it may do."""
         wanted = tuple(grants)
 
         def work(db: sqlite3.Connection) -> TokenRow:
-            _add_principal(db, tenant, principal, wanted, now)
+            add_principal(db, tenant, principal, wanted, now)
             _add_token(db, tenant, principal, token, now)
             return _find(db, token.token_id, None)
 
-        return await self._db.transact(work)
+        return await self._db.transact(work, note)
 
     async def find_token(self, token_hash: bytes) -> tuple[TokenRow, Principal] | None:
         """Return the token with this hash and its principal with current grants, valid or not."""
@@ -94,7 +103,14 @@ class Principals:
         """Return the tokens of a tenant, or all, oldest first."""
         return [_token(row) for row in await self._db.read("tokens", {"tenant": tenant})]
 
-    async def revoke(self, token_id: str, now: int, tenant: str | None = None) -> TokenRow:
+    async def used(self, at: Mapping[str, int]) -> None:
+        """Note when tokens were last used, by their ids, in milliseconds."""
+        rows = dumps(list(at.items())).decode()
+        await self._db.transact(lambda db: db.execute(QUERIES["use_tokens"], {"rows": rows}))
+
+    async def revoke(
+        self, token_id: str, now: int, tenant: str | None = None, note: Note | None = None
+    ) -> TokenRow:
         """End the life of a token, which may be asked for again; with ``tenant``, only of that tenant's.
 
         Raises:
@@ -105,12 +121,13 @@ class Principals:
             db.execute(QUERIES["revoke_token"], {"token_id": token_id, "now": now, "tenant": tenant})
             return _find(db, token_id, tenant)
 
-        return await self._db.transact(work)
+        return await self._db.transact(work, note)
 
 
-def _add_principal(
+def add_principal(
     db: sqlite3.Connection, tenant: str, principal: str, grants: Iterable[Grant], now: int
 ) -> None:
+    """Make a principal and its tenant unless they exist, and add grants, in the caller's transaction."""
     db.execute(QUERIES["add_tenant"], (tenant, now))
     db.execute(QUERIES["add_principal"], (tenant, principal, now))
     for grant in grants:
@@ -146,5 +163,6 @@ def _token(row: sqlite3.Row) -> TokenRow:
         created_at=row["created_at"],
         expires_at=row["expires_at"],
         revoked_at=row["revoked_at"],
+        last_used_at=row["last_used_at"],
         grants=frozenset(parse_grant(text) for text in loads(row["grants"])),
     )

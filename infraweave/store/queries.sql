@@ -319,6 +319,68 @@ FROM tokens WHERE :tenant IS NULL OR tenant = :tenant ORDER BY created_at, token
 UPDATE tokens SET revoked_at = coalesce(revoked_at, :now)
 WHERE token_id = :token_id AND (:tenant IS NULL OR tenant = :tenant);
 
+-- use_tokens: note when tokens were last used
+UPDATE tokens SET last_used_at = new.at
+FROM (SELECT json_extract(value, '$[0]') AS token_id, json_extract(value, '$[1]') AS at
+      FROM json_each(:rows)) AS new
+WHERE tokens.token_id = new.token_id AND coalesce(last_used_at, 0) < new.at;
+
+-- list_tenants: all tenants, with what they hold
+SELECT tenant, created_at,
+       (SELECT count(*) FROM principals WHERE principals.tenant = tenants.tenant) AS principals
+FROM tenants ORDER BY tenant;
+
+-- tenant: one tenant
+SELECT tenant FROM tenants WHERE tenant = :tenant;
+
+-- list_principals: the principals of a tenant, or all, with what they may do
+SELECT tenant, principal, created_at,
+       (SELECT json_group_array(action || ':' || resource) FROM grants
+        WHERE grants.tenant = principals.tenant AND grants.principal = principals.principal) AS grants
+FROM principals
+WHERE (:tenant IS NULL OR tenant = :tenant) AND (:principal IS NULL OR principal = :principal)
+ORDER BY tenant, principal;
+
+-- delete_grants: take everything from a principal
+DELETE FROM grants WHERE tenant = :tenant AND principal = :principal;
+
+-- delete_tokens: forget the tokens of a principal
+DELETE FROM tokens WHERE tenant = :tenant AND principal = :principal;
+
+-- delete_principal: forget a principal
+DELETE FROM principals WHERE tenant = :tenant AND principal = :principal;
+
+-- delete_grant: take one thing from a principal
+DELETE FROM grants
+WHERE tenant = :tenant AND principal = :principal AND action = :action AND resource = :resource;
+
+-- Audit ---------------------------------------------------------------------------------------------------
+
+-- insert_audit: say who did what, or was kept from it
+INSERT INTO audit (at, tenant, principal, token_id, action, resource, outcome, reason, detail, request_id, source)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?);
+
+-- list_audit: the newest rows that fit
+SELECT * FROM audit
+WHERE audit_id < :before
+  AND (:tenant IS NULL OR tenant = :tenant)
+  AND (:principal IS NULL OR principal = :principal)
+  AND (:token_id IS NULL OR token_id = :token_id)
+  AND (:action IS NULL OR action = :action)
+  AND (:resource IS NULL OR resource = :resource)
+  AND (:outcome IS NULL OR outcome = :outcome)
+  AND (:request_id IS NULL OR request_id = :request_id)
+  AND (:after IS NULL OR at >= :after)
+  AND (:until IS NULL OR at < :until)
+ORDER BY audit_id DESC
+LIMIT :limit;
+
+-- prune_audit: let go some of what is too old, or too much, from the far end
+DELETE FROM audit
+WHERE audit_id <= (SELECT max(audit_id)
+                   FROM (SELECT audit_id, at FROM audit ORDER BY audit_id LIMIT :chunk)
+                   WHERE at < :before OR audit_id <= (SELECT max(audit_id) FROM audit) - :most);
+
 -- Schedules -----------------------------------------------------------------------------------------------
 
 -- schedules: all schedules, or those of a tenant, or of one workflow of it

@@ -35,6 +35,8 @@ class Rows:
     due: Sequence[tuple[int, int | None]] = ()
     #: delete_agenda: run keys
     done: Sequence[int] = ()
+    #: insert_audit
+    audit: Sequence[Row] = ()
 
 
 _TABLES = tuple(attrgetter(table.name) for table in fields(Rows))

@@ -17,6 +17,7 @@ from infraweave.core.schedules import admit
 from infraweave.core.triggers import Schedule
 from infraweave.errors import ScheduleConflict, ScheduleDeclared, ScheduleNotFound, WorkflowNotFound
 from infraweave.store.database import Database
+from infraweave.store.notes import Note
 from infraweave.store.statements import QUERIES
 
 
@@ -82,7 +83,12 @@ class Schedules:
         return _row(row)
 
     async def create(
-        self, tenant: str, workflow_id: str, schedule: Schedule, first: int | None
+        self,
+        tenant: str,
+        workflow_id: str,
+        schedule: Schedule,
+        first: int | None,
+        note: Note | None = None,
     ) -> ScheduleRow:
         """Make a schedule.
 
@@ -101,10 +107,15 @@ class Schedules:
                 )
             return _put(db, row)
 
-        return await self._db.transact(work)
+        return await self._db.transact(work, note)
 
     async def replace(
-        self, tenant: str, schedule_id: str, schedule: Schedule, first: int | None
+        self,
+        tenant: str,
+        schedule_id: str,
+        schedule: Schedule,
+        first: int | None,
+        note: Note | None = None,
     ) -> ScheduleRow:
         """Give a schedule other times, another input or other policies; what it has done so far stays.
 
@@ -117,20 +128,24 @@ class Schedules:
             _must_be_free(row)
             return _retimed(row, evolve(row, schedule=schedule, paused=schedule.paused), first)
 
-        return await self._change((tenant, schedule_id), change)
+        return await self._change((tenant, schedule_id), change, note)
 
-    async def pause(self, tenant: str, schedule_id: str) -> ScheduleRow:
+    async def pause(self, tenant: str, schedule_id: str, note: Note | None = None) -> ScheduleRow:
         """Pause a schedule, which also forgets what waits.
 
         Raises:
             ScheduleNotFound: there is none.
         """
         return await self._change(
-            (tenant, schedule_id), lambda row: _starting(evolve(row, paused=True, waiting=()), None)
+            (tenant, schedule_id), lambda row: _starting(evolve(row, paused=True, waiting=()), None), note
         )
 
     async def resume(
-        self, tenant: str, schedule_id: str, first: Callable[[Schedule], int | None]
+        self,
+        tenant: str,
+        schedule_id: str,
+        first: Callable[[Schedule], int | None],
+        note: Note | None = None,
     ) -> ScheduleRow:
         """Let a schedule go on from its first time from now on; one that is not paused stays as it is.
 
@@ -141,9 +156,9 @@ class Schedules:
         def change(row: ScheduleRow) -> ScheduleRow:
             return _starting(evolve(row, paused=False), first(row.schedule)) if row.paused else row
 
-        return await self._change((tenant, schedule_id), change)
+        return await self._change((tenant, schedule_id), change, note)
 
-    async def delete(self, tenant: str, schedule_id: str) -> None:
+    async def delete(self, tenant: str, schedule_id: str, note: Note | None = None) -> None:
         """Forget a schedule.
 
         Raises:
@@ -158,7 +173,7 @@ class Schedules:
             _must_be_free(row)
             _delete(db, row)
 
-        await self._db.transact(work)
+        await self._db.transact(work, note)
 
     # --- how far it has come -------------------------------------------------------------------------------
 
@@ -211,19 +226,21 @@ class Schedules:
 
         return await self._try(key, change)
 
-    async def _change(self, key: tuple[str, str], change: Change) -> ScheduleRow:
-        row = await self._try(key, change)
+    async def _change(self, key: tuple[str, str], change: Change, note: Note | None) -> ScheduleRow:
+        row = await self._try(key, change, note)
         if row is None:
             raise _unknown(key[1])
         return row
 
-    async def _try(self, key: tuple[str, str], change: Change) -> ScheduleRow | None:
+    async def _try(
+        self, key: tuple[str, str], change: Change, note: Note | None = None
+    ) -> ScheduleRow | None:
         def work(db: sqlite3.Connection) -> ScheduleRow | None:
             row = _find(db, key)
             changed = None if row is None else change(row)
             return None if changed is None else _put(db, changed)
 
-        return await self._db.transact(work)
+        return await self._db.transact(work, note)
 
 
 def declare(db: sqlite3.Connection, tenant: str, document: Document) -> None:

@@ -14,6 +14,7 @@ from infraweave.core.document import Document
 from infraweave.core.triggers import Webhook
 from infraweave.errors import WebhookConflict, WebhookDeclared, WebhookNotFound, WorkflowNotFound
 from infraweave.store.database import Database
+from infraweave.store.notes import Note
 from infraweave.store.statements import QUERIES
 
 
@@ -46,7 +47,7 @@ class Webhooks:
         row = await self._db.read_one("webhook", {"tenant": tenant, "name": name})
         return None if row is None else _row(row)
 
-    async def create(self, row: WebhookRow) -> None:
+    async def create(self, row: WebhookRow, note: Note | None = None) -> None:
         """Make a webhook.
 
         Raises:
@@ -61,9 +62,9 @@ class Webhooks:
                 raise WebhookConflict(f"There is a webhook {row.webhook.name}; choose another name.")
             _put(db, row)
 
-        await self._db.transact(work)
+        await self._db.transact(work, note)
 
-    async def delete(self, tenant: str, name: str) -> None:
+    async def delete(self, tenant: str, name: str, note: Note | None = None) -> None:
         """Forget a webhook and its secret.
 
         Raises:
@@ -82,7 +83,7 @@ class Webhooks:
                 )
             db.execute(QUERIES["delete_webhook"], {"tenant": tenant, "name": name})
 
-        await self._db.transact(work)
+        await self._db.transact(work, note)
 
 
 def declare(db: sqlite3.Connection, tenant: str, document: Document) -> None:

@@ -33,7 +33,12 @@ async def raw(api, request: bytes) -> tuple[int, dict[str, str], bytes]:
 
 
 def head(api, method: str, path: str, *headers: str) -> bytes:
-    lines = [f"{method} {path} HTTP/1.1", "Host: x", f"Authorization: Bearer {api.server.token}", *headers]
+    lines = [
+        f"{method} {path} HTTP/1.1",
+        "Host: localhost",
+        f"Authorization: Bearer {api.server.token}",
+        *headers,
+    ]
     return "\r\n".join([*lines, "", ""]).encode()
 
 

@@ -257,9 +257,9 @@ async def test_a_cancel_of_a_finished_run_changes_nothing(api):
 
 
 @pytest.mark.parametrize("content", [b"", b"{}", b'{"reason": null}'])
-async def test_a_cancel_may_come_without_a_body_whatever_its_type_says(api, content):
+async def test_a_cancel_may_come_without_a_body(api, content):
     run_id, _ = await api.asked()
-    headers = {"Content-Type": "application/json"} if content else {"Content-Type": "text/plain"}
+    headers = {"Content-Type": "application/json"} if content else {}
     answer = await api.http.post(f"/v1/runs/{run_id}/cancel", content=content, headers=headers)
     assert answer.status_code == 202
     await api.until(run_id, "cancelled")

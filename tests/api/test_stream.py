@@ -207,7 +207,8 @@ async def test_a_reader_that_takes_nothing_is_cut_and_holds_up_nobody(open_api):
         reader, writer = await asyncio.open_connection(host, int(port), limit=1024)
         path = f"/v1/runs/{run_id}/events?include=payloads"
         writer.write(
-            f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {api.server.token}\r\n\r\n".encode()
+            f"GET {path} HTTP/1.1\r\nHost: localhost\r\n"
+            f"Authorization: Bearer {api.server.token}\r\n\r\n".encode()
         )
         await reader.readuntil(b"\r\n\r\n")
         writer.transport.pause_reading()

@@ -128,7 +128,7 @@ def test_serve_takes_what_stays_from_options_and_environment(monkeypatch):
         taken.append((options.keep, options.keep_runs, options.keep_bytes))
 
     monkeypatch.setattr(serve, "_serve", serving)
-    monkeypatch.setattr(serve, "_set_up_logging", lambda _: None)
+    monkeypatch.setattr(serve, "set_up_logging", lambda *_, **__: None)
     run = CliRunner(env={"INFRAWEAVE_SERVE_KEEP_BYTES": "1.5 GiB"}).invoke
     assert run(cli, ["serve"], auto_envvar_prefix="INFRAWEAVE").exit_code == 0
     assert run(cli, ["serve", "--keep", "forever", "--keep-runs", "7"]).exit_code == 0

@@ -4,6 +4,7 @@ import time
 
 import pytest
 
+from infraweave.core.pattern_cost import weight
 from infraweave.core.schema import MAX_FAULTS, Validator, schema_faults, validator
 from infraweave.errors import Fault
 
@@ -219,3 +220,72 @@ def test_plain_recursion_may_be_deep():
     schema = {"properties": {"a": {"$ref": "#"}, "b": {"type": "string"}}}
 
     assert faults(schema, nested(60, {"b": 1})) == [("/a" * 60 + "/b", "must be a string")]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "atoms"),
+    [
+        ("", 0),
+        ("abc", 3),
+        ("^[a-z0-9-]{1,64}$", 66),
+        (r"\d{4}-\d{2}", 7),
+        ("(ab){3}", 6),
+        ("((a{10}){10}b){2,10}", 1010),
+        ("a{2,}b*", 3),
+        (r"[\]{}]{5}\{9}", 8),
+        ("(?:x{3}|(?P<n>y)){2}", 10),
+        ("(" * 500 + "a" + "){9}" * 500, 10**9),
+    ],
+)
+def test_the_weight_of_a_pattern_counts_what_is_written_out(pattern, atoms):
+    assert abs(weight(pattern) - atoms) <= 2
+
+
+def test_a_pattern_that_is_slow_for_each_character_is_not_tried_on_a_long_text():
+    """The time is linear in the text, and this one would still take minutes."""
+    began = time.perf_counter()
+    schema = {"pattern": "(.{0,900}a){1,3}z"}
+
+    assert schema_faults(schema) == []
+    assert faults(schema, "aaz") == []
+    assert "too long" in faults(schema, "a" * 2_000_000)[0][1]
+    assert "too long" in faults({"propertyNames": schema}, {"a" * 2_000_000: 1})[0][1]
+    assert time.perf_counter() - began < 2
+
+
+def test_an_ordinary_pattern_holds_no_ordinary_file_up():
+    schema = {"properties": {"id": {"type": "string", "pattern": "^[a-z0-9-]{1,64}$"}, "file": {}}}
+
+    assert faults(schema, {"id": "a-1", "file": "x" * 700_000}) == []
+
+
+def test_many_wrong_keys_of_a_large_object_are_not_each_a_copy_of_it():
+    began = time.perf_counter()
+    value = {"ab" * 2_000 + str(number): 1 for number in range(500)}
+
+    assert len(faults({"propertyNames": {"pattern": "^(a|b|ab)*c$"}}, value)) == 1
+    assert time.perf_counter() - began < 2
+
+
+@pytest.mark.parametrize(
+    "reference", ["other", "http://evil.example/x#/$defs/a", "\\\\evil\\x", " http://127.0.0.1:1", ""]
+)
+def test_a_root_id_makes_no_reference_leave_the_schema(reference):
+    schema = {"$id": "http://evil.example/x", "$ref": reference, "$defs": {"a": {}}}
+
+    assert "leads outside the schema" in schema_faults(schema)[0]
+
+
+@pytest.mark.parametrize("keyword", ["const", "enum", "examples", "default"])
+def test_data_is_no_schema_even_if_it_looks_like_one(keyword):
+    data = {"$ref": "http://127.0.0.1:1/x", "pattern": "(?=x)"}
+    is_list = keyword in ("enum", "examples")
+    schema = {keyword: [data] if is_list else data}
+
+    assert schema_faults(schema) == []
+    reference = f"#/{keyword}/0" if is_list else f"#/{keyword}"
+    assert "names nothing" in schema_faults({**schema, "$ref": reference})[0]
+
+
+def test_nesting_beyond_all_bounds_is_refused_and_not_followed():
+    assert len(schema_faults(nested(60_000, {}))) == 1

@@ -1,0 +1,45 @@
+"""How many requests a token may make: a bucket for each, filled by the clock."""
+
+from __future__ import annotations
+
+import math
+
+from infraweave.engine.clock import Clock
+from infraweave.errors import RateLimited
+from infraweave.settings import Settings
+
+#: Buckets kept before those that have filled up again are forgotten.
+_MANY = 10_000
+
+
+class Limiter:
+    """The buckets of one server. A full one is as good as none."""
+
+    def __init__(self, clock: Clock, settings: Settings) -> None:
+        self._clock = clock
+        self._rate, self._burst = settings.requests_per_second, float(max(1, settings.request_burst))
+        #: For each token: what was left, and when, in milliseconds.
+        self._left: dict[str, tuple[float, int]] = {}
+
+    def take(self, token_id: str) -> None:
+        """Count a request.
+
+        Raises:
+            RateLimited: there were too many.
+        """
+        now = self._clock.now()
+        left = self._now(token_id, now)
+        if left < 1.0:
+            wait = max(1, math.ceil((1.0 - left) / self._rate)) if self._rate > 0 else 60
+            message = f"This token may make {self._rate:g} requests a second; try again in {wait}s."
+            raise RateLimited(message, headers={"Retry-After": str(wait)})
+        if len(self._left) >= _MANY and token_id not in self._left:
+            self._left = {other: kept for other, kept in self._left.items() if not self._is_full(other, now)}
+        self._left[token_id] = (left - 1.0, now)
+
+    def _now(self, token_id: str, now: int) -> float:
+        left, at = self._left.get(token_id, (self._burst, now))
+        return min(self._burst, left + self._rate * (now - at) / 1000)
+
+    def _is_full(self, token_id: str, now: int) -> bool:
+        return self._now(token_id, now) >= self._burst

@@ -1,0 +1,78 @@
+"""``infraweave audit``: who did what, or was kept from it, at a server or in a file that nobody serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+from attrs import asdict
+
+from infraweave.cli.connect import connected
+from infraweave.cli.in_file import Opened, act, target_options
+from infraweave.cli.output import USAGE, fail, show_json, show_table
+from infraweave.core.redact import one_line
+from infraweave.core.values import from_rfc3339, rfc3339
+
+COLUMNS = ("at", "outcome", "tenant", "principal", "action", "resource", "reason", "detail", "request_id")
+#: Characters of a cell.
+_WIDEST = 80
+_TIMES = ("after", "before")
+
+
+@click.command(epilog="Example: infraweave audit --outcome denied --after 2026-07-01T00:00:00Z")
+@click.option("--tenant", help="Only what principals of this tenant asked.")
+@click.option("--principal", help="Only what this principal asked.")
+@click.option("--action", help="Only this action, such as start_run.")
+@click.option("--resource", help="Only this resource, such as run:run_01J9….")
+@click.option("--outcome", type=click.Choice(["allowed", "denied"]))
+@click.option("--request-id", help="Only what this request did.")
+@click.option("--after", metavar="TIME", help="Not before this time (RFC 3339).")
+@click.option("--before", metavar="TIME", help="Before this time (RFC 3339).")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@click.option("--cursor", help="The next_cursor of the page before; at a server only.")
+@target_options
+def command(
+    url: str, token: str | None, db: Path | None, as_json: bool, cursor: str | None, **filters: Any
+) -> None:
+    """Show who did what, or was kept from it; newest first."""
+    _check_times(filters)
+    if db is not None:
+        if cursor is not None:
+            fail("--cursor is for a server; with --db use --before", code=USAGE)
+        found = act(db, lambda file: _read(file, filters))
+    else:
+        params = {**filters, "cursor": cursor}
+        found = connected(url, token, lambda client: client.request("GET", "/v1/audit", params=params))
+    if as_json:
+        show_json(found)
+    else:
+        show_table(COLUMNS, [_cut(row) for row in found["audit"]])
+
+
+def _check_times(filters: dict[str, Any]) -> None:
+    for name in _TIMES:
+        try:
+            _ = None if filters[name] is None else from_rfc3339(filters[name])
+        except ValueError as error:
+            fail(f"--{name} {error}", code=USAGE)
+
+
+def _cut(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        name: one_line(value, _WIDEST) if isinstance(value, str) else value for name, value in row.items()
+    }
+
+
+async def _read(file: Opened, filters: dict[str, Any]) -> dict[str, Any]:
+    from infraweave.store.audit import Audit, AuditFilters
+
+    times = {name: None if filters[name] is None else from_rfc3339(filters[name]) for name in _TIMES}
+    wanted = {name: value for name, value in filters.items() if name not in (*_TIMES, "limit")}
+    asked = AuditFilters(**wanted, after=times["after"], before=times["before"])
+    rows = await Audit(file.db).list(asked, limit=filters["limit"])
+    shown = [{**asdict(row), "at": rfc3339(row.at)} for row in rows]
+    return {
+        "audit": [{k: v for k, v in row.items() if k != "audit_id"} for row in shown],
+        "next_cursor": None,
+    }

@@ -1,0 +1,116 @@
+"""``infraweave grants``: list, add, delete, at a server or in a file that nobody serves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infraweave.cli.connect import connected
+from infraweave.cli.in_file import Opened, act, shown_principal, target_options
+from infraweave.cli.output import show_json, show_table
+from infraweave.cli.tokens import read_grants
+from infraweave.core.access import Grant
+
+COLUMNS = ("tenant", "principal", "grant")
+PATH = "/v1/admin/grants"
+
+
+@click.group(epilog="Example: infraweave grants list --tenant acme")
+def command() -> None:
+    """List, add and delete grants."""
+
+
+def _whose(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option("--principal", required=True, help="Who may.")(command)
+    return click.option("--tenant", required=True, help="The principal's tenant.")(command)
+
+
+@command.command("list", epilog="Example: infraweave grants list --tenant acme --principal ci")
+@click.option("--tenant", help="Only of this tenant.")
+@click.option("--principal", help="Only of this principal.")
+@target_options
+def list_(
+    tenant: str | None, principal: str | None, url: str, token: str | None, db: Path | None, as_json: bool
+) -> None:
+    """List grants, one a line."""
+    if db is not None:
+        found = act(db, lambda file: _list(file, tenant, principal))
+    else:
+        params = {"tenant": tenant, "principal": principal}
+        found = connected(url, token, lambda client: client.request("GET", PATH, params=params))
+    if as_json:
+        show_json(found)
+    else:
+        show_table(COLUMNS, found["grants"])
+
+
+@command.command(epilog="Example: infraweave grants create --tenant acme --principal ci execute:workflow:*")
+@click.argument("grants", nargs=-1, required=True, metavar="ACTION:RESOURCE...")
+@_whose
+@target_options
+def create(
+    grants: tuple[str, ...],
+    tenant: str,
+    principal: str,
+    url: str,
+    token: str | None,
+    db: Path | None,
+    as_json: bool,
+) -> None:
+    """Let a principal do more."""
+    wanted = read_grants(grants)
+    if db is not None:
+        made = act(db, lambda file: _add(file, tenant, principal, wanted))
+    else:
+        body = {"tenant": tenant, "principal": principal, "grants": list(grants)}
+        made = connected(url, token, lambda client: client.request("POST", PATH, body=body))
+    _show(made, as_json)
+
+
+@command.command(epilog="Example: infraweave grants delete --tenant acme --principal ci execute:workflow:*")
+@click.argument("grant", metavar="ACTION:RESOURCE")
+@_whose
+@target_options
+def delete(
+    grant: str, tenant: str, principal: str, url: str, token: str | None, db: Path | None, as_json: bool
+) -> None:
+    """Take a grant from a principal; streams that needed it end."""
+    (unwanted,) = read_grants((grant,))
+    if db is not None:
+        left = act(db, lambda file: _withdraw(file, tenant, principal, unwanted))
+    else:
+        params = {"tenant": tenant, "principal": principal, "grant": grant}
+        left = connected(url, token, lambda client: client.request("DELETE", PATH, params=params))
+    _show(left, as_json)
+
+
+def _show(row: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        show_json(row)
+    else:
+        click.echo(f"{row['tenant']}/{row['principal']} may {', '.join(row['grants']) or 'nothing'}")
+
+
+async def _list(file: Opened, tenant: str | None, principal: str | None) -> dict[str, Any]:
+    from infraweave.store.admin import Admin
+
+    rows = [row for row in await Admin(file.db).principals(tenant) if principal in (None, row.principal)]
+    shown = [(row.tenant, row.principal, grant) for row in rows for grant in sorted(map(str, row.grants))]
+    return {"grants": [dict(zip(COLUMNS, each, strict=True)) for each in shown]}
+
+
+async def _add(file: Opened, tenant: str, principal: str, grants: list[Grant]) -> dict[str, Any]:
+    from infraweave.store.admin import Admin
+
+    note = file.note("add_grants", f"principal:{tenant}/{principal}", " ".join(map(str, grants)))
+    return shown_principal(await Admin(file.db).grant(tenant, principal, grants, file.now, note))
+
+
+async def _withdraw(file: Opened, tenant: str, principal: str, grant: Grant) -> dict[str, Any]:
+    from infraweave.store.admin import Admin
+
+    note = file.note("delete_grant", f"principal:{tenant}/{principal}", str(grant))
+    return shown_principal(await Admin(file.db).withdraw(tenant, principal, grant, note))

@@ -1,0 +1,104 @@
+"""``infraweave principals``: list, create, delete, at a server or in a file that nobody serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infraweave.cli.connect import connected
+from infraweave.cli.in_file import Opened, act, shown_principal, target_options
+from infraweave.cli.output import show_json, show_table
+from infraweave.cli.tokens import read_grants
+from infraweave.core.access import Grant
+
+COLUMNS = ("tenant", "principal", "grants", "created_at")
+PATH = "/v1/admin/principals"
+
+
+@click.group(epilog="Example: infraweave principals list --tenant acme")
+def command() -> None:
+    """List, create and delete principals."""
+
+
+@command.command("list", epilog="Example: infraweave principals list --tenant acme --json")
+@click.option("--tenant", help="Only of this tenant.")
+@target_options
+def list_(tenant: str | None, url: str, token: str | None, db: Path | None, as_json: bool) -> None:
+    """List principals and what they may do."""
+    if db is not None:
+        found = act(db, lambda file: _list(file, tenant))
+    else:
+        params = {"tenant": tenant}
+        found = connected(url, token, lambda client: client.request("GET", PATH, params=params))
+    if as_json:
+        show_json(found)
+    else:
+        show_table(COLUMNS, found["principals"])
+
+
+@command.command(
+    epilog="Example: infraweave principals create --tenant acme --principal ci --grant read:workflow:*"
+)
+@click.option("--tenant", required=True, help="Made if it is new.")
+@click.option("--principal", required=True, help="Its name; one that exists gets the grants too.")
+@click.option("--grant", "grants", multiple=True, metavar="ACTION:RESOURCE", help="May be given many times.")
+@target_options
+def create(
+    tenant: str,
+    principal: str,
+    grants: tuple[str, ...],
+    url: str,
+    token: str | None,
+    db: Path | None,
+    as_json: bool,
+) -> None:
+    """Create a principal; without a token it cannot ask yet."""
+    wanted = read_grants(grants)
+    if db is not None:
+        made = act(db, lambda file: _create(file, tenant, principal, wanted), create=True)
+    else:
+        body = {"tenant": tenant, "principal": principal, "grants": list(grants)}
+        made = connected(url, token, lambda client: client.request("POST", PATH, body=body))
+    if as_json:
+        show_json(made)
+    else:
+        click.echo(f"{made['tenant']}/{made['principal']} may {', '.join(made['grants']) or 'nothing yet'}")
+
+
+@command.command(epilog="Example: infraweave principals delete --tenant acme --principal ci")
+@click.option("--tenant", required=True)
+@click.option("--principal", required=True)
+@target_options
+def delete(tenant: str, principal: str, url: str, token: str | None, db: Path | None, as_json: bool) -> None:
+    """Delete a principal with its grants and its tokens; its runs stay."""
+    params = {"tenant": tenant, "principal": principal}
+    if db is not None:
+        act(db, lambda file: _delete(file, tenant, principal))
+    else:
+        connected(url, token, lambda client: client.request("DELETE", PATH, params=params))
+    if as_json:
+        show_json({**params, "deleted": True})
+    else:
+        click.echo(f"{tenant}/{principal} deleted")
+
+
+async def _list(file: Opened, tenant: str | None) -> dict[str, Any]:
+    from infraweave.store.admin import Admin
+
+    return {"principals": [shown_principal(row) for row in await Admin(file.db).principals(tenant)]}
+
+
+async def _create(file: Opened, tenant: str, principal: str, grants: list[Grant]) -> dict[str, Any]:
+    from infraweave.store.admin import Admin
+
+    note = file.note("create_principal", f"principal:{tenant}/{principal}", " ".join(map(str, grants)))
+    return shown_principal(await Admin(file.db).add(tenant, principal, grants, file.now, note))
+
+
+async def _delete(file: Opened, tenant: str, principal: str) -> None:
+    from infraweave.store.admin import Admin
+
+    note = file.note("delete_principal", f"principal:{tenant}/{principal}")
+    await Admin(file.db).delete_principal(tenant, principal, note)

@@ -1,0 +1,67 @@
+"""``infraweave tenants``: list and create, at a server or in a file that nobody serves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from infraweave.cli.connect import connected
+from infraweave.cli.in_file import Opened, act, target_options
+from infraweave.cli.output import show_json, show_table
+from infraweave.core.values import rfc3339
+
+COLUMNS = ("tenant", "principals", "created_at")
+
+
+@click.group(epilog="Example: infraweave tenants list")
+def command() -> None:
+    """List and create tenants."""
+
+
+@command.command("list", epilog="Example: infraweave tenants list --json")
+@target_options
+def list_(url: str, token: str | None, db: Path | None, as_json: bool) -> None:
+    """List tenants."""
+    if db is not None:
+        found = act(db, _list)
+    else:
+        found = connected(url, token, lambda client: client.request("GET", "/v1/admin/tenants"))
+    if as_json:
+        show_json(found)
+    else:
+        show_table(COLUMNS, found["tenants"])
+
+
+@command.command(epilog="Example: infraweave tenants create acme")
+@click.argument("tenant")
+@target_options
+def create(tenant: str, url: str, token: str | None, db: Path | None, as_json: bool) -> None:
+    """Create TENANT; one that exists stays as it is."""
+    if db is not None:
+        made = act(db, lambda file: _create(file, tenant), create=True)
+    else:
+        body = {"tenant": tenant}
+        made = connected(url, token, lambda client: client.request("POST", "/v1/admin/tenants", body=body))
+    if as_json:
+        show_json(made)
+    else:
+        click.echo(made["tenant"])
+
+
+async def _list(file: Opened) -> dict[str, Any]:
+    from infraweave.store.admin import Admin
+
+    return {"tenants": [_shown(row) for row in await Admin(file.db).tenants()]}
+
+
+async def _create(file: Opened, tenant: str) -> dict[str, Any]:
+    from infraweave.store.admin import Admin
+
+    note = file.note("create_tenant", f"tenant:{tenant}")
+    return _shown(await Admin(file.db).create_tenant(tenant, file.now, note))
+
+
+def _shown(row: Any) -> dict[str, Any]:
+    return {"tenant": row.tenant, "created_at": rfc3339(row.created_at), "principals": row.principals}

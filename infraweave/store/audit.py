@@ -1,0 +1,95 @@
+"""The audit log: who did what, or was kept from it, and why. Append-only; what is old goes from its far end.
+
+A ``Note`` travels with a request. Whoever writes what the request asks for writes the note in the same
+transaction and marks it ``kept``; so an act cannot be in the file without its row, nor the other way round.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+from attrs import define, frozen
+
+from infraweave.store.database import Database
+from infraweave.store.notes import Note
+from infraweave.store.rows import Rows
+from infraweave.store.statements import QUERIES
+
+Outcome: TypeAlias = Literal["allowed", "denied"]
+
+#: Rows that one transaction removes.
+CHUNK = 1_000
+
+
+@frozen(kw_only=True)
+class AuditRow:
+    """One row of the log; ``at`` in milliseconds."""
+
+    audit_id: int
+    at: int
+    tenant: str | None
+    principal: str | None
+    token_id: str | None
+    action: str
+    resource: str
+    outcome: Outcome
+    reason: str | None
+    detail: str | None
+    request_id: str | None
+    source: str
+
+
+@frozen(kw_only=True)
+class AuditFilters:
+    """Which rows to list; None: all. Times in milliseconds."""
+
+    tenant: str | None = None
+    principal: str | None = None
+    token_id: str | None = None
+    action: str | None = None
+    resource: str | None = None
+    outcome: str | None = None
+    request_id: str | None = None
+    after: int | None = None
+    before: int | None = None
+
+
+@define(eq=False)
+class Audit:
+    """The audit log of one database."""
+
+    _db: Database
+
+    def keep(self, note: Note) -> None:
+        """Write a note with the next commit: with all that is submitted without an await in between."""
+        note.kept = True
+        self._db.append(Rows(audit=[note.row()]))
+
+    async def keep_all(self, notes: Sequence[Note]) -> None:
+        """Write notes and wait until they are durable.
+
+        Raises:
+            StorageUnavailable: they cannot be written.
+        """
+        await self._db.append(Rows(audit=[note.row() for note in notes]))
+
+    async def list(self, filters: AuditFilters, *, limit: int, cursor: int | None = None) -> list[AuditRow]:
+        """Return the newest rows that fit, those before ``cursor`` (an audit_id) where it is given."""
+        names = ("tenant", "principal", "token_id", "action", "resource", "outcome", "request_id")
+        params = {name: getattr(filters, name) for name in names}
+        params |= {"after": filters.after, "until": filters.before, "limit": limit}
+        rows = await self._db.read("list_audit", {**params, "before": cursor or 2**63 - 1})
+        return [AuditRow(**dict(row)) for row in rows]
+
+    async def prune(self, before: int, most: int) -> int:
+        """Remove what is older than ``before`` or beyond ``most`` rows; return how many rows went."""
+        removed = 0
+        while gone := await self._db.transact(lambda db: _prune(db, before, most)):
+            removed += gone
+        return removed
+
+
+def _prune(db: sqlite3.Connection, before: int, most: int) -> int:
+    return db.execute(QUERIES["prune_audit"], {"before": before, "most": most, "chunk": CHUNK}).rowcount

@@ -1,0 +1,201 @@
+"""The audit log tells of every act and every denial, and nothing changes it."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from infraweave.errors import StorageUnavailable
+from infraweave.settings import Settings
+from infraweave.store.audit import AuditFilters
+from tests.api.conftest import told
+
+READ = {"tenant": "default", "principal": "bob", "grants": ["read:workflow:*"]}
+
+
+async def audit(api, **params):
+    answer = await api.get("/v1/audit", params=params)
+    assert answer.status_code == 200, answer.text
+    return answer.json()["audit"]
+
+
+async def test_an_act_is_told_with_who_what_when_and_by_which_request(api):
+    answer = await api.post("/v1/runs", {"workflow_id": "quick", "input": {"amount": 1}})
+    (row,) = await audit(api, action="start_run")
+    tokens = (await api.get("/v1/tokens")).json()["tokens"]
+    assert row == {
+        "at": "2026-01-01T00:00:00.000Z",
+        "tenant": "default",
+        "principal": "admin",
+        "token_id": tokens[0]["token_id"],
+        "action": "start_run",
+        "resource": "workflow:quick",
+        "outcome": "allowed",
+        "reason": None,
+        "detail": f"run:{answer.json()['run_id']}",
+        "request_id": answer.headers["X-Request-Id"],
+        "source": "http",
+    }
+
+
+async def test_every_kind_of_write_is_told_and_no_look_is(api):
+    run_id, _ = await api.asked()
+    await api.post(f"/v1/runs/{run_id}/signals/approval", {"payload": {"approved": True}})
+    await api.post(f"/v1/runs/{run_id}/cancel")
+    await api.post(f"/v1/runs/{run_id}/terminate")
+    await api.post("/v1/runs/batch", {"runs": [{"workflow_id": "quick", "input": {"amount": 1}}]})
+    await api.http.put("/v1/workflows/quick/active", json={"version": "v1"})
+    nap = {"name": "nap", "kind": "timer", "delay": 1}
+    await api.post("/v1/workflows", {"workflow_id": "napping", "version": "v1", "nodes": [nap]})
+    schedule = {"workflow_id": "quick", "name": "s", "every": "1h", "input": {"amount": 1}}
+    await api.post("/v1/schedules", schedule)
+    for act in ("pause", "resume", "trigger"):
+        await api.post(f"/v1/schedules/quick:s/{act}")
+    await api.http.delete("/v1/schedules/quick:s")
+    await api.post("/v1/webhooks", {"workflow_id": "quick", "name": "h"})
+    await api.http.delete("/v1/webhooks/h")
+    made = await api.post("/v1/tokens", READ)
+    await api.http.delete(f"/v1/admin/tokens/{made.json()['token_id']}")
+    await api.get("/v1/runs")
+    rows = await audit(api)
+    assert {row["outcome"] for row in rows} == {"allowed"}
+    assert [row["action"] for row in reversed(rows)] == [
+        *("start_run", "send_signal", "cancel_run", "terminate_run", "start_run", "start_runs"),
+        *("activate_version", "publish_workflow", "create_schedule", "pause_schedule", "resume_schedule"),
+        *("trigger_schedule", "delete_schedule", "create_webhook"),
+        *("delete_webhook", "create_token", "revoke_token"),
+    ]
+
+
+async def test_a_repeated_act_is_told_each_time_though_it_changes_nothing(api):
+    for _ in range(2):
+        body = {"workflow_id": "quick", "input": {"amount": 1}}
+        await api.post("/v1/runs", body, headers={"Idempotency-Key": "k"})
+    assert len(await audit(api, action="start_run")) == 2
+
+
+async def test_denials_are_told_with_their_reason_whoever_asked(api):
+    run_id = await api.ended()
+    eve, nobody = await api.other(), await api.with_headers({})
+    await eve.post(f"/v1/runs/{run_id}/cancel")
+    await eve.post("/v1/runs", {"workflow_id": "quick"})
+    await eve.post("/v1/runs/batch", {"runs": [{"workflow_id": "quick"}]})
+    await nobody.get("/v1/runs")
+    await nobody.post("/hooks/none", {})
+    rows = await audit(api, outcome="denied")
+    assert [(row["principal"], row["action"], row["resource"], row["reason"]) for row in reversed(rows)] == [
+        ("eve", "cancel_run", f"run:{run_id}", "acl_denied"),
+        ("eve", "start_run", "workflow:quick", "acl_denied"),
+        ("eve", "start_run", "workflow:quick", "acl_denied"),
+        (None, "list_runs", "runs", "unauthenticated"),
+        (None, "deliver", "webhook:none", "webhook_not_found"),
+    ]
+    assert rows[-1]["detail"] == "Principal lacks cancel on workflow:quick."
+
+
+async def test_a_request_that_is_merely_wrong_is_neither_act_nor_denial(api):
+    await api.post("/v1/runs", {"workflow_id": "quick", "input": {}})
+    await api.post("/v1/runs", {"workflow_id": "none"})
+    await api.http.delete("/v1/tokens/none")
+    assert await audit(api) == []
+
+
+async def test_pages_and_filters_find_what_was_asked_for(api, clock):
+    for _ in range(5):
+        await api.start()
+        await clock.advance(1)
+    first = (await api.get("/v1/audit?limit=3")).json()
+    second = (await api.get("/v1/audit", params={"limit": 3, "cursor": first["next_cursor"]})).json()
+    assert [len(first["audit"]), len(second["audit"]), second["next_cursor"]] == [3, 2, None]
+    times = {"after": "2026-01-01T00:00:01Z", "before": "2026-01-01T00:00:03Z"}
+    assert [row["at"][17:19] for row in await audit(api, **times)] == ["02", "01"]
+    assert await audit(api, principal="eve") == []
+    assert told(await api.get("/v1/audit?cursor=x")) == (400, "invalid_cursor")
+    assert told(await api.get("/v1/audit?outcome=maybe")) == (400, "malformed_request")
+
+
+async def test_an_act_that_cannot_be_stored_is_not_told_as_done(api):
+    db = api.server.engine.db
+
+    def broken(_):
+        raise sqlite3.IntegrityError("no")
+
+    with pytest.raises(sqlite3.IntegrityError):
+        await db.transact(broken, api_note())
+    assert await audit(api) == []
+
+
+def api_note():
+    from infraweave.store.notes import Note
+
+    return Note(at=1, action="x", resource="y")
+
+
+async def test_a_flood_of_denials_becomes_a_bounded_batch(api):
+    ledger = api.server.engine.ledger
+    for _ in range(2_500):
+        ledger.deny(api_note().denied("acl_denied", "no"))
+    await ledger.flush()
+    rows = await api.server.engine.audit.list(AuditFilters(), limit=2_000)
+    assert len(rows) == 1_001
+    assert rows[0].detail == "1,500 more denials of this moment are not listed"
+
+
+async def test_nothing_changes_a_row_and_only_the_oldest_goes(api):
+    for _ in range(3):
+        await api.start()
+
+    def at(statement):
+        return lambda db: db.execute(statement)
+
+    for statement in ("UPDATE audit SET principal = 'x'", "DELETE FROM audit WHERE audit_id = 2"):
+        with pytest.raises(sqlite3.IntegrityError):
+            await api.server.engine.db.transact(at(statement))
+    assert len(await audit(api)) == 3
+
+
+async def test_what_is_too_old_or_too_much_goes_from_the_far_end(api, clock):
+    log, now = api.server.engine.audit, clock.now()
+    for _ in range(6):
+        await api.start()
+        await clock.advance(10)
+    assert await log.prune(now + 15_000, 1_000) == 2
+    assert await log.prune(0, 3) == 1
+    assert [row["at"][17:19] for row in await audit(api)] == ["50", "40", "30"]
+
+
+async def test_the_log_is_pruned_by_the_settings_as_it_grows(open_api, clock):
+    async with open_api(settings=Settings(audit_keep=60)) as api:
+        await api.start()
+        await clock.advance(3_700)
+        await api.start()
+        await api.server.engine.ledger._write()
+        assert len(await audit(api)) == 1
+
+
+async def test_a_log_that_cannot_be_written_says_so_and_holds_nobody_up(api, monkeypatch, caplog):
+    class Broken:
+        async def keep_all(self, notes):
+            raise StorageUnavailable
+
+        async def prune(self, before, most):
+            return 0
+
+    ledger = api.server.engine.ledger
+    monkeypatch.setattr(ledger, "_audit", Broken())
+    ledger.deny(api_note().denied("acl_denied", "no"))
+    await ledger._write()
+    assert "could not be written" in caplog.text
+
+
+async def test_a_tokens_last_use_is_noted_at_most_once_a_minute(api, clock):
+    async def last_used():
+        (row,) = (await api.get("/v1/tokens")).json()["tokens"]
+        return row["last_used_at"]
+
+    assert await last_used() == "2026-01-01T00:00:00.000Z"
+    await clock.advance(59)
+    assert await last_used() == "2026-01-01T00:00:00.000Z"
+    await clock.advance(1)
+    assert await last_used() == "2026-01-01T00:01:00.000Z"
