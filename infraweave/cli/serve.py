@@ -202,8 +202,8 @@ def _announce(options: Options, url: str, token: str | None, workflow_ids: Seque
     click.echo(f'Try: curl -s {url}/v1/workflows -H "Authorization: Bearer {secret}"')
     if options.host not in LOOPBACK:
         click.echo(
-            f"Listening on {options.host}: reachable from other machines, by token only; by its address, or"
-            " by names that --allow-host gives."
+            f"Listening on {options.host}: reachable from other machines, by token only; by its address,"
+            " or by names that --allow-host gives."
         )
     if options.ready_file is not None:
         ready = {"url": url, "pid": os.getpid(), "db": str(options.db.resolve())}

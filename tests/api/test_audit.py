@@ -39,6 +39,20 @@ async def test_an_act_is_told_with_who_what_when_and_by_which_request(api):
     }
 
 
+async def test_the_row_of_an_act_on_a_run_is_in_the_transaction_of_its_events(api):
+    commits = []
+    api.server.engine.db.listen(lambda written: commits.append(written))
+    run_id, _ = await api.asked()
+    await api.post(f"/v1/runs/{run_id}/signals/approval", {"payload": {"approved": True}})
+    stopped, _ = await api.asked()
+    await api.post(f"/v1/runs/{stopped}/cancel")
+    ended, _ = await api.asked()
+    await api.post(f"/v1/runs/{ended}/terminate")
+    noted = [written for written in commits if any(rows.audit for rows in written)]
+    assert len(noted) == 6
+    assert all(any(rows.events for rows in written) for written in noted)
+
+
 async def test_every_kind_of_write_is_told_and_no_look_is(api):
     run_id, _ = await api.asked()
     await api.post(f"/v1/runs/{run_id}/signals/approval", {"payload": {"approved": True}})
