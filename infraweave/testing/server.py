@@ -29,7 +29,10 @@ class OwnServer:
         self, db: Path, token: str, clock: VirtualClock, replacements: Replacements, settings: Settings | None
     ) -> None:
         self.db, self._token, self._clock, self._replacements = db, token, clock, replacements
-        self._settings = evolve(settings or Settings(), heartbeat=_NO_HEARTBEAT)
+        given = settings or Settings()
+        # Time that skips by itself must not skip to the day on which what a test looks at is removed.
+        keep = None if given.keep == Settings().keep else given.keep
+        self._settings = evolve(given, heartbeat=_NO_HEARTBEAT, keep=keep)
         self._workflows: list[Workflow] = []
         #: What each loaded workflow was compiled to, by its identity.
         self._compiled: dict[int, Any] = {}

@@ -98,7 +98,7 @@ def small_disk(path, size):
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize(
     "fault",
-    ["fdatasync:error=EIO:when=40+", "pwrite64:error=ENOSPC:when=300+", "pwrite64:error=EIO:when=300+"],
+    ["fdatasync:error=EIO:when=40+", "pwrite64:error=ENOSPC:when=360+", "pwrite64:error=EIO:when=360+"],
 )
 async def test_a_disk_that_fails(process, fault):
     process.under = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={fault}"]

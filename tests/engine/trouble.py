@@ -190,7 +190,7 @@ class Trouble:
     async def serving(self) -> AsyncIterator[Engine]:
         lost = [f"w:n{n}" for n in range(8) if self.rng.random() < 0.2] if self._loses_code() else []
         flows = [Loaded(document, self.body, lost) for document in self.documents]
-        settings = Settings(grace=5.0, max_running=self.rng.choice([1, 2, 3, 10]), readers=2)
+        settings = Settings(keep=None, grace=5.0, max_running=self.rng.choice([1, 2, 3, 10]), readers=2)
         self.life += 1
         async with Engine.open(self.db, flows, clock=self.clock, settings=settings) as engine:
             self.engine = engine
