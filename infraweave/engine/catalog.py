@@ -8,6 +8,7 @@ runs that are under way; else to nothing, and the run waits.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeAlias, assert_never
 
@@ -60,6 +61,7 @@ class Catalog:
         self._exact = {(document.workflow_id, document.version): codes for document, codes in self._loaded}
         self._graphs: dict[tuple[str, str, str], Graph] = {}
         self._active: dict[tuple[str, str], str] = {}
+        self._changes: Counter[tuple[str, str]] = Counter()
         self._welcomed: set[str] = set()
         self._codes: dict[tuple[int, str, str], Code | None] = {}
         #: Graphs that live runs may still hold, so that no other gets their identity.
@@ -99,7 +101,7 @@ class Catalog:
         document, codes = workflow.compile(), workflow.codes()
         for tenant in sorted(self._welcomed):
             await self._documents.load(tenant, document, self._clock.now())
-            self._active.pop((tenant, document.workflow_id), None)
+            self._forget_active(tenant, document.workflow_id)
             stale = self._graphs.pop((tenant, document.workflow_id, document.version), None)
             self._retired += [] if stale is None else [stale]
         self._loaded.append((document, codes))
@@ -119,9 +121,13 @@ class Catalog:
         await self.welcome(tenant)
         now = self._clock.now()
         done = await self._documents.publish(tenant, document, now, activate=activate, note=note)
-        if activate:  # else what is active was only read, and may have changed since
-            self._active[tenant, document.workflow_id] = document.version
+        self._forget_active(tenant, document.workflow_id)
         return done
+
+    def _forget_active(self, tenant: str, workflow_id: str) -> None:
+        """Have the active version read anew: which of several activations was last, only the file knows."""
+        self._active.pop((tenant, workflow_id), None)
+        self._changes[tenant, workflow_id] += 1
 
     def unresolved(self, document: Document) -> list[str]:
         """Return the references of a document that no loaded code answers, sorted."""
@@ -137,7 +143,7 @@ class Catalog:
         """
         await self.graph(tenant, workflow_id, version)
         await self._documents.set_active(tenant, workflow_id, version, note)
-        self._active[tenant, workflow_id] = version
+        self._forget_active(tenant, workflow_id)
 
     async def active_version(self, tenant: str, workflow_id: str) -> str:
         """Return the version that a start without one runs.
@@ -145,13 +151,15 @@ class Catalog:
         Raises:
             WorkflowNotFound: the tenant has no such workflow.
         """
-        version = self._active.get((tenant, workflow_id))
+        key = (tenant, workflow_id)
+        version = self._active.get(key)
         if version is None:
+            changes = self._changes[key]
             version = await self._documents.active_version(tenant, workflow_id)
             if version is None:
                 raise WorkflowNotFound(f"No workflow {workflow_id}.")
-            # Another may have been activated while this one was read.
-            version = self._active.setdefault((tenant, workflow_id), version)
+            if changes == self._changes[key]:  # else another may have been activated while this one was read
+                self._active[key] = version
         return version
 
     async def graph(self, tenant: str, workflow_id: str, version: str) -> Graph:
