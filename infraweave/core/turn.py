@@ -186,7 +186,8 @@ def _go_on(book: Book) -> None:
 
 def _go_forward(book: Book) -> None:
     ready = _ready(book)
-    book.reopen = book.keep_back(book.reopen)
+    # What lost a race just now was withdrawn, also where it was due to be tried again.
+    book.reopen = book.keep_back([address for address in book.reopen if address in book.state.entries])
     prepare_reopening(book)
     book.update_status()
     reopen_due(book)

@@ -200,3 +200,11 @@ def test_parameters_of_a_race_need_defaults():
     assert faults(document) == [
         "j: parameter a needs a default, for with join any a may not have run",
     ]
+
+
+def test_a_loser_that_is_due_again_at_the_very_moment_stays_stopped():
+    run = Story(node("flaky", retry=STEADY), timer("nap", delay=10), race("first", "flaky?", after=["nap"]))
+    run.start()
+    run.err("flaky")  # it is tried again after ten seconds
+    assert run.later(10) == ["done nap", "fail flaky cancelled", "running", "start first"]
+    assert run.done("first") == ["done first", "succeeded", "completed"]
