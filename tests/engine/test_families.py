@@ -28,6 +28,12 @@ def slow_order(gate: asyncio.Event) -> Workflow:
     return flow
 
 
+async def born(w, run) -> None:
+    """Wait until a run has decided to start a child, whether that is on disk or not."""
+    while not any(entry.child_run_id for entry in w.engine.host.live[run.run_key].state.entries.values()):
+        await w.engine.runs.counts()
+
+
 async def test_a_child_whose_start_is_on_its_way_to_the_disk_is_terminated_with_its_parent(world, disk):
     gate = asyncio.Event()
     async with world(slow_order(gate), waiting()) as w, asyncio.timeout(10):
@@ -35,7 +41,7 @@ async def test_a_child_whose_start_is_on_its_way_to_the_disk_is_terminated_with_
         await beat(w)
         disk.clear()
         gate.set()
-        await beat(w)
+        await born(w, run)
         ending = asyncio.create_task(w.engine.terminate(run, by="op"))
         await beat(w)
         disk.set()
@@ -81,7 +87,7 @@ async def test_a_child_whose_start_is_on_its_way_to_the_disk_is_cancelled_with_i
         calls = [asyncio.create_task(w.engine.signal(run, "word", None, 1, by="eve"))]
         await beat(w)  # this is being written; the child's start and the cancel come after it
         gate.set()
-        await beat(w)
+        await born(w, run)
         calls.append(asyncio.create_task(w.engine.cancel(run, by="eve")))
         await beat(w)
         disk.set()
