@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
 from typing import Any
 
 import attrs
@@ -78,7 +77,7 @@ def create_app(
     app = Quart("infraweave.api", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.url_map.merge_slashes = False
-    app.before_request(partial(_check_head, settings))
+    app.before_request(_check_head)
     app.register_error_handler(RequestError, _refused)
     app.register_error_handler(HTTPException, _failed_in_transit)
     app.register_error_handler(Exception, _failed)
@@ -244,14 +243,12 @@ def resource_of(template: str, path: Mapping[str, str]) -> str:
 # --- before and after --------------------------------------------------------------------------------------
 
 
-async def _check_head(settings: Settings) -> None:
+async def _check_head() -> None:
     """Refuse what must not even be routed."""
     headers = request.headers
     if "Content-Length" in headers and "Transfer-Encoding" in headers:
         message = "Content-Length and Transfer-Encoding must not come together."
         raise MalformedRequest(message, headers={"Connection": "close"})
-    if (request.content_length or 0) > settings.max_body:
-        raise _too_large(settings.max_body)
 
 
 def _too_large(most: int) -> PayloadTooLarge:
