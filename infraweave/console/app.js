@@ -1,0 +1,167 @@
+// The console: who is signed in, which page is shown, and what is around it.
+
+import { get, closeStream, Unreachable } from "./api.js";
+import { h, put } from "./dom.js";
+import { forget, may, resume, signInWithCode, signOut, who } from "./session.js";
+import { signInPage } from "./signin.js";
+import { complain, empty, icon, iconButton, notice, tick } from "./widgets.js";
+
+const PAGES = [
+  [/^runs$/, () => import("./runs.js"), "Runs"],
+  [/^runs\/([^/]+)$/, () => import("./run.js"), "Run"],
+  [/^approvals$/, () => import("./approvals.js"), "Approvals"],
+  [/^workflows$/, () => import("./workflows.js"), "Workflows"],
+  [/^workflows\/([^/]+)$/, () => import("./workflow.js"), "Workflow"],
+  [/^overview$/, () => import("./overview.js"), "Overview"],
+];
+const SECTIONS = [["runs", "Runs"], ["approvals", "Approvals"], ["workflows", "Workflows"], ["overview", "Overview"]];
+
+const base = new URL(document.baseURI).pathname;
+const main = h("main", { id: "main", tabindex: "-1" });
+const badge = h("span.badge", { hidden: true });
+let leave = null, turn = 0;
+
+/** Go to another page of the console; a path below /console/, with its query. */
+export function go(path, { replace = false } = {}) {
+  history[replace ? "replaceState" : "pushState"](null, "", base + path);
+  show();
+}
+
+/** Change the query of the page that is shown, without showing it anew. */
+export function setQuery(parameters) {
+  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const text = given.length ? `?${new URLSearchParams(given)}` : "";
+  history.replaceState(null, "", location.pathname + text);
+}
+
+/** A link within the console. */
+export const link = (path, ...children) => h("a", { href: base + path }, ...children);
+
+function current() {
+  const path = location.pathname.startsWith(base) ? location.pathname.slice(base.length) : "";
+  return path.replace(/\/$/, "") || "runs";
+}
+
+async function show() {
+  const mine = ++turn;
+  leave?.();
+  leave = null;
+  closeStream();
+  const path = current();
+  const [pattern, load, title] = PAGES.find(([each]) => each.test(path)) ?? [null];
+  mark(path.split("/")[0]);
+  if (!pattern) {
+    put(main, empty("There is no such page", "The address may be mistyped.", link("runs", "All runs")));
+    return;
+  }
+  document.title = `${title} · InfraWeave`;
+  const parameters = new URLSearchParams(location.search);
+  const parts = path.match(pattern).slice(1).map(decodeURIComponent);
+  try {
+    const page = await load();
+    if (mine !== turn) return;
+    const left = await page.open(main, parameters, ...parts);
+    if (mine === turn) leave = left;
+    else left?.();
+  } catch (error) {
+    if (mine === turn) failed(error);
+  }
+}
+
+function failed(error) {
+  if (error.status === 401 || error.name === "AbortError") return;
+  const again = h("button.primary", { onclick: show }, "Try again");
+  const title = error instanceof Unreachable ? "The server does not answer" : "This cannot be shown";
+  put(main, empty(title, error.message, again));
+  if (!error.status && !(error instanceof Unreachable)) throw error;
+}
+
+function mark(section) {
+  for (const each of document.querySelectorAll("nav a[data-section]")) {
+    if (each.dataset.section === section) each.setAttribute("aria-current", "page");
+    else each.removeAttribute("aria-current");
+  }
+}
+
+/** Show how many people are being asked something. */
+export async function countApprovals() {
+  try {
+    const { total } = await get("/v1/input-requests", { limit: 1 });
+    badge.textContent = total > 99 ? "99+" : String(total);
+    badge.hidden = total === 0;
+    badge.setAttribute("aria-label", `${total} open`);
+  } catch (error) {
+    if (error.status !== 401 && !(error instanceof Unreachable)) complain(error);
+  }
+}
+
+function shell() {
+  const nav = h("nav", { "aria-label": "Console" },
+    h("a.brand", { href: `${base}runs` }, h("img", { src: `${base}static/icon.svg`, alt: "", width: 24, height: 24 }), h("span", "InfraWeave")),
+    SECTIONS.map(([path, label]) => h("a", { href: base + path, "data-section": path }, icon(path), h("span", label), path === "approvals" && badge)),
+    h("div.spring"),
+    h("div.who", { title: who.grants.join("\n") }, h("b", who.principal), h("span", who.tenant)),
+    iconButton("theme", "Light or dark", turnTheme),
+    iconButton("out", "Sign out", leaveConsole));
+  put(document.body, h("a.skip", { href: "#main", onclick: (event) => { event.preventDefault(); main.focus(); } }, "Skip to content"),
+    nav, main, document.querySelector(".notices"));
+}
+
+function turnTheme() {
+  const dark = document.documentElement.dataset.theme
+    ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  document.documentElement.dataset.theme = dark ? "light" : "dark";
+  localStorage.setItem("infraweave.theme", document.documentElement.dataset.theme);
+}
+
+async function leaveConsole() {
+  try { await signOut(); } catch (error) { complain(error); }
+  begin();
+}
+
+/** Turn clicks on our own links into page changes. */
+function follow(event) {
+  const anchor = event.target.closest?.("a[href]");
+  if (!anchor || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.defaultPrevented) return;
+  const url = new URL(anchor.href);
+  if (url.origin !== location.origin || !url.pathname.startsWith(base) || anchor.target) return;
+  event.preventDefault();
+  go(url.pathname.slice(base.length) + url.search);
+}
+
+async function begin() {
+  turn += 1;
+  leave?.();
+  leave = null;
+  closeStream();
+  const code = new URLSearchParams(location.hash.slice(1)).get("code");
+  if (code) {
+    history.replaceState(null, "", location.pathname + location.search);
+    try { await signInWithCode(code); } catch (error) { notice(error.status === 401 ? "This sign-in link was used before, or is too old. Paste a token instead." : error.message, "bad"); }
+  }
+  try {
+    if (who || await resume()) return enter();
+    signInPage(enter);
+  } catch (error) {
+    put(document.body, h("main", empty("The server does not answer", error.message, h("button.primary", { onclick: begin }, "Try again"))), document.querySelector(".notices"));
+  }
+}
+
+function enter() {
+  shell();
+  show();
+  if (may("read")) countApprovals();
+}
+
+const theme = localStorage.getItem("infraweave.theme");
+if (theme) document.documentElement.dataset.theme = theme;
+document.addEventListener("click", follow);
+window.addEventListener("popstate", show);
+window.addEventListener("signed-out", () => {
+  if (!who) return;
+  forget();
+  notice("The token is not taken any more; sign in again.", "bad");
+  begin();
+});
+setInterval(tick, 1000);
+begin();

@@ -1,0 +1,108 @@
+// The run page: header, live graph, inspector and timeline, with one selection.
+
+import { get, seg, stream } from "./api.js";
+import { actions } from "./actions.js";
+import { countApprovals, link, setQuery } from "./app.js";
+import { curl } from "./curl.js";
+import { atMostEvery, h, perFrame, put } from "./dom.js";
+import { compact, dollars, shortId, span } from "./format.js";
+import { graph } from "./graph.js";
+import { busy, inspector } from "./inspector.js";
+import { summary } from "./summary.js";
+import { apply, create, ended, seed, telling } from "./model.js";
+import { timeline } from "./timeline.js";
+import { button, chip, complain, copy, copyButton, time } from "./widgets.js";
+
+/** Runs with more events are begun from their summary. */
+const WHOLE = 5000;
+
+export async function open(main, parameters, runId) {
+  let run = await get(`/v1/runs/${seg(runId)}`);
+  const definition = await get(`/v1/workflows/${seg(run.workflow_id)}/versions/${seg(run.workflow_version)}`, { include: "layout" });
+  const model = create(definition);
+  if (run.last_seq > WHOLE) seed(model, run);
+  document.title = `${run.workflow_id} ${shortId(runId)} · InfraWeave`;
+
+  let chosen = parameters.get("node"), followed = chosen === null, gone = false;
+  const header = h("header.run-head"), line = h("p.explain", { "aria-live": "polite" }), live = h("span.live", { role: "status" });
+  const drawing = graph(definition.layout, new Map(definition.nodes.map((node) => [node.name, node.kind])), (name) => { followed = false; choose(name); });
+  const bars = timeline((step) => { followed = false; choose(step.node); });
+  const side = inspector(() => choose(null), (tab) => setQuery({ node: chosen, tab }));
+  const overall = h("aside.inspector", { "aria-label": "Run" });
+  const right = h("div.right");
+  put(main, h("article.run-page", header, h("div.stage", h("section.graph-pane", { "aria-label": "Graph" }, drawing.box), right), bars.box));
+  if (parameters.get("tab")) side.openOn(parameters.get("tab"));
+  else if (run.state === "failed") side.openOn("error");
+
+  function choose(name) {
+    chosen = model.nodes.has(name) ? name : null;
+    setQuery({ node: chosen });
+    drawing.select(chosen);
+    bars.select(chosen);
+    if (chosen) { drawing.reveal(chosen); put(right, side.box); side.node(run, definition, model, chosen); }
+    else { side.forget(); put(right, overall); drawOverall(); }
+  }
+  function drawOverall() { if (!chosen && !busy(overall)) summary(overall, run, model, () => refresh()); }
+  const place = { chip: h("span"), actions: h("div.actions"), facts: h("ul.facts"), took: h("span") };
+  put(header, h("div.title", place.chip, h("h1", link(`workflows/${seg(run.workflow_id)}`, run.workflow_id), " ", h("small", run.workflow_version)), live, h("div.spring"), place.actions), place.facts, line);
+  function drawHeader() {
+    const stopping = model.cancelRequested && !ended(model);
+    put(place.chip, chip(model.state, stopping ? ", being cancelled" : ""));
+    const stamp = `${model.state}|${stopping}|${run.nodes.map(({ state }) => state)}`;
+    if (place.stamp !== stamp) {
+      place.stamp = stamp;
+      const act = (answer) => { run = { ...run, ...answer }; look(); };
+      put(place.actions, actions({ ...run, state: model.state, cancel_requested: model.cancelRequested }, act),
+        button("", () => copy(curl({ method: "GET", path: `/v1/runs/${runId}` }), "curl command"), { sign: "copy", "aria-label": "Copy this run as curl", title: "Copy this run as curl" }));
+    }
+    put(place.facts, fact("Run", h("code", { title: runId }, shortId(runId)), copyButton(runId, "run id")), fact("Created", time(run.created_at)), fact("Took", place.took), fact("By", run.trigger),
+      run.parent_run_id && fact("Parent", link(`runs/${run.parent_run_id}`, shortId(run.parent_run_id))), run.rerun_of && fact("Rerun of", link(`runs/${run.rerun_of}`, shortId(run.rerun_of))),
+      model.tokens > 0 && fact("Tokens", compact(model.tokens)), model.cost > 0 && fact("Cost", dollars(model.cost)), fact("Trace", h("code", run.trace_id.slice(0, 8)), copyButton(run.trace_id, "trace id")),
+      Object.entries(run.tags).map(([key, value]) => fact(key, value)));
+    drawTook();
+  }
+  const drawTook = () => put(place.took, model.startedAt ? span((model.finishedAt ?? Date.now()) - model.startedAt) : "–");
+  const draw = perFrame(() => {
+    if (gone) return;
+    drawHeader();
+    drawing.update(model);
+    bars.show(model);
+    drawOverall();
+    if (followed) { const first = telling(model); if (first !== chosen) choose(first); }
+  });
+  /** What the events do not tell: payloads, and a sentence about why nothing moves. */
+  const look = atMostEvery(1000, async () => {
+    if (gone) return;
+    try {
+      run = await get(`/v1/runs/${seg(runId)}`);
+      const { explanation, moving } = await get(`/v1/runs/${seg(runId)}/explain`);
+      line.textContent = moving && !ended(model) ? "" : explanation;
+      if (chosen) side.redraw(run, definition, model);
+      draw();
+    } catch (error) { if (!error.status) return; complain(error); }
+  });
+  const refresh = () => { look(); countApprovals(); };
+
+  drawHeader();
+  drawing.update(model);
+  choose(chosen);
+  requestAnimationFrame(drawing.fit);
+  look();
+  stream(`/v1/runs/${seg(runId)}/events`, {
+    open: () => { live.textContent = ended(model) ? "" : "live"; live.className = "live"; },
+    event: (type, event) => {
+      if (!apply(model, type, event)) return;
+      draw();
+      look();
+      if (type.startsWith("input_")) countApprovals();
+    },
+    lost: (error) => { live.textContent = error.status ? error.message : "reconnecting…"; live.className = "live lost"; },
+    end: () => { live.textContent = ""; draw(); look(); },
+  }, () => model.seq);
+  const beat = setInterval(() => { if (!ended(model)) { drawTook(); drawing.tick(model); bars.draw(); } }, 1000);
+  const resized = new ResizeObserver(() => drawing.fit());
+  resized.observe(drawing.box);
+  return () => { gone = true; clearInterval(beat); resized.disconnect(); };
+}
+
+const fact = (label, ...value) => h("li", h("span.faint", `${label} `), value);
