@@ -11,6 +11,7 @@ from typing import Any
 from infraweave.api import shapes
 from infraweave.api.admin_table import admin_routes
 from infraweave.api.batch_shapes import BatchResults, StartBatch
+from infraweave.api.console import console_routes
 from infraweave.api.metrics import MEDIA, Metrics
 from infraweave.api.openapi import describe
 from infraweave.api.queries import EventQuery, HistoryQuery, RunQuery
@@ -90,6 +91,7 @@ def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Rou
         *trigger_routes(engine),
         *admin_routes(engine),
         *_service(ServiceRoutes(engine, metrics, description)),
+        *console_routes(),
     ]
     return table
 

@@ -42,6 +42,8 @@ def path_of(route, run_id):
         "token_id": "tok_x",
         "schedule_id": "asking:s",
         "webhook": "h",
+        "path": "runs",
+        "file": "app.js",
     }
     return route.path.format(**values)
 
