@@ -19,6 +19,7 @@ from infraweave.api.rerun_shapes import RerunPlan, RerunRun, RunExplanation
 from infraweave.api.routing import JSON, SSE, Header, Reply, Route
 from infraweave.api.runs import RunRoutes
 from infraweave.api.service import ServiceRoutes
+from infraweave.api.sign_in import SignInRoutes, sign_in_routes
 from infraweave.api.signals import SignalRoutes
 from infraweave.api.starts import OWN_TRIGGERS, TRIGGER_HEADER, StartRoutes
 from infraweave.api.stream import EventRoutes
@@ -92,6 +93,7 @@ def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Rou
         *admin_routes(engine),
         *_service(ServiceRoutes(engine, metrics, description)),
         *console_routes(),
+        *sign_in_routes(SignInRoutes(engine)),
     ]
     return table
 

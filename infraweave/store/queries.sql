@@ -341,6 +341,9 @@ FROM principals
 WHERE (:tenant IS NULL OR tenant = :tenant) AND (:principal IS NULL OR principal = :principal)
 ORDER BY tenant, principal;
 
+-- has_grants: whether a principal may do anything
+SELECT EXISTS (SELECT 1 FROM grants WHERE tenant = ? AND principal = ?);
+
 -- delete_grants: take everything from a principal
 DELETE FROM grants WHERE tenant = :tenant AND principal = :principal;
 
