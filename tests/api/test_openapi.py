@@ -226,7 +226,14 @@ async def _well(api, run_id, request_id, stopping, failed, done):
         await post("/v1/runs", body)
     items = [start, {**start, "input": {}}, {"workflow_id": "none"}, 5, {**start, "idempotency_key": "k"}]
     await post("/v1/runs/batch", {"runs": [*items, {**start, "start_at": "2027-01-01T00:00:00Z"}]})
-    for path in ("/v1/runs?limit=2", "/v1/runs?cursor=x", f"/v1/runs/{done}/history?limit=1", "/v1/whoami"):
+    for path in (
+        "/v1/runs?limit=2",
+        "/v1/runs/counts",
+        "/v1/runs/counts?parent_run_id=none",
+        "/v1/runs?cursor=x",
+        f"/v1/runs/{done}/history?limit=1",
+        "/v1/whoami",
+    ):
         await get(path)
     for run in (run_id, failed, done):
         for path in ("", "/explain", "/result", "/history", "/history?cursor=x", "/events?after=999"):
