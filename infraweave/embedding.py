@@ -33,6 +33,8 @@ class Server:
     token: str
     client: Client
     engine: Engine
+    #: Signs in at the console, once: ``<url>/console#code=<code>``.
+    sign_in_code: str | None = None
 
 
 @asynccontextmanager
@@ -69,7 +71,7 @@ async def serve(
         if token is None and running.token is None:
             first = await stack.enter_async_context(_passing_token(running.engine))
         client = await stack.enter_async_context(Client(running.url, first))
-        yield Server(running.url, first, client, running.engine)
+        yield Server(running.url, first, client, running.engine, running.sign_in_code)
 
 
 @asynccontextmanager

@@ -56,6 +56,8 @@ class Serving:
     url: str
     #: The first principal's token, where this start made the database.
     token: str | None
+    #: Signs in at the console as the first principal, once; None where that one may do nothing any more.
+    sign_in_code: str | None
 
 
 @asynccontextmanager
@@ -86,7 +88,7 @@ async def serving(
             first = await admit_first(engine, token or make_token(token_secret()))
             url = _url(host, listener)
             async with _answering(engine, settings, listener, host):
-                yield Serving(engine, url, first)
+                yield Serving(engine, url, first, await engine.sign_in.first_code())
 
 
 async def admit_first(engine: Engine, token: str) -> str | None:

@@ -14,6 +14,7 @@ from typing import Any
 import attrs
 from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import BaseConverter
 
 from infraweave.api import negotiate
 from infraweave.api.auth import Gate, admit_body
@@ -77,6 +78,7 @@ def create_app(
     app = Quart("infraweave.api", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.url_map.merge_slashes = False
+    app.url_map.converters["rest"] = Rest
     app.before_request(_check_head)
     app.register_error_handler(RequestError, _refused)
     app.register_error_handler(HTTPException, _failed_in_transit)
@@ -90,7 +92,7 @@ def create_app(
 def _register(app: Quart, table: Sequence[Route], reader: Reader) -> None:
     for route in table:
         app.add_url_rule(
-            route.path.replace("{", "<").replace("}", ">"),
+            route.path.replace("{path}", "<rest:path>").replace("{", "<").replace("}", ">"),
             route.name,
             _view(route, reader),
             methods=[route.method],
@@ -113,6 +115,14 @@ def _view(route: Route, reader: Reader) -> Callable[..., Awaitable[Response]]:
         return _respond(answer)
 
     return view
+
+
+class Rest(BaseConverter):
+    """The rest of a path, with its slashes; it may be empty."""
+
+    part_isolating = False
+    regex = ".*?"
+    weight = 200
 
 
 class Reader:
@@ -154,7 +164,7 @@ class Reader:
         if route.method != "GET":
             _check_type()
         accept = _accepted(route)
-        query: Any = read_query(route.query, request.args.items(multi=True))
+        query: Any = read_query(route.query, () if route.page else request.args.items(multi=True))
         sent = await self._json(route) if route.body is not None else None
         body = await _body(route, sent)
         admit_body(route, principal, body, note)
@@ -169,6 +179,7 @@ class Reader:
             sent=sent,
             raw=raw,
             headers=request.headers,
+            root=request.root_path,
             accept=accept,
             run=row,
         )
@@ -221,6 +232,8 @@ def _relevant(route: Route, sent: Json) -> Json:
 
 
 def _accepted(route: Route) -> str:
+    if route.page:
+        return route.produces[0]
     accept = negotiate.choose(request.headers.getlist("Accept"), route.produces)
     if accept is None:
         raise NotAcceptable(f"This is served as {' or '.join(route.produces)}, which Accept does not take.")

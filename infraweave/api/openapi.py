@@ -148,6 +148,8 @@ def _errors(route: Route) -> set[type[RequestError]]:
             RateLimited,
             StorageUnavailable,
         }  # whose token it is is asked of the database
+    if route.page:
+        found -= {NotAcceptable}
     if route.action is not None:
         found |= {AclDenied}
     if route.method != "GET":

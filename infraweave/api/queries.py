@@ -113,15 +113,21 @@ def _cursor(kind: str) -> Any:
     return given(read_cursor(kind), "The next_cursor of the page before; opaque.", {"type": "string"})
 
 
-@frozen(kw_only=True)
-class RunQuery:
-    """Which runs to list."""
+def read_parent(text: str) -> str:
+    """Return the id of a run, or ``none``.
 
-    status: tuple[State, ...] | None = given(
-        some_of(STATES),
-        "Only runs in one of these states, a comma list.",
-        {"type": "array", "items": {"type": "string", "enum": list(STATES)}},
-    )
+    Raises:
+        ValueError: it is neither.
+    """
+    if text != "none" and not text.startswith("run_"):
+        raise ValueError(f"expected the id of a run, or none, not {text!r:.60}")
+    return text
+
+
+@frozen(kw_only=True)
+class RunFilter:
+    """Which runs are meant, whatever their state."""
+
     workflow_id: str | None = text("Only runs of this workflow.")
     workflow_version: str | None = text("Only runs of this version.")
     trigger: Trigger | None = given(
@@ -132,6 +138,22 @@ class RunQuery:
     )
     started_after: int | None = _time("Only runs that started later; queued ones have not.")
     started_before: int | None = _time("Only runs that started earlier; queued ones have not.")
+    parent_run_id: str | None = given(
+        read_parent,
+        "Only runs that this run started; none: only those that no run started.",
+        {"type": "string", "pattern": "^(run_.*|none)$"},
+    )
+
+
+@frozen(kw_only=True)
+class RunQuery(RunFilter):
+    """Which runs to list."""
+
+    status: tuple[State, ...] | None = given(
+        some_of(STATES),
+        "Only runs in one of these states, a comma list.",
+        {"type": "array", "items": {"type": "string", "enum": list(STATES)}},
+    )
     limit: int = _limit(200, 50)
     cursor: int | None = _cursor("runs")
 

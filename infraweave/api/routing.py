@@ -58,6 +58,8 @@ class Call(Generic[Q, B]):
     #: The body as it was sent; None where there was none.
     sent: Json
     headers: Headers
+    #: Where the app is mounted; "" at the top.
+    root: str = ""
     #: The body's bytes; only where the route is ``raw``.
     raw: bytes
     #: The media type of the answer.
@@ -141,6 +143,8 @@ class Route:
     #: Fields of the body that are nobody's business: taken, and left alone.
     ignores: Sequence[str] = ()
     produces: Sequence[str] = (JSON,)
+    #: True: for browsers. Whatever they accept is not looked at, and queries are the page's business.
+    page: bool = False
     takes: Sequence[Header] = ()
     replies: Mapping[int, Reply]
     errors: Sequence[type[RequestError]] = ()

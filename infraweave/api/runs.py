@@ -7,12 +7,13 @@ from typing import TypedDict
 from attrs import frozen
 
 from infraweave.api import views
-from infraweave.api.queries import HistoryQuery, RunQuery, cursor
+from infraweave.api.queries import HistoryQuery, RunFilter, RunQuery, cursor
 from infraweave.api.rerun_shapes import RunExplanation
 from infraweave.api.routing import Answer, Call, NoQuery
 from infraweave.api.shapes import (
     History,
     Run,
+    RunCounts,
     RunFailed,
     RunList,
     RunSucceeded,
@@ -20,7 +21,7 @@ from infraweave.api.shapes import (
 )
 from infraweave.core import codec, trace
 from infraweave.core.access import Principal
-from infraweave.core.events import TERMINAL_STATES, Completed
+from infraweave.core.events import TERMINAL_STATES, Completed, State
 from infraweave.core.history import Ledger
 from infraweave.core.redact import redact
 from infraweave.engine.engine import Engine
@@ -51,16 +52,7 @@ class RunRoutes:
     async def list(self, call: Call[RunQuery, None]) -> Answer:
         """List the runs of the workflows that the principal may read."""
         query = call.query
-        filters = Filters(
-            states=query.status,
-            workflow_id=query.workflow_id,
-            workflow_version=query.workflow_version,
-            trigger=query.trigger,
-            tag=query.tag,
-            started_after=query.started_after,
-            started_before=query.started_before,
-            readable=_readable(call.principal),
-        )
+        filters = _filters(query, call.principal, query.status)
         tenant, limit = call.principal.tenant, query.limit
         rows = await self._engine.runs.list(tenant, filters, limit=limit + 1, before=query.cursor)
         page = rows[:limit]
@@ -68,6 +60,11 @@ class RunRoutes:
         heads = await self._engine.journal.last_seqs([row.run_key for row in page])
         listed = [views.listed(row, heads[row.run_key]) for row in page]
         return Answer(RunList(runs=tuple(listed), next_cursor=following))
+
+    async def counts(self, call: Call[RunFilter, None]) -> Answer:
+        """Count the runs that are meant, by state."""
+        filters = _filters(call.query, call.principal)
+        return Answer(RunCounts(counts=await self._engine.runs.counts_of(call.principal.tenant, filters)))
 
     async def inspect(self, call: Call[NoQuery, None]) -> Answer:
         """Show a run."""
@@ -132,6 +129,23 @@ class RunRoutes:
         """End a run at once: no clean-up, no compensation."""
         await self._engine.terminate(call.run, **_who(call))
         return Answer(await self._run(call.run))
+
+
+def _filters(query: RunFilter, who: Principal, states: tuple[State, ...] | None = None) -> Filters:
+    """Return which runs are meant, of those that the principal may read."""
+    roots = query.parent_run_id == "none"
+    return Filters(
+        states=states,
+        workflow_id=query.workflow_id,
+        workflow_version=query.workflow_version,
+        trigger=query.trigger,
+        tag=query.tag,
+        started_after=query.started_after,
+        started_before=query.started_before,
+        parent=None if roots else query.parent_run_id,
+        roots=roots,
+        readable=_readable(who),
+    )
 
 
 def _who(call: Call[NoQuery, StopRun]) -> _Who:

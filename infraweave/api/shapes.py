@@ -190,6 +190,13 @@ class RunList:
 
 
 @frozen(kw_only=True)
+class RunCounts:
+    """How many runs there are in each state."""
+
+    counts: dict[State, int] = said("Every state, zeros too.")
+
+
+@frozen(kw_only=True)
 class RunSucceeded:
     """The end of a run that succeeded."""
 

@@ -11,13 +11,15 @@ from typing import Any
 from infraweave.api import shapes
 from infraweave.api.admin_table import admin_routes
 from infraweave.api.batch_shapes import BatchResults, StartBatch
+from infraweave.api.console import console_routes
 from infraweave.api.metrics import MEDIA, Metrics
 from infraweave.api.openapi import describe
-from infraweave.api.queries import EventQuery, HistoryQuery, RunQuery
+from infraweave.api.queries import EventQuery, HistoryQuery, RunFilter, RunQuery
 from infraweave.api.rerun_shapes import RerunPlan, RerunRun, RunExplanation
 from infraweave.api.routing import JSON, SSE, Header, Reply, Route
 from infraweave.api.runs import RunRoutes
 from infraweave.api.service import ServiceRoutes
+from infraweave.api.sign_in import SignInRoutes, sign_in_routes
 from infraweave.api.signals import SignalRoutes
 from infraweave.api.starts import OWN_TRIGGERS, TRIGGER_HEADER, StartRoutes
 from infraweave.api.stream import EventRoutes
@@ -82,7 +84,7 @@ def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Rou
     table += [
         *_starts(StartRoutes(engine)),
         _rerun(StartRoutes(engine)),
-        _list(RunRoutes(engine)),
+        *_lists(RunRoutes(engine)),
         *_views(RunRoutes(engine)),
         *_acts(RunRoutes(engine), SignalRoutes(engine)),
         _events(EventRoutes(engine, settings, metrics)),
@@ -90,6 +92,8 @@ def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Rou
         *trigger_routes(engine),
         *admin_routes(engine),
         *_service(ServiceRoutes(engine, metrics, description)),
+        *console_routes(),
+        *sign_in_routes(SignInRoutes(engine)),
     ]
     return table
 
@@ -165,18 +169,30 @@ def _rerun(starts: StartRoutes) -> Route:
     )
 
 
-def _list(runs: RunRoutes) -> Route:
-    return Route(
-        name="list_runs",
-        method="GET",
-        path="/v1/runs",
-        handler=runs.list,
-        summary="List runs, newest first",
-        on="own",
-        query=RunQuery,
-        replies={200: Reply(doc="A page of runs.", shape=shapes.RunList)},
-        errors=(InvalidCursor,),
-    )
+def _lists(runs: RunRoutes) -> list[Route]:
+    return [
+        Route(
+            name="list_runs",
+            method="GET",
+            path="/v1/runs",
+            handler=runs.list,
+            summary="List runs, newest first",
+            on="own",
+            query=RunQuery,
+            replies={200: Reply(doc="A page of runs.", shape=shapes.RunList)},
+            errors=(InvalidCursor,),
+        ),
+        Route(
+            name="count_runs",
+            method="GET",
+            path="/v1/runs/counts",
+            handler=runs.counts,
+            summary="Count runs by state",
+            on="own",
+            query=RunFilter,
+            replies={200: Reply(doc="The counts, of one moment.", shape=shapes.RunCounts)},
+        ),
+    ]
 
 
 def _views(runs: RunRoutes) -> list[Route]:

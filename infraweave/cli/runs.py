@@ -43,6 +43,9 @@ for _command in (*starts.COMMANDS, *rerun.COMMANDS, *watch.COMMANDS, *acts.COMMA
 @click.option("--version", "--workflow-version", "workflow_version", metavar="V", help="Only this version's.")
 @click.option("--trigger", metavar="T", help="Only those started by api, cli, schedule, webhook, …")
 @click.option("--tag", metavar="KEY=VALUE", help="Only those with this tag.")
+@click.option(
+    "--parent", "parent_run_id", metavar="RUN|none", help="Only this run's children; or only roots."
+)
 @click.option("--started-after", metavar="TIME", help="Such as 2026-07-04T18:00:00Z.")
 @click.option("--started-before", metavar="TIME", help="Queued runs have not started and are left out.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")

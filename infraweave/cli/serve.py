@@ -11,7 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import click
 from attrs import evolve, frozen
@@ -23,6 +23,9 @@ from infraweave.cli.output import remark
 from infraweave.core.access import is_token
 from infraweave.errors import StartupError
 from infraweave.settings import Settings
+
+if TYPE_CHECKING:
+    from infraweave.serving import Serving
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: Seconds between looks at the workflow files under --reload.
@@ -124,7 +127,7 @@ async def _serve(options: Options) -> None:
             settings=settings,
         ) as server,
     ):
-        _announce(options, server.url, server.token, server.engine.catalog.workflow_ids)
+        _announce(options, server)
         ended = await _until(stopped, options)
     _leave(ended)
 
@@ -188,9 +191,10 @@ def _stamps(paths: Sequence[Path]) -> dict[Path, int]:
     return {file: file.stat().st_mtime_ns for file in files if file.exists()}
 
 
-def _announce(options: Options, url: str, token: str | None, workflow_ids: Sequence[str]) -> None:
+def _announce(options: Options, server: Serving) -> None:
     from infraweave.serving import write_token
 
+    url, token, workflow_ids = server.url, server.token, server.engine.catalog.workflow_ids
     token_file = options.db.with_name(options.db.name + ".token")
     if token is not None:
         write_token(options.db, token)
@@ -198,6 +202,9 @@ def _announce(options: Options, url: str, token: str | None, workflow_ids: Seque
             f"New database {options.db}. The admin token, shown once and kept in {token_file}:\n\n  {token}\n"
         )
     click.echo(f"InfraWeave serves {', '.join(workflow_ids)} at {url}")
+    code = server.sign_in_code
+    signs_in = "" if code is None else f"#code={code}   (signs in once, within an hour)"
+    click.echo(f"Console: {url}/console{signs_in}")
     secret = f"$(cat {token_file})" if token_file.exists() else "$INFRAWEAVE_TOKEN"
     click.echo(f'Try: curl -s {url}/v1/workflows -H "Authorization: Bearer {secret}"')
     if options.host not in LOOPBACK:

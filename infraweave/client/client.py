@@ -33,6 +33,8 @@ class RunFilters(TypedDict, total=False):
     trigger: str
     #: ``key:value``.
     tag: str
+    #: A run, for those that it started; ``none``, for those that no run started.
+    parent_run_id: str
     #: A time with its offset; queued runs have not started, so they are left out.
     started_after: datetime | str
     started_before: datetime | str

@@ -40,6 +40,7 @@ from infraweave.engine.requests import (
 from infraweave.engine.reruns import Reruns
 from infraweave.engine.retention import Sweeper
 from infraweave.engine.scheduler import Scheduler
+from infraweave.engine.sign_in import SignIn
 from infraweave.engine.standing import Standing
 from infraweave.engine.starts import Starts
 from infraweave.errors import Draining, Fault, RequestError, RunNotFound, StorageUnavailable
@@ -73,7 +74,7 @@ class Engine:
         self.principals, self.admin = Principals(db), Admin(db)
         self.audit = self.journal.audit
         self.ledger = Ledger(self.audit, self.principals, clock, settings)
-        self.standing = Standing(clock)
+        self.standing, self.sign_in = Standing(clock), SignIn(clock, self.principals)
         self.builtins = Builtins(clock, Guard(settings.allow_outbound))
         self.catalog = Catalog(self.documents, clock, self.builtins, workflows, stand_in)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)

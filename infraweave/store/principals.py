@@ -10,7 +10,7 @@ from attrs import frozen
 
 from infraweave.core.access import EVERY_GRANT, Grant, Principal, parse_grant
 from infraweave.core.codec import dumps, loads
-from infraweave.errors import TokenNotFound
+from infraweave.errors import PrincipalNotFound, TokenNotFound
 from infraweave.store.database import Database
 from infraweave.store.notes import Note
 from infraweave.store.statements import QUERIES
@@ -90,6 +90,28 @@ class Principals:
             return _find(db, token.token_id, None)
 
         return await self._db.transact(work, note)
+
+    async def add_token(
+        self, tenant: str, principal: str, token: NewToken, now: int, note: Note | None = None
+    ) -> TokenRow:
+        """Make a token of a principal that exists and may do something.
+
+        Raises:
+            PrincipalNotFound: there is none, or it has no grants.
+        """
+
+        def work(db: sqlite3.Connection) -> TokenRow:
+            if not db.execute(QUERIES["has_grants"], (tenant, principal)).fetchone()[0]:
+                raise PrincipalNotFound
+            _add_token(db, tenant, principal, token, now)
+            return _find(db, token.token_id, None)
+
+        return await self._db.transact(work, note)
+
+    async def may_do_something(self, tenant: str, principal: str) -> bool:
+        """Tell whether there is such a principal and it has a grant."""
+        row = await self._db.read_one("has_grants", (tenant, principal))
+        return row is not None and bool(row[0])
 
     async def find_token(self, token_hash: bytes) -> tuple[TokenRow, Principal] | None:
         """Return the token with this hash and its principal with current grants, valid or not."""

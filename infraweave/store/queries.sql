@@ -152,6 +152,7 @@ WHERE tenant = :tenant
   AND (:trigger IS NULL OR "trigger" = :trigger)
   AND (:started_after IS NULL OR started_at > :started_after)
   AND (:started_before IS NULL OR started_at < :started_before)
+  AND (NOT :roots OR parent_run_id IS NULL)
   AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
 ORDER BY run_key DESC
 LIMIT :limit;
@@ -166,6 +167,7 @@ WHERE tenant = :tenant
   AND (:trigger IS NULL OR "trigger" = :trigger)
   AND (:started_after IS NULL OR started_at > :started_after)
   AND (:started_before IS NULL OR started_at < :started_before)
+  AND (NOT :roots OR parent_run_id IS NULL)
   AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
 ORDER BY run_key DESC
 LIMIT :limit;
@@ -180,6 +182,7 @@ WITH found AS NOT MATERIALIZED (
       AND (:trigger IS NULL OR "trigger" = :trigger)
       AND (:started_after IS NULL OR started_at > :started_after)
       AND (:started_before IS NULL OR started_at < :started_before)
+      AND (NOT :roots OR parent_run_id IS NULL)
       AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
 )
 SELECT * FROM found WHERE state = :queued
@@ -203,9 +206,82 @@ WHERE run_tags.key = :tag_key
   AND (:trigger IS NULL OR "trigger" = :trigger)
   AND (:started_after IS NULL OR started_at > :started_after)
   AND (:started_before IS NULL OR started_at < :started_before)
+  AND (NOT :roots OR parent_run_id IS NULL)
   AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
 ORDER BY run_tags.run_key DESC
 LIMIT :limit;
+
+-- list_runs_of_parent: the same, of those that one run started
+SELECT * FROM runs INDEXED BY runs_of_parent
+WHERE parent_run_id = :parent AND parent_run_id IS NOT NULL
+  AND tenant = :tenant
+  AND run_key < :before
+  AND (:states IS NULL OR state IN (SELECT value FROM json_each(:states)))
+  AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
+  AND (:workflow_version IS NULL OR workflow_version = :workflow_version)
+  AND (:trigger IS NULL OR "trigger" = :trigger)
+  AND (:started_after IS NULL OR started_at > :started_after)
+  AND (:started_before IS NULL OR started_at < :started_before)
+  AND (:tag_key IS NULL OR EXISTS (SELECT 1 FROM run_tags WHERE run_tags.run_key = runs.run_key
+                                   AND key = :tag_key AND value = :tag_value))
+  AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
+ORDER BY run_key DESC
+LIMIT :limit;
+
+-- count_runs: how many runs of a tenant are in each state; the index knows
+SELECT state, count(*) AS runs FROM runs INDEXED BY runs_in_state WHERE tenant = :tenant GROUP BY state;
+
+-- count_runs_filtered: the same, of those that fit
+SELECT state, count(*) AS runs FROM runs
+WHERE tenant = :tenant
+  AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
+  AND (:workflow_version IS NULL OR workflow_version = :workflow_version)
+  AND (:trigger IS NULL OR "trigger" = :trigger)
+  AND (:started_after IS NULL OR started_at > :started_after)
+  AND (:started_before IS NULL OR started_at < :started_before)
+  AND (NOT :roots OR parent_run_id IS NULL)
+  AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
+GROUP BY state;
+
+-- count_runs_of_workflow: the same, of one workflow
+SELECT state, count(*) AS runs FROM runs INDEXED BY runs_of_workflow
+WHERE tenant = :tenant
+  AND workflow_id = :workflow_id
+  AND (:workflow_version IS NULL OR workflow_version = :workflow_version)
+  AND (:trigger IS NULL OR "trigger" = :trigger)
+  AND (:started_after IS NULL OR started_at > :started_after)
+  AND (:started_before IS NULL OR started_at < :started_before)
+  AND (NOT :roots OR parent_run_id IS NULL)
+  AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
+GROUP BY state;
+
+-- count_runs_tagged: the same, with one tag
+SELECT state, count(*) AS runs FROM run_tags CROSS JOIN runs ON runs.run_key = run_tags.run_key
+WHERE run_tags.key = :tag_key
+  AND run_tags.value = :tag_value
+  AND runs.tenant = :tenant
+  AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
+  AND (:workflow_version IS NULL OR workflow_version = :workflow_version)
+  AND (:trigger IS NULL OR "trigger" = :trigger)
+  AND (:started_after IS NULL OR started_at > :started_after)
+  AND (:started_before IS NULL OR started_at < :started_before)
+  AND (NOT :roots OR parent_run_id IS NULL)
+  AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
+GROUP BY state;
+
+-- count_runs_of_parent: the same, of those that one run started
+SELECT state, count(*) AS runs FROM runs INDEXED BY runs_of_parent
+WHERE parent_run_id = :parent AND parent_run_id IS NOT NULL
+  AND tenant = :tenant
+  AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
+  AND (:workflow_version IS NULL OR workflow_version = :workflow_version)
+  AND (:trigger IS NULL OR "trigger" = :trigger)
+  AND (:started_after IS NULL OR started_at > :started_after)
+  AND (:started_before IS NULL OR started_at < :started_before)
+  AND (:tag_key IS NULL OR EXISTS (SELECT 1 FROM run_tags WHERE run_tags.run_key = runs.run_key
+                                   AND key = :tag_key AND value = :tag_value))
+  AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
+GROUP BY state;
 
 -- Rebuilding the index ------------------------------------------------------------------------------------
 
@@ -340,6 +416,9 @@ SELECT tenant, principal, created_at,
 FROM principals
 WHERE (:tenant IS NULL OR tenant = :tenant) AND (:principal IS NULL OR principal = :principal)
 ORDER BY tenant, principal;
+
+-- has_grants: whether a principal may do anything
+SELECT EXISTS (SELECT 1 FROM grants WHERE tenant = ? AND principal = ?);
 
 -- delete_grants: take everything from a principal
 DELETE FROM grants WHERE tenant = :tenant AND principal = :principal;

@@ -65,6 +65,9 @@ class Filters:
     tag: tuple[str, str] | None = field(default=None)
     started_after: int | None = None
     started_before: int | None = None
+    #: The run that started them; with ``roots``, only those that no run started.
+    parent: str | None = None
+    roots: bool = False
     #: The workflows that the principal may read.
     readable: Collection[str] | None = None
 
@@ -119,6 +122,11 @@ class Runs:
         """Return how many runs there are in each state; of one tenant, or of all."""
         return {row["state"]: row["runs"] for row in await self._db.read("runs_by_state", {"tenant": tenant})}
 
+    async def counts_of(self, tenant: str, filters: Filters) -> dict[State, int]:
+        """Return how many of a tenant's runs that fit are in each state; ``states`` are not looked at."""
+        rows = await self._db.read(_count_statement(filters), _params(tenant, filters, 0, NEWEST))
+        return dict.fromkeys(get_args(State), 0) | {row["state"]: row["runs"] for row in rows}
+
     async def open_counts(self, tenant: str | None = None) -> list[OpenRuns]:
         """Return how many runs of each version are open; of one tenant, or of all."""
         return [OpenRuns(*row) for row in await self._db.read("open_runs", {"tenant": tenant})]
@@ -134,11 +142,24 @@ class Runs:
 
 def _statement(filters: Filters) -> str:
     """Return the statement whose index fits: most runs have succeeded, so those are not searched by state."""
+    if filters.parent is not None:
+        return "list_runs_of_parent"
     if filters.tag is not None:
         return "list_runs_tagged"
     if filters.workflow_id is not None and (filters.states is None or "succeeded" in filters.states):
         return "list_runs_of_workflow"
     return "list_runs" if filters.states is None else "list_runs_in_states"
+
+
+def _count_statement(filters: Filters) -> str:
+    """Return the statement whose index fits."""
+    if filters.parent is not None:
+        return "count_runs_of_parent"
+    if filters.tag is not None:
+        return "count_runs_tagged"
+    if filters.workflow_id is not None:
+        return "count_runs_of_workflow"
+    return "count_runs" if filters == Filters() else "count_runs_filtered"
 
 
 def _params(tenant: str, filters: Filters, limit: int, before: int) -> dict[str, Any]:

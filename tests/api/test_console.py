@@ -1,0 +1,104 @@
+"""The console's files, as a browser gets them."""
+
+from __future__ import annotations
+
+import gzip
+from importlib.resources import files
+
+import pytest
+
+from infraweave.api.console import MEDIA, POLICY
+from tests.api.conftest import told
+from tests.api.test_mounted import mounted
+
+FILES = list(files("infraweave").joinpath("console").iterdir())
+#: Bytes of all files together, compressed.
+MOST = 150 * 1024
+
+
+@pytest.fixture
+async def browser(api):
+    """Someone without a token."""
+    return await api.with_headers({"Accept-Encoding": "identity"})
+
+
+@pytest.mark.parametrize(
+    "path", ["/console", "/console/", "/console/runs/run_1", "/console/runs?status=failed"]
+)
+async def test_every_path_that_names_no_file_is_the_page(browser, path):
+    answer = await browser.get(path)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert '<base href="/console/">' in answer.text
+    assert answer.headers["Content-Security-Policy"] == POLICY
+    assert answer.headers["Cache-Control"] == "no-cache"
+
+
+@pytest.mark.parametrize("item", FILES, ids=lambda item: item.name)
+async def test_every_file_has_a_type_that_browsers_take(browser, item):
+    kind = item.name.rpartition(".")[2]
+    if kind == "html":
+        return
+    answer = await browser.get(f"/console/static/{item.name}")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, MEDIA[kind])
+    assert answer.content == item.read_bytes()
+
+
+async def test_what_the_browser_has_already_is_not_sent_again(browser):
+    first = await browser.get("/console/static/style.css")
+    tag = first.headers["ETag"]
+    assert not tag.startswith("W/")
+    again = await browser.get("/console/static/style.css", headers={"If-None-Match": f'"other", {tag}'})
+    assert (again.status_code, again.content, again.headers["ETag"]) == (304, b"", tag)
+    assert (await browser.get("/console/static/style.css", headers={"If-None-Match": '"x"'})).content
+
+
+async def test_it_is_compressed_for_who_takes_that_under_a_tag_of_its_own(browser):
+    plain = await browser.get("/console")
+    packed = await browser.get("/console", headers={"Accept-Encoding": "br, gzip;q=0.5"})
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert packed.text == plain.text
+    assert packed.headers["ETag"] != plain.headers["ETag"]
+    assert "Accept-Encoding" in packed.headers["Vary"]
+    refused = await browser.get("/console", headers={"Accept-Encoding": "gzip;q=0"})
+    assert "Content-Encoding" not in refused.headers
+
+
+async def test_a_head_request_gets_the_head(browser):
+    answer = await browser.http.head("/console/static/app.js")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert int(answer.headers["Content-Length"]) > 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["none.js", "index.html", "../errors.py", "..%2ferrors.py", "%2e%2e/%2e%2e/errors.py", "a/app.js", ""],
+)
+async def test_what_is_no_file_of_it_is_not_found(browser, name):
+    answer = await browser.get(f"/console/static/{name}")
+    if answer.status_code != 200:
+        assert told(answer) == (404, "route_not_found")
+    else:  # the client itself went up from there
+        assert str(answer.url).endswith("/console/errors.py")
+        assert "<base" in answer.text
+
+
+async def test_browsers_are_led_there_from_the_root_and_programs_are_not(browser):
+    led = await browser.get("/", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (led.status_code, led.headers["Location"]) == (307, "/console")
+    assert told(await browser.get("/")) == (404, "route_not_found")
+
+
+async def test_under_a_path_of_the_host_the_page_loads_from_there(db):
+    async with mounted(db, "/flows") as http:
+        answer = await http.get("/flows/console/runs")
+        assert '<base href="/flows/console/">' in answer.text
+        assert "static/app.js" in answer.text
+        assert (await http.get("/flows/console/static/app.js")).status_code == 200
+        led = await http.get("/flows/", headers={"Accept": "text/html"})
+        assert led.headers["Location"] == "/flows/console"
+
+
+def test_it_is_small():
+    sizes = {item.name: len(gzip.compress(item.read_bytes())) for item in FILES}
+    print(f"console: {sum(sizes.values())} bytes compressed")
+    assert sum(sizes.values()) < MOST, sizes
