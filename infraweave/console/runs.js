@@ -22,13 +22,13 @@ export async function open(main, parameters) {
   const rows = h("div.run-rows", { role: "rowgroup" }), foot = h("div.foot"), bulk = h("div.bulk", { hidden: true }), live = h("span.live", { role: "status" });
   const search = h("input", { type: "search", placeholder: "Workflow, run id, or tag key:value", "aria-label": "Search runs", title: "Press / to come here", value: filters.tag || filters.workflow_id, onchange: (event) => find(event.target.value.trim()) });
   const choice = (name, label, options) => h("label", h("span.sr", label), h("select", { "aria-label": label, onchange: (event) => set({ [name]: event.target.value }) }, options.map(([value, text]) => h("option", { value, selected: filters[name] === value }, text))));
-  const more = h("details.more", { open: Boolean(filters.started_after || filters.started_before || filters.workflow_version) }, h("summary", "More filters"),
-    h("div", moment("started_after", "Started after"), moment("started_before", "Started before"), h("label", "Version ", h("input", { type: "text", value: filters.workflow_version, onchange: (event) => set({ workflow_version: event.target.value.trim() }) }))));
+  const more = h("details.more", { open: Boolean(filters.parent_run_id || filters.started_after || filters.started_before || filters.workflow_version) }, h("summary", "More filters"),
+    h("div", choice("parent_run_id", "Children", [["", "All runs"], ["none", "Top-level only"], ...(filters.parent_run_id.startsWith("run_") ? [[filters.parent_run_id, `Children of ${shortId(filters.parent_run_id)}`]] : [])]),
+      moment("started_after", "Started after"), moment("started_before", "Started before"), h("label", "Version ", h("input", { type: "text", value: filters.workflow_version, onchange: (event) => set({ workflow_version: event.target.value.trim() }) }))));
   const head = ["", "State", "Run", "Workflow", "Trigger", "Created", "Took", "Cost"].map((name) => h("span", { role: "columnheader" }, name));
   const table = h("div.runs", { role: "table", "aria-label": "Runs" }, h("div.run-row.head", { role: "row" }, head), rows);
   put(main, h("header.page", h("h1", "Runs"), live, h("div.spring"), button("Start a run", () => startDialog(filters.workflow_id), { kind: "primary", sign: "plus" })),
-    h("div.filters", chips, h("div.spring"), search, choice("trigger", "Trigger", [["", "Any trigger"], ...TRIGGERS.map((each) => [each, each])]),
-      choice("parent_run_id", "Children", [["", "All runs"], ["none", "Without children"], ...(filters.parent_run_id.startsWith("run_") ? [[filters.parent_run_id, `Children of ${shortId(filters.parent_run_id)}`]] : [])]), more), bulk, table, foot);
+    h("div.filters", chips, h("div.spring"), search, choice("trigger", "Trigger", [["", "Any trigger"], ...TRIGGERS.map((each) => [each, each])]), more), bulk, table, foot);
 
   function moment(name, label) {
     const local = filters[name] ? new Date(Date.parse(filters[name]) - new Date().getTimezoneOffset() * 60_000).toISOString().slice(0, 16) : "";
