@@ -13,10 +13,12 @@ from attrs import frozen
 from infraweave.api.reading import read_time
 from infraweave.api.shapes import given
 from infraweave.core.events import State, Trigger
+from infraweave.core.history import RowState
 from infraweave.errors import InvalidCursor
 
 STATES: tuple[str, ...] = get_args(State)
 TRIGGERS: tuple[str, ...] = get_args(Trigger)
+ROW_STATES: tuple[str, ...] = get_args(RowState)
 #: The longest that an answer is held back (the contract's), in seconds.
 MAX_WAIT = 60
 _MAX_SEQ = 2**63 - 1
@@ -162,6 +164,16 @@ class RunQuery(RunFilter):
 class HistoryQuery:
     """Which part of a history to read."""
 
+    node: str | None = text("Only attempts of this node.")
+    iteration: int | None = given(
+        integer(1, 999_999_999), "Only attempts of this iteration.", {"type": "integer", "minimum": 1}
+    )
+    index: int | None = given(
+        integer(0, 999_999_999), "Only attempts of this item of a map.", {"type": "integer", "minimum": 0}
+    )
+    state: RowState | None = given(
+        one_of(ROW_STATES), "Only attempts in this state.", {"type": "string", "enum": list(ROW_STATES)}
+    )
     limit: int = _limit(1000, 200)
     cursor: int | None = _cursor("history")
 

@@ -22,7 +22,7 @@ from infraweave.api.shapes import (
 from infraweave.core import codec, trace
 from infraweave.core.access import Principal
 from infraweave.core.events import TERMINAL_STATES, Completed, State
-from infraweave.core.history import Ledger
+from infraweave.core.history import Ledger, Wanted
 from infraweave.core.redact import redact
 from infraweave.engine.engine import Engine
 from infraweave.errors import RunNotFinished, RunNotFound
@@ -105,19 +105,21 @@ class RunRoutes:
         """Tell what happened, attempt by attempt."""
         row, limit, journal = call.run, call.query.limit, self._engine.journal
         graph = await self._engine.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
-        ledger = Ledger(row.run_id, {name: node.kind for name, node in graph.nodes.items()})
-        after = call.query.cursor or 0
+        query, kinds = call.query, {name: node.kind for name, node in graph.nodes.items()}
+        wanted = Wanted(node=query.node, iteration=query.iteration, index=query.index, state=query.state)
+        ledger, after = Ledger(row.run_id, kinds, wanted), query.cursor or 0
         while page := await journal.read(row.run_key, after, _PAGE):
             for stored in page:
                 ledger.take(codec.decode_event(stored.type, stored.data, stored.payload))
             after = page[-1].seq
-            if page[-1].type in TERMINAL_TYPES or (len(ledger.rows) > limit and ledger.settled(limit)):
+            if page[-1].type in TERMINAL_TYPES or (ledger.settled(limit) and len(ledger.rows) > limit):
                 break
         else:
             if row.finished_at is not None:
                 raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
-        rows = ledger.rows[:limit]
-        following = cursor("history", rows[-1].first_seq) if len(ledger.rows) > limit else None
+        found = ledger.found()
+        rows = found[:limit]
+        following = cursor("history", rows[-1].first_seq) if len(found) > limit else None
         return Answer(History(history=tuple(map(views.history_row, rows)), next_cursor=following))
 
     async def cancel(self, call: Call[NoQuery, StopRun]) -> Answer:

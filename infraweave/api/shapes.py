@@ -236,6 +236,8 @@ class HistoryRow:
     span_id: str
     first_seq: int
     last_seq: int
+    child_run_id: str | None = said("The run that the attempt started.", default=None, omit=True)
+    retry_at: Time | None = said("While the next attempt is to come: when.", default=None, omit=True)
 
 
 @frozen(kw_only=True)

@@ -201,6 +201,8 @@ def history_row(row: Row) -> HistoryRow:
         span_id=row.span_id,
         first_seq=row.first_seq,
         last_seq=row.last_seq,
+        child_run_id=row.child_run_id,
+        retry_at=time(row.retry_at),
     )
 
 

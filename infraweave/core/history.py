@@ -71,6 +71,38 @@ class Row:
     span_id: str
     first_seq: int
     last_seq: int
+    #: The run that the attempt started.
+    child_run_id: str | None = None
+    #: When the next attempt begins, while that is to come.
+    retry_at: int | None = None
+
+    @property
+    def is_settled(self) -> bool:
+        """True where nothing of it can change any more."""
+        return self.finished_at is not None and self.retry_at is None
+
+
+@frozen(kw_only=True)
+class Wanted:
+    """Which rows to show; None: all."""
+
+    node: str | None = None
+    iteration: int | None = None
+    index: int | None = None
+    state: RowState | None = None
+
+    def is_at(self, address: Address) -> bool:
+        """Tell whether attempts at an address are wanted."""
+        pairs = (
+            (self.node, address.node),
+            (self.iteration, address.iteration),
+            (self.index, address.index),
+        )
+        return all(wanted is None or wanted == there for wanted, there in pairs)
+
+    def fits(self, row: Row) -> bool:
+        """Tell whether a row is wanted as it is now."""
+        return self.state is None or row.state == self.state
 
 
 @define
@@ -79,7 +111,11 @@ class Ledger:
 
     run_id: str
     kinds: Mapping[str, str]
+    wanted: Wanted = Wanted()
+    #: Rows that are wanted, and such that may come to be.
     rows: list[Row] = field(factory=list)
+    #: Rows of entries that wait for their next attempt.
+    _resting: dict[Address, Row] = field(factory=dict)
     _open: dict[tuple[Address, int], Row] = field(factory=dict)
 
     def take(self, event: Event) -> None:
@@ -98,9 +134,18 @@ class Ledger:
             case _:
                 pass  # the events of the run itself make no row
 
+    def found(self) -> list[Row]:
+        """Return the rows that are wanted."""
+        return [row for row in self.rows if self.wanted.fits(row)]
+
     def settled(self, limit: int) -> bool:
-        """Tell whether there are ``limit`` rows and none of those can change any more."""
-        return len(self.rows) >= limit and all(row.finished_at is not None for row in self.rows[:limit])
+        """Tell whether there are ``limit`` rows and none of those can change any more.
+
+        Where a state is wanted, nor can the one after them, which may yet turn out not to be wanted.
+        """
+        self.rows = [row for row in self.rows if not row.is_settled or self.wanted.fits(row)]
+        first = self.rows[: limit if self.wanted.state is None else limit + 1]
+        return len(self.rows) >= limit and all(row.is_settled for row in first)
 
     def _begin(
         self,
@@ -110,6 +155,9 @@ class Ledger:
         state: RowState,
         value: Json,
     ) -> None:
+        self._rest_is_over(address)
+        if not self.wanted.is_at(address):
+            return
         row = Row(
             node=event.node,
             kind=self.kinds.get(event.node, "node"),
@@ -123,6 +171,7 @@ class Ledger:
             span_id=span_id(self.run_id, address, attempt),
             first_seq=event.seq,
             last_seq=event.seq,
+            child_run_id=event.child_run_id if isinstance(event, NodeStarted) else None,
         )
         self.rows.append(row)
         self._open[address, attempt] = row
@@ -133,7 +182,13 @@ class Ledger:
             row.finished_at, row.last_seq = event.at, event.seq
         return row
 
+    def _rest_is_over(self, address: Address) -> None:
+        row = self._resting.pop(address, None)
+        if row is not None:
+            row.retry_at = None
+
     def _end_attempt(self, event: NodeCompleted | NodeFailed) -> None:
+        self._rest_is_over(event.address)
         row = self._end(event, event.attempt)
         if row is None:
             return  # an entry given up during backoff: the attempt itself had failed before
@@ -144,6 +199,9 @@ class Ledger:
             case NodeFailed():
                 row.state = "cancelled" if event.code == "cancelled" else "failed"
                 row.error = RowError(event.code, event.message)
+                row.retry_at = event.retry_at
+                if event.retry_at is not None:
+                    self._resting[event.address] = row
             case _:
                 assert_never(event)
 
