@@ -129,6 +129,8 @@ class Process:
         self.limits: dict[int, int] = {}
         #: A command that runs the server, such as strace.
         self.under: list[str] = []
+        #: What it serves.
+        self.workflows: list[Path] = [folder / "flows.py"]
         self._server: subprocess.Popen[str] | None = None
 
     @property
@@ -137,13 +139,12 @@ class Process:
         return self._server.pid
 
     def _command(self, *options: str) -> list[str]:
-        flows = str(self.folder / "flows.py")
         return [
             sys.executable,
             "-m",
             "infraweave",
             "serve",
-            flows,
+            *map(str, self.workflows),
             "--db",
             str(self.db),
             "--port",
@@ -154,19 +155,28 @@ class Process:
     @asynccontextmanager
     async def start(self) -> AsyncIterator[Client]:
         """Start the server and give a client that may do everything."""
+        self.begin()
+        async with Client(self.url, self.token) as client:
+            yield client
+
+    @property
+    def token(self) -> str:
+        """The token of who may do everything."""
+        return self.db.with_name(f"{self.db.name}.token").read_text().strip()
+
+    def begin(self) -> None:
+        """Start the server; return once it answers."""
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
         with (self.folder / "out").open("a") as out:
-            self._server = subprocess.Popen(  # noqa: ASYNC220 - starting it takes no time
+            self._server = subprocess.Popen(
                 [*self.under, *self._command("--ready-file", str(ready), "--grace", self.grace)],
                 stdout=out,
                 stderr=out,
                 text=True,
                 preexec_fn=self._limit if self.limits else None,  # noqa: PLW1509 - it only sets limits
             )
-        self.url = url = self._url(ready)
-        async with Client(url, self.db.with_name("runs.db.token").read_text().strip()) as client:
-            yield client
+        self.url = self._url(ready)
 
     def _url(self, ready: Path) -> str:
         for _ in range(600):

@@ -1,0 +1,160 @@
+"""Workflows for the console's tests: what is slow waits for a file named go."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from attrs import Factory, frozen
+
+from infraweave import Context, NonRetryable, Retry, Workflow
+
+GO = Path(__file__).parent / "go"
+
+
+async def gate() -> None:
+    while not GO.exists():
+        await asyncio.sleep(0.02)
+
+
+slow = Workflow("slow", version="v1")
+
+
+@slow.node
+async def begin() -> str:
+    return "begun"
+
+
+@slow.node
+async def middle(begin: str) -> str:
+    await gate()
+    return begin
+
+
+@begin.compensate
+async def undo_begin(begin: str) -> None:
+    pass
+
+
+@slow.node
+async def finish(middle: str) -> str:
+    return middle
+
+
+faulty = Workflow("faulty", version="v1")
+
+
+@faulty.node(retry=Retry(max_attempts=3, initial=0.05, jitter=False))
+async def fragile(ctx: Context) -> str:
+    raise RuntimeError("it broke <b>again</b>")
+
+
+@faulty.node
+async def never(fragile: str) -> str:
+    return fragile
+
+
+patient = Workflow("patient", version="v1")
+
+
+@patient.node(retry=Retry(max_attempts=5, initial=600, jitter=False))
+async def later() -> str:
+    raise RuntimeError("not yet")
+
+
+markup = Workflow("markup", version="v1")
+EVIL = '<img src=x onerror="window.hacked = 1"><script>window.hacked = 1</script>'
+
+
+@markup.node
+async def speak() -> dict[str, Any]:
+    return {EVIL: EVIL, "list": [EVIL]}
+
+
+@markup.human_input(schema={"type": "object", "title": EVIL, "properties": {"note": {"type": "string", "description": EVIL}}})
+def ask(speak: dict[str, Any]) -> str:
+    return EVIL
+
+
+@markup.node
+async def shout(ask: dict[str, Any]) -> str:
+    raise NonRetryable(EVIL)
+
+
+@frozen
+class Address:
+    street: str
+    zip: str = ""
+
+
+@frozen
+class Claim:
+    """A form with a field of each kind."""
+
+    name: str
+    amount: float
+    count: int
+    kind: Literal["travel", "meal"]
+    urgent: bool
+    address: Address
+    lines: list[str] = Factory(list)
+    due: datetime.date | None = None
+    note: str = "none"
+
+
+claims = Workflow("claims", version="v1")
+
+
+@claims.human_input(schema=Claim)
+def claim() -> str:
+    return "What is claimed?"
+
+
+@claims.node
+async def pay(claim: Claim) -> dict[str, Any]:
+    return {"paid": claim.amount, "lines": claim.lines, "street": claim.address.street}
+
+
+turns = Workflow("turns", version="v1")
+
+
+@turns.node
+async def draft(draft: int = 0) -> int:
+    return draft + 1
+
+
+@turns.router(routes=["publish", "shelve"])
+async def judge(draft: int) -> str:
+    return "publish"
+
+
+@turns.repeat(back_to=draft, max_iterations=3, on_exhausted="continue")
+async def again(draft: int) -> bool:
+    return draft < 3
+
+
+@turns.node
+async def publish(again: Any = None) -> str:
+    return "published"
+
+
+@turns.node
+async def shelve(again: Any = None) -> str:
+    return "shelved"
+
+
+wide = Workflow("wide", version="v1")
+
+
+def worker(name: str, after: list[str]) -> None:
+    async def body() -> None:
+        return None
+
+    wide.node(name=name, after=after)(body)
+
+
+for row in range(20):
+    for column in range(25):
+        worker(f"n{column}_{row}", [f"n{column - 1}_{row}", f"n{column - 1}_{(row + 1) % 20}"] if column else [])

@@ -1,0 +1,158 @@
+"""Acting on runs: answers, cancels, terminations, signals, reruns; and what may not be done."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+
+def state(page):
+    return page.locator(".title .chip")
+
+
+def claim(page):
+    return page.locator("form.answer").first
+
+
+def test_a_wrong_answer_is_told_at_its_field_and_a_right_one_goes_through(console, server):
+    run_id = server.start_run("claims")
+    page = console("approvals")
+    page.get_by_role("button", name="What is claimed?").first.click()
+    form = page.get_by_role("region", name="Request")
+    form.get_by_role("link").click()
+    expect(page).to_have_url(re.compile(run_id))
+    page.go_back()
+    form.get_by_label("name").fill("Ada")
+    form.get_by_label("amount").fill("12.5")
+    form.get_by_label("count").fill("2")
+    form.get_by_label("kind").select_option("meal")
+    form.get_by_label("street").fill("Main St")
+    form.get_by_role("button", name="Answer").click()
+    expect(form.locator(".field.wrong")).to_contain_text("urgent")
+    form.get_by_label("urgent").select_option(label="Yes")
+    form.get_by_role("button", name="Add to lines").click()
+    form.get_by_label("lines item").fill("soup")
+    form.get_by_role("button", name="Answer").click()
+    expect(page.get_by_text("The answer was delivered")).to_be_visible()
+    expect(page.get_by_text("Nobody is waiting for you")).to_be_visible()
+    assert server.api("GET", f"/v1/runs/{run_id}/result")["result"] == {"paid": 12.5, "lines": ["soup"], "street": "Main St"}
+
+
+def test_the_servers_validation_errors_stand_at_their_fields(console, server):
+    run_id = server.start_run("claims")
+    page = console(f"runs/{run_id}")
+    form = claim(page)
+    form.get_by_label("name").fill("Ada")
+    form.get_by_label("amount").fill("1")
+    form.get_by_label("count").fill("1.5")
+    form.get_by_label("kind").select_option("meal")
+    form.get_by_label("urgent").select_option(label="No")
+    form.get_by_label("street").fill("Main St")
+    form.get_by_label("due").evaluate("(input) => { input.type = 'text'; }")
+    form.get_by_label("due").fill("some day")
+    form.get_by_label("count").fill("1")
+    form.get_by_role("button", name="Answer").click()
+    expect(form.locator(".field.wrong")).to_contain_text("due")
+    expect(state(page)).to_have_text("running")
+    form.get_by_label("due").fill("2026-12-24")
+    form.get_by_role("button", name="Answer").click()
+    expect(state(page)).to_have_text("succeeded")
+
+
+@pytest.mark.parametrize(("button", "end"), [("Approve", "succeeded"), ("Refuse", "failed")])
+def test_an_approval_is_one_click(console, server, button, end):
+    order = {"order_id": f"ord_{button}", "customer_tier": "enterprise"}
+    page = console(f"runs/{server.start_run('checkout-flow', order)}")
+    page.get_by_label("note").first.fill("seen")
+    page.get_by_role("button", name=button).first.click()
+    expect(state(page)).to_have_text(end)
+
+
+def test_cancel_says_what_will_happen_and_does_it(console, server):
+    page = console(f"runs/{server.start_run('slow')}")
+    expect(page.locator(".node.is-running")).to_have_count(1)
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Completed so far: begin.")
+    dialog.get_by_label("Reason").fill("ordered twice")
+    dialog.get_by_role("button", name="curl").click()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert "/cancel" in copied
+    assert "ordered twice" in copied
+    assert server.token not in copied
+    dialog.get_by_role("button", name="Cancel the run").click()
+    expect(state(page)).to_have_text("cancelled")
+    expect(page.locator(".node.is-compensated")).to_have_count(1)
+
+
+def test_terminate_wants_a_typed_confirmation(console, server):
+    page = console(f"runs/{server.start_run('slow')}")
+    page.get_by_role("button", name="Terminate").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("no compensation will run", ignore_case=True)
+    confirm = dialog.get_by_role("button", name="Terminate by force")
+    expect(confirm).to_be_disabled()
+    dialog.get_by_label("to confirm").fill("terminate")
+    confirm.click()
+    expect(state(page)).to_have_text("cancelled")
+    expect(page.locator(".node.is-compensated")).to_have_count(0)
+
+
+def test_a_signal_is_sent_from_the_run(console, server):
+    page = console(f"runs/{server.start_run('checkout-flow', {'order_id': 'ord_s', 'customer_tier': 'enterprise'})}")
+    page.get_by_role("button", name="Signal", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="As JSON").click()
+    dialog.get_by_label("As JSON").fill('{"approved": "perhaps"}')
+    dialog.get_by_role("button", name="Send").click()
+    expect(dialog.get_by_role("alert").filter(has_text="approved")).to_be_visible()
+    dialog.get_by_label("As JSON").fill('{"approved": true}')
+    dialog.get_by_role("button", name="Send").click()
+    expect(state(page)).to_have_text("succeeded")
+
+
+def test_a_rerun_from_a_node_tells_first_what_it_keeps(console, server):
+    run_id = server.start_run("turns")
+    page = console(f"runs/{run_id}?node=publish")
+    expect(state(page)).to_have_text("succeeded")
+    page.get_by_role("button", name="Rerun from here").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.locator(".plan")).to_contain_text("Run anew: publish")
+    expect(dialog.locator(".plan")).to_contain_text("Kept: draft")
+    dialog.get_by_role("button", name="Start the rerun").click()
+    expect(page).not_to_have_url(re.compile(run_id))
+    expect(page.get_by_text("Rerun of")).to_be_visible()
+    expect(state(page)).to_have_text("succeeded")
+
+
+def test_who_may_only_read_is_told_why_nothing_else_can_be_done(bare, server, sign_in):
+    grants = ["read:workflow:*"]
+    sign_in(server.api("POST", "/v1/tokens", {"tenant": "default", "principal": "reader", "grants": grants})["token"])
+    run_id = server.start_run("claims")
+    bare.goto(f"{server.url}/console/runs/{run_id}")
+    cancel = bare.get_by_role("button", name="Cancel", exact=True)
+    expect(cancel).to_have_attribute("title", "Principal lacks cancel on workflow:claims.")
+    cancel.click()
+    expect(bare.get_by_text("Principal lacks cancel on workflow:claims.").last).to_be_visible()
+    expect(bare.get_by_role("dialog")).to_have_count(0)
+    expect(claim(bare).get_by_role("button", name="Answer")).to_be_disabled()
+    server.api("POST", f"/v1/runs/{run_id}/cancel", {})
+
+
+def test_the_copied_program_does_what_the_button_does(console, server, tmp_path):
+    import os
+    import subprocess
+    import sys
+
+    run_id = server.start_run("slow")
+    page = console(f"runs/{run_id}")
+    page.get_by_role("button", name="Cancel", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Python").click()
+    program = page.evaluate("navigator.clipboard.readText()")
+    env = {**os.environ, "INFRAWEAVE_TOKEN": server.token}
+    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    page.keyboard.press("Escape")
+    expect(state(page)).to_have_text("cancelled")

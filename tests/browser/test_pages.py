@@ -1,0 +1,138 @@
+"""Every page, for everybody: by screen reader, on a phone, in the dark; the workflows, the overview; and times."""
+
+from __future__ import annotations
+
+import re
+import statistics
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+DOCUMENT = {"workflow_id": "doc", "version": "v1", "nodes": [{"kind": "timer", "name": "nap", "delay": 0.01}]}
+PAGES = ["runs", "approvals", "workflows", "workflows/checkout-flow", "overview"]
+
+
+@pytest.fixture(scope="module")
+def lived(server):
+    """A server with runs of every kind: one that waits, one that failed, one that went through."""
+    waiting = server.start_run("checkout-flow", {"order_id": "ord_a", "customer_tier": "enterprise"}, tags={"team": "shop"})
+    return {"waiting": waiting, "failed": server.start_run("faulty"), "through": server.start_run("turns")}
+
+
+def paths(lived):
+    return [*PAGES, *(f"runs/{run_id}" for run_id in lived.values()), f"runs/{lived['through']}?node=draft"]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast_labels_and_roles_are_right_on_every_page(console, server, lived, scheme):
+    found = {}
+    for path in paths(lived):
+        page = console(path)
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        expect(page.get_by_role("heading").first).to_be_visible()
+        page.wait_for_load_state("networkidle") if path in PAGES[2:] else page.wait_for_timeout(600)
+        results = Axe().run(page)
+        faults = [f"{fault['id']}: {fault['nodes'][0]['html'][:160]}" for fault in results.response["violations"]]
+        if faults:
+            found[path] = faults
+    assert found == {}
+
+
+def test_dialogs_are_labelled_too(console, lived):
+    page = console(f"runs/{lived['waiting']}")
+    for name in ("Cancel", "Terminate", "Signal"):
+        page.get_by_role("button", name=name, exact=True).click()
+        dialog = page.get_by_role("dialog")
+        expect(dialog).to_be_visible()
+        assert [fault["id"] for fault in Axe().run(page).response["violations"]] == []
+        page.keyboard.press("Escape")
+        expect(dialog).to_have_count(0)
+
+
+def test_every_page_fits_a_phone(console, lived):
+    for path in paths(lived):
+        page = console(path)
+        page.set_viewport_size({"width": 390, "height": 800})
+        expect(page.get_by_role("heading").first).to_be_visible()
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
+
+
+def test_a_version_is_looked_at_compared_activated_and_rolled_back(console, server):
+    server.api("POST", "/v1/workflows", DOCUMENT)
+    changed = {**DOCUMENT, "version": "v2", "nodes": [{"kind": "timer", "name": "nap", "delay": 0.02}]}
+    server.api("POST", "/v1/workflows", changed)
+    page = console("workflows")
+    page.get_by_role("link", name="doc", exact=True).click()
+    page.get_by_role("button", name="v2").click()
+    expect(page.locator(".graph .node")).to_have_count(1)
+    page.get_by_role("tab", name="Compare").click()
+    expect(page.locator(".sides .differs").filter(has_text="0.02")).to_have_count(1)
+    page.get_by_role("button", name="Activate").click()
+    page.get_by_role("dialog").get_by_role("button", name="Activate").click()
+    expect(page.get_by_text("active: v2")).to_be_visible()
+    page.get_by_role("button", name="v1").click()
+    page.get_by_role("button", name="Roll back to this").click()
+    page.get_by_role("dialog").get_by_role("button", name="Activate").click()
+    expect(page.get_by_text("active: v1")).to_be_visible()
+    assert server.api("GET", "/v1/workflows/doc")["active_version"] == "v1"
+
+
+def test_the_overview_tells_how_it_has_gone(console, server, lived):
+    expect_failed = server.api("GET", "/v1/runs/counts?workflow_id=faulty")["counts"]["failed"]
+    page = console("overview?workflow_id=faulty")
+    expect(page.locator(".figure").first).to_contain_text(f"{expect_failed} failed")
+    expect(page.get_by_role("row").filter(has_text="fragile").filter(has_text="ended a run")).to_be_visible()
+    expect(page.get_by_role("row").filter(has_text="fragile").filter(has_text="retried")).to_be_visible()
+    page.get_by_label("Workflow").select_option("")
+    expect(page).not_to_have_url(re.compile("workflow_id"))
+
+
+def test_a_tab_has_one_stream_at_most_and_none_while_hidden(console, server, lived):
+    page = console("runs")
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    page.goto(f"{server.url}/console/runs/{lived['waiting']}")
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Approvals").click()
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    assert streams(server, 1)
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: true, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))")
+    assert streams(server, 0)
+    page.evaluate("Object.defineProperty(document, 'hidden', {value: false, configurable: true}); document.dispatchEvent(new Event('visibilitychange'))")
+    assert streams(server, 1)
+
+
+def streams(server, wanted):
+    """Wait until the server tells of so many open streams."""
+    import httpx
+
+    for _ in range(100):
+        text = httpx.get(f"{server.url}/metrics", headers={"Authorization": f"Bearer {server.token}"}).text
+        found = re.search(r"^infraweave_event_streams\S* (\S+)", text, re.MULTILINE)
+        assert found, text
+        if float(found.group(1)) == wanted:
+            return True
+    return False
+
+
+def test_times(console, server, lived, capsys):
+    """First paint of the runs within 300 ms, a run of 500 nodes within a second; the median of five."""
+    run_id = server.start_run("wide")
+    console(f"runs/{run_id}")
+    while server.state(run_id)["finished_at"] is None:
+        pass
+    paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+    listed, drawn = [], []
+    for _ in range(5):
+        page = console("runs")
+        expect(page.locator(".run-rows .run-row").first).to_be_visible()
+        listed.append(page.evaluate(paint))
+        page.goto("about:blank")
+        page.goto(f"{server.url}/console/runs/{run_id}", wait_until="commit")
+        page.wait_for_function("document.querySelectorAll('.graph .node.is-succeeded').length === 500", polling="raf")
+        drawn.append(page.evaluate("performance.now()"))
+    with capsys.disabled():
+        print(f"\nfirst paint of the runs {statistics.median(listed):.0f} ms; 500 nodes drawn after {statistics.median(drawn):.0f} ms (medians of 5)")
+    assert statistics.median(listed) < 300
+    assert statistics.median(drawn) < 1000

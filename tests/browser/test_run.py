@@ -1,0 +1,156 @@
+"""One run: its live graph, inspector and timeline."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+EXAMPLES = [
+    ("coder-agent", {"task": "double", "name": "double", "examples": [{"args": [2], "result": 4}]}),
+    ("research", {"question": "who wakes a run?", "folder": "."}),
+    ("digest-folder", {"folder": "infraweave/console", "pattern": "*.js"}),
+    ("checkout-flow", {"order_id": "o1", "customer_tier": "standard", "card": "card_flaky"}),
+    ("checkout-flow", {"order_id": "o2", "customer_tier": "standard", "card": "card_declined"}),
+    ("turns", {}),
+]
+
+
+def node(page, name):
+    return page.locator(".graph .node").filter(has=page.locator(f"text=/^{name}$/")).first
+
+
+def states(page):
+    """The state of each node, as it is drawn."""
+    script = "[...document.querySelectorAll('.graph .node')].map((g) => [g.getAttribute('aria-label').split(',')[0], [...g.classList].find((c) => c.startsWith('is-')).slice(3)])"
+    return dict(page.evaluate(script))
+
+
+@pytest.mark.parametrize(("workflow_id", "input"), EXAMPLES)
+def test_a_run_is_watched_to_its_end_and_drawn_as_the_server_knows_it(console, server, workflow_id, input):
+    run_id = server.start_run(workflow_id, input)
+    page = console(f"runs/{run_id}")
+    expect(page.locator(".title .chip")).to_have_text(re.compile("succeeded|failed"))
+    shown = server.state(run_id)
+    expect(page.locator(".title .chip")).to_have_text(shown["state"])
+    assert states(page) == {each["node"]: each["state"] for each in shown["nodes"]}
+
+
+def test_the_graph_moves_from_the_stream_alone(console, server):
+    run_id = server.start_run("slow")
+    page = console(f"runs/{run_id}")
+    expect(node(page, "middle")).to_have_class(re.compile("is-running"))
+    expect(page.locator(".title .chip")).to_have_text("running")
+    server.go.touch()
+    expect(node(page, "finish")).to_have_class(re.compile("is-succeeded"))
+    server.go.unlink()
+    expect(page.locator(".title .chip")).to_have_text("succeeded")
+    expect(page.locator(".timeline .rows .lane")).to_have_count(3)
+    expect(page.get_by_text('"begun"')).to_be_visible()
+
+
+def test_a_server_restart_in_mid_run_is_survived_without_a_reload(console, server):
+    run_id = server.start_run("slow")
+    page = console(f"runs/{run_id}")
+    expect(node(page, "middle")).to_have_class(re.compile("is-running"))
+    page.evaluate("window.stays = true")
+    server.port = server.url.rpartition(":")[2]
+    server.kill()
+    expect(page.get_by_text("reconnecting…")).to_be_visible()
+    server.begin()
+    expect(page.get_by_text("live", exact=True)).to_be_visible()
+    server.go.touch()
+    expect(page.locator(".title .chip")).to_have_text("succeeded")
+    server.go.unlink()
+    assert page.evaluate("window.stays")
+    assert states(page) == {each["node"]: each["state"] for each in server.state(run_id)["nodes"]}
+
+
+def test_a_failed_run_opens_on_the_failed_node_with_its_error(console, server):
+    run_id = server.start_run("faulty")
+    page = console(f"runs/{run_id}")
+    inspector = page.get_by_role("complementary", name="Inspector")
+    expect(inspector.get_by_role("heading", name="fragile")).to_be_visible()
+    expect(inspector.get_by_role("tab", name="Error")).to_have_attribute("aria-selected", "true")
+    expect(inspector.get_by_text("it broke <b>again</b>")).to_be_visible()
+    expect(inspector.get_by_text("3 of 3")).to_be_visible()
+    expect(page.locator(".timeline .lane .bar.is-failed")).to_have_count(3)
+
+
+def test_a_retry_counts_down(console, server):
+    run_id = server.start_run("patient")
+    page = console(f"runs/{run_id}")
+    expect(node(page, "later")).to_contain_text(re.compile(r"retry in \d+m \d+s \(2\)"))
+    expect(page.locator(".title .chip")).to_have_text("retrying")
+    expect(page.locator(".explain")).to_contain_text("the next begins in")
+
+
+def test_the_inspector_shows_input_output_events_and_a_link_leads_back_to_it(console, server):
+    run_id = server.start_run("turns")
+    page = console(f"runs/{run_id}")
+    node(page, "draft").click()
+    inspector = page.get_by_role("complementary", name="Inspector")
+    expect(inspector.get_by_role("heading", name="draft")).to_be_visible()
+    expect(inspector.locator("table.executions tbody tr")).to_have_count(3)
+    inspector.get_by_role("tab", name="Output").click()
+    expect(inspector.locator(".json")).to_have_text("3")
+    inspector.get_by_label("Execution").select_option(label="iteration 2 · attempt 1 · succeeded")
+    expect(inspector.locator(".json")).to_have_text("2")
+    inspector.get_by_role("tab", name="Events").click()
+    expect(inspector.locator("details.event")).to_have_count(6)
+    expect(page).to_have_url(re.compile("node=draft&tab=events"))
+    page.reload()
+    expect(inspector.get_by_role("heading", name="draft")).to_be_visible()
+    expect(inspector.locator("details.event")).to_have_count(6)
+    expect(page.locator(".edge.kind-loop.taken")).to_have_count(1)
+    expect(page.locator(".graph .count")).to_have_text("×3")
+
+
+def test_what_a_branch_left_out_is_faded_and_what_it_took_is_solid(console, server):
+    run_id = server.start_run("turns")
+    page = console(f"runs/{run_id}")
+    expect(page.locator(".title .chip")).to_have_text("succeeded")
+    expect(node(page, "shelve")).to_have_class(re.compile("is-skipped"))
+    expect(page.locator(".edge.kind-route.off")).to_have_count(1)
+    expect(page.locator(".edge.kind-route.taken")).to_have_count(1)
+
+
+def test_the_graph_is_walked_by_keyboard(console, server):
+    page = console(f"runs/{server.start_run('slow')}?node=begin")
+    node(page, "begin").focus()
+    page.keyboard.press("ArrowRight")
+    expect(node(page, "middle")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("complementary", name="Inspector").get_by_role("heading", name="middle")).to_be_visible()
+    server.go.touch()
+    expect(page.locator(".title .chip")).to_have_text("succeeded")
+    server.go.unlink()
+
+
+def test_a_parent_and_its_child_lead_to_each_other(console, server):
+    run_id = server.start_run("order", {"order_id": "o7", "lines": [{"sku": "pen", "count": 3, "cents": 120}]})
+    page = console(f"runs/{run_id}")
+    expect(page.locator(".title .chip")).to_have_text("succeeded")
+    page.locator(".children a").first.click()
+    expect(page.get_by_role("heading", name="invoice")).to_be_visible()
+    page.get_by_role("link", name=re.compile(run_id[-6:])).click()
+    expect(page.get_by_role("heading", name="order")).to_be_visible()
+
+
+def test_markup_in_data_stays_text(console, server):
+    run_id = server.start_run("markup")
+    page = console(f"runs/{run_id}")
+    expect(page.locator(".asked h3").first).to_contain_text("<script>")
+    server.api("POST", f"/v1/runs/{run_id}/signals/ask", {"payload": {}})
+    expect(page.locator(".title .chip")).to_have_text("failed")
+    expect(page.locator("pre.message").first).to_contain_text("<script>")
+    node(page, "speak").click()
+    for tab in ("Output", "Events", "Trace"):
+        page.get_by_role("tab", name=tab).click()
+    page.goto(f"{server.url}/console/runs?workflow_id=markup")
+    expect(page.locator(".why")).to_contain_text("<script>")
+    page.goto(f"{server.url}/console/overview")
+    expect(page.get_by_role("heading", name="Errors")).to_be_visible()
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("main img").count() == 0
