@@ -277,6 +277,7 @@ class WorkflowSummary:
     workflow_id: str
     active_version: str
     versions: tuple[str, ...]
+    open_runs: int = said("Runs that have not ended, of all versions.")
 
 
 @frozen(kw_only=True)

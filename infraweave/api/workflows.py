@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 
 from attrs import evolve, frozen
 
@@ -28,12 +29,16 @@ class WorkflowRoutes:
 
     async def list(self, call: Call[NoQuery, None]) -> Answer:
         """List the workflows that the principal may read."""
-        found = await self._engine.documents.list(call.principal.tenant)
+        tenant, open_runs = call.principal.tenant, Counter[str]()
+        for version in await self._engine.runs.open_counts(tenant):
+            open_runs[version.workflow_id] += version.runs
+        found = await self._engine.documents.list(tenant)
         readable = tuple(
             shapes.WorkflowSummary(
                 workflow_id=workflow.workflow_id,
                 active_version=workflow.active_version,
                 versions=workflow.versions,
+                open_runs=open_runs[workflow.workflow_id],
             )
             for workflow in found
             if _may_read(call.principal, workflow.workflow_id)

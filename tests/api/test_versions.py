@@ -82,7 +82,8 @@ async def test_a_workflow_tells_its_versions_which_is_active_and_the_open_runs_o
         ("v2", True, 2),
     ]
     listed = (await api.get("/v1/workflows")).json()["workflows"]
-    assert listed == [{"workflow_id": "ship", "active_version": "v2", "versions": ["v1", "v2"]}]
+    known = {"workflow_id": "ship", "active_version": "v2", "versions": ["v1", "v2"]}
+    assert listed == [{**known, "open_runs": 3}]
 
 
 async def test_each_version_has_its_document(api):
