@@ -53,3 +53,5 @@ export const cut = (text, most) => (text.length > most ? `${text.slice(0, most -
 export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 /** The time a run id was made at is in it; its last characters tell neighbours apart. */
 export const shortId = (id) => `${id.slice(0, 4)}…${id.slice(-6)}`;
+/** A sentence with its exact times as people write them. */
+export const readable = (sentence) => sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (at) => exact(Date.parse(at)));

@@ -5,7 +5,11 @@ import { cut, span } from "./format.js";
 import { edgeState } from "./model.js";
 import { iconButton, path } from "./widgets.js";
 
-const PAD = 28;
+const PAD = 12;
+/** The scale at which names can still be read with ease. */
+const READABLE = 0.75;
+/** Where all of it would be smaller than this, its beginning is shown instead; of huge graphs, all of it. */
+const SMALL = 0.55;
 const LABELS = { human_input: "human input" };
 
 /** Draw a layout; `choose(name)` is called for a click on a node, or null for one beside them. */
@@ -36,20 +40,20 @@ export function graph(layout, kinds, choose) {
   const zoom = (by, at) => {
     const { width, height } = size();
     const [x, y] = at ?? [width / 2, height / 2];
-    const scale = Math.min(2.5, Math.max(0.08, view.scale * by));
+    const scale = Math.min(2.5, Math.max(0.05, view.scale * by));
     view.x = x - (x - view.x) * (scale / view.scale);
     view.y = y - (y - view.y) * (scale / view.scale);
     view.scale = scale;
     move();
   };
-  const fit = () => {
+  /** Show all of it; `readable`: where that would make names too small to read, only its beginning. */
+  const fit = (readable = false) => {
     const { width, height } = size();
     if (!width) return;
-    view.scale = Math.min(1.15, (width - 2 * PAD) / layout.width, (height - 2 * PAD) / layout.height);
-    const floor = Math.max(view.scale, 0.08);
-    view.scale = floor;
-    view.x = (width - layout.width * floor) / 2;
-    view.y = (height - layout.height * floor) / 2;
+    const whole = Math.min(1.15, (width - 2 * PAD) / layout.width, (height - 2 * PAD) / layout.height);
+    view.scale = readable && whole < SMALL && whole > SMALL / 2.5 ? READABLE : Math.max(whole, 0.05);
+    view.x = layout.width * view.scale > width && readable ? 0 : (width - layout.width * view.scale) / 2;
+    view.y = (height - layout.height * view.scale) / 2;
     move();
   };
   /** Bring a node into view when it lies outside. */
@@ -95,7 +99,7 @@ export function graph(layout, kinds, choose) {
     nodes.get(next).group.focus({ preventScroll: true });
   }
 
-  const box = h("div.graph-box", svg, h("div.zoom", iconButton("plus", "Zoom in", () => zoom(1.3)), iconButton("minus", "Zoom out", () => zoom(1 / 1.3)), iconButton("fit", "Fit", fit)));
+  const box = h("div.graph-box", svg, h("div.zoom", iconButton("plus", "Zoom in", () => zoom(1.3)), iconButton("minus", "Zoom out", () => zoom(1 / 1.3)), iconButton("fit", "Fit", () => fit())));
   return { box, fit, reveal,
     /** Show what changed in a model since the last time. */
     update(model) {

@@ -8,7 +8,7 @@ import { h, put } from "./dom.js";
 import { count, dollars, exact, plural, span } from "./format.js";
 import { jsonView } from "./json.js";
 import { lacks, may } from "./session.js";
-import { chip, complain, copyButton, field, tabs, time } from "./widgets.js";
+import { chip, complain, copyButton, field, iconButton, tabs, time } from "./widgets.js";
 
 const ROWS = 200;
 
@@ -47,10 +47,10 @@ export function inspector(close, changed) {
     const [bar, panel] = tabs(all, tab, (id) => { tab = id; changed(id); });
     put(box, h("header", h("h2", name), chip(state.state), h("div.spring"),
       actionButton("Rerun from here", "execute", run, (each) => rerun(each, name), { possible: run.finished_at !== null, why: "Only a run that has ended can be run again." }),
-      h("button.quiet", { type: "button", onclick: close }, "Run")), picker(run, document, model, name), bar, panel);
+      iconButton("close", "Show the run", close)), picker(run, document, model, name), bar, panel);
   }
 
-  const pick = () => rows.find((row) => row.first_seq === at) ?? rows.find((row) => row.phase === "forward" && row.state === "failed" && row === lastOf(row)) ?? rows.findLast((row) => row.phase === "forward") ?? rows.at(-1) ?? null;
+  const pick = () => rows.find((row) => row.first_seq === at) ?? rows.find((row) => row.phase === "forward" && row.state === "failed" && row === lastOf(row)) ?? rows.findLast((row) => row.phase === "forward" && row.index === null) ?? rows.findLast((row) => row.phase === "forward") ?? rows.at(-1) ?? null;
   const lastOf = (row) => rows.findLast((each) => each.iteration === row.iteration && each.index === row.index && each.phase === row.phase);
 
   function picker(run, document, model, name) {
@@ -58,7 +58,7 @@ export function inspector(close, changed) {
     const ordered = [...rows.filter(({ state }) => state === "failed"), ...rows.filter(({ state }) => state !== "failed")];
     const chosen = pick();
     return h("div.picker", h("label", { for: "execution" }, "Execution"), h("select", { id: "execution", onchange: (event) => { at = Number(event.target.value); drawNode(run, document, model, name); } },
-      ordered.map((row) => h("option", { value: row.first_seq, selected: row === chosen }, title(row)))), rows.more && h("span.faint", `the first ${count(rows.length)}, and what failed`));
+      ordered.map((row) => h("option", { value: row.first_seq, selected: row === chosen }, title(row)))), rows.more && h("span.faint", `of the first ${count(ROWS)}, and failures`));
   }
 
   function overview(run, definition, state, row, asked) {

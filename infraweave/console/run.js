@@ -5,7 +5,7 @@ import { actions } from "./actions.js";
 import { countApprovals, link, setQuery } from "./app.js";
 import { curl } from "./curl.js";
 import { atMostEvery, h, perFrame, put } from "./dom.js";
-import { compact, dollars, shortId, span } from "./format.js";
+import { compact, dollars, readable, shortId, span } from "./format.js";
 import { graph } from "./graph.js";
 import { busy, inspector } from "./inspector.js";
 import { summary } from "./summary.js";
@@ -76,17 +76,19 @@ export async function open(main, parameters, runId) {
     try {
       run = await get(`/v1/runs/${seg(runId)}`);
       const { explanation, moving } = await get(`/v1/runs/${seg(runId)}/explain`);
-      line.textContent = moving && !ended(model) ? "" : explanation;
+      line.textContent = moving || run.state === "succeeded" ? "" : readable(explanation);
+      line.className = `explain is-${ended(model) ? run.state : "waiting"}`;
       if (chosen) side.redraw(run, definition, model);
       draw();
     } catch (error) { if (!error.status) return; complain(error); }
   });
   const refresh = () => { look(); countApprovals(); };
 
+  const settle = () => { drawing.fit(true); if (chosen) drawing.reveal(chosen); };
   drawHeader();
   drawing.update(model);
   choose(chosen);
-  requestAnimationFrame(drawing.fit);
+  requestAnimationFrame(settle);
   look();
   stream(`/v1/runs/${seg(runId)}/events`, {
     open: () => { live.textContent = ended(model) ? "" : "live"; live.className = "live"; },
@@ -100,7 +102,7 @@ export async function open(main, parameters, runId) {
     end: () => { live.textContent = ""; draw(); look(); },
   }, () => model.seq);
   const beat = setInterval(() => { if (!ended(model)) { drawTook(); drawing.tick(model); bars.draw(); } }, 1000);
-  const resized = new ResizeObserver(() => drawing.fit());
+  const resized = new ResizeObserver(settle);
   resized.observe(drawing.box);
   return () => { gone = true; clearInterval(beat); resized.disconnect(); };
 }

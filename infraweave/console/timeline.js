@@ -121,7 +121,7 @@ function fillRow(element, step, scale) {
     if (next && attempt.end) bars.push(bar(attempt.end, next, "wait", scale, `waiting to retry, ${span(next - attempt.end)}`));
   });
   const tail = h("span.took", took);
-  tail.style.left = `min(${100 * scale.place(step.end ?? now)}%, 100% - 56px)`;
+  tail.style.left = `${100 * scale.place(step.end ?? now)}%`;
   put(track, bars, tail);
 }
 
