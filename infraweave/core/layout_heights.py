@@ -122,7 +122,7 @@ def _aligned(made: Sketch, rows: list[list[int]], marked: _Marks, near: list[lis
     for row in rows:
         last = -1
         for item in row:
-            for other in _medians(near[item], place):
+            for other in _medians(made, near[item], place):
                 pair = (other, item) if made.layer[other] < made.layer[item] else (item, other)
                 if blocks.following[item] == item and last < place[other] and pair not in marked:
                     blocks.following[other] = item
@@ -132,10 +132,11 @@ def _aligned(made: Sketch, rows: list[list[int]], marked: _Marks, near: list[lis
     return blocks
 
 
-def _medians(near: list[int], place: list[int]) -> list[int]:
-    """Return the neighbour in the middle, or both of them."""
+def _medians(made: Sketch, near: list[int], place: list[int]) -> list[int]:
+    """Return the neighbour in the middle, or both of them; nodes are in line with nodes where they can be."""
     if len(near) < 2:
         return near
+    near = [other for other in near if made.kind[other] == Kind.NODE] or near
     ranked = sorted(near, key=place.__getitem__)
     return ranked[(len(ranked) - 1) // 2 : len(ranked) // 2 + 1]
 
