@@ -58,7 +58,7 @@ async function show() {
   const parameters = new URLSearchParams(location.search);
   const parts = path.match(pattern).slice(1).map(decodeURIComponent);
   try {
-    const page = await load();
+    const page = await load().catch(unloaded);
     if (mine !== turn) return;
     const left = await page.open(main, parameters, ...parts);
     if (mine === turn) leave = left;
@@ -68,9 +68,14 @@ async function show() {
   }
 }
 
+/** A module that could not be fetched stays failed for the life of the page. */
+function unloaded(error) {
+  throw Object.assign(new Unreachable("A part of the console could not be fetched."), { cause: error, reload: true });
+}
+
 function failed(error) {
   if (error.status === 401 || error.name === "AbortError") return;
-  const again = h("button.primary", { onclick: show }, "Try again");
+  const again = h("button.primary", { onclick: () => (error.reload ? location.reload() : show()) }, "Try again");
   const title = error instanceof Unreachable ? "The server does not answer" : "This cannot be shown";
   put(main, empty(title, error.message, again));
   if (!error.status && !(error instanceof Unreachable)) throw error;

@@ -14,14 +14,14 @@ def test_a_token_signs_in_and_a_wrong_one_is_told(bare, server):
     expect(bare.get_by_role("alert")).to_contain_text("does not take this token")
     bare.get_by_label("Token").fill(server.token)
     bare.get_by_role("button", name="Sign in").click()
-    expect(bare.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(bare.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     assert server.token not in bare.url
 
 
 def test_the_printed_link_signs_in_once_and_leaves_no_code_behind(context, bare, server):
     link = re.search(r"http\S+/console#code=\S+", server.said()).group()
     bare.goto(link)
-    expect(bare.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(bare.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     assert "code" not in bare.url
     other = context.browser.new_context().new_page()
     other.goto(link)
@@ -35,6 +35,7 @@ def test_signing_out_forgets_and_revokes_the_token(bare, server):
     bare.goto(f"{server.url}/console")
     bare.get_by_label("Token").fill(made["token"])
     bare.get_by_role("button", name="Sign in").click()
+    expect(bare.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     bare.get_by_role("button", name="Sign out").click()
     expect(bare.get_by_label("Token")).to_be_visible()
     assert bare.evaluate("sessionStorage.length") == 0
@@ -47,7 +48,7 @@ def test_a_token_that_is_revoked_leads_back_to_the_sign_in(bare, server, sign_in
     made = server.api("POST", "/v1/tokens", {"tenant": "default", "principal": "leaver", "grants": ["read:workflow:*"]})
     sign_in(made["token"])
     bare.goto(f"{server.url}/console/runs")
-    expect(bare.get_by_role("heading", name="Runs")).to_be_visible()
+    expect(bare.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     server.api("DELETE", f"/v1/tokens/{made['token_id']}")
     bare.get_by_role("link", name="Workflows").click()
     expect(bare.get_by_label("Token")).to_be_visible()
