@@ -241,7 +241,7 @@ class _Drawing:
                 for point in ((x, y), (x + WIDTH, y))
             ]
         else:
-            out, back, under = start[0] + GAP // 2, end[0] - GAP // 2, self._under()
+            out, back, under = start[0] + FRAME // 2, end[0] - FRAME // 2, self._under()
             between = [(out, start[1]), (out, under), (back, under), (back, end[1])]
         return EdgeLine(source=source, target=target, kind=kind, points=_bent([start, *between, end]))
 
@@ -259,7 +259,7 @@ class _Drawing:
         self, condition: str, start: tuple[int, int], target: str, end: tuple[int, int]
     ) -> list[tuple[int, int]]:
         """Lead a way back around the nodes below its ends, and beneath all."""
-        out, back, under = self._x(condition) + WIDTH + GAP // 2, self._x(target) - GAP // 2, self._under()
+        out, back, under = self._x(condition) + WIDTH + FRAME // 2, self._x(target) - FRAME // 2, self._under()
         low, high = start[1] + PADDING // 2, end[1] + PADDING // 2
         return [(start[0], low), (out, low), (out, under), (back, under), (back, high), (end[0], high)]
 
