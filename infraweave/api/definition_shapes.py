@@ -44,6 +44,30 @@ class PublishQuery:
     )
 
 
+def read_include(text: str) -> bool:
+    """Return true for the one thing that a document can come with.
+
+    Raises:
+        ValueError: it is another.
+    """
+    if text != "layout":
+        raise ValueError(f"expected layout, not {text!r:.60}")
+    return True
+
+
+@frozen(kw_only=True)
+class DocumentQuery:
+    """What to show of a version."""
+
+    layout: bool = given(
+        read_include,
+        "layout: also where nodes and edges stand in a drawing from left to right.",
+        {"type": "string", "enum": ["layout"]},
+        False,
+        name="include",
+    )
+
+
 @frozen(kw_only=True)
 class DiffQuery:
     """Which versions to compare."""

@@ -22,6 +22,8 @@ Schema = dict[str, Any]
 
 #: Where editors put the address of the schema that a file follows.
 EDITORS_OWN = "$schema"
+#: Where a version's document has its drawing, if asked for; what is read and sent back may hold it still.
+LAYOUT = "layout"
 _DEFINITIONS = "#/$defs/"
 
 
@@ -40,7 +42,10 @@ def definitions(prefix: str) -> dict[str, Schema]:
     known = {**root.pop("$defs"), Document.__name__: root}
     comments = _comments()
     found = {name: _of_class(name, schema, comments.get(name, {})) for name, schema in known.items()}
-    found[Document.__name__]["properties"][EDITORS_OWN] = {"description": "For editors; it is not kept."}
+    found[Document.__name__]["properties"] |= {
+        EDITORS_OWN: {"description": "For editors; it is not kept."},
+        LAYOUT: {"description": "A drawing, as it comes with a version; it is not kept."},
+    }
     moved: dict[str, Schema] = _moved(found, prefix)
     return moved
 

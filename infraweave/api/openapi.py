@@ -17,6 +17,7 @@ from infraweave.api.routing import JSON, Header, Reply, Route
 from infraweave.core.codec import ALWAYS, TIMES
 from infraweave.core.document import Document
 from infraweave.core.events import EventBase
+from infraweave.core.layout_boxes import Layout
 from infraweave.core.values import Json
 from infraweave.errors import (
     AclDenied,
@@ -52,6 +53,10 @@ _PLAIN: dict[Any, Json] = {
     bool: {"type": "boolean"},
     types.NoneType: {"type": "null"},
 }
+_DRAWING = (
+    "Only with ?include=layout; null: too many edges to be drawn. Pixels, from the upper left corner. What is"
+    " published may hold it; it is not kept."
+)
 _ABOUT = (
     "Start, inspect, cancel, signal and stream durable runs. Every error is the one envelope; unknown paths"
     " are 404 route_not_found, other methods 405 method_not_allowed."
@@ -189,6 +194,8 @@ class _Shapes:
     def reference(self, cls: type) -> Json:
         if cls is Document:
             self.made |= document_schema.definitions(_SCHEMAS)
+            drawing = {"anyOf": [self.reference(Layout), {"type": "null"}], "description": _DRAWING}
+            self.made[cls.__name__]["properties"][document_schema.LAYOUT] = drawing
         elif cls.__name__ not in self.made:
             self.made[cls.__name__] = {}
             self.made[cls.__name__] = self._event(cls) if issubclass(cls, EventBase) else self._object(cls)

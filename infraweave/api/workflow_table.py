@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from infraweave.api import definition_shapes, shapes
-from infraweave.api.document_schema import EDITORS_OWN
+from infraweave.api.document_schema import EDITORS_OWN, LAYOUT
 from infraweave.api.routing import Header, Reply, Route
 from infraweave.api.workflows import WorkflowRoutes
 from infraweave.core.document import Document
@@ -70,6 +70,7 @@ def _versions(workflows: WorkflowRoutes) -> list[Route]:
             summary="Show a version's definition document",
             on="workflow",
             action="read",
+            query=definition_shapes.DocumentQuery,
             replies={200: Reply(doc="The document.", shape=Document)},
             errors=(WorkflowNotFound, VersionNotFound),
         ),
@@ -100,7 +101,7 @@ def _publishing(workflows: WorkflowRoutes) -> list[Route]:
             action="publish",
             query=definition_shapes.PublishQuery,
             body=Document,
-            ignores=(EDITORS_OWN,),
+            ignores=(EDITORS_OWN, LAYOUT),
             replies={
                 201: Reply(doc="A new version.", shape=definition_shapes.Publication, headers=KEPT),
                 200: Reply(doc="It was there already.", shape=definition_shapes.Publication, headers=KEPT),

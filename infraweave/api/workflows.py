@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from infraweave.api import definition_shapes, shapes, views
-from infraweave.api.definition_shapes import DiffQuery, PublishQuery
-from infraweave.api.document_schema import workflow_schema
+from infraweave.api.definition_shapes import DiffQuery, DocumentQuery, PublishQuery
+from infraweave.api.document_schema import LAYOUT, workflow_schema
+from infraweave.api.layouts import Layouts
 from infraweave.api.routing import Answer, Call, NoQuery, require
 from infraweave.core import check, codec
 from infraweave.core.access import Principal, allows
 from infraweave.core.difference import Difference, differences
 from infraweave.core.document import Document, Map, Subworkflow
 from infraweave.core.place import place_of
+from infraweave.core.values import Json
 from infraweave.engine.catalog import references
 from infraweave.engine.engine import Engine
 from infraweave.errors import DefinitionInvalid, Fault, WorkflowNotFound
@@ -26,6 +28,7 @@ class WorkflowRoutes:
     """The handlers of workflows."""
 
     _engine: Engine
+    _layouts: Layouts = field(factory=Layouts, init=False)
 
     async def list(self, call: Call[NoQuery, None]) -> Answer:
         """List the workflows that the principal may read."""
@@ -58,11 +61,14 @@ class WorkflowRoutes:
             workflow_id=workflow_id, active_version=active, versions=tuple(map(views.version, versions))
         )
 
-    async def document(self, call: Call[NoQuery, None]) -> Answer:
-        """Show the definition document of a version."""
+    async def document(self, call: Call[DocumentQuery, None]) -> Answer:
+        """Show the definition document of a version, with its drawing where that is asked for."""
         path = call.path
         graph = await self._engine.catalog.graph(call.principal.tenant, path["workflow_id"], path["version"])
-        return Answer(codec.dumps(codec.document_to_json(graph.document)))
+        document: dict[str, Json] = dict(codec.document_to_json(graph.document))
+        if call.query.layout:
+            document[LAYOUT] = await self._layouts.of(graph)
+        return Answer(codec.dumps(document))
 
     async def publish(self, call: Call[PublishQuery, Document]) -> Answer:
         """Keep a definition document as a version of its workflow."""

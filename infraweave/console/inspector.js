@@ -64,7 +64,7 @@ export function inspector(close, changed) {
   function overview(run, definition, state, row, asked) {
     const form = asked.map((each) => h("section.asked", h("h3", each.prompt), request(run, each)));
     return [...form, h("dl",
-      row && [field("Status", chip(row.state)), field("Started", [exact(row.started_at), " ", time(row.started_at)]), field("Latency", span(row.latency_ms)), field("Attempt", String(row.attempt) + (definition.retry ? ` of ${definition.retry.max_attempts}` : ""))],
+      row && [field("Status", chip(row.state)), field("Started", [exact(row.started_at), " ", time(row.started_at)]), field("Latency", span(row.latency_ms)), field("Attempt", `${row.attempt}${most(definition)}`)],
       row?.child_run_id && field("Child run", link(`runs/${row.child_run_id}`, row.child_run_id)),
       row?.tokens > 0 && field("Tokens", count(row.tokens)), row?.cost_micro_usd > 0 && field("Cost", dollars(row.cost_micro_usd)),
       field("Kind", definition.kind.replace("_", " ")), definition.timeout && field("Timeout", span(definition.timeout * 1000)),
@@ -93,8 +93,7 @@ export function inspector(close, changed) {
 
   function failure(row, state, definition) {
     const error = row?.error ?? state.error;
-    const most = definition.retry?.max_attempts;
-    return [h("dl", field("Code", h("code", error.code)), field("Attempt", `${row?.attempt ?? state.error.attempt}${most ? ` of ${most}` : ""}`),
+    return [h("dl", field("Code", h("code", error.code)), field("Attempt", `${row?.attempt ?? state.error.attempt}${most(definition)}`),
       state.state === "retrying" && state.retryAt && field("Next attempt", [time(state.retryAt), " at ", exact(state.retryAt)])),
       h("pre.message", error.message), h("div", copyButton(error.message, "message"))];
   }
@@ -113,6 +112,12 @@ export function inspector(close, changed) {
 
 /** Whether a person is typing in it: then it is not drawn anew. */
 export const busy = (box) => box.contains(document.activeElement) && document.activeElement.matches("input,textarea,select");
+
+/** How many attempts a node has; documents leave out what is the default. */
+function most({ kind, retry }) {
+  if (["human_input", "signal", "timer"].includes(kind)) return "";
+  return ` of ${retry ? (retry.max_attempts ?? 3) : kind === "subworkflow" ? 1 : 3}`;
+}
 
 function title(row, state = true) {
   const parts = [row.phase === "compensation" && "undo", row.iteration > 1 && `iteration ${row.iteration}`, row.index !== null && `item ${row.index}`, `attempt ${row.attempt}`, state && row.state].filter(Boolean);

@@ -68,7 +68,7 @@ export async function open(main, parameters, runId) {
     drawing.update(model);
     bars.show(model);
     drawOverall();
-    if (followed) { const first = telling(model); if (first !== chosen) choose(first); }
+    if (followed) { const first = telling(model); if (first !== chosen) { if (model.nodes.get(first)?.state === "failed") side.openOn("error"); choose(first); } }
   });
   /** What the events do not tell: payloads, and a sentence about why nothing moves. */
   const look = atMostEvery(1000, async () => {

@@ -17,6 +17,7 @@ from infraweave.core.layout_heights import HALF, LANE, heights
 from infraweave.core.layout_layers import Drawn, EdgeKind, drawn_edges, layers, ways_back
 from infraweave.core.layout_order import order
 from infraweave.core.layout_rows import MAX_BENDS, Group, Kind, Sketch, sketch
+from infraweave.core.layout_straight import straighten
 from infraweave.core.regions import Region
 
 #: Around all of the drawing.
@@ -119,6 +120,7 @@ class _Heights:
         made = sketch(part.names, part.edges, self.layer, part.regions)
         order(made)
         found = [floor(height + 0.5) for height in heights(made)]
+        straighten(made, found)
         ends = _ends(made, found)
         self._take(made, found, ends, self.bottom + PART - _extent(made, found, ends)[0])
 
@@ -241,7 +243,7 @@ class _Drawing:
                 for point in ((x, y), (x + WIDTH, y))
             ]
         else:
-            out, back, under = start[0] + GAP // 2, end[0] - GAP // 2, self._under()
+            out, back, under = start[0] + FRAME // 2, end[0] - FRAME // 2, self._under()
             between = [(out, start[1]), (out, under), (back, under), (back, end[1])]
         return EdgeLine(source=source, target=target, kind=kind, points=_bent([start, *between, end]))
 
@@ -259,7 +261,11 @@ class _Drawing:
         self, condition: str, start: tuple[int, int], target: str, end: tuple[int, int]
     ) -> list[tuple[int, int]]:
         """Lead a way back around the nodes below its ends, and beneath all."""
-        out, back, under = self._x(condition) + WIDTH + GAP // 2, self._x(target) - GAP // 2, self._under()
+        out, back, under = (
+            self._x(condition) + WIDTH + FRAME // 2,
+            self._x(target) - FRAME // 2,
+            self._under(),
+        )
         low, high = start[1] + PADDING // 2, end[1] + PADDING // 2
         return [(start[0], low), (out, low), (out, under), (back, under), (back, high), (end[0], high)]
 

@@ -55,6 +55,11 @@ def heights(made: Sketch) -> list[float]:
     return _balanced(found)
 
 
+def space(made: Sketch, upper: int, lower: int) -> int:
+    """Return how far apart the middles of two neighbours in a layer must be."""
+    return _SPACE[made.kind[upper], made.kind[lower]]
+
+
 def _balanced(found: list[list[float]]) -> list[float]:
     """Return the middle of four assignments, after they were moved to the narrowest one."""
     narrowest = min(found, key=lambda heights: max(heights) - min(heights))

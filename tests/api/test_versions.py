@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from infraweave import Workflow
+from infraweave.api import layouts
 from tests.api.conftest import told
 
 
@@ -144,3 +147,41 @@ async def test_a_roll_back_survives_a_restart_with_the_same_files(serve, api_of)
         token = server.token
     async with serve(flow("v1"), flow("v2", 2), token=token) as server, api_of(server) as api:
         assert (await start(api))["workflow_version"] == "v1"
+
+
+# --- drawings ----------------------------------------------------------------------------------------------
+
+
+async def test_a_version_comes_with_its_drawing_where_that_is_asked_for(api):
+    path = "/v1/workflows/ship/versions/v2"
+    plain, drawn = (await api.get(path)).json(), (await api.get(f"{path}?include=layout")).json()
+    assert "layout" not in plain
+    layout = drawn.pop("layout")
+    assert drawn == plain
+    assert set(layout) == {"width", "height", "nodes", "edges", "regions"}
+    assert set(layout["nodes"]) == {"go", "step0", "step1"}
+    assert set(layout["nodes"]["go"]) == {"x", "y", "width", "height"}
+    lines = [(edge["source"], edge["target"], edge["kind"]) for edge in layout["edges"]]
+    assert lines == [("go", "step0", "data"), ("go", "step1", "data")]
+    assert all(len(point) == 2 for edge in layout["edges"] for point in edge["points"])
+
+
+async def test_a_drawing_is_made_once(api, monkeypatch):
+    made = []
+    monkeypatch.setattr(layouts, "layout", lambda graph: made.append(graph))
+    path = "/v1/workflows/ship/versions/v2?include=layout"
+    for answer in await asyncio.gather(*[api.get(path) for _ in range(5)], api.get(path)):
+        assert answer.json()["layout"] is None
+    assert len(made) == 1
+
+
+async def test_what_else_may_be_included_is_said(api):
+    answer = await api.get("/v1/workflows/ship/versions/v2?include=picture")
+    assert told(answer) == (400, "malformed_request")
+    assert "expected layout" in answer.text
+
+
+async def test_a_document_may_be_published_with_the_drawing_that_it_came_with(api):
+    drawn = (await api.get("/v1/workflows/ship/versions/v2?include=layout")).json()
+    answer = await api.post("/v1/workflows", drawn)
+    assert (answer.status_code, answer.json()["created"]) == (200, False)

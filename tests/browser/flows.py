@@ -59,7 +59,7 @@ async def never(fragile: str) -> str:
 patient = Workflow("patient", version="v1")
 
 
-@patient.node(retry=Retry(max_attempts=5, initial=600, jitter=False))
+@patient.node(retry=Retry(max_attempts=5, initial=600, maximum=600, jitter=False))
 async def later() -> str:
     raise RuntimeError("not yet")
 

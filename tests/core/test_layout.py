@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
+from itertools import pairwise
 from time import perf_counter
 
 import pytest
 
-from infraweave.core.document import Activity, Document, HumanInput, Loop, Map, Param, Router
+from infraweave.core.document import ITEM, Activity, Document, HumanInput, Loop, Map, Param, Router
 from infraweave.core.graph import Graph
 from infraweave.core.layout import MAX_EDGES, layout
 from infraweave.core.layout_boxes import Layout
@@ -66,10 +67,10 @@ def check(found: Layout, graph: Graph) -> None:
         assert 0 <= box.y <= found.height - box.height
         columns.setdefault(box.x, []).append(box.y)
     xs = sorted(columns)
-    assert all(b - a >= 184 + 64 for a, b in zip(xs, xs[1:], strict=False))
+    assert all(b - a >= 184 + 64 for a, b in pairwise(xs))
     for ys in columns.values():
         ys.sort()
-        assert all(b - a >= 52 + 24 for a, b in zip(ys, ys[1:], strict=False))
+        assert all(b - a >= 52 + 24 for a, b in pairwise(ys))
     for edge in found.edges:
         check_edge(edge, found)
     for region in found.regions:
@@ -88,7 +89,7 @@ def check_edge(edge, found):
         assert edge.points[0][0] < edge.points[-1][0]
     assert (edge.points[0], edge.points[-1]) == ends
     assert all(0 <= x <= found.width and 0 <= y <= found.height for x, y in edge.points)
-    for start, end in zip(edge.points, edge.points[1:], strict=False):
+    for start, end in pairwise(edge.points):
         low, high = min(start[0], end[0]), max(start[0], end[0])
         for name, box in found.nodes.items():
             if box.x < high + 1 and box.x + 184 > low - 1:
@@ -107,3 +108,130 @@ def test_large_graphs_keep_clear_too():
     for seed in range(3):
         made = Graph(random_document(random.Random(seed), 120))
         check(layout(made), made)
+
+
+# --- what a reader sees ------------------------------------------------------------------------------------
+
+
+def edges(found: Layout) -> dict[tuple[str, str], str]:
+    return {(edge.source, edge.target): edge.kind for edge in found.edges}
+
+
+def line(found: Layout, source: str, target: str):
+    return next(edge.points for edge in found.edges if (edge.source, edge.target) == (source, target))
+
+
+def test_a_drawing_is_the_same_each_time():
+    made = [layout(Graph(random_document(random.Random(7), 30))) for _ in range(2)]
+    assert made[0] == made[1]
+
+
+def test_a_single_node_has_a_frame_around_it():
+    found = layout(graph(step("only")))
+    assert (found.width, found.height) == (24 + 184 + 24, 24 + 52 + 24)
+    assert (found.nodes["only"].x, found.nodes["only"].y) == (24, 24)
+
+
+def test_each_pair_has_one_edge_of_the_strongest_kind_and_the_input_none():
+    router = Router(name="choose", code="w:x", params=(Param("input", "input"),), routes=("go",))
+    wait = HumanInput(name="ask", schema={}, timeout=1.0, on_timeout="route", timeout_route="late")
+    work = Map(name="each", over="go", code="w:x", params=(Param("item", ITEM),), after=("go", "ask"))
+    found = layout(graph(router, step("go", "choose", after=("choose",)), wait, step("late", "ask"), work))
+    assert edges(found) == {
+        ("choose", "go"): "route",
+        ("ask", "late"): "timeout",
+        ("go", "each"): "data",
+        ("ask", "each"): "after",
+    }
+
+
+def test_what_a_loop_carries_over_is_no_edge_of_its_own():
+    draft = Activity(
+        name="draft", code="w:x", params=(Param("critic", "critic", required=False, carried=True),)
+    )
+    found = layout(graph(draft, step("critic", "draft"), again("more", "draft", "critic")))
+    assert edges(found) == {
+        ("draft", "critic"): "data",
+        ("critic", "more"): "data",
+        ("more", "draft"): "loop",
+    }
+
+
+def test_a_way_back_runs_beneath_all_that_it_repeats_and_within_the_loops_box():
+    made = graph(
+        step("a"), step("one", "a"), step("two", "a"), again("more", "a", "one", "two"), step("end", "one")
+    )
+    found = layout(made)
+    box, lane = found.regions[0], max(y for _, y in line(found, "more", "a"))
+    assert lane > max(found.nodes[name].y + 52 for name in ("a", "one", "two", "more"))
+    assert box.y + box.height > lane
+    assert found.nodes["end"].x > box.x + box.width
+    check(found, made)
+
+
+def test_a_chain_is_straight_and_what_skips_it_goes_around():
+    found = layout(graph(step("a"), step("b", "a"), step("c", "b"), step("d", "c", "a")))
+    assert len({box.y for box in found.nodes.values()}) == 1
+    assert len(line(found, "a", "d")) == 4
+
+
+def test_a_fan_is_balanced():
+    names = [f"w{place}" for place in range(30)]
+    found = layout(graph(step("plan"), *(step(name, "plan") for name in names), step("join", *names)))
+    heights = sorted(found.nodes[name].y for name in names)
+    assert found.nodes["plan"].y == found.nodes["join"].y == (heights[0] + heights[-1]) / 2
+
+
+def test_edges_that_need_not_cross_do_not():
+    made = graph(step("a"), step("b"), step("x", "b"), step("y", "a"), step("z", "x", "y"))
+    found = layout(made)
+    assert (found.nodes["a"].y < found.nodes["b"].y) == (found.nodes["y"].y < found.nodes["x"].y)
+
+
+def test_what_nothing_joins_stands_apart():
+    found = layout(graph(step("a"), step("lone"), step("b", "a")))
+    assert found.nodes["lone"].y > found.nodes["a"].y + 52 + 24
+    assert found.nodes["b"].y == found.nodes["a"].y
+
+
+# --- large ones --------------------------------------------------------------------------------------------
+
+
+def test_five_hundred_nodes_take_less_than_a_second():
+    rng = random.Random(1)
+    nodes = [step("n0")]
+    for place in range(1, 500):
+        near = {max(0, place - rng.randint(1, 25)) for _ in range(rng.choice([1, 1, 2]))}
+        nodes.append(step(f"n{place}", *(f"n{other}" for other in sorted(near))))
+    made = graph(*nodes)
+    begun = perf_counter()
+    found = layout(made)
+    took = perf_counter() - begun
+    print(f"500 nodes, {len(found.edges)} edges: {1000 * took:.0f} ms")
+    assert took < 1  # a third of it on a machine that has nothing else to do
+
+
+def test_edges_that_would_bend_too_often_run_beneath_the_drawing():
+    names = [f"n{place}" for place in range(60)]
+    made = graph(*(step(name, *names[:place]) for place, name in enumerate(names)))
+    found = layout(made)
+    lowest = max(box.y + 52 for box in found.nodes.values())
+    assert max(y for _, y in line(found, "n0", "n59")) > lowest
+    check(found, made)
+
+
+def test_many_loops_within_each_other_are_still_drawn():
+    names = [f"n{place}" for place in range(80)]
+    first = [step(name, *names[place - 1 : place]) for place, name in enumerate(names)]
+    ends = [again(f"more{p}", names[79 - p], f"more{p - 1}" if p else "n79") for p in range(80)]
+    found = layout(graph(*first, *ends))
+    assert len(found.regions) == 80
+    for edge in found.edges:
+        check_edge(edge, found)
+
+
+def test_what_nobody_could_read_is_not_drawn():
+    names = [f"n{place}" for place in range(220)]
+    made = graph(*(step(name, *names[:place]) for place, name in enumerate(names)))
+    assert len(made.nodes) * (len(made.nodes) - 1) / 2 > MAX_EDGES
+    assert layout(made) is None
