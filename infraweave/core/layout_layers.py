@@ -7,7 +7,7 @@ next iteration rides on the way back and is no edge of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 from typing import Literal, TypeAlias
 
@@ -66,9 +66,14 @@ def _before(graph: Graph) -> Before:
     """Return what must stand to the left of each node."""
     before = dict(graph.waits)
     for region in graph.regions.values():
-        outside = {source for name in region.nodes for source in graph.waits[name]} - region.nodes
-        before[region.back_to] |= outside
+        needed = {source for name in region.nodes for source in (*graph.upstream[name], *_ends(graph, name))}
+        before[region.back_to] |= needed - region.nodes
     return before
+
+
+def _ends(graph: Graph, name: str) -> Iterable[str]:
+    """Return the conditions of the loops whose end a node waits for."""
+    return graph.gated.get(name, {}).values()
 
 
 def _tighten(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from itertools import pairwise
-from time import perf_counter
+from time import process_time
 
 import pytest
 
@@ -204,11 +204,11 @@ def test_five_hundred_nodes_take_less_than_a_second():
         near = {max(0, place - rng.randint(1, 25)) for _ in range(rng.choice([1, 1, 2]))}
         nodes.append(step(f"n{place}", *(f"n{other}" for other in sorted(near))))
     made = graph(*nodes)
-    begun = perf_counter()
+    begun = process_time()
     found = layout(made)
-    took = perf_counter() - begun
+    took = process_time() - begun
     print(f"500 nodes, {len(found.edges)} edges: {1000 * took:.0f} ms")
-    assert took < 1  # a third of it on a machine that has nothing else to do
+    assert took < 0.9  # a third of it where nothing else runs
 
 
 def test_edges_that_would_bend_too_often_run_beneath_the_drawing():
