@@ -179,6 +179,15 @@ class HistoryQuery:
 
 
 @frozen(kw_only=True)
+class InputRequestQuery:
+    """Which open input requests to list."""
+
+    workflow_id: str | None = text("Only requests of this workflow.")
+    limit: int = _limit(200, 50)
+    cursor: int | None = _cursor("input-requests")
+
+
+@frozen(kw_only=True)
 class EventQuery:
     """Which events to read, and how."""
 

@@ -12,6 +12,7 @@ from infraweave.api import shapes
 from infraweave.api.admin_table import admin_routes
 from infraweave.api.batch_shapes import BatchResults, StartBatch
 from infraweave.api.console import console_routes
+from infraweave.api.input_requests import InputRequestRoutes, input_request_route
 from infraweave.api.metrics import MEDIA, Metrics
 from infraweave.api.openapi import describe
 from infraweave.api.queries import EventQuery, HistoryQuery, RunFilter, RunQuery
@@ -88,6 +89,7 @@ def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Rou
         *_views(RunRoutes(engine)),
         *_acts(RunRoutes(engine), SignalRoutes(engine)),
         _events(EventRoutes(engine, settings, metrics)),
+        input_request_route(InputRequestRoutes(engine)),
         *workflow_routes(WorkflowRoutes(engine)),
         *trigger_routes(engine),
         *admin_routes(engine),

@@ -148,6 +148,8 @@ def write_rows(connection: sqlite3.Connection, rows: Rows) -> None:
     _insert(connection, "insert_event", rows.events)
     _insert(connection, "insert_audit", rows.audit)
     reach("batch.middle")
+    _by_json(connection, "insert_input_requests", rows.asked)
+    _by_json(connection, "delete_input_requests", rows.resolved)
     for changes in rounds(rows.changes):
         _by_json(connection, "update_runs", changes)
     due = dict(rows.due)

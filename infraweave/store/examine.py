@@ -111,9 +111,10 @@ class _Run:
             yield self._problem("events", fault)
             return
         if row is None and not self.state.seq:
-            yield self._problem("index", "the tables of tags or the agenda name a run that has no events")
+            yield self._problem("index", "an index or the agenda names a run that has no events")
             return
         yield from self._index_problems(row)
+        yield from self._request_problems()
         yield from self._agenda_problems()
         yield from self._document_problems()
         yield from self._family_problems()
@@ -177,6 +178,24 @@ class _Run:
 
     def _tags(self, connection: sqlite3.Connection) -> dict[str, str]:
         return dict(map(tuple, connection.execute(QUERIES["tags_of_run"], (self.run_key,))))
+
+    def _request_problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with the list of what people are asked."""
+        origin = self.state.origin
+        whose = (None, None) if origin is None else (origin.tenant, origin.workflow_id)
+        asked = [entry.request for entry in self.state.entries.values() if entry.request is not None]
+        open_ = {request.request_id: (request.seq, *whose) for request in asked}
+        rows = self.examiner.file.execute(QUERIES["input_requests_of_run"], {"run_key": self.run_key})
+        found = {request_id: (seq, *of) for request_id, seq, *of in rows}
+        for request_id in sorted(open_.keys() | found.keys()):
+            there, due = found.get(request_id), open_.get(request_id)
+            if due is None:
+                yield self._problem("index", f"input request {request_id} is listed and not open")
+            elif there is None:
+                yield self._problem("index", f"input request {request_id} is open and not listed")
+            elif there != due:
+                said = f"is listed as {there!r:.120} and should be as {due!r:.120}"
+                yield self._problem("index", f"input request {request_id} {said}")
 
     def _agenda_problems(self) -> Iterator[Problem]:
         """Yield what would keep the run from being in memory in time; early does no harm."""

@@ -2,7 +2,8 @@
 
 The one place where an event is encoded. What the index says about a run follows from its first event, which
 carries the origin, from the other ``status_changed``, from what closed attempts have used, and from the
-terminal event; no other event touches it.
+terminal event. What people are being asked follows from ``input_requested`` and ``input_resolved``: each
+request is resolved before its run ends. No other event touches either.
 """
 
 from __future__ import annotations
@@ -63,13 +64,15 @@ def project(run_key: int, run_id: str, events: Sequence[Event], due_at: DueAt = 
 
 def index(run_key: int, run_id: str, events: Sequence[Event]) -> Rows:
     """Return what ``events``, the next of one run, change in the index of runs; if it ends it is ``done``."""
-    rows, change = Rows(), Change()
+    rows, change, asks = Rows(), Change(), False
     for event in events:
         match event:
             case NodeCompleted() | NodeFailed():
                 change.spend(event)
-            case NodeStarted() | InputRequested() | InputResolved() | SignalReceived():
+            case NodeStarted() | SignalReceived():
                 pass
+            case InputRequested() | InputResolved():
+                asks = True
             case StatusChanged(seq=1, origin=Origin() as origin):
                 rows.runs = [_run_row(run_key, run_id, event, origin)]
                 rows.tags = [(run_key, key, value) for key, value in origin.tags.items()]
@@ -80,6 +83,9 @@ def index(run_key: int, run_id: str, events: Sequence[Event]) -> Rows:
                 rows.done = [run_key]
             case _:
                 assert_never(event)
+    if asks:
+        rows.asked = [(run_key, e.request_id, e.seq) for e in events if isinstance(e, InputRequested)]
+        rows.resolved = [(run_key, e.request_id) for e in events if isinstance(e, InputResolved)]
     if change.state is not None or change.tokens or change.cost_micro_usd:
         rows.changes = [change.row(run_key)]
     return rows

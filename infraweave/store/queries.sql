@@ -16,6 +16,18 @@ VALUES (?, ?, ?);
 INSERT INTO events (run_key, seq, type, at, data, payload)
 VALUES (?, ?, ?, ?, ?, ?);
 
+-- insert_input_requests: list what people are asked now; the events and the runs are there already
+INSERT INTO input_requests (run_key, request_id, event_key, tenant, workflow_id)
+SELECT runs.run_key, json_extract(value, '$[1]'), events.event_key, tenant, workflow_id
+FROM json_each(:rows)
+CROSS JOIN runs ON runs.run_key = json_extract(value, '$[0]')
+CROSS JOIN events ON events.run_key = runs.run_key AND events.seq = json_extract(value, '$[2]');
+
+-- delete_input_requests: take off the list what is resolved
+DELETE FROM input_requests
+WHERE (run_key, request_id) IN (SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]')
+                                FROM json_each(:rows));
+
 -- update_runs: carry what events changed into the index; each run at most once per call
 UPDATE runs
 SET state = coalesce(new.state, runs.state),
@@ -102,6 +114,57 @@ SELECT run_key FROM agenda WHERE due_at > 0 AND due_at <= :now ORDER BY due_at L
 
 -- next_due: the earliest wake-up of all
 SELECT min(due_at) FROM agenda WHERE due_at > 0;
+
+-- Input requests ------------------------------------------------------------------------------------------
+
+-- list_input_requests: a page of what a tenant's runs ask, the oldest first; beyond :most bytes without the events
+SELECT page.event_key, run_id, workflow_id, workflow_version, events.type,
+       CASE WHEN coalesce(before, 0) < :most THEN CAST(events.data AS BLOB) END AS data,
+       CASE WHEN coalesce(before, 0) < :most THEN CAST(events.payload AS BLOB) END AS payload
+FROM (SELECT event_key, run_key,
+             sum(size) OVER (ORDER BY event_key ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+      FROM (SELECT event_key, open.run_key,
+                   length(data) + coalesce(length(CAST(payload AS BLOB)), 0) AS size
+            FROM input_requests AS open INDEXED BY input_requests_of_tenant CROSS JOIN events USING (event_key)
+            WHERE tenant = :tenant
+              AND event_key > :after
+              AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
+            ORDER BY event_key
+            LIMIT :limit)) AS page
+CROSS JOIN runs USING (run_key)
+CROSS JOIN events USING (event_key)
+ORDER BY page.event_key;
+
+-- list_input_requests_of_workflow: the same, of one workflow
+SELECT page.event_key, run_id, workflow_id, workflow_version, events.type,
+       CASE WHEN coalesce(before, 0) < :most THEN CAST(events.data AS BLOB) END AS data,
+       CASE WHEN coalesce(before, 0) < :most THEN CAST(events.payload AS BLOB) END AS payload
+FROM (SELECT event_key, run_key,
+             sum(size) OVER (ORDER BY event_key ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+      FROM (SELECT event_key, open.run_key,
+                   length(data) + coalesce(length(CAST(payload AS BLOB)), 0) AS size
+            FROM input_requests AS open INDEXED BY input_requests_of_workflow CROSS JOIN events USING (event_key)
+            WHERE tenant = :tenant
+              AND workflow_id = :workflow_id
+              AND event_key > :after
+              AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
+            ORDER BY event_key
+            LIMIT :limit)) AS page
+CROSS JOIN runs USING (run_key)
+CROSS JOIN events USING (event_key)
+ORDER BY page.event_key;
+
+-- count_input_requests: how many there are; the index knows
+SELECT count(*) FROM input_requests INDEXED BY input_requests_of_workflow
+WHERE tenant = :tenant
+  AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
+  AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)));
+
+-- input_requests_of_run: what a run asks, as the list has it
+SELECT request_id,
+       (SELECT seq FROM events WHERE events.event_key = input_requests.event_key AND run_key = :run_key) AS seq,
+       tenant, workflow_id
+FROM input_requests WHERE run_key = :run_key;
 
 -- Runs ----------------------------------------------------------------------------------------------------
 
@@ -294,6 +357,9 @@ DELETE FROM runs;
 -- clear_tags: empty the index of tags
 DELETE FROM run_tags;
 
+-- clear_input_requests: empty the list of what people are asked
+DELETE FROM input_requests;
+
 -- next_run_with_events: the first run after a key that has events, and its id; none that is being removed
 SELECT run_key, json_extract(data, '$.run_id') AS run_id
 FROM events WHERE run_key > ? AND seq = 1 AND run_key NOT IN (SELECT run_key FROM removals)
@@ -302,7 +368,8 @@ ORDER BY run_key LIMIT 1;
 -- events_of_index: the events of a run that the index is made of
 SELECT type, data, payload FROM events
 WHERE run_key = ?
-  AND type IN ('status_changed', 'node_completed', 'node_failed', 'completed', 'failed', 'cancelled')
+  AND type IN ('status_changed', 'node_completed', 'node_failed', 'input_requested', 'input_resolved',
+               'completed', 'failed', 'cancelled')
 ORDER BY seq;
 
 -- put_on_agenda: let open runs that the agenda lacks be taken up at once
@@ -549,6 +616,9 @@ DELETE FROM run_tags WHERE run_key = ?;
 -- delete_due: take a run off the agenda
 DELETE FROM agenda WHERE run_key = ?;
 
+-- delete_asked: take what a run asks off the list
+DELETE FROM input_requests WHERE run_key = ?;
+
 -- delete_last_events: delete the last events of a run; what is left is a beginning, and has no end
 DELETE FROM events
 WHERE event_key IN (SELECT event_key FROM events WHERE run_key = ? ORDER BY seq DESC LIMIT ?);
@@ -571,7 +641,8 @@ SELECT min(run_key) FROM (
     SELECT min(run_key) AS run_key FROM runs WHERE run_key > :after
     UNION ALL SELECT min(run_key) FROM events WHERE run_key > :after
     UNION ALL SELECT min(run_key) FROM run_tags WHERE run_key > :after
-    UNION ALL SELECT min(run_key) FROM agenda WHERE run_key > :after);
+    UNION ALL SELECT min(run_key) FROM agenda WHERE run_key > :after
+    UNION ALL SELECT min(run_key) FROM input_requests WHERE run_key > :after);
 
 -- is_doomed: whether a run is being removed
 SELECT EXISTS (SELECT 1 FROM removals WHERE run_key = ?);
@@ -604,6 +675,7 @@ UNION ALL SELECT 'webhooks', count(*) FROM webhooks
 UNION ALL SELECT 'runs', count(*) FROM runs
 UNION ALL SELECT 'run_tags', count(*) FROM run_tags
 UNION ALL SELECT 'agenda', count(*) FROM agenda
+UNION ALL SELECT 'input_requests', count(*) FROM input_requests
 UNION ALL SELECT 'events', count(*) FROM events;
 
 -- can_tell_sizes: whether this SQLite was built with the table that the next statement reads

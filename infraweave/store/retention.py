@@ -159,7 +159,7 @@ def _erase(connection: sqlite3.Connection) -> bool:
     room = _EVENTS
     doomed = connection.execute(QUERIES["removals"], (_RUNS,)).fetchall()
     for (run_key,) in doomed:
-        for name in ("delete_run", "delete_tags", "delete_due"):
+        for name in ("delete_run", "delete_tags", "delete_due", "delete_asked"):
             connection.execute(QUERIES[name], (run_key,))
         room -= connection.execute(QUERIES["delete_last_events"], (run_key, room)).rowcount
         connection.execute(QUERIES["end_removal"], (run_key,))

@@ -29,6 +29,10 @@ class Rows:
     tags: Sequence[Row] = ()
     #: insert_event
     events: Sequence[Row] = ()
+    #: insert_input_requests: run key, request id, and the seq of the event that asks
+    asked: Sequence[tuple[int, str, int]] = ()
+    #: delete_input_requests: run key and request id
+    resolved: Sequence[tuple[int, str]] = ()
     #: update_runs
     changes: Sequence[Row] = ()
     #: upsert_agenda

@@ -210,7 +210,7 @@ async def rebuild(db: Database) -> list[str]:
 
 
 def _rebuild(connection: sqlite3.Connection) -> list[str]:
-    for name in ("keep_runs", "clear_runs", "clear_tags"):
+    for name in ("keep_runs", "clear_runs", "clear_tags", "clear_input_requests"):
         connection.execute(QUERIES[name])
     for run_key, run_id in _runs_with_events(connection):
         write_rows(connection, index(run_key, run_id, _index_events(connection, run_key)))

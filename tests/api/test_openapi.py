@@ -231,6 +231,8 @@ async def _well(api, run_id, request_id, stopping, failed, done):
         "/v1/runs/counts",
         "/v1/runs/counts?parent_run_id=none",
         "/v1/runs?cursor=x",
+        "/v1/input-requests?limit=1",
+        "/v1/input-requests?cursor=x",
         f"/v1/runs/{done}/history?limit=1",
         "/v1/whoami",
     ):

@@ -126,7 +126,7 @@ async def test_a_file_that_is_served_can_be_verified(file):
             "index",
             "found by the tags {} and should be by {'cup': 'blue'}",
         ),
-        ("INSERT INTO run_tags VALUES (77, 'a', 'b')", "index", "name a run that has no events"),
+        ("INSERT INTO run_tags VALUES (77, 'a', 'b')", "index", "names a run that has no events"),
         (
             "UPDATE agenda SET due_at = 9001 WHERE run_key = 1",
             "agenda",

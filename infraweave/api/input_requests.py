@@ -1,0 +1,98 @@
+"""What people are being asked, across runs: the shapes, the handler, and the route."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from attrs import frozen
+
+from infraweave.api import views
+from infraweave.api.queries import InputRequestQuery, cursor
+from infraweave.api.routing import Answer, Call, Reply, Route
+from infraweave.api.shapes import Time, said
+from infraweave.core.access import readable
+from infraweave.core.values import Json, rfc3339
+from infraweave.engine.engine import Engine
+from infraweave.errors import InvalidCursor
+from infraweave.store.input_requests import InputRequests, OpenRequest
+
+
+@frozen(kw_only=True)
+class InputRequest:
+    """What a run asks a person. A signal to the run answers it; with ``request_id``, this request alone."""
+
+    run_id: str
+    workflow_id: str
+    workflow_version: str
+    node: str
+    iteration: int | None
+    index: int | None
+    signal: str = said("The name of the signal that answers.")
+    request_id: str
+    prompt: str
+    schema: dict[str, Any] = said("What the answer is checked against.")
+    data: Json = said("Shown to the person with the prompt.", default=None, omit=True)
+    since: Time
+    deadline: Time | None
+
+
+@frozen(kw_only=True)
+class InputRequestList:
+    """A page of open input requests, oldest first."""
+
+    input_requests: tuple[InputRequest, ...]
+    next_cursor: str | None
+    total: int = said("How many there are, on all pages.")
+
+
+@frozen(eq=False)
+class InputRequestRoutes:
+    """The handler of open input requests."""
+
+    _engine: Engine
+
+    async def list(self, call: Call[InputRequestQuery, None]) -> Answer:
+        """List what is being asked by runs of the workflows that the principal may read."""
+        query, who = call.query, call.principal
+        requests, names = InputRequests(self._engine.db), readable(who)
+        page = await requests.list(
+            who.tenant, query.workflow_id, readable=names, limit=query.limit, after=query.cursor or 0
+        )
+        total = await requests.count(who.tenant, query.workflow_id, readable=names)
+        following = cursor("input-requests", page.requests[-1].event_key) if page.more else None
+        listed = tuple(map(_listed, page.requests))
+        return Answer(InputRequestList(input_requests=listed, next_cursor=following, total=total))
+
+
+def _listed(request: OpenRequest) -> InputRequest:
+    event = request.event
+    return InputRequest(
+        run_id=request.run_id,
+        workflow_id=request.workflow_id,
+        workflow_version=request.workflow_version,
+        node=event.node,
+        iteration=event.iteration,
+        index=event.index,
+        signal=event.signal,
+        request_id=event.request_id,
+        prompt=event.prompt,
+        schema=dict(event.schema),
+        data=event.data,
+        since=rfc3339(event.at),
+        deadline=views.time(event.deadline),
+    )
+
+
+def input_request_route(routes: InputRequestRoutes) -> Route:
+    """Return the route of open input requests."""
+    return Route(
+        name="list_input_requests",
+        method="GET",
+        path="/v1/input-requests",
+        handler=routes.list,
+        summary="List what people are being asked, oldest first",
+        on="own",
+        query=InputRequestQuery,
+        replies={200: Reply(doc="A page of open input requests.", shape=InputRequestList)},
+        errors=(InvalidCursor,),
+    )
