@@ -20,7 +20,7 @@ from infraweave.api.shapes import (
     StopRun,
 )
 from infraweave.core import codec, trace
-from infraweave.core.access import Principal
+from infraweave.core.access import Principal, readable
 from infraweave.core.events import TERMINAL_STATES, Completed, State
 from infraweave.core.history import Ledger, Wanted
 from infraweave.core.redact import redact
@@ -146,7 +146,7 @@ def _filters(query: RunFilter, who: Principal, states: tuple[State, ...] | None 
         started_before=query.started_before,
         parent=None if roots else query.parent_run_id,
         roots=roots,
-        readable=_readable(who),
+        readable=readable(who),
     )
 
 
@@ -157,9 +157,3 @@ def _who(call: Call[NoQuery, StopRun]) -> _Who:
 
 def _told(reason: str | None) -> str | None:
     return None if reason is None else redact(reason)
-
-
-def _readable(principal: Principal) -> set[str] | None:
-    """Return the workflows that the principal may read; None means all."""
-    names = {grant.resource.partition(":")[2] for grant in principal.grants if grant.action == "read"}
-    return None if "*" in names else names

@@ -75,6 +75,12 @@ def allows(principal: Principal, action: Action, resource: str) -> bool:
     return any(grant in principal.grants for grant in wanted)
 
 
+def readable(principal: Principal) -> frozenset[str] | None:
+    """Return the workflows that the principal may read; None means all."""
+    names = {grant.resource.partition(":")[2] for grant in principal.grants if grant.action == "read"}
+    return None if "*" in names else frozenset(names)
+
+
 def checksum(text: str) -> str:
     """Return the CRC-32 of ``text`` as six zero-padded base62 characters."""
     number, out = zlib.crc32(text.encode()), ""
