@@ -54,10 +54,15 @@ class Gate:
             return None
         return Caller(principal, row.token_id, row.expires_at, digest)
 
+    async def still(self, caller: Caller) -> Principal | None:
+        """Return who a caller who is being answered is now, or None where the token is no good any more."""
+        again = await self._known(caller.digest)
+        return None if again is None else again.principal
+
     async def may_still(self, caller: Caller, action: Action, run: RunRow) -> bool:
         """Tell whether a caller who is being answered would be let in again."""
-        again = await self._known(caller.digest)
-        return again is not None and allows(again.principal, action, f"workflow:{run.workflow_id}")
+        again = await self.still(caller)
+        return again is not None and allows(again, action, f"workflow:{run.workflow_id}")
 
     async def admit(self, route: Route, principal: Principal, path: dict[str, str]) -> RunRow | None:
         """Let the principal pass to what the path names; return the run, if it names one.

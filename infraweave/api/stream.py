@@ -77,15 +77,8 @@ class EventRoutes:
     def _stream(self, call: Call[EventQuery, None], after: int, head: Head) -> Answer:
         if head.terminal and after == head.seq:
             return Answer(None, 204)
-        self._check_room(call.principal)
+        check_room(self._metrics, self._settings, call.principal)
         return Answer(self._blocks(call, after), headers=STREAM_HEADERS, media=SSE)
-
-    def _check_room(self, who: Principal) -> None:
-        metrics, settings, later = self._metrics, self._settings, {"Retry-After": "5"}
-        if metrics.open_streams >= settings.max_streams:
-            raise RateLimited("Too many event streams are open.", headers=later)
-        if metrics.streams_of[who.tenant, who.name] >= settings.max_streams_per_principal:
-            raise RateLimited("This principal has too many event streams open.", headers=later)
 
     async def _blocks(self, call: Call[EventQuery, None], after: int) -> Blocks:
         engine, first, key = self._engine, RETRY, call.run.run_key
@@ -108,6 +101,19 @@ class EventRoutes:
             return True
         bell.renew()
         return await self._gate.may_still(call.caller, "read", call.run)
+
+
+def check_room(metrics: Metrics, settings: Settings, who: Principal) -> None:
+    """Let one more stream of a principal be opened.
+
+    Raises:
+        RateLimited: too many are open.
+    """
+    later = {"Retry-After": "5"}
+    if metrics.open_streams >= settings.max_streams:
+        raise RateLimited("Too many event streams are open.", headers=later)
+    if metrics.streams_of[who.tenant, who.name] >= settings.max_streams_per_principal:
+        raise RateLimited("This principal has too many event streams open.", headers=later)
 
 
 def _cursor(call: Call[EventQuery, None]) -> int:

@@ -15,6 +15,7 @@ from infraweave.api.console import console_routes
 from infraweave.api.input_requests import InputRequestRoutes, input_request_route
 from infraweave.api.metrics import MEDIA, Metrics
 from infraweave.api.openapi import describe
+from infraweave.api.overview_table import overview_routes
 from infraweave.api.queries import EventQuery, HistoryQuery, RunFilter, RunQuery
 from infraweave.api.rerun_shapes import RerunPlan, RerunRun, RunExplanation
 from infraweave.api.routing import JSON, SSE, Header, Reply, Route
@@ -86,6 +87,7 @@ def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Rou
         *_starts(StartRoutes(engine)),
         _rerun(StartRoutes(engine)),
         *_lists(RunRoutes(engine)),
+        *overview_routes(engine, settings, metrics),
         *_views(RunRoutes(engine)),
         *_acts(RunRoutes(engine), SignalRoutes(engine)),
         _events(EventRoutes(engine, settings, metrics)),

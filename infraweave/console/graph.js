@@ -14,16 +14,17 @@ const LABELS = { human_input: "human input" };
 
 /** Draw a layout; `choose(name)` is called for a click on a node, or null for one beside them. */
 export function graph(layout, kinds, choose) {
+  if (layout === null) return undrawn();
   const view = { x: 0, y: 0, scale: 1 };
   const nodes = new Map(), edges = [];
   const world = s("g");
   const svg = s("svg.graph", { role: "group", "aria-label": "Workflow graph" }, markers(), world);
   for (const region of layout.regions) world.append(s("rect.region", { x: region.x, y: region.y, width: region.width, height: region.height, rx: 12 }));
   for (const edge of layout.edges) {
-    const line = s(`path.edge.kind-${edge.kind}`, { d: curve(edge.points), "marker-end": "url(#arrow)" });
+    const drawn = s(`path.edge.kind-${edge.kind}`, { d: line(edge.points, edge.kind), "marker-end": "url(#arrow)" });
     const label = edge.kind === "loop" ? s("text.count", middle(edge.points)) : null;
-    world.append(line, ...(label ? [label] : []));
-    edges.push({ edge, line, label });
+    world.append(drawn, ...(label ? [label] : []));
+    edges.push({ edge, drawn, label });
   }
   for (const [name, box] of Object.entries(layout.nodes)) {
     const parts = nodeBox(name, kinds.get(name) ?? "node", box);
@@ -116,6 +117,12 @@ export function graph(layout, kinds, choose) {
     } };
 }
 
+/** In place of a drawing that nobody could read. */
+function undrawn() {
+  const nothing = () => {};
+  return { box: h("div.graph-box", h("div.empty", h("p", "This graph has too many edges to be drawn."))), fit: nothing, reveal: nothing, update: nothing, tick: nothing, select: nothing };
+}
+
 const markers = () => s("defs", s("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse" }, s("path.arrow", { d: "M0 .8L7 4L0 7.2Z" })));
 
 function nodeBox(name, kind, { x, y, width, height }) {
@@ -148,20 +155,21 @@ function says(node) {
   return node.state + more + (node.iterations > 1 ? ` · iteration ${node.iterations}` : "");
 }
 
-function showEdge({ edge, line, label }, model) {
-  line.setAttribute("class", `edge kind-${edge.kind} ${edgeState(model, edge)}`);
+function showEdge({ edge, drawn, label }, model) {
+  drawn.setAttribute("class", `edge kind-${edge.kind} ${edgeState(model, edge)}`);
   if (label) put(label, model.nodes.get(edge.source).iterations > 0 ? `×${model.nodes.get(edge.target).iterations}` : "");
 }
 
-/** A smooth line through points: straight runs, rounded bends. */
-function curve(points) {
-  const [first, ...rest] = points;
-  if (rest.length === 1) return bezier(first, rest[0]);
+/** A line through points: slanted pieces as smooth steps; the ways back of loops, which are square, with round corners. */
+const line = (points, kind) => (kind === "loop" ? rounded(points) : points.slice(1).reduce((text, to, at) => text + step(points[at], to), `M${points[0][0]} ${points[0][1]}`));
+const step = ([x, y], [u, v]) => (x === u || y === v ? `L${u} ${v}` : `C${(x + u) / 2} ${y} ${(x + u) / 2} ${v} ${u} ${v}`);
+
+function rounded([first, ...rest]) {
   let text = `M${first[0]} ${first[1]}`, from = first;
   rest.forEach((to, at) => {
     const next = rest[at + 1];
     if (!next) { text += `L${to[0]} ${to[1]}`; return; }
-    const r = Math.min(14, length(from, to) / 2, length(to, next) / 2);
+    const r = Math.min(12, length(from, to) / 2, length(to, next) / 2);
     const [a, b] = [toward(to, from, r), toward(to, next, r)];
     text += `L${a[0]} ${a[1]}Q${to[0]} ${to[1]} ${b[0]} ${b[1]}`;
     from = to;
@@ -169,7 +177,6 @@ function curve(points) {
   return text;
 }
 
-const bezier = ([x, y], [u, v]) => (y === v ? `M${x} ${y}L${u} ${v}` : `M${x} ${y}C${(x + u) / 2} ${y} ${(x + u) / 2} ${v} ${u} ${v}`);
 const length = ([x, y], [u, v]) => Math.hypot(u - x, v - y);
 function toward([x, y], to, by) {
   const far = length([x, y], to) || 1;

@@ -75,10 +75,10 @@ def allows(principal: Principal, action: Action, resource: str) -> bool:
     return any(grant in principal.grants for grant in wanted)
 
 
-def readable(principal: Principal) -> set[str] | None:
+def readable(principal: Principal) -> frozenset[str] | None:
     """Return the workflows that the principal may read; None means all."""
     names = {grant.resource.partition(":")[2] for grant in principal.grants if grant.action == "read"}
-    return None if "*" in names else names
+    return None if "*" in names else frozenset(names)
 
 
 def checksum(text: str) -> str:

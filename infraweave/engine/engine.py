@@ -47,6 +47,7 @@ from infraweave.errors import Draining, Fault, RequestError, RunNotFound, Storag
 from infraweave.settings import Settings
 from infraweave.store.admin import Admin
 from infraweave.store.agenda import Agenda
+from infraweave.store.changes import Changes
 from infraweave.store.database import Database
 from infraweave.store.documents import Documents
 from infraweave.store.journal import Journal
@@ -69,10 +70,10 @@ class Engine:
         stand_in: StandIn | None = None,
     ) -> None:
         self.db, self.clock, self.settings = db, clock, settings
-        self.journal = Journal(db, partial(sleep, clock))
+        pause = partial(sleep, clock)
+        self.journal, self.changes = Journal(db, pause), Changes(db, pause)
         self.runs, self.documents = Runs(db), Documents(db)
-        self.principals, self.admin = Principals(db), Admin(db)
-        self.audit = self.journal.audit
+        self.principals, self.admin, self.audit = Principals(db), Admin(db), self.journal.audit
         self.ledger = Ledger(self.audit, self.principals, clock, settings)
         self.standing, self.sign_in = Standing(clock), SignIn(clock, self.principals)
         self.builtins = Builtins(clock, Guard(settings.allow_outbound))
@@ -112,6 +113,7 @@ class Engine:
                 yield engine
             finally:
                 await engine.drain()
+                await engine.changes.close()
                 await engine.builtins.close()
                 await engine.ledger.close()
 

@@ -108,7 +108,7 @@ class Follower:
         page = await self._look()
         if page or self.ended:
             return page
-        async with _alarm(self._sleep, timeout) as waiting_for:
+        async with alarm(self._sleep, timeout) as waiting_for:
             while not page and not any(alarm.done() for alarm in waiting_for):
                 await asyncio.wait({wake, *waiting_for}, return_when=asyncio.FIRST_COMPLETED)
                 wake = self._topic.wake
@@ -131,7 +131,7 @@ class Follower:
 
 
 @asynccontextmanager
-async def _alarm(sleep: Sleep, timeout: float | None) -> AsyncIterator[set[asyncio.Future[Any]]]:  # noqa: ASYNC109
+async def alarm(sleep: Sleep, timeout: float | None) -> AsyncIterator[set[asyncio.Future[Any]]]:  # noqa: ASYNC109
     """Give a future that resolves after ``timeout``, or nothing where there is no limit."""
     if timeout is None:
         yield set()

@@ -346,6 +346,15 @@ WHERE parent_run_id = :parent AND parent_run_id IS NOT NULL
   AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
 GROUP BY state;
 
+-- owners_of_runs: whose some runs are, and of which workflow; only those of some tenants
+SELECT tenant, run_key, workflow_id
+FROM json_each(:run_keys) CROSS JOIN runs ON runs.run_key = json_each.value
+WHERE tenant IN (SELECT value FROM json_each(:tenants));
+
+-- runs_with_seqs: some runs, each with the seq of its newest event, of one moment
+SELECT runs.*, (SELECT max(seq) FROM events WHERE events.run_key = runs.run_key) AS last_seq
+FROM json_each(:run_keys) CROSS JOIN runs ON runs.run_key = json_each.value;
+
 -- Rebuilding the index ------------------------------------------------------------------------------------
 
 -- keep_runs: set the index aside before it is rebuilt

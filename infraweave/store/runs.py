@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
 from attrs import asdict, field, frozen
@@ -131,6 +132,22 @@ class Runs:
         """Return how many runs of each version are open; of one tenant, or of all."""
         return [OpenRuns(*row) for row in await self._db.read("open_runs", {"tenant": tenant})]
 
+    async def owners(
+        self, run_keys: Iterable[int], tenants: Collection[str]
+    ) -> dict[str, list[tuple[int, str]]]:
+        """Return by tenant which of some runs are its, each with its workflow; only of some tenants."""
+        params = {"run_keys": dumps(list(run_keys)).decode(), "tenants": _json_list(tenants)}
+        found: dict[str, list[tuple[int, str]]] = defaultdict(list)
+        for tenant, run_key, workflow_id in await self._db.read("owners_of_runs", params):
+            found[tenant].append((run_key, workflow_id))
+        return found
+
+    async def with_seqs(self, run_keys: Iterable[int]) -> Sequence[tuple[RunRow, int]]:
+        """Return some runs as they are now, the oldest first, each with the seq of its newest event."""
+        params = {"run_keys": dumps(sorted(run_keys)).decode()}
+        rows = map(dict, await self._db.read("runs_with_seqs", params) if run_keys else ())
+        return [(_run(row), seq or 0) for row in rows for seq in (row.pop("last_seq"),)]
+
     async def list(
         self, tenant: str, filters: Filters | None = None, *, limit: int = 50, before: int | None = None
     ) -> list[RunRow]:
@@ -192,7 +209,7 @@ def _maybe(row: sqlite3.Row | None) -> RunRow | None:
     return None if row is None else _run(row)
 
 
-def _run(row: sqlite3.Row) -> RunRow:
+def _run(row: sqlite3.Row | Mapping[str, Any]) -> RunRow:
     values = dict(row)
     values["cancel_requested"] = bool(row["cancel_requested"])
     values["forced"] = bool(row["forced"])

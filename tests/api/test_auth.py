@@ -230,9 +230,10 @@ async def test_for_every_route_a_stranger_sees_what_he_would_see_without_the_oth
                 "start_runs",
                 "activate_version",
                 "publish_workflow",
+                "run_changes",
             )
             if route.name in acts or "create_" in route.name:
-                continue  # counts of the whole house; and acts
+                continue  # counts of the whole house; and acts; and what never ends
             answer = await ask(stranger, route, run_id, headers={"X-Request-Id": "same"})
             heads = {k: v for k, v in answer.headers.items() if k not in ("date", "content-length")}
             seen[route.name] = (answer.status_code, answer.text.replace(run_id, "RUN"), heads)

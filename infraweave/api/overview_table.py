@@ -1,0 +1,38 @@
+"""The rows of the table that tell of many runs at once: which change."""
+
+from __future__ import annotations
+
+from infraweave.api.changes import ChangeRoutes
+from infraweave.api.metrics import Metrics
+from infraweave.api.routing import SSE, Header, Reply, Route
+from infraweave.engine.engine import Engine
+from infraweave.errors import RateLimited
+from infraweave.settings import Settings
+
+UNBUFFERED = Header(name="X-Accel-Buffering", doc="no: proxies must not hold the stream back.")
+
+
+def overview_routes(engine: Engine, settings: Settings, metrics: Metrics) -> list[Route]:
+    """Return the routes about many runs, bound to an engine."""
+    return [_changes(ChangeRoutes(engine, settings, metrics))]
+
+
+def _changes(changes: ChangeRoutes) -> Route:
+    return Route(
+        name="run_changes",
+        method="GET",
+        path="/v1/runs/changes",
+        handler=changes.follow,
+        summary="Stream which runs change, of those that the principal may read",
+        on="own",
+        produces=(SSE,),
+        replies={
+            200: Reply(
+                doc="From now on, at most twice a second: run_changed with the run as lists show it, each run"
+                " once; or many_changed with {}, where more than 100 changed: list again. No ids, no replay.",
+                media=((SSE, None),),
+                headers=(UNBUFFERED,),
+            )
+        },
+        errors=(RateLimited,),
+    )
