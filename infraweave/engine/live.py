@@ -120,8 +120,11 @@ class LiveRun:
         return written
 
     def has_news(self, written: Written) -> bool:
-        """Tell whether something must be written: events, or that something is held back."""
-        return bool(written.events) or (written.held and self._agenda != URGENT)
+        """Tell whether something must be written: events, or that the agenda's time has been seen to.
+
+        What is held back, or being prepared, would be due on and on, and the alarm ring without a pause.
+        """
+        return bool(written.events) or (bool(written.held or written.prepare) and self._agenda != URGENT)
 
     def wait_for(self, commit: asyncio.Future[None]) -> None:
         """Stay in memory until a commit is there."""

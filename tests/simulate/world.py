@@ -61,6 +61,8 @@ FAMILY = 4
 PLACES = ("commit.before", "commit.after", "batch.middle", "recovery", "compensation", "shutdown", "removal")
 #: Seconds after its time at which what is due has long happened; a clock set forward is noticed in 60.
 LATE = 75
+#: Steps without a commit after which something turns in circles.
+CIRCLES = 10_000
 TRACE = TraceContext("a" * 32, "b" * 16, 1, "")
 
 
@@ -116,6 +118,8 @@ class World:
     #: How far the clock of the machine is off, in seconds.
     offset: float = 0
     furthest: float = 0
+    #: The step of the last commit.
+    wrote_at: int = 0
     #: When it is next looked for what is late, in seconds of the world.
     look_at: float = 0
     #: When the clock of the machine was last set, in seconds of the world.
@@ -164,7 +168,7 @@ class World:
     def _committed(self, rows: list[Any], file: sqlite3.Connection | None) -> None:
         if file is not None and self.model.removes:
             forget(file, self.model)
-        self.latest = max(self.latest, self._now())
+        self.latest, self.wrote_at = max(self.latest, self._now()), self.loop.steps
         self.model.commit(rows, f"{self.lives}:{self.loop.now:.6f}")
 
     def _now(self) -> int:
@@ -385,7 +389,7 @@ class World:
         loop = self.loop = SimLoop(self.loop.now + self.rng.choice([0, 1, 100]))
         loop.die, loop.idle, loop.complain = self.die, self._check_idle, self._complain
         self.place, self.engine, self.calls = ["", 0], None, []
-        self.clock, self.latest = clock.SystemClock(), 0
+        self.clock, self.latest, self.wrote_at = clock.SystemClock(), 0, 0
         if self.calm:
             self.offset = self.furthest  # or what waits for a time that was once near would wait for days
         else:
@@ -459,6 +463,9 @@ class World:
     def _check_idle(self) -> None:
         """Whenever time passes, nothing is due since long."""
         engine = self.engine
+        if self.loop.steps - self.wrote_at > CIRCLES:
+            self.wrote_at = self.loop.steps
+            self.fault(f"{CIRCLES} steps, and nothing was written")
         if engine is None or self.loop.now < self.look_at or engine.draining or self.lost:
             return
         self.look_at = self.loop.now + 10
