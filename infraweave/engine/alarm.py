@@ -46,8 +46,7 @@ class Alarm:
         if self._timer is not None:
             self._timer.cancel()
         self._target = due_at
-        wait = max(0.0, (due_at - self._clock.now()) / 1000)
-        self._timer = self._clock.call_later(min(wait, self._clock.longest_nap), self._rung.set)
+        self._timer = self._clock.call_later(self._clock.until(due_at), self._rung.set)
 
     def close(self) -> None:
         """Let the timer not ring."""

@@ -91,6 +91,7 @@ class Call:
 
     async def _left(self, work: Future[Any]) -> Any:
         self._work, self.thread = work, asyncio.wrap_future(work)
+        self.thread.add_done_callback(_hear)
         try:
             # Shielded: a thread cannot be stopped, and its end must still be known.
             return await asyncio.shield(self.thread)
@@ -101,6 +102,12 @@ class Call:
     def withdraw(self) -> bool:
         """Take the call back where no thread has begun it yet; return whether that was so."""
         return self._work is None or self._work.cancel()
+
+
+def _hear(thread: asyncio.Future[Any]) -> None:
+    """Hear what a thread raised: where nobody waits for it any more, asyncio would log it as forgotten."""
+    if not thread.cancelled():
+        thread.exception()
 
 
 def call_in_process(file: str, reference: str, values: bytes, context: RunContext) -> tuple[Json, Usage]:

@@ -34,6 +34,9 @@ class Clock(Protocol):
     def now(self) -> int:
         """Return milliseconds since the Unix epoch; never less than before."""
 
+    def until(self, due_at: int) -> float:
+        """Return the seconds after which it is worth looking whether it is ``due_at``; 0: it is."""
+
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         """Call ``callback`` once that time has passed."""
 
@@ -50,6 +53,16 @@ class SystemClock:
         """Return milliseconds since the Unix epoch."""
         self._latest = max(self._latest, time.time_ns() // 1_000_000)
         return self._latest
+
+    def until(self, due_at: int) -> float:
+        """Return seconds, ``longest_nap`` at most.
+
+        While the machine's clock has been set back and this one stands still, it is the machine's that must
+        get there: whoever counted from here would look again and again in vain.
+        """
+        if due_at <= self.now():
+            return 0.0
+        return min((due_at - time.time_ns() // 1_000_000) / 1000, self.longest_nap)
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         """Call ``callback`` on the running loop."""

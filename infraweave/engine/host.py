@@ -254,6 +254,8 @@ class Host:
                     await self.journal.append([Entry(run_key, live.state.run_id, (), None)])
 
     def _grant(self, run_key: int) -> None:
+        if self.draining:
+            return  # it stays queued, and the next process takes it up
         self.spawn(self._start_queued(run_key), f"start {run_key}")
 
     async def _start_queued(self, run_key: int) -> None:

@@ -120,8 +120,11 @@ class LiveRun:
         return written
 
     def has_news(self, written: Written) -> bool:
-        """Tell whether something must be written: events, or that something is held back."""
-        return bool(written.events) or (written.held and self._agenda != URGENT)
+        """Tell whether something must be written: events, or that the agenda's time has been seen to.
+
+        What is held back, or being prepared, would be due on and on, and the alarm ring without a pause.
+        """
+        return bool(written.events) or (bool(written.held or written.prepare) and self._agenda != URGENT)
 
     def wait_for(self, commit: asyncio.Future[None]) -> None:
         """Stay in memory until a commit is there."""
@@ -335,8 +338,8 @@ class LiveRun:
             return
         due_at = self.next_due()
         if due_at is not None and self.state.state != "queued":
-            wait = max(0.0, (due_at - self.host.clock.now()) / 1000)
-            self._timer = self.host.clock.call_later(wait, partial(self.take, Woken()))
+            clock = self.host.clock
+            self._timer = clock.call_later(clock.until(due_at), partial(self.take, Woken()))
 
     def next_due(self) -> int | None:
         """Return when time will next change something; an attempt that is held is due in vain."""
@@ -350,7 +353,10 @@ class LiveRun:
         )
 
     def _is_free(self, entry: OpenEntry) -> bool:
-        return entry.status != "backoff" or not self._hold(entry.address)
+        if entry.status != "backoff":
+            return True
+        # What is being prepared opens as soon as it is ready; to look again before would be in vain.
+        return entry.address not in self._preparing and not self._hold(entry.address)
 
     def abandon(self) -> None:
         """Stop all bodies without a fact: the process is ending, or the disk has failed."""

@@ -247,8 +247,7 @@ class Scheduler:
         if self._timer is not None:
             self._timer.cancel()
         if self._times:
-            wait = (self._times[0][0] - now) / 1000
-            self._timer = self._clock.call_later(min(wait, self._clock.longest_nap), self._ring)
+            self._timer = self._clock.call_later(self._clock.until(self._times[0][0]), self._ring)
 
     def _has_come(self, plan: Plan, at: int, now: int) -> None:
         due = schedules.due(plan.row.schedule, at, now)

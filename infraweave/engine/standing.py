@@ -27,8 +27,7 @@ class Bell:
         """Wait for the next time."""
         self.rung = asyncio.get_running_loop().create_future()
         if self._expires_at is not None:
-            wait = max(0.0, (self._expires_at - self._clock.now()) / 1000)
-            self._timer = self._clock.call_later(min(wait, self._clock.longest_nap), self.ring)
+            self._timer = self._clock.call_later(self._clock.until(self._expires_at), self.ring)
 
     def ring(self) -> None:
         """Say that it is time to ask again."""

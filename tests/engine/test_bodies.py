@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -184,6 +185,28 @@ async def test_a_body_that_waits_for_a_thread_when_its_run_is_cancelled_never_be
         third = await w.start(block)  # the thread has been through its queue
         await w.end(third)
     assert called == []
+
+
+async def test_what_a_thread_raises_when_its_time_is_over_is_not_reported_as_forgotten(world):
+    flow, release, forgotten = Workflow("late", version="v1"), threading.Event(), []
+
+    @flow.node(timeout="5s", retry=Retry(max_attempts=1))
+    def late() -> None:
+        assert release.wait(10)
+        raise RuntimeError("too late")
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: forgotten.append(context))
+    async with world(flow) as w:
+        run = await w.start(flow)
+        await w.until(run, "node_started")
+        await w.clock.advance(5)
+        await w.clock.advance(5)
+        assert (await w.end(run))["error"]["code"] == "timeout"
+        release.set()
+        while w.engine.host.leftovers:
+            await w.engine.runs.counts()
+    gc.collect()
+    assert forgotten == []
 
 
 async def test_a_body_that_waits_for_a_thread_is_withdrawn_at_its_timeout(world):

@@ -7,7 +7,9 @@ import asyncio
 import pytest
 
 from infraweave import Context, NonRetryable, Retry, Workflow
+from infraweave.engine.host import Host
 from infraweave.store.runs import Runs
+from tests.engine.conftest import beat
 
 ORDER = {"type": "object", "properties": {"order": {"type": "string"}}, "required": ["order"]}
 
@@ -118,6 +120,40 @@ async def test_a_failed_child_fails_its_node_and_is_tried_again_where_retry_says
         assert (await w.end(run))["type"] == "completed"
         attempts = [e["child_run_id"] for e in await w.events(run) if e.get("child_run_id")]
         assert len(set(attempts)) == 2
+
+
+async def test_a_child_that_is_due_again_and_waits_for_a_slot_is_not_woken_again_and_again(
+    world, monkeypatch
+):
+    tries, woken, release, wake = [], [], asyncio.Event(), Host._wake
+
+    async def counted(self, run_key):
+        woken.append(run_key)
+        await wake(self, run_key)
+
+    async def body(input):
+        tries.append(input)
+        if len(tries) < 2:
+            raise NonRetryable("no paper")
+        return {"invoice": "inv-9"}
+
+    hog = Workflow("hog", version="v1")
+
+    @hog.node
+    async def hold() -> None:
+        await release.wait()
+
+    monkeypatch.setattr(Host, "_wake", counted)
+    patient = order(retry=Retry(max_attempts=3, initial=10, jitter=False))
+    async with world(patient, invoice(body=body), hog, max_running=1) as w:
+        run = await w.start("order", {"id": "o1"})
+        await w.until(run, "node_failed", will_retry=True)
+        await w.until(await w.start("hog"), "node_started")
+        await w.clock.advance(10)
+        await beat(w)
+        assert woken == [run.run_key]
+        release.set()
+        assert (await w.end(run))["type"] == "completed"
 
 
 @pytest.mark.parametrize(

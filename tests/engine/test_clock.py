@@ -18,12 +18,25 @@ def test_a_clock_that_is_set_back_stands_still_until_it_is_right_again(monkeypat
     assert clock.now() == 10_001
 
 
-class Rings:
+def test_whoever_waits_while_the_clock_stands_still_does_not_look_again_and_again(monkeypatch):
+    clock, wall = SystemClock(), [100_000]
+    monkeypatch.setattr(time, "time_ns", lambda: wall[0] * 1_000_000)
+    assert clock.until(100_001) == 0.001
+    wall[0] = 90_000
+    assert clock.until(100_001) == 10.001
+    assert clock.until(100_000) == 0
+
+
+def test_nobody_counts_on_a_clock_for_longer_than_a_nap(monkeypatch):
+    monkeypatch.setattr(time, "time_ns", lambda: 0)
+    assert SystemClock().until(30 * 86_400_000) == SystemClock.longest_nap
+
+
+class Rings(SystemClock):
     """A clock whose timers are only noted."""
 
-    longest_nap = SystemClock.longest_nap
-
     def __init__(self) -> None:
+        super().__init__()
         self.naps = []
 
     def now(self) -> int:
@@ -42,5 +55,5 @@ async def test_nobody_sleeps_so_long_that_a_clock_set_forward_goes_unnoticed():
         return None
 
     clock = Rings()
-    Alarm(clock, nothing, nothing).set(30 * 86_400_000)
+    Alarm(clock, nothing, nothing).set(time.time_ns() // 1_000_000 + 30 * 86_400_000)
     assert clock.naps == [60.0]

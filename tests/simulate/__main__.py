@@ -1,128 +1,80 @@
-"""Lives random worlds for as long as it is told: ``python -m tests.simulate --minutes 60``.
+"""Lives random worlds for as long as it is told: ``python -m tests.simulate --minutes 60 --jobs 2``.
 
-Each seed is a family of random workflows on one SQLite file and a virtual clock: bodies that fail and do not
-stop, people who answer, cancel, terminate and rerun, crashes between any two steps, restarts. With ``--core``
-it is the pure core alone, some hundred times faster: random graphs, facts in any order, crashes at every
-point. The first violation ends it and names its seed: ``--seed N --worlds 1`` lives that world again.
+Each seed is a family of random workflows on one SQLite file: bodies that fail and do not stop, people who
+answer, cancel, terminate and rerun, clocks that are set, crashes before any step and in the middle of
+commits, restarts. With ``--core`` it is the pure core alone, some hundred times faster: random graphs, facts
+in any order, crashes at every point. A violation names its seed: ``--seed N --worlds 1`` lives that world
+again, step for step.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import random
-import sqlite3
-import tempfile
 import time
-from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
+from concurrent.futures import FIRST_COMPLETED, ProcessPoolExecutor, wait
+from itertools import count
+from multiprocessing import get_context
 
-from attrs import define
+from tests.simulate.lives import Tally, live_core, live_server, portion
 
-from infraweave.core.audit import objection
-from infraweave.core.events import Completed, NodeCompleted, NodeStarted
-from infraweave.core.facts import Resumed
-from infraweave.core.state import RunState, evolve, fold
-from infraweave.engine import clock
-from infraweave.store.verify import verify
-from tests.core.graphs import World, live
-from tests.engine.trouble import Trouble, trouble
-
-
-@define
-class Tally:
-    """What was lived."""
-
-    worlds: int = 0
-    runs: int = 0
-    events: int = 0
-    crashes: int = 0
-
-
-def live_server(seed: int, tally: Tally) -> list[str]:
-    """Live one world of the whole server below HTTP; return what was violated."""
-    clock._IDS.seed(seed)
-    random.seed(seed)
-    with tempfile.TemporaryDirectory() as folder:
-        db = Path(folder) / "world.db"
-        world = trouble(seed, db)
-        crash, found = Trouble.crash, []
-
-        def counted(self: Trouble, engine: object) -> None:
-            tally.crashes += 1
-            found.extend(f"at a crash: {problem}" for problem in verify(db))
-            crash(self, engine)
-
-        Trouble.crash = counted
-        try:
-            asyncio.run(world.live())
-            found.extend(f"at the end: {problem}" for problem in verify(db))
-        finally:
-            Trouble.crash = crash
-        with closing(sqlite3.connect(db)) as file:
-            tally.runs += file.execute("SELECT count(*) FROM runs").fetchone()[0]
-            tally.events += file.execute("SELECT count(*) FROM events").fetchone()[0]
-    return [*world.faults, *found]
-
-
-def live_core(seed: int, tally: Tally) -> list[str]:
-    """Live one run of the core; return what was violated."""
-    give = World.give
-
-    def counted(self: World, fact: object) -> object:
-        tally.crashes += isinstance(fact, Resumed)
-        return give(self, fact)
-
-    World.give = counted
-    try:
-        world = live(seed)
-    finally:
-        World.give = give
-    tally.runs += 1
-    tally.events += len(world.log)
-    return list(_core_faults(world))
-
-
-def _core_faults(world: World):
-    if world.state.end is None:
-        yield "it never ended"
-    if [event.seq for event in world.log] != list(range(1, len(world.log) + 1)):
-        yield "seq has holes"
-    if fold(world.state.run_id, world.log) != world.state:
-        yield "the fold of the log is not the state"
-    if isinstance(world.log[-1], Completed) and world.state.settled.keys() != world.graph.nodes.keys():
-        yield "it succeeded with nodes that were not settled"
-    done, state = set(), RunState(world.state.run_id)
-    for event in world.log:
-        if (why := objection(state, event)) is not None:
-            yield f"event {event.seq}: {why}"
-            return
-        evolve(state, event)
-        if isinstance(event, NodeStarted) and event.address in done:
-            yield f"{event.address} began again"
-        elif isinstance(event, NodeCompleted):
-            done.add(event.address)
+#: Worlds that a process lives before it says so.
+PORTION = 20
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=60)
-    parser.add_argument("--seed", type=int, default=int(time.time()))
-    parser.add_argument("--worlds", type=int, default=None)
-    parser.add_argument("--core", action="store_true")
+    parser.add_argument("--jobs", type=int, default=1, help="processes side by side")
+    parser.add_argument("--seed", type=int, default=int(time.time()), help="the first seed")
+    parser.add_argument(
+        "--worlds", type=int, default=None, help="how many seeds; without it, until time is up"
+    )
+    parser.add_argument("--core", action="store_true", help="the pure core alone")
     options = parser.parse_args()
-    life: Callable[[int, Tally], list[str]] = live_core if options.core else live_server
-    began, told, tally, seed = time.monotonic(), 0.0, Tally(), options.seed
-    while time.monotonic() - began < options.minutes * 60 and tally.worlds != options.worlds:
-        if faults := life(seed, tally):
-            raise SystemExit(f"seed {seed}: {faults}")
-        tally.worlds += 1
-        seed += 1
-        if time.monotonic() - told > 30:
-            told = time.monotonic()
-            print(f"{told - began:.0f} s, to seed {seed}: {tally}", flush=True)
-    print(f"{time.monotonic() - began:.0f} s, seeds {options.seed} to {seed - 1}: {tally}")
+    life = live_core if options.core else live_server
+    size = min(PORTION, options.worlds or PORTION)
+    last = options.seed + options.worlds if options.worlds else None
+    firsts = count(options.seed, size) if last is None else iter(range(options.seed, last, size))
+    began, told, total, failed = time.monotonic(), 0.0, Tally(), 0
+    with ProcessPoolExecutor(options.jobs, mp_context=get_context("spawn")) as pool:
+        running, seed = set(), options.seed
+        while True:
+            while len(running) < options.jobs and time.monotonic() - began < options.minutes * 60:
+                if (seed := next(firsts, -1)) < 0:
+                    break
+                worlds = size if last is None else min(size, last - seed)
+                running.add(pool.submit(portion, life, seed, worlds))
+            if not running:
+                break
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            for part in done:
+                tally, faults = part.result()
+                total.add(tally)
+                failed += _tell(faults, core=options.core)
+            if time.monotonic() - told > 30:
+                told = time.monotonic()
+                print(_line(began, total, failed), flush=True)
+    print(f"seeds from {options.seed}; {_line(began, total, failed)}")
+    if failed:
+        raise SystemExit(1)
+
+
+def _tell(faults: dict[int, list[str]], *, core: bool) -> int:
+    for seed, found in faults.items():
+        again = f"python -m tests.simulate{' --core' * core} --seed {seed} --worlds 1"
+        print(f"VIOLATION seed {seed} ({again}):", *found[:5], sep="\n    ", flush=True)
+    return len(faults)
+
+
+def _line(began: float, total: Tally, failed: int) -> str:
+    seconds = time.monotonic() - began
+    rates = f"{total.runs / seconds:.0f} runs/s, {total.crashes / seconds:.1f} crashes/s"
+    return (
+        f"{seconds:.0f} s: {total.worlds:,} worlds, {total.runs:,} runs, {total.events:,} events,"
+        f" {total.crashes:,} crashes, {failed} seeds with a violation ({rates})"
+    )
 
 
 if __name__ == "__main__":

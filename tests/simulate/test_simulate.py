@@ -1,19 +1,56 @@
-"""The simulation runs, and counts what it lives."""
+"""A minute of the simulation, and that a seed can be lived twice."""
 
 from __future__ import annotations
 
-from tests.simulate.__main__ import Tally, live_core, live_server
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.simulate.lives import Tally, live_core, live_server, lived, portion
+
+KEPT = Path(__file__).with_name("regressions.txt")
+SEEDS = [int(line.split()[0]) for line in KEPT.read_text().splitlines() if not line.startswith("#")]
+#: So many worlds a test, and tests: about half a minute on each of two processes.
+WORLDS, TESTS = 12, 10
 
 
-def test_a_world_of_the_server_is_lived_without_a_violation():
-    tally = Tally()
-    assert [fault for seed in (1, 2) for fault in live_server(seed, tally)] == []
-    assert tally.runs > 0
-    assert tally.events > tally.runs
+@pytest.mark.parametrize("first", range(0, WORLDS * TESTS, WORLDS))
+def test_worlds_of_the_server_are_lived_without_a_violation(first):
+    tally, faults = portion(live_server, 10_000 + first, WORLDS)
+    assert faults == {}
+    assert tally.runs > 100
+    assert tally.crashes > 10
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_seed_that_once_found_something_finds_nothing_any_more(seed):
+    assert live_server(seed, Tally()) == []
+
+
+def test_a_seed_is_lived_alike_in_every_process():
+    here = [lived(seed).digest() for seed in (3, 17, 29)]
+    code = "from tests.simulate.lives import lived; print(*[lived(s).digest() for s in (3, 17, 29)])"
+    for hashing in ("1", "4711"):
+        there = subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": hashing},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert there.stdout.split() == here
+
+
+def test_another_seed_is_another_world():
+    assert lived(3).digest() != lived(4).digest()
 
 
 def test_worlds_of_the_core_are_lived_without_a_violation():
-    tally = Tally()
-    assert [fault for seed in range(9_000, 9_300) for fault in live_core(seed, tally)] == []
+    tally, faults = portion(live_core, 9_000, 300)
+    assert faults == {}
     assert tally.runs == 300
     assert tally.crashes > 0
