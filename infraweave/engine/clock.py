@@ -34,6 +34,9 @@ class Clock(Protocol):
     def now(self) -> int:
         """Return milliseconds since the Unix epoch; never less than before."""
 
+    def elapsed(self) -> float:
+        """Return seconds since a moment that is nobody's business: for rates, whatever the clock is set to."""
+
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         """Call ``callback`` once that time has passed."""
 
@@ -50,6 +53,10 @@ class SystemClock:
         """Return milliseconds since the Unix epoch."""
         self._latest = max(self._latest, time.time_ns() // 1_000_000)
         return self._latest
+
+    def elapsed(self) -> float:
+        """Return seconds since a moment that is nobody's business."""
+        return time.monotonic()
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         """Call ``callback`` on the running loop."""

@@ -336,7 +336,16 @@ class LiveRun:
         due_at = self.next_due()
         if due_at is not None and self.state.state != "queued":
             wait = max(0.0, (due_at - self.host.clock.now()) / 1000)
-            self._timer = self.host.clock.call_later(wait, partial(self.take, Woken()))
+            nap = min(wait, self.host.clock.longest_nap)  # the clock may be set meanwhile
+            self._timer = self.host.clock.call_later(nap, self._look)
+
+    def _look(self) -> None:
+        """Go on where something is due; else only time has passed, and perhaps not by this clock."""
+        due_at = self.next_due()
+        if due_at is not None and due_at <= self.host.clock.now():
+            self.take(Woken())
+        else:
+            self._arm()
 
     def next_due(self) -> int | None:
         """Return when time will next change something; an attempt that is held is due in vain."""

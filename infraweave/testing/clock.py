@@ -43,6 +43,10 @@ class VirtualClock:
         """Return milliseconds since the Unix epoch."""
         return self._now
 
+    def elapsed(self) -> float:
+        """Return seconds since a moment that is nobody's business."""
+        return self._now / 1000
+
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         """Call ``callback`` once the clock has been advanced that far; what is due already, soon."""
         if seconds <= 0:
