@@ -101,7 +101,7 @@ class Book:
     # --- closing -------------------------------------------------------------------------------------------
 
     def open_for(self, entry: Entry) -> int:
-        """Return the milliseconds that an attempt has been open; the clock may have been set back meanwhile."""
+        """Return for how many milliseconds an attempt is open; the clock may have been set back meanwhile."""
         return max(0, self.now - entry.opened_at)
 
     def complete(

@@ -35,7 +35,7 @@ class Clock(Protocol):
         """Return milliseconds since the Unix epoch; never less than before."""
 
     def elapsed(self) -> float:
-        """Return seconds since a moment that is nobody's business: for rates, whatever the clock is set to."""
+        """Return seconds since a moment that is nobody's business: for rates, whatever a clock says."""
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         """Call ``callback`` once that time has passed."""

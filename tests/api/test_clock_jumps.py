@@ -27,13 +27,14 @@ class Wall:
 
     def __init__(self, monkeypatch) -> None:
         self.now = NOON
-        monkeypatch.setattr(seam, "time", SimpleNamespace(time_ns=self._read, monotonic=time.monotonic))
+        turned = SimpleNamespace(time_ns=self._read, monotonic=time.monotonic)
+        monkeypatch.setattr(seam, "time", turned)
 
     def _read(self) -> int:
         return self.now * 1_000_000
 
     def clock(self) -> SystemClock:
-        """A clock of the machine, as a process that begins has one; it looks often, for tests wait in vain."""
+        """The clock of a process that begins; it looks often, so that tests need not wait."""
         clock = SystemClock()
         clock.longest_nap = 0.02
         return clock
@@ -132,6 +133,8 @@ async def has_come(api: Api, runs: dict[str, str], after: dict[str, list[dict]])
             seen = [*seen, event]
             if event["type"] == COMES[name]:
                 break
+        bodies = [event["attempt"] for event in seen if event["type"] == "node_started" and name == "busy"]
+        assert bodies == [1] * len(bodies)  # what is in flight goes on, and does not begin again
         assert from_rfc3339(seen[-1]["at"]) >= NOON + 3 * HOUR, name
         assert (await events(api, run_id))[: len(seen)] == seen
 
@@ -237,6 +240,7 @@ async def test_lists_cursors_and_keys_hold_though_ids_are_of_an_earlier_time(ope
         keyed = {"workflow_id": "quick", "input": {}}
         first = await api.post("/v1/runs", keyed, headers={"Idempotency-Key": "k"})
         made.append(first.json()["run_id"])
+        ended = {run_id: await api.until(run_id, *ENDS) for run_id in made}
     wall.now = NOON - 5 * HOUR
     async with opened() as api:
         made += [await api.start("quick", input={}) for _ in range(3)]
@@ -252,6 +256,7 @@ async def test_lists_cursors_and_keys_hold_though_ids_are_of_an_earlier_time(ope
         assert [run["run_id"] for run in since] == made[3::-1]
         for run_id in made:
             await api.until(run_id, *ENDS)
+        assert {run_id: await events(api, run_id) for run_id in ended} == ended
     assert list(verify(db)) == []
 
 

@@ -106,7 +106,7 @@ async def test_thousands_of_idle_streams_cost_little_and_hold_up_nobody(process,
         await emptied(process, open_files)
         assert "infraweave_event_streams 0.0" in (await metrics(client))
         await client.run(run.run_id).signal("approval", {"ok": True})
-        assert await run.result() == {"last": "approval"}
+        assert (await run.result())["last"] == "approval"
 
 
 async def metrics(client: Client) -> str:
