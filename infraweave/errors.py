@@ -187,6 +187,12 @@ class NotAcceptable(RequestError):
     code, status = "not_acceptable", 406
 
 
+class RequestTimeout(RequestError):
+    """The request did not come in time; send it at once."""
+
+    code, status = "request_timeout", 408
+
+
 class PayloadTooLarge(RequestError):
     """The body is too large."""
 
@@ -197,6 +203,12 @@ class UnsupportedMediaType(RequestError):
     """The body must be application/json."""
 
     code, status = "unsupported_media_type", 415
+
+
+class HeadTooLarge(RequestError):
+    """The head of the request is too large."""
+
+    code, status = "headers_too_large", 431
 
 
 class RunNotFinished(RequestError):

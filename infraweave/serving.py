@@ -17,7 +17,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from attrs import frozen
-from hypercorn.asyncio import serve as hypercorn_serve
 from hypercorn.config import Config
 
 from infraweave.api.app import create_app
@@ -28,6 +27,7 @@ from infraweave.engine.clock import Clock, token_secret, ulid
 from infraweave.engine.engine import Engine
 from infraweave.errors import StartupError
 from infraweave.settings import Settings
+from infraweave.wire import answer
 
 #: In place of a path: a private database, removed at the end.
 MEMORY = ":memory:"
@@ -35,6 +35,8 @@ MEMORY = ":memory:"
 BACKLOG = 1024
 #: Seconds that open connections get once every stream has been ended.
 GOODBYE = 2.0
+#: Seconds that a head may take to come, and that a connection may rest between two requests.
+IDLE = 5.0
 
 
 def tune_collector() -> None:
@@ -133,12 +135,9 @@ async def _answering(
     engine: Engine, settings: Settings, listener: socket.socket, host: str
 ) -> AsyncIterator[None]:
     ended = asyncio.Event()
-    config = _config(listener)
     app = create_app(engine, settings, hosts=(host, *settings.allow_hosts))
-    server = asyncio.create_task(
-        hypercorn_serve(app, config, shutdown_trigger=ended.wait),
-        name="http server",
-    )
+    answering = answer(app, _config(), listener, engine.clock, ended)
+    server = asyncio.create_task(answering, name="http server")
     try:
         yield
     finally:
@@ -148,14 +147,13 @@ async def _answering(
         await server
 
 
-def _config(listener: socket.socket) -> Config:
+def _config() -> Config:
     config = Config()
-    config.bind = [f"fd://{listener.detach()}"]  # hypercorn closes it
     config.backlog = BACKLOG
     config.graceful_timeout = GOODBYE
+    config.keep_alive_timeout = IDLE
     config.errorlog = logging.getLogger("infraweave.http")
     config.include_server_header = False
     config.h11_max_incomplete_size = 16 * 1024
-    config.websocket_max_message_size = 0
     config.max_app_queue_size = 10
     return config

@@ -18,7 +18,8 @@ FLOORS = {
     "cli": {"api", "engine", "store", "authoring", "core", "client", "serving", "settings", "errors"},
     "embedding": {"api", "engine", "authoring", "core", "client", "inprocess", "serving", "settings"},
     "testing": {"api", "engine", "store", "authoring", "core", "client", "embedding", "serving", "settings"},
-    "serving": {"api", "engine", "authoring", "core", "settings", "errors"},
+    "serving": {"api", "engine", "authoring", "core", "settings", "errors", "wire"},
+    "wire": {"api", "engine", "core", "errors"},
     "api": {"engine", "store", "core", "settings", "errors"},
     "engine": {"store", "authoring", "core", "settings", "errors", "failpoints"},
     "store": {"core", "errors", "failpoints"},
@@ -34,6 +35,7 @@ FLOORS = {
 PACKAGES = {
     "cli": {"click", "httpx", "packaging"},  # httpx: an unreachable server is no refusal; packaging: doctor
     "serving": {"hypercorn"},
+    "wire": {"hypercorn", "h11"},
     "api": {"quart", "werkzeug", "prometheus_client"},  # werkzeug is Quart's own half
     "engine": {"httpx", "httpcore"},  # what http nodes send
     "store": {"aiosqlite"},

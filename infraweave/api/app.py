@@ -38,6 +38,7 @@ from infraweave.errors import (
     NotAcceptable,
     PayloadTooLarge,
     RequestError,
+    RequestTimeout,
     RunNotFound,
     Unauthenticated,
     UnsupportedMediaType,
@@ -53,6 +54,8 @@ DENIALS = (Unauthenticated, AclDenied, RunNotFound)
 
 #: Bodies of so many bytes are read off the loop: the largest take a second, and others want answers.
 _LARGE = 256 * 1024
+#: Seconds that a body may take to come.
+BODY_TIMEOUT = 60.0
 
 
 #: The parameters of paths, and what each names.
@@ -194,7 +197,7 @@ class Reader:
         return caller
 
     async def _json(self, route: Route) -> Json:
-        data: bytes = await request.body
+        data = await self._bytes()
         if not data and not route.body_required:
             return None
         value = parsed(data, self._settings.max_depth)
@@ -204,11 +207,20 @@ class Reader:
         return value
 
     async def _bytes(self) -> bytes:
-        data: bytes = await request.body
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT):  # Quart has one too, but not for what is read as it is
+                data: bytes = await request.body
+        except TimeoutError as error:
+            raise RequestTimeout(f"The body did not come within {BODY_TIMEOUT:g} seconds.") from error
         return data
 
 
 def _check_type() -> None:
+    encoding = request.headers.get("Content-Encoding", "identity")
+    if encoding.strip().lower() != "identity":
+        raise UnsupportedMediaType(
+            "The body must come as it is, without a Content-Encoding; nothing is unpacked."
+        )
     content_type = request.headers.get("Content-Type")
     if content_type and not negotiate.is_json(content_type):
         raise UnsupportedMediaType(f"The body must be {JSON} in UTF-8, not {content_type}.")

@@ -14,6 +14,7 @@ from infraweave.errors import (
     MethodNotAllowed,
     PayloadTooLarge,
     RequestError,
+    RequestTimeout,
     RouteNotFound,
     UnsupportedMediaType,
 )
@@ -21,7 +22,7 @@ from infraweave.errors import (
 _BY_STATUS: dict[int, type[RequestError]] = {
     400: MalformedRequest,
     404: RouteNotFound,
-    408: MalformedRequest,
+    408: RequestTimeout,
     413: PayloadTooLarge,
     415: UnsupportedMediaType,
 }

@@ -35,8 +35,9 @@ log = logging.getLogger("infraweave.api")
 #: One line an answer, at INFO.
 access = logging.getLogger("infraweave.access")
 
-#: Seconds that a caller may go on sending a body that was refused (nginx' lingering_close is of that kind).
-LINGER = 2.0
+#: Seconds that a caller may go on sending a body that was refused, and how long it may pause in them (nginx'
+#: lingering_close is of that kind).
+LINGER, PAUSE = 30.0, 2.0
 #: The key of the request's id, and of its route's path, in the ASGI scope.
 REQUEST_ID = "infraweave.request_id"
 ROUTE = "infraweave.route"
@@ -60,7 +61,7 @@ class Guard:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        scope[REQUEST_ID] = _own_id(scope) or request_id(self._clock.now())
+        scope[REQUEST_ID] = own_id(scope) or request_id(self._clock.now())
         if scope["type"] == "websocket":
             await _refuse_websocket(scope, receive, send)
             return
@@ -161,17 +162,20 @@ class _Exchange:
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
                 while not self._heard_all.is_set():
-                    await self.receive()
+                    async with asyncio.timeout(PAUSE):
+                        await self.receive()
         self._heard_all.set()
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _linger(self) -> None:
         """Let a caller who is still sending finish: a reset would take the answer from it."""
-        if self._heard_all.is_set():
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LINGER):
-                await self._heard_all.wait()
+        loop, before = asyncio.get_running_loop(), -1
+        until = loop.time() + LINGER
+        while not self._heard_all.is_set() and before < self._received and loop.time() < until:
+            before = self._received
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PAUSE):
+                    await self._heard_all.wait()
 
 
 def _announced(scope: Scope) -> int:
@@ -180,8 +184,8 @@ def _announced(scope: Scope) -> int:
     return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
 
 
-def _own_id(scope: Scope) -> str | None:
-    """Return the caller's X-Request-Id, if there is one and it is fit to be repeated."""
+def own_id(scope: Scope) -> str | None:
+    """Return the caller's own X-Request-Id, if there is one and it is fit to be repeated."""
     values = [value for name, value in scope["headers"] if name.lower() == b"x-request-id"]
     valid = len(values) == 1 and _OWN_ID.fullmatch(values[0])
     return values[0].decode() if valid else None

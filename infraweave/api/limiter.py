@@ -1,4 +1,4 @@
-"""How many requests a token may make: a bucket for each, filled by the clock."""
+"""How many requests a token may make: a bucket for each, filled as time passes."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Limiter:
     def __init__(self, clock: Clock, settings: Settings) -> None:
         self._clock = clock
         self._rate, self._burst = settings.requests_per_second, float(max(1, settings.request_burst))
-        #: For each token: what was left, and when, in milliseconds.
-        self._left: dict[str, tuple[float, int]] = {}
+        #: For each token: what was left, and when, in seconds that have elapsed.
+        self._left: dict[str, tuple[float, float]] = {}
 
     def take(self, token_id: str) -> None:
         """Count a request.
@@ -27,7 +27,7 @@ class Limiter:
         Raises:
             RateLimited: there were too many.
         """
-        now = self._clock.now()
+        now = self._clock.elapsed()
         left = self._now(token_id, now)
         if left < 1.0:
             wait = max(1, math.ceil((1.0 - left) / self._rate)) if self._rate > 0 else 60
@@ -37,9 +37,9 @@ class Limiter:
             self._left = {other: kept for other, kept in self._left.items() if not self._is_full(other, now)}
         self._left[token_id] = (left - 1.0, now)
 
-    def _now(self, token_id: str, now: int) -> float:
+    def _now(self, token_id: str, now: float) -> float:
         left, at = self._left.get(token_id, (self._burst, now))
-        return min(self._burst, left + self._rate * (now - at) / 1000)
+        return min(self._burst, left + self._rate * (now - at))
 
-    def _is_full(self, token_id: str, now: int) -> bool:
+    def _is_full(self, token_id: str, now: float) -> bool:
         return self._now(token_id, now) >= self._burst

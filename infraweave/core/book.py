@@ -100,6 +100,10 @@ class Book:
 
     # --- closing -------------------------------------------------------------------------------------------
 
+    def open_for(self, entry: Entry) -> int:
+        """Return for how many milliseconds an attempt is open; the clock may have been set back meanwhile."""
+        return max(0, self.now - entry.opened_at)
+
     def complete(
         self, entry: Entry, latency_ms: int, usage: Usage = NO_USAGE, output: Json = None, **more: Any
     ) -> None:
@@ -244,7 +248,7 @@ class Book:
         if entry.request is not None:
             self.resolve(entry, "answered", letter)
         else:
-            latency_ms = self.now - entry.opened_at
+            latency_ms = self.open_for(entry)
             self.complete(entry, latency_ms, output=letter.payload, answered_with=letter.request_id)
 
     def run_out(self, entry: Entry) -> None:
@@ -252,7 +256,7 @@ class Book:
         if entry.request is not None:
             self.resolve(entry, "timed_out")
             return
-        latency_ms, more = self.now - entry.opened_at, self._instead(entry)
+        latency_ms, more = self.open_for(entry), self._instead(entry)
         if not more:
             message = f"No signal {entry.signal} within {spell(latency_ms / 1000)}"
             self.give_up(entry, "signal_timed_out", message, latency_ms)
@@ -269,7 +273,7 @@ class Book:
             message = "Stopped, because it lost a race"
         elif (failed := self._failed_item(entry.address)) is not None:
             code, message = "item_failed", f"Item {failed.index} failed: {failed.message}"
-        latency_ms = 0 if entry.status == "backoff" else self.now - entry.opened_at
+        latency_ms = 0 if entry.status == "backoff" else self.open_for(entry)
         self.give_up(entry, code, message, latency_ms)
 
     def _failed_item(self, address: Address) -> Any:

@@ -34,6 +34,7 @@ from infraweave.core.values import Json, from_rfc3339, rfc3339
 #: Nesting beyond this is refused in requests (spec: 64).
 MAX_DEPTH = 64
 _INT64 = 2**63
+_ENDS_OF_KEYS = re.compile(rb'"\s*:')
 _LONG_NUMBER = re.compile(rb"\d{19}")
 #: Fields of events that are times: milliseconds inside, RFC 3339 in what is encoded.
 TIMES = frozenset({"at", "retry_at", "wake_at", "deadline"})
@@ -75,11 +76,15 @@ def parse(body: bytes, max_depth: int = MAX_DEPTH) -> Json:
     """Return the value of JSON from outside.
 
     Raises:
-        ValueError: it does not parse, or holds NaN, a lone surrogate, an integer outside 64 bits, or nesting
-            deeper than ``max_depth``; the message is fit for the caller.
+        ValueError: it does not parse, or holds NaN, a lone surrogate, an integer outside 64 bits, a key twice
+            in one object, or nesting deeper than ``max_depth``; the message is fit for the caller.
     """
     value = orjson.loads(body)
-    _check_depth(value, max_depth)
+    keys = _count_keys(value, max_depth)
+    # Each key has a colon: where there are no more of them than keys, none was there twice. Nearly all bodies
+    # are let pass by the first count, and those with times and addresses in them by the second.
+    if body.count(b":") > keys and len(_ENDS_OF_KEYS.findall(body)) > keys:
+        json.loads(body, parse_int=_any_int, object_pairs_hook=_distinct)
     if _LONG_NUMBER.search(body):
         json.loads(body, parse_int=_checked_int)
     return value
@@ -91,13 +96,29 @@ def _checked_int(digits: str) -> int:
     return int(digits)
 
 
-def _check_depth(value: Json, max_depth: int) -> None:
-    level, depth = [value], 0
+def _any_int(_: str) -> int:
+    return 0  # only the keys are looked at, and numbers may be long
+
+
+def _distinct(pairs: list[tuple[str, Json]]) -> None:
+    """Raise ValueError for an object that has a key twice: readers differ in which one they take."""
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise ValueError(f"an object has the key {key[:60]!r} twice")
+        seen.add(key)
+
+
+def _count_keys(value: Json, max_depth: int) -> int:
+    """Return how many keys there are on all levels; raise ValueError where there are too many levels."""
+    level, depth, keys = [value], 0, 0
     while level := [item for item in level if isinstance(item, dict | list)]:
         depth += 1
         if depth > max_depth:
             raise ValueError(f"it is nested deeper than {max_depth} levels")
+        keys += sum(len(item) for item in level if isinstance(item, dict))
         level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return keys
 
 
 # --- events ------------------------------------------------------------------------------------------------

@@ -209,7 +209,7 @@ class Ledger:
         row = self._end(event, 1)
         if row is None:
             return
-        row.latency_ms = event.at - row.started_at
+        row.latency_ms = max(0, event.at - row.started_at)
         outcome = "answered" if event.on_timeout == "value" else event.outcome
         row.state, row.output = _RESOLVED[outcome], event.payload
         row.error = _UNANSWERED.get(outcome)

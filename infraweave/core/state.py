@@ -370,7 +370,7 @@ def _resolved(state: RunState, event: InputResolved) -> None:
     entry = _close(state, event.address)
     node = _node(state, event.node)
     node.finished_at = event.at
-    node.latency_ms = event.at - entry.opened_at if entry else None
+    node.latency_ms = max(0, event.at - entry.opened_at) if entry else None
     if event.outcome == "withdrawn":
         node.state = "cancelled"
         _lose(state, event.node)

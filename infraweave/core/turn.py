@@ -120,7 +120,7 @@ def _woken(book: Book) -> None:
         elif entry.signal is not None:
             book.run_out(entry)
         else:
-            book.complete(entry, book.now - entry.opened_at)
+            book.complete(entry, book.open_for(entry))
 
 
 def _prepared(book: Book, fact: Prompted | Scheduled | Launched | Unprepared) -> None:

@@ -37,6 +37,9 @@ class Clock(Protocol):
     def until(self, due_at: int) -> float:
         """Return the seconds after which it is worth looking whether it is ``due_at``; 0: it is."""
 
+    def elapsed(self) -> float:
+        """Return seconds since a moment that is nobody's business: for rates, whatever a clock says."""
+
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         """Call ``callback`` once that time has passed."""
 
@@ -63,6 +66,10 @@ class SystemClock:
         if due_at <= self.now():
             return 0.0
         return min((due_at - time.time_ns() // 1_000_000) / 1000, self.longest_nap)
+
+    def elapsed(self) -> float:
+        """Return seconds since a moment that is nobody's business."""
+        return time.monotonic()
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         """Call ``callback`` on the running loop."""

@@ -339,7 +339,15 @@ class LiveRun:
         due_at = self.next_due()
         if due_at is not None and self.state.state != "queued":
             clock = self.host.clock
-            self._timer = clock.call_later(clock.until(due_at), partial(self.take, Woken()))
+            self._timer = clock.call_later(clock.until(due_at), self._look)
+
+    def _look(self) -> None:
+        """Go on where something is due; else only time has passed, and perhaps not by this clock."""
+        due_at = self.next_due()
+        if due_at is not None and due_at <= self.host.clock.now():
+            self.take(Woken())
+        else:
+            self._arm()
 
     def next_due(self) -> int | None:
         """Return when time will next change something; an attempt that is held is due in vain."""

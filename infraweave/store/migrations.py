@@ -64,14 +64,25 @@ def prepare(path: Path, now: int, migrations: tuple[Migration, ...] = MIGRATIONS
 
 
 def found_version(path: Path) -> int:
-    """Return the schema version of a file, 0 where it is new; nothing is written.
+    """Return the schema version of a file, 0 where it is new.
+
+    Nothing is written, unless it was left half written: then SQLite takes that back first.
 
     Raises:
         StartupError: it is no database of ours.
     """
     if not path.exists() or (path.is_file() and path.stat().st_size == 0):
         return 0
-    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+    try:
+        return _version(path, "ro")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            raise
+        return _version(path, "rw")
+
+
+def _version(path: Path, mode: str) -> int:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)) as connection:
         try:
             if connection.execute(QUERIES["any_table"]).fetchone() is None:
                 return 0

@@ -47,6 +47,10 @@ class VirtualClock:
         """Return the seconds until it is ``due_at``, 0 if it is."""
         return max(0, due_at - self._now) / 1000
 
+    def elapsed(self) -> float:
+        """Return seconds since a moment that is nobody's business."""
+        return self._now / 1000
+
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         """Call ``callback`` once the clock has been advanced that far; what is due already, soon."""
         if seconds <= 0:

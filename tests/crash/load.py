@@ -67,6 +67,9 @@ def again(draft: int) -> bool:
     return draft < 3
 
 
+load.sleep("pause", 0.05)
+
+
 @load.subworkflow("child")
 def kid(draft: int) -> dict:
     return {"n": draft}
@@ -164,10 +167,11 @@ async def _read(client: Client, ledger: Ledger, rng: random.Random) -> None:
     """Follow a run from where its last reader was cut off."""
     await asyncio.sleep(0.002)
     if ledger.started:
-        await _page(client, ledger, rng.choice(list(ledger.started.values())[-20:]))
+        await read_on(client, ledger, rng.choice(list(ledger.started.values())[-20:]))
 
 
-async def _page(client: Client, ledger: Ledger, run_id: str) -> None:
+async def read_on(client: Client, ledger: Ledger, run_id: str) -> None:
+    """Read a page of a run, from where its last reader stopped."""
     seen = ledger.seen.get(run_id, [])
     after = seen[-1]["seq"] if seen else 0
     page = await client.request(
@@ -222,3 +226,15 @@ def _sound(events: list[dict]) -> None:
         elif event["type"] == "node_completed":
             assert entry not in closed, f"{entry} was completed twice"
             closed.add(entry)
+    _punctual(events)
+
+
+def _punctual(events: list[dict]) -> None:
+    """Check that the timer was not early, and not lost."""
+    wake_at = [event["wake_at"] for event in events if event["type"] == "node_started" and "wake_at" in event]
+    woken = [
+        event["at"] for event in events if (event["type"], event.get("node")) == ("node_completed", "pause")
+    ]
+    if events[-1]["type"] == "completed":
+        assert woken
+        assert woken[0] >= wake_at[0], (wake_at, woken)

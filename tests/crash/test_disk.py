@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from infraweave.client import Client, ClientError
-from tests.crash.load import WORKFLOWS, Ledger, check
+from tests.crash.load import WORKFLOWS, Ledger, check, read_on
 from tests.crash.server import Process
 
 MEBIBYTE = 1 << 20
@@ -28,15 +28,19 @@ def process(tmp_path):
 
 
 async def fill(client: Client, ledger: Ledger, size: int = 20_000) -> ClientError:
-    """Start runs with large inputs until the server refuses; return its refusal."""
+    """Start runs with large inputs, answer and read them until the server refuses; return its refusal."""
     for n in range(2_000):
         way = random.Random(n).choice(["approval", "good", "bad"])
         body = {"way": way, "ballast": "x" * size}
         try:
             run = await client.start("load", body, idempotency_key=f"k{n}")
+            ledger.started[f"k{n}"] = run.run_id
+            if way == "approval":
+                await run.signal("approval", {"ok": True}, request_id="s0")
+                ledger.signalled.add((run.run_id, "s0"))
+            await read_on(client, ledger, run.run_id)
         except ClientError as error:
             return error
-        ledger.started[f"k{n}"] = run.run_id
     raise AssertionError("the disk never filled up")
 
 

@@ -223,3 +223,18 @@ async def test_lists_walk_an_index_and_sort_nothing(path, name, plan):
     assert any(plan in detail for detail in details)
     if name.startswith("list"):
         assert not any("TEMP B-TREE" in detail for detail in details)
+
+
+async def test_a_file_that_was_being_made_when_the_power_went_is_made_anew(path):
+    made = path.with_name("made.db")
+    with closing(sqlite3.connect(made, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = 1")  # spills into the file, so that its journal is needed
+        connection.execute("BEGIN")
+        connection.execute("CREATE TABLE half (a)")
+        connection.execute(
+            "INSERT INTO half SELECT hex(randomblob(2000)) FROM json_each('[1,2,3,4,5,6,7,8,9]')"
+        )
+        for name in ("", "-journal"):
+            path.with_name(path.name + name).write_bytes(made.with_name(made.name + name).read_bytes())
+    assert path.stat().st_size > 0
+    assert await opened(path) == []
