@@ -16,13 +16,18 @@ from tests.crash.server import Process
 
 pytest.importorskip("playwright", reason="playwright is not installed")
 
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright  # noqa: E402
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 #: CI says that there must be a browser; elsewhere these tests are left out where there is none.
 REQUIRED = os.environ.get("INFRAWEAVE_BROWSER_TESTS") == "required"
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-FLAGS += ["--disable-component-update", "--disable-sync", "--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+FLAGS += [
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    *(["--no-sandbox"] if os.geteuid() == 0 else []),
+]
 
 expect.set_options(timeout=15_000)
 

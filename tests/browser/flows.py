@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
+import datetime as dt
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +15,7 @@ GO = Path(__file__).parent / "go"
 
 
 async def gate() -> None:
-    while not GO.exists():
+    while not GO.exists():  # noqa: ASYNC110 - files send no events
         await asyncio.sleep(0.02)
 
 
@@ -73,7 +73,9 @@ async def speak() -> dict[str, Any]:
     return {EVIL: EVIL, "list": [EVIL]}
 
 
-@markup.human_input(schema={"type": "object", "title": EVIL, "properties": {"note": {"type": "string", "description": EVIL}}})
+@markup.human_input(
+    schema={"type": "object", "title": EVIL, "properties": {"note": {"type": "string", "description": EVIL}}}
+)
 def ask(speak: dict[str, Any]) -> str:
     return EVIL
 
@@ -100,7 +102,7 @@ class Claim:
     urgent: bool
     address: Address
     lines: list[str] = Factory(list)
-    due: datetime.date | None = None
+    due: dt.date | None = None
     note: str = "none"
 
 
@@ -157,4 +159,6 @@ def worker(name: str, after: list[str]) -> None:
 
 for row in range(20):
     for column in range(25):
-        worker(f"n{column}_{row}", [f"n{column - 1}_{row}", f"n{column - 1}_{(row + 1) % 20}"] if column else [])
+        worker(
+            f"n{column}_{row}", [f"n{column - 1}_{row}", f"n{column - 1}_{(row + 1) % 20}"] if column else []
+        )

@@ -37,7 +37,11 @@ def test_a_wrong_answer_is_told_at_its_field_and_a_right_one_goes_through(consol
     form.get_by_role("button", name="Answer").click()
     expect(page.get_by_text("The answer was delivered")).to_be_visible()
     expect(page.get_by_text("Nobody is waiting for you")).to_be_visible()
-    assert server.api("GET", f"/v1/runs/{run_id}/result")["result"] == {"paid": 12.5, "lines": ["soup"], "street": "Main St"}
+    assert server.api("GET", f"/v1/runs/{run_id}/result")["result"] == {
+        "paid": 12.5,
+        "lines": ["soup"],
+        "street": "Main St",
+    }
 
 
 def test_the_servers_validation_errors_stand_at_their_fields(console, server):
@@ -101,7 +105,9 @@ def test_terminate_wants_a_typed_confirmation(console, server):
 
 
 def test_a_signal_is_sent_from_the_run(console, server):
-    page = console(f"runs/{server.start_run('checkout-flow', {'order_id': 'ord_s', 'customer_tier': 'enterprise'})}")
+    page = console(
+        f"runs/{server.start_run('checkout-flow', {'order_id': 'ord_s', 'customer_tier': 'enterprise'})}"
+    )
     page.get_by_role("button", name="Signal", exact=True).click()
     dialog = page.get_by_role("dialog")
     dialog.get_by_role("button", name="As JSON").click()
@@ -129,7 +135,11 @@ def test_a_rerun_from_a_node_tells_first_what_it_keeps(console, server):
 
 def test_who_may_only_read_is_told_why_nothing_else_can_be_done(bare, server, sign_in):
     grants = ["read:workflow:*"]
-    sign_in(server.api("POST", "/v1/tokens", {"tenant": "default", "principal": "reader", "grants": grants})["token"])
+    sign_in(
+        server.api("POST", "/v1/tokens", {"tenant": "default", "principal": "reader", "grants": grants})[
+            "token"
+        ]
+    )
     run_id = server.start_run("claims")
     bare.goto(f"{server.url}/console/runs/{run_id}")
     cancel = bare.get_by_role("button", name="Cancel", exact=True)
@@ -152,7 +162,9 @@ def test_the_copied_program_does_what_the_button_does(console, server, tmp_path)
     page.get_by_role("dialog").get_by_role("button", name="Python").click()
     program = page.evaluate("navigator.clipboard.readText()")
     env = {**os.environ, "INFRAWEAVE_TOKEN": server.token}
-    done = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     page.keyboard.press("Escape")
     expect(state(page)).to_have_text("cancelled")

@@ -7,6 +7,10 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+STATES = """() => [...document.querySelectorAll(".graph .node")].map((node) => [
+    node.getAttribute("aria-label").split(",")[0],
+    [...node.classList].find((name) => name.startsWith("is-")).slice(3),
+])"""
 EXAMPLES = [
     ("coder-agent", {"task": "double", "name": "double", "examples": [{"args": [2], "result": 4}]}),
     ("research", {"question": "who wakes a run?", "folder": "."}),
@@ -23,8 +27,7 @@ def node(page, name):
 
 def states(page):
     """The state of each node, as it is drawn."""
-    script = "[...document.querySelectorAll('.graph .node')].map((g) => [g.getAttribute('aria-label').split(',')[0], [...g.classList].find((c) => c.startsWith('is-')).slice(3)])"
-    return dict(page.evaluate(script))
+    return dict(page.evaluate(STATES))
 
 
 @pytest.mark.parametrize(("workflow_id", "input"), EXAMPLES)
@@ -122,14 +125,18 @@ def test_the_graph_is_walked_by_keyboard(console, server):
     page.keyboard.press("ArrowRight")
     expect(node(page, "middle")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("complementary", name="Inspector").get_by_role("heading", name="middle")).to_be_visible()
+    expect(
+        page.get_by_role("complementary", name="Inspector").get_by_role("heading", name="middle")
+    ).to_be_visible()
     server.go.touch()
     expect(page.locator(".title .chip")).to_have_text("succeeded")
     server.go.unlink()
 
 
 def test_a_parent_and_its_child_lead_to_each_other(console, server):
-    run_id = server.start_run("order", {"order_id": "o7", "lines": [{"sku": "pen", "count": 3, "cents": 120}]})
+    run_id = server.start_run(
+        "order", {"order_id": "o7", "lines": [{"sku": "pen", "count": 3, "cents": 120}]}
+    )
     page = console(f"runs/{run_id}")
     expect(page.locator(".title .chip")).to_have_text("succeeded")
     page.locator(".children a").first.click()

@@ -100,4 +100,13 @@ def test_thousands_of_runs_can_be_scrolled_through(console, server):
         page.keyboard.press("End")
         page.wait_for_timeout(150)
     expect(rows(page)).to_have_count(1000)
-    assert len(set(page.evaluate("[...document.querySelectorAll('.run-rows .run-row')].map((row) => row.dataset.key)"))) == 1000
+    assert (
+        len(
+            set(
+                page.evaluate(
+                    "[...document.querySelectorAll('.run-rows .run-row')].map((row) => row.dataset.key)"
+                )
+            )
+        )
+        == 1000
+    )

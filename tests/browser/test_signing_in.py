@@ -31,7 +31,9 @@ def test_the_printed_link_signs_in_once_and_leaves_no_code_behind(context, bare,
 
 
 def test_signing_out_forgets_and_revokes_the_token(bare, server):
-    made = server.api("POST", "/v1/tokens", {"tenant": "default", "principal": "guest", "grants": ["read:workflow:*"]})
+    made = server.api(
+        "POST", "/v1/tokens", {"tenant": "default", "principal": "guest", "grants": ["read:workflow:*"]}
+    )
     bare.goto(f"{server.url}/console")
     bare.get_by_label("Token").fill(made["token"])
     bare.get_by_role("button", name="Sign in").click()
@@ -45,7 +47,9 @@ def test_signing_out_forgets_and_revokes_the_token(bare, server):
 
 
 def test_a_token_that_is_revoked_leads_back_to_the_sign_in(bare, server, sign_in):
-    made = server.api("POST", "/v1/tokens", {"tenant": "default", "principal": "leaver", "grants": ["read:workflow:*"]})
+    made = server.api(
+        "POST", "/v1/tokens", {"tenant": "default", "principal": "leaver", "grants": ["read:workflow:*"]}
+    )
     sign_in(made["token"])
     bare.goto(f"{server.url}/console/runs")
     expect(bare.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
