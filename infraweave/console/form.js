@@ -13,12 +13,12 @@ export function form(schema, value) {
   return {
     box: h("div.form", root.box, general),
     read() { clear(root, general); return root.read(); },
-    /** Show what the server found wrong, each at its field; paths begin with the part of the body we are. */
+    /** Show what the server found wrong, each at its field; paths are JSON Pointers into the value. */
     complain(details, message) {
       clear(root, general);
       let first = null;
       for (const { path, message: told } of details) {
-        const at = find(path.replace(/^\/[^/]*/, ""));
+        const at = find(path);
         if (at?.fault) { at.fault.textContent = told; at.box.classList.add("wrong"); first ??= at; }
         else general.textContent = told;
       }

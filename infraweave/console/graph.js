@@ -147,6 +147,7 @@ function show(parts, node) {
 }
 
 function says(node) {
+  if (node.asIs) return LABELS[node.kind] ?? node.kind;
   if (node.undoing) return "undoing";
   if (node.total !== null && node.state === "running") return `${node.done}/${node.total}${node.failed ? `, ${node.failed} failed` : ""}`;
   if (node.state === "retrying" && node.retryAt) return `retry in ${span(Math.max(0, node.retryAt - Date.now()))} (${node.attempt + 1})`;

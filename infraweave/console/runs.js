@@ -44,12 +44,20 @@ export async function open(main, parameters) {
     picked.clear();
     load();
   }
-  async function load() {
+  /** List anew, as many runs at least as `wanted`: who has scrolled down stays where they are. */
+  async function load(wanted = PAGE) {
     const mine = ++turn;
     try {
-      const [page] = await Promise.all([get("/v1/runs", { ...filters, limit: PAGE }), tally()]);
-      if (mine !== turn || gone) return;
-      ({ runs, next_cursor: next } = page);
+      let found = [], cursor = null;
+      const counting = tally();
+      do {
+        const page = await get("/v1/runs", { ...filters, limit: Math.min(200, Math.max(wanted - found.length, PAGE)), cursor });
+        if (mine !== turn || gone) return;
+        found = found.concat(page.runs);
+        cursor = page.next_cursor;
+      } while (cursor && found.length < wanted);
+      await counting;
+      [runs, next] = [found, cursor];
       draw();
     } catch (error) { if (mine === turn) { put(foot, h("p.fault", { role: "alert" }, error.message)); if (!error.status) throw error; } }
   }
@@ -138,7 +146,7 @@ export async function open(main, parameters) {
   }
   const redraw = atMostEvery(150, () => { if (!gone) draw(); });
   const tallySoon = atMostEvery(1500, () => { if (!gone) { tally().catch(complain); countApprovals(); } });
-  const reload = atMostEvery(1000, () => { if (!gone) load(); });
+  const reload = atMostEvery(2000, () => { if (!gone) load(runs.length); });
   function keys(event) {
     if (event.target.matches("input,select,textarea") || document.querySelector("dialog[open]") || event.metaKey || event.ctrlKey || event.altKey) return;
     const at = runs.findIndex((run) => run.run_id === marked);
@@ -160,12 +168,12 @@ export async function open(main, parameters) {
   await load();
   seen.observe(foot);
   stream("/v1/runs/changes", {
-    open: () => { const was = live.classList.contains("lost"); live.textContent = "live"; live.className = "live"; if (was) load(); },
+    open: () => { const was = live.classList.contains("lost"); live.textContent = "live"; live.className = "live"; if (was) reload(); },
     event: (type, run) => (type === "run_changed" ? changed(run) : reload()),
     lost: (error) => { live.textContent = error.status ? error.message : "reconnecting…"; live.className = "live lost"; },
   });
   const beat = setInterval(() => { for (const run of runs) if (run.started_at && !run.finished_at) { const row = rows.querySelector(`[data-key="${run.run_id}"]`); if (row) put(row.children[6], span(Date.now() - Date.parse(run.started_at))); } }, 1000);
-  const shown = () => { if (!document.hidden) load(); };
+  const shown = () => { if (!document.hidden) reload(); };
   document.addEventListener("visibilitychange", shown);
   return () => { gone = true; clearInterval(beat); seen.disconnect(); document.removeEventListener("keydown", keys); document.removeEventListener("visibilitychange", shown); };
 }

@@ -64,6 +64,7 @@ const older = ({ versions }, chosen) => versions.findIndex(({ version }) => vers
 function picture(definition) {
   const drawing = graph(definition.layout, new Map(definition.nodes.map((node) => [node.name, node.kind])), (name) => { if (name) put(about, h("h3", name), jsonView(definition.nodes.find((node) => node.name === name), "node")); else put(about); drawing.select(name); });
   const about = h("div.about"), model = create(definition);
+  for (const node of model.nodes.values()) node.asIs = true;
   drawing.update(model);
   return { box: h("div.picture", drawing.box, about), fit: drawing.fit };
 }

@@ -70,7 +70,7 @@ def test_an_approval_is_one_click(console, server, button, end):
     order = {"order_id": f"ord_{button}", "customer_tier": "enterprise"}
     page = console(f"runs/{server.start_run('checkout-flow', order)}")
     page.get_by_label("note").first.fill("seen")
-    page.get_by_role("button", name=button).first.click()
+    page.get_by_role("button", name=button, exact=True).first.click()
     expect(state(page)).to_have_text(end)
 
 
@@ -144,7 +144,7 @@ def test_who_may_only_read_is_told_why_nothing_else_can_be_done(bare, server, si
     bare.goto(f"{server.url}/console/runs/{run_id}")
     cancel = bare.get_by_role("button", name="Cancel", exact=True)
     expect(cancel).to_have_attribute("title", "Principal lacks cancel on workflow:claims.")
-    cancel.click()
+    cancel.click(force=True)
     expect(bare.get_by_text("Principal lacks cancel on workflow:claims.").last).to_be_visible()
     expect(bare.get_by_role("dialog")).to_have_count(0)
     expect(claim(bare).get_by_role("button", name="Answer")).to_be_disabled()
