@@ -11,20 +11,22 @@ import { button, complain, dialog, forbid, notice } from "./widgets.js";
 const CONSOLE = { "X-Infraweave-Trigger": "console" };
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
 
-/** A button that opens an action; off and saying why where it is not possible. */
-export function actionButton(label, action, run, open, { kind = "", possible = true, why = "" } = {}) {
-  const reason = may(action, run.workflow_id) ? (possible ? null : why) : lacks(action, run.workflow_id);
-  return forbid(button(label, () => open(run), { kind }), reason);
+/** A button that opens an action on the run that `now` gives; off and saying why where it is not possible. */
+export function actionButton(label, action, now, open, { kind = "", possible = true, why = "" } = {}) {
+  const { workflow_id: workflow } = now();
+  const reason = may(action, workflow) ? (possible ? null : why) : lacks(action, workflow);
+  return forbid(button(label, () => open(now()), { kind }), reason);
 }
 
-/** The buttons of a run. */
-export function actions(run, again) {
+/** The buttons of a run; `now` gives it as it is when one is pressed. */
+export function actions(now, again) {
+  const run = now();
   const ended = ENDED.has(run.state);
   return [
-    !ended && actionButton("Cancel", "cancel", run, (each) => cancel(each, again), { kind: "primary", possible: !run.cancel_requested, why: "It is being cancelled already." }),
-    actionButton("Rerun", "execute", run, (each) => rerun(each), { kind: ended ? "primary" : "", possible: ended, why: "Only a run that has ended can be run again." }),
-    !ended && actionButton("Signal", "signal", run, (each) => signal(each), { possible: !run.cancel_requested, why: "It is being cancelled." }),
-    !ended && actionButton("Terminate", "operate", run, (each) => terminate(each, again), { kind: "danger" }),
+    !ended && actionButton("Cancel", "cancel", now, (each) => cancel(each, again), { kind: "primary", possible: !run.cancel_requested, why: "It is being cancelled already." }),
+    actionButton("Rerun", "execute", now, (each) => rerun(each), { kind: ended ? "primary" : "", possible: ended, why: "Only a run that has ended can be run again." }),
+    !ended && actionButton("Signal", "signal", now, (each) => signal(each), { possible: !run.cancel_requested, why: "It is being cancelled." }),
+    !ended && actionButton("Terminate", "operate", now, (each) => terminate(each, again), { kind: "danger" }),
   ];
 }
 

@@ -46,7 +46,7 @@ export function inspector(close, changed) {
       ["events", "Events", () => events(run, name)]];
     const [bar, panel] = tabs(all, tab, (id) => { tab = id; changed(id); });
     put(box, h("header", h("h2", name), chip(state.state), h("div.spring"),
-      actionButton("Rerun from here", "execute", run, (each) => rerun(each, name), { possible: run.finished_at !== null, why: "Only a run that has ended can be run again." }),
+      actionButton("Rerun from here", "execute", () => run, (each) => rerun(each, name), { possible: run.finished_at !== null, why: "Only a run that has ended can be run again." }),
       iconButton("close", "Show the run", close)), picker(run, document, model, name), bar, panel);
   }
 

@@ -48,11 +48,11 @@ export async function open(main, parameters, runId) {
   function drawHeader() {
     const stopping = model.cancelRequested && !ended(model);
     put(place.chip, chip(model.state, stopping ? ", being cancelled" : ""));
-    const stamp = `${model.state}|${stopping}|${run.nodes.map(({ state }) => state)}`;
+    const stamp = `${ended(model) ? model.state : ""}|${stopping}`;
     if (place.stamp !== stamp) {
       place.stamp = stamp;
       const act = (answer) => { run = { ...run, ...answer }; look(); };
-      put(place.actions, actions({ ...run, state: model.state, cancel_requested: model.cancelRequested }, act),
+      put(place.actions, actions(() => ({ ...run, state: model.state, cancel_requested: model.cancelRequested }), act),
         button("", () => copy(curl({ method: "GET", path: `/v1/runs/${runId}` }), "curl command"), { sign: "copy", "aria-label": "Copy this run as curl", title: "Copy this run as curl" }));
     }
     put(place.facts, fact("Run", h("code", { title: runId }, shortId(runId)), copyButton(runId, "run id")), fact("Created", time(run.created_at)), fact("Took", place.took), fact("By", run.trigger),

@@ -13,6 +13,8 @@ const STATES = ["queued", "running", "retrying", "succeeded", "failed", "cancell
 const TRIGGERS = ["api", "console", "cli", "schedule", "webhook", "subworkflow"];
 const NAMES = ["status", "workflow_id", "workflow_version", "trigger", "tag", "started_after", "started_before", "parent_run_id"];
 const PAGE = 100;
+/** Pixels before its end at which the list is read on. */
+const AHEAD = 600;
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);
 
 export async function open(main, parameters) {
@@ -93,6 +95,7 @@ export async function open(main, parameters) {
     put(foot, !runs.length && (filtered ? empty("No run matches", "Take a filter away.", button("Clear the filters", () => { for (const name of NAMES) filters[name] = ""; search.value = ""; set({}); }))
       : empty("No runs yet", "Start one here, or through the API.", button("Start a run", () => startDialog(""), { kind: "primary" }))), next && button("Load more", loadMore));
     drawBulk();
+    if (next && foot.getBoundingClientRect().top < innerHeight + AHEAD) loadMore();
   }
   function make(run) {
     const tick = h("input", { type: "checkbox", "aria-label": `Choose ${run.run_id}`, onclick: (event) => event.stopPropagation(), onchange: (event) => { if (event.target.checked) picked.add(run.run_id); else picked.delete(run.run_id); drawBulk(); } });
@@ -164,7 +167,7 @@ export async function open(main, parameters) {
     row?.querySelector("a").focus({ preventScroll: true });
   }
   document.addEventListener("keydown", keys);
-  const seen = new IntersectionObserver(([entry]) => { if (entry.isIntersecting) loadMore(); }, { rootMargin: "600px" });
+  const seen = new IntersectionObserver(([entry]) => { if (entry.isIntersecting) loadMore(); }, { rootMargin: `${AHEAD}px` });
   await load();
   seen.observe(foot);
   stream("/v1/runs/changes", {

@@ -91,8 +91,9 @@ class Database:
     async def _close(self) -> None:
         await self._writer.close()
         self._open = False
-        for _ in self._readers:
-            await self._idle.get()
+        readers = [await self._idle.get() for _ in self._readers]
+        for reader in readers:  # whoever still waits for one is told, or would wait for ever
+            self._idle.put_nowait(reader)
 
     @property
     def failed(self) -> BaseException | None:
@@ -152,6 +153,8 @@ class Database:
             raise StorageUnavailable("The database is closed.")
         reader = await self._idle.get()
         try:
+            if not self._open:
+                raise StorageUnavailable("The database is closed.")
             return list(await reader.execute_fetchall(QUERIES[name], params))
         except sqlite3.Error as error:
             if is_about_the_file(error):
