@@ -51,7 +51,7 @@ class InputRequests:
         after: int = 0,
     ) -> Page:
         """Return the oldest requests of a tenant behind an event key, of one workflow or of all."""
-        name = "list_input_requests" if workflow_id is None else "list_input_requests_of_workflow"
+        name = "open_requests" if workflow_id is None else "open_requests_of_workflow"
         params = {**_params(tenant, workflow_id, readable), "after": after, "limit": limit + 1}
         rows = await self._db.read(name, {**params, "most": PAGE_BYTES})
         page = [row for row in rows[:limit] if row["data"] is not None]

@@ -117,7 +117,8 @@ SELECT min(due_at) FROM agenda WHERE due_at > 0;
 
 -- Input requests ------------------------------------------------------------------------------------------
 
--- list_input_requests: a page of what a tenant's runs ask, the oldest first; beyond :most bytes without the events
+-- open_requests: a page of what a tenant's runs ask, the oldest first; without the events beyond :most bytes. What
+-- is sorted is that page
 SELECT page.event_key, run_id, workflow_id, workflow_version, events.type,
        CASE WHEN coalesce(before, 0) < :most THEN CAST(events.data AS BLOB) END AS data,
        CASE WHEN coalesce(before, 0) < :most THEN CAST(events.payload AS BLOB) END AS payload
@@ -135,7 +136,7 @@ CROSS JOIN runs USING (run_key)
 CROSS JOIN events USING (event_key)
 ORDER BY page.event_key;
 
--- list_input_requests_of_workflow: the same, of one workflow
+-- open_requests_of_workflow: the same, of one workflow
 SELECT page.event_key, run_id, workflow_id, workflow_version, events.type,
        CASE WHEN coalesce(before, 0) < :most THEN CAST(events.data AS BLOB) END AS data,
        CASE WHEN coalesce(before, 0) < :most THEN CAST(events.payload AS BLOB) END AS payload
