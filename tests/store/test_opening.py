@@ -209,7 +209,11 @@ def test_two_statements_with_one_name_are_refused():
             "open_requests_of_workflow",
             "input_requests_of_workflow (tenant=? AND workflow_id=? AND event_key>?)",
         ),
-        ("count_input_requests", "COVERING INDEX input_requests_of_workflow (tenant=?)"),
+        ("count_open_requests", "COVERING INDEX input_requests_of_tenant (tenant=?)"),
+        (
+            "count_open_requests_of_workflows",
+            "COVERING INDEX input_requests_of_workflow (tenant=? AND workflow_id=?)",
+        ),
         ("delete_input_requests", "input_requests USING PRIMARY KEY (run_key=?"),
         ("due", "agenda_due (due_at>? AND due_at<?)"),
         ("queued_runs", "runs_queued"),
