@@ -10,7 +10,7 @@ from infraweave.api import views
 from infraweave.api.queries import InputRequestQuery, cursor
 from infraweave.api.routing import Answer, Call, Reply, Route
 from infraweave.api.shapes import Time, said
-from infraweave.core.access import readable
+from infraweave.core.access import Principal, readable
 from infraweave.core.values import Json, rfc3339
 from infraweave.engine.engine import Engine
 from infraweave.errors import InvalidCursor
@@ -54,14 +54,20 @@ class InputRequestRoutes:
     async def list(self, call: Call[InputRequestQuery, None]) -> Answer:
         """List what is being asked by runs of the workflows that the principal may read."""
         query, who = call.query, call.principal
-        requests, names = InputRequests(self._engine.db), readable(who)
-        page = await requests.list(
-            who.tenant, query.workflow_id, readable=names, limit=query.limit, after=query.cursor or 0
-        )
-        total = await requests.count(who.tenant, query.workflow_id, readable=names)
+        requests, names = InputRequests(self._engine.db), _meant(query, who)
+        page = await requests.list(who.tenant, names, limit=query.limit, after=query.cursor or 0)
+        total = await requests.count(who.tenant, names)
         following = cursor("input-requests", page.requests[-1].event_key) if page.more else None
         listed = tuple(map(_listed, page.requests))
         return Answer(InputRequestList(input_requests=listed, next_cursor=following, total=total))
+
+
+def _meant(query: InputRequestQuery, who: Principal) -> set[str] | None:
+    """Return the workflows that are asked for and may be read; None means all."""
+    names = readable(who)
+    if query.workflow_id is None:
+        return names
+    return {query.workflow_id} if names is None else names & {query.workflow_id}
 
 
 def _listed(request: OpenRequest) -> InputRequest:

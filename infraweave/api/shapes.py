@@ -156,6 +156,15 @@ class WaitingFor:
 
 
 @frozen(kw_only=True)
+class MapItems:
+    """How far a map has come."""
+
+    total: int
+    done: int = said("Items that have ended, those that failed too.")
+    failed: int
+
+
+@frozen(kw_only=True)
 class NodeSummary:
     """One node of the definition, as far as this run has come."""
 
@@ -169,6 +178,7 @@ class NodeSummary:
     latency_ms: int | None
     tokens: int
     cost_micro_usd: int
+    items: MapItems | None = said("Of a map that has begun.", default=None, omit=True)
 
 
 @frozen(kw_only=True)

@@ -8,6 +8,7 @@ from infraweave.api.rerun_shapes import RerunPlan
 from infraweave.api.shapes import (
     HistoryRow,
     ListedRun,
+    MapItems,
     NodeSummary,
     Run,
     StartedRun,
@@ -18,7 +19,7 @@ from infraweave.api.shapes import (
 )
 from infraweave.core.access import Grant
 from infraweave.core.document import Signal
-from infraweave.core.entries import NodeState
+from infraweave.core.entries import Items, NodeState
 from infraweave.core.events import Cancelled, Failed, InputRequested
 from infraweave.core.graph import Graph
 from infraweave.core.history import Row
@@ -177,7 +178,12 @@ def _node(name: str, kind: str, node: NodeState) -> NodeSummary:
         latency_ms=node.latency_ms,
         tokens=node.tokens,
         cost_micro_usd=node.cost_micro_usd,
+        items=None if node.items is None else _items(node.items),
     )
+
+
+def _items(items: Items) -> MapItems:
+    return MapItems(total=items.total, done=items.closed, failed=items.failed)
 
 
 def history_row(row: Row) -> HistoryRow:

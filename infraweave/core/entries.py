@@ -64,6 +64,7 @@ class Items:
     failed: int = 0
     #: Items that were stopped: the map is not whole then, though all of them are closed.
     stopped: int = 0
+    #: Those of a map that has ended are its node's.
     outputs: list[Json] = field(factory=list)
 
     def unopened(self, limit: int) -> list[int]:
@@ -91,6 +92,14 @@ class Items:
         self.outputs[index] = output
 
 
+def close_map(maps: dict[Address, Items], address: Address) -> bool:
+    """Take a map off the open ones; tell whether it was one. Its node still tells how far it came."""
+    items = maps.pop(address, None)
+    if items is not None:
+        items.outputs = []
+    return items is not None
+
+
 @frozen
 class Kept:
     """What an iteration or an item was given and gave: its compensation may need it."""
@@ -113,6 +122,12 @@ class NodeState:
     latency_ms: int | None = None
     tokens: int = 0
     cost_micro_usd: int = 0
+    #: Of a map that has begun: how far it has come, in its newest iteration.
+    items: Items | None = None
+
+    def repeat(self) -> None:
+        """Be as new, in the next iteration of a loop."""
+        self.state, self.items = "pending", None
 
 
 @frozen

@@ -16,7 +16,7 @@ from typing import Literal, assert_never
 from attrs import define, field
 
 from infraweave.core.address import Address
-from infraweave.core.entries import Entry, Items, Kept, NodeState, Stopping, no_answer
+from infraweave.core.entries import Entry, Items, Kept, NodeState, Stopping, close_map, no_answer
 from infraweave.core.events import (
     Cancelled,
     Completed,
@@ -207,7 +207,8 @@ def _opened(state: RunState, event: NodeStarted) -> Entry:
     if event.phase == "compensation":
         _take_up(state, address._replace(phase="forward"))
     elif event.items is not None:
-        state.maps[address] = Items(event.items, outputs=[None] * event.items)
+        items = Items(event.items, outputs=[None] * event.items)
+        state.maps[address] = _node(state, event.node).items = items
     elif event.index is not None:
         state.maps[address._replace(index=None)].begin(event.index)
     return entry
@@ -255,7 +256,7 @@ def _completed(state: RunState, event: NodeCompleted) -> None:
         state.compensated.append(str(address._replace(phase="forward")))
         return
     _consume(state, event.answered_with)
-    if state.maps.pop(address, None) is None:
+    if not close_map(state.maps, address):
         state.done.append(address)
     _keep(state, event, event.output, entry)
     if event.index is not None:
@@ -285,7 +286,7 @@ def _repeat(state: RunState, event: NodeCompleted) -> None:
         state.outputs.pop(name, None)
         state.routes.pop(name, None)
         state.iterations[name] = state.iterations.get(name, 1) + 1
-        _node(state, name).state = "pending"
+        _node(state, name).repeat()
         if name != event.node:
             state.repeated.pop(name, None)
     state.repeated[event.node] = state.repeated.get(event.node, 0) + 1
@@ -320,7 +321,7 @@ def _failed(state: RunState, event: NodeFailed) -> None:
         return
     address = event.address
     _close(state, address)
-    state.maps.pop(address, None)
+    close_map(state.maps, address)
     if event.phase == "compensation":
         state.kept.pop(address._replace(phase="forward"), None)
         state.not_compensated.append(str(address._replace(phase="forward")))

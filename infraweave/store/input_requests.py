@@ -37,37 +37,31 @@ class Page:
 
 @frozen(eq=False)
 class InputRequests:
-    """The open input requests of a database. ``readable``: the workflows that are meant; None: all."""
+    """The open input requests of a database. ``workflows``: those that are meant; None: all."""
 
     _db: Database
 
     async def list(
-        self,
-        tenant: str,
-        workflow_id: str | None = None,
-        *,
-        readable: Collection[str] | None = None,
-        limit: int = 50,
-        after: int = 0,
+        self, tenant: str, workflows: Collection[str] | None = None, *, limit: int = 50, after: int = 0
     ) -> Page:
-        """Return the oldest requests of a tenant behind an event key, of one workflow or of all."""
-        name = "list_input_requests" if workflow_id is None else "list_input_requests_of_workflow"
-        params = {**_params(tenant, workflow_id, readable), "after": after, "limit": limit + 1}
-        rows = await self._db.read(name, {**params, "most": PAGE_BYTES})
+        """Return the oldest requests of a tenant behind an event key."""
+        alone = workflows is not None and len(workflows) == 1
+        name = "open_requests_of_workflow" if alone else "open_requests"
+        params = {**_params(tenant, workflows), "after": after, "limit": limit + 1, "most": PAGE_BYTES}
+        rows = await self._db.read(name, params)
         page = [row for row in rows[:limit] if row["data"] is not None]
         return Page([_request(row) for row in page], len(rows) > len(page))
 
-    async def count(
-        self, tenant: str, workflow_id: str | None = None, *, readable: Collection[str] | None = None
-    ) -> int:
-        """Return how many such requests there are."""
-        row = await self._db.read_one("count_input_requests", _params(tenant, workflow_id, readable))
+    async def count(self, tenant: str, workflows: Collection[str] | None = None) -> int:
+        """Return how many there are."""
+        name = "count_open_requests" if workflows is None else "count_open_requests_of_workflows"
+        row = await self._db.read_one(name, _params(tenant, workflows))
         return 0 if row is None else row[0]
 
 
-def _params(tenant: str, workflow_id: str | None, readable: Collection[str] | None) -> dict[str, Any]:
-    names = None if readable is None else dumps(sorted(readable)).decode()
-    return {"tenant": tenant, "workflow_id": workflow_id, "readable": names}
+def _params(tenant: str, workflows: Collection[str] | None) -> dict[str, Any]:
+    names = None if workflows is None else dumps(sorted(workflows)).decode()
+    return {"tenant": tenant, "workflows": names}
 
 
 def _request(row: sqlite3.Row) -> OpenRequest:

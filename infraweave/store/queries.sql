@@ -117,7 +117,8 @@ SELECT min(due_at) FROM agenda WHERE due_at > 0;
 
 -- Input requests ------------------------------------------------------------------------------------------
 
--- list_input_requests: a page of what a tenant's runs ask, the oldest first; beyond :most bytes without the events
+-- open_requests: a page of what a tenant's runs ask, the oldest first; without the events beyond :most bytes. What
+-- is sorted is that page
 SELECT page.event_key, run_id, workflow_id, workflow_version, events.type,
        CASE WHEN coalesce(before, 0) < :most THEN CAST(events.data AS BLOB) END AS data,
        CASE WHEN coalesce(before, 0) < :most THEN CAST(events.payload AS BLOB) END AS payload
@@ -128,14 +129,14 @@ FROM (SELECT event_key, run_key,
             FROM input_requests AS open INDEXED BY input_requests_of_tenant CROSS JOIN events USING (event_key)
             WHERE tenant = :tenant
               AND event_key > :after
-              AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
+              AND (:workflows IS NULL OR workflow_id IN (SELECT value FROM json_each(:workflows)))
             ORDER BY event_key
             LIMIT :limit)) AS page
 CROSS JOIN runs USING (run_key)
 CROSS JOIN events USING (event_key)
 ORDER BY page.event_key;
 
--- list_input_requests_of_workflow: the same, of one workflow
+-- open_requests_of_workflow: the same, of one workflow
 SELECT page.event_key, run_id, workflow_id, workflow_version, events.type,
        CASE WHEN coalesce(before, 0) < :most THEN CAST(events.data AS BLOB) END AS data,
        CASE WHEN coalesce(before, 0) < :most THEN CAST(events.payload AS BLOB) END AS payload
@@ -145,20 +146,20 @@ FROM (SELECT event_key, run_key,
                    length(data) + coalesce(length(CAST(payload AS BLOB)), 0) AS size
             FROM input_requests AS open INDEXED BY input_requests_of_workflow CROSS JOIN events USING (event_key)
             WHERE tenant = :tenant
-              AND workflow_id = :workflow_id
+              AND workflow_id = json_extract(:workflows, '$[0]')
               AND event_key > :after
-              AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)))
             ORDER BY event_key
             LIMIT :limit)) AS page
 CROSS JOIN runs USING (run_key)
 CROSS JOIN events USING (event_key)
 ORDER BY page.event_key;
 
--- count_input_requests: how many there are; the index knows
+-- count_open_requests: how many there are; the index knows
+SELECT count(*) FROM input_requests INDEXED BY input_requests_of_tenant WHERE tenant = :tenant;
+
+-- count_open_requests_of_workflows: the same, of some workflows
 SELECT count(*) FROM input_requests INDEXED BY input_requests_of_workflow
-WHERE tenant = :tenant
-  AND (:workflow_id IS NULL OR workflow_id = :workflow_id)
-  AND (:readable IS NULL OR workflow_id IN (SELECT value FROM json_each(:readable)));
+WHERE tenant = :tenant AND workflow_id IN (SELECT value FROM json_each(:workflows));
 
 -- input_requests_of_run: what a run asks, as the list has it
 SELECT request_id,

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from infraweave import Workflow
+from infraweave import NonRetryable, Workflow
 from infraweave.api.queries import cursor as forged
 from infraweave.settings import Settings
 from tests.api.conftest import told
@@ -128,6 +128,45 @@ async def test_a_finished_run_shows_everything(api):
         *("tokens", "cost_micro_usd"),
     }
     assert (node["node"], node["kind"], node["state"], node["attempts"]) == ("double", "node", "succeeded", 1)
+
+
+async def test_a_map_says_how_far_it_has_come(serve, api_of):
+    flow = Workflow("mapping", version="v1")
+    gate = asyncio.Event()
+
+    @flow.node
+    async def numbers(input: dict) -> list:
+        return [1, 2, 3]
+
+    @flow.map(over="numbers", max_concurrency=1, max_failures=3)
+    async def halve(number: int) -> int:
+        if number == 2:
+            raise NonRetryable("odd")
+        if number == 3:
+            await gate.wait()
+        return number
+
+    @flow.map(over="halve")
+    async def later(number: int | None) -> int | None:
+        return number
+
+    async with serve(flow) as server, api_of(server) as api:
+        run_id = await api.start("mapping", input={})
+        await api.until(run_id, "node_failed")
+        during = await get(api, run_id)
+        gate.set()
+        await api.until(run_id, "completed")
+        after = await get(api, run_id)
+    assert [node.get("items") for node in during["nodes"]] == [
+        None,
+        {"total": 3, "done": 2, "failed": 1},
+        None,
+    ]
+    assert [node.get("items") for node in after["nodes"]] == [
+        None,
+        {"total": 3, "done": 3, "failed": 1},
+        {"total": 3, "done": 3, "failed": 0},
+    ]
 
 
 async def test_a_run_that_asks_says_what_it_waits_for(api):

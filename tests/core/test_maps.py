@@ -7,7 +7,7 @@ import pytest
 from infraweave.core.address import Address
 from infraweave.core.document import Map, Retry
 from infraweave.core.facts import ChildEnded, Unprepared
-from tests.core.story import ONCE, STEADY, Story, child, mapped, node
+from tests.core.story import ONCE, STEADY, Story, child, loop, mapped, node
 
 
 def items(*values, **options) -> Story:
@@ -73,6 +73,44 @@ def test_tolerated_items_yield_null_until_there_are_too_many():
     strict = items(1, 2, max_failures=1)
     strict.err("m", index=0)
     assert strict.err("m", index=1) == ["fail m[1] error", "fail m item_failed", "failed", "failed"]
+
+
+def how_far(run):
+    items = run.state.nodes["m"].items
+    return None if items is None else (items.total, items.closed, items.failed)
+
+
+def test_how_far_a_map_has_come_is_known_from_its_beginning_and_after_its_end():
+    run = Story(node("a"), mapped("m", "a", max_failures=1), node("z", "m"))
+    run.start()
+    assert "m" not in run.state.nodes
+    run.done("a", [7, 8, 9])
+    assert how_far(run) == (3, 0, 0)
+    run.err("m", index=1)
+    run.done("m", index=0)
+    assert how_far(run) == (3, 2, 1)
+    run.done("m", index=2)
+    assert how_far(run) == (3, 3, 1)
+    assert run.state.nodes["m"].items.outputs == []  # they are kept once, as the node's output
+
+
+def test_a_map_that_fails_tells_how_far_it_came():
+    run = items(1, 2, 3, max_concurrency=1)
+    run.done("m", index=0)
+    run.err("m", index=1)
+    assert how_far(run) == (3, 2, 1)
+
+
+def test_each_turn_of_a_loop_counts_its_own_items():
+    run = Story(node("a"), mapped("m", "a"), loop("more", "m", back_to="a"))
+    run.start()
+    run.done("a", [7], iteration=1)
+    run.done("m", iteration=1, index=0)
+    assert how_far(run) == (1, 1, 0)
+    run.done("more", True, iteration=1)
+    assert how_far(run) is None
+    run.done("a", [7, 8], iteration=2)
+    assert how_far(run) == (2, 0, 0)
 
 
 def test_a_crash_repeats_the_items_in_flight_and_no_other():

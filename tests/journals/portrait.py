@@ -28,7 +28,7 @@ def portrait(state: RunState) -> dict[str, Any]:
         "end": None if state.end is None else {"type": state.end.type, **attrs.asdict(state.end)},
         "due_at": state.due_at(),
         "entries": {str(address): _entry(entry) for address, entry in state.entries.items()},
-        "nodes": {name: attrs.asdict(node) for name, node in state.nodes.items()},
+        "nodes": {name: _node(node) for name, node in state.nodes.items()},
         "settled": state.settled,
         "outputs": state.outputs,
         "routes": {name: list(routes) for name, routes in state.routes.items()},
@@ -41,6 +41,14 @@ def portrait(state: RunState) -> dict[str, Any]:
         "announced": {request_id: str(address) for request_id, address in state.announced.items()},
         "usage": [state.tokens, state.cost_micro_usd],
     }
+
+
+def _node(node: Any) -> dict[str, Any]:
+    names = (
+        *("state", "attempts", "iterations", "started_at", "finished_at", "latency_ms"),
+        *("tokens", "cost_micro_usd"),
+    )
+    return {name: getattr(node, name) for name in names}
 
 
 def _entry(entry: Any) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from infraweave.core.events import (
     Completed,
     Event,
     Failed,
+    InputRequested,
+    InputResolved,
     NodeCompleted,
     NodeStarted,
     Origin,
@@ -49,6 +51,18 @@ def steps(seq, count, at=1200) -> list[Event]:
         else NodeCompleted(seq=number, at=at, node="boil", attempt=1, latency_ms=5, output="hot — 熱い")
         for number in range(seq, seq + count)
     ]
+
+
+def asking(seq, at=1500, **more) -> InputRequested:
+    """A person is asked, under a request_id made of ``seq``."""
+    return InputRequested(
+        seq=seq, at=at, node="boil", request_id=f"inp_{seq}", signal="boil", prompt="Hot?", schema={}, **more
+    )
+
+
+def answering(seq, asked, at=1600, outcome="answered") -> InputResolved:
+    """The request of event ``asked`` is resolved."""
+    return InputResolved(seq=seq, at=at, node="boil", request_id=f"inp_{asked}", outcome=outcome)
 
 
 def success(seq, at=2000) -> list[Event]:

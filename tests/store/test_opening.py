@@ -204,6 +204,17 @@ def test_two_statements_with_one_name_are_refused():
         ("list_runs_of_workflow", "runs_of_workflow (tenant=? AND workflow_id=? AND run_key<?)"),
         ("list_runs_in_states", "runs_in_state (tenant=? AND state=? AND run_key<?)"),
         ("list_runs_tagged", "runs_tagged (key=? AND value=? AND run_key<?)"),
+        ("open_requests", "input_requests_of_tenant (tenant=? AND event_key>?)"),
+        (
+            "open_requests_of_workflow",
+            "input_requests_of_workflow (tenant=? AND workflow_id=? AND event_key>?)",
+        ),
+        ("count_open_requests", "COVERING INDEX input_requests_of_tenant (tenant=?)"),
+        (
+            "count_open_requests_of_workflows",
+            "COVERING INDEX input_requests_of_workflow (tenant=? AND workflow_id=?)",
+        ),
+        ("delete_input_requests", "input_requests USING PRIMARY KEY (run_key=?"),
         ("due", "agenda_due (due_at>? AND due_at<?)"),
         ("queued_runs", "runs_queued"),
         ("events_after", "events_of_run (run_key=? AND seq>?)"),

@@ -15,7 +15,7 @@ from infraweave.store.journal import Journal
 from infraweave.store.retention import Keep, Retention, foresee
 from infraweave.store.runs import Runs, rebuild
 
-from .histories import entry, opening, steps, success
+from .histories import asking, entry, opening, steps, success
 
 DAY = 86_400_000
 
@@ -49,13 +49,14 @@ async def left(db):
     return await db.transact(
         lambda connection: {
             table: {key for (key,) in connection.execute(f"SELECT DISTINCT run_key FROM {table}")}
-            for table in ("runs", "run_tags", "events", "agenda", "removals")
+            for table in ("runs", "run_tags", "events", "agenda", "input_requests", "removals")
         }
     )
 
 
 async def test_what_is_too_old_goes_with_all_that_belongs_to_it(db, journal, sweep, runs):
     await journal.append([run(1, 3 * DAY), run(2, 5 * DAY), run(3, 7 * DAY), open_run(4)])
+    await journal.append([entry(4, [asking(2)])])
 
     assert await sweep(age=5 * DAY) == 2
     assert await left(db) == {
@@ -63,6 +64,7 @@ async def test_what_is_too_old_goes_with_all_that_belongs_to_it(db, journal, swe
         "run_tags": {3},
         "events": {3, 4},
         "agenda": {4},
+        "input_requests": {4},
         "removals": set(),
     }
     assert await runs.by_idempotency_key("default", "k1") is None
@@ -164,6 +166,7 @@ async def test_what_was_begun_goes_on_in_another_process(path, monkeypatch):
             "run_tags": {2},
             "events": {2},
             "agenda": set(),
+            "input_requests": set(),
             "removals": set(),
         }
 

@@ -17,7 +17,7 @@ from infraweave.store.examine import Counts
 from infraweave.store.journal import Journal
 from infraweave.store.verify import repair, verify
 
-from .histories import entry, failure, opening, steps, success
+from .histories import asking, entry, failure, opening, steps, success
 
 TEA = Document(workflow_id="tea", version="v1", nodes=(Activity(name="boil", code="tea:boil"),))
 DOCUMENT = dumps(document_to_json(TEA)).decode()
@@ -36,6 +36,7 @@ async def file(path):
                 entry(3, ended),
                 entry(4, [*opening(parent_run_id="run_1"), steps(2, 1)[0]], 0),
                 entry(5, [*opening(), *failure_after_steps()]),
+                entry(7, [*opening(), asking(2)], None),
             ]
         )
         put = "INSERT INTO documents VALUES ('default', 'tea', 'v1', 'd', ?, 0)"
@@ -65,7 +66,7 @@ async def test_a_file_as_we_write_it_is_whole(file):
     counts = Counts()
 
     assert list(verify(file, counts)) == []
-    assert (counts.runs, counts.events) == (5, 15)
+    assert (counts.runs, counts.events) == (6, 17)
 
 
 async def test_a_file_that_is_served_can_be_verified(file):
@@ -135,6 +136,26 @@ async def test_a_file_that_is_served_can_be_verified(file):
         ("UPDATE agenda SET due_at = NULL WHERE run_key = 4", "agenda", "due at 0, and the agenda says None"),
         ("DELETE FROM agenda WHERE run_key = 2", "agenda", "open and not on the agenda"),
         ("INSERT INTO agenda VALUES (3, 0)", "agenda", "has ended and is on the agenda"),
+        (
+            "DELETE FROM input_requests",
+            "index",
+            "input request inp_2 is open and not listed",
+        ),
+        (
+            "INSERT INTO input_requests VALUES (3, 'inp_9', 4, 'default', 'tea')",
+            "index",
+            "input request inp_9 is listed and not open",
+        ),
+        (
+            "UPDATE input_requests SET event_key = 1, workflow_id = 'coffee'",
+            "index",
+            "inp_2 is listed as (None, 'default', 'coffee') and should be as (2, 'default', 'tea')",
+        ),
+        (
+            "INSERT INTO input_requests VALUES (77, 'inp_9', 4, 'default', 'tea')",
+            "index",
+            "names a run that has no events",
+        ),
         ("DELETE FROM documents", "document", "its document tea v1 of tenant default is not there"),
         ("UPDATE documents SET document = '{}'", "document", "cannot be read"),
         (
@@ -195,12 +216,17 @@ async def test_what_follows_from_the_events_is_repaired(file):
         "UPDATE agenda SET due_at = 99999 WHERE run_key = 1",
         "DELETE FROM agenda WHERE run_key = 2",
         "INSERT INTO agenda VALUES (3, NULL)",
+        "UPDATE input_requests SET run_key = 3",
     )
 
-    assert {problem.run_id for problem in await repair(file, 0)} == {"run_1", "run_2", "run_3", "run_4"}
+    assert {problem.run_id for problem in await repair(file, 0)} == {
+        *("run_1", "run_2", "run_3", "run_4", "run_7"),
+    }
     assert told(file) == []
     with closing(sqlite3.connect(file)) as connection:
-        assert connection.execute("SELECT * FROM agenda").fetchall() == [(1, 9_000), (2, None), (4, 0)]
+        assert connection.execute("SELECT * FROM agenda").fetchall() == [
+            *((1, 9_000), (2, None), (4, 0), (7, None)),
+        ]
 
 
 async def test_nothing_is_repaired_where_events_are_wrong(file):
