@@ -96,8 +96,9 @@ def test_thousands_of_runs_can_be_scrolled_through(console, server):
     server.api("POST", "/v1/runs/batch", {"runs": runs})
     page = console("runs?tag=bulk:1")
     for shown in range(200, 1001, 100):
+        expect(rows(page).nth(shown - 101)).to_be_attached()
         page.keyboard.press("End")
-        expect(rows(page).nth(shown - 1)).to_be_attached()
+    expect(rows(page).nth(999)).to_be_attached()
     expect(rows(page)).to_have_count(1000)
     assert (
         len(
