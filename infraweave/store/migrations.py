@@ -38,6 +38,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(3, "delayed starts and lanes", read_sql("runs_in_lanes.sql")),
     Migration(4, "retention", read_sql("retention.sql")),
     Migration(5, "the audit log", read_sql("audit.sql")),
+    Migration(6, "statistics", read_sql("statistics.sql")),
 )
 
 
