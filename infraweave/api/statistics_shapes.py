@@ -33,10 +33,14 @@ class Outcomes:
 
 
 @frozen(kw_only=True)
-class HourOutcomes(Outcomes):
+class HourOutcomes:
     """The same, in an hour."""
 
     hour: Time = said("Its beginning.")
+    started: int
+    succeeded: int
+    failed: int
+    cancelled: int
 
 
 @frozen(kw_only=True)

@@ -118,11 +118,18 @@ class Statistics:
         hours = range(asked.since - asked.since % HOUR, asked.until + 1, HOUR)
         figures = Figures({hour: Tally() for hour in hours})
         async with self._turn:
-            await self._count(figures, params)
-            await self._look_into(figures, params)
+            work = asyncio.ensure_future(self._fill(figures, params))
+            try:
+                await asyncio.shield(work)
+            finally:  # whoever asked may have gone, but the reader is still at it: nobody's turn has come
+                await asyncio.wait({work})
         figures.errors.sort(key=lambda error: (-error.count, -error.last_at))
         del figures.errors[MOST_ERRORS:]
         return figures
+
+    async def _fill(self, figures: Figures, params: dict[str, Any]) -> None:
+        await self._count(figures, params)
+        await self._look_into(figures, params)
 
     async def _count(self, figures: Figures, params: dict[str, Any]) -> None:
         for hour, state, runs, tokens, cost in await self._db.read("ended_by_hour", params):
