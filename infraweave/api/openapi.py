@@ -50,6 +50,7 @@ _PLAIN: dict[Any, Json] = {
     Any: {},
     str: {"type": "string"},
     int: {"type": "integer"},
+    float: {"type": "number"},
     bool: {"type": "boolean"},
     types.NoneType: {"type": "null"},
 }

@@ -39,6 +39,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(4, "retention", read_sql("retention.sql")),
     Migration(5, "the audit log", read_sql("audit.sql")),
     Migration(6, "what people are being asked", read_sql("input_requests.sql")),
+    Migration(7, "statistics", read_sql("statistics.sql")),
 )
 
 

@@ -224,6 +224,7 @@ async def test_for_every_route_a_stranger_sees_what_he_would_see_without_the_oth
         for route in table(api):
             acts = (
                 "metrics",
+                "status",
                 "sign_out",
                 "sign_in",
                 "start_run",
