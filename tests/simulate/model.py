@@ -7,7 +7,7 @@ read the feed, and keeps what the contract promises to be true of them. Nothing 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -63,9 +63,9 @@ class Run:
     #: A digest of all events, to compare a file with.
     rows: list[int] = field(factory=list)
 
-    def due(self) -> int | None:
-        """Return the earliest time at which something that waits must go on."""
-        times = [t for step in self.open.values() if (t := _due(step)) is not None]
+    def due(self, but: Collection[str] = ()) -> int | None:
+        """Return the earliest time at which something that waits must go on, ``but`` for some nodes."""
+        times = [t for key, step in self.open.items() if key[0] not in but and (t := _due(step)) is not None]
         return min(times, default=None)
 
 

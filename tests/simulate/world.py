@@ -110,6 +110,8 @@ class World:
     documents: tuple[Document, ...] = field(init=False)
     blocking: set[str] = field(init=False)
     trouble: float = field(init=False)
+    #: By workflow: its nodes that run children.
+    _prepared: dict[str, list[str]] = field(init=False)
     engine: Engine | None = None
     clock: clock.SystemClock = field(factory=clock.SystemClock)
     lives: int = 0
@@ -145,6 +147,7 @@ class World:
         self.model = Model(self._undoes, lambda: self.latest, self.faults)
         self.disk = Disk(random.Random(f"disk {self.seed}"), self._committed)
         self.blocking = {f"w:n{n}" for n in range(8) if rng.random() < 0.15}
+        self._prepared = {d.workflow_id: [n.name for n in d.nodes if runs_child(n)] for d in self.documents}
         self.path = self.folder / "life0.db"
         self.loop = SimLoop()
 
@@ -461,7 +464,10 @@ class World:
     # --- what must hold ------------------------------------------------------------------------------------
 
     def _check_idle(self) -> None:
-        """Whenever time passes, nothing is due since long."""
+        """Whenever time passes, nothing is due since long.
+
+        Another child is begun only once there is a slot to make its input in, so that may take any time.
+        """
         engine = self.engine
         if self.loop.steps - self.wrote_at > CIRCLES:
             self.wrote_at = self.loop.steps
@@ -471,7 +477,7 @@ class World:
         self.look_at = self.loop.now + 10
         before = engine.clock.now() - LATE * 1000
         for run in self.model.open.values():
-            due = run.due()
+            due = run.due(self._prepared[run.origin["workflow_id"]])
             if due is not None and due < before and run.at < before and not self._excused(run):
                 open_ = [(name(key), step.retry_at) for key, step in run.open.items()]
                 self.fault(f"{run.run_id}: due at {due}, and it is {before} + {LATE} s: {open_}")
@@ -535,7 +541,10 @@ class _Errors(logging.Handler):
         self._world = world
 
     def emit(self, record: logging.LogRecord) -> None:
-        if not self._world.loop.dead:
+        engine = self._world.engine
+        # What was asked for while the server stops is refused to whoever asked, and need not be kept.
+        refused = engine is not None and engine.draining and "could not be stored" in record.msg
+        if not self._world.loop.dead and not refused:
             self._world.fault(f"logged: {record.getMessage()} {record.exc_info and record.exc_info[1]!r}")
 
 
