@@ -8,6 +8,7 @@ HTTP/1.1 is all there is: an ``Upgrade: h2c`` is ignored, as it may be.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping
@@ -29,6 +30,8 @@ from infraweave.api.policy import secured
 from infraweave.core.codec import dumps
 from infraweave.engine.clock import Clock, request_id
 from infraweave.errors import HeadTooLarge, MalformedRequest, RequestError, RequestTimeout, RouteNotFound
+
+log = logging.getLogger("infraweave.http")
 
 #: Header lines that a request may have.
 MOST_HEADERS = 100
@@ -89,7 +92,7 @@ class _Requests(h11.Connection):
         try:
             event = super().next_event()
         except h11.RemoteProtocolError as error:
-            self.refusal = _refusal(error)
+            self.refusal = _refusal(error, self._most)
             raise
         if isinstance(event, h11.Request):
             self._check(event)
@@ -117,15 +120,16 @@ class _Requests(h11.Connection):
         return self.their_state is h11.IDLE and bool(self.trailing_data[0])
 
 
-def _refusal(error: h11.RemoteProtocolError) -> RequestError:
+def _refusal(error: h11.RemoteProtocolError, most: int) -> RequestError:
     if error.error_status_hint == HeadTooLarge.status:
-        return _too_large(None)
+        return _too_large(most)
     return MalformedRequest(f"The request is no HTTP/1.1: {str(error)[:200]}.")
 
 
-def _too_large(most: int | None) -> HeadTooLarge:
-    size = "" if most is None else f", of {most:,} bytes"
-    return HeadTooLarge(f"The head of the request is too large: {MOST_HEADERS} headers{size}, are allowed.")
+def _too_large(most: int) -> HeadTooLarge:
+    return HeadTooLarge(
+        f"The head of the request is too large: it may have {MOST_HEADERS} headers and {most:,} bytes."
+    )
 
 
 def _upgrade(headers: Mapping[bytes, bytes]) -> bytes:
@@ -151,6 +155,8 @@ class _Protocol(H11Protocol):
 
     async def _refuse(self, error: RequestError) -> None:
         name = self.connection.request_id or request_id(self.clock.now())
+        caller = self.client[0] if self.client else "-"
+        log.info("refused %s: %d %s %s", caller, error.status, error.code, name)
         body = dumps(envelope(error, name))
         headers = [
             (b"content-type", b"application/json"),

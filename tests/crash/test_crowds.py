@@ -16,7 +16,7 @@ from tests.crash.server import Process
 
 MOST = 5_000
 #: Bytes of memory that each may cost the server, and seconds that another caller may wait meanwhile.
-A_STREAM, A_CONNECTION, A_WAIT = 64 * 1024, 40 * 1024, 2.0
+A_STREAM, A_CONNECTION, A_WAIT = 96 * 1024, 40 * 1024, 2.0
 
 
 @pytest.fixture
