@@ -21,11 +21,15 @@ PRINCIPALS = {
     **{action: [f"{action}:workflow:*"] for action in ACTIONS if action != "admin"},
     "none": [],
 }
-NAP = {"name": "nap", "kind": "timer", "delay": 86_400}
+NODES = [
+    {"name": "nap", "kind": "timer", "delay": 86_400},
+    {"name": "ask", "kind": "human_input", "prompt": "Well?", "schema": {}},
+]
 TABLES = (
     "runs",
     "run_tags",
     "events",
+    "input_requests",
     "documents",
     "workflows",
     "schedules",
@@ -43,7 +47,7 @@ async def furnish(api, tenant):
     """Give a tenant one of everything; return the ids by the names of path parameters."""
     owner = await api.other(*PRINCIPALS["all"], tenant=tenant, name="owner")
     workflow = f"secret-{tenant}"
-    await owner.post("/v1/workflows", {"workflow_id": workflow, "version": f"v-{tenant}", "nodes": [NAP]})
+    await owner.post("/v1/workflows", {"workflow_id": workflow, "version": f"v-{tenant}", "nodes": NODES})
     started = await owner.post("/v1/runs", {"workflow_id": workflow, "tags": {"of": tenant}})
     await owner.post("/v1/schedules", {"workflow_id": workflow, "name": "s", "every": "1h"})
     await owner.post("/v1/webhooks", {"workflow_id": workflow, "name": f"hook-{tenant}"})
@@ -161,10 +165,15 @@ async def test_what_belongs_to_another_tenant_is_as_if_it_never_was(api, ours, t
 async def test_no_list_and_no_filter_shows_what_is_anothers(api, part):
     ids = await furnish(api, "elsewhere")
     stranger = await api.other(*PRINCIPALS["all"], name="stranger")
-    for path in ("/v1/runs", "/v1/runs?tag=of:elsewhere", "/v1/workflows", "/v1/schedules", "/v1/webhooks"):
+    for path in (
+        *("/v1/runs", "/v1/runs?tag=of:elsewhere", "/v1/workflows", "/v1/schedules", "/v1/webhooks"),
+        *("/v1/input-requests", "/v1/input-requests?workflow_id=secret-elsewhere"),
+    ):
         answer = await stranger.get(path)
         assert answer.status_code == 200
         assert ids[part] not in answer.text
+    owner = await api.other(*PRINCIPALS["all"], tenant="elsewhere", name="owner")
+    assert (await owner.get("/v1/input-requests")).json()["total"] == 1
 
 
 async def test_who_may_not_publish_all_learns_of_no_webhook_that_it_exists(api):

@@ -36,6 +36,7 @@ from infraweave.engine.engine import Engine
 from infraweave.engine.requests import RerunWish, StartRequest
 from infraweave.errors import RequestError
 from infraweave.settings import Settings
+from infraweave.store.input_requests import InputRequests
 from infraweave.store.runs import Filters, RunRow, rebuild
 from infraweave.testing import VirtualClock
 from tests.core.graphs import random_document
@@ -347,6 +348,7 @@ class Trouble:
         rows = await engine.runs.list("default", limit=200)
         self._expect("agenda", await engine.db.read("urgent"), [])
         self._expect("due", await host._agenda.next_due(), None)
+        self._expect("input requests", await InputRequests(engine.db).count("default"), 0)
         for row in rows:
             await self._check_run(engine, row, {r.run_id: r for r in rows})
         self._expect("index", await rebuild(engine.db), [])
