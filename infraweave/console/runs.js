@@ -175,7 +175,7 @@ export async function open(main, parameters) {
     event: (type, run) => (type === "run_changed" ? changed(run) : reload()),
     lost: (error) => { live.textContent = error.status ? error.message : "reconnecting…"; live.className = "live lost"; },
   });
-  const beat = setInterval(() => { for (const run of runs) if (run.started_at && !run.finished_at) { const row = rows.querySelector(`[data-key="${run.run_id}"]`); if (row) put(row.children[6], span(Date.now() - Date.parse(run.started_at))); } }, 1000);
+  const beat = setInterval(() => [...rows.children].forEach((row, at) => { const run = runs[at]; if (run?.started_at && !run.finished_at && run.run_id === row.dataset.key) put(row.children[6], span(Date.now() - Date.parse(run.started_at))); }), 1000);
   const shown = () => { if (!document.hidden) reload(); };
   document.addEventListener("visibilitychange", shown);
   return () => { gone = true; clearInterval(beat); seen.disconnect(); document.removeEventListener("keydown", keys); document.removeEventListener("visibilitychange", shown); };
