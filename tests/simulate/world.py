@@ -150,6 +150,7 @@ class World:
         self._prepared = {d.workflow_id: [n.name for n in d.nodes if runs_child(n)] for d in self.documents}
         self.path = self.folder / "life0.db"
         self.loop = SimLoop()
+        self.loop.close()
 
     def _undoes(self, workflow_id: str, node: str) -> bool:
         return getattr(self._node(workflow_id, node), "compensate", None) is not None
@@ -517,7 +518,8 @@ class World:
             while self.graves:
                 _close(*self.graves.pop())
             self.engine, self.calls = None, []
-            gc.collect()
+            for _ in range(4):  # what they begin as they go must go too
+                gc.collect()
         logging.disable(logging.NOTSET)
 
 
