@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
+import socket
 import threading
 from contextlib import asynccontextmanager, suppress
 
@@ -216,3 +218,17 @@ async def test_a_long_poll_whose_caller_hangs_up_is_forgotten(api, connect):
     await until(lambda: topics)
     writer.transport.abort()
     await until(lambda: not topics)
+
+
+async def test_small_writes_are_not_held_back(api, connect):
+    _, client = await connect(api)
+    port = client.get_extra_info("sockname")[1]
+    await until(lambda: _served(port))
+    assert _served(port).getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def _served(port):
+    """Return the server's side of a connection from a port."""
+    sockets = (item for item in gc.get_objects() if isinstance(item, asyncio.StreamWriter))
+    ours = (writer.get_extra_info("socket") for writer in sockets if writer.get_extra_info("peername"))
+    return next((item for item in ours if item.fileno() > 0 and item.getpeername()[1] == port), None)
