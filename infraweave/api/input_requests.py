@@ -62,12 +62,13 @@ class InputRequestRoutes:
         return Answer(InputRequestList(input_requests=listed, next_cursor=following, total=total))
 
 
-def _meant(query: InputRequestQuery, who: Principal) -> set[str] | None:
+def _meant(query: InputRequestQuery, who: Principal) -> frozenset[str] | None:
     """Return the workflows that are asked for and may be read; None means all."""
     names = readable(who)
     if query.workflow_id is None:
         return names
-    return {query.workflow_id} if names is None else names & {query.workflow_id}
+    wanted = frozenset({query.workflow_id})
+    return wanted if names is None else names & wanted
 
 
 def _listed(request: OpenRequest) -> InputRequest:

@@ -9,7 +9,7 @@ const PAD = 12;
 /** The scale at which names can still be read with ease. */
 const READABLE = 0.75;
 /** Where all of it would be smaller than this, its beginning is shown instead; of huge graphs, all of it. */
-const SMALL = 0.55;
+const SMALL = 0.5;
 const LABELS = { human_input: "human input" };
 
 /** Draw a layout; `choose(name)` is called for a click on a node, or null for one beside them. */

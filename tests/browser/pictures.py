@@ -1,4 +1,4 @@
-"""Makes the README's pictures anew: ``python -m tests.browser.pictures``. Look at them before they are kept."""
+"""Makes the README's pictures anew: ``python -m tests.browser.pictures``. Look at them before keeping them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def live(server: Served) -> dict[str, str]:
     examples = [{"args": [2], "result": 4}, {"args": [21], "result": 42}]
     server.start_run("coder-agent", {"task": "double a number", "name": "double", "examples": examples})
     question = "which lane does a zebra take, and what does the ledger say?"
-    looping = server.start_run("research", {"question": question, "folder": "infraweave/core", "pattern": "*.py"})
+    looping = server.start_run(
+        "research", {"question": question, "folder": "infraweave/core", "pattern": "*.py"}
+    )
     server.start_run("order", {"order_id": "o1", "lines": [{"sku": "pen", "count": 3, "cents": 120}]})
     while any(server.api("GET", "/v1/status")["slots"]["taken"] for _ in range(3)):
         time.sleep(0.2)
