@@ -281,17 +281,16 @@ class LiveRun:
             if self.state.end is not None or self._is_given_up(address):
                 attempt.stop("lost" if goes_on else "cancelled")
         self._stop_children()
-        todo, self._todo = self._todo, []
-        for item in todo:
+        # One by one, while the others stay to be done: the turn that closes one must not find the run at rest.
+        while (item := next(filter(self._is_in_vain, self._todo), None)) is not None:
+            self._todo.remove(item)
             if isinstance(item, Address):
-                if self._is_given_up(item):
-                    self._preparing.discard(item)
-                else:
-                    self._todo.append(item)
-            elif self._is_given_up(item.address):
-                self.take(_never_began(item))
+                self._preparing.discard(item)
             else:
-                self._todo.append(item)
+                self.take(_never_began(item))
+
+    def _is_in_vain(self, item: NodeStarted | Address) -> bool:
+        return self._is_given_up(item if isinstance(item, Address) else item.address)
 
     def _is_given_up(self, address: Address) -> bool:
         return settle.is_given_up(self.graph, self.state, address)

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack, suppress
 
 import pytest
 
-from infraweave import Workflow
+from infraweave import Context, NonRetryable, Workflow
 from infraweave.core.facts import TerminateAsked
 from infraweave.errors import StorageUnavailable
 from infraweave.store.runs import Runs
@@ -222,3 +222,30 @@ async def test_a_nap_ends_though_a_wait_beside_it_lost_a_race_before_it_was_open
                 await w.engine.db.ping()
             await w.clock.advance(61)
             assert (await w.end(run))["type"] == "completed"
+
+
+async def test_a_run_that_undoes_what_came_before_a_wait_that_could_not_open_stays_in_memory(world):
+    flow, undone, release = Workflow("trip", version="v1"), [], asyncio.Event()
+
+    @flow.node
+    async def book() -> str:
+        return "booked"
+
+    @book.compensate
+    async def unbook(ctx: Context) -> None:
+        undone.append(ctx.attempt)
+        await release.wait()
+
+    @flow.human_input(schema={}, after=[book])
+    def approve() -> str:
+        raise NonRetryable("no prompt")
+
+    async with world(flow) as w:
+        run = await w.start(flow)
+        await w.until(run, "node_started", phase="compensation")
+        await beat(w)
+        assert await w.engine.cancel(run, by="eve")
+        await beat(w)
+        release.set()
+        assert (await w.end(run))["type"] == "failed"
+        assert undone == [1]
