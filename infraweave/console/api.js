@@ -18,6 +18,9 @@ export class Refused extends Error {
 /** The server did not answer at all. */
 export class Unreachable extends Error {}
 
+/** Whether an error tells of the server or the way to it, and not of a mistake of ours. */
+export const known = (error) => error instanceof Refused || error instanceof Unreachable || error.name === "AbortError";
+
 export const address = (path) => ROOT + path;
 
 /** Return a path with a query; what is null, empty or undefined is left out. */

@@ -1,6 +1,6 @@
 // The run page: header, live graph, inspector and timeline, with one selection.
 
-import { get, seg, stream } from "./api.js";
+import { get, known, seg, stream } from "./api.js";
 import { actions } from "./actions.js";
 import { countApprovals, link, setQuery } from "./app.js";
 import { curl } from "./curl.js";
@@ -80,7 +80,7 @@ export async function open(main, parameters, runId) {
       line.className = `explain is-${ended(model) ? run.state : "waiting"}`;
       if (chosen) side.redraw(run, definition, model);
       draw();
-    } catch (error) { if (!error.status) return; complain(error); }
+    } catch (error) { if (error.status) complain(error); else if (!known(error)) throw error; }
   });
   const refresh = () => { look(); countApprovals(); };
 

@@ -1,6 +1,6 @@
 // The runs: a live list, newest first, filtered by the address.
 
-import { call, get, seg, stream } from "./api.js";
+import { call, get, known, seg, stream } from "./api.js";
 import { go, link, setQuery, countApprovals } from "./app.js";
 import { cancel, rerun } from "./actions.js";
 import { atMostEvery, follow, h, put } from "./dom.js";
@@ -27,7 +27,7 @@ export async function open(main, parameters) {
   const more = h("details.more", { open: Boolean(filters.parent_run_id || filters.started_after || filters.started_before || filters.workflow_version) }, h("summary", "More filters"),
     h("div", choice("parent_run_id", "Children", [["", "All runs"], ["none", "Top-level only"], ...(filters.parent_run_id.startsWith("run_") ? [[filters.parent_run_id, `Children of ${shortId(filters.parent_run_id)}`]] : [])]),
       moment("started_after", "Started after"), moment("started_before", "Started before"), h("label", "Version ", h("input", { type: "text", value: filters.workflow_version, onchange: (event) => set({ workflow_version: event.target.value.trim() }) }))));
-  const head = ["", "State", "Run", "Workflow", "Trigger", "Created", "Took", "Cost"].map((name) => h("span", { role: "columnheader" }, name));
+  const head = ["", "State", "Run", "Workflow", "Trigger", "Created", "Took", "Cost"].map((name) => h("span", { role: "columnheader" }, name || h("span.sr", "Choose")));
   const table = h("div.runs", { role: "table", "aria-label": "Runs" }, h("div.run-row.head", { role: "row" }, head), rows);
   put(main, h("header.page", h("h1", "Runs"), live, h("div.spring"), button("Start a run", () => startDialog(filters.workflow_id), { kind: "primary", sign: "plus" })),
     h("div.filters", chips, h("div.spring"), search, choice("trigger", "Trigger", [["", "Any trigger"], ...TRIGGERS.map((each) => [each, each])]), more), bulk, table, foot);
@@ -61,7 +61,7 @@ export async function open(main, parameters) {
       await counting;
       [runs, next] = [found, cursor];
       draw();
-    } catch (error) { if (mine === turn) { put(foot, h("p.fault", { role: "alert" }, error.message)); if (!error.status) throw error; } }
+    } catch (error) { if (mine === turn) { put(foot, h("p.fault", { role: "alert" }, error.message)); if (!known(error)) throw error; } }
   }
   async function loadMore() {
     if (!next) return;

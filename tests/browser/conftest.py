@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -33,9 +33,10 @@ expect.set_options(timeout=30_000)
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """A browser on a busy machine takes its time."""
+    """A browser on a busy machine takes its time; and a module's server and browser serve one worker."""
     if Path(__file__).parent in item.path.parents:
         item.add_marker(pytest.mark.timeout(180))
+        item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 class Served(Process):
@@ -65,15 +66,32 @@ class Served(Process):
         return self.api("GET", f"/v1/runs/{run_id}")
 
 
-@pytest.fixture(scope="session")
+@contextmanager
+def one_cpu() -> Iterator[None]:
+    """Let the processes that are started within the block have one CPU.
+
+    Where the clocks of two CPUs disagree, as on some virtual machines, Chromium's network process takes the
+    difference for a fault and dies, and with it every request in flight.
+    """
+    every = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {sorted(every)[os.getpid() % len(every)]})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, every)
+
+
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
         assert not REQUIRED, "there must be a Chromium here"
         pytest.skip("no Chromium is installed")
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    # Ended with the module: as long as it runs, its event loop keeps other tests from having one.
+    with ExitStack() as stack:
+        with one_cpu():
+            playwright = stack.enter_context(sync_playwright())
+            chromium = stack.enter_context(playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS))
         yield chromium
-        chromium.close()
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +132,8 @@ def bare(context: BrowserContext) -> Iterator[Page]:
 @pytest.fixture
 def sign_in(context: BrowserContext, server: Served) -> Callable[[str], None]:
     def remember(token: str) -> None:
-        context.add_init_script(f"sessionStorage.setItem('infraweave.token', '{token}')")
+        keep = f"sessionStorage.setItem('infraweave.token', '{token}')"
+        context.add_init_script(f"if (location.protocol === 'http:') {keep}")
 
     return remember
 

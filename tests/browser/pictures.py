@@ -8,7 +8,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from tests.browser.conftest import CHROMIUM, FLAGS, Served, shop_in
+from tests.browser.conftest import CHROMIUM, FLAGS, Served, one_cpu, shop_in
 
 HERE = Path(__file__).parent / "pictures"
 ORDERS = [
@@ -58,7 +58,7 @@ def main() -> None:
         server.begin()
         try:
             runs = live(server)
-            with sync_playwright() as playwright:
+            with one_cpu(), sync_playwright() as playwright:
                 browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
                 shoot(browser, server, "runs", "runs", "light")
                 shoot(browser, server, "run", f"runs/{runs['waiting']}", "light")
