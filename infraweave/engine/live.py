@@ -281,7 +281,7 @@ class LiveRun:
             if self.state.end is not None or self._is_given_up(address):
                 attempt.stop("lost" if goes_on else "cancelled")
         self._stop_children()
-        # One by one, while the others stay to be done: the turn that closes one must not find the run at rest.
+        # One by one, while the others stay to be done: a turn that closes one must not find the run at rest.
         while (item := next(filter(self._is_in_vain, self._todo), None)) is not None:
             self._todo.remove(item)
             if isinstance(item, Address):
