@@ -180,6 +180,10 @@ class LiveRun:
         if self._agenda is UNCHANGED:
             self._agenda = URGENT
 
+    def was_lined_up(self) -> None:
+        """Hear that the agenda is told no time any more: the same time, later, is news to it."""
+        self._agenda = None
+
     def _stops_losers(self) -> bool:
         """Tell whether children have lost a race: the next process must stop them, if this one dies."""
         if not self.graph.races or self.state.end is not None:
