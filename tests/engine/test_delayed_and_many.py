@@ -7,7 +7,6 @@ import asyncio
 import pytest
 
 from infraweave import Concurrency, Workflow
-from infraweave.engine import resting
 from infraweave.engine.requests import Started, StartRequest
 from infraweave.errors import (
     Capacity,
@@ -18,7 +17,7 @@ from infraweave.errors import (
 )
 from infraweave.store.runs import rebuild
 from infraweave.testing.clock import BEGINNING
-from tests.engine.conftest import TRACE, beat
+from tests.engine.conftest import TRACE
 
 HOUR = 3_600_000
 
@@ -239,15 +238,3 @@ async def test_what_json_cannot_carry_stops_a_batch_before_it_begins(world):
         with pytest.raises(TypeError):
             await w.engine.start_many([asked(), asked(input={"n": "\ud800"})])
         assert await w.engine.runs.list("default") == []
-
-
-async def test_a_timer_that_ends_when_its_run_was_to_start_is_not_lost(world, clock, monkeypatch):
-    monkeypatch.setattr(resting, "LONG", 0)  # as if it were taken up again without being read again
-    flow = Workflow("brief", version="v1")
-    flow.sleep("pause", 0)
-    async with world(flow) as w:
-        run = await w.start(flow, start_at=clock.now() + 5_000)
-        await w.clock.advance(5)
-        await beat(w)
-        await w.clock.advance(100)
-        assert (await w.end(run))["type"] == "completed"
