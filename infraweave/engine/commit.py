@@ -7,7 +7,6 @@ that takes a moment; it does no harm, for whatever is in such a commit has ended
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
@@ -31,6 +30,9 @@ class Commit:
         self._parts: list[tuple[LiveRun, Written]] = []
         #: Children that have ended and whose parents do not know yet.
         self._ended: list[LiveRun] = []
+        #: What stands for the append while parents are being taken up, and the runs that wait for it.
+        self._later: asyncio.Future[None] | None = None
+        self._waiting: list[LiveRun] = []
         #: Children without a slot.
         self._queued: list[LiveRun] = []
 
@@ -39,6 +41,8 @@ class Commit:
         written = live.decide(fact)
         if live.has_news(written):
             self._parts.append((live, written))
+            if self._later is not None:
+                self._wait(live, self._later)
         for event in written.events:
             if isinstance(event, NodeStarted) and event.child_run_id is not None:
                 child, accepted = self._host.children.bear(live, event)
@@ -91,14 +95,19 @@ class Commit:
         """Take up the parents that are at rest, and then write it all."""
         later: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         later.add_done_callback(_look_at_error)
-        waiting = [live for live, _ in self._parts]
-        for live in waiting:
-            live.wait_for(later)
-        task = self._host.spawn(self._append_later(later, waiting), "answer")
+        self._later = later
+        for live, _ in self._parts:
+            self._wait(live, later)
+        task = self._host.spawn(self._append_later(later), "answer")
         task.add_done_callback(partial(self._never_began, later))
         return later
 
-    async def _append_later(self, later: asyncio.Future[None], waiting: Sequence[LiveRun]) -> None:
+    def _wait(self, live: LiveRun, later: asyncio.Future[None]) -> None:
+        """Let nobody believe what a run says before it is appended, nor the run leave memory."""
+        self._waiting.append(live)
+        live.wait_for(later)
+
+    async def _append_later(self, later: asyncio.Future[None]) -> None:
         try:
             async with AsyncExitStack() as stack:
                 while (parent_key := self.answer()) is not None:
@@ -107,7 +116,7 @@ class Commit:
                     except RunNotFound:
                         self._ended.pop()  # it was removed; nobody is left to be told
                 commit = self.append()
-                for live in waiting:
+                for live in self._waiting:
                     live.stop_waiting_for(later)
                 commit.add_done_callback(partial(_pass_on, later))
         except BaseException:

@@ -251,6 +251,7 @@ class Host:
             if live.state.state == "queued":  # nobody has cancelled it meanwhile
                 self.gate.line_up(run_key, candidate)
                 if live.origin.start_at is not None:
+                    live.was_lined_up()
                     await self.journal.append([Entry(run_key, live.state.run_id, (), None)])
 
     def _grant(self, run_key: int) -> None:

@@ -180,6 +180,10 @@ class LiveRun:
         if self._agenda is UNCHANGED:
             self._agenda = URGENT
 
+    def was_lined_up(self) -> None:
+        """Hear that the agenda is told no time any more: the same time, later, is news to it."""
+        self._agenda = None
+
     def _stops_losers(self) -> bool:
         """Tell whether children have lost a race: the next process must stop them, if this one dies."""
         if not self.graph.races or self.state.end is not None:
@@ -281,7 +285,7 @@ class LiveRun:
             if self.state.end is not None or self._is_given_up(address):
                 attempt.stop("lost" if goes_on else "cancelled")
         self._stop_children()
-        # One by one, while the others stay to be done: the turn that closes one must not find the run at rest.
+        # One by one, while the others stay to be done: a turn that closes one must not find the run at rest.
         while (item := next(filter(self._is_in_vain, self._todo), None)) is not None:
             self._todo.remove(item)
             if isinstance(item, Address):

@@ -22,6 +22,7 @@ from infraweave.engine.bodies import BodyError, Call
 from infraweave.engine.clock import Clock, chance
 from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.context import RunContext
+from infraweave.errors import StorageUnavailable
 from infraweave.settings import Settings
 
 Stop: TypeAlias = Literal["timeout", "cancelled", "lost"]
@@ -103,6 +104,10 @@ class Attempt:
             fact = self._failed(error)
         except asyncio.CancelledError:
             fact = self._failed(BodyError("error", "CancelledError", final=False))
+        except StorageUnavailable:
+            if self._delivered:
+                return  # nobody waits for it: the process is ending, and has closed the file
+            raise
         self._ended_itself = True
         self._conclude(fact)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 
 import pytest
 
@@ -150,9 +151,12 @@ async def test_a_child_that_is_due_again_and_waits_for_a_slot_is_not_woken_again
         await w.until(run, "node_failed", will_retry=True)
         await w.until(await w.start("hog"), "node_started")
         await w.clock.advance(10)
+        while not woken:
+            await w.engine.runs.counts()
         await beat(w)
-        assert woken == [run.run_key]
+        told = list(woken)
         release.set()
+        assert told == [run.run_key]
         assert (await w.end(run))["type"] == "completed"
 
 
@@ -340,3 +344,28 @@ async def test_a_finished_child_is_undone_by_a_compensation_of_its_node(world):
         end = await w.end(run)
         assert end["compensated"] == ["bill"]
         assert undone == [("inv-o1", "o1")]
+
+
+async def test_a_body_that_outlives_the_server_asks_a_closed_file_for_its_child_in_silence(world):
+    flow, begun, over, lost = Workflow("order", version="v1"), asyncio.Event(), asyncio.Event(), []
+
+    @flow.subworkflow("invoice")
+    async def bill() -> dict:
+        begun.set()
+        try:
+            await over.wait()
+        except asyncio.CancelledError:
+            await over.wait()
+        return {}
+
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: lost.append(context))
+    async with world(flow, invoice()) as w:
+        await w.start(flow)
+        await begun.wait()
+        [attempt] = w.engine.host.in_flight()
+        w.engine.abandon()
+    over.set()
+    await asyncio.wait([attempt.task])
+    del attempt
+    gc.collect()
+    assert lost == []

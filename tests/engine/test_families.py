@@ -249,3 +249,43 @@ async def test_a_run_that_undoes_what_came_before_a_wait_that_could_not_open_sta
         release.set()
         assert (await w.end(run))["type"] == "failed"
         assert undone == [1]
+
+
+async def test_nobody_hears_of_an_end_that_is_not_on_disk_while_a_grandparent_is_taken_up(world, monkeypatch):
+    leaf, mid, top = (Workflow(name, version="v1") for name in ("leaf", "mid", "top"))
+    leaf.signal("word", schema={})
+
+    @mid.subworkflow("leaf")
+    def below() -> dict:
+        return {}
+
+    @top.subworkflow("mid")
+    def middle() -> dict:
+        return {}
+
+    gate, get = asyncio.Event(), Runs.get_by_key
+
+    async def slow(self, run_key):
+        if run_key == run.run_key:
+            await gate.wait()
+        return await get(self, run_key)
+
+    async with world(leaf, mid, top) as w:
+        run = await w.start(top)
+        await w.until(run, "node_started")
+        child = await child_of(w, run)
+        await w.until(child, "node_started")
+        grandchild = await child_of(w, child)
+        await w.until(grandchild, "node_started")
+        await beat(w)
+        monkeypatch.setattr(Runs, "get_by_key", slow)
+        answer = asyncio.create_task(w.engine.signal(grandchild, "word", None, {}, by="eve"))
+        await beat(w)
+        stop = asyncio.create_task(w.engine.terminate(child, by="eve"))
+        await beat(w)
+        told, is_open = stop.done(), (await w.engine.runs.get(child.run_id)).finished_at is None
+        gate.set()
+        await answer
+        assert (told, is_open) == (False, True)
+        assert await stop is False
+        assert (await w.end(run))["type"] == "completed"
