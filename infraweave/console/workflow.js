@@ -77,8 +77,8 @@ function compare(id, workflow, chosen) {
   const show = async () => {
     try {
       const from = pick.value;
-      const [{ changes }, old, now] = await Promise.all([get(`/v1/workflows/${seg(id)}/diff`, { from, to: chosen }), ...[from, chosen].map((each) => get(`/v1/workflows/${seg(id)}/versions/${seg(each)}`))]);
-      put(place, h("p", changes.length ? `${count(changes.length)} ${changes.length === 1 ? "difference" : "differences"}` : "They do not differ."),
+      const [{ differences }, old, now] = await Promise.all([get(`/v1/workflows/${seg(id)}/diff`, { from, to: chosen }), ...[from, chosen].map((each) => get(`/v1/workflows/${seg(id)}/versions/${seg(each)}`))]);
+      put(place, differences.length ? h("ul.differences", differences.map(({ text }) => h("li", text))) : h("p", "They do not differ."),
         h("div.sides", side(from, lines(old), new Set(lines(now))), side(chosen, lines(now), new Set(lines(old)))));
     } catch (error) { complain(error); }
   };
