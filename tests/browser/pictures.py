@@ -1,4 +1,4 @@
-"""Makes the README's pictures anew: ``python -m tests.browser.pictures``. Look before they are kept."""
+"""Makes the pictures of the README: ``python -m tests.browser.pictures``. Look before they are kept."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ def streams(server, wanted):
 
 
 def test_times(console, server, lived, capsys):
-    """First paint of the runs within 300 ms, 500 nodes within a second; the best of five: machines are shared."""
+    """First paint of the runs within 300 ms, 500 nodes within a second, in the best of five tries."""
     run_id = server.start_run("wide")
     console(f"runs/{run_id}")
     while server.state(run_id)["finished_at"] is None:
