@@ -200,7 +200,10 @@ class Host:
 
         async def one(run_key: int) -> None:
             async with room:
-                await act(run_key)
+                try:
+                    await act(run_key)
+                except RunNotFound:  # it ended and was removed since it was read
+                    self.journal.forget(run_key)
 
         outcomes = await asyncio.gather(*(one(run_key) for run_key in run_keys), return_exceptions=True)
         failed = [(key, error) for key, error in zip(run_keys, outcomes, strict=True) if error is not None]

@@ -76,6 +76,10 @@ class Journal:
         parts = [project(entry.run_key, entry.run_id, entry.events, entry.due_at) for entry in entries]
         return self._db.append(merge(parts), effect)
 
+    def forget(self, run_key: int) -> None:
+        """Take a run off the agenda that is not there any more."""
+        self._db.append(Rows(done=[run_key]))
+
     async def load(self, run_key: int, *, payloads: bool = True, after: int = 0) -> list[Event]:
         """Return the events of a run, decoded; without ``payloads`` those fields are None."""
         events: list[Event] = []
