@@ -14,7 +14,7 @@ from tests.api.conftest import told
 async def test_workflows_are_listed_with_their_versions(api):
     found = (await api.get("/v1/workflows")).json()["workflows"]
     assert [w["workflow_id"] for w in found] == ["asking", "failing", "flaky", "quick"]
-    assert found[0] == {"workflow_id": "asking", "active_version": "v1", "versions": ["v1"]}
+    assert found[0] == {"workflow_id": "asking", "active_version": "v1", "versions": ["v1"], "open_runs": 0}
 
 
 async def test_a_workflow_shows_its_versions_and_their_open_runs(api):

@@ -138,18 +138,17 @@ def test_times(console, server, lived, capsys):
     while server.state(run_id)["finished_at"] is None:
         pass
     paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
-    listed, drawn = [], []
+    painted, listed, drawn = [], [], []
     for _ in range(5):
         page = console("runs")
         expect(page.locator(".run-rows .run-row").first).to_be_visible()
-        listed.append(page.evaluate(paint))
+        listed.append(page.evaluate("performance.now()"))
+        painted.append(page.evaluate(paint))
         page.goto("about:blank")
         page.goto(f"{server.url}/console/runs/{run_id}", wait_until="commit")
         drawn.append(page.evaluate(DRAWN))
     with capsys.disabled():
-        first, whole = statistics.median(listed), statistics.median(drawn)
-        print(
-            f"\nfirst paint of the runs {first:.0f} ms; 500 nodes drawn after {whole:.0f} ms (medians of 5)"
-        )
-    assert min(listed) < 300
+        first, rows, whole = map(statistics.median, (painted, listed, drawn))
+        print(f"\nruns: first paint {first:.0f} ms, rows {rows:.0f} ms; 500 nodes drawn after {whole:.0f} ms")
+    assert min(painted) < 300
     assert min(drawn) < 1000
