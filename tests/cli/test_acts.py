@@ -62,7 +62,11 @@ async def run(serve, at, undone):
 
 async def test_cancel_lets_a_run_clean_up(run, infraweave, undone):
     code, out, _ = await infraweave("runs", "cancel", run.run_id, "--reason", "too dear")
-    assert (code, out) == (0, f"{run.run_id} is being cancelled\n")
+    assert code == 0
+    assert out in (
+        f"{run.run_id} is being cancelled\n",
+        f"{run.run_id} had ended: cancelled\n",
+    )  # it is quick
     assert "too dear" in (await run.outcome())["error"]["message"]
     assert undone == ["seat"]
     assert await infraweave("runs", "cancel", run.run_id) == (0, f"{run.run_id} had ended: cancelled\n", "")
