@@ -56,11 +56,14 @@ async function show() {
   }
   document.title = `${title} · InfraWeave`;
   const parameters = new URLSearchParams(location.search);
+  // Each page has a place of its own: one that comes too late draws where nobody looks, and sees that it is not shown.
+  const place = h("div.place");
+  put(main, place);
   const parts = path.match(pattern).slice(1).map(decodeURIComponent);
   try {
     const page = await load().catch(unloaded);
     if (mine !== turn) return;
-    const left = await page.open(main, parameters, ...parts);
+    const left = await page.open(place, parameters, ...parts);
     if (mine === turn) leave = left;
     else left?.();
   } catch (error) {

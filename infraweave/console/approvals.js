@@ -44,6 +44,7 @@ export async function open(main, parameters) {
   }
   const reload = atMostEvery(500, () => { if (!gone) load().catch(complain); });
   await load();
+  if (!main.isConnected) return null;
   stream("/v1/runs/changes", {
     open: () => { live.textContent = "live"; live.className = "live"; reload(); },
     event: () => { reload(); countApprovals(); },

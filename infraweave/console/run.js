@@ -19,6 +19,7 @@ const WHOLE = 5000;
 export async function open(main, parameters, runId) {
   let run = await get(`/v1/runs/${seg(runId)}`);
   const definition = await get(`/v1/workflows/${seg(run.workflow_id)}/versions/${seg(run.workflow_version)}`, { include: "layout" });
+  if (!main.isConnected) return null;
   const model = create(definition);
   if (run.last_seq > WHOLE) seed(model, run);
   document.title = `${run.workflow_id} ${shortId(runId)} · InfraWeave`;

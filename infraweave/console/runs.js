@@ -166,9 +166,10 @@ export async function open(main, parameters) {
     row?.scrollIntoView({ block: "nearest" });
     row?.querySelector("a").focus({ preventScroll: true });
   }
-  document.addEventListener("keydown", keys);
   const seen = new IntersectionObserver(([entry]) => { if (entry.isIntersecting) loadMore(); }, { rootMargin: `${AHEAD}px` });
   await load();
+  if (!main.isConnected) return null;
+  document.addEventListener("keydown", keys);
   seen.observe(foot);
   stream("/v1/runs/changes", {
     open: () => { const was = live.classList.contains("lost"); live.textContent = "live"; live.className = "live"; if (was) reload(); },

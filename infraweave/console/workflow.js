@@ -14,6 +14,7 @@ import { button, complain, dialog, forbid, notice, tabs, time } from "./widgets.
 
 export async function open(main, parameters, id) {
   let workflow = await get(`/v1/workflows/${seg(id)}`);
+  if (!main.isConnected) return null;
   let chosen = parameters.get("version") ?? workflow.active_version, tab = parameters.get("tab") ?? "graph";
   const list = h("ol.versions"), pane = h("section.version"), head = h("header.page");
   document.title = `${id} · InfraWeave`;

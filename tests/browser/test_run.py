@@ -161,3 +161,20 @@ def test_markup_in_data_stays_text(console, server):
     expect(page.get_by_role("heading", name="Errors")).to_be_visible()
     assert page.evaluate("window.hacked") is None
     assert page.locator("main img").count() == 0
+
+
+def test_a_page_that_comes_too_late_does_not_take_the_place_of_the_next(console, server):
+    run_id = server.start_run("turns")
+    page = console("runs?workflow_id=turns")
+    expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
+    held = []
+    page.route(f"**/v1/runs/{run_id}", lambda route: held.append(route))
+    page.locator(f"[data-key={run_id}] a").click()
+    while not held:
+        page.wait_for_timeout(20)
+    page.get_by_role("link", name="Workflows").click()
+    expect(page.get_by_role("heading", name="Workflows")).to_be_visible()
+    held[0].continue_()
+    page.wait_for_timeout(500)
+    expect(page.get_by_role("heading", name="Workflows")).to_be_visible()
+    assert page.url.endswith("/console/workflows")
