@@ -202,6 +202,8 @@ def _go_forward(book: Book) -> None:
     elif len(book.state.settled) == len(book.graph.nodes) and not book.state.entries:
         book.record(StatusChanged, state="succeeded", cause="all_nodes_settled")
         book.record(Completed, result=settle.result(book.graph, book.state))
+    else:
+        book.update_status()  # what opened and closed at once may have won over what was to be tried again
 
 
 def _ready(book: Book) -> list[Address]:

@@ -208,3 +208,15 @@ def test_a_loser_that_is_due_again_at_the_very_moment_stays_stopped():
     run.err("flaky")  # it is tried again after ten seconds
     assert run.later(10) == ["done nap", "fail flaky cancelled", "running", "start first"]
     assert run.done("first") == ["done first", "succeeded", "completed"]
+
+
+def test_a_loser_of_what_opened_and_closed_at_once_is_no_longer_retried():
+    run = Story(
+        node("flaky", retry=STEADY), node("list"), mapped("empty", "list"), race("first", "empty?", "flaky?")
+    )
+    run.start()
+    run.err("flaky")
+    assert run.state.state == "retrying"
+    told = run.done("list", [])
+    assert "fail flaky cancelled" in told
+    assert (run.state.state, run.state.backing_off) == ("running", 0)
