@@ -24,7 +24,7 @@ export async function open(main, parameters, runId) {
   if (run.last_seq > WHOLE) seed(model, run);
   document.title = `${run.workflow_id} ${shortId(runId)} · InfraWeave`;
 
-  let chosen = parameters.get("node"), followed = chosen === null, gone = false;
+  let chosen = parameters.get("node"), followed = chosen === null, alarmed = false, gone = false;
   const header = h("header.run-head"), line = h("p.explain", { "aria-live": "polite" }), live = h("span.live", { role: "status" });
   const drawing = graph(definition.layout, new Map(definition.nodes.map((node) => [node.name, node.kind])), (name) => { followed = false; choose(name); });
   const bars = timeline((step) => { followed = false; choose(step.node); });
@@ -63,13 +63,20 @@ export async function open(main, parameters, runId) {
     drawTook();
   }
   const drawTook = () => put(place.took, model.startedAt ? span((model.finishedAt ?? Date.now()) - model.startedAt) : "–");
+  /** Choose what a person wants to see; once it has failed, its error. */
+  function lead() {
+    const first = telling(model), failed = model.nodes.get(first)?.state === "failed" && !alarmed;
+    if (first === chosen && !failed) return;
+    if (failed) { alarmed = true; side.openOn("error"); }
+    choose(first);
+  }
   const draw = perFrame(() => {
     if (gone) return;
     drawHeader();
     drawing.update(model);
     bars.show(model);
     drawOverall();
-    if (followed) { const first = telling(model); if (first !== chosen) { if (model.nodes.get(first)?.state === "failed") side.openOn("error"); choose(first); } }
+    if (followed) lead();
   });
   /** What the events do not tell: payloads, and a sentence about why nothing moves. */
   const look = atMostEvery(1000, async () => {
