@@ -133,7 +133,7 @@ class Reader:
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine, self._settings = engine, settings
-        self._gate = Gate(engine.principals, engine.runs, engine.clock)
+        self._gate = Gate.of(engine)
         self._limiter = Limiter(engine.clock, settings)
 
     def note(self, route: Route, path: dict[str, str]) -> Note:

@@ -15,6 +15,7 @@ from werkzeug.datastructures import Headers
 from infraweave.api.routing import NOBODY, Caller, Route, require
 from infraweave.core.access import Action, Principal, allows, is_token, token_hash
 from infraweave.engine.clock import Clock
+from infraweave.engine.engine import Engine
 from infraweave.errors import RunNotFound, Unauthenticated
 from infraweave.store.notes import Note
 from infraweave.store.principals import Principals
@@ -30,6 +31,11 @@ class Gate:
     _principals: Principals
     _runs: Runs
     _clock: Clock
+
+    @classmethod
+    def of(cls, engine: Engine) -> Gate:
+        """Return the gate of an engine."""
+        return cls(engine.principals, engine.runs, engine.clock)
 
     async def identify(self, route: Route, headers: Headers) -> Caller:
         """Return who asks.

@@ -6,7 +6,7 @@ many changed at once. Batches come at most twice a second.
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from infraweave.api import views
 from infraweave.api.auth import Gate
@@ -31,11 +31,7 @@ class ChangeRoutes:
     _engine: Engine
     _settings: Settings
     _metrics: Metrics
-    _gate: Gate = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        engine = self._engine
-        object.__setattr__(self, "_gate", Gate(engine.principals, engine.runs, engine.clock))
+    _gate: Gate = field(init=False, default=Factory(lambda self: Gate.of(self._engine), takes_self=True))
 
     async def follow(self, call: Call[NoQuery, None]) -> Answer:
         """Stream which runs change from now on."""

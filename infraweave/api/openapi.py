@@ -23,6 +23,7 @@ from infraweave.errors import (
     AclDenied,
     Capacity,
     Draining,
+    HeadTooLarge,
     Internal,
     MalformedRequest,
     MethodNotAllowed,
@@ -31,6 +32,7 @@ from infraweave.errors import (
     PayloadTooLarge,
     RateLimited,
     RequestError,
+    RequestTimeout,
     RouteNotFound,
     RunNotFinished,
     StorageUnavailable,
@@ -147,7 +149,8 @@ def _refusal(classes: Sequence[type[RequestError]], known: _Shapes) -> Json:
 def _errors(route: Route) -> set[type[RequestError]]:
     found = {*route.errors, Internal, MalformedRequest, NotAcceptable, RouteNotFound, MethodNotAllowed}
     found |= {MisdirectedRequest}  # before anything else
-    found |= {PayloadTooLarge}  # a length that is too large is refused before the path is looked at
+    # What is too large or too slow is refused before the path is looked at.
+    found |= {PayloadTooLarge, HeadTooLarge, RequestTimeout}
     if route.on != "public":
         found |= {
             Unauthenticated,

@@ -6,7 +6,7 @@ anything, and ``Last-Event-ID`` is the same code as a live read. Events are fram
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from infraweave.api.auth import Gate
 from infraweave.api.metrics import Metrics
@@ -38,11 +38,7 @@ class EventRoutes:
     _engine: Engine
     _settings: Settings
     _metrics: Metrics
-    _gate: Gate = field(init=False)
-
-    def __attrs_post_init__(self) -> None:
-        engine = self._engine
-        object.__setattr__(self, "_gate", Gate(engine.principals, engine.runs, engine.clock))
+    _gate: Gate = field(init=False, default=Factory(lambda self: Gate.of(self._engine), takes_self=True))
 
     async def read(self, call: Call[EventQuery, None]) -> Answer:
         """Stream the events of a run, or return a page of them."""

@@ -69,7 +69,7 @@ function undone(run) {
   return finished.length ? `Completed so far: ${finished.join(", ")}.` : "Nothing has completed yet.";
 }
 
-export function terminate(run, again) {
+function terminate(run, again) {
   const reason = reasonField();
   const typed = h("input", { type: "text", id: "typed", autocomplete: "off", spellcheck: "false" });
   ask("Terminate this run", {
@@ -138,7 +138,7 @@ export async function rerun(run, fromNode = null) {
 }
 
 /** The JSON Merge Patch that makes one value of another; undefined where they are equal. */
-export function difference(before, after) {
+function difference(before, after) {
   if (JSON.stringify(before) === JSON.stringify(after)) return undefined;
   const both = [before, after].every((each) => each !== null && typeof each === "object" && !Array.isArray(each));
   if (!both) return after;

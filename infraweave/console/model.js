@@ -1,7 +1,7 @@
 // What a run is, folded from its events: the state of each node, and one execution for each step of it. Pure.
 
 /** Executions of one run that are kept; of larger runs only what happened last is drawn. */
-export const MOST = 4000;
+const MOST = 4000;
 const WAITS = new Set(["human_input", "signal", "timer"]);
 const TERMINAL = new Set(["succeeded", "failed", "cancelled"]);
 
@@ -17,14 +17,25 @@ export function create(document) {
 
 /** Take the state of every node from the run's summary: for runs too long to read from their beginning. */
 export function seed(model, run) {
-  for (const { node, state, attempts, iterations } of run.nodes) Object.assign(model.nodes.get(node) ?? {}, { state, attempts, iterations });
+  for (const { node, state, attempts, iterations, items } of run.nodes) Object.assign(model.nodes.get(node) ?? {}, { state, attempts, iterations, ...items });
   for (const asked of run.waiting_for) if (asked.request_id) model.requests.set(asked.request_id, asked);
   Object.assign(model, { seq: run.last_seq, state: run.state, cancelRequested: run.cancel_requested, startedAt: ms(run.started_at), finishedAt: ms(run.finished_at),
     tokens: run.usage.tokens, cost: run.usage.cost_micro_usd, partial: true });
 }
 
+/** Take steps from rows of the run's history: of runs too long to read from their beginning. */
+export function remember(model, rows) {
+  for (const row of rows) {
+    const known = model.steps.get(stepKey(row));
+    if (known?.attempts.some(({ number }) => number === row.attempt)) continue;
+    const step = begin(model, row, ms(row.started_at), WAITS.has(row.kind));
+    if (row.finished_at !== null) { step.end = ms(row.finished_at); close(step, step.end, row.state); }
+    Object.assign(step, { state: row.retry_at ? "retrying" : row.state, child: row.child_run_id });
+  }
+}
+
 /** The name of a step: node, iteration, item, and whether it is being undone. */
-export const stepKey = (event) => `${event.node}|${event.iteration ?? ""}|${event.index ?? ""}|${event.phase === "compensation" ? "c" : ""}`;
+const stepKey = (event) => `${event.node}|${event.iteration ?? ""}|${event.index ?? ""}|${event.phase === "compensation" ? "c" : ""}`;
 
 /** Take in one event, once; returns whether it was new. */
 export function apply(model, type, event) {
@@ -74,7 +85,7 @@ const HANDLERS = {
     if (step) Object.assign(step, { error: failure, retryAt: event.will_retry ? ms(event.retry_at) : null, state: event.will_retry ? "retrying" : step.state });
     const item = event.index !== undefined && event.index !== null;
     if (event.will_retry) change(model, event.node, { state: item ? node.state : "retrying", retryAt: ms(event.retry_at), message: event.message, error: failure });
-    else if (item) change(model, event.node, { done: node.done + 1, failed: node.failed + 1, error: failure, message: event.message });
+    else if (item) change(model, event.node, { done: node.done + 1, failed: node.failed + (event.code !== "cancelled"), error: failure, message: event.message });
     else change(model, event.node, { state: event.code === "cancelled" ? "cancelled" : "failed", error: failure, message: event.message, retryAt: null });
   },
   input_requested(model, event, at) {
@@ -98,7 +109,7 @@ const HANDLERS = {
 function finish(model, event, at) {
   model.finishedAt = at;
   model.error = event.error ?? null;
-  for (const step of model.steps.values()) if (step.end === null) Object.assign(step, { end: at, state: "cancelled" }, close(step, at, "cancelled"));
+  for (const step of model.steps.values()) if (step.end === null) { Object.assign(step, { end: at, state: "cancelled" }); close(step, at, "cancelled"); }
   for (const node of model.nodes.values()) {
     if (["running", "waiting", "retrying"].includes(node.state)) change(model, node.name, { state: "cancelled" });
   }
@@ -140,7 +151,6 @@ function end(model, event, at, state) {
 function close(step, at, state) {
   const last = step.attempts.at(-1);
   if (last && last.end === null) Object.assign(last, { end: at, state });
-  return {};
 }
 
 export const ended = (model) => TERMINAL.has(model.state);

@@ -9,7 +9,7 @@ import { compact, dollars, readable, shortId, span } from "./format.js";
 import { graph } from "./graph.js";
 import { busy, inspector } from "./inspector.js";
 import { summary } from "./summary.js";
-import { apply, create, ended, seed, telling } from "./model.js";
+import { apply, create, ended, remember, seed, telling } from "./model.js";
 import { timeline } from "./timeline.js";
 import { button, chip, complain, copy, copyButton, time } from "./widgets.js";
 
@@ -93,9 +93,18 @@ export async function open(main, parameters, runId) {
   const refresh = () => { look(); countApprovals(); };
 
   const settle = () => { drawing.fit(true); if (chosen) drawing.reveal(chosen); };
+  /** Of a long run, its first executions and those that failed. */
+  async function recall() {
+    const path = `/v1/runs/${seg(runId)}/history`;
+    try {
+      for (const which of [{ state: "failed", limit: 200 }, { limit: 1000 }]) remember(model, (await get(path, which)).history);
+      draw();
+    } catch (error) { complain(error); }
+  }
   drawHeader();
   drawing.update(model);
   choose(chosen);
+  if (model.partial) recall();
   requestAnimationFrame(settle);
   look();
   stream(`/v1/runs/${seg(runId)}/events`, {

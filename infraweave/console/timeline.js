@@ -24,7 +24,7 @@ export function timeline(choose) {
     const all = [...model.steps.values()].filter((step) => (step.end ?? Date.now()) >= scale.from && step.start <= scale.to);
     const shown = all.length > ROWS ? [...all.filter(({ state }) => state === "failed"), ...all.filter(({ state }) => state !== "failed")].slice(0, ROWS).sort((a, b) => a.start - b.start) : all;
     whole.hidden = range === null;
-    note.textContent = all.length > shown.length ? `${count(shown.length)} of ${count(all.length)} executions, failures first` : model.steps.size ? "" : "Nothing has run yet.";
+    note.textContent = told(model, shown.length, all.length);
     put(axis, ticks(scale));
     follow(rows, shown, (step) => step.key, (step) => row(step, choose), (element, step) => {
       const stamp = `${step.end}|${step.state}|${step.attempts.length}|${scale.stamp}|${step.end === null ? Date.now() : 0}`;
@@ -37,8 +37,15 @@ export function timeline(choose) {
   return { box, draw, show(next) { model = next; draw(); }, select(name) { chosen = name; draw(); } };
 }
 
+/** What is shown of how much. */
+function told(model, shown, all) {
+  if (!model.steps.size) return "Nothing has run yet.";
+  const left = all > shown ? `${count(shown)} of ${count(all)} executions, failures first` : "";
+  return model.partial ? `A long run: its first executions, and those that failed${left && `; ${left}`}` : left;
+}
+
 /** Places on the axis, in parts of its width, for times; quiet gaps in between are short. */
-export function makeScale(steps, [from, to], live = false) {
+function makeScale(steps, [from, to], live = false) {
   const end = Math.max(live ? Math.max(to, Date.now()) : to, from + 1);
   const busy = union(steps.flatMap((step) => active(step, end)).filter(([a, b]) => b >= from && a <= end));
   const gaps = [];
@@ -102,7 +109,7 @@ function ticks(scale) {
   return [...gaps, ...marks];
 }
 
-export const stepName = (step) => step.node + (step.iteration > 1 ? ` · ${step.iteration}` : "") + (step.index === null ? "" : ` [${step.index}]`) + (step.undo ? " · undo" : "");
+const stepName = (step) => step.node + (step.iteration > 1 ? ` · ${step.iteration}` : "") + (step.index === null ? "" : ` [${step.index}]`) + (step.undo ? " · undo" : "");
 
 function row(step, choose) {
   return h("button.lane", { type: "button", onclick: () => choose(step) }, h("span.label"), h("span.track"));

@@ -147,6 +147,28 @@ async def shelve(again: Any = None) -> str:
     return "shelved"
 
 
+many = Workflow("many", version="v1")
+
+
+@many.node
+async def numbers() -> list[int]:
+    return list(range(3000))
+
+
+@many.map(over=numbers, max_concurrency=200, max_failures=5, retry=None)
+async def each(number: int) -> int:
+    if number == 1234:
+        raise NonRetryable("an unlucky number")
+    if number == 2999:
+        await gate()
+    return number
+
+
+@many.node
+async def total(each: list[int | None]) -> int:
+    return sum(number or 0 for number in each)
+
+
 wide = Workflow("wide", version="v1")
 
 

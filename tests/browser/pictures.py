@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
@@ -35,8 +34,8 @@ def live(server: Served) -> dict[str, str]:
         "research", {"question": question, "folder": "infraweave/core", "pattern": "*.py"}
     )
     server.start_run("order", {"order_id": "o1", "lines": [{"sku": "pen", "count": 3, "cents": 120}]})
-    while any(server.api("GET", "/v1/status")["slots"]["taken"] for _ in range(3)):
-        time.sleep(0.2)
+    while server.api("GET", "/v1/status")["slots"]["taken"]:
+        pass  # until all that can go on has ended
     return {"waiting": waiting, "looping": looping}
 
 
@@ -45,7 +44,7 @@ def shoot(browser: Browser, server: Served, name: str, path: str, scheme: str) -
     context.add_init_script(f"sessionStorage.setItem('infraweave.token', '{server.token}')")
     page = context.new_page()
     page.goto(f"{server.url}/console/{path}")
-    page.wait_for_timeout(2500)
+    page.wait_for_timeout(2500)  # for the picture, not for a test
     page.screenshot(path=HERE / f"{name}.png")
     context.close()
 

@@ -170,11 +170,28 @@ def test_a_page_that_comes_too_late_does_not_take_the_place_of_the_next(console,
     held = []
     page.route(f"**/v1/runs/{run_id}", lambda route: held.append(route))
     page.locator(f"[data-key={run_id}] a").click()
-    while not held:
-        page.wait_for_timeout(20)
+    expect(page.locator(".place")).to_be_empty()
     page.get_by_role("link", name="Workflows").click()
     expect(page.get_by_role("heading", name="Workflows")).to_be_visible()
-    held[0].continue_()
-    page.wait_for_timeout(500)
+    with page.expect_response(f"**/v1/runs/{run_id}"):
+        held[0].continue_()
+    page.evaluate("new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)))")
     expect(page.get_by_role("heading", name="Workflows")).to_be_visible()
     assert page.url.endswith("/console/workflows")
+
+
+def test_a_long_run_is_begun_from_what_it_has_come_to(console, server):
+    run_id = server.start_run("many")
+    while server.state(run_id)["last_seq"] < 6000:
+        pass  # nearly all of its items are done
+    page = console(f"runs/{run_id}?node=each")
+    expect(node(page, "each")).to_contain_text("2999/3000, 1 failed")
+    expect(page.locator(".timeline")).to_contain_text("A long run")
+    expect(page.locator(".timeline .bar.is-failed")).to_have_count(1)
+    expect(page.get_by_label("Execution").locator("option").first).to_have_text(
+        re.compile("item 1234 · .*failed")
+    )
+    server.go.touch()
+    expect(page.locator(".title .chip")).to_have_text("succeeded")
+    server.go.unlink()
+    assert states(page) == {each["node"]: each["state"] for each in server.state(run_id)["nodes"]}

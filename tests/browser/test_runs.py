@@ -96,9 +96,9 @@ def test_thousands_of_runs_can_be_scrolled_through(console, server):
     server.api("POST", "/v1/runs/batch", {"runs": runs})
     page = console("runs?tag=bulk:1")
     expect(rows(page).nth(99)).to_be_attached()
-    for _ in range(300):  # until the end stays the end
+    for _ in range(3000):  # until the end stays the end
         page.keyboard.press("End")
-        page.wait_for_timeout(100)
+        page.evaluate("new Promise(requestAnimationFrame)")
         if rows(page).count() == 1000:
             break
     expect(rows(page)).to_have_count(1000)
