@@ -56,7 +56,7 @@ function makeScale(steps, [from, to], live = false) {
   }
   const quiet = gaps.reduce((sum, [a, b]) => sum + b - a, 0);
   const work = Math.max(end - from - quiet, 1);
-  const short = Math.max(work * GAP, 50);
+  const short = Math.max(work * GAP, 1);
   const squeezed = gaps.filter(([a, b]) => b - a > 4 * short);
   const total = end - from - squeezed.reduce((sum, [a, b]) => sum + b - a - short, 0);
   const place = (at) => {

@@ -61,6 +61,7 @@ async def test_a_retry_that_is_due_without_its_code_is_not_looked_at_again_and_a
         await settle(w)
         assert (await w.engine.inspect(run)).blocked == ["shaky"]
         assert loads == {run.run_key: 1}
+        await settle(w)  # to look at it was to take it up
         assert w.engine.host.live == {}
     async with world(*flaky()) as w:
         await w.until(run, "node_failed", attempt=2)
