@@ -166,7 +166,8 @@ class Scheduler:
         except TemplateError as error:
             raise DefinitionInvalid(f"The schedule's input cannot be made: {error}") from error
         ended = await self._ended(row)
-        self._told(row.key, await self.schedules.settle(row.key, now, run_id=run.run_id, ended=ended))
+        settled = await self.schedules.settle(row.key, now, run_id=run.run_id, ended=ended, in_line=False)
+        self._told(row.key, settled)
         return run
 
     def _first(self, schedule: Schedule) -> int | None:

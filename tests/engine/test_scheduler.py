@@ -357,6 +357,16 @@ async def test_a_run_can_be_triggered_at_any_time(opened, clock):
         assert (row.running, row.last_run_id) == ((first.run_id, second.run_id), second.run_id)
 
 
+async def test_a_run_that_is_triggered_takes_no_time_off_the_line(opened, clock):
+    """Triggered at the very moment for which a time waits in line."""
+    async with opened(slow(overlap="queue")) as engine:
+        await pass_hours(engine, clock, 2)
+        row = await engine.scheduler.schedules.get("default", "slow:s")
+        assert row.waiting == (clock.now(),)
+        await engine.scheduler.trigger(row, Principal("default", "eve"))
+        assert (await engine.scheduler.schedules.get("default", "slow:s")).waiting == (clock.now(),)
+
+
 # --- trouble -----------------------------------------------------------------------------------------------
 
 
