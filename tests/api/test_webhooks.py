@@ -8,7 +8,7 @@ import json
 import pytest
 
 from infraweave import Workflow
-from infraweave.core.webhooks import sign
+from infraweave.core.webhooks import key_of, sign, sign_standard
 from infraweave.settings import Settings
 from tests.api.conftest import told
 
@@ -45,6 +45,7 @@ async def test_a_webhook_is_made_and_its_secret_is_told_once(api):
         "path": "/hooks/order",
         "declared_in": None,
         "secret_env": None,
+        "scheme": "hex",
         "signature_header": "X-Signature",
         "timestamp_header": None,
         "tolerance": "5m",
@@ -69,6 +70,39 @@ async def test_a_signed_delivery_starts_a_run_of_its_body(api, sender, hook):
 async def test_a_generated_secret_signs(api, sender):
     made = (await api.post("/v1/webhooks", {"workflow_id": "quick", "name": "own"})).json()
     assert (await sender.http.post("/hooks/own", **signed(secret=made["secret"]))).status_code == 201
+
+
+async def test_standard_webhooks_are_taken_as_their_senders_make_them(api, sender, clock):
+    made = (await api.post("/v1/webhooks", {**HOOK, "secret": None, "scheme": "standard"})).json()
+    assert (made["signature_header"], made["timestamp_header"]) == ("webhook-signature", "webhook-timestamp")
+    assert made["delivery"] == "webhook-id"
+    key, stamp = key_of("standard", made["secret"].encode()), str(clock.now() // 1000)
+    given = {"webhook-id": "msg_1", "webhook-timestamp": stamp}
+    right = {**given, "webhook-signature": f"v1,{sign_standard(key, BODY, 'msg_1', stamp)}"}
+
+    first = await sender.http.post("/hooks/order", content=BODY, headers=right)
+    again = await sender.http.post("/hooks/order", content=BODY, headers=right)
+    forged = await sender.http.post("/hooks/order", content=BODY, headers={**right, "webhook-id": "msg_2"})
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert told(forged) == (404, "webhook_not_found")
+    run = (await api.get(first.headers["Location"])).json()
+    assert (run["input"], run["tags"]["delivery_id"]) == ({"amount": 21}, "msg_1")
+    await clock.advance(301)
+    assert told(await sender.http.post("/hooks/order", content=BODY, headers=right)) == (
+        404,
+        "webhook_not_found",
+    )
+
+
+async def test_a_secret_that_is_none_of_standard_webhooks_is_refused(api):
+    answer = await api.post("/v1/webhooks", {**HOOK, "scheme": "standard"})
+    assert told(answer) == (422, "definition_invalid")
+    (detail,) = answer.json()["error"]["details"]
+    assert detail == {
+        "path": "/secret",
+        "message": "secret: expected whsec_ and at least 16 bytes in base64",
+    }
 
 
 async def test_a_delivery_that_comes_again_is_the_same_run(api, sender, hook):
