@@ -60,8 +60,8 @@ class Line:
     #: Their runs, and those of them that are open.
     known: set[str] = field(factory=set)
     open: dict[str, Run] = field(factory=dict)
-    #: Until when its next time may wait for runs that are to be cancelled and are not.
-    spared: int | None = None
+    #: Runs that are in the way of its next time, and until when they may go on without being cancelled.
+    spared: dict[str, int] = field(factory=dict)
     #: When its newest run ended.
     ended_at: int = 0
 
@@ -92,7 +92,7 @@ class Timetable:
     def restart(self) -> None:
         """Begin another life: nobody is late for what could not be done."""
         for line in self.lines.values():
-            line.spared = None
+            line.spared.clear()
 
     def hear(self, run: Run) -> None:
         """Take in what one commit has told of a run; one that a person triggered does not count."""
@@ -137,12 +137,12 @@ class Timetable:
     def _not_cancelled(self, name: str, line: Line, row: ScheduleRow, before: int) -> Iterator[str]:
         """Yield which runs are in the way of a time and have not been cancelled, since a while."""
         spared = [run.run_id for run in line.open.values() if not (run.cancel or run.stopping)]
-        if not (spared and row.waiting and row.schedule.overlap == "cancel_running"):
-            line.spared = None
-        elif line.spared is None:
-            line.spared = before + LATE
-        elif line.spared < before:
-            yield f"{name} should have cancelled {spared}"
+        if not (row.waiting and row.schedule.overlap == "cancel_running"):
+            spared = []
+        line.spared = {run_id: line.spared.get(run_id, before + LATE) for run_id in spared}
+        for run_id, until in line.spared.items():
+            if until < before:
+                yield f"{name} should have cancelled {run_id}"
 
     def compare(self, path: Path) -> Iterator[str]:
         """Yield which times are lost: from the first on, each has made a run or waits, where all must."""
