@@ -138,6 +138,16 @@ def is_genuine(webhook: Webhook, key: bytes, headers: Mapping[str, str], body: b
     return any(fits) and is_timely
 
 
+def refusal(webhook: Webhook, headers: Mapping[str, str]) -> str:
+    """Return why a delivery does not pass, for whoever runs the server; no sender is told."""
+    names = headers_of(webhook)
+    wanted = (names["signature_header"], names["timestamp_header"])
+    missing = [name for name in wanted if name is not None and name.lower() not in headers]
+    if missing and _prefix(headers) == "webhook":
+        return f"it has no header {' and no '.join(missing)}"
+    return "its signature or its time of signing does not fit"
+
+
 def _claim(webhook: Webhook, headers: Mapping[str, str], body: bytes) -> _Claim:
     match webhook.scheme:
         case "hex":

@@ -121,6 +121,9 @@ class Hooks:
         key = None if row is None else _key(row)
         webhook = _NONE if row is None else row.webhook
         passes = webhooks.is_genuine(webhook, key or b"none", headers, body, self._engine.clock.now())
+        if row is not None and key is not None and not passes:
+            why = webhooks.refusal(webhook, headers)
+            log.warning("webhook %s of tenant %s refused a delivery: %s", webhook.name, row.tenant, why)
         if row is None or key is None or not passes:
             raise WebhookNotFound
         return row

@@ -149,6 +149,21 @@ async def test_whatever_does_not_pass_gets_one_and_the_same_answer(api, sender, 
     assert (await api.get("/v1/runs")).json()["runs"] == []
 
 
+async def test_the_log_of_the_server_says_why_a_delivery_did_not_pass(api, sender, hook, caplog):
+    await sender.http.post("/hooks/order", content=BODY)
+    await sender.http.post("/hooks/order", **signed(secret="guessed"))
+    await api.post("/v1/webhooks", {**HOOK, "name": "std", "secret": None, "scheme": "standard"})
+    await sender.http.post("/hooks/std", content=BODY, headers={"webhook-signature": "v1,AAAA"})
+
+    refused = "%s of tenant %s refused a delivery: %s"
+    said = [f"{r.args[0]}: {r.args[2]}" for r in caplog.records if refused in r.msg]
+    assert said == [
+        "order: it has no header X-Signature",
+        "order: its signature or its time of signing does not fit",
+        "std: it has no header webhook-timestamp",
+    ]
+
+
 async def test_a_genuine_delivery_that_cannot_be_taken_is_told_why(api, sender, hook):
     deep = b'{"amount": ' + b"[" * 100 + b"]" * 100 + b"}"
     for body, refusal in [
