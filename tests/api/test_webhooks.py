@@ -243,6 +243,27 @@ async def test_a_declared_webhook_takes_its_secret_from_the_environment(serve, a
         assert told(await api.http.delete("/v1/webhooks/pushed")) == (409, "webhook_declared")
 
 
+async def test_a_declared_webhook_may_be_signed_as_standard_webhooks(
+    serve, api_of, monkeypatch, clock, caplog
+):
+    flow = Workflow("declared", version="v1")
+    flow.sleep("nap", 1)
+    flow.webhook("pushed", secret_env="HOOK_SECRET", scheme="standard")
+    secret, stamp = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", str(clock.now() // 1000)
+    signature = f"v1,{sign_standard(key_of('standard', secret.encode()), b'{}', 'msg_1', stamp)}"
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": stamp, "webhook-signature": signature}
+    async with serve(flow) as server, api_of(server) as api:
+        monkeypatch.setenv("HOOK_SECRET", "not in base64")
+        refused = await api.http.post("/hooks/pushed", content=b"{}", headers=headers)
+        assert told(refused) == (404, "webhook_not_found")
+        assert "webhook pushed refuses all: its secret is none: expected whsec_" in caplog.text
+        monkeypatch.setenv("HOOK_SECRET", secret)
+        assert (await api.http.post("/hooks/pushed", content=b"{}", headers=headers)).status_code == 201
+        document = (await api.get("/v1/workflows/declared/versions/v1")).json()
+        pushed = {"name": "pushed", "secret_env": "HOOK_SECRET", "scheme": "standard"}
+        assert document["webhooks"] == [pushed]
+
+
 async def test_each_tenant_has_a_door_of_its_own(api, sender, hook):
     other = await api.other("publish:workflow:*", "read:workflow:*", tenant="acme & co/x:y")
     made = (await other.post("/v1/webhooks", {**HOOK, "secret": "another secret of acme"})).json()
