@@ -16,6 +16,7 @@ from attrs import frozen
 from infraweave.core import template
 from infraweave.core.codec import dumps
 from infraweave.core.document import Request
+from infraweave.core.media import is_json
 from infraweave.core.values import Json, at_pointer, is_pointer
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -100,8 +101,10 @@ def _wrong_with(url: str) -> str | None:
         return "it has spaces or control characters"
     if parts.scheme not in ("http", "https"):
         return f"its scheme is {parts.scheme or 'missing'}; expected http:// or https://"
-    if not host or "%" in host or "\\" in parts.netloc:
+    if not host or "\\" in parts.netloc:
         return "it names no host"
+    if "%" in host:
+        return "it names no host: a place within it takes letters, digits, . and -"
     if "@" in parts.netloc:
         return "it has credentials; send them in an Authorization header"
     return None
@@ -158,7 +161,7 @@ def filled(request: Request, values: Mapping[str, Json]) -> Filled:
         UnfitRequest: a place leads nowhere, or what it leads to cannot stand there.
     """
     try:
-        headers = {name.lower(): template.render(text, values) for name, text in request.headers.items()}
+        headers = dict(_filled_headers(request, values))
         url = _filled_url(request, values)
         body = None if request.body is None else _encoded(_fill(request.body, values), headers)
     except template.TemplateError as error:
@@ -182,7 +185,18 @@ def _filled_url(request: Request, values: Mapping[str, Json]) -> str:
     return url
 
 
-def _quoted(text: str) -> str:
+def _filled_headers(request: Request, values: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
+    """Yield the headers; one that is a place alone is left out where that is null, as queries are."""
+    for name, text in request.headers.items():
+        if template.value_of(text, values) is not None:
+            # What surrounds a value is no part of it, and connections refuse to send it.
+            yield name.lower(), template.render(text, values).strip(" \t")
+
+
+def _quoted(value: Json) -> str:
+    if value is None:
+        raise template.TemplateError("a place of the url is null, which only query, body and headers may be")
+    text = template.spelled(value)
     if text in (".", ".."):
         raise template.TemplateError("a place of the url may not be . or ..")
     return quote(text, safe="")
@@ -190,13 +204,9 @@ def _quoted(text: str) -> str:
 
 def _pairs(name: str, value: Json) -> Iterator[tuple[str, str]]:
     if isinstance(value, list):
-        yield from ((name, _text(item)) for item in value)
+        yield from ((name, template.spelled(item)) for item in value)
     elif value is not None:
-        yield name, _text(value)
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else dumps(value).decode()
+        yield name, template.spelled(value)
 
 
 def _fill(value: Json, values: Mapping[str, Json]) -> Json:
@@ -215,12 +225,6 @@ def _encoded(body: Json, headers: dict[str, str]) -> bytes:
     if isinstance(body, str) and not is_json(kind):
         return body.encode()
     return dumps(body)
-
-
-def is_json(content_type: str) -> bool:
-    """Tell whether a content type is JSON."""
-    kind = content_type.partition(";")[0].strip().lower()
-    return kind == "application/json" or kind.endswith("+json")
 
 
 def output_of(request: Request, status: int, headers: Mapping[str, str], body: Json) -> Json:

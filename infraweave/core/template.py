@@ -40,14 +40,19 @@ def names(text: str) -> Iterator[str]:
             yield piece[1].partition(".")[0]
 
 
-def render(text: str, values: Mapping[str, Json], quote: Callable[[str], str] = str) -> str:
-    """Return the text with each place filled, and quoted: text as it is, everything else as JSON.
+def spelled(value: Json) -> str:
+    """Return a value as it stands within a text: text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else dumps(value).decode()
+
+
+def render(text: str, values: Mapping[str, Json], spell: Callable[[Json], str] = spelled) -> str:
+    """Return the text with each place filled.
 
     Raises:
         TemplateError: a place names nothing that is there.
     """
     return _PIECE.sub(
-        lambda piece: piece[0][0] if piece[1] is None else quote(_text(look_up(piece[1], values))), text
+        lambda piece: piece[0][0] if piece[1] is None else spell(look_up(piece[1], values)), text
     )
 
 
@@ -76,7 +81,3 @@ def look_up(path: str, values: Mapping[str, Json]) -> Json:
         else:
             raise TemplateError(f"{{{path}}} leads nowhere: there is no {key}")
     return found
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else dumps(value).decode()

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 from infraweave.authoring.compiler import Code, CodeParam
-from infraweave.core import codec, expressions
+from infraweave.core import expressions
 from infraweave.core.document import Compensation, Http, Loop, Map, Node, Param, Request, Router, runs_child
-from infraweave.core.outgoing import Filled, UnfitRequest, filled, is_json, output_of
+from infraweave.core.media import is_json, text_of, value_of
+from infraweave.core.outgoing import Filled, UnfitRequest, filled, output_of
 from infraweave.core.values import Json
 from infraweave.engine.bodies import BodyError
 from infraweave.engine.clock import Clock
@@ -28,20 +29,6 @@ if TYPE_CHECKING:
 _CONTEXT = "the context"
 #: Characters of a refusing response's text that the error shows.
 SHOWN = 200
-#: Those that responses have; Python knows others, some of them slow or no text at all.
-_CHARSETS = frozenset(
-    {
-        "us-ascii",
-        "iso-8859-1",
-        "latin-1",
-        "iso-8859-15",
-        "windows-1252",
-        "utf-16",
-        "shift_jis",
-        "euc-jp",
-        "gbk",
-    }
-)
 #: Statuses below 500 that may be another one next time.
 _PASSING = frozenset({408, 429})
 
@@ -62,8 +49,10 @@ class Builtins:
         return None if isinstance(acting, Compensation) or not runs_child(acting) else as_is(acting)
 
     def _http_code(self, request: Request, params: Iterable[Param]) -> Code:
+        absent = {param.name: None for param in params}
+
         async def call(context: RunContext, values: Mapping[str, Json]) -> Json:
-            return await self._call(request, context, values)
+            return await self._call(request, context, {**absent, **values})
 
         return _code("builtin:http", params, call)
 
@@ -76,7 +65,9 @@ class Builtins:
         if not (answer.status in request.accept if request.accept else 200 <= answer.status <= 299):
             raise _refusal(request.method, answer, self._clock.now())
         try:
-            return output_of(request, answer.status, answer.headers, _decoded(answer))
+            return output_of(
+                request, answer.status, answer.headers, value_of(answer.body, answer.content_type)
+            )
         except (LookupError, ValueError) as error:
             message = f"{request.method} {answer.host} answered {answer.status}: {error}"
             raise BodyError("output_invalid", message, final=True) from error
@@ -169,32 +160,14 @@ def _host(url: str) -> str:
     return (urlsplit(url).hostname or "")[:255]
 
 
-def _decoded(answer: Answer) -> Json:
-    """Return a response's body: JSON where its type says so, else text; null where there is none."""
-    content_type = answer.headers.get("content-type", "")
-    if not answer.body:
-        return None
-    if not is_json(content_type):
-        return _as_text(answer.body, content_type)
-    try:
-        return codec.parse(answer.body)
-    except ValueError as error:
-        raise ValueError(f"its body is not JSON: {error}") from error
-
-
-def _as_text(body: bytes, content_type: str) -> str:
-    named = content_type.lower().partition("charset=")[2].partition(";")[0].strip(' "')
-    return body.decode(named if named in _CHARSETS else "utf-8", errors="replace")
-
-
 def _refusal(method: str, answer: Answer, now: int) -> BodyError:
     """Return the failure that an unwanted status is."""
     message = f"{method} {answer.host} answered {answer.status}"
-    content_type = answer.headers.get("content-type", "")
+    content_type = answer.content_type
     if 300 <= answer.status <= 399:
         message += "; redirects are followed only as far as follow_redirects says"
-    elif answer.body and (is_json(content_type) or content_type.startswith("text/")):
-        text = " ".join(_as_text(answer.body[: 4 * SHOWN], content_type).split())
+    elif answer.body and (is_json(content_type) or content_type.lower().startswith("text/")):
+        text = " ".join(text_of(answer.body[: 4 * SHOWN], content_type).split())
         message += f": {text[:SHOWN]}"
     passing = answer.status in _PASSING or answer.status >= 500
     after = _retry_after(answer.headers.get("retry-after", ""), now) if passing else None
@@ -208,6 +181,7 @@ def _retry_after(text: str, now: int) -> float | None:
         return float(text[:12])
     try:
         when: datetime = parsedate_to_datetime(text)
-        return max(0.0, when.timestamp() - now / 1000)
+        # A date without a zone is of UTC, whatever zone the machine is in.
+        return max(0.0, when.replace(tzinfo=when.tzinfo or UTC).timestamp() - now / 1000)
     except (ValueError, OverflowError):
         return None

@@ -57,6 +57,11 @@ class Answer:
     #: The host that gave it, which redirects may have changed.
     host: str
 
+    @property
+    def content_type(self) -> str:
+        """What the body is; empty where that is not said."""
+        return self.headers.get("content-type", "")
+
 
 async def look_up(host: str, port: int) -> list[str]:
     """Return the addresses that the system knows for a host."""
@@ -143,10 +148,7 @@ class Sender:
 
     @asynccontextmanager
     async def _sent(self, request: Filled) -> AsyncIterator[tuple[httpx.URL, httpcore.Response]]:
-        try:
-            url = httpx.URL(request.url)
-        except httpx.InvalidURL as error:
-            raise Refused("the url cannot be read") from error
+        url = _read(lambda: httpx.URL(request.url), "the url")
         if url.scheme not in ("http", "https") or not url.host or url.userinfo:
             raise Refused("only http and https urls without credentials are called")
         headers = {**_ANSWERS, "accept-encoding": "identity", **request.headers}
@@ -171,6 +173,20 @@ class Sender:
         await self._pool.aclose()
 
 
+def _read(read: Callable[[], httpx.URL], what: str) -> httpx.URL:
+    """Return an url whose host can be spelled both ways.
+
+    Raises:
+        Refused: it cannot be read.
+    """
+    try:
+        url = read()
+        url.host  # noqa: B018 - an ``xn--`` that encodes nothing is found out here
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise Refused(f"{what} cannot be read") from error
+    return url
+
+
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return headers as text; cookies, which are secrets, are left out."""
     headers: dict[str, str] = {}
@@ -184,10 +200,7 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 def _redirected(request: Filled, url: httpx.URL, status: int, headers: Mapping[str, str]) -> Filled | None:
     if status not in _REDIRECTS or "location" not in headers:
         return None
-    try:
-        target = url.join(headers["location"]).copy_with(fragment=None)
-    except httpx.InvalidURL as error:
-        raise Refused("the redirect's Location cannot be read") from error
+    target = _read(lambda: url.join(headers["location"]).copy_with(fragment=None), "the redirect's Location")
     rewritten = request.method == "POST" and status in (301, 302)
     if rewritten or (status == 303 and request.method != "HEAD"):
         kept = {name: text for name, text in request.headers.items() if name != "content-type"}

@@ -448,7 +448,7 @@ def mutated(rng, value):
     if isinstance(value, list) and value and rng.random() < 0.9:
         place = rng.randrange(len(value))
         return [mutated(rng, item) if i == place else item for i, item in enumerate(value)]
-    return rng.choice([None, True, 3, 2.5, "", "node", "router", [], ["a"], [1], {}, {"a": 1}])
+    return rng.choice([None, True, 3, 2.5, 4.0, "", "node", "router", [], ["a"], [1], {}, {"a": 1}])
 
 
 @pytest.mark.parametrize("seed", range(20))
