@@ -61,3 +61,7 @@ class Settings:
     keep_bytes: int | None = None
     #: What http nodes may call beside public addresses: HOST, HOST:PORT, an address or a CIDR.
     allow_outbound: tuple[str, ...] = ()
+    #: The secrets that http nodes may use, and where they may send them: [TENANT:]NAME@HOST.
+    secrets: tuple[str, ...] = ()
+    #: The folder of their files, each named like its secret; those of the environment come first.
+    secret_files: str | None = None

@@ -76,6 +76,8 @@ class Request:
 
     Places in the url are percent-encoded, apart from one at its very beginning. In query and body a text that
     is one place alone stands for the value itself; a query value of null is left out, a list is repeated.
+    What was skipped is null; a header that is one place alone is left out where that is null.
+    ``{secret.NAME}`` stands for a secret of the server, which is known to it alone.
     """
 
     method: str = "GET"

@@ -33,11 +33,11 @@ def faults(text: str, names: Collection[str]) -> Iterator[str]:
             yield f"{{{path}}} names no value; there are {', '.join(sorted(names)) or 'none'}"
 
 
-def names(text: str) -> Iterator[str]:
-    """Yield the first name of each place."""
+def paths(text: str) -> Iterator[str]:
+    """Yield what stands in each place."""
     for piece in _PIECE.finditer(text):
         if piece[1] and _PATH.fullmatch(piece[1]):
-            yield piece[1].partition(".")[0]
+            yield piece[1]
 
 
 def spelled(value: Json) -> str:

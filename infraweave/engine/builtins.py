@@ -11,16 +11,21 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from infraweave.authoring.compiler import Code, CodeParam
 from infraweave.core import expressions
 from infraweave.core.document import Compensation, Http, Loop, Map, Node, Param, Request, Router, runs_child
 from infraweave.core.media import is_json, text_of, value_of
-from infraweave.core.outgoing import Filled, UnfitRequest, filled, output_of
+from infraweave.core.outgoing import Filled, UnfitRequest, filled, output_of, secrets_in
+from infraweave.core.secrets import SECRET, Hidden
 from infraweave.core.values import Json
 from infraweave.engine.bodies import BodyError
 from infraweave.engine.clock import Clock
 from infraweave.engine.context import RunContext
 from infraweave.engine.outbound import Guard, Refused
+from infraweave.engine.secrets import Secrets
+from infraweave.settings import Settings
 
 if TYPE_CHECKING:
     from infraweave.engine.http import Answer, Sender
@@ -36,8 +41,9 @@ _PASSING = frozenset({408, 429})
 class Builtins:
     """The built-in code of one engine, and the connections that it keeps."""
 
-    def __init__(self, clock: Clock, guard: Guard) -> None:
-        self._clock, self._guard = clock, guard
+    def __init__(self, clock: Clock, settings: Settings) -> None:
+        self._clock, self._guard = clock, Guard(settings.allow_outbound)
+        self._secrets = Secrets(settings.secrets, settings.secret_files)
         self.sender: Sender | None = None
 
     def code(self, acting: Node | Compensation) -> Code | None:
@@ -57,26 +63,27 @@ class Builtins:
         return _code("builtin:http", params, call)
 
     async def _call(self, request: Request, context: RunContext, values: Mapping[str, Json]) -> Json:
+        # Documents from before secrets were may have a parameter of that name.
+        names = (
+            [] if SECRET in values else secrets_in(request.url, request.headers, request.query, request.body)
+        )
+        secrets = self._secrets.give(context.tenant, names) if names else None
+        hidden = Hidden(secrets.values.values() if secrets else ())
         try:
-            given = filled(request, values)
+            given = _signed(filled(request, values, secrets), context)
+            answer = await self._send(request, given)
+            return hidden.value(_output(request, answer, hidden, self._clock.now()))
         except UnfitRequest as error:
-            raise BodyError("input_mismatch", str(error), final=True) from error
-        answer = await self._send(request, _signed(given, context))
-        if not (answer.status in request.accept if request.accept else 200 <= answer.status <= 299):
-            raise _refusal(request.method, answer, self._clock.now())
-        try:
-            return output_of(
-                request, answer.status, answer.headers, value_of(answer.body, answer.content_type)
-            )
-        except (LookupError, ValueError) as error:
-            message = f"{request.method} {answer.host} answered {answer.status}: {error}"
-            raise BodyError("output_invalid", message, final=True) from error
+            raise BodyError("input_mismatch", hidden.text(str(error)), final=True) from error
+        except BodyError as error:
+            told = hidden.text(str(error))
+            raise BodyError(error.code, told, final=error.final, retry_after=error.retry_after) from error
 
     async def _send(self, request: Request, given: Filled) -> Answer:
         sender = await self._ready()
         from infraweave.engine.http import TROUBLE, TooLarge, Unreadable
 
-        where = f"{given.method} {_host(given.url)}"
+        where = f"{given.method} {'the secret url' if given.secret_host else _host(given.url)}"
         try:
             return await sender.send(given, redirects=request.follow_redirects, max_bytes=request.max_bytes)
         except Refused as error:
@@ -150,8 +157,7 @@ def _code(
 def _signed(given: Filled, context: RunContext) -> Filled:
     """Return a request that says who calls: the trace, and a key that is the same over retries."""
     signs = {"idempotency-key": context.idempotency_key, **context.trace_headers}
-    headers = {**signs, **given.headers}
-    return Filled(method=given.method, url=given.url, headers=headers, body=given.body)
+    return evolve(given, headers={**signs, **given.headers})
 
 
 def _host(url: str) -> str:
@@ -160,14 +166,31 @@ def _host(url: str) -> str:
     return (urlsplit(url).hostname or "")[:255]
 
 
-def _refusal(method: str, answer: Answer, now: int) -> BodyError:
+def _output(request: Request, answer: Answer, hidden: Hidden, now: int) -> Json:
+    """Return what of a response becomes the output.
+
+    Raises:
+        BodyError: its status is none that was wanted, or what is wanted of it is not there.
+    """
+    if not (answer.status in request.accept if request.accept else 200 <= answer.status <= 299):
+        raise _refusal(request.method, answer, hidden, now)
+    try:
+        body = value_of(answer.body, answer.content_type)
+        return output_of(request, answer.status, answer.headers, body)
+    except (LookupError, ValueError) as error:
+        message = f"{request.method} {answer.host} answered {answer.status}: {error}"
+        raise BodyError("output_invalid", message, final=True) from error
+
+
+def _refusal(method: str, answer: Answer, hidden: Hidden, now: int) -> BodyError:
     """Return the failure that an unwanted status is."""
     message = f"{method} {answer.host} answered {answer.status}"
     content_type = answer.content_type
     if 300 <= answer.status <= 399:
         message += "; redirects are followed only as far as follow_redirects says"
     elif answer.body and (is_json(content_type) or content_type.lower().startswith("text/")):
-        text = " ".join(text_of(answer.body[: 4 * SHOWN], content_type).split())
+        # Freed of secrets before it is cut, or the half of one could stay.
+        text = " ".join(hidden.text(text_of(answer.body, content_type)).split())
         message += f": {text[:SHOWN]}"
     passing = answer.status in _PASSING or answer.status >= 500
     after = _retry_after(answer.headers.get("retry-after", ""), now) if passing else None

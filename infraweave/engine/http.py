@@ -19,9 +19,10 @@ from typing import Any, TypeAlias
 
 import httpcore
 import httpx
-from attrs import frozen
+from attrs import evolve, frozen
 
 from infraweave.core.outgoing import Filled
+from infraweave.core.secrets import origin
 from infraweave.engine.outbound import Guard, Refused
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
@@ -151,6 +152,12 @@ class Sender:
         url = _read(lambda: httpx.URL(request.url), "the url")
         if url.scheme not in ("http", "https") or not url.host or url.userinfo:
             raise Refused("only http and https urls without credentials are called")
+        going = origin(url.scheme, url.raw_host.decode(), url.port)
+        if request.origins is not None and going not in request.origins:
+            where = (
+                "this url" if request.secret_host else f"{going}; `--secret NAME@{going}` lets it go there"
+            )
+            raise Refused(f"a secret of this request may not be sent to {where}")
         headers = {**_ANSWERS, "accept-encoding": "identity", **request.headers}
         if request.body is not None:
             headers["content-length"] = str(len(request.body))
@@ -204,10 +211,14 @@ def _redirected(request: Filled, url: httpx.URL, status: int, headers: Mapping[s
     rewritten = request.method == "POST" and status in (301, 302)
     if rewritten or (status == 303 and request.method != "HEAD"):
         kept = {name: text for name, text in request.headers.items() if name != "content-type"}
-        request = Filled(method="GET", url=request.url, headers=kept, body=None)
-    same = (url.scheme, url.host, url.port) == (target.scheme, target.host, target.port)
-    kept = {name: text for name, text in request.headers.items() if same or _HARMLESS.fullmatch(name)}
-    return Filled(method=request.method, url=str(target), headers=kept, body=request.body)
+        request = evolve(request, method="GET", headers=kept, body=None, secret_body=False)
+    if (url.scheme, url.host, url.port) == (target.scheme, target.host, target.port):
+        return evolve(request, url=str(target))
+    harmless = {name for name in request.headers if _HARMLESS.fullmatch(name)} - request.secret_headers
+    kept = {name: text for name, text in request.headers.items() if name in harmless}
+    # Its secrets stay behind, but for those of a body that goes along.
+    bound = request.origins if request.secret_body else None
+    return evolve(request, url=str(target), headers=kept, origins=bound)
 
 
 async def _body(response: httpcore.Response, headers: Mapping[str, str], most: int) -> bytes:
