@@ -7,6 +7,7 @@ places are percent-encoded there, and headers take no line breaks.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -127,13 +128,13 @@ def _wrong_with(url: str) -> str | None:
 
 
 def _header_faults(headers: Mapping[str, str], names: Collection[str]) -> Iterator[str]:
-    lower = [name.lower() for name in headers]
+    times = Counter(name.lower() for name in headers)
     for name, text in headers.items():
         if not _TOKEN.fullmatch(name):
             yield f"header {name!r:.100} is no header name"
         elif _OURS.fullmatch(name.lower()):
             yield f"header {name}: it follows from the request and cannot be set"
-        elif lower.count(name.lower()) > 1:
+        elif times[name.lower()] > 1:
             yield f"header {name}: it stands there several times"
         yield from (f"header {name[:100]}: {fault}" for fault in template.faults(text, names))
         if _UNFIT.search(text):

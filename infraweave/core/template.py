@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from infraweave.core.codec import dumps
-from infraweave.core.values import Json
+from infraweave.core.values import Json, listed
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[^.{}\s]+)*")
@@ -28,9 +28,9 @@ def faults(text: str, names: Collection[str]) -> Iterator[str]:
             if piece[0] in "{}":
                 yield f"there is a single {piece[0]} in {text!r:.100}; double it, or name a value: {{input}}"
         elif not _PATH.fullmatch(path):
-            yield f"{{{path}}} names no value; expected a name and a way into it, such as {{input.id}}"
+            yield f"{{{path[:100]}}} names no value; expected a name and a way into it, such as {{input.id}}"
         elif path.partition(".")[0] not in names:
-            yield f"{{{path}}} names no value; there are {', '.join(sorted(names)) or 'none'}"
+            yield f"{{{path[:100]}}} names no value; there are {listed(names) or 'none'}"
 
 
 def paths(text: str) -> Iterator[str]:
@@ -79,5 +79,5 @@ def look_up(path: str, values: Mapping[str, Json]) -> Json:
         elif isinstance(found, list) and key.isdecimal() and int(key) < len(found):
             found = found[int(key)]
         else:
-            raise TemplateError(f"{{{path}}} leads nowhere: there is no {key}")
+            raise TemplateError(f"{{{path[:200]}}} leads nowhere: there is no {key[:100]}")
     return found
