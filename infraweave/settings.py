@@ -17,6 +17,8 @@ class Settings:
     max_queued: int = 100_000
     #: Threads for sync node bodies.
     threads: int = 32
+    #: Requests of http nodes that are under way at once; others wait in order, before their time counts.
+    max_calls: int = 200
     #: How long a stopped body may clean up, and how long a shutdown waits for bodies.
     grace: float = 10.0
     #: Largest request body (4 MiB, the contract's default).

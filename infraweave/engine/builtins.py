@@ -44,6 +44,9 @@ class Builtins:
     def __init__(self, clock: Clock, settings: Settings) -> None:
         self._clock, self._guard = clock, Guard(settings.allow_outbound)
         self._secrets = Secrets(settings.secrets, settings.secret_files)
+        #: More would wait in the pool of connections, which looks at all of them whenever one is free.
+        self._at_once = max(1, settings.max_calls)
+        self._room = asyncio.Semaphore(self._at_once)
         self.sender: Sender | None = None
 
     def code(self, acting: Node | Compensation) -> Code | None:
@@ -60,7 +63,7 @@ class Builtins:
         async def call(context: RunContext, values: Mapping[str, Json]) -> Json:
             return await self._call(request, context, {**absent, **values})
 
-        return _code("builtin:http", params, call)
+        return evolve(_code("builtin:http", params, call), room=self._room)
 
     async def _call(self, request: Request, context: RunContext, values: Mapping[str, Json]) -> Json:
         # Documents from before secrets were may have a parameter of that name.
@@ -100,7 +103,7 @@ class Builtins:
     async def _ready(self) -> Sender:
         """Return what sends; made for the first http node, away from the loop: it takes 200 ms."""
         if self.sender is None:
-            made = await asyncio.to_thread(_make_sender, self._guard)
+            made = await asyncio.to_thread(_make_sender, self._guard, self._at_once)
             self.sender = self.sender or made
         return self.sender
 
@@ -110,10 +113,10 @@ class Builtins:
             await self.sender.close()
 
 
-def _make_sender(guard: Guard) -> Sender:
+def _make_sender(guard: Guard, at_once: int) -> Sender:
     from infraweave.engine.http import Sender
 
-    return Sender(guard)
+    return Sender(guard, at_once=at_once)
 
 
 def expression_code(reference: str, expression: str, params: Iterable[Param]) -> Code:

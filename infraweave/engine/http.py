@@ -29,7 +29,6 @@ Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
 #: Seconds for one address to answer at all, so that a second one gets its turn within the attempt's time.
 CONNECT = 10.0
-MAX_CONNECTIONS = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: What may follow a redirect to another origin; everything else may be a secret.
 _HARMLESS = re.compile(
@@ -121,10 +120,11 @@ class Sender:
         *,
         resolve: Resolve = look_up,
         network: httpcore.AsyncNetworkBackend | None = None,
+        at_once: int = 200,
     ) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=_trusted(),
-            max_connections=MAX_CONNECTIONS,
+            max_connections=at_once,
             max_keepalive_connections=20,
             keepalive_expiry=5.0,
             network_backend=GuardedNetwork(guard, resolve, network or httpcore.AnyIOBackend()),

@@ -424,6 +424,51 @@ async def test_a_cancelled_run_drops_its_call(world):
         assert await web.readers[0].read() == b""
 
 
+async def test_the_time_of_a_request_counts_once_there_is_room_for_it(world):
+    begun: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    async def slowly(writer: asyncio.StreamWriter) -> None:
+        go_on = asyncio.Event()
+        begun.put_nowait(go_on)
+        await go_on.wait()
+        writer.write(answer(200, 1))
+
+    async with serving(slowly) as web, asyncio.timeout(20):
+        flow = Workflow("call", version="v1")
+        for name in ("one", "two", "three"):
+            flow.http(name, url=web.url, timeout=30, retry=None)
+        async with world(flow, **HERE, max_calls=1) as w:
+            run = await w.start("call")
+            for _ in range(3):
+                go_on = await begun.get()
+                assert begun.empty()
+                await w.clock.advance(20)
+                go_on.set()
+            assert (await w.end(run))["result"] == {"one": 1, "two": 1, "three": 1}
+
+
+async def test_a_request_that_waits_for_room_is_cancelled_at_once(world):
+    begun = asyncio.Event()
+
+    async def silence(writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with (
+        asyncio.timeout(20),
+        serving(silence, answer(200, 1)) as web,
+        world(calling(web.url), **HERE, max_calls=1) as w,
+    ):
+        first = await w.start("call")
+        await begun.wait()
+        second, third = await w.start("call"), await w.start("call")
+        for run in (second, first):
+            await w.engine.cancel(run, by="eve")
+            assert (await w.end(run))["type"] == "cancelled"
+        assert (await w.end(third))["result"] == 1
+    assert len(web.asked) == 2
+
+
 async def test_a_map_may_be_of_requests(world):
     request = Request(url="{input.site}/birds/{bird.name}", output="/body/eggs")
     nodes = Map(
