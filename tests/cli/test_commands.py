@@ -240,6 +240,13 @@ async def test_run_calls_what_allow_outbound_names_and_nothing_else_of_ours(infr
     assert len(web.asked) == 2
 
 
+def test_a_document_is_run_without_python(infraweave, tmp_path):
+    nap = {"workflow_id": "nap", "nodes": [{"name": "nap", "kind": "timer", "delay": 0}]}
+    (tmp_path / "nap.json").write_text(json.dumps(nap))
+    done = infraweave("run", "nap.json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, None)
+
+
 async def test_run_sends_the_secrets_that_it_is_given(infraweave, tmp_path):
     (tmp_path / "call.py").write_text(CALL.replace("retry=None", "headers={'X-Key': '{secret.KEY}'}"))
     (tmp_path / "keys").mkdir()
