@@ -12,6 +12,7 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -46,6 +47,8 @@ class Code:
     #: The parameter that takes the Context, or None.
     context_param: str | None
     returns: Any
+    #: What an attempt waits for before it begins, and its time with it; None: nothing.
+    room: AbstractAsyncContextManager[Any] | None = None
 
 
 def read(

@@ -15,7 +15,7 @@ from attrs import define, frozen
 from infraweave.cli.ask import ask
 from infraweave.cli.events import told
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows, read_json
-from infraweave.cli.options import allow_outbound
+from infraweave.cli.options import calling
 from infraweave.cli.output import FAILED, USAGE, fail, remark
 from infraweave.core import codec
 from infraweave.errors import PayloadInvalid, RequestError, StartupError
@@ -30,6 +30,8 @@ class Options:
     db: str
     workflow: str | None
     allow_outbound: tuple[str, ...]
+    secret: tuple[str, ...]
+    secret_files: str | None
 
 
 @click.command(
@@ -41,7 +43,7 @@ class Options:
 )
 @click.option("--db", default=":memory:", help="Keep the run in this file (by default in none).")
 @click.option("--workflow", help="Which workflow, where the file has several.")
-@allow_outbound
+@calling
 def command(**options: Any) -> None:
     """Execute one run of FILE_OR_WORKFLOW (a file, or a workflow of workflows/) in this process."""
     sys.exit(asyncio.run(_run(Options(**options))))
@@ -53,7 +55,12 @@ async def _run(options: Options) -> int:
 
     workflows, workflow_id = _chosen(options)
     value = read_json(options.input_json, "--input")
-    settings = Settings(schedules=False, allow_outbound=options.allow_outbound)
+    settings = Settings(
+        schedules=False,
+        allow_outbound=options.allow_outbound,
+        secrets=options.secret,
+        secret_files=options.secret_files,
+    )
     async with Engine.open(options.db, workflows, settings=settings) as engine:
         return await _Show(engine).run(workflow_id, value)
 

@@ -28,7 +28,6 @@ from infraweave.engine.hooks import Hooks
 from infraweave.engine.host import Host
 from infraweave.engine.ledger import Ledger
 from infraweave.engine.looks import Looks
-from infraweave.engine.outbound import Guard
 from infraweave.engine.requests import (
     Delivered,
     Inspection,
@@ -76,7 +75,7 @@ class Engine:
         self.principals, self.admin, self.audit = Principals(db), Admin(db), self.journal.audit
         self.ledger = Ledger(self.audit, self.principals, clock, settings)
         self.standing, self.sign_in = Standing(clock), SignIn(clock, self.principals)
-        self.builtins = Builtins(clock, Guard(settings.allow_outbound))
+        self.builtins = Builtins(clock, settings)
         self.catalog = Catalog(self.documents, clock, self.builtins, workflows, stand_in)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
         self._starts = Starts(self.host, self.catalog, self.runs)
