@@ -8,10 +8,10 @@ import math
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 from attrs import evolve, frozen
@@ -20,16 +20,19 @@ from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
 from infraweave.cli.logs import set_up_logging
 from infraweave.cli.options import as_bytes, as_seconds, calling, guarding
 from infraweave.cli.output import remark
+from infraweave.cli.reload import Watch, tell
 from infraweave.core.access import is_token
-from infraweave.errors import StartupError
+from infraweave.errors import InfraWeaveError, StartupError, VersionConflict, WebhookConflict
 from infraweave.settings import Settings
 
 if TYPE_CHECKING:
+    from infraweave.authoring.decorators import Workflow
     from infraweave.serving import Serving
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-#: Seconds between looks at the workflow files under --reload.
-LOOK_EVERY = 0.5
+#: What happens, under --reload, until workflow files that do not load are saved again.
+GOES_ON = "The server goes on with what it has; it waits for the next save."
+WAITS = "Nothing is served yet; the server waits for the next save."
 
 
 @frozen(kw_only=True)
@@ -71,7 +74,7 @@ class Options:
     show_default=True,
     help="Seconds that bodies get to finish or clean up.",
 )
-@click.option("--reload", is_flag=True, help="Restart when a workflow file changes.")
+@click.option("--reload", is_flag=True, help="Restart when workflow files change and load.")
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option(
     "--keep",
@@ -101,12 +104,51 @@ def command(**options: Any) -> None:
 
 
 async def _serve(options: Options) -> None:
-    from infraweave.serving import serving, tune_collector
+    from infraweave.authoring.loader import LoadError
+    from infraweave.serving import tune_collector
 
-    workflows = load_workflows(options.workflows)
-    tune_collector()
+    watch = Watch(options.workflows or (DEFAULT_FOLDER,)) if options.reload else None
+    try:
+        workflows = load_workflows(options.workflows)
+        tune_collector()
+        ended = await _serve_until_stopped(options, workflows, watch)
+    except (LoadError, VersionConflict, WebhookConflict) as error:
+        if watch is None:
+            raise
+        ended = await _wait_for_save(watch, error)
+    _leave(ended)
+
+
+async def _serve_until_stopped(options: Options, workflows: Sequence[Workflow], watch: Watch | None) -> str:
+    """Serve; return "stop" once a signal came, or "reload" once changed workflow files load."""
+    from infraweave.serving import serving
+
+    async with (
+        _stop_signals() as stopped,
+        serving(
+            options.db,
+            workflows,
+            host=options.host,
+            port=options.port,
+            token=_admin_token(),
+            settings=_settings(options),
+        ) as server,
+    ):
+        _announce(options, server)
+        conflicts = server.engine.catalog.conflicts
+        return await _until(stopped, None if watch is None else watch.until_sound(GOES_ON, conflicts))
+
+
+async def _wait_for_save(watch: Watch, error: InfraWeaveError) -> str:
+    """Tell why workflow files cannot be served; return as ``_serve_until_stopped`` does."""
+    tell([error.message], WAITS)
+    async with _stop_signals() as stopped:
+        return await _until(stopped, watch.until_sound(WAITS))
+
+
+def _settings(options: Options) -> Settings:
     limits: dict[str, Any] = dict(options.limit)
-    settings = evolve(
+    return evolve(
         Settings(),
         max_running=options.max_running,
         grace=options.grace,
@@ -120,20 +162,6 @@ async def _serve(options: Options) -> None:
         allow_origins=options.allow_origin,
         **limits,
     )
-    async with (
-        _stop_signals() as stopped,
-        serving(
-            options.db,
-            workflows,
-            host=options.host,
-            port=options.port,
-            token=_admin_token(),
-            settings=settings,
-        ) as server,
-    ):
-        _announce(options, server)
-        ended = await _until(stopped, options)
-    _leave(ended)
 
 
 def _leave(ended: str) -> NoReturn:
@@ -171,28 +199,18 @@ async def _stop_signals() -> AsyncIterator[asyncio.Event]:
     yield stopped
 
 
-async def _until(stopped: asyncio.Event, options: Options) -> str:
-    """Return "stop" once a signal came, or "reload" once a workflow file changed."""
-    waits = {asyncio.create_task(stopped.wait(), name="stop")}
-    if options.reload:
-        waits.add(asyncio.create_task(_changed(options.workflows or (DEFAULT_FOLDER,)), name="reload"))
+async def _until(stopped: asyncio.Event, change: Coroutine[Any, Any, None] | None) -> str:
+    """Return "stop" once a signal came, or "reload" once ``change`` has returned."""
+    waits: set[asyncio.Task[Any]] = {asyncio.create_task(stopped.wait(), name="stop")}
+    if change is not None:
+        waits.add(asyncio.create_task(change, name="reload"))
     done, pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
-    return done.pop().get_name()
-
-
-async def _changed(paths: Sequence[Path]) -> Literal[True]:
-    before = _stamps(paths)
-    while _stamps(paths) == before:  # noqa: ASYNC110 - files send no events
-        await asyncio.sleep(LOOK_EVERY)
-    remark("A workflow file changed: restarting.")
-    return True
-
-
-def _stamps(paths: Sequence[Path]) -> dict[Path, int]:
-    files = [file for path in paths for file in ([path] if path.is_file() else path.rglob("*.py"))]
-    return {file: file.stat().st_mtime_ns for file in files if file.exists()}
+        await asyncio.wait({task})
+    first = done.pop()
+    first.result()  # what went wrong with it, if anything did
+    return first.get_name()
 
 
 def _announce(options: Options, server: Serving) -> None:

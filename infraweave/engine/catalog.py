@@ -91,6 +91,12 @@ class Catalog:
             await self._documents.load(tenant, document, self._clock.now(), superseded=superseded)
         self._welcomed.add(tenant)
 
+    async def conflicts(self, documents: Iterable[Document]) -> list[str]:
+        """Return why tenants could not have these documents loaded, each reason once."""
+        pairs = ((tenant, document) for document in documents for tenant in sorted(self._welcomed))
+        found = [await self._documents.conflict(tenant, document) for tenant, document in pairs]
+        return list(dict.fromkeys(conflict.message for conflict in found if conflict is not None))
+
     async def load(self, workflow: Workflow) -> None:
         """Load one more workflow while the engine runs, and publish it to every tenant.
 

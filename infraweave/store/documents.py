@@ -97,6 +97,14 @@ class Documents:
         await self._tell(tenant, document.workflow_id)
         return done
 
+    async def conflict(self, tenant: str, document: Document) -> VersionConflict | None:
+        """Return what ``load`` would raise now because a run has used the version with another content."""
+        stored = await self.get(tenant, document.workflow_id, document.version)
+        if stored is None or content_digest(stored) == content_digest(document):
+            return None
+        used = await self._db.read_one("version_is_used", (tenant, document.workflow_id, document.version))
+        return _conflict(stored, document) if used and used[0] else None
+
     async def _tell(self, tenant: str, workflow_id: str) -> None:
         for listener in self.listeners:
             await listener(tenant, workflow_id)

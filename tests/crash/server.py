@@ -129,6 +129,8 @@ class Process:
         self.limits: dict[int, int] = {}
         #: A command that runs the server, such as strace.
         self.under: list[str] = []
+        #: More options of the next start.
+        self.options: list[str] = []
         #: What it serves.
         self.workflows: list[Path] = [folder / "flows.py"]
         self._server: subprocess.Popen[str] | None = None
@@ -149,6 +151,7 @@ class Process:
             str(self.db),
             "--port",
             self.port,
+            *self.options,
             *options,
         ]
 
@@ -166,6 +169,11 @@ class Process:
 
     def begin(self) -> None:
         """Start the server; return once it answers."""
+        self.launch()
+        self.await_ready()
+
+    def launch(self) -> None:
+        """Start the server."""
         ready = self.folder / "ready.json"
         ready.unlink(missing_ok=True)
         with (self.folder / "out").open("a") as out:
@@ -176,7 +184,18 @@ class Process:
                 text=True,
                 preexec_fn=self._limit if self.limits else None,  # noqa: PLW1509 - it only sets limits
             )
-        self.url = self._url(ready)
+
+    def await_ready(self) -> None:
+        """Return once the server answers."""
+        self.url = self._url(self.folder / "ready.json")
+
+    def await_words(self, words: str, times: int = 1) -> None:
+        """Return once the server has said something so many times."""
+        for _ in range(600):
+            if self.said().count(words) >= times:
+                return
+            time.sleep(0.05)
+        raise AssertionError(self.said())
 
     def _url(self, ready: Path) -> str:
         for _ in range(600):
