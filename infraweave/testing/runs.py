@@ -89,15 +89,15 @@ class IwClient(Client):
         try:
             return await self.time.until(queue.get())
         except Stuck as stuck:
-            run = self.run(run_id)
-            names = await run.waits_for()
-            hint = (
-                f'{run_id} waits for {", ".join(names)}: `await iw.signal(run, "{names[0]}", …)`'
-                if names
-                else ""
-            )
-            stuck.add_note("\n".join(filter(None, [hint, await run.story()])))
+            stuck.add_note(await self._why(self.run(run_id)))
             raise
+
+    async def _why(self, run: IwRun) -> str:
+        """Return what a run waits for, what the test can do about it, and the run's story."""
+        names = await run.waits_for()
+        hint = f'`await iw.signal(run, "{names[0]}", …)`' if names else ""
+        why = (await run.explain())["explanation"]
+        return "\n".join(filter(None, [f"{run.run_id}: {why}", hint, await run.story()]))
 
 
 #: What a message goes on with where another attempt follows.

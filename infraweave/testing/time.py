@@ -3,7 +3,8 @@
 Nothing here looks at runs. *Settled* means: the database is quiet, no body is being called, and the event
 loop has turned so often without any of that changing that nothing is on its way through a socket either.
 Only then may the clock move on. Bodies take real time; whoever advances the clock by hand lets a body have
-``PATIENCE`` seconds of it, and time that skips by itself stands still for as long as a body works.
+``PATIENCE`` seconds of it, and time that skips by itself stands still for as long as a body works. Where time
+does not skip, whoever waits for what only time can bring is told so, unless another task lets it pass.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
+from infraweave.core.values import rfc3339, spell
 from infraweave.engine.perform import Attempt
 from infraweave.testing.clock import VirtualClock
 
@@ -22,16 +24,22 @@ T = TypeVar("T")
 TURNS = 60
 #: Seconds between two looks at something that another thread does.
 LOOK = 0.0005
+#: The same between two looks at a wait.
+NEXT_LOOK = 0.01
 #: Real seconds that an advance waits for a body before it goes on without it.
 PATIENCE = 1.0
 #: Real seconds after which a wait in which nothing can happen is given up.
 STUCK = 2.0
+#: The same where time does not skip, and nobody else lets it pass.
+STANDSTILL = 5.0
 #: Real seconds that a body may work while somebody waits and virtual time stands still.
 STUCK_BODY = 20.0
 #: Skips within one wait after which it is given up: something else recurs for ever.
 MOST_SKIPS = 5_000
 #: Milliseconds: what is due later (fifty years) is due never.
 HORIZON = 50 * 365 * 86_400_000
+
+NOTHING_DUE = "Nothing is due any more: it waits for something that the test must do."
 
 
 class Stuck(AssertionError):
@@ -93,15 +101,15 @@ class Passing:
         await self.clock.advance(max(0, due_at - self.clock.now()) / 1000)
 
     async def until(self, awaited: Awaitable[T]) -> T:
-        """Wait, while time skips from one thing that is due to the next.
+        """Wait, while time skips from one thing that is due to the next, or somebody else lets it pass.
 
         Raises:
-            Stuck: nothing is due any more, or a body works on and on.
+            Stuck: nothing is due any more, a body works on and on, or time should pass and nobody lets it.
         """
         task = asyncio.ensure_future(awaited)
         try:
-            if self.skips:
-                await _Wait(self, task).run()
+            wait = _Wait(self, task)
+            await (wait.skip() if self.skips else wait.stand_by())
             return await task
         finally:
             task.cancel()
@@ -114,11 +122,21 @@ class Passing:
                 return True
             if self._watched.in_flight():
                 return None
-            due_at = self.clock.next_due()
-            if due_at is None or due_at > self.clock.now() + HORIZON:
+            due_at = self.next_due()
+            if due_at is None:
                 return False
             await self._step(due_at)
             return True
+
+    def next_due(self) -> int | None:
+        """Return when the next thing is due, milliseconds since the epoch; None: nothing ever is."""
+        due_at = self.clock.next_due()
+        return None if due_at is None or due_at > self.clock.now() + HORIZON else due_at
+
+    def is_at_work(self) -> bool:
+        """Tell whether something happens, or may happen, without this clock being turned once more."""
+        busy = self._watched.is_storing() or self._watched.in_flight()
+        return bool(busy) or self._one_at_a_time.locked()
 
     def working(self) -> list[str]:
         """Return the names of the nodes whose bodies are being called."""
@@ -126,14 +144,15 @@ class Passing:
 
 
 class _Wait:
-    """One wait: skips until it is over, and tells when it will never be."""
+    """One wait: sees to it until it is over, and tells when it will never be."""
 
     def __init__(self, time: Passing, task: asyncio.Future[Any]) -> None:
         self._time, self._task = time, task
         self._skips = 0
         self._since = asyncio.get_running_loop().time()
 
-    async def run(self) -> None:
+    async def skip(self) -> None:
+        """Let time skip until it is over."""
         while not self._task.done():
             skipped = await self._time.skip(self._task)
             if skipped:
@@ -142,7 +161,27 @@ class _Wait:
                 self._check_skips()
             else:
                 self._check(working=skipped is None)
-                await asyncio.wait({self._task}, timeout=0.01)
+                await asyncio.wait({self._task}, timeout=NEXT_LOOK)
+
+    async def stand_by(self) -> None:
+        """Leave time to others until it is over."""
+        now = self._time.clock.now()
+        while not self._task.done():
+            if self._time.is_at_work() or now != self._time.clock.now():
+                now, self._since = self._time.clock.now(), asyncio.get_running_loop().time()
+            elif asyncio.get_running_loop().time() - self._since > STANDSTILL:
+                raise Stuck(self._standstill(now))
+            await asyncio.wait({self._task}, timeout=NEXT_LOOK)
+
+    def _standstill(self, now: int) -> str:
+        due_at = self._time.next_due()
+        if due_at is None:
+            return NOTHING_DUE
+        at, wait = rfc3339(due_at), spell((due_at - now) / 1000)
+        return (
+            f"Time stands still, because iw.skips is False. What is due next is due at {at}, in {wait}:"
+            f' let it come with `await iw.advance(to="{at}")`.'
+        )
 
     def _check_skips(self) -> None:
         if self._skips > MOST_SKIPS:
@@ -161,4 +200,4 @@ class _Wait:
                 ' `iw.replace("…", takes="1h")`.'
             )
         if not working and waited > STUCK:
-            raise Stuck("Nothing is due any more: it waits for something that the test must do.")
+            raise Stuck(NOTHING_DUE)

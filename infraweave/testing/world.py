@@ -37,7 +37,8 @@ class Iw:
 
     After each ``await iw.…`` all has happened that can happen without time passing. Time passes by
     ``advance``, and by itself while the test waits for a run (``run.result()``, ``run.events()``,
-    ``run.until(…)``), from one thing that is due to the next; not so with ``iw.skips = False``.
+    ``run.until(…)``), from one thing that is due to the next; not so with ``iw.skips = False``, where
+    a wait that only time can end raises ``Stuck`` unless another task lets time pass.
     """
 
     def __init__(
@@ -134,7 +135,7 @@ class Iw:
 
     @property
     def skips(self) -> bool:
-        """Whether time skips by itself while the test waits for a run."""
+        """Whether time skips by itself while the test waits for a run; else ``advance`` lets it pass."""
         return self._time.skips
 
     @skips.setter

@@ -230,6 +230,52 @@ async def test_time_stands_still_where_the_test_wants_it(iw):
     assert await waiting == "remember it"
 
 
+async def test_who_waits_while_nobody_turns_the_clock_is_told_what_is_due(iw, monkeypatch):
+    monkeypatch.setattr("infraweave.testing.time.STANDSTILL", 0.1)
+    iw.skips = False
+    run = await iw.start(shop.patient, {"what": "it"})
+    with pytest.raises(Stuck, match=r"iw\.skips is False") as caught:
+        await run.result()
+    assert "due at 2026-01-04T00:00:00.000Z, in 3d" in str(caught.value)
+    assert 'await iw.advance(to="2026-01-04T00:00:00.000Z")' in str(caught.value)
+    assert "sleeps, until 2026-01-04T00:00:00.000Z" in caught.value.__notes__[0]
+    await iw.advance(to="2026-01-04T00:00:00.000Z")
+    assert await run.result() == "remember it"
+
+
+async def test_time_that_another_task_lets_pass_stands_not_still(iw, monkeypatch):
+    monkeypatch.setattr("infraweave.testing.time.STANDSTILL", 1.0)
+    iw.skips = False
+    run = await iw.start(shop.patient, {"what": "it"})
+
+    async def turn():
+        for _ in range(9):
+            await asyncio.sleep(0.2)
+            await iw.advance(hours=8)
+
+    turning = asyncio.create_task(turn())
+    assert await run.result() == "remember it"
+    await turning
+
+
+async def test_time_need_not_pass_while_a_body_works(iw, monkeypatch):
+    monkeypatch.setattr("infraweave.testing.time.STANDSTILL", 0.5)
+    monkeypatch.setattr("infraweave.testing.time.PATIENCE", 0.05)
+    iw.skips = False
+    gate = asyncio.Event()
+
+    async def works():
+        await gate.wait()
+        return "worked"
+
+    iw.replace("number", works)
+    await iw.serve(shop.invoice)
+    waiting = asyncio.create_task((await iw.client.start("invoice", {"order": "a"})).result())
+    await asyncio.sleep(0.8)
+    gate.set()
+    assert await waiting == "worked"
+
+
 async def test_a_body_may_do_real_work_meanwhile(iw):
     async def works(input, approval):
         await asyncio.sleep(0.2)
