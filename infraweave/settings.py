@@ -17,6 +17,8 @@ class Settings:
     max_queued: int = 100_000
     #: Threads for sync node bodies.
     threads: int = 32
+    #: Requests of http nodes that are under way at once; others wait in order, before their time counts.
+    max_calls: int = 200
     #: How long a stopped body may clean up, and how long a shutdown waits for bodies.
     grace: float = 10.0
     #: Largest request body (4 MiB, the contract's default).
@@ -61,3 +63,7 @@ class Settings:
     keep_bytes: int | None = None
     #: What http nodes may call beside public addresses: HOST, HOST:PORT, an address or a CIDR.
     allow_outbound: tuple[str, ...] = ()
+    #: The secrets that http nodes may use, and where they may send them: [TENANT:]NAME@HOST.
+    secrets: tuple[str, ...] = ()
+    #: The folder of their files, each named like its secret; those of the environment come first.
+    secret_files: str | None = None

@@ -31,6 +31,8 @@ _LONGEST_NAME = 60
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 #: Characters of a path that are told; more are a caller's own long names.
 _LONGEST_PATH = 1_000
+#: Beyond it floats have no place for units.
+_EXACT = 2**53
 _NAMES = {
     str: "a string",
     int: "an integer",
@@ -205,7 +207,7 @@ def _value(annotation: Any, value: Json, path: Path, faults: _Faults) -> Any:
     if not _takes(annotation, value):
         faults.add(path, f"{_where(path)} must be {_NAMES[annotation]}, not {_kind(value)}")
         return None
-    return float(value) if annotation is float else value
+    return annotation(value) if annotation in (int, float) else value
 
 
 def _union(arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults) -> Any:
@@ -256,6 +258,8 @@ def _takes(annotation: Any, value: Json) -> bool:
         return value in get_args(annotation)
     if origin in _JSON or attrs.has(annotation):
         return isinstance(value, _JSON.get(origin, dict))
+    if annotation is int and type(value) is float:  # 3.0 is an integer in JSON Schema, and so in our own
+        return value.is_integer() and abs(value) < _EXACT
     return annotation is Any or type(value) in ((int, float) if annotation is float else (annotation,))
 
 

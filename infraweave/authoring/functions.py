@@ -12,13 +12,15 @@ import sys
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager
 from enum import Enum
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any, Literal
 
 from attrs import frozen
 
 from infraweave.authoring.context import Context
+from infraweave.core.contracts import Contract
 
 #: What the reading of an annotation may raise.
 _UNREADABLE = (NameError, TypeError, AttributeError, SyntaxError, ValueError, LookupError, ImportError)
@@ -34,6 +36,11 @@ class CodeParam:
     annotation: Any
     has_default: bool
 
+    @cached_property
+    def contract(self) -> Contract:
+        """What the annotation demands of a value."""
+        return Contract(self.annotation)
+
 
 @frozen
 class Code:
@@ -46,6 +53,8 @@ class Code:
     #: The parameter that takes the Context, or None.
     context_param: str | None
     returns: Any
+    #: What an attempt waits for before it begins, and its time with it; None: nothing.
+    room: AbstractAsyncContextManager[Any] | None = None
 
 
 def read(

@@ -1,4 +1,4 @@
-"""Loads workflow files: Python modules that declare Workflows at their top level.
+"""Loads workflow files: Python modules that declare Workflows at their top level, and documents.
 
 Each file is a module of its own under a name that no other module has; files beside it can be imported as
 usual. What fails names the file, the line and the reason, in one line each, for all files at once.
@@ -12,15 +12,17 @@ import importlib.util
 import inspect
 import sys
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from infraweave.authoring.decorators import Workflow
 from infraweave.core.check import first_difference
 from infraweave.errors import DeclarationError, StartupError
 
+#: Returns the workflow that a document's file spells.
+Read: TypeAlias = Callable[[Path], Workflow]
 #: Longer reasons are cut: a fault is a line that people read.
 _MAX_REASON = 500
 
@@ -40,19 +42,19 @@ class Found(NamedTuple):
     workflow: Workflow
 
 
-def load(paths: Iterable[str | Path]) -> list[Workflow]:
-    """Return the compiled workflows of files and folders.
+def load(paths: Iterable[str | Path], read: Read | None = None) -> list[Workflow]:
+    """Return the compiled workflows of files and folders; ``read`` takes documents, files that end in .json.
 
     Raises:
         LoadError: a file fails, declares nothing, or two declare one version differently.
     """
-    found, faults = survey(paths)
+    found, faults = survey(paths, read)
     if faults:
         raise LoadError(faults)
     return [workflow for _, workflow in found]
 
 
-def survey(paths: Iterable[str | Path]) -> tuple[list[Found], list[str]]:
+def survey(paths: Iterable[str | Path], read: Read | None = None) -> tuple[list[Found], list[str]]:
     """Return the workflows of files and folders that compile, and what is wrong with the others."""
     faults: list[str] = []
     found: dict[tuple[str, str], Found] = {}
@@ -61,7 +63,7 @@ def survey(paths: Iterable[str | Path]) -> tuple[list[Found], list[str]]:
         before = len(found) + len(faults)
         for file in _files(path):
             folders.add(file.resolve().parent)
-            for workflow in _load_file(file, folders, faults):
+            for workflow in _load_file(file, folders, faults, read):
                 _add(found, Found(file, workflow), faults)
         if len(found) + len(faults) == before and not _holds_any(path, found.values()):
             faults.append(_nothing(path))
@@ -87,8 +89,12 @@ def _nothing(path: Path) -> str:
     return f"{path}: none of its files declares a Workflow" if _files(path) else f"{path}: no workflow files"
 
 
-def _load_file(file: Path, folders: set[Path], faults: list[str]) -> list[Workflow]:
+def _load_file(file: Path, folders: set[Path], faults: list[str], read: Read | None) -> list[Workflow]:
     try:
+        if not file.exists():
+            raise FileNotFoundError("no such file or folder")
+        if read is not None and file.suffix == ".json":
+            return [read(file)]
         module = _import(file)
         faults += _strangers(file, folders)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's file may raise anything
@@ -100,12 +106,10 @@ def _load_file(file: Path, folders: set[Path], faults: list[str]) -> list[Workfl
 
 def _import(file: Path) -> ModuleType:
     resolved = file.resolve()
-    if not resolved.exists():
-        raise FileNotFoundError("no such file or folder")
     name = f"infraweave_file_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}_{resolved.stem}"
     spec = importlib.util.spec_from_file_location(name.replace(".", "_"), resolved)
     if spec is None or spec.loader is None:
-        raise ImportError("it is no Python file; its name must end in .py")
+        raise ImportError("it is no Python file; its name must end in .py, or in .json for a document")
     module = importlib.util.module_from_spec(spec)
     folder = str(resolved.parent)
     if folder not in sys.path:
@@ -152,7 +156,7 @@ def _fault(file: Path, error: BaseException) -> str:
             line = f":{error.lineno}" if error.lineno else ""
             return f"{file}{line}: {_reason(error.msg)}"
         return f"{file}{line}: {error.filename}:{error.lineno}: {_reason(error.msg)}"
-    if not own and isinstance(error, FileNotFoundError | ImportError):
+    if not own and isinstance(error, FileNotFoundError | ImportError | ValueError):
         return f"{file}: {_reason(error)}"
     return f"{file}{line}: {type(error).__name__}: {_reason(error)}"
 

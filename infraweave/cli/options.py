@@ -49,15 +49,41 @@ def db_file(command: F) -> F:
     )(command)
 
 
-def _checked(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+def _checked(_: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     from infraweave.engine.outbound import parse_allowed
+    from infraweave.engine.secrets import parse_bound
 
+    parse: Callable[[str], object] = parse_bound if parameter.name == "secret" else parse_allowed
     for text in given:
         try:
-            parse_allowed(text)
+            parse(text)
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
     return given
+
+
+def calling(command: F) -> F:
+    """Give a command what its http nodes may call, and with which secrets."""
+    return allow_outbound(secrets(command))
+
+
+def secrets(command: F) -> F:
+    """Give a command the secrets of its http nodes; in the environment spaces separate them."""
+    command = click.option(
+        "--secret-files",
+        type=click.Path(exists=True, file_okay=False),
+        metavar="FOLDER",
+        help="Read secrets from the files of this folder, each named like its secret.",
+    )(command)
+    return click.option(
+        "--secret",
+        multiple=True,
+        metavar="[TENANT:]NAME@HOST",
+        callback=_checked,
+        help="Let http nodes of a tenant (default: default) send {secret.NAME}, the value of"
+        " INFRAWEAVE_SECRET_NAME or of a file, to https://HOST, or to http://HOST where that is written."
+        " Repeatable.",
+    )(command)
 
 
 def allow_outbound(command: F) -> F:

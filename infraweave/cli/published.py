@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infraweave.cli.connect import client_options, connected
-from infraweave.cli.files import load_workflows
+from infraweave.cli.files import load_workflows, read_object
 from infraweave.cli.output import USAGE, fail, paint, remark, show_json, show_table
 
 if TYPE_CHECKING:
@@ -124,13 +124,9 @@ def _documents(file: Path) -> list[Json]:
     if file.suffix == ".py":
         return [codec.document_to_json(workflow.compile()) for workflow in load_workflows([file])]
     try:
-        data = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        value = codec.parse(data)
+        return [read_object(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())]
     except (OSError, ValueError) as error:
         fail(f"{file}: {error}", code=USAGE)
-    if not isinstance(value, dict):
-        fail(f"{file}: it must hold a JSON object, a definition document", code=USAGE)
-    return [value]
 
 
 async def _publish(client: Client, *, document: Json, activate: bool) -> Json:

@@ -15,7 +15,8 @@ from attrs import define, frozen
 from infraweave.cli.ask import ask
 from infraweave.cli.events import told
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows, read_json
-from infraweave.cli.options import allow_outbound
+from infraweave.cli.follow import failure
+from infraweave.cli.options import calling
 from infraweave.cli.output import FAILED, USAGE, fail, remark
 from infraweave.core import codec
 from infraweave.errors import PayloadInvalid, RequestError, StartupError
@@ -30,6 +31,8 @@ class Options:
     db: str
     workflow: str | None
     allow_outbound: tuple[str, ...]
+    secret: tuple[str, ...]
+    secret_files: str | None
 
 
 @click.command(
@@ -41,7 +44,7 @@ class Options:
 )
 @click.option("--db", default=":memory:", help="Keep the run in this file (by default in none).")
 @click.option("--workflow", help="Which workflow, where the file has several.")
-@allow_outbound
+@calling
 def command(**options: Any) -> None:
     """Execute one run of FILE_OR_WORKFLOW (a file, or a workflow of workflows/) in this process."""
     sys.exit(asyncio.run(_run(Options(**options))))
@@ -53,7 +56,12 @@ async def _run(options: Options) -> int:
 
     workflows, workflow_id = _chosen(options)
     value = read_json(options.input_json, "--input")
-    settings = Settings(schedules=False, allow_outbound=options.allow_outbound)
+    settings = Settings(
+        schedules=False,
+        allow_outbound=options.allow_outbound,
+        secrets=options.secret,
+        secret_files=options.secret_files,
+    )
     async with Engine.open(options.db, workflows, settings=settings) as engine:
         return await _Show(engine).run(workflow_id, value)
 
@@ -167,9 +175,7 @@ class _Show:
         if event["type"] == "completed":
             click.echo(json.dumps(beside.get("result"), indent=2, ensure_ascii=False))
             return 0
-        error = event["error"]
-        where = f" in {error['node']}" if error["node"] else ""
-        remark(f"infraweave: {event['type']}{where}: {error['message']}")
+        remark(f"infraweave: {failure(event['type'], event['error'])}")
         return FAILED
 
 

@@ -18,7 +18,7 @@ from attrs import evolve, frozen
 
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
 from infraweave.cli.logs import set_up_logging
-from infraweave.cli.options import allow_outbound, as_bytes, as_seconds, guarding
+from infraweave.cli.options import as_bytes, as_seconds, calling, guarding
 from infraweave.cli.output import remark
 from infraweave.core.access import is_token
 from infraweave.errors import StartupError
@@ -46,6 +46,8 @@ class Options:
     reload: bool
     log_format: str
     allow_outbound: tuple[str, ...]
+    secret: tuple[str, ...]
+    secret_files: str | None
     keep: float
     keep_runs: int | None
     keep_bytes: int | None
@@ -89,7 +91,7 @@ class Options:
     help="Remove ended runs, the oldest first, once the file holds more, such as 2GiB.",
 )
 @click.option("--access-log/--no-access-log", default=True, help="One line an answer. On by default.")
-@allow_outbound
+@calling
 @guarding
 def command(**options: Any) -> None:
     """Serve WORKFLOWS (files or folders, default workflows/) from one SQLite file."""
@@ -109,6 +111,8 @@ async def _serve(options: Options) -> None:
         max_running=options.max_running,
         grace=options.grace,
         allow_outbound=options.allow_outbound,
+        secrets=options.secret,
+        secret_files=options.secret_files,
         keep=None if math.isinf(options.keep) else options.keep,
         keep_runs=options.keep_runs,
         keep_bytes=options.keep_bytes,

@@ -225,12 +225,13 @@ def _reason(graph: Graph, cycle: list[str]) -> str:
     for source, target in pairwise(cycle):
         if graph.router_of.get(target) == source:
             return f"{target} is a route of {source} and cannot come before it"
-    for source, target in pairwise(cycle):
-        if graph.carrier(target, source) is not None:
-            return (
-                f"what {target} takes of {source} is of the previous iteration if that parameter is carried"
-                " (it then has a default)"
-            )
+    carried = [(s, t) for s, t in pairwise(cycle) if graph.carrier(t, s) is not None]
+    beginnings = {region.back_to for region in graph.regions.values()}
+    for source, target in sorted(carried, key=lambda pair: pair[1] not in beginnings):
+        return (
+            f"{target} can take {source} of the previous iteration: give that parameter a default for the"
+            " first one (in a document, mark it carried too)"
+        )
     return "a node cannot wait for itself"
 
 

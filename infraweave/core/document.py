@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias, get_args, get_type_hints
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 
 from infraweave.core.triggers import Schedule, Webhook
 from infraweave.core.values import Json, JsonObject
@@ -76,6 +76,8 @@ class Request:
 
     Places in the url are percent-encoded, apart from one at its very beginning. In query and body a text that
     is one place alone stands for the value itself; a query value of null is left out, a list is repeated.
+    What was skipped is null; a header that is one place alone is left out where that is null.
+    ``{secret.NAME}`` stands for a secret of the server, which is known to it alone.
     """
 
     method: str = "GET"
@@ -166,6 +168,10 @@ class Loop(NodeBase):
     timeout: float | None = None
 
 
+def _retry_of_items(node: Map) -> Retry:
+    return Retry() if node.workflow_id is None else Retry(max_attempts=1)
+
+
 @frozen(kw_only=True)
 class Map(NodeBase):
     """Work done once for each item of a list; its output is the list of results, in the items' order.
@@ -188,8 +194,8 @@ class Map(NodeBase):
     max_concurrency: int = ITEMS_AT_ONCE
     #: So many items may fail for good; they yield null.
     max_failures: int = 0
-    #: Of each item.
-    retry: Retry = field(factory=Retry)
+    #: Of each item; a child that failed is not tried again, unless the author says so.
+    retry: Retry = field(default=Factory(_retry_of_items, takes_self=True))
     timeout: float | None = None
     compensate: Compensation | None = None
     executor: Literal["default", "process"] = "default"

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from infraweave.core.codec import dumps
-from infraweave.core.values import Json
+from infraweave.core.values import Json, listed
 
 MAX_LENGTH = 2_000
 #: Most macros in one expression, and list or map elements beside them: each can multiply what the last made.
@@ -116,7 +116,7 @@ def _problems(message: str, names: tuple[str, ...]) -> Iterator[str]:
     for _, column, text in found:
         said = _STATUS.sub("", text).replace(" (in container '')", "").partition(" expecting {")[0]
         if said.startswith("undeclared reference"):
-            said += f"; there are {', '.join(names) or 'no names'}"
+            said += f"; there are {listed(names) or 'no names'}"
         yield said if column.startswith("-") else f"at character {column}: {said}"
 
 

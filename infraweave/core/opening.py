@@ -122,7 +122,8 @@ def listen(book: Book, address: Address, node: Signal) -> None:
 def _ask_as_declared(book: Book, address: Address, node: HumanInput, prompt: str) -> None:
     """Ask with the prompt that the document has, its places filled with the node's params."""
     try:
-        filled = render(prompt, _given(book, address)) if node.params else prompt
+        absent = {param.name: None for param in node.params}
+        filled = render(prompt, {**absent, **_given(book, address)}) if node.params else prompt
     except TemplateError as error:
         start(book, address, 1)
         book.give_up(book.state.entries[address], "input_mismatch", f"The prompt: {error}", 0)

@@ -7,15 +7,18 @@ places are percent-encoded there, and headers take no line breaks.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from infraweave.core import template
 from infraweave.core.codec import dumps
 from infraweave.core.document import Request
+from infraweave.core.media import is_json
+from infraweave.core.secrets import NAME, SECRET, Given
 from infraweave.core.values import Json, at_pointer, is_pointer
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -32,6 +35,8 @@ _OURS = re.compile(
     "host|content-length|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect"
     "|proxy-authorization|proxy-connection|accept-encoding"
 )
+#: Where the host of an url stands, or the place that gives it.
+_HOST = re.compile(r"^(?:\{[^{}]*\}|\w+://)?[^/?#]*")
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -48,10 +53,23 @@ class Filled:
     #: Names in lower case.
     headers: Mapping[str, str]
     body: bytes | None
+    #: The origins that it may be sent to; None: any, for it holds no secret.
+    origins: frozenset[str] | None = None
+    #: The headers that hold secrets, and whether the body does, and the host.
+    secret_headers: frozenset[str] = frozenset()
+    secret_body: bool = False
+    secret_host: bool = False
 
 
 def request_faults(request: Request, names: Collection[str]) -> Iterator[str]:
     """Yield what is wrong with a request whose places may name ``names``."""
+    if SECRET in names:
+        yield f"parameter {SECRET}: in a request this name stands for the secrets of the server"
+    names = {*names, SECRET}
+    for path in _paths_in(request.url, request.headers, request.query, request.body):
+        head, _, name = path.partition(".")
+        if head == SECRET and not NAME.fullmatch(name):
+            yield f"{{{path[:100]}}} is no secret; expected {{secret.NAME}}, the name in capital letters"
     if request.method not in METHODS:
         yield f"method is {request.method!r:.40}; expected one of {', '.join(METHODS)}"
     yield from _url_faults(request.url, names)
@@ -100,21 +118,23 @@ def _wrong_with(url: str) -> str | None:
         return "it has spaces or control characters"
     if parts.scheme not in ("http", "https"):
         return f"its scheme is {parts.scheme or 'missing'}; expected http:// or https://"
-    if not host or "%" in host or "\\" in parts.netloc:
+    if not host or "\\" in parts.netloc:
         return "it names no host"
+    if "%" in host:
+        return "it names no host: a place within it takes letters, digits, . and -"
     if "@" in parts.netloc:
         return "it has credentials; send them in an Authorization header"
     return None
 
 
 def _header_faults(headers: Mapping[str, str], names: Collection[str]) -> Iterator[str]:
-    lower = [name.lower() for name in headers]
+    times = Counter(name.lower() for name in headers)
     for name, text in headers.items():
         if not _TOKEN.fullmatch(name):
             yield f"header {name!r:.100} is no header name"
         elif _OURS.fullmatch(name.lower()):
             yield f"header {name}: it follows from the request and cannot be set"
-        elif lower.count(name.lower()) > 1:
+        elif times[name.lower()] > 1:
             yield f"header {name}: it stands there several times"
         yield from (f"header {name[:100]}: {fault}" for fault in template.faults(text, names))
         if _UNFIT.search(text):
@@ -140,32 +160,57 @@ def _children(value: Json) -> list[Any]:
 
 
 def names_in(request: Request) -> Iterator[str]:
-    """Yield the names that the places of a request stand for."""
-    level: list[Any] = [request.url, request.headers, request.query, request.body]
+    """Yield the names that the places of a request stand for, apart from secrets."""
+    for path in _paths_in(request.url, request.headers, request.query, request.body):
+        if (name := path.partition(".")[0]) != SECRET:
+            yield name
+
+
+def secrets_in(*parts: Json) -> list[str]:
+    """Return the names of the secrets that parts of a request have places for."""
+    paths = (path.partition(".") for path in _paths_in(*parts))
+    return list(dict.fromkeys(name for head, _, name in paths if head == SECRET))
+
+
+def _paths_in(*parts: Json) -> Iterator[str]:
+    level: list[Any] = list(parts)
     while level:
         for text in (item for item in level if isinstance(item, str)):
-            yield from template.names(text)
+            yield from template.paths(text)
         level = [child for item in level for child in _children(item)]
 
 
 # --- filling -----------------------------------------------------------------------------------------------
 
 
-def filled(request: Request, values: Mapping[str, Json]) -> Filled:
+def filled(request: Request, values: Mapping[str, Json], secrets: Given | None = None) -> Filled:
     """Return a request with its places filled.
 
     Raises:
         UnfitRequest: a place leads nowhere, or what it leads to cannot stand there.
     """
+    values = values if secrets is None else {**values, SECRET: secrets.values}
     try:
-        headers = {name.lower(): template.render(text, values) for name, text in request.headers.items()}
+        headers = dict(_filled_headers(request, values))
         url = _filled_url(request, values)
         body = None if request.body is None else _encoded(_fill(request.body, values), headers)
     except template.TemplateError as error:
         raise UnfitRequest(str(error)) from None
     for name in (name for name, text in headers.items() if _UNFIT.search(text)):
         raise UnfitRequest(f"the header {name} would have characters that no header may have")
-    return Filled(method=request.method, url=url, headers=headers, body=body)
+    made = Filled(method=request.method, url=url, headers=headers, body=body)
+    return made if secrets is None else _bound(made, request, secrets)
+
+
+def _bound(made: Filled, request: Request, secrets: Given) -> Filled:
+    holding = (name.lower() for name, text in request.headers.items() if secrets_in(text))
+    return evolve(
+        made,
+        origins=secrets.origins,
+        secret_headers=frozenset(holding),
+        secret_body=bool(secrets_in(request.body)),
+        secret_host=bool(secrets_in(_HOST.findall(request.url)[0])),
+    )
 
 
 def _filled_url(request: Request, values: Mapping[str, Json]) -> str:
@@ -178,11 +223,23 @@ def _filled_url(request: Request, values: Mapping[str, Json]) -> str:
         url += ("&" if "?" in url else "?") + urlencode(query) + hash_ + fragment
     fault = _wrong_with(url) or ("it is too long" if len(url) > MAX_URL else None)
     if fault:
-        raise UnfitRequest(f"the url cannot be used: {fault}")
+        # What is wrong with a part of a secret would tell that part.
+        raise UnfitRequest("the url cannot be used" + ("" if secrets_in(request.url) else f": {fault}"))
     return url
 
 
-def _quoted(text: str) -> str:
+def _filled_headers(request: Request, values: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
+    """Yield the headers; one that is a place alone is left out where that is null, as queries are."""
+    for name, text in request.headers.items():
+        if template.value_of(text, values) is not None:
+            # What surrounds a value is no part of it, and connections refuse to send it.
+            yield name.lower(), template.render(text, values).strip(" \t")
+
+
+def _quoted(value: Json) -> str:
+    if value is None:
+        raise template.TemplateError("a place of the url is null, which only query, body and headers may be")
+    text = template.spelled(value)
     if text in (".", ".."):
         raise template.TemplateError("a place of the url may not be . or ..")
     return quote(text, safe="")
@@ -190,13 +247,9 @@ def _quoted(text: str) -> str:
 
 def _pairs(name: str, value: Json) -> Iterator[tuple[str, str]]:
     if isinstance(value, list):
-        yield from ((name, _text(item)) for item in value)
+        yield from ((name, template.spelled(item)) for item in value)
     elif value is not None:
-        yield name, _text(value)
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else dumps(value).decode()
+        yield name, template.spelled(value)
 
 
 def _fill(value: Json, values: Mapping[str, Json]) -> Json:
@@ -215,12 +268,6 @@ def _encoded(body: Json, headers: dict[str, str]) -> bytes:
     if isinstance(body, str) and not is_json(kind):
         return body.encode()
     return dumps(body)
-
-
-def is_json(content_type: str) -> bool:
-    """Tell whether a content type is JSON."""
-    kind = content_type.partition(";")[0].strip().lower()
-    return kind == "application/json" or kind.endswith("+json")
 
 
 def output_of(request: Request, status: int, headers: Mapping[str, str], body: Json) -> Json:

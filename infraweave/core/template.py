@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from infraweave.core.codec import dumps
-from infraweave.core.values import Json
+from infraweave.core.values import Json, listed
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[^.{}\s]+)*")
@@ -28,26 +28,31 @@ def faults(text: str, names: Collection[str]) -> Iterator[str]:
             if piece[0] in "{}":
                 yield f"there is a single {piece[0]} in {text!r:.100}; double it, or name a value: {{input}}"
         elif not _PATH.fullmatch(path):
-            yield f"{{{path}}} names no value; expected a name and a way into it, such as {{input.id}}"
+            yield f"{{{path[:100]}}} names no value; expected a name and a way into it, such as {{input.id}}"
         elif path.partition(".")[0] not in names:
-            yield f"{{{path}}} names no value; there are {', '.join(sorted(names)) or 'none'}"
+            yield f"{{{path[:100]}}} names no value; there are {listed(names) or 'none'}"
 
 
-def names(text: str) -> Iterator[str]:
-    """Yield the first name of each place."""
+def paths(text: str) -> Iterator[str]:
+    """Yield what stands in each place."""
     for piece in _PIECE.finditer(text):
         if piece[1] and _PATH.fullmatch(piece[1]):
-            yield piece[1].partition(".")[0]
+            yield piece[1]
 
 
-def render(text: str, values: Mapping[str, Json], quote: Callable[[str], str] = str) -> str:
-    """Return the text with each place filled, and quoted: text as it is, everything else as JSON.
+def spelled(value: Json) -> str:
+    """Return a value as it stands within a text: text as it is, everything else as JSON."""
+    return value if isinstance(value, str) else dumps(value).decode()
+
+
+def render(text: str, values: Mapping[str, Json], spell: Callable[[Json], str] = spelled) -> str:
+    """Return the text with each place filled.
 
     Raises:
         TemplateError: a place names nothing that is there.
     """
     return _PIECE.sub(
-        lambda piece: piece[0][0] if piece[1] is None else quote(_text(look_up(piece[1], values))), text
+        lambda piece: piece[0][0] if piece[1] is None else spell(look_up(piece[1], values)), text
     )
 
 
@@ -74,9 +79,5 @@ def look_up(path: str, values: Mapping[str, Json]) -> Json:
         elif isinstance(found, list) and key.isdecimal() and int(key) < len(found):
             found = found[int(key)]
         else:
-            raise TemplateError(f"{{{path}}} leads nowhere: there is no {key}")
+            raise TemplateError(f"{{{path[:200]}}} leads nowhere: there is no {key[:100]}")
     return found
-
-
-def _text(value: Json) -> str:
-    return value if isinstance(value, str) else dumps(value).decode()

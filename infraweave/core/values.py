@@ -6,8 +6,9 @@ Durations inside are seconds; authors may write ``"30s"``, ``"48h"``, ``"1h30m"`
 
 from __future__ import annotations
 
+import heapq
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeAlias
@@ -16,6 +17,8 @@ Json: TypeAlias = Any
 JsonObject: TypeAlias = Mapping[str, Any]
 Duration: TypeAlias = float | int | str
 
+#: Names that a message lists; there may be many thousands.
+LISTED = 20
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 #: A hundred years. Longer waits are mistakes, and sums with them would leave datetime's range.
@@ -118,6 +121,12 @@ def at_pointer(value: Json, path: str) -> Json:
         else:
             raise LookupError(f"{path} leads nowhere: there is no {key[:100]}")
     return value
+
+
+def listed(names: Iterable[str]) -> str:
+    """Return names as a message lists them, sorted, the first twenty of them; empty where there are none."""
+    first = heapq.nsmallest(LISTED + 1, names)
+    return ", ".join(first[:LISTED]) + (", …" if len(first) > LISTED else "")
 
 
 def pointer(parts: Sequence[str | int]) -> str:

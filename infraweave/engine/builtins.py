@@ -7,19 +7,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
+from attrs import evolve
+
 from infraweave.authoring.compiler import Code, CodeParam
-from infraweave.core import codec, expressions
+from infraweave.core import expressions
 from infraweave.core.document import Compensation, Http, Loop, Map, Node, Param, Request, Router, runs_child
-from infraweave.core.outgoing import Filled, UnfitRequest, filled, is_json, output_of
+from infraweave.core.media import is_json, text_of, value_of
+from infraweave.core.outgoing import Filled, UnfitRequest, filled, output_of, secrets_in
+from infraweave.core.secrets import SECRET, Hidden
 from infraweave.core.values import Json
 from infraweave.engine.bodies import BodyError
 from infraweave.engine.clock import Clock
 from infraweave.engine.context import RunContext
 from infraweave.engine.outbound import Guard, Refused
+from infraweave.engine.secrets import Secrets
+from infraweave.settings import Settings
 
 if TYPE_CHECKING:
     from infraweave.engine.http import Answer, Sender
@@ -28,20 +34,6 @@ if TYPE_CHECKING:
 _CONTEXT = "the context"
 #: Characters of a refusing response's text that the error shows.
 SHOWN = 200
-#: Those that responses have; Python knows others, some of them slow or no text at all.
-_CHARSETS = frozenset(
-    {
-        "us-ascii",
-        "iso-8859-1",
-        "latin-1",
-        "iso-8859-15",
-        "windows-1252",
-        "utf-16",
-        "shift_jis",
-        "euc-jp",
-        "gbk",
-    }
-)
 #: Statuses below 500 that may be another one next time.
 _PASSING = frozenset({408, 429})
 
@@ -49,8 +41,12 @@ _PASSING = frozenset({408, 429})
 class Builtins:
     """The built-in code of one engine, and the connections that it keeps."""
 
-    def __init__(self, clock: Clock, guard: Guard) -> None:
-        self._clock, self._guard = clock, guard
+    def __init__(self, clock: Clock, settings: Settings) -> None:
+        self._clock, self._guard = clock, Guard(settings.allow_outbound)
+        self._secrets = Secrets(settings.secrets, settings.secret_files)
+        #: More would wait in the pool of connections, which looks at all of them whenever one is free.
+        self._at_once = max(1, settings.max_calls)
+        self._room = asyncio.Semaphore(self._at_once)
         self.sender: Sender | None = None
 
     def code(self, acting: Node | Compensation) -> Code | None:
@@ -62,30 +58,35 @@ class Builtins:
         return None if isinstance(acting, Compensation) or not runs_child(acting) else as_is(acting)
 
     def _http_code(self, request: Request, params: Iterable[Param]) -> Code:
-        async def call(context: RunContext, values: Mapping[str, Json]) -> Json:
-            return await self._call(request, context, values)
+        absent = {param.name: None for param in params}
 
-        return _code("builtin:http", params, call)
+        async def call(context: RunContext, values: Mapping[str, Json]) -> Json:
+            return await self._call(request, context, {**absent, **values})
+
+        return evolve(_code("builtin:http", params, call), room=self._room)
 
     async def _call(self, request: Request, context: RunContext, values: Mapping[str, Json]) -> Json:
+        # Documents from before secrets were may have a parameter of that name.
+        names = (
+            [] if SECRET in values else secrets_in(request.url, request.headers, request.query, request.body)
+        )
+        secrets = self._secrets.give(context.tenant, names) if names else None
+        hidden = Hidden(secrets.values.values() if secrets else ())
         try:
-            given = filled(request, values)
+            given = _signed(filled(request, values, secrets), context)
+            answer = await self._send(request, given)
+            return hidden.value(_output(request, answer, hidden, self._clock.now()))
         except UnfitRequest as error:
-            raise BodyError("input_mismatch", str(error), final=True) from error
-        answer = await self._send(request, _signed(given, context))
-        if not (answer.status in request.accept if request.accept else 200 <= answer.status <= 299):
-            raise _refusal(request.method, answer, self._clock.now())
-        try:
-            return output_of(request, answer.status, answer.headers, _decoded(answer))
-        except (LookupError, ValueError) as error:
-            message = f"{request.method} {answer.host} answered {answer.status}: {error}"
-            raise BodyError("output_invalid", message, final=True) from error
+            raise BodyError("input_mismatch", hidden.text(str(error)), final=True) from error
+        except BodyError as error:
+            told = hidden.text(str(error))
+            raise BodyError(error.code, told, final=error.final, retry_after=error.retry_after) from error
 
     async def _send(self, request: Request, given: Filled) -> Answer:
         sender = await self._ready()
         from infraweave.engine.http import TROUBLE, TooLarge, Unreadable
 
-        where = f"{given.method} {_host(given.url)}"
+        where = f"{given.method} {'the secret url' if given.secret_host else _host(given.url)}"
         try:
             return await sender.send(given, redirects=request.follow_redirects, max_bytes=request.max_bytes)
         except Refused as error:
@@ -102,7 +103,7 @@ class Builtins:
     async def _ready(self) -> Sender:
         """Return what sends; made for the first http node, away from the loop: it takes 200 ms."""
         if self.sender is None:
-            made = await asyncio.to_thread(_make_sender, self._guard)
+            made = await asyncio.to_thread(_make_sender, self._guard, self._at_once)
             self.sender = self.sender or made
         return self.sender
 
@@ -112,10 +113,10 @@ class Builtins:
             await self.sender.close()
 
 
-def _make_sender(guard: Guard) -> Sender:
+def _make_sender(guard: Guard, at_once: int) -> Sender:
     from infraweave.engine.http import Sender
 
-    return Sender(guard)
+    return Sender(guard, at_once=at_once)
 
 
 def expression_code(reference: str, expression: str, params: Iterable[Param]) -> Code:
@@ -159,8 +160,7 @@ def _code(
 def _signed(given: Filled, context: RunContext) -> Filled:
     """Return a request that says who calls: the trace, and a key that is the same over retries."""
     signs = {"idempotency-key": context.idempotency_key, **context.trace_headers}
-    headers = {**signs, **given.headers}
-    return Filled(method=given.method, url=given.url, headers=headers, body=given.body)
+    return evolve(given, headers={**signs, **given.headers})
 
 
 def _host(url: str) -> str:
@@ -169,32 +169,31 @@ def _host(url: str) -> str:
     return (urlsplit(url).hostname or "")[:255]
 
 
-def _decoded(answer: Answer) -> Json:
-    """Return a response's body: JSON where its type says so, else text; null where there is none."""
-    content_type = answer.headers.get("content-type", "")
-    if not answer.body:
-        return None
-    if not is_json(content_type):
-        return _as_text(answer.body, content_type)
+def _output(request: Request, answer: Answer, hidden: Hidden, now: int) -> Json:
+    """Return what of a response becomes the output.
+
+    Raises:
+        BodyError: its status is none that was wanted, or what is wanted of it is not there.
+    """
+    if not (answer.status in request.accept if request.accept else 200 <= answer.status <= 299):
+        raise _refusal(request.method, answer, hidden, now)
     try:
-        return codec.parse(answer.body)
-    except ValueError as error:
-        raise ValueError(f"its body is not JSON: {error}") from error
+        body = value_of(answer.body, answer.content_type)
+        return output_of(request, answer.status, answer.headers, body)
+    except (LookupError, ValueError) as error:
+        message = f"{request.method} {answer.host} answered {answer.status}: {error}"
+        raise BodyError("output_invalid", message, final=True) from error
 
 
-def _as_text(body: bytes, content_type: str) -> str:
-    named = content_type.lower().partition("charset=")[2].partition(";")[0].strip(' "')
-    return body.decode(named if named in _CHARSETS else "utf-8", errors="replace")
-
-
-def _refusal(method: str, answer: Answer, now: int) -> BodyError:
+def _refusal(method: str, answer: Answer, hidden: Hidden, now: int) -> BodyError:
     """Return the failure that an unwanted status is."""
     message = f"{method} {answer.host} answered {answer.status}"
-    content_type = answer.headers.get("content-type", "")
+    content_type = answer.content_type
     if 300 <= answer.status <= 399:
         message += "; redirects are followed only as far as follow_redirects says"
-    elif answer.body and (is_json(content_type) or content_type.startswith("text/")):
-        text = " ".join(_as_text(answer.body[: 4 * SHOWN], content_type).split())
+    elif answer.body and (is_json(content_type) or content_type.lower().startswith("text/")):
+        # Freed of secrets before it is cut, or the half of one could stay.
+        text = " ".join(hidden.text(text_of(answer.body, content_type)).split())
         message += f": {text[:SHOWN]}"
     passing = answer.status in _PASSING or answer.status >= 500
     after = _retry_after(answer.headers.get("retry-after", ""), now) if passing else None
@@ -208,6 +207,7 @@ def _retry_after(text: str, now: int) -> float | None:
         return float(text[:12])
     try:
         when: datetime = parsedate_to_datetime(text)
-        return max(0.0, when.timestamp() - now / 1000)
+        # A date without a zone is of UTC, whatever zone the machine is in.
+        return max(0.0, when.replace(tzinfo=when.tzinfo or UTC).timestamp() - now / 1000)
     except (ValueError, OverflowError):
         return None

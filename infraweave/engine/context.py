@@ -28,6 +28,11 @@ class RunContext:
         self.cancelled = False
         self.usage = NO_USAGE
 
+    @property
+    def tenant(self) -> str:
+        """Whose run it is."""
+        return self._origin.tenant
+
     @cached_property
     def idempotency_key(self) -> str:
         """A key for calls to other systems, the same over retries and crashes."""

@@ -19,16 +19,16 @@ from typing import Any, TypeAlias
 
 import httpcore
 import httpx
-from attrs import frozen
+from attrs import evolve, frozen
 
 from infraweave.core.outgoing import Filled
+from infraweave.core.secrets import origin
 from infraweave.engine.outbound import Guard, Refused
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
 #: Seconds for one address to answer at all, so that a second one gets its turn within the attempt's time.
 CONNECT = 10.0
-MAX_CONNECTIONS = 200
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 #: What may follow a redirect to another origin; everything else may be a secret.
 _HARMLESS = re.compile(
@@ -56,6 +56,11 @@ class Answer:
     body: bytes
     #: The host that gave it, which redirects may have changed.
     host: str
+
+    @property
+    def content_type(self) -> str:
+        """What the body is; empty where that is not said."""
+        return self.headers.get("content-type", "")
 
 
 async def look_up(host: str, port: int) -> list[str]:
@@ -115,10 +120,11 @@ class Sender:
         *,
         resolve: Resolve = look_up,
         network: httpcore.AsyncNetworkBackend | None = None,
+        at_once: int = 200,
     ) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=_trusted(),
-            max_connections=MAX_CONNECTIONS,
+            max_connections=at_once,
             max_keepalive_connections=20,
             keepalive_expiry=5.0,
             network_backend=GuardedNetwork(guard, resolve, network or httpcore.AnyIOBackend()),
@@ -143,12 +149,15 @@ class Sender:
 
     @asynccontextmanager
     async def _sent(self, request: Filled) -> AsyncIterator[tuple[httpx.URL, httpcore.Response]]:
-        try:
-            url = httpx.URL(request.url)
-        except httpx.InvalidURL as error:
-            raise Refused("the url cannot be read") from error
+        url = _read(lambda: httpx.URL(request.url), "the url")
         if url.scheme not in ("http", "https") or not url.host or url.userinfo:
             raise Refused("only http and https urls without credentials are called")
+        going = origin(url.scheme, url.raw_host.decode(), url.port)
+        if request.origins is not None and going not in request.origins:
+            where = (
+                "this url" if request.secret_host else f"{going}; `--secret NAME@{going}` lets it go there"
+            )
+            raise Refused(f"a secret of this request may not be sent to {where}")
         headers = {**_ANSWERS, "accept-encoding": "identity", **request.headers}
         if request.body is not None:
             headers["content-length"] = str(len(request.body))
@@ -171,6 +180,20 @@ class Sender:
         await self._pool.aclose()
 
 
+def _read(read: Callable[[], httpx.URL], what: str) -> httpx.URL:
+    """Return an url whose host can be spelled both ways.
+
+    Raises:
+        Refused: it cannot be read.
+    """
+    try:
+        url = read()
+        url.host  # noqa: B018 - an ``xn--`` that encodes nothing is found out here
+    except (httpx.InvalidURL, UnicodeError) as error:
+        raise Refused(f"{what} cannot be read") from error
+    return url
+
+
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """Return headers as text; cookies, which are secrets, are left out."""
     headers: dict[str, str] = {}
@@ -184,17 +207,18 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
 def _redirected(request: Filled, url: httpx.URL, status: int, headers: Mapping[str, str]) -> Filled | None:
     if status not in _REDIRECTS or "location" not in headers:
         return None
-    try:
-        target = url.join(headers["location"]).copy_with(fragment=None)
-    except httpx.InvalidURL as error:
-        raise Refused("the redirect's Location cannot be read") from error
+    target = _read(lambda: url.join(headers["location"]).copy_with(fragment=None), "the redirect's Location")
     rewritten = request.method == "POST" and status in (301, 302)
     if rewritten or (status == 303 and request.method != "HEAD"):
         kept = {name: text for name, text in request.headers.items() if name != "content-type"}
-        request = Filled(method="GET", url=request.url, headers=kept, body=None)
-    same = (url.scheme, url.host, url.port) == (target.scheme, target.host, target.port)
-    kept = {name: text for name, text in request.headers.items() if same or _HARMLESS.fullmatch(name)}
-    return Filled(method=request.method, url=str(target), headers=kept, body=request.body)
+        request = evolve(request, method="GET", headers=kept, body=None, secret_body=False)
+    if (url.scheme, url.host, url.port) == (target.scheme, target.host, target.port):
+        return evolve(request, url=str(target))
+    harmless = {name for name in request.headers if _HARMLESS.fullmatch(name)} - request.secret_headers
+    kept = {name: text for name, text in request.headers.items() if name in harmless}
+    # Its secrets stay behind, but for those of a body that goes along.
+    bound = request.origins if request.secret_body else None
+    return evolve(request, url=str(target), headers=kept, origins=bound)
 
 
 async def _body(response: httpcore.Response, headers: Mapping[str, str], most: int) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -44,7 +45,7 @@ class Attempt:
     ) -> None:
         self.context, self.address = context, context.address
         self._clock, self._grace, self._deliver = clock, limits.grace, deliver
-        self._is_async = code.is_async
+        self._is_async, self._room = code.is_async, code.room
         self._call = Call(code, values, context, pool, limits.max_output)
         self._stopped: Stop | None = None
         self._begun = False
@@ -98,8 +99,9 @@ class Attempt:
         try:
             if after is not None:
                 await asyncio.wait([after])
-            self._begin()
-            fact = await self._ended(await self._call.run())
+            async with self._room or nullcontext():
+                self._begin()
+                fact = await self._ended(await self._call.run())
         except BodyError as error:
             fact = self._failed(error)
         except asyncio.CancelledError:

@@ -263,6 +263,17 @@ async def test_all_faults_are_told_at_once(api):
     assert set(details) == {"/output", "/nodes/0/timeout"}
 
 
+def calling(body: str, params: int = 0) -> dict:
+    given = [{"name": f"p{i}", "source": "input"} for i in range(params)]
+    request = {"url": "http://x.test/", "method": "POST", "body": [body] * 100}
+    return {"name": "call", "kind": "http", "params": given, "request": request}
+
+
+def choosing(expression: str, params: int) -> dict:
+    given = [{"name": f"p{i}", "source": "input"} for i in range(params)]
+    return {"name": "r", "kind": "router", "params": given, "expression": expression, "routes": ["r"]}
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -287,13 +298,27 @@ async def test_all_faults_are_told_at_once(api):
         json.dumps({"workflow_id": "x", "input_schema": {"pattern": "("}, "nodes": [NAP]}).encode(),
         json.dumps({"workflow_id": "x", "input_schema": {"$ref": "http://x/"}, "nodes": [NAP]}).encode(),
         json.dumps({"workflow_id": "x", "input_schema": {"title": "a" * 300_000}, "nodes": [NAP]}).encode(),
+        json.dumps({"workflow_id": "x", "nodes": [calling("{a}", params=20_000)]}).encode(),
+        json.dumps({"workflow_id": "x", "nodes": [calling("{" + "a" * 30_000 + "}")]}).encode(),
+        json.dumps({"workflow_id": "x", "nodes": [calling("{secret." + "a" * 30_000 + "}")]}).encode(),
+        json.dumps({"workflow_id": "x", "nodes": [choosing("a", params=5_000)]}).encode(),
     ],
-    ids=range(19),
+    ids=range(23),
 )
 async def test_hostile_bodies_are_refused_shortly(api, body):
     answer = await api.http.post("/v1/workflows", content=body, headers={"Content-Type": "application/json"})
     assert told(answer)[0] in (400, 422)
     assert len(answer.content) < 30_000, answer.text[:2000]
+
+
+async def test_many_headers_are_read_in_proportion(api):
+    headers = {f"h{i}": "" for i in range(100_000)}
+    node = {"name": "call", "kind": "http", "request": {"url": "http://x.test/", "headers": headers}}
+    assert (await publish(api, {"workflow_id": "wide", "nodes": [node]}))["created"]
+    headers["H5"] = ""
+    code, details = await refused(api, {"workflow_id": "wide", "nodes": [node]})
+    assert code == (422, "definition_invalid")
+    assert "it stands there several times" in str(details)
 
 
 async def test_a_large_graph_holds_nobody_else_up(api):
@@ -448,7 +473,7 @@ def mutated(rng, value):
     if isinstance(value, list) and value and rng.random() < 0.9:
         place = rng.randrange(len(value))
         return [mutated(rng, item) if i == place else item for i, item in enumerate(value)]
-    return rng.choice([None, True, 3, 2.5, "", "node", "router", [], ["a"], [1], {}, {"a": 1}])
+    return rng.choice([None, True, 3, 2.5, 4.0, "", "node", "router", [], ["a"], [1], {}, {"a": 1}])
 
 
 @pytest.mark.parametrize("seed", range(20))

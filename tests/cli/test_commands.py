@@ -243,6 +243,32 @@ async def test_run_calls_what_allow_outbound_names_and_nothing_else_of_ours(infr
     assert len(web.asked) == 2
 
 
+def test_a_document_is_run_without_python(infraweave, tmp_path):
+    nap = {"workflow_id": "nap", "nodes": [{"name": "nap", "kind": "timer", "delay": 0}]}
+    (tmp_path / "nap.json").write_text(json.dumps(nap))
+    done = infraweave("run", "nap.json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, None)
+
+
+async def test_run_sends_the_secrets_that_it_is_given(infraweave, tmp_path):
+    (tmp_path / "call.py").write_text(CALL.replace("retry=None", "headers={'X-Key': '{secret.KEY}'}"))
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "KEY").write_text("a-key-of-a-file\n")
+    async with serving(answer(200, "fine: a-key-of-a-file")) as web:
+        allowed = ("--allow-outbound", "127.0.0.1", "--secret", f"KEY@{web.url}", "--secret-files", "keys")
+        given = ("run", "call.py", "--input", json.dumps({"url": web.url}), *allowed)
+        done = await asyncio.to_thread(infraweave, *given)
+    assert json.loads(done.stdout) == "fine: [redacted]"
+    assert web.asked[0].headers["x-key"] == "a-key-of-a-file"
+
+
+@pytest.mark.parametrize("command", ["serve", "run"])
+def test_a_secret_that_is_bound_to_no_host_is_a_usage_error(infraweave, command):
+    done = infraweave(command, "flow.py", "--secret", "KEY")
+    assert done.returncode == 2
+    assert "'KEY' says not where the secret may be sent" in done.stderr
+
+
 @pytest.mark.parametrize("command", ["serve", "run"])
 def test_a_wrong_exception_to_the_outbound_guard_is_a_usage_error(infraweave, command):
     done = infraweave(command, "flow.py", "--allow-outbound", "http://x/")

@@ -212,3 +212,46 @@ def test_help_has_an_example(run, arguments):
 
     assert (code, err) == (0, "")
     assert "Example: infraweave workflows" in out
+
+
+# --- documents ---------------------------------------------------------------------------------------------
+
+NAP = {"workflow_id": "nap", "nodes": [{"name": "nap", "kind": "timer", "delay": 0}]}
+
+
+def test_a_document_is_checked_and_drawn_like_a_declaration(run, tmp_path):
+    written = {"$schema": "workflow.schema.json", **NAP}
+    (tmp_path / "nap.json").write_text("\ufeff" + json.dumps(written), encoding="utf-8")
+    code, out, err = run("check", "nap.json")
+    assert (code, err) == (0, "")
+    assert out.splitlines()[1].startswith("nap          v-")
+    code, out, err = run("graph", "nap.json", "--format", "json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["nodes"] == NAP["nodes"]
+
+
+def test_what_is_wrong_with_documents_is_told_at_its_place(run, tmp_path):
+    (tmp_path / "unknown.json").write_text(json.dumps({**NAP, "nodes": [{"kind": "timer", "nmae": 1}]}))
+    (tmp_path / "unfit.json").write_text(json.dumps({**NAP, "output": "x"}))
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "half.json").write_text("{")
+    files = ("unknown.json", "unfit.json", "list.json", "half.json", "none.json", "pyproject.toml")
+    code, out, _ = run("check", *files)
+    assert code == 1
+    assert out.splitlines() == [
+        "unknown.json: workflow nap: /nodes/0/nmae: unknown field nmae; the nearest known one is name",
+        "unknown.json: workflow nap: /nodes/0/name: is missing",
+        "unfit.json: workflow nap: output 'x' is no node",
+        "list.json: it must hold a JSON object, a definition document",
+        "half.json: unexpected end of data: line 1 column 2 (char 1)",
+        "none.json: no such file or folder",
+        "pyproject.toml: no such file or folder",
+    ]
+
+
+def test_a_folder_is_looked_through_for_declarations_alone(run, tmp_path):
+    (tmp_path / "nap.json").write_text(json.dumps(NAP))
+    (tmp_path / "one.py").write_text(right("one", "v1"))
+    assert [
+        workflow["workflow_id"] for workflow in json.loads(run("check", ".", "--json")[1])["workflows"]
+    ] == ["one"]

@@ -8,6 +8,8 @@ import gc
 import pytest
 
 from infraweave import Context, NonRetryable, Retry, Workflow
+from infraweave.core.codec import document_from_json, document_to_json
+from infraweave.core.document import ITEM, Document, Map, Param
 from infraweave.engine.host import Host
 from infraweave.store.runs import Runs
 from tests.engine.conftest import beat
@@ -344,6 +346,24 @@ async def test_a_finished_child_is_undone_by_a_compensation_of_its_node(world):
         end = await w.end(run)
         assert end["compensated"] == ["bill"]
         assert undone == [("inv-o1", "o1")]
+
+
+async def test_items_that_are_children_are_tried_again_only_where_that_is_said(world):
+    failing = Workflow("invoice", version="v1")
+
+    @failing.node(retry=None)
+    async def bill() -> None:
+        raise NonRetryable("no paper")
+
+    bills = Map(name="bills", over="input", params=(Param("n", ITEM),), workflow_id="invoice")
+    schema = {"type": "array"}
+    document = Document(workflow_id="order", version="v1", input_schema=schema, nodes=(bills,))
+    assert document_from_json(document_to_json(document)) == document
+    async with world(failing) as w:
+        await w.engine.documents.publish("default", document, 0)
+        end = await w.end(await w.start("order", [1]))
+        assert end["error"]["code"] == "child_failed"
+        assert end["error"]["attempt"] == 1
 
 
 async def test_a_body_that_outlives_the_server_asks_a_closed_file_for_its_child_in_silence(world):

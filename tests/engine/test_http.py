@@ -5,11 +5,24 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import time
 
 import pytest
 
 from infraweave import Retry, Workflow
-from infraweave.core.document import INPUT, ITEM, Document, Map, Param, Request
+from infraweave.core.document import (
+    INPUT,
+    ITEM,
+    Document,
+    Http,
+    HumanInput,
+    Loop,
+    Map,
+    Param,
+    Request,
+    Router,
+)
+from infraweave.core.outgoing import filled
 from infraweave.core.values import rfc3339
 from tests.engine.web import answer, serving
 
@@ -178,6 +191,16 @@ async def test_a_passing_failure_is_tried_again_with_the_same_key(world, status)
     assert first["traceparent"] != second["traceparent"]
 
 
+@pytest.fixture
+def new_york(monkeypatch):
+    """A machine in another time zone than UTC: a date without a zone is not of its own."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize(
     ("after", "wait"),
     [
@@ -188,10 +211,11 @@ async def test_a_passing_failure_is_tried_again_with_the_same_key(world, status)
         ("soon", 10),
         ("-5", 10),
         ("Thu, 01 Jan 1970 00:00:00 GMT", 10),
+        ("Thu, 01 Jan 2026 00:01:30", 90),
         ("9" * 400, 3600),
     ],
 )
-async def test_retry_after_is_the_least_wait_up_to_an_hour(world, clock, after, wait):
+async def test_retry_after_is_the_least_wait_up_to_an_hour(world, clock, after, wait, new_york):
     if after == "date":
         after = "Thu, 01 Jan 2026 00:01:30 GMT"
     async with (
@@ -261,6 +285,7 @@ async def test_an_answer_without_end_is_cut_at_the_limit(world):
         ("{input.url}", {"url": "http://me:secret@x.test/"}, "credentials"),
         ("{input.url}", {"url": "http://x.test/\r\nX: y"}, "control characters"),
         ("http://{input.id}.x.test/", {"id": "evil.test/"}, "names no host"),
+        ("http://x.test/{input.id}", {"id": None}, "a place of the url is null"),
     ],
 )
 async def test_values_that_make_no_request_are_final(world, url, value, words):
@@ -273,6 +298,61 @@ async def test_values_that_make_no_request_are_final(world, url, value, words):
 async def test_a_header_takes_no_line_break_from_a_value(world):
     end = await outcome(world, "http://x.test/", {"a": "b\r\nX: y"}, headers={"X-A": "{input.a}"})
     assert "the header x-a" in end["error"]["message"]
+
+
+@pytest.mark.parametrize("word", ["v ", "\tv", " v "])
+async def test_what_surrounds_a_header_s_value_is_no_part_of_it(world, word):
+    async with serving() as web:
+        end = await outcome(world, web.url, {"a": word}, headers={"X-A": "{input.a}"})
+    assert end["type"] == "completed"
+    assert web.asked[0].headers["x-a"] == "v"
+
+
+def test_what_was_skipped_is_null_in_a_request():
+    request = Request(
+        method="POST",
+        url="http://x.test/",
+        headers={"X-Key": "{key}", "X-Text": "a {key}"},
+        query={"a": "{left}", "key": "{key}"},
+        body={"left": "{left}", "key": "{key}"},
+    )
+    filled_in = filled(request, {"left": 1, "key": None})
+    assert filled_in.url == "http://x.test/?a=1"
+    assert filled_in.headers == {"x-text": "a null", "content-type": "application/json"}
+    assert filled_in.body == b'{"left":1,"key":null}'
+
+
+async def test_branches_join_in_a_request_and_a_loop_carries_into_one(world):
+    async with serving(answer(200, 1), answer(200, 2), answer(200, 3)) as web:
+        params = (Param("a", "a", required=False), Param("b", "b", required=False), Param("n", "input"))
+        choose = Router(name="choose", expression="'a'", routes=("a", "b"))
+        branches = [Http(name=name, request=Request(url=web.url)) for name in ("a", "b")]
+        body = {"a": "{a}", "b": "{b}", "before": "{again}"}
+        carried = Param("again", "join", required=False, carried=True)
+        join = Http(
+            name="join", params=(*params, carried), request=Request(method="POST", url=web.url, body=body)
+        )
+        more = Loop(
+            name="more", back_to="join", max_iterations=2, params=(Param("n", "join"),), expression="n < 3"
+        )
+        document = Document(workflow_id="join", version="v1", nodes=(choose, *branches, join, more))
+        async with world(**HERE) as w, asyncio.timeout(20):
+            await w.engine.documents.publish("default", document, 0)
+            assert (await w.end(await w.start("join")))["type"] == "completed"
+    assert [asked.json for asked in web.asked[1:]] == [
+        {"a": 1, "b": None, "before": None},
+        {"a": 1, "b": None, "before": 2},
+    ]
+
+
+async def test_a_question_may_name_what_was_skipped(world):
+    params = (Param("note", "input", pointer="/note", required=False),)
+    ask = HumanInput(name="ask", prompt="Note: {note}", schema={}, params=params)
+    document = Document(workflow_id="ask", version="v1", nodes=(ask,))
+    async with world() as w:
+        await w.engine.documents.publish("default", document, 0)
+        asked = await w.until(await w.start("ask"), "input_requested")
+    assert asked["prompt"] == "Note: null"
 
 
 async def test_secrets_stay_out_of_logs_and_events(world, caplog):
@@ -342,6 +422,51 @@ async def test_a_cancelled_run_drops_its_call(world):
         await w.engine.cancel(run, by="eve")
         assert (await w.end(run))["type"] == "cancelled"
         assert await web.readers[0].read() == b""
+
+
+async def test_the_time_of_a_request_counts_once_there_is_room_for_it(world):
+    begun: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+
+    async def slowly(writer: asyncio.StreamWriter) -> None:
+        go_on = asyncio.Event()
+        begun.put_nowait(go_on)
+        await go_on.wait()
+        writer.write(answer(200, 1))
+
+    async with serving(slowly) as web, asyncio.timeout(20):
+        flow = Workflow("call", version="v1")
+        for name in ("one", "two", "three"):
+            flow.http(name, url=web.url, timeout=30, retry=None)
+        async with world(flow, **HERE, max_calls=1) as w:
+            run = await w.start("call")
+            for _ in range(3):
+                go_on = await begun.get()
+                assert begun.empty()
+                await w.clock.advance(20)
+                go_on.set()
+            assert (await w.end(run))["result"] == {"one": 1, "two": 1, "three": 1}
+
+
+async def test_a_request_that_waits_for_room_is_cancelled_at_once(world):
+    begun = asyncio.Event()
+
+    async def silence(writer: asyncio.StreamWriter) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    async with (
+        asyncio.timeout(20),
+        serving(silence, answer(200, 1)) as web,
+        world(calling(web.url), **HERE, max_calls=1) as w,
+    ):
+        first = await w.start("call")
+        await begun.wait()
+        second, third = await w.start("call"), await w.start("call")
+        for run in (second, first):
+            await w.engine.cancel(run, by="eve")
+            assert (await w.end(run))["type"] == "cancelled"
+        assert (await w.end(third))["result"] == 1
+    assert len(web.asked) == 2
 
 
 async def test_a_map_may_be_of_requests(world):

@@ -296,13 +296,21 @@ async def test_a_redirect_inwards_is_refused(world):
     assert wire.went == [PUBLIC]
 
 
-@pytest.mark.parametrize("location", ["file:///etc/passwd", "ftp://x.test/", "http://me:you@x.test/"])
+@pytest.mark.parametrize(
+    "location", ["file:///etc/passwd", "ftp://x.test/", "http://me:you@x.test/", "http://xn--/"]
+)
 async def test_a_redirect_to_no_web_address_is_refused(world, location):
     async with serving(answer(302, location=location)) as web:
         wire = Wire(web.port)
         resolve = answers_in_turn([PUBLIC])
         end = await end_of(world, "http://x.test/", resolve=resolve, wire=wire, follow_redirects=3)
     assert end["error"]["code"] == "outbound_refused"
+
+
+async def test_a_host_that_encodes_nothing_is_refused_for_good(world):
+    end = await end_of(world, "http://xn--/")
+    assert end["error"]["code"] == "outbound_refused"
+    assert "the url cannot be read" in end["error"]["message"]
 
 
 async def test_redirects_are_followed_as_far_as_allowed_without_secrets_elsewhere(world):

@@ -40,7 +40,7 @@ from infraweave.core.document import (
     runs_child,
 )
 from infraweave.core.trace import TraceContext
-from infraweave.engine import clock, host, live, resting
+from infraweave.engine import clock, host, live, looks, resting
 from infraweave.engine.engine import Engine
 from infraweave.engine.requests import RerunWish, StartRequest
 from infraweave.errors import Capacity, IdempotencyMismatch, RequestError
@@ -602,6 +602,7 @@ def _around(world: World) -> Iterator[None]:
             patch.object(database, "aiosqlite", SimpleNamespace(connect=world.disk.connect)),
             patch.object(host, "ThreadPoolExecutor", lambda *_, **__: Pool(rng)),
             patch.object(resting, "LONG", world.seed % 2 * 200),
+            patch.object(looks, "LONG", world.seed % 2 * 200),
             patch.object(resting, "MOST_RUNS", 1 + world.seed % 3),
             _places(world.reach),
         ):
