@@ -106,6 +106,14 @@ class Header:
     schema: Mapping[str, Any] = field(factory=lambda: {"type": "string"})
 
 
+#: What makes a start happen once.
+KEY = Header(
+    name="Idempotency-Key",
+    doc="The same key with the same body gives the run that it made.",
+    schema={"type": "string", "minLength": 1, "maxLength": 255},
+)
+
+
 @frozen(kw_only=True)
 class Reply:
     """One answer of a route, for the description. ``shape`` None: no content."""

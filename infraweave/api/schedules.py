@@ -11,6 +11,7 @@ from attrs import fields, frozen
 
 from infraweave.api import views
 from infraweave.api.routing import Answer, Call, NoQuery
+from infraweave.api.starts import idempotency_key
 from infraweave.api.trigger_shapes import (
     ChangeSchedule,
     CreateSchedule,
@@ -72,8 +73,12 @@ class ScheduleRoutes:
 
     async def trigger(self, call: Call[NoQuery, None]) -> Answer:
         """Start a run of a schedule now."""
-        run = await self._engine.scheduler.trigger(await self._row(call), call.principal, call.note)
-        return Answer(views.started(run), 201, {"Location": f"/v1/runs/{run.run_id}"})
+        row, key = await self._row(call), idempotency_key(call.headers)
+        done = await self._engine.scheduler.trigger(row, call.principal, call.note, key)
+        headers = {"Location": f"/v1/runs/{done.run.run_id}"}
+        if done.replayed:
+            headers["Idempotent-Replayed"] = "true"
+        return Answer(views.started(done.run), 200 if done.replayed else 201, headers)
 
     async def delete(self, call: Call[NoQuery, None]) -> Answer:
         """Forget a schedule; its runs stay."""

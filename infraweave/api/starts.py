@@ -43,7 +43,7 @@ class StartRoutes:
 
     async def start(self, call: Call[NoQuery, StartRun]) -> Answer:
         """Start a run; the answer is sent once it is durable."""
-        key = _idempotency_key(call.headers)
+        key = idempotency_key(call.headers)
         digest = codec.digest(call.sent) if key is not None else None
         done = await self._engine.start(self._request(call, call.body, key, digest))
         return await self._started(call, done)
@@ -54,7 +54,7 @@ class StartRoutes:
         wish = RerunWish(from_node=body.from_node, patch=body.input, version=body.version)
         if body.dry_run:
             return Answer(views.rerun_plan(run, body.from_node, await self._engine.plan_rerun(run, wish)))
-        key = _idempotency_key(call.headers)
+        key = idempotency_key(call.headers)
         digest = codec.digest({"rerun": run.run_id, "body": call.sent}) if key is not None else None
         base = StartRun(workflow_id=run.workflow_id)
         request = self._request(call, base, key, digest)
@@ -140,7 +140,12 @@ def _again_after(outcomes: Sequence[Started | RequestError]) -> dict[str, str]:
     return {"Retry-After": max(waits, key=int)} if waits else {}
 
 
-def _idempotency_key(headers: Headers) -> str | None:
+def idempotency_key(headers: Headers) -> str | None:
+    """Return the key of a start.
+
+    Raises:
+        MalformedRequest: it is none, or there are several.
+    """
     keys = headers.getlist("Idempotency-Key")
     if not keys:
         return None

@@ -18,7 +18,7 @@ from infraweave.api.openapi import describe
 from infraweave.api.overview_table import overview_routes
 from infraweave.api.queries import EventQuery, HistoryQuery, RunFilter, RunQuery
 from infraweave.api.rerun_shapes import RerunPlan, RerunRun, RunExplanation
-from infraweave.api.routing import JSON, SSE, Header, Reply, Route
+from infraweave.api.routing import JSON, KEY, SSE, Header, Reply, Route
 from infraweave.api.runs import RunRoutes
 from infraweave.api.service import ServiceRoutes
 from infraweave.api.sign_in import SignInRoutes, sign_in_routes
@@ -54,11 +54,6 @@ from infraweave.settings import Settings
 TRACE = (
     Header(name="traceparent", doc="W3C trace context; a start joins the trace, others record a link."),
     Header(name="tracestate", doc="Goes with traceparent."),
-)
-KEY = Header(
-    name="Idempotency-Key",
-    doc="The same key with the same body gives the run that it made.",
-    schema={"type": "string", "minLength": 1, "maxLength": 255},
 )
 TRIGGER = Header(
     name=TRIGGER_HEADER,

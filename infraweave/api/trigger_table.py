@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from infraweave.api import trigger_shapes as shapes
-from infraweave.api.routing import Header, Reply, Route
+from infraweave.api.routing import KEY, Header, Reply, Route
 from infraweave.api.schedules import ScheduleRoutes
 from infraweave.api.shapes import StartedRun
 from infraweave.api.webhooks import WebhookRoutes
@@ -16,6 +16,7 @@ from infraweave.errors import (
     Capacity,
     DefinitionInvalid,
     Draining,
+    IdempotencyMismatch,
     InputInvalid,
     RequestError,
     ScheduleConflict,
@@ -100,7 +101,10 @@ def _on_schedule(method: Any, act: str, handler: Any, action: Any, summary: str,
 
 def _one_schedule(schedules: ScheduleRoutes) -> list[Route]:
     on, gone = _on_schedule, {204: Reply(doc="It is gone; its runs stay.")}
-    started = {201: Reply(doc="The run is durable.", shape=StartedRun, headers=[_WHERE])}
+    started = {
+        201: Reply(doc="The run is durable.", shape=StartedRun, headers=[_WHERE]),
+        200: Reply(doc="The key made this run before.", shape=StartedRun, headers=[_WHERE, _REPLAYED]),
+    }
     changing, starting = (DefinitionInvalid, ScheduleDeclared), (WorkflowNotFound, InputInvalid, Capacity)
     return [
         on("GET", "show", schedules.show, "read", "Show a schedule and its next times"),
@@ -121,8 +125,9 @@ def _one_schedule(schedules: ScheduleRoutes) -> list[Route]:
             schedules.trigger,
             "execute",
             "Start a run of a schedule now",
+            takes=(KEY,),
             replies=started,
-            errors=(DefinitionInvalid, *starting),
+            errors=(DefinitionInvalid, IdempotencyMismatch, *starting),
         ),
         on(
             "DELETE",

@@ -84,7 +84,9 @@ export async function open(main, parameters, runId) {
     try {
       run = await get(`/v1/runs/${seg(runId)}`);
       const { explanation, moving } = await get(`/v1/runs/${seg(runId)}/explain`);
-      line.textContent = moving || run.state === "succeeded" ? "" : readable(explanation);
+      const told = moving || run.state === "succeeded" ? "" : readable(explanation);
+      if (line.dataset.told !== told) put(line, linked(told)); // a link that is drawn anew in mid-click is not followed
+      line.dataset.told = told;
       line.className = `explain is-${ended(model) ? run.state : "waiting"}`;
       if (chosen) side.redraw(run, definition, model);
       draw();
@@ -125,3 +127,6 @@ export async function open(main, parameters, runId) {
 }
 
 const fact = (label, ...value) => h("li", h("span.faint", `${label} `), value);
+
+/** A sentence with the runs that it names as links. */
+const linked = (sentence) => sentence.split(/(run_[0-9A-Z]{26})/).map((part, at) => (at % 2 ? link(`runs/${part}`, shortId(part)) : part));

@@ -12,7 +12,7 @@ import { button, complain, copyButton, empty, forbid, notice, time } from "./wid
 export async function open(main) {
   let gone = false;
   const live = h("span.live", { role: "status" }), none = h("div");
-  const schedules = table("Schedules", ["Schedule", "When", "Next", "Last", "State", ""]), webhooks = table("Webhooks", ["Webhook", "Address", "Signature", "Told apart by"]);
+  const schedules = table("Schedules", ["Schedule", "When", "Next", "Last", "State", ""]), webhooks = table("Webhooks", ["Webhook", "Address", "Signature", "Delivery id"]);
   put(main, h("header.page", h("h1", "Triggers"), live), none, schedules.box, webhooks.box);
   async function load() {
     const [timed, called] = await Promise.all([get("/v1/schedules"), get("/v1/webhooks")]);
@@ -55,18 +55,21 @@ function redraw(row, each, cells) {
 }
 
 const named = (name, workflow) => h("th", { scope: "row" }, h("b", name), h("div", link(`workflows/${seg(workflow)}`, workflow)));
-const origin = (version) => h("span.faint", version === null ? "made by the API" : `declared in ${version}`);
+const origin = (version) => h("span.faint", version === null ? "made through the API" : `declared in ${version}`);
 
 // --- schedules ---------------------------------------------------------------------------------------------
 
 function scheduleCells(each, again) {
-  const [next, ...later] = each.next_fire_times;
+  const [next] = each.next_fire_times;
   return [named(each.name, each.workflow_id),
     h("td", h("code", each.cron ?? `every ${each.every}`), h("div.faint", each.cron && `${each.timezone} · `, origin(each.declared_in))),
-    h("td", time(next), later.length > 0 && h("div.faint", "then ", time(later[0]))),
+    h("td", time(next), next && h("div.faint", there(next, each.timezone))),
     h("td", time(each.last_fire_time), each.last_run_id && h("div", link(`runs/${each.last_run_id}`, shortId(each.last_run_id)))),
     h("td", standing(each)), h("td", h("div.actions", scheduleActions(each, again)))];
 }
+
+/** A time as the clocks of a zone show it. */
+const there = (at, timeZone) => new Intl.DateTimeFormat(undefined, { weekday: "short", day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", timeZone }).format(new Date(at));
 
 function standing(each) {
   const notes = [each.waiting > 0 && `${plural(each.waiting, "time")} waiting for an open run`, each.skipped > 0 && `${plural(each.skipped, "time")} skipped: a run was open`];

@@ -269,6 +269,8 @@ class Host:
                 if not live.has_slot and live.state.state == "queued":
                     live.has_slot = used = True
                     live.take(Granted())
+        except RunNotFound:
+            log.info("run %s ended in the queue and was removed just as its turn came", run_key)
         finally:
             if not used:
                 self.gate.withdraw(run_key)

@@ -26,7 +26,7 @@ from infraweave.core.template import TemplateError
 from infraweave.core.triggers import Schedule
 from infraweave.core.values import Json, rfc3339
 from infraweave.engine.clock import Timer, trace_id
-from infraweave.engine.requests import StartRequest, details
+from infraweave.engine.requests import Started, StartRequest, details
 from infraweave.errors import Capacity, DefinitionInvalid, Draining, RequestError, StorageUnavailable
 from infraweave.store.notes import Note
 from infraweave.store.runs import RunRow
@@ -166,8 +166,10 @@ class Scheduler:
             return []
         return list(islice(schedules.fire_times(plan.row.schedule, plan.next_at - 1), most))
 
-    async def trigger(self, row: ScheduleRow, by: Principal, note: Note | None = None) -> RunRow:
-        """Start a run of a schedule now, whether or not it is paused or a run of it is open.
+    async def trigger(
+        self, row: ScheduleRow, by: Principal, note: Note | None = None, key: str | None = None
+    ) -> Started:
+        """Start a run of a schedule now, paused or not, and whether or not one is open; once per ``key``.
 
         Raises:
             DefinitionInvalid: its input cannot be made.
@@ -175,14 +177,15 @@ class Scheduler:
         """
         now = self._clock.now()
         try:
-            request = evolve(_request(row, now, by=by.name), note=note)
-            run = (await self._engine.start(request)).run
+            request = evolve(_request(row, now, by=by.name), note=note, idempotency_key=key)
+            started = await self._engine.start(evolve(request, body_digest=key and row.schedule_id))
         except TemplateError as error:
             raise DefinitionInvalid(f"The schedule's input cannot be made: {error}") from error
-        ended = await self._ended(row)
-        settled = await self.schedules.settle(row.key, now, run_id=run.run_id, ended=ended, in_line=False)
-        self._told(row.key, settled)
-        return run
+        if not started.replayed:
+            run_id, ended = started.run.run_id, await self._ended(row)
+            settled = await self.schedules.settle(row.key, now, run_id=run_id, ended=ended, in_line=False)
+            self._told(row.key, settled)
+        return started
 
     def _first(self, schedule: Schedule) -> int | None:
         return schedules.next_fire(schedule, self._clock.now())
@@ -354,13 +357,8 @@ class Scheduler:
             raise
         except (RequestError, TemplateError) as error:
             said = str(error)
-            log.warning(
-                "schedule %s of tenant %s made no run for %s: %s",
-                row.schedule_id,
-                row.tenant,
-                rfc3339(at),
-                said,
-            )
+            told = "schedule %s of tenant %s made no run for %s: %s"
+            log.warning(told, row.schedule_id, row.tenant, rfc3339(at), said)
         self._told(
             row.key, await self.schedules.settle(row.key, at, run_id=run_id, error=said, ended=row.running)
         )

@@ -71,6 +71,17 @@ async def test_it_is_paused_resumed_and_triggered(api, hourly):
     assert (resumed["paused"], len(resumed["next_fire_times"])) == (False, 5)
 
 
+async def test_a_key_triggers_it_once(api, hourly):
+    key = {"Idempotency-Key": "k"}
+    first, second = [await api.post(f"{PATH}/trigger", headers=key) for _ in range(2)]
+    assert (first.status_code, second.status_code) == (201, 200)
+    assert second.headers["Idempotent-Replayed"] == "true"
+    assert first.json()["run_id"] == second.json()["run_id"]
+    started = await api.post("/v1/runs", {"workflow_id": "quick", "input": {"amount": 4}}, headers=key)
+    assert started.json()["error"]["code"] == "idempotency_mismatch"
+    assert len((await api.get("/v1/runs")).json()["runs"]) == 1
+
+
 async def test_a_change_replaces_all_and_keeps_what_was_done(api, hourly):
     run_id = (await api.post(f"{PATH}/trigger")).json()["run_id"]
     changed = (await api.http.put(PATH, json={"cron": "@daily"})).json()

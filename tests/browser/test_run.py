@@ -195,3 +195,13 @@ def test_a_long_run_is_begun_from_what_it_has_come_to(console, server):
     expect(page.locator(".title .chip")).to_have_text("succeeded")
     server.go.unlink()
     assert states(page) == {each["node"]: each["state"] for each in server.state(run_id)["nodes"]}
+
+
+def test_what_a_run_waits_for_is_a_link_where_it_is_a_run(console, server):
+    lines = [{"sku": "desk", "count": 2, "cents": 90_000}]
+    run_id = server.start_run("order", {"order_id": "o7", "lines": lines})
+    page = console(f"runs/{run_id}")
+    page.locator(".explain").get_by_role("link").click()
+    expect(page.get_by_role("heading", name="invoice")).to_be_visible()
+    expect(page.locator(".explain")).to_contain_text("signature")
+    server.api("POST", f"/v1/runs/{run_id}/cancel", {})

@@ -372,8 +372,8 @@ async def test_a_schedule_is_made_changed_and_deleted(opened, clock):
 async def test_a_run_can_be_triggered_at_any_time(opened, clock):
     async with opened(slow(paused=True)) as engine:
         row = await engine.scheduler.schedules.get("default", "slow:s")
-        first = await engine.scheduler.trigger(row, Principal("default", "eve"))
-        second = await engine.scheduler.trigger(row, Principal("default", "eve"))
+        first = (await engine.scheduler.trigger(row, Principal("default", "eve"))).run
+        second = (await engine.scheduler.trigger(row, Principal("default", "eve"))).run
         assert (first.trigger, first.by, first.tags["schedule"]) == ("schedule", "eve", "s")
         assert first.run_id != second.run_id
         row = await engine.scheduler.schedules.get("default", "slow:s")

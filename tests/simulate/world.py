@@ -133,6 +133,7 @@ class World:
     jumped: float = -1e9
     #: The latest that the engine's clock has said.
     latest: int = 0
+    #: The latest that any of them has said.
     seen: int = 0
     path: Path = field(init=False)
     #: Where the next process dies: a place, and how often it may reach it before.
@@ -186,7 +187,7 @@ class World:
 
     def _furthest(self) -> int:
         """Return the latest time that any process has seen; a clock may have been set back since."""
-        self.seen = max(self.seen, self.latest)
+        self.seen = max(self.seen, self.clock._latest)
         return self.seen
 
     def _now(self) -> int:
@@ -421,6 +422,7 @@ class World:
         loop = self.loop = SimLoop(self.loop.now + self.rng.choice([0, 1, 100]))
         loop.die, loop.idle, loop.complain = self.die, self._check_idle, self._complain
         self.place, self.engine, self.calls = ["", 0], None, []
+        self._furthest()
         self.clock, self.latest, self.wrote_at = clock.SystemClock(), 0, 0
         self.timetable.restart()
         if self.calm:
