@@ -76,7 +76,7 @@ def _all_schedules(schedules: ScheduleRoutes) -> list[Route]:
             action="publish",
             body=shapes.CreateSchedule,
             replies={201: Reply(doc="The schedule.", shape=shapes.ScheduleShown, headers=[_WHERE])},
-            errors=(WorkflowNotFound, ScheduleConflict, DefinitionInvalid, *WRITES),
+            errors=(WorkflowNotFound, ScheduleConflict, DefinitionInvalid, InputInvalid, *WRITES),
         ),
     ]
 
@@ -105,7 +105,8 @@ def _one_schedule(schedules: ScheduleRoutes) -> list[Route]:
         201: Reply(doc="The run is durable.", shape=StartedRun, headers=[_WHERE]),
         200: Reply(doc="The key made this run before.", shape=StartedRun, headers=[_WHERE, _REPLAYED]),
     }
-    changing, starting = (DefinitionInvalid, ScheduleDeclared), (WorkflowNotFound, InputInvalid, Capacity)
+    changing = (DefinitionInvalid, InputInvalid, ScheduleDeclared)
+    starting = (WorkflowNotFound, InputInvalid, Capacity)
     return [
         on("GET", "show", schedules.show, "read", "Show a schedule and its next times"),
         on(

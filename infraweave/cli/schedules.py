@@ -10,7 +10,7 @@ import click
 
 from infraweave.cli.connect import client_options, connected
 from infraweave.cli.files import read_json
-from infraweave.cli.output import USAGE, fail, show_json, show_table
+from infraweave.cli.output import USAGE, fail, plain, show_json, show_table
 from infraweave.core.triggers import CATCH_UPS, OVERLAPS
 
 COLUMNS = ("schedule_id", "times", "next", "last_run_id", "state", "declared_in")
@@ -80,12 +80,14 @@ def command() -> None:
 @click.option("--workflow", metavar="ID", help="Only those of this workflow.")
 @server_options
 def list_(workflow: str | None, url: str, token: str | None, as_json: bool) -> None:
-    """List schedules with their next times."""
+    """List schedules with their next times, and why the newest time of some made no run."""
     found = _ask(url, token, "GET", "/v1/schedules", workflow_id=workflow)
     if as_json:
         show_json(found)
     else:
         show_table(COLUMNS, [_row(schedule) for schedule in found["schedules"]])
+        for schedule in found["schedules"]:
+            _tell_error(schedule, f"{schedule['schedule_id']}: ")
 
 
 @command.command(epilog="Example: infraweave schedules show nightly-backup:nightly")
@@ -192,5 +194,9 @@ def _tell(schedule: dict[str, Any], as_json: bool) -> None:
     show_table(COLUMNS, [_row(schedule)])
     for at in schedule["next_fire_times"][1:]:
         click.echo(f"then {at}")
+    _tell_error(schedule)
+
+
+def _tell_error(schedule: dict[str, Any], whose: str = "") -> None:
     if schedule["last_error"]:
-        click.echo(f"the newest time made no run: {schedule['last_error']}")
+        click.echo(plain(f"{whose}the newest time made no run: {schedule['last_error']}"))

@@ -20,9 +20,10 @@ from zoneinfo import ZoneInfo
 from attrs import frozen
 from cronsim import CronSim, CronSimError
 
-from infraweave.core.mapping import mapping_faults
+from infraweave.core.mapping import fill, mapping_faults
+from infraweave.core.template import TemplateError
 from infraweave.core.triggers import CATCH_UPS, OVERLAPS, SCHEDULE_VALUES, Overlap, Schedule
-from infraweave.core.values import LONGEST, from_rfc3339
+from infraweave.core.values import LONGEST, Json, from_rfc3339, rfc3339
 from infraweave.core.wallclock import first_on_the_wall
 
 #: A time that is noticed later than this, in milliseconds, was missed; sooner, it is merely late.
@@ -30,6 +31,8 @@ LATE = 60_000
 #: The most missed times that ``all`` makes up for, and the most that wait in a queue.
 QUEUE_LIMIT = 1_000
 _HOUR = 3_600_000
+#: 2026-01-01T00:00:00Z: a time as good as any other.
+_SAMPLE = 1_767_225_600_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}")
 _LONGEST_TEXT = 256
@@ -49,7 +52,9 @@ def faults(schedule: Schedule) -> Iterator[str]:
     """Yield what is wrong with a schedule."""
     if not _NAME.fullmatch(schedule.name):
         yield f"name {schedule.name!r:.140} must be 1 to 128 letters, digits, . _ or -"
-    if (schedule.cron is None) == (schedule.every is None):
+    if schedule.cron is None and schedule.every is None:
+        yield "it needs cron or every: when is it to start runs?"
+    if schedule.cron is not None and schedule.every is not None:
         yield "it needs cron or every, not both"
     if schedule.every is not None:
         yield from _interval_faults(schedule)
@@ -64,7 +69,31 @@ def faults(schedule: Schedule) -> Iterator[str]:
         yield f"overlap is {schedule.overlap!r:.60}; expected {', '.join(OVERLAPS)}"
     elif schedule.catch_up == "all" and schedule.overlap != "queue":
         yield "catch_up='all' needs overlap='queue': missed times are made up for one after the other"
-    yield from (f"input: {fault}" for fault in mapping_faults(schedule.input, SCHEDULE_VALUES))
+    yield from (f"input: {fault}" for fault in _input_faults(schedule))
+
+
+def run_input(schedule: Schedule, at: int) -> Json:
+    """Return the input of the run of a time.
+
+    Raises:
+        TemplateError: a place of it names nothing that is there.
+    """
+    return fill(schedule.input, {"schedule": schedule.name, "scheduled_at": rfc3339(at)})
+
+
+def sample_input(schedule: Schedule) -> Json:
+    """Return the input of a run of some time, to be checked; the schedule has no faults."""
+    return run_input(schedule, _SAMPLE)
+
+
+def _input_faults(schedule: Schedule) -> Iterator[str]:
+    named = list(mapping_faults(schedule.input, SCHEDULE_VALUES))
+    yield from named
+    if not named:
+        try:
+            sample_input(schedule)
+        except TemplateError as error:
+            yield str(error)
 
 
 def _interval_faults(schedule: Schedule) -> Iterator[str]:

@@ -19,14 +19,15 @@ from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
-from infraweave.core import schedules, trace
+from infraweave.core import schedules
 from infraweave.core.access import Principal
-from infraweave.core.mapping import fill
 from infraweave.core.template import TemplateError
 from infraweave.core.triggers import Schedule
-from infraweave.core.values import Json, rfc3339
-from infraweave.engine.clock import Timer, trace_id
-from infraweave.engine.requests import Started, StartRequest, details
+from infraweave.core.values import rfc3339
+from infraweave.engine.clock import Timer
+from infraweave.engine.requests import Started, details
+from infraweave.engine.scheduled import run_key_of, scheduled_run
+from infraweave.engine.starts import check_input
 from infraweave.errors import Capacity, DefinitionInvalid, Draining, RequestError, StorageUnavailable
 from infraweave.store.notes import Note
 from infraweave.store.runs import RunRow
@@ -39,8 +40,6 @@ log = logging.getLogger("infraweave.engine")
 
 #: Seconds until a start is tried again that found the queue of runs full.
 FULL = 5.0
-#: The tags of a scheduled run.
-SCHEDULE_TAG, TIME_TAG = "schedule", "scheduled_at"
 
 
 @frozen
@@ -93,7 +92,7 @@ class Scheduler:
         if self._closed or not row.waiting:
             return row
         at = row.waiting[0]
-        run = await self._engine.runs.by_idempotency_key(row.tenant, _key(row, at))
+        run = await self._engine.runs.by_idempotency_key(row.tenant, run_key_of(row, at))
         if run is None:
             return row
         settled = await self.schedules.settle(row.key, at, run_id=run.run_id, ended=await self._ended(row))
@@ -114,9 +113,11 @@ class Scheduler:
 
         Raises:
             DefinitionInvalid: it has faults.
+            InputInvalid: the workflow's active version does not take its input.
             WorkflowNotFound, ScheduleConflict: see ``Schedules.create``.
         """
         first = self._checked(schedule)
+        await self._fits(tenant, workflow_id, schedule)
         return self._changed(await self.schedules.create(tenant, workflow_id, schedule, first, note))
 
     async def replace(
@@ -126,9 +127,13 @@ class Scheduler:
 
         Raises:
             DefinitionInvalid: it has faults.
+            InputInvalid: the workflow's active version does not take its input.
             ScheduleNotFound, ScheduleDeclared: see ``Schedules.replace``.
         """
         first = self._checked(schedule)
+        row = await self.schedules.get(tenant, schedule_id)
+        if row.declared_in is None:  # else it is refused for that
+            await self._fits(tenant, row.workflow_id, schedule)
         return self._changed(await self.schedules.replace(tenant, schedule_id, schedule, first, note))
 
     async def pause(self, tenant: str, schedule_id: str, note: Note | None = None) -> ScheduleRow:
@@ -177,7 +182,7 @@ class Scheduler:
         """
         now = self._clock.now()
         try:
-            request = evolve(_request(row, now, by=by.name), note=note, idempotency_key=key)
+            request = evolve(scheduled_run(row, now, by=by.name), note=note, idempotency_key=key)
             started = await self._engine.start(evolve(request, body_digest=key and row.schedule_id))
         except TemplateError as error:
             raise DefinitionInvalid(f"The schedule's input cannot be made: {error}") from error
@@ -197,6 +202,11 @@ class Scheduler:
         if faults:
             raise DefinitionInvalid(f"The schedule is not valid: {faults[0].message}.", details=faults)
         return self._first(schedule)
+
+    async def _fits(self, tenant: str, workflow_id: str, schedule: Schedule) -> None:
+        catalog = self._engine.catalog
+        version = await catalog.active_version(tenant, workflow_id)
+        check_input(await catalog.graph(tenant, workflow_id, version), schedules.sample_input(schedule))
 
     def _accepting(self) -> None:
         if self._engine.draining:
@@ -348,7 +358,9 @@ class Scheduler:
         row, run_id, said = plan.row, None, None
         try:
             run_id = (
-                await self._engine.start(_request(row, at, by=f"schedule:{row.schedule.name}", once=True))
+                await self._engine.start(
+                    scheduled_run(row, at, by=f"schedule:{row.schedule.name}", once=True)
+                )
             ).run.run_id
         except Capacity:
             self._clock.call_later(FULL, partial(self._wake, plan))
@@ -371,28 +383,3 @@ class Scheduler:
             self._plans.pop(key, None)
         elif plan is not None:
             plan.row = row
-
-
-def _request(row: ScheduleRow, at: int, *, by: str, once: bool = False) -> StartRequest:
-    """Return the start of a schedule's run.
-
-    Raises:
-        TemplateError: its input cannot be made.
-    """
-    name, time = row.schedule.name, rfc3339(at)
-    values: dict[str, Json] = {"schedule": name, "scheduled_at": time}
-    return StartRequest(
-        tenant=row.tenant,
-        by=by,
-        workflow_id=row.workflow_id,
-        input=fill(row.schedule.input, values),
-        tags={SCHEDULE_TAG: name, TIME_TAG: time},
-        trigger="schedule",
-        trace=trace.accept([], [], trace_id()),
-        idempotency_key=_key(row, at) if once else None,
-    )
-
-
-def _key(row: ScheduleRow, at: int) -> str:
-    """Return the key that lets a time make one run; no caller's key has a line break."""
-    return f"schedule\n{row.schedule_id}\n{at}"

@@ -316,8 +316,8 @@ async def _triggers(api):
     for act in ("pause", "resume", "trigger"):
         await post(f"{own}/{act}")
     await put(own, json={"every": "15m", "input": {"amount": 2}})
-    for _ in range(2):
-        await post(f"{own}/trigger", headers={"Idempotency-Key": "triggered"})
+    for path in (own, own, "/v1/schedules/quick:kept"):
+        await post(f"{path}/trigger", headers={"Idempotency-Key": "triggered"})
     await delete(own)
     hook, secret = {"workflow_id": "quick", "secret": "s" * 16}, b"s" * 16
     for name in ("kept", "own", "own"):

@@ -84,9 +84,9 @@ async def test_a_key_triggers_it_once(api, hourly):
 
 async def test_a_change_replaces_all_and_keeps_what_was_done(api, hourly):
     run_id = (await api.post(f"{PATH}/trigger")).json()["run_id"]
-    changed = (await api.http.put(PATH, json={"cron": "@daily"})).json()
+    changed = (await api.http.put(PATH, json={"cron": "@daily", "input": {"amount": 5}})).json()
 
-    assert (changed["every"], changed["cron"], changed["input"]) == (None, "@daily", {})
+    assert (changed["every"], changed["cron"], changed["input"]) == (None, "@daily", {"amount": 5})
     assert changed["next_fire_times"][0] == "2026-01-02T00:00:00.000Z"
     assert changed["last_run_id"] == run_id
 
@@ -125,6 +125,33 @@ async def test_what_is_wrong_is_refused_and_nothing_is_made(api, changed, status
     if path is not None:
         assert answer.json()["error"]["details"][0]["path"] in (path, "")
     assert (await api.get("/v1/schedules")).json() == {"schedules": []}
+
+
+async def test_an_input_that_the_active_version_does_not_take_is_refused(api, hourly):
+    misspelt = {"amont": 4}
+    for answer in (
+        await api.post("/v1/schedules", {**HOURLY, "name": "other", "input": misspelt}),
+        await api.http.put(PATH, json={"every": "1h", "input": misspelt}),
+    ):
+        assert told(answer) == (422, "input_invalid")
+        error = answer.json()["error"]
+        assert error["message"] == "The input does not match the schema of quick: /amount is required"
+        assert error["details"][0] == {"path": "/amount", "message": "is required"}
+    assert (await api.get("/v1/schedules")).json() == {"schedules": [hourly]}
+
+
+async def test_places_of_an_input_are_filled_before_it_is_checked(serve, api_of):
+    properties = {"at": {"type": "string", "format": "date-time"}, "by": {"const": "s"}}
+    flow = Workflow("timed", version="v1", input={"type": "object", "properties": properties})
+    flow.sleep("nap", 1)
+    async with serve(flow) as server, api_of(server) as api:
+        body = {"workflow_id": "timed", "name": "s", "every": "1h"}
+        wrong = await api.post("/v1/schedules", {**body, "input": {"at": "{schedule}"}})
+        assert told(wrong) == (422, "input_invalid")
+        right = await api.post(
+            "/v1/schedules", {**body, "input": {"at": "{scheduled_at}", "by": "{schedule}"}}
+        )
+        assert right.status_code == 201
 
 
 async def test_a_name_is_taken_once(api, hourly):

@@ -92,6 +92,34 @@ def test_every_mistake_is_told_at_once():
         assert any(fault.startswith(said) for fault in told), (said, told)
 
 
+def test_an_input_that_the_workflow_does_not_take_is_a_mistake():
+    schema = {
+        "type": "object",
+        "required": ["order_id"],
+        "properties": {"at": {"type": "string", "format": "date-time"}},
+    }
+    declared = Workflow("bill", version="v1", input=schema)
+    declared.sleep("nap", 1)
+    declared.schedule("nightly", every="24h", input={"at": "{schedule}"})
+    declared.schedule("hourly", every="1h", input={"at": "{scheduled_at}", "order_id": "{schedule}"})
+    with pytest.raises(DeclarationError) as error:
+        declared.compile()
+
+    assert sorted(error.value.faults) == [
+        "schedule nightly: its input does not fit: /at must be a valid date-time",
+        "schedule nightly: its input does not fit: /order_id is required",
+    ]
+
+
+def test_the_input_of_a_schedule_is_not_held_against_a_schema_that_is_none():
+    declared = Workflow("bill", version="v1", input={"type": "thing"})
+    declared.sleep("nap", 1)
+    declared.schedule("nightly", every="24h")
+    with pytest.raises(DeclarationError) as error:
+        declared.compile()
+    assert [fault.partition(":")[0] for fault in error.value.faults] == ["input"]
+
+
 def test_an_input_that_json_cannot_carry_is_a_mistake():
     declared = flow()
     declared.schedule("s", every="1h", input={"at": {1, 2}})

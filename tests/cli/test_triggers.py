@@ -11,6 +11,7 @@ import pytest
 
 from infraweave import Workflow
 from infraweave.cli.main import main
+from infraweave.core.codec import document_to_json
 from infraweave.core.webhooks import sign
 
 
@@ -82,6 +83,19 @@ async def test_a_schedule_is_changed_and_what_is_not_named_stays(server, call):
     shown = json.loads((await call("schedules", "change", "backup:often", "--every", "1h", "--json"))[1])
     assert (shown["cron"], shown["timezone"], shown["every"]) == (None, "UTC", "1h")
     assert (shown["overlap"], shown["paused"]) == ("queue", True)
+
+
+async def test_a_schedule_whose_newest_time_made_no_run_says_why(server, call, clock):
+    await call("schedules", "create", "backup", "often", "--every", "15m")
+    stricter = Workflow("backup", version="v2", input={"type": "object", "required": ["host"]})
+    stricter.sleep("nap", 1)
+    await server.client.publish(document_to_json(stricter.compile()), activate=True)
+    await clock.advance(900)
+    await server.engine.scheduler.settled()
+
+    why = "the newest time made no run: The input does not match the schema of backup: /host is required"
+    assert why in (await call("schedules", "show", "backup:often"))[1].splitlines()
+    assert f"backup:often: {why}" in (await call("schedules", "list"))[1].splitlines()
 
 
 async def test_a_webhook_is_made_used_and_deleted(server, call, tmp_path):

@@ -211,7 +211,7 @@ def test_what_is_right_has_no_faults(schedule):
 @pytest.mark.parametrize(
     ("schedule", "said"),
     [
-        (Schedule(name="s"), "it needs cron or every, not both"),
+        (Schedule(name="s"), "it needs cron or every: when is it to start runs?"),
         (Schedule(name="s", cron="* * * * *", every=5.0), "it needs cron or every, not both"),
         (cron("61 * * * *"), "cron '61 * * * *' is no schedule (bad minute); expected five fields"),
         (cron("* * * *"), "cron '* * * *' is no schedule; expected five fields"),
@@ -238,6 +238,7 @@ def test_what_is_right_has_no_faults(schedule):
             every(60.0, input={"at": "{time}"}),
             "input: {time} names no value; there are schedule, scheduled_at",
         ),
+        (every(60.0, input={"at": "{scheduled_at.year}"}), "input: {scheduled_at.year} leads nowhere"),
         (Schedule(name="a b", every=60.0), "name 'a b' must be 1 to 128 letters"),
     ],
 )

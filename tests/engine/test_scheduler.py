@@ -394,10 +394,11 @@ async def test_a_run_that_is_triggered_takes_no_time_off_the_line(opened, clock)
 
 
 async def test_a_run_that_cannot_start_is_told_and_the_next_time_comes_all_the_same(opened, clock, caplog):
-    flow = Workflow("nightly", version="v1", input={"type": "object", "required": ["x"]})
-    flow.sleep("nap", 1)
-    flow.schedule("s", every="1h")
-    async with opened(flow) as engine:
+    stricter = Workflow("nightly", version="v2", input={"type": "object", "required": ["x"]})
+    stricter.sleep("nap", 1)
+    async with opened(quick("nightly", "v1", {"name": "declared", "every": "30d"})) as engine:
+        await engine.scheduler.create("default", "nightly", Schedule(name="s", every=3600.0))
+        await engine.catalog.load(stricter)
         await pass_hours(engine, clock, 2)
         row = await engine.scheduler.schedules.get("default", "nightly:s")
         assert (row.last_at, row.waiting, row.last_run_id) == (clock.now(), (), None)
