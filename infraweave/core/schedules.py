@@ -53,7 +53,7 @@ def faults(schedule: Schedule) -> Iterator[str]:
     if not _NAME.fullmatch(schedule.name):
         yield f"name {schedule.name!r:.140} must be 1 to 128 letters, digits, . _ or -"
     if schedule.cron is None and schedule.every is None:
-        yield "it needs cron or every: when is it to start runs?"
+        yield "it needs cron or every, which say when"
     if schedule.cron is not None and schedule.every is not None:
         yield "it needs cron or every, not both"
     if schedule.every is not None:

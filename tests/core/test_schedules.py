@@ -211,7 +211,7 @@ def test_what_is_right_has_no_faults(schedule):
 @pytest.mark.parametrize(
     ("schedule", "said"),
     [
-        (Schedule(name="s"), "it needs cron or every: when is it to start runs?"),
+        (Schedule(name="s"), "it needs cron or every, which say when"),
         (Schedule(name="s", cron="* * * * *", every=5.0), "it needs cron or every, not both"),
         (cron("61 * * * *"), "cron '61 * * * *' is no schedule (bad minute); expected five fields"),
         (cron("* * * *"), "cron '* * * *' is no schedule; expected five fields"),
