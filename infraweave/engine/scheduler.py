@@ -310,11 +310,13 @@ class Scheduler:
 
     async def _start_waiting(self, plan: Plan) -> None:
         while plan.row.waiting and not plan.row.paused and self._plans.get(plan.row.key) is plan:
-            runs = [run for run_id in plan.row.running if (run := await self._open_run(run_id))]
+            row = plan.row
+            runs = [run for run_id in row.running if (run := await self._open_run(run_id))]
+            if plan.row is not row:
+                continue  # it was paused or changed meanwhile
             if runs:
                 await self._await_ends(plan, runs)
-                return
-            if not await self._start(plan, plan.row.waiting[0]):
+            if runs or not await self._start(plan, row.waiting[0]):
                 return
 
     async def _ended(self, row: ScheduleRow) -> list[str]:
