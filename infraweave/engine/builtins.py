@@ -43,6 +43,7 @@ class Builtins:
 
     def __init__(self, clock: Clock, settings: Settings) -> None:
         self._clock, self._guard = clock, Guard(settings.allow_outbound)
+        self._ca = settings.outbound_ca
         self._secrets = Secrets(settings.secrets, settings.secret_files)
         #: More would wait in the pool of connections, which looks at all of them whenever one is free.
         self._at_once = max(1, settings.max_calls)
@@ -103,7 +104,7 @@ class Builtins:
     async def _ready(self) -> Sender:
         """Return what sends; made for the first http node, away from the loop: it takes 200 ms."""
         if self.sender is None:
-            made = await asyncio.to_thread(_make_sender, self._guard, self._at_once)
+            made = await asyncio.to_thread(_make_sender, self._guard, self._at_once, self._ca)
             self.sender = self.sender or made
         return self.sender
 
@@ -113,10 +114,10 @@ class Builtins:
             await self.sender.close()
 
 
-def _make_sender(guard: Guard, at_once: int) -> Sender:
+def _make_sender(guard: Guard, at_once: int, ca: str | None) -> Sender:
     from infraweave.engine.http import Sender
 
-    return Sender(guard, at_once=at_once)
+    return Sender(guard, at_once=at_once, ca=ca)
 
 
 def expression_code(reference: str, expression: str, params: Iterable[Param]) -> Code:
