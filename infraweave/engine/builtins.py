@@ -15,7 +15,19 @@ from attrs import evolve
 
 from infraweave.authoring.compiler import Code, CodeParam
 from infraweave.core import expressions
-from infraweave.core.document import Compensation, Http, Loop, Map, Node, Param, Request, Router, runs_child
+from infraweave.core.document import (
+    Activity,
+    Compensation,
+    Http,
+    Loop,
+    Map,
+    Node,
+    Param,
+    Request,
+    Router,
+    Timer,
+    runs_child,
+)
 from infraweave.core.media import is_json, text_of, value_of
 from infraweave.core.outgoing import Filled, UnfitRequest, filled, output_of, secrets_in
 from infraweave.core.secrets import SECRET, Hidden
@@ -54,7 +66,7 @@ class Builtins:
         """Return the code of a node, or of a compensation, that needs no author's; else None."""
         if isinstance(acting, Http | Map | Compensation) and acting.request is not None:
             return self._http_code(acting.request, acting.params)
-        if isinstance(acting, Router | Loop) and acting.expression is not None:
+        if isinstance(acting, Activity | Router | Loop | Timer) and acting.expression is not None:
             return expression_code("builtin:expression", acting.expression, acting.params)
         return None if isinstance(acting, Compensation) or not runs_child(acting) else as_is(acting)
 
@@ -123,7 +135,8 @@ def _make_sender(guard: Guard, at_once: int, ca: str | None) -> Sender:
 def expression_code(reference: str, expression: str, params: Iterable[Param]) -> Code:
     """Return an expression over a node's params as code; what was skipped is null in it.
 
-    Used for routers (a route, a list of routes, or []) and for conditions (a truth value).
+    Used for routers (a route, a list of routes, or []), conditions (a truth value), timers (a delay or a
+    time) and activities (any value).
     """
     params = tuple(params)
 

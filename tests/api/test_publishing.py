@@ -188,7 +188,7 @@ async def test_the_client_publishes_compares_and_activates(api):
             "must be an integer, not a number",
         ),
         ({"nodes": [{**STEP, "compensate": True}]}, "/nodes/0/compensate", "must be an object, not true"),
-        ({"nodes": [{"kind": "node", "name": "a"}]}, "/nodes/0/code", "is missing"),
+        ({"nodes": [{"kind": "router", "name": "a"}]}, "/nodes/0/routes", "is missing"),
         ({"nodes": [STEP, {**NAP, "after": "step"}]}, "/nodes/1/after", "must be an array, not a string"),
         ({"input_schema": True}, "/input_schema", "must be an object, not true or false"),
         ({"version": ""}, "/version", "must have at least 1 characters"),
