@@ -86,8 +86,9 @@ class Request:
     query: Mapping[str, Json] = field(factory=dict)
     #: Sent as JSON, unless a Content-Type header says otherwise; None: no body.
     body: Json = None
-    #: What becomes the node's output: a JSON Pointer into {"status", "headers", "body"}.
-    output: str = "/body"
+    #: What becomes the node's output: a JSON Pointer into {"status", "headers", "body"}, or a template over
+    #: these three. A body is JSON where its type says so, else text; what is no text stands in base64.
+    output: Json = "/body"
     #: Statuses that are a success; none: all from 200 to 299.
     accept: tuple[int, ...] = ()
     #: Redirects that may be followed, each guarded like the first address.
