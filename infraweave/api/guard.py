@@ -144,7 +144,8 @@ class _Exchange:
         headers += [*self._policy.cross_origin(self._scope), *secured(headers)]
         message["headers"] = headers
         route = self._scope.get(ROUTE, _NO_ROUTE)
-        seconds = asyncio.get_running_loop().time() - self._began
+        # Not negative, also where the clocks of two processors disagree.
+        seconds = max(0.0, asyncio.get_running_loop().time() - self._began)
         method = self._scope["method"] if route != _NO_ROUTE else "-"
         self._metrics.answered(method, route, message["status"], seconds)
         if access.isEnabledFor(logging.INFO):

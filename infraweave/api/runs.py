@@ -71,12 +71,7 @@ class RunRoutes:
         return Answer(await self._run(call.run))
 
     async def _run(self, row: RunRow) -> Run:
-        seen = await self._engine.inspect(row)
-        shown = {}
-        for request in views.open_requests(seen.state):
-            (stored,) = await self._engine.journal.read(row.run_key, request.seq - 1, 1)
-            shown[request.request_id] = codec.loads(stored.payload)["data"] if stored.payload else None
-        return views.run(row, seen, shown)
+        return views.run(row, await self._engine.inspect(row))
 
     async def explain(self, call: Call[NoQuery, None]) -> Answer:
         """Say why a run is not moving."""

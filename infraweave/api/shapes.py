@@ -166,7 +166,10 @@ class MapItems:
 
 @frozen(kw_only=True)
 class NodeSummary:
-    """One node of the definition, as far as this run has come."""
+    """One node of the definition, as far as this run has come.
+
+    In a loop the times are of the newest iteration; attempts, tokens and cost are of all.
+    """
 
     node: str
     kind: str

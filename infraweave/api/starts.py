@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from attrs import frozen
@@ -82,7 +83,7 @@ class StartRoutes:
         made = sum(isinstance(outcome, Started) for outcome in outcomes)
         call.note.detail = f"{made} of {len(outcomes)} started"
         results = tuple(_result(outcome, call.request_id) for outcome in outcomes)
-        return Answer(BatchResults(results=results))
+        return Answer(BatchResults(results=results), headers=_again_after(outcomes))
 
     def _item(self, call: Call[NoQuery, StartBatch], item: Json) -> StartRequest | RequestError:
         try:
@@ -130,6 +131,13 @@ def _result(outcome: Started | RequestError, request_id: str) -> BatchResult:
     if isinstance(outcome, RequestError):
         return BatchResult(status=outcome.status, error=info(outcome, request_id))
     return BatchResult(status=200 if outcome.replayed else 201, run=views.started(outcome.run))
+
+
+def _again_after(outcomes: Sequence[Started | RequestError]) -> dict[str, str]:
+    """Return the header that says when to send again what a limit has refused, if any was."""
+    refusals = [outcome.headers for outcome in outcomes if isinstance(outcome, RequestError)]
+    waits = [headers["Retry-After"] for headers in refusals if "Retry-After" in headers]
+    return {"Retry-After": max(waits, key=int)} if waits else {}
 
 
 def _idempotency_key(headers: Headers) -> str | None:

@@ -73,6 +73,7 @@ STARTED = (
     Header(name="Preference-Applied", doc="The wait that was applied."),
 )
 REPLAYED = (*STARTED, Header(name="Idempotent-Replayed", doc="true: the run was there before."))
+RETRY_AFTER = Header(name="Retry-After", doc="Seconds until a try makes sense of what a limit has refused.")
 WRITES: tuple[type[RequestError], ...] = (Draining, StorageUnavailable)
 
 
@@ -137,7 +138,9 @@ def _starts(starts: StartRoutes) -> list[Route]:
             on="own",
             body=StartBatch,
             takes=(TRIGGER, *TRACE),
-            replies={200: Reply(doc="What became of each, in order.", shape=BatchResults)},
+            replies={
+                200: Reply(doc="What became of each, in order.", shape=BatchResults, headers=[RETRY_AFTER])
+            },
             errors=WRITES,
         ),
     ]

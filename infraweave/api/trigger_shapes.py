@@ -6,7 +6,7 @@ from attrs import field, frozen
 
 from infraweave.api.queries import text
 from infraweave.api.shapes import Time, said
-from infraweave.core.triggers import CatchUp, Overlap
+from infraweave.core.triggers import DELIVERY_HEADER, SIGNATURE_HEADER, CatchUp, Overlap, Scheme
 from infraweave.core.values import Json
 
 _CRON = "Five fields, read as Debian's cron reads them; or every."
@@ -69,14 +69,22 @@ class CreateWebhook:
         minLength=16,
         maxLength=255,
     )
-    signature_header: str = said("Where the signature is.", default="X-Signature")
+    scheme: Scheme = said(
+        "How deliveries are signed: HMAC-SHA256 of the body, hex (GitHub's and Stripe's too) or base64; or"
+        " standard, as Standard Webhooks does it, whose secret is whsec_ and the key in base64.",
+        default="hex",
+    )
+    signature_header: str = said("Where the signature is, unless standard.", default=SIGNATURE_HEADER)
     timestamp_header: str | None = said(
-        "Where the time of signing is; it is then signed too, as <unix seconds>.<body>.", default=None
+        "Where the time of signing is; it is then signed too, as <unix seconds>.<body>. The signature's own"
+        " header where both stand in it, as t=<time>,v1=<hex>.",
+        default=None,
     )
     tolerance: str = said("How far that time may be from now.", default="5m")
     delivery: str = said(
-        "The header, or the template, that tells deliveries apart; without it, the body does.",
-        default="X-Delivery-Id",
+        "The header, or the template, that tells deliveries apart; without it, the body does. Standard"
+        " Webhooks' own id where it is left out and the scheme is standard.",
+        default=DELIVERY_HEADER,
     )
     input: Json = said("May hold {body…}, {headers…} and {delivery_id}.", default="{body}")
 
@@ -126,6 +134,7 @@ class WebhookShown:
     path: str = said("Where deliveries go.")
     declared_in: str | None = said("The version that declares it; null: made through the API.")
     secret_env: str | None = said("The server's environment variable that holds the secret.")
+    scheme: Scheme
     signature_header: str
     timestamp_header: str | None
     tolerance: str

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from infraweave.api.rerun_shapes import RerunPlan
 from infraweave.api.shapes import (
     HistoryRow,
@@ -20,11 +18,11 @@ from infraweave.api.shapes import (
 from infraweave.core.access import Grant
 from infraweave.core.document import Signal
 from infraweave.core.entries import Items, NodeState
-from infraweave.core.events import Cancelled, Failed, InputRequested
+from infraweave.core.events import Cancelled, Failed
 from infraweave.core.graph import Graph
 from infraweave.core.history import Row
 from infraweave.core.state import RunState
-from infraweave.core.values import Json, rfc3339
+from infraweave.core.values import rfc3339
 from infraweave.engine.requests import Inspection, PlannedRerun
 from infraweave.store.documents import Version
 from infraweave.store.principals import TokenRow
@@ -70,8 +68,8 @@ def listed(row: RunRow, last_seq: int) -> ListedRun:
     )
 
 
-def run(row: RunRow, seen: Inspection, shown: Mapping[str, Json]) -> Run:
-    """Return a run with everything; ``shown`` is the data of its open input requests, by request_id.
+def run(row: RunRow, seen: Inspection) -> Run:
+    """Return a run with everything.
 
     What changes comes from the events that were inspected, not from the row, so that it is of one moment.
     """
@@ -96,7 +94,7 @@ def run(row: RunRow, seen: Inspection, shown: Mapping[str, Json]) -> Run:
         last_seq=state.seq,
         rerun_of=seen.origin.rerun_of,
         input=seen.input,
-        waiting_for=(*_asked(state, shown), *_listening(seen.graph, state), *_blocked(seen.blocked)),
+        waiting_for=(*_asked(seen), *_listening(seen.graph, state), *_blocked(seen.blocked)),
         usage=Usage(tokens=state.tokens, cost_micro_usd=state.cost_micro_usd),
         nodes=_nodes(seen.graph, state),
     )
@@ -118,12 +116,9 @@ def rerun_plan(row: RunRow, from_node: str | None, planned: PlannedRerun) -> Rer
     )
 
 
-def open_requests(state: RunState) -> list[InputRequested]:
+def _asked(seen: Inspection) -> list[WaitingFor]:
     """Return what people are being asked, in the order in which it was."""
-    return [entry.request for entry in state.entries.values() if entry.request is not None]
-
-
-def _asked(state: RunState, shown: Mapping[str, Json]) -> list[WaitingFor]:
+    requests = [entry.request for entry in seen.state.entries.values() if entry.request is not None]
     return [
         WaitingFor(
             node=request.node,
@@ -133,9 +128,9 @@ def _asked(state: RunState, shown: Mapping[str, Json]) -> list[WaitingFor]:
             schema=dict(request.schema),
             since=rfc3339(request.at),
             deadline=time(request.deadline),
-            data=shown.get(request.request_id),
+            data=seen.asked.get(request.request_id),
         )
-        for request in open_requests(state)
+        for request in requests
     ]
 
 

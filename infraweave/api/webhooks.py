@@ -15,6 +15,7 @@ from infraweave.api.trigger_shapes import CreateWebhook, NewWebhook, WebhookList
 from infraweave.core.access import allows
 from infraweave.core.triggers import Webhook
 from infraweave.core.values import spell_exactly
+from infraweave.core.webhooks import headers_of
 from infraweave.engine.engine import Engine
 from infraweave.engine.hooks import address
 from infraweave.errors import AclDenied
@@ -79,11 +80,12 @@ class WebhookRoutes:
 
 def _shown(row: WebhookRow) -> dict[str, Any]:
     webhook = row.webhook
-    same = ("name", "secret_env", "signature_header", "timestamp_header", "delivery", "input")
+    same = ("name", "secret_env", "scheme", "input")
     return {
         "workflow_id": row.workflow_id,
         "path": address(row.tenant, webhook.name),
         "declared_in": row.declared_in,
         "tolerance": spell_exactly(webhook.tolerance),
+        **headers_of(webhook),
         **{name: getattr(webhook, name) for name in same},
     }

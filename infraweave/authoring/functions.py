@@ -14,12 +14,13 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from enum import Enum
-from functools import partial
+from functools import cached_property, partial
 from typing import Annotated, Any, Literal
 
 from attrs import frozen
 
 from infraweave.authoring.context import Context
+from infraweave.core.contracts import Contract
 
 #: What the reading of an annotation may raise.
 _UNREADABLE = (NameError, TypeError, AttributeError, SyntaxError, ValueError, LookupError, ImportError)
@@ -34,6 +35,11 @@ class CodeParam:
     name: str
     annotation: Any
     has_default: bool
+
+    @cached_property
+    def contract(self) -> Contract:
+        """What the annotation demands of a value."""
+        return Contract(self.annotation)
 
 
 @frozen

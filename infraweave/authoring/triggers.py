@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infraweave.core.triggers import CatchUp, Overlap
+from infraweave.core.triggers import CatchUp, Overlap, Scheme
 from infraweave.core.values import Duration, Json
 
 
@@ -62,6 +62,7 @@ class Triggers:
         name: str,
         *,
         secret_env: str,
+        scheme: Scheme = "hex",
         signature_header: str = "X-Signature",
         timestamp_header: str | None = None,
         tolerance: Duration = "5m",
@@ -72,7 +73,9 @@ class Triggers:
 
         The signature is ``sha256=`` and the hexadecimal HMAC-SHA256 of the body under the secret that the
         server's environment variable ``secret_env`` holds. With ``timestamp_header`` the time is signed too,
-        as ``<unix seconds>.<body>``, and may differ from now by ``tolerance``. ``delivery`` names the header
+        as ``<unix seconds>.<body>``, and may differ from now by ``tolerance``; where both stand in one header
+        as ``t=…,v1=…``, name it twice. With ``scheme="base64"`` the header holds the HMAC in base64 instead;
+        ``"standard"`` is Standard Webhooks, which has headers of its own. ``delivery`` names the header
         (or is a template such as ``"{body.id}"``) whose value makes deliveries idempotent; where it is
         absent, the body does. ``input`` may hold ``"{body…}"``, ``"{headers…}"`` and ``"{delivery_id}"``.
         """
@@ -80,6 +83,7 @@ class Triggers:
             {
                 "name": name,
                 "secret_env": secret_env,
+                "scheme": scheme,
                 "signature_header": signature_header,
                 "timestamp_header": timestamp_header,
                 "tolerance": tolerance,

@@ -9,7 +9,7 @@ import click
 
 from infraweave.cli.connect import Absence
 from infraweave.cli.events import told
-from infraweave.cli.output import FAILED, plain, remark, show_json
+from infraweave.cli.output import FAILED, place_of, plain, remark, show_json
 
 if TYPE_CHECKING:
     from infraweave.client import Client, Run
@@ -77,5 +77,5 @@ def show_outcome(outcome: Json, *, as_json: bool) -> int:
 
 def failure(state: str, error: Json) -> str:
     """Return why a run has no result."""
-    where = f" in {error['node']}" if error.get("node") else ""
+    where = f" in {place_of(error)}" if error.get("node") else ""
     return plain(f"{state}{where}: {error.get('message')}")

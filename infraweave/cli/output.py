@@ -114,8 +114,8 @@ def _text(value: Any) -> str:
 
 def place_of(event: Mapping[str, Any]) -> str:
     """Return where an event happened, as people read it: ``draft#2``, ``digest[3]``, ``undo reserve``."""
-    turn = f"#{event['iteration']}" if "iteration" in event else ""
-    item = f"[{event['index']}]" if "index" in event else ""
+    turn = f"#{event['iteration']}" if event.get("iteration") is not None else ""
+    item = f"[{event['index']}]" if event.get("index") is not None else ""
     undo = "undo " if event.get("phase") == "compensation" else ""
     return f"{undo}{event.get('node', '')}{turn}{item}"
 

@@ -15,6 +15,7 @@ from attrs import define, frozen
 from infraweave.cli.ask import ask
 from infraweave.cli.events import told
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows, read_json
+from infraweave.cli.follow import failure
 from infraweave.cli.options import calling
 from infraweave.cli.output import FAILED, USAGE, fail, remark
 from infraweave.core import codec
@@ -176,9 +177,7 @@ class _Show:
         if event["type"] == "completed":
             click.echo(json.dumps(beside.get("result"), indent=2, ensure_ascii=False))
             return 0
-        error = event["error"]
-        where = f" in {error['node']}" if error["node"] else ""
-        remark(f"infraweave: {event['type']}{where}: {error['message']}")
+        remark(f"infraweave: {failure(event['type'], event['error'])}")
         return FAILED
 
 

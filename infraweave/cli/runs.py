@@ -169,9 +169,8 @@ def history(run_id: str, url: str, token: str | None, as_json: bool) -> None:
 
 
 def _attempt(row: Json) -> Json:
-    place = {key: value for key, value in row.items() if value is not None}
     error = row["error"] and f"{row['error']['code']}: {row['error']['message']}"
-    return {**row, "node": place_of(place), "took": _took(row), "error": error}
+    return {**row, "node": place_of(row), "took": _took(row), "error": error}
 
 
 @command.command(short_help="Say why a run is not moving.", epilog="Example: infraweave runs explain RUN")

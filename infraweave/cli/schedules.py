@@ -10,16 +10,57 @@ import click
 
 from infraweave.cli.connect import client_options, connected
 from infraweave.cli.files import read_json
-from infraweave.cli.output import show_json, show_table
+from infraweave.cli.output import USAGE, fail, show_json, show_table
 from infraweave.core.triggers import CATCH_UPS, OVERLAPS
 
 COLUMNS = ("schedule_id", "times", "next", "last_run_id", "state", "declared_in")
+#: What a change sends, all of it.
+_CHANGEABLE = ("cron", "timezone", "every", "anchor", "input", "catch_up", "overlap", "paused")
 
 
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which server, and how answers are shown."""
     command = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
     return client_options(command)
+
+
+def timing_options(**defaults: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add the options that say when and how a schedule starts runs; without a default, one may be absent."""
+
+    def option(flag: str, **more: Any) -> Any:
+        default = defaults.get(flag.strip("-").replace("-", "_"))
+        return click.option(flag, default=default, show_default=default is not None, **more)
+
+    options = (
+        option("--cron", metavar="FIELDS", help="Five fields; read as Debian's cron reads them."),
+        option("--timezone", help="An IANA time zone, for --cron."),
+        option("--every", metavar="DURATION", help="Such as 15m, in place of --cron."),
+        option(
+            "--anchor", metavar="TIME", help="What --every is in step with; 1970-01-01T00:00:00Z by default."
+        ),
+        click.option(
+            "--input",
+            "input_json",
+            default=defaults.get("input_json"),
+            metavar="JSON|@FILE|-",
+            help="The runs' input; may hold {scheduled_at} and {schedule}.",
+        ),
+        option(
+            "--catch-up", type=click.Choice(CATCH_UPS), help="What becomes of times missed in a downtime."
+        ),
+        option(
+            "--overlap",
+            type=click.Choice(OVERLAPS),
+            help="What becomes of a time while a run of the schedule is open.",
+        ),
+    )
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for add in reversed(options):
+            command = add(command)
+        return command
+
+    return decorate
 
 
 def _ask(url: str, token: str | None, method: str, path: str, body: Any = None, **params: Any) -> Any:
@@ -32,7 +73,7 @@ def _path(schedule_id: str, act: str = "") -> str:
 
 @click.group(epilog="Example: infraweave schedules list")
 def command() -> None:
-    """List, make, pause and trigger schedules."""
+    """List, make, change, pause and trigger schedules."""
 
 
 @command.command("list", epilog="Example: infraweave schedules list --workflow nightly-backup")
@@ -60,39 +101,30 @@ def show(schedule_id: str, url: str, token: str | None, as_json: bool) -> None:
 )
 @click.argument("workflow_id", metavar="WORKFLOW")
 @click.argument("name")
-@click.option("--cron", metavar="FIELDS", help="Five fields; read as Debian's cron reads them.")
-@click.option("--timezone", default="UTC", show_default=True, help="An IANA time zone, for --cron.")
-@click.option("--every", metavar="DURATION", help="Such as 15m, in place of --cron.")
-@click.option(
-    "--anchor", metavar="TIME", help="What --every is in step with; 1970-01-01T00:00:00Z by default."
-)
-@click.option(
-    "--input",
-    "input_json",
-    default="{}",
-    metavar="JSON|@FILE|-",
-    help="The runs' input; may hold {scheduled_at} and {schedule}.",
-)
-@click.option(
-    "--catch-up",
-    type=click.Choice(CATCH_UPS),
-    default="last",
-    show_default=True,
-    help="What becomes of times missed in a downtime.",
-)
-@click.option(
-    "--overlap",
-    type=click.Choice(OVERLAPS),
-    default="skip",
-    show_default=True,
-    help="What becomes of a time while a run of the schedule is open.",
-)
+@timing_options(catch_up="last", overlap="skip", timezone="UTC", input_json="{}")
 @click.option("--paused", is_flag=True, help="Let it wait until it is resumed.")
 @server_options
 def create(url: str, token: str | None, as_json: bool, input_json: str, **given: Any) -> None:
     """Make the schedule NAME of WORKFLOW."""
     body = {**given, "input": read_json(input_json, "--input")}
     _tell(_ask(url, token, "POST", "/v1/schedules", body), as_json)
+
+
+@command.command(epilog="Example: infraweave schedules change backup:weekly --cron '30 4 * * 0'")
+@click.argument("schedule_id")
+@timing_options()
+@server_options
+def change(
+    schedule_id: str, url: str, token: str | None, as_json: bool, input_json: str | None, **given: Any
+) -> None:
+    """Change a schedule that was made here or through the API; what is not named stays as it is."""
+    if input_json is not None:
+        given["input"] = read_json(input_json, "--input")
+    changes = {name: value for name, value in given.items() if value is not None}
+    if not changes:
+        fail("say what to change, such as --cron '30 4 * * 0'", code=USAGE)
+    found = _ask(url, token, "GET", _path(schedule_id))
+    _tell(_ask(url, token, "PUT", _path(schedule_id), _changed(found, changes)), as_json)
 
 
 @command.command(epilog="Example: infraweave schedules pause nightly-backup:nightly")
@@ -133,6 +165,16 @@ def delete(schedule_id: str, url: str, token: str | None, as_json: bool) -> None
         show_json({"schedule_id": schedule_id, "deleted": True})
     else:
         click.echo(f"{schedule_id} deleted")
+
+
+def _changed(schedule: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return the whole of a changed schedule; another kind of times takes the place of the first."""
+    body = {name: schedule[name] for name in _CHANGEABLE}
+    if "cron" in changes:
+        body |= {"every": None, "anchor": None}
+    elif "every" in changes:
+        body |= {"cron": None, "timezone": "UTC"}
+    return body | changes
 
 
 def _row(schedule: dict[str, Any]) -> dict[str, Any]:

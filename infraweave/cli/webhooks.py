@@ -12,8 +12,9 @@ from infraweave.cli.connect import connected
 from infraweave.cli.files import read_json
 from infraweave.cli.output import USAGE, fail, show_json, show_table
 from infraweave.cli.schedules import server_options
+from infraweave.core.triggers import SCHEMES
 
-COLUMNS = ("name", "workflow_id", "path", "signature_header", "delivery", "declared_in")
+COLUMNS = ("name", "workflow_id", "path", "scheme", "signature_header", "delivery", "declared_in")
 
 
 @click.group(epilog="Example: infraweave webhooks list")
@@ -38,6 +39,13 @@ def list_(workflow: str | None, url: str, token: str | None, as_json: bool) -> N
 @click.argument("workflow_id", metavar="WORKFLOW")
 @click.argument("name")
 @click.option("--secret-file", type=click.File(), help="The sender's secret, - for stdin; else one is made.")
+@click.option(
+    "--scheme",
+    type=click.Choice(SCHEMES),
+    default="hex",
+    show_default=True,
+    help="How deliveries are signed; standard is Standard Webhooks, with headers of its own.",
+)
 @click.option("--signature-header", default="X-Signature", show_default=True)
 @click.option("--timestamp-header", help="Where the time of signing is, which is then signed too.")
 @click.option("--tolerance", default="5m", show_default=True, help="How far that time may be from now.")

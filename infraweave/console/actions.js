@@ -31,7 +31,7 @@ export function actions(now, again) {
 }
 
 /** Ask, and do: `request()` gives {method, path, body, python}; null while the form does not parse. */
-function ask(title, { says, inner = null, label, kind = "primary", request, done, ready = null, wrong = complain, wide = false }) {
+export function ask(title, { says, inner = null, label, kind = "primary", request, done, ready = null, wrong = complain, wide = false }) {
   dialog(title, (close) => {
     const submit = h(`button.${kind}`, { type: "submit" }, label);
     const made = () => { try { return request(); } catch (error) { if (!(error instanceof FormFault)) throw error; return null; } };

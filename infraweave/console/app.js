@@ -12,9 +12,10 @@ const PAGES = [
   [/^approvals$/, () => import("./approvals.js"), "Approvals"],
   [/^workflows$/, () => import("./workflows.js"), "Workflows"],
   [/^workflows\/([^/]+)$/, () => import("./workflow.js"), "Workflow"],
+  [/^triggers$/, () => import("./triggers.js"), "Triggers"],
   [/^overview$/, () => import("./overview.js"), "Overview"],
 ];
-const SECTIONS = [["runs", "Runs"], ["approvals", "Approvals"], ["workflows", "Workflows"], ["overview", "Overview"]];
+const SECTIONS = [["runs", "Runs"], ["approvals", "Approvals"], ["workflows", "Workflows"], ["triggers", "Triggers"], ["overview", "Overview"]];
 
 const base = new URL(document.baseURI).pathname;
 const main = h("main", { id: "main", tabindex: "-1" });

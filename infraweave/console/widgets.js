@@ -23,6 +23,7 @@ const PATHS = {
   runs: "M3 4h10M3 8h10M3 12h6",
   approvals: "M8 8a2.5 2.5 0 1 0 0-5a2.5 2.5 0 0 0 0 5ZM3 13.500c.5-3 2.5-4 5-4s4.5 1 5 4",
   workflows: "M2.5 6h4v4h-4ZM9.5 2.500h4v4h-4ZM9.5 9.500h4v4h-4ZM6.5 8c2 0 1-3.5 3-3.500M6.5 8c2 0 1 3.5 3 3.5",
+  triggers: "M9 2.500L4.5 9H8l-1 4.500L11.5 7H8Z",
   overview: "M3 13V8M8 13V3M13 13V6",
   theme: "M12.5 9.500A5 5 0 0 1 6.5 3.500a5 5 0 1 0 6 6Z",
   out: "M7 3H3v10h4M6.5 8h7M10.5 5l3 3l-3 3",

@@ -22,6 +22,7 @@ from infraweave.core.document import (
     Compensation,
     Document,
     Http,
+    Loop,
     Map,
     Node,
     Param,
@@ -43,6 +44,8 @@ __all__ = ["MAX_FAULTS", "MAX_NODES", "faults", "first_difference", "is_id"]
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
 #: A graph beyond this is no longer a picture that anyone reads; a map does many of one thing.
 MAX_NODES = 2_000
+#: Of loops, and of races: each knows all nodes within it, so many within each other are many times the graph.
+MAX_LOOPS = MAX_RACES = 200
 MAX_FAULTS = 100
 #: Names that a message lists, and among which it looks for the nearest.
 _LISTED, _SEARCHED = 20, 500
@@ -60,8 +63,8 @@ def faults(document: Document) -> list[str]:
 
 
 def _faults(document: Document) -> Iterator[str]:
-    if len(document.nodes) > MAX_NODES:
-        yield f"there are {len(document.nodes):,} nodes, more than {MAX_NODES:,}"
+    if too_many := list(_too_many(document)):
+        yield from too_many
         return
     yield from _identity(document)
     yield from limit_faults(document.concurrency)
@@ -80,6 +83,19 @@ def _faults(document: Document) -> Iterator[str]:
     if sound:
         yield from never_together(graph)
         yield from _undone_too_late(graph)
+
+
+def _too_many(document: Document) -> Iterator[str]:
+    loops = sum(isinstance(node, Loop) for node in document.nodes)
+    races = sum(node.join == "any" for node in document.nodes)
+    counts = (
+        (len(document.nodes), "nodes", MAX_NODES),
+        (loops, "loops", MAX_LOOPS),
+        (races, "races", MAX_RACES),
+    )
+    for count, what, most in counts:
+        if count > most:
+            yield f"there are {count:,} {what}, more than {most:,}"
 
 
 def _identity(document: Document) -> Iterator[str]:
@@ -209,12 +225,13 @@ def _reason(graph: Graph, cycle: list[str]) -> str:
     for source, target in pairwise(cycle):
         if graph.router_of.get(target) == source:
             return f"{target} is a route of {source} and cannot come before it"
-    for source, target in pairwise(cycle):
-        if graph.carrier(target, source) is not None:
-            return (
-                f"what {target} takes of {source} is of the previous iteration if that parameter is carried"
-                " (it then has a default)"
-            )
+    carried = [(s, t) for s, t in pairwise(cycle) if graph.carrier(t, s) is not None]
+    beginnings = {region.back_to for region in graph.regions.values()}
+    for source, target in sorted(carried, key=lambda pair: pair[1] not in beginnings):
+        return (
+            f"{target} can take {source} of the previous iteration: give that parameter a default for the"
+            " first one (in a document, mark it carried too)"
+        )
     return "a node cannot wait for itself"
 
 

@@ -126,8 +126,9 @@ class NodeState:
     items: Items | None = None
 
     def repeat(self) -> None:
-        """Be as new, in the next iteration of a loop."""
+        """Be as new, in the next iteration of a loop; what was used adds up."""
         self.state, self.items = "pending", None
+        self.started_at = self.finished_at = self.latency_ms = None
 
 
 @frozen

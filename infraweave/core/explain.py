@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 
 from attrs import frozen
 
+from infraweave.core.address import Address
 from infraweave.core.document import Map, Timer
 from infraweave.core.entries import Entry
-from infraweave.core.events import Cancelled, Failed
+from infraweave.core.events import Cancelled, Failed, RunError
 from infraweave.core.graph import Graph
 from infraweave.core.state import RunState
 from infraweave.core.values import rfc3339, spell
@@ -53,7 +54,8 @@ def explain(
 def _ended(state: RunState) -> str:
     at = rfc3339(state.finished_at or 0)
     if isinstance(state.end, Failed | Cancelled):
-        return f"It {state.state} at {at}: {state.end.error.message}."
+        verb = "failed" if isinstance(state.end, Failed) else "was cancelled"
+        return f"It {verb} at {at}: {_cause(state.end.error)}."
     return f"It succeeded at {at}."
 
 
@@ -61,13 +63,24 @@ def _stopping(state: RunState) -> str:
     if state.stopping is None:
         return ""
     verb = "being cancelled" if state.stopping.outcome == "cancelled" else "failing"
-    return f"It is {verb} ({state.stopping.error.message})"
+    return f"It is {verb} ({_cause(state.stopping.error)})"
+
+
+def _cause(error: RunError) -> str:
+    """Return what went wrong, and in which node, as the start of a longer sentence."""
+    message = error.message.rstrip(".")
+    if error.node is None:
+        return message
+    return f"{Address(error.node, error.iteration, error.index)}: {message}"
 
 
 def _at_work(entry: Entry) -> str:
     doing = "is being undone" if entry.address.phase == "compensation" else "is at work"
-    name = entry.address._replace(phase="forward")
-    return f"{name} {doing} since {rfc3339(entry.opened_at)} (attempt {entry.attempt})"
+    return f"{_name(entry)} {doing} since {rfc3339(entry.opened_at)} (attempt {entry.attempt})"
+
+
+def _name(entry: Entry) -> Address:
+    return entry.address._replace(phase="forward")
 
 
 def _counts(state: RunState, entry: Entry) -> bool:
@@ -80,7 +93,8 @@ def _waits(graph: Graph, entry: Entry, now: int) -> str:
     name = entry.address
     if entry.status == "backoff":
         wait = spell(max(0, (entry.due_at or now) - now) / 1000)
-        return f"attempt {entry.attempt} of {name} failed, and the next begins in {wait}"
+        doing = "undoing " if name.phase == "compensation" else ""
+        return f"attempt {entry.attempt} of {doing}{_name(entry)} failed, and the next begins in {wait}"
     until = "" if entry.due_at is None else f", until {rfc3339(entry.due_at)}"
     since = rfc3339(entry.opened_at)
     if entry.request is not None:

@@ -7,6 +7,7 @@ A node outside a loop that names one inside waits for the loop's end; a conditio
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 
 from infraweave.core.document import (
@@ -63,9 +64,7 @@ class Graph:
                 below.setdefault(source, []).append(name)
         self.downstream: dict[str, tuple[str, ...]] = {name: tuple(names) for name, names in below.items()}
         #: node with ``join="any"`` → the nodes that only lead to it, which are stopped once it opens
-        self.races: dict[str, frozenset[str]] = {
-            node.name: self._feeders(node.name) for node in document.nodes if node.join == "any"
-        }
+        self.races: dict[str, frozenset[str]] = self._races()
         #: node → the races that it can lose
         self.races_of: dict[str, tuple[str, ...]] = {
             name: tuple(race for race, feeders in self.races.items() if name in feeders)
@@ -94,12 +93,16 @@ class Graph:
             waits |= self.regions[name].nodes
         return frozenset(waits - {name})
 
-    def _feeders(self, race: str) -> frozenset[str]:
-        """Return the nodes all of whose ways lead to ``race``."""
+    def _races(self) -> dict[str, frozenset[str]]:
+        races = [node.name for node in self.document.nodes if node.join == "any"]
         below: dict[str, set[str]] = {name: set() for name in self.nodes}
-        for name in self.nodes:
+        for name in self.nodes if races else ():
             for source in (*self.upstream[name], *self.gated.get(name, {}).values()):
                 below.setdefault(source, set()).add(name)
+        return {race: self._feeders(race, below) for race in races}
+
+    def _feeders(self, race: str, below: Mapping[str, set[str]]) -> frozenset[str]:
+        """Return the nodes all of whose ways lead to ``race``."""
         feeders: set[str] = {race}
         work = list(self.upstream[race])
         while work:

@@ -73,12 +73,22 @@ def _anew(old: Graph, state: RunState, new: Graph, from_node: str) -> set[str]:
 def _finished(old: Graph, state: RunState, new: Graph, name: str) -> bool:
     """Tell whether a node of the new version has a result: one of the same kind ran, was skipped, or lost.
 
-    A node that was stopped with its run has none.
+    A node that was stopped with its run has none; nor has one that chose a way which the new version does not
+    have, or that was skipped where the new version has other ways to it.
     """
     if name not in old.nodes or old.nodes[name].kind != new.nodes[name].kind:
         return False
+    if any(new.router_of.get(route) != name for route in state.routes.get(name, ())):
+        return False
     was_skipped = name in state.nodes and state.nodes[name].state == "skipped"
-    return state.settled.get(name, False) or was_skipped or has_lost(old, state, name)
+    if was_skipped:
+        return _ways_to(old, name) == _ways_to(new, name)
+    return state.settled.get(name, False) or has_lost(old, state, name)
+
+
+def _ways_to(graph: Graph, name: str) -> tuple[object, ...]:
+    """Return what a node's being skipped follows from."""
+    return graph.router_of.get(name), set(graph.upstream[name]), set(graph.required[name])
 
 
 def reused(new: Graph, state: RunState, kept: tuple[str, ...]) -> Reused:

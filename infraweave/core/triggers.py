@@ -19,10 +19,18 @@ Overlap: TypeAlias = Literal["skip", "queue", "cancel_running"]
 CATCH_UPS: tuple[str, ...] = get_args(CatchUp)
 OVERLAPS: tuple[str, ...] = get_args(Overlap)
 
+#: How deliveries are signed: ``hex`` and ``base64`` say in which letters the HMAC-SHA256 stands in a header
+#: that the sender names; ``standard`` is https://www.standardwebhooks.com, which has headers of its own.
+Scheme: TypeAlias = Literal["hex", "base64", "standard"]
+SCHEMES: tuple[str, ...] = get_args(Scheme)
+
 #: The values that the input of a scheduled run may name.
 SCHEDULE_VALUES = ("schedule", "scheduled_at")
 #: The values that the input of a delivered run may name.
 DELIVERY_VALUES = ("body", "headers", "delivery_id")
+
+#: The headers of a delivery, unless the webhook names others.
+SIGNATURE_HEADER, DELIVERY_HEADER = "X-Signature", "X-Delivery-Id"
 
 
 @frozen(kw_only=True)
@@ -58,8 +66,9 @@ class Webhook:
     name: str
     #: The environment variable of the server that holds the secret; None: the server's table holds it.
     secret_env: str | None = None
-    #: Where the signature is: ``sha256=<hex>``, or ``<hex>`` alone.
-    signature_header: str = "X-Signature"
+    scheme: Scheme = "hex"
+    #: Where the signature is: ``sha256=<hex>``, or ``<hex>`` or ``<base64>`` alone.
+    signature_header: str = SIGNATURE_HEADER
     #: Where the time of signing is, in Unix seconds; it is then signed too, as ``<time>.<body>``. The
     #: signature's own header: both stand in it, as ``t=<time>,v1=<hex>``.
     timestamp_header: str | None = None
@@ -67,6 +76,6 @@ class Webhook:
     tolerance: float = 300.0
     #: What tells deliveries apart: a header's name, or a template such as ``{body.id}``. Where it is absent,
     #: the body does.
-    delivery: str = "X-Delivery-Id"
+    delivery: str = DELIVERY_HEADER
     #: The run's input; its places are ``{body}``, ``{headers}`` (names in small letters), ``{delivery_id}``.
     input: Json = "{body}"

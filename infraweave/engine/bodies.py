@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
 
-from infraweave.authoring.compiler import Code
+from infraweave.authoring.compiler import Code, CodeParam
 from infraweave.core import codec
 from infraweave.core.facts import Usage
 from infraweave.core.redact import redact
@@ -144,18 +144,24 @@ def _arguments(code: Code, values: Mapping[str, Json], context: RunContext) -> d
     arguments: dict[str, Any] = {}
     for param in code.params:
         if param.name in values:
-            arguments[param.name] = _structured(param.name, values[param.name], param.annotation)
+            arguments[param.name] = _structured(param, values[param.name])
         elif not param.has_default:
-            message = f"{param.name} has no value: its pointer leads nowhere in what it is bound to"
+            message = (
+                f"{param.name} has no value: the pointer that binds it leads nowhere in its source"
+            )
             raise BodyError("input_mismatch", message, final=True)
     if code.context_param is not None:
         arguments[code.context_param] = context
     return arguments
 
 
-def _structured(name: str, value: Json, annotation: Any) -> Any:
+def _structured(param: CodeParam, value: Json) -> Any:
+    if param.annotation is Any:
+        return value
     try:
-        return codec.to_author(value, annotation)
+        if (fault := param.contract.fault(value)) is None:
+            return codec.to_author(value, param.annotation)
     except Exception as error:
-        message = f"{name} does not fit its annotation: {describe(error)}"
+        message = f"{param.name} does not fit its annotation: {describe(error)}"
         raise BodyError("input_mismatch", message, final=True) from error
+    raise BodyError("input_mismatch", f"{param.name} does not fit its annotation: {fault}", final=True)

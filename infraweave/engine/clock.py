@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import random
 import secrets
 import time
@@ -119,6 +120,11 @@ def span_id() -> str:
 def token_secret() -> str:
     """Return what makes a token secret: base62 characters of a CSPRNG."""
     return "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
+
+
+def base64_secret() -> str:
+    """Return 32 bytes of a CSPRNG in base64."""
+    return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def chance() -> float:

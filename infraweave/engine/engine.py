@@ -14,13 +14,12 @@ from attrs import evolve
 from infraweave.authoring.decorators import Workflow
 from infraweave.core import signals
 from infraweave.core.access import EVERY_GRANT
-from infraweave.core.codec import decode_event, dumps
-from infraweave.core.events import State, StatusChanged
+from infraweave.core.codec import dumps
+from infraweave.core.events import State
 from infraweave.core.explain import Explanation, explain
 from infraweave.core.facts import CancelAsked, Signalled, TerminateAsked
 from infraweave.core.schema import validator
 from infraweave.core.values import Json, JsonObject, rfc3339
-from infraweave.engine.blocked import blocked
 from infraweave.engine.builtins import Builtins
 from infraweave.engine.catalog import Catalog, StandIn
 from infraweave.engine.clock import Clock, SystemClock, request_id, sleep, ulid
@@ -28,6 +27,7 @@ from infraweave.engine.ends import give_up
 from infraweave.engine.hooks import Hooks
 from infraweave.engine.host import Host
 from infraweave.engine.ledger import Ledger
+from infraweave.engine.looks import Looks
 from infraweave.engine.requests import (
     Delivered,
     Inspection,
@@ -42,7 +42,7 @@ from infraweave.engine.scheduler import Scheduler
 from infraweave.engine.sign_in import SignIn
 from infraweave.engine.standing import Standing
 from infraweave.engine.starts import Starts
-from infraweave.errors import Draining, Fault, RequestError, RunNotFound, StorageUnavailable
+from infraweave.errors import Draining, Fault, RequestError, StorageUnavailable
 from infraweave.settings import Settings
 from infraweave.store.admin import Admin
 from infraweave.store.agenda import Agenda
@@ -80,6 +80,7 @@ class Engine:
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
         self._starts = Starts(self.host, self.catalog, self.runs)
         self._reruns = Reruns(self.journal, self.catalog)
+        self._looks = Looks(self.journal, self.catalog)
         self.scheduler = Scheduler(self)
         self.hooks = Hooks(self)
         self.sweeper = Sweeper(db, clock, settings)
@@ -287,28 +288,12 @@ class Engine:
     # --- looking -------------------------------------------------------------------------------------------
 
     async def inspect(self, run: RunRow) -> Inspection:
-        """Return what the stored events of a run say.
+        """Return what the stored events of a run say. Read it at once: its state goes on with the next look.
 
         Raises:
             RunNotFound: it is gone.
         """
-        first = await self.journal.read(run.run_key, 0, 1)
-        if not first:
-            raise RunNotFound
-        state = await self.journal.fold(run.run_key, run.run_id, payloads=False)
-        opening = decode_event(first[0].type, first[0].data, first[0].payload)
-        if not isinstance(opening, StatusChanged) or opening.origin is None:
-            raise RunNotFound
-        if run.finished_at is not None and state.end is None:
-            raise RunNotFound(f"No run {run.run_id}.")  # it is being removed
-        graph = await self.catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
-        return Inspection(
-            origin=opening.origin,
-            state=state,
-            graph=graph,
-            blocked=blocked(self.catalog, graph, state),
-            input=opening.input,
-        )
+        return await self._looks.at(run)
 
     async def explain(self, run: RunRow) -> tuple[State, Explanation]:
         """Return a run's state, and in one sentence why it is not moving.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
@@ -19,9 +19,9 @@ from attrs import evolve
 from infraweave.core import trace, webhooks
 from infraweave.core.mapping import fill
 from infraweave.core.template import TemplateError
-from infraweave.core.triggers import Webhook
+from infraweave.core.triggers import Scheme, Webhook
 from infraweave.core.values import Json
-from infraweave.engine.clock import token_secret, trace_id
+from infraweave.engine.clock import base64_secret, token_secret, trace_id
 from infraweave.engine.requests import Started, StartRequest, details
 from infraweave.errors import (
     DefinitionInvalid,
@@ -38,8 +38,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("infraweave.engine")
 
-#: What generated secrets begin with.
-SECRET_PREFIX = "whsec_"  # noqa: S105 - no secret itself
 #: The tags of a delivered run; ids are cut to what a tag should hold.
 WEBHOOK_TAG, DELIVERY_TAG = "webhook", "delivery_id"
 _LONGEST_TAG = 255
@@ -59,6 +57,11 @@ def _owner(text: str) -> tuple[str, str]:
     return (unquote(tenant), name) if colon else (FIRST_TENANT, name)
 
 
+def new_secret(scheme: Scheme) -> str:
+    """Return a new secret, as the signing of a scheme wants it."""
+    return webhooks.SECRET_PREFIX + (base64_secret() if scheme == "standard" else token_secret())
+
+
 class Hooks:
     """The webhooks of all tenants, and what may be asked of them."""
 
@@ -75,10 +78,13 @@ class Hooks:
         """
         if self._engine.draining:
             raise Draining(headers={"Retry-After": "1"})
-        faults = details(Webhook, webhooks.faults(row.webhook))
+        made = evolve(row, secret=row.secret or new_secret(row.webhook.scheme))
+        faults = [
+            *details(Webhook, webhooks.faults(row.webhook)),
+            *details(WebhookRow, _secret_faults(made)),
+        ]
         if faults:
             raise DefinitionInvalid(f"The webhook is not valid: {faults[0].message}.", details=faults)
-        made = evolve(row, secret=row.secret or SECRET_PREFIX + token_secret())
         await self.webhooks.create(made, note)
         return made
 
@@ -112,20 +118,35 @@ class Hooks:
             WebhookNotFound: there is none, or its secret is not set, or the signature or its time do not fit.
         """
         row = await self.webhooks.get(*_owner(name))
-        secret = None if row is None else self._secret(row)
+        key = None if row is None else _key(row)
         webhook = _NONE if row is None else row.webhook
-        passes = webhooks.is_genuine(webhook, secret or b"none", headers, body, self._engine.clock.now())
-        if row is None or secret is None or not passes:
+        passes = webhooks.is_genuine(webhook, key or b"none", headers, body, self._engine.clock.now())
+        if row is not None and key is not None and not passes:
+            why = webhooks.refusal(webhook, headers)
+            log.warning("webhook %s of tenant %s refused a delivery: %s", webhook.name, row.tenant, why)
+        if row is None or key is None or not passes:
             raise WebhookNotFound
         return row
 
-    def _secret(self, row: WebhookRow) -> bytes | None:
-        variable = row.webhook.secret_env
-        text = row.secret if variable is None else os.environ.get(variable)
-        if not text:
-            log.warning("webhook %s refuses all: %s is not set", row.webhook.name, variable)
-            return None
-        return text.encode("utf-8", "surrogateescape")
+
+def _key(row: WebhookRow) -> bytes | None:
+    variable = row.webhook.secret_env
+    text = row.secret if variable is None else os.environ.get(variable)
+    if not text:
+        log.warning("webhook %s refuses all: %s is not set", row.webhook.name, variable)
+        return None
+    try:
+        return webhooks.key_of(row.webhook.scheme, text.encode("utf-8", "surrogateescape"))
+    except ValueError as error:
+        log.warning("webhook %s refuses all: its secret is none: %s", row.webhook.name, error)
+        return None
+
+
+def _secret_faults(row: WebhookRow) -> Iterator[str]:
+    try:
+        webhooks.key_of(row.webhook.scheme, (row.secret or "").encode())
+    except ValueError as error:
+        yield f"secret: {error}"
 
 
 def _request(row: WebhookRow, delivery: str, made: Json, headers: Mapping[str, str]) -> StartRequest:

@@ -325,6 +325,8 @@ class LiveRun:
 
     def _arm_soon(self) -> None:
         """Set the timer once for all turns of one moment: each look goes over all that is open."""
+        if self._timer is None and self._waits_for_no_time():
+            return
         if not self._arming:
             self._arming = True
             asyncio.get_running_loop().call_soon(self._arm)
@@ -357,11 +359,15 @@ class LiveRun:
         entries = self.state.entries
         if self.state.state == "queued":
             return self.state.due_at()
-        if self.state.running == len(entries):
-            return None  # nothing waits; most turns end here
+        if self._waits_for_no_time():
+            return None
         return min(
             (e.due_at for e in entries.values() if e.due_at is not None and self._is_free(e)), default=None
         )
+
+    def _waits_for_no_time(self) -> bool:
+        """Tell whether all that is open is in flight, as after most turns."""
+        return self.state.running == len(self.state.entries) and self.state.state != "queued"
 
     def _is_free(self, entry: OpenEntry) -> bool:
         if entry.status != "backoff":

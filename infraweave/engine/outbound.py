@@ -27,7 +27,12 @@ _CARRIERS = (
 #: What ``is_global`` lets through, in this or that release of Python.
 _NEVER = tuple(
     map(
-        ip_network, ("64:ff9b:1::/48", "fec0::/10", "2001::/23", "100::/64", "192.88.99.0/24", "192.0.0.0/24")
+        ip_network,
+        (
+            *("64:ff9b:1::/48", "fec0::/10", "2001::/23", "100::/64"),
+            *("2002::/16", "192.88.99.0/24"),  # 6to4, given up by RFC 7526
+            "192.0.0.0/24",
+        ),
     )
 )
 

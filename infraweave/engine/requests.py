@@ -79,13 +79,17 @@ class Delivered:
 
 @frozen(kw_only=True)
 class Inspection:
-    """What the events of a run say, without payloads; ``blocked`` names nodes whose code is not loaded."""
+    """What the events of a run say, without payloads; ``blocked`` names nodes whose code is not loaded.
+
+    ``asked`` is what people are shown beside the prompt, by request_id.
+    """
 
     origin: Origin
     state: RunState
     graph: Graph
     blocked: list[str]
     input: Json
+    asked: dict[str, Json]
 
 
 def details(cls: type, faults: Iterable[str]) -> list[Fault]:

@@ -11,6 +11,7 @@ from infraweave.core.graph import Graph
 from infraweave.core.rerun import merge_patch, plan, reused
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.requests import PlannedRerun, RerunWish
+from infraweave.engine.starts import check_input
 from infraweave.errors import Fault, MalformedRequest, RunNotFinished, RunNotFound
 from infraweave.store.journal import Journal
 from infraweave.store.runs import RunRow
@@ -34,6 +35,7 @@ class Reruns:
             RunNotFound: it is being removed.
             VersionNotFound: there is no such version.
             MalformedRequest: ``from_node`` is no node of it, or what is kept skips it.
+            InputInvalid: the input, patched, does not match its schema.
         """
         if run.state not in TERMINAL_STATES:
             raise RunNotFinished(f"Run {run.run_id} is {run.state}; only a run that has ended is run again.")
@@ -49,12 +51,9 @@ class Reruns:
         kept = reused(new, state, planned.reused)
         if wish.from_node in kept.skipped:
             raise _skipped(new, wish.from_node)
-        return PlannedRerun(
-            version=version,
-            plan=planned,
-            input=state.input if wish.patch is None else merge_patch(state.input, wish.patch),
-            reused=kept,
-        )
+        value = state.input if wish.patch is None else merge_patch(state.input, wish.patch)
+        check_input(new, value)
+        return PlannedRerun(version=version, plan=planned, input=value, reused=kept)
 
 
 def _skipped(new: Graph, name: str) -> MalformedRequest:

@@ -81,9 +81,23 @@ class Scheduler:
     async def begin(self) -> None:
         """Take up all schedules, and from now on those of versions that become active."""
         for row in await self.schedules.list():
-            self._keep(row)
+            self._keep(await self._with_its_run(row))
         self._engine.documents.listeners.append(self.refresh)
         self._ring()
+
+    async def _with_its_run(self, row: ScheduleRow) -> ScheduleRow:
+        """Return a row that knows the run of its first waiting time, if the process died before it did.
+
+        Or the next time, which may take the place of that one, would know of no run to wait for or to cancel.
+        """
+        if self._closed or not row.waiting:
+            return row
+        at = row.waiting[0]
+        run = await self._engine.runs.by_idempotency_key(row.tenant, _key(row, at))
+        if run is None:
+            return row
+        settled = await self.schedules.settle(row.key, at, run_id=run.run_id, ended=await self._ended(row))
+        return settled or row
 
     def close(self) -> None:
         """Start nothing any more."""
@@ -166,7 +180,8 @@ class Scheduler:
         except TemplateError as error:
             raise DefinitionInvalid(f"The schedule's input cannot be made: {error}") from error
         ended = await self._ended(row)
-        self._told(row.key, await self.schedules.settle(row.key, now, run_id=run.run_id, ended=ended))
+        settled = await self.schedules.settle(row.key, now, run_id=run.run_id, ended=ended, in_line=False)
+        self._told(row.key, settled)
         return run
 
     def _first(self, schedule: Schedule) -> int | None:
@@ -368,7 +383,6 @@ def _request(row: ScheduleRow, at: int, *, by: str, once: bool = False) -> Start
     """
     name, time = row.schedule.name, rfc3339(at)
     values: dict[str, Json] = {"schedule": name, "scheduled_at": time}
-    key = f"schedule\n{row.schedule_id}\n{at}"  # no caller's key has a line break
     return StartRequest(
         tenant=row.tenant,
         by=by,
@@ -377,5 +391,10 @@ def _request(row: ScheduleRow, at: int, *, by: str, once: bool = False) -> Start
         tags={SCHEDULE_TAG: name, TIME_TAG: time},
         trigger="schedule",
         trace=trace.accept([], [], trace_id()),
-        idempotency_key=key if once else None,
+        idempotency_key=_key(row, at) if once else None,
     )
+
+
+def _key(row: ScheduleRow, at: int) -> str:
+    """Return the key that lets a time make one run; no caller's key has a line break."""
+    return f"schedule\n{row.schedule_id}\n{at}"

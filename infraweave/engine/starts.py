@@ -98,7 +98,7 @@ class Starts:
             request.tenant, request.workflow_id
         )
         graph = await catalog.graph(request.tenant, request.workflow_id, version)
-        _check_input(graph, request.input)
+        check_input(graph, request.input)
         return _Ready(request, graph, candidate(graph, request.tenant, request.input))
 
     def _begin(self, ready: _Ready) -> LiveRun:
@@ -201,7 +201,12 @@ def _replay(request: StartRequest, row: RunRow) -> Started:
     return Started(row, replayed=True)
 
 
-def _check_input(graph: Graph, value: Json) -> None:
+def check_input(graph: Graph, value: Json) -> None:
+    """Refuse an input that does not match the schema of a version.
+
+    Raises:
+        InputInvalid: with every fault.
+    """
     faults = graph.input_validator.faults(value)
     if faults:
         first = f"{faults[0].path or '/'} {faults[0].message}"

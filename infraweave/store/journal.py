@@ -91,10 +91,14 @@ class Journal:
     async def fold(self, run_key: int, run_id: str, *, payloads: bool = True) -> RunState:
         """Return the state that a run's events add up to, page by page: other work goes on in between."""
         state = RunState(run_id)
+        await self.catch_up(run_key, state, payloads=payloads)
+        return state
+
+    async def catch_up(self, run_key: int, state: RunState, *, payloads: bool = True) -> None:
+        """Fold into ``state`` what a run's log holds beyond it."""
         while page := await self.read(run_key, state.seq, LOAD_PAGE, payloads=payloads):
             for stored in page:
                 evolve(state, decode_event(stored.type, stored.data, stored.payload))
-        return state
 
     async def read(self, run_key: int, after: int, limit: int, *, payloads: bool = True) -> list[Stored]:
         """Return up to ``limit`` events after a seq, fewer where they are big; none only at the head."""

@@ -210,14 +210,18 @@ class Schedules:
         run_id: str | None = None,
         error: str | None = None,
         ended: Collection[str] = (),
+        in_line: bool = True,
     ) -> ScheduleRow | None:
-        """Take note of the run that a time has made, or why it made none; None: the schedule is gone."""
+        """Take note of the run that a time has made, or why it made none; None: the schedule is gone.
+
+        Without ``in_line`` the run was asked for: whatever waits goes on waiting, also for the same moment.
+        """
 
         def change(row: ScheduleRow) -> ScheduleRow:
             running = tuple(other for other in row.running if other not in ended)
             return evolve(
                 row,
-                waiting=tuple(time for time in row.waiting if time != at),
+                waiting=tuple(time for time in row.waiting if time != at or not in_line),
                 running=running if run_id is None else (*running, run_id),
                 last_at=max(at, row.last_at or 0),
                 last_run_id=run_id or row.last_run_id,

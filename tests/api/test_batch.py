@@ -117,9 +117,12 @@ async def test_a_batch_joins_the_callers_trace_and_says_what_started_it(api):
 
 async def test_a_full_queue_refuses_what_it_cannot_hold(open_api):
     async with open_api(settings=Settings(max_running=0, max_queued=2)) as api:
-        results = await batch(api, RUN, RUN, RUN, {**RUN, "start_at": LATER})
+        body = {"runs": [RUN, RUN, RUN, {**RUN, "start_at": LATER}]}
+        answer = await api.post("/v1/runs/batch", body)
+        results = answer.json()["results"]
         assert [r["status"] for r in results] == [201, 201, 429, 201]
         assert results[2]["error"]["code"] == "capacity"
+        assert answer.headers["Retry-After"] == "5"
 
 
 # --- delayed -----------------------------------------------------------------------------------------------

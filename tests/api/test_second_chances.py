@@ -114,9 +114,11 @@ async def test_a_body_may_be_left_out_and_a_key_makes_it_once(shop):
         ({"from": "charge"}, (400, "malformed_request")),
     ],
 )
-async def test_what_cannot_be_run_again_is_refused(shop, body, refusal):
-    answer = await shop.post(f"/v1/runs/{await failed(shop)}/rerun", body)
+async def test_what_cannot_be_run_again_is_refused_also_by_a_dry_run(shop, body, refusal):
+    run_id = await failed(shop)
+    answer = await shop.post(f"/v1/runs/{run_id}/rerun", body)
     assert told(answer) == refusal
+    assert told(await shop.post(f"/v1/runs/{run_id}/rerun", {**body, "dry_run": True})) == refusal
     if body.get("from_node"):
         assert "did you mean charge?" in answer.json()["error"]["message"]
 

@@ -8,7 +8,7 @@ import json
 import pytest
 
 from infraweave import Workflow
-from infraweave.core.webhooks import sign
+from infraweave.core.webhooks import key_of, sign, sign_standard
 from infraweave.settings import Settings
 from tests.api.conftest import told
 
@@ -45,6 +45,7 @@ async def test_a_webhook_is_made_and_its_secret_is_told_once(api):
         "path": "/hooks/order",
         "declared_in": None,
         "secret_env": None,
+        "scheme": "hex",
         "signature_header": "X-Signature",
         "timestamp_header": None,
         "tolerance": "5m",
@@ -69,6 +70,39 @@ async def test_a_signed_delivery_starts_a_run_of_its_body(api, sender, hook):
 async def test_a_generated_secret_signs(api, sender):
     made = (await api.post("/v1/webhooks", {"workflow_id": "quick", "name": "own"})).json()
     assert (await sender.http.post("/hooks/own", **signed(secret=made["secret"]))).status_code == 201
+
+
+async def test_standard_webhooks_are_taken_as_their_senders_make_them(api, sender, clock):
+    made = (await api.post("/v1/webhooks", {**HOOK, "secret": None, "scheme": "standard"})).json()
+    assert (made["signature_header"], made["timestamp_header"]) == ("webhook-signature", "webhook-timestamp")
+    assert made["delivery"] == "webhook-id"
+    key, stamp = key_of("standard", made["secret"].encode()), str(clock.now() // 1000)
+    given = {"webhook-id": "msg_1", "webhook-timestamp": stamp}
+    right = {**given, "webhook-signature": f"v1,{sign_standard(key, BODY, 'msg_1', stamp)}"}
+
+    first = await sender.http.post("/hooks/order", content=BODY, headers=right)
+    again = await sender.http.post("/hooks/order", content=BODY, headers=right)
+    forged = await sender.http.post("/hooks/order", content=BODY, headers={**right, "webhook-id": "msg_2"})
+
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert told(forged) == (404, "webhook_not_found")
+    run = (await api.get(first.headers["Location"])).json()
+    assert (run["input"], run["tags"]["delivery_id"]) == ({"amount": 21}, "msg_1")
+    await clock.advance(301)
+    assert told(await sender.http.post("/hooks/order", content=BODY, headers=right)) == (
+        404,
+        "webhook_not_found",
+    )
+
+
+async def test_a_secret_that_is_none_of_standard_webhooks_is_refused(api):
+    answer = await api.post("/v1/webhooks", {**HOOK, "scheme": "standard"})
+    assert told(answer) == (422, "definition_invalid")
+    (detail,) = answer.json()["error"]["details"]
+    assert detail == {
+        "path": "/secret",
+        "message": "secret: expected whsec_ and at least 16 bytes in base64",
+    }
 
 
 async def test_a_delivery_that_comes_again_is_the_same_run(api, sender, hook):
@@ -113,6 +147,21 @@ async def test_whatever_does_not_pass_gets_one_and_the_same_answer(api, sender, 
     assert {told(answer) for answer in answers} == {(404, "webhook_not_found")}
     assert len({answer.json()["error"]["message"] for answer in answers}) == 1
     assert (await api.get("/v1/runs")).json()["runs"] == []
+
+
+async def test_the_log_of_the_server_says_why_a_delivery_did_not_pass(api, sender, hook, caplog):
+    await sender.http.post("/hooks/order", content=BODY)
+    await sender.http.post("/hooks/order", **signed(secret="guessed"))
+    await api.post("/v1/webhooks", {**HOOK, "name": "std", "secret": None, "scheme": "standard"})
+    await sender.http.post("/hooks/std", content=BODY, headers={"webhook-signature": "v1,AAAA"})
+
+    refused = "%s of tenant %s refused a delivery: %s"
+    said = [f"{r.args[0]}: {r.args[2]}" for r in caplog.records if refused in r.msg]
+    assert said == [
+        "order: it has no header X-Signature",
+        "order: its signature or its time of signing does not fit",
+        "std: it has no header webhook-timestamp",
+    ]
 
 
 async def test_a_genuine_delivery_that_cannot_be_taken_is_told_why(api, sender, hook):
@@ -192,6 +241,27 @@ async def test_a_declared_webhook_takes_its_secret_from_the_environment(serve, a
         document = (await api.get("/v1/workflows/declared/versions/v1")).json()
         assert document["webhooks"] == [{"name": "pushed", "secret_env": "HOOK_SECRET"}]
         assert told(await api.http.delete("/v1/webhooks/pushed")) == (409, "webhook_declared")
+
+
+async def test_a_declared_webhook_may_be_signed_as_standard_webhooks(
+    serve, api_of, monkeypatch, clock, caplog
+):
+    flow = Workflow("declared", version="v1")
+    flow.sleep("nap", 1)
+    flow.webhook("pushed", secret_env="HOOK_SECRET", scheme="standard")
+    secret, stamp = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", str(clock.now() // 1000)
+    signature = f"v1,{sign_standard(key_of('standard', secret.encode()), b'{}', 'msg_1', stamp)}"
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": stamp, "webhook-signature": signature}
+    async with serve(flow) as server, api_of(server) as api:
+        monkeypatch.setenv("HOOK_SECRET", "not in base64")
+        refused = await api.http.post("/hooks/pushed", content=b"{}", headers=headers)
+        assert told(refused) == (404, "webhook_not_found")
+        assert "webhook pushed refuses all: its secret is none: expected whsec_" in caplog.text
+        monkeypatch.setenv("HOOK_SECRET", secret)
+        assert (await api.http.post("/hooks/pushed", content=b"{}", headers=headers)).status_code == 201
+        document = (await api.get("/v1/workflows/declared/versions/v1")).json()
+        pushed = {"name": "pushed", "secret_env": "HOOK_SECRET", "scheme": "standard"}
+        assert document["webhooks"] == [pushed]
 
 
 async def test_each_tenant_has_a_door_of_its_own(api, sender, hook):

@@ -120,6 +120,8 @@ async def pay(claim: Claim) -> dict[str, Any]:
 
 
 turns = Workflow("turns", version="v1")
+turns.schedule("yearly", cron="0 0 1 1 *", timezone="Europe/Zurich")
+turns.webhook("pushed", secret_env="PUSHED_SECRET", signature_header="X-Hub-Signature-256")
 
 
 @turns.node

@@ -169,3 +169,29 @@ def test_the_copied_program_does_what_the_button_does(console, server, tmp_path)
     assert done.returncode == 0, done.stderr
     page.keyboard.press("Escape")
     expect(state(page)).to_have_text("cancelled")
+
+
+def test_a_schedule_is_paused_resumed_and_run_now(console, server):
+    page = console("triggers")
+    row = page.get_by_role("row").filter(has_text="yearly")
+    expect(row.locator("code")).to_have_text("0 0 1 1 *")
+    expect(row.locator("time").first).to_have_attribute("datetime", re.compile(r"-12-31T23:00:00.000Z$"))
+    for action, then in (("Pause", "paused"), ("Resume", "on")):
+        row.get_by_role("button", name=action).click()
+        page.get_by_role("dialog").get_by_role("button", name=f"{action} it").click()
+        expect(row.locator(".chip")).to_have_text(then)
+    row.get_by_role("button", name="Run now").click()
+    page.get_by_role("dialog").get_by_role("button", name="Start a run").click()
+    expect(page.get_by_role("heading", name="turns")).to_be_visible()
+    assert server.state(page.url.rpartition("/")[2])["trigger"] == "schedule"
+
+
+def test_who_may_only_read_sees_triggers_and_starts_none(bare, server, sign_in):
+    asked = {"tenant": "default", "principal": "watcher", "grants": ["read:workflow:turns"]}
+    sign_in(server.api("POST", "/v1/tokens", asked)["token"])
+    bare.goto(f"{server.url}/console/triggers")
+    expect(bare.get_by_role("row").filter(has_text="/hooks/pushed")).to_be_visible()
+    expect(bare.get_by_text("nightly-backup")).to_have_count(0)
+    bare.get_by_role("button", name="Run now").click(force=True)
+    expect(bare.get_by_text("lacks execute on workflow:turns").first).to_be_visible()
+    expect(bare.get_by_role("dialog")).to_have_count(0)

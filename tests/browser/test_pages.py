@@ -23,7 +23,7 @@ DRAWN = """() => new Promise((done) => {
         ? done(performance.now()) : requestAnimationFrame(look);
     look();
 })"""
-PAGES = ["runs", "approvals", "workflows", "workflows/checkout-flow", "overview"]
+PAGES = ["runs", "approvals", "workflows", "workflows/checkout-flow", "triggers", "overview"]
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +46,7 @@ LAST = {
     "approvals": ".inbox button",
     "workflows/": ".graph .node",
     "workflows": ".list td.num:not(:has-text('…'))",
+    "triggers": ".triggers td button",
     "overview": ".chart rect",
 }
 

@@ -80,7 +80,10 @@ HELPFUL = [
     *(["runs", act] for act in ("start", "start-batch", "rerun", "list", "show", "result", "history")),
     *(["runs", act] for act in ("watch", "explain", "cancel", "terminate", "signal")),
     ["schedules"],
-    *(["schedules", act] for act in ("list", "show", "create", "pause", "resume", "trigger", "delete")),
+    *(
+        ["schedules", act]
+        for act in ("list", "show", "create", "change", "pause", "resume", "trigger", "delete")
+    ),
     ["webhooks"],
     *(["webhooks", act] for act in ("list", "create", "delete")),
 ]

@@ -69,6 +69,21 @@ async def test_a_schedule_is_made_paused_resumed_triggered_and_deleted(server, c
     assert (await (await server.client.trigger("backup:nightly")).show())["tags"]["schedule"] == "nightly"
 
 
+async def test_a_schedule_is_changed_and_what_is_not_named_stays(server, call):
+    made = ["--every", "15m", "--anchor", "2026-01-01T00:05:00Z", "--input", '{"a": 1}', "--paused"]
+    await call("schedules", "create", "backup", "often", *made)
+
+    by_cron = ["--cron", "0 3 * * *", "--timezone", "Europe/Zurich", "--overlap", "queue"]
+    shown = json.loads((await call("schedules", "change", "backup:often", *by_cron, "--json"))[1])
+    assert (shown["cron"], shown["timezone"]) == ("0 3 * * *", "Europe/Zurich")
+    assert (shown["every"], shown["anchor"], shown["overlap"]) == (None, None, "queue")
+    assert (shown["input"], shown["paused"], shown["catch_up"]) == ({"a": 1}, True, "last")
+
+    shown = json.loads((await call("schedules", "change", "backup:often", "--every", "1h", "--json"))[1])
+    assert (shown["cron"], shown["timezone"], shown["every"]) == (None, "UTC", "1h")
+    assert (shown["overlap"], shown["paused"]) == ("queue", True)
+
+
 async def test_a_webhook_is_made_used_and_deleted(server, call, tmp_path):
     made = json.loads((await call("webhooks", "create", "backup", "pushed", "--json"))[1])
     body = b"{}"
@@ -93,6 +108,8 @@ async def test_a_webhook_is_made_used_and_deleted(server, call, tmp_path):
             1,
             "definition_invalid: The schedule is not valid: it needs",
         ),
+        (["schedules", "change", "backup:x"], 2, "say what to change, such as --cron"),
+        (["schedules", "change", "backup:nightly", "--every", "1h"], 1, "schedule_declared: The workflow"),
         (["schedules", "create", "backup", "x", "--overlap", "all"], 2, "'all' is not one of"),
         (["schedules", "delete", "backup:nightly"], 1, "schedule_declared: The workflow backup declares"),
         (["schedules", "create", "backup", "x", "--input", "{"], 2, "--input"),

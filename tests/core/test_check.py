@@ -13,6 +13,7 @@ from infraweave.core.document import (
     Compensation,
     Document,
     HumanInput,
+    Loop,
     Param,
     Retry,
     Router,
@@ -266,6 +267,35 @@ def test_a_dense_graph_is_checked_in_bounded_time():
 
     assert faults(document(*nodes[:-1], evolve(nodes[-1], compensate=undo))) == []
     assert time.perf_counter() - began < 5
+
+
+def again(name, before, back_to):
+    return Loop(name=name, expression="false", after=(before,), back_to=back_to, max_iterations=2)
+
+
+def test_more_loops_or_races_than_anybody_can_follow_are_refused_at_once():
+    loops = [again(f"l{i}", "n", "n") for i in range(201)]
+    races = [act(f"r{i}", optional=["n"], join="any") for i in range(201)]
+
+    assert faults(document(act("n"), *loops, *races)) == [
+        "there are 201 loops, more than 200",
+        "there are 201 races, more than 200",
+    ]
+
+
+@pytest.mark.parametrize("kind", ["loops", "races"])
+def test_two_hundred_within_each_other_around_a_dense_graph_are_checked_in_bounded_time(kind):
+    nodes = [act(f"n{i}", after=[f"n{j}" for j in range(max(0, i - 40), i)]) for i in range(1_800)]
+    for i in range(200):
+        before = nodes[-1].name
+        is_loop = kind == "loops"
+        nodes.append(
+            again(f"l{i}", before, f"n{199 - i}") if is_loop else act(f"r{i}", optional=[before], join="any")
+        )
+    began = time.perf_counter()
+
+    assert faults(document(*nodes)) == []
+    assert time.perf_counter() - began < 20
 
 
 # --- differences -------------------------------------------------------------------------------------------

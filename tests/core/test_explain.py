@@ -77,4 +77,17 @@ def test_an_ended_run_says_how():
     bad = Story(node("a"))
     bad.start()
     bad.err("a")
-    assert why(bad) == "It failed at 1970-01-01T00:00:00.000Z: boom."
+    assert why(bad) == "It failed at 1970-01-01T00:00:00.000Z: a: boom."
+    gone = Story(node("a"))
+    gone.start(slot=False)
+    gone.cancel()
+    assert why(gone) == "It was cancelled at 1970-01-01T00:00:00.000Z: Cancelled by eve: no need."
+
+
+def test_a_failing_run_names_the_node_that_failed_and_what_is_being_undone():
+    run = Story(node("a", undo=Retry(initial=4, jitter=False)), node("b", "a"))
+    run.start()
+    run.done("a", "a")
+    run.err("b", final=True)
+    run.err("a", phase="compensation")
+    assert why(run) == "It is failing (b: boom): attempt 1 of undoing a failed, and the next begins in 4s."

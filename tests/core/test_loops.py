@@ -125,6 +125,24 @@ def test_a_person_is_asked_in_each_iteration_under_another_request():
     assert run.state.nodes["ask"].iterations == 2
 
 
+def test_the_summary_of_a_node_has_the_times_of_its_newest_iteration():
+    run = Story(node("draft"), human("ask", "draft"), loop("again", "ask", back_to="draft"))
+    run.start()
+    run.now += 5_000
+    run.done("draft", iteration=1)
+    run.now += 60_000
+    run.signal("ask", "no")
+    run.done("again", True, iteration=1)
+    draft, ask = run.state.nodes["draft"], run.state.nodes["ask"]
+    assert (draft.started_at, draft.finished_at, draft.latency_ms) == (run.now, None, None)
+    assert (ask.state, ask.started_at, ask.finished_at) == ("pending", None, None)
+    run.now += 5_000
+    run.done("draft", iteration=2)
+    assert (draft.started_at, draft.finished_at) == (run.now - 5_000, run.now)
+    assert (ask.state, ask.started_at, ask.finished_at) == ("waiting", run.now, None)
+    assert (draft.attempts, draft.iterations) == (2, 2)
+
+
 def test_the_first_iteration_of_an_entry_begins_with_the_default():
     run = Story(
         node("outer"),
@@ -175,8 +193,8 @@ def test_each_iteration_is_undone_with_its_own_output():
 
 
 CIRCLE = (
-    "a → b → a is a cycle; what b takes of a is of the previous iteration if that parameter is carried"
-    " (it then has a default)"
+    "a → b → a is a cycle; a can take b of the previous iteration: give that parameter a default for the"
+    " first one (in a document, mark it carried too)"
 )
 
 

@@ -88,6 +88,32 @@ def test_new_and_gone_nodes_are_told():
     assert (planned.new, planned.gone) == (("n",), ("r", "c", "d", "e"))
 
 
+def test_a_router_whose_choice_the_new_version_does_not_have_chooses_anew():
+    """a → r chooses b; the new version routes to c or x, so what r chose leads nowhere."""
+    run = ended()
+    nodes = (
+        node("a"),
+        router("r", "a", routes=["x", "c"]),
+        node("x"),
+        node("c"),
+        node("d", "x?", "c?"),
+        node("e"),
+    )
+    new = Graph(Document(workflow_id="w", version="v2", nodes=nodes))
+    planned = plan(run.graph, run.state, new, "d")
+    assert (planned.reused, planned.rerun, planned.new) == (("a", "e"), ("r", "c", "d"), ("x",))
+    assert again(run, "d", new).told == ["running", "start r"]
+
+
+def test_a_node_that_was_skipped_runs_where_the_new_version_always_leads_to_it():
+    run = ended()
+    nodes = (node("a"), node("b", "a"), node("c", "a"), node("d", "b?", "c?"), node("e"))
+    new = Graph(Document(workflow_id="w", version="v2", nodes=nodes))
+    planned = plan(run.graph, run.state, new, "d")
+    assert (planned.reused, planned.rerun) == (("a", "b", "e"), ("c", "d"))
+    assert again(run, "d", new).told == ["running", "start c"]
+
+
 def test_a_loop_is_kept_or_repeated_as_a_whole():
     run = Story(node("a"), node("b", "a"), loop("l", "b", back_to="a"), node("z", "b"))
     run.start()

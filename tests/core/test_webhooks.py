@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
+
 import pytest
 
 from infraweave.core.mapping import fill
 from infraweave.core.template import TemplateError
 from infraweave.core.triggers import Webhook
-from infraweave.core.webhooks import delivery_id, faults, is_genuine, sign, values
+from infraweave.core.webhooks import delivery_id, faults, is_genuine, key_of, sign, values
 
 SECRET, BODY, NOW = b"a secret of many letters", b'{"id": 7}', 1_767_225_600_000
 PLAIN = Webhook(name="h")
 TIMED = Webhook(name="h", timestamp_header="X-Timestamp", tolerance=60.0)
 STRIPE = Webhook(name="h", signature_header="Stripe-Signature", timestamp_header="Stripe-Signature")
+STANDARD = Webhook(name="h", scheme="standard")
 STAMP = str(NOW // 1000)
 
 
@@ -74,6 +77,80 @@ def test_time_and_signature_may_share_a_header():
     assert not genuine(STRIPE, {"stripe-signature": f"t={STAMP},v1={signature}"}, now=NOW + 301_000)
 
 
+def test_a_signature_may_stand_in_base64():
+    shop = Webhook(name="h", scheme="base64", signature_header="X-Shopify-Hmac-Sha256")
+    signature = b64encode(bytes.fromhex(sign(SECRET, BODY))).decode()
+
+    assert signature.endswith("=")
+    assert genuine(shop, {"x-shopify-hmac-sha256": signature})
+    assert not genuine(shop, {"x-shopify-hmac-sha256": signature.lower()})
+    assert not genuine(shop, {"x-shopify-hmac-sha256": sign(SECRET, BODY)})
+    assert not genuine(shop, {})
+    timed = Webhook(name="h", scheme="base64", timestamp_header="X-Timestamp")
+    signed = b64encode(bytes.fromhex(sign(SECRET, BODY, STAMP))).decode()
+    assert genuine(timed, {"x-signature": signed, "x-timestamp": STAMP})
+    assert not genuine(timed, {"x-signature": signed, "x-timestamp": STAMP}, now=NOW + 301_000)
+
+
+# What the senders' own library makes of its documented example.
+EXAMPLE_BODY, EXAMPLE_TIME = b'{"test": 2432232314}', 1_614_265_330_000
+EXAMPLE_KEY = key_of("standard", b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+EXAMPLE = {
+    "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
+    "webhook-timestamp": "1614265330",
+    "webhook-signature": "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=",
+}
+
+
+def is_standard(now=EXAMPLE_TIME, body=EXAMPLE_BODY, key=EXAMPLE_KEY, **changed):
+    headers = {**EXAMPLE, **{f"webhook-{name}": value for name, value in changed.items()}}
+    return is_genuine(STANDARD, key, headers, body, now)
+
+
+def test_standard_webhooks_pass_and_are_told_apart_by_their_id():
+    signature = EXAMPLE["webhook-signature"]
+
+    assert is_standard()
+    assert is_standard(signature=f"v1,AAAA v1a,BBBB {signature}")
+    assert is_standard(now=EXAMPLE_TIME - 300_000)
+    own_name = {name.replace("webhook", "svix"): value for name, value in EXAMPLE.items()}
+    assert is_genuine(STANDARD, EXAMPLE_KEY, own_name, EXAMPLE_BODY, EXAMPLE_TIME)
+    assert delivery_id(STANDARD, EXAMPLE, {}, BODY) == delivery_id(STANDARD, own_name, {}, BODY)
+    assert delivery_id(STANDARD, EXAMPLE, {}, BODY) == "msg_p5jXN8AQM9LWM0D4loKWxJek"
+    by_body = Webhook(name="h", scheme="standard", delivery="{body.id}")
+    assert delivery_id(by_body, EXAMPLE, {"id": 7}, BODY) == "7"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"body": EXAMPLE_BODY + b" "},
+        {"key": b"another key of some bytes"},
+        {"now": EXAMPLE_TIME + 301_000},
+        {"now": EXAMPLE_TIME - 301_000},
+        {"id": "msg_other"},
+        {"id": ""},
+        {"timestamp": "1614265331"},
+        {"timestamp": ""},
+        {"signature": ""},
+        {"signature": "v1,"},
+        {"signature": "v2,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="},
+        {"signature": "g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="},
+        {"signature": "v1,AAAA " * 1000 + EXAMPLE["webhook-signature"]},
+        {"signature": "v1,é v1,\x00"},
+    ],
+)
+def test_what_differs_from_standard_webhooks_does_not_pass(changed):
+    assert not is_standard(**changed)
+
+
+@pytest.mark.parametrize("secret", [b"whsec_", b"a secret of many letters", b"whsec_c2hvcnQ=", b"\xff" * 30])
+def test_a_secret_that_is_no_key_in_base64_is_refused(secret):
+    with pytest.raises(ValueError, match="expected whsec_ and at least 16 bytes in base64"):
+        key_of("standard", secret)
+    assert key_of("hex", secret) == secret
+
+
 def test_a_delivery_is_told_apart_by_its_header_or_its_body():
     by_body = Webhook(name="h", delivery="{body.id}")
 
@@ -108,6 +185,16 @@ def test_the_input_is_mapped_from_body_and_headers():
         ({"secret_env": "A=B"}, "secret_env 'A=B' is no name of an environment variable"),
         ({"signature_header": "X Y"}, "signature_header 'X Y' is no name of a header"),
         ({"timestamp_header": ""}, "timestamp_header '' is no name of a header"),
+        ({"scheme": "sha1"}, "scheme is 'sha1'; expected hex, base64, standard"),
+        (
+            {"scheme": "standard", "signature_header": "X-Mine"},
+            "signature_header goes with the schemes hex and base64",
+        ),
+        ({"scheme": "standard", "timestamp_header": "X-Mine"}, "timestamp_header goes with the schemes hex"),
+        (
+            {"scheme": "base64", "timestamp_header": "x-signature"},
+            "timestamp_header is the signature's own header, which goes with the scheme hex",
+        ),
         ({"tolerance": 0.0}, "tolerance is 0.0 s; expected one second to a day"),
         ({"delivery": "X: Y"}, "delivery 'X: Y' is no header's name and no template"),
         ({"delivery": "{nobody.id}"}, "delivery: {nobody.id} names no value; there are body, headers"),
@@ -123,4 +210,4 @@ def test_what_is_wrong_is_said(changed, said):
 
 
 def test_what_is_right_has_no_faults():
-    assert [*faults(PLAIN), *faults(TIMED), *faults(STRIPE)] == []
+    assert [*faults(PLAIN), *faults(TIMED), *faults(STRIPE), *faults(STANDARD)] == []

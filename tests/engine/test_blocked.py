@@ -42,6 +42,14 @@ def count_loads(w) -> Counter:
     return loads
 
 
+async def taken_up(w, loads: Counter) -> None:
+    """Wait until a run has been looked at, and then until nothing more comes of it."""
+    async with asyncio.timeout(20):
+        while not loads:
+            await w.engine.runs.counts()
+    await settle(w)
+
+
 async def settle(w) -> None:
     """Let what goes round and round without end show itself, and what comes to rest leave memory."""
     for _ in range(40):
@@ -58,7 +66,7 @@ async def test_a_retry_that_is_due_without_its_code_is_not_looked_at_again_and_a
     async with world(*flaky(loaded=False)) as w:
         loads = count_loads(w)
         await w.clock.advance(60)
-        await settle(w)
+        await taken_up(w, loads)
         assert (await w.engine.inspect(run)).blocked == ["shaky"]
         assert loads == {run.run_key: 1}
         await settle(w)  # to look at it was to take it up

@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import threading
+from datetime import datetime
+from decimal import Decimal
+from typing import NamedTuple
 
 import pytest
+from attrs import frozen
 
 from infraweave import Context, Retry, Workflow
 from infraweave.engine.bodies import MAX_MESSAGE
@@ -113,6 +117,70 @@ async def test_a_prompt_of_another_shape_fails_its_node(world, answer):
 
     async with world(flow) as w:
         assert (await w.end(await w.start(flow)))["error"]["code"] == "output_invalid"
+
+
+@frozen
+class Line:
+    sku: str
+    count: int
+
+
+@pytest.mark.parametrize(
+    ("given", "annotation", "fault"),
+    [
+        ("false", bool, "must be a boolean"),
+        ("abc", list[str], "must be an array"),
+        ({"k": 1}, list, "must be an array"),
+        ([1], dict, "must be an object"),
+        (2.9, int, "must be an integer"),
+        (True, int, "must be an integer"),
+        (1, str, "must be a string"),
+        (None, str, "must be a string"),
+        ([{"sku": "pen", "count": "3"}], list[Line], "/0/count must be an integer"),
+        ({"1": "one"}, dict[int, int], "/1 must be an integer"),
+    ],
+)
+async def test_a_value_becomes_nothing_that_it_is_not(world, given, annotation, fault):
+    async with world(handing(given, annotation)) as w:
+        end = await w.end(await w.start("handing"))
+        assert end["error"]["code"] == "input_mismatch"
+        assert end["error"]["message"] == f"giver does not fit its annotation: {fault}"
+
+
+@pytest.mark.parametrize(
+    ("given", "annotation", "taken"),
+    [
+        (2.0, int, "2"),
+        (1, float, "1.0"),
+        ({"1": 2}, dict[int, int], "{1: 2}"),
+        ([2, 2], set[int], "{2}"),
+        (1.5, Decimal, "Decimal('1.5')"),
+        (datetime(2026, 1, 2), datetime, "datetime.datetime(2026, 1, 2, 0, 0)"),  # noqa: DTZ001 - what authors do
+        (Line("pen", 3), Line, "Line(sku='pen', count=3)"),
+        ([1, "a"], tuple[int, str], "(1, 'a')"),
+        (None, Line | None, "None"),
+        ("anything", NamedTuple("Odd", [("a", int)]) | str, "'anything'"),
+    ],
+)
+async def test_a_value_that_fits_becomes_what_the_annotation_says(world, given, annotation, taken):
+    async with world(handing(given, annotation)) as w:
+        assert (await w.end(await w.start("handing")))["result"] == taken
+
+
+def handing(given, annotation) -> Workflow:
+    """A node that gives a value, and one that takes it as what its annotation says."""
+    flow = Workflow("handing", version="v1")
+
+    @flow.node
+    def giver():
+        return given
+
+    def taker(giver):
+        return repr(giver)
+
+    taker.__annotations__ = {"giver": annotation}
+    flow.node(taker)
+    return flow
 
 
 async def test_an_input_that_does_not_fit_its_annotation_is_final(world):

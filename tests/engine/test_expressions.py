@@ -99,7 +99,7 @@ async def test_a_required_part_that_is_not_there_fails_its_node_for_good(world):
     async with world(made) as w, asyncio.timeout(20):
         end = await w.end(await w.start("made", {}))
     assert end["error"]["code"] == "input_mismatch"
-    assert "total has no value: its pointer leads nowhere" in end["error"]["message"]
+    assert "total has no value: the pointer that binds it leads nowhere" in end["error"]["message"]
 
 
 async def test_a_node_whose_code_is_not_loaded_still_waits(world):

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from infraweave import Context, Retry, Workflow
-from infraweave.engine import resting
+from infraweave.engine import looks, resting
 from infraweave.engine.live import LiveRun
 from infraweave.store.journal import Journal
 
@@ -117,3 +117,65 @@ async def test_many_failures_of_one_moment_cost_few_looks_at_all_that_is_open(wo
         await w.clock.advance(1)
         assert (await w.end(run))["result"] == list(range(300))
     assert len(looks) < 60
+
+
+@pytest.fixture
+def reads(monkeypatch) -> list[int]:
+    """How many events each reading brought."""
+    found, read = [], Journal.read
+
+    async def counted(journal, run_key, after, limit, **more):
+        page = await read(journal, run_key, after, limit, **more)
+        found.append(len(page))
+        return page
+
+    monkeypatch.setattr(Journal, "read", counted)
+    return found
+
+
+def wide(items: int) -> Workflow:
+    flow = Workflow("wide", version="v1", input={"type": "array"})
+
+    @flow.map(over="input", max_concurrency=items)
+    async def each(item: int) -> int:
+        return item
+
+    flow.signal("word", after=[each])
+    return flow
+
+
+async def test_a_long_history_that_is_looked_at_again_is_folded_from_where_it_was(world, reads):
+    async with world(wide(200)) as w, asyncio.timeout(20):
+        run = await w.start("wide", list(range(200)))
+        await w.until(run, "node_started", node="word")
+        first = await w.engine.inspect(run)
+        assert first.state.nodes["word"].state == "waiting"
+        reads.clear()
+        await w.engine.signal(run, "word", "r1", {}, by="eve")
+        await w.end(run)
+        seen, folded = (
+            await w.engine.inspect(run),
+            await w.engine.journal.fold(run.run_key, run.run_id, payloads=False),
+        )
+        assert sum(reads) < 2 * 200 + 20  # of the one fold; not of two
+        assert seen.state == folded
+
+
+async def test_of_long_histories_that_were_looked_at_only_so_much_is_kept(world, monkeypatch):
+    monkeypatch.setattr(looks, "MOST_EVENTS", 500)
+    async with world(wide(100)) as w, asyncio.timeout(20):
+        for _ in range(4):
+            run = await w.start("wide", list(range(100)))
+            await w.until(run, "node_started", node="word")
+            await w.engine.inspect(run)
+        await w.engine.inspect(await w.start("wide", []))  # short ones are not kept
+        assert len(w.engine._looks) == 2
+
+
+async def test_who_look_at_one_time_see_the_same(world):
+    async with world(wide(200)) as w, asyncio.timeout(20):
+        run = await w.start("wide", list(range(200)))
+        await w.until(run, "node_started", node="word")
+        seen = await asyncio.gather(*(w.engine.inspect(run) for _ in range(5)))
+        folded = await w.engine.journal.fold(run.run_key, run.run_id, payloads=False)
+        assert all(one.state == folded for one in seen)

@@ -217,6 +217,29 @@ async def test_killed_between_any_two_steps_a_time_makes_one_run(opened, clock, 
         assert (row.waiting, row.last_run_id) == ((), (await runs(engine))[0].row.run_id)
 
 
+async def test_a_run_that_was_begun_just_before_a_crash_is_cancelled_for_the_next_time(
+    opened, clock, monkeypatch
+):
+    """The process dies once the run is written down, and comes back after the schedule's next time."""
+    flow = slow(overlap="cancel_running")
+    async with opened(flow) as engine:
+        reached = asyncio.Event()
+
+        async def dying(*_, **__):
+            reached.set()
+            await asyncio.Event().wait()  # until the process is gone
+
+        monkeypatch.setattr(type(engine.scheduler.schedules), "settle", dying)
+        await clock.advance(HOUR)
+        await reached.wait()
+    monkeypatch.undo()
+    await clock.advance(HOUR)
+    async with opened(flow) as engine:
+        await pass_hours(engine, clock, 1)
+        assert await hours(engine, "slow") == ["01:00", "02:00", "03:00"]
+        assert [run.state for run in await runs(engine, "slow")] == ["cancelled", "cancelled", "running"]
+
+
 # --- overlap -----------------------------------------------------------------------------------------------
 
 
@@ -355,6 +378,16 @@ async def test_a_run_can_be_triggered_at_any_time(opened, clock):
         assert first.run_id != second.run_id
         row = await engine.scheduler.schedules.get("default", "slow:s")
         assert (row.running, row.last_run_id) == ((first.run_id, second.run_id), second.run_id)
+
+
+async def test_a_run_that_is_triggered_takes_no_time_off_the_line(opened, clock):
+    """Triggered at the very moment for which a time waits in line."""
+    async with opened(slow(overlap="queue")) as engine:
+        await pass_hours(engine, clock, 2)
+        row = await engine.scheduler.schedules.get("default", "slow:s")
+        assert row.waiting == (clock.now(),)
+        await engine.scheduler.trigger(row, Principal("default", "eve"))
+        assert (await engine.scheduler.schedules.get("default", "slow:s")).waiting == (clock.now(),)
 
 
 # --- trouble -----------------------------------------------------------------------------------------------

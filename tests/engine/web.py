@@ -87,7 +87,7 @@ async def serving(*answers, tls: ssl.SSLContext | None = None) -> AsyncIterator[
         yield web
     finally:
         server.close()
-        await server.wait_closed()
-        for writer in web.writers:
+        for writer in web.writers:  # some answers never come, and Python 3.12 waits for them
             writer.transport.abort()
+        await server.wait_closed()
         await asyncio.sleep(0)  # what was aborted is closed in the loop's next turn

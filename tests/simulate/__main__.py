@@ -1,10 +1,10 @@
 """Lives random worlds for as long as it is told: ``python -m tests.simulate --minutes 60 --jobs 2``.
 
 Each seed is a family of random workflows on one SQLite file: bodies that fail and do not stop, people who
-answer, cancel, terminate and rerun, clocks that are set, crashes before any step and in the middle of
-commits, restarts. With ``--core`` it is the pure core alone, some hundred times faster: random graphs, facts
-in any order, crashes at every point. A violation names its seed: ``--seed N --worlds 1`` lives that world
-again, step for step.
+answer, cancel, terminate and rerun, in one world of four schedules that people trigger and pause, clocks that
+are set, crashes before any step and in the middle of commits, restarts. With ``--core`` it is the pure core
+alone, some hundred times faster: random graphs, facts in any order, crashes at every point. A violation names
+its seed: ``--seed N --worlds 1`` lives that world again, step for step.
 """
 
 from __future__ import annotations

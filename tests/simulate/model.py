@@ -113,6 +113,8 @@ class Model:
     log: list[str] = field(factory=list)
     #: Whether a process has removed old runs.
     removes: bool = False
+    #: Told of each run that a commit has touched, those first that have ended.
+    hear: Callable[[Run], object] = lambda _: None
     fault: Callable[[str], object] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -132,6 +134,8 @@ class Model:
             if run.end is not None:
                 self.open.pop(run.run_key, None)
             self._after(run)
+        for run in sorted(touched.values(), key=lambda run: run.end is None):
+            self.hear(run)
 
     def _event(self, row: Row, stamp: str) -> Run:
         run_key, seq, kind, at, text, payload = row

@@ -27,6 +27,7 @@ from attrs import define, evolve, field
 
 from infraweave import NonRetryable
 from infraweave.authoring.functions import Code
+from infraweave.core.access import Principal
 from infraweave.core.document import (
     Activity,
     Document,
@@ -39,7 +40,7 @@ from infraweave.core.document import (
     runs_child,
 )
 from infraweave.core.trace import TraceContext
-from infraweave.engine import clock, host, live, resting
+from infraweave.engine import clock, host, live, looks, resting
 from infraweave.engine.engine import Engine
 from infraweave.engine.requests import RerunWish, StartRequest
 from infraweave.errors import Capacity, IdempotencyMismatch, RequestError
@@ -51,12 +52,15 @@ from tests.simulate.check import compare, forget
 from tests.simulate.disk import Disk, Pool, copy
 from tests.simulate.loop import SimLoop, Standstill
 from tests.simulate.model import Model, name
+from tests.simulate.timetable import Timetable, timed
 
 #: Wall clock of the machine when a world begins: 2026-01-01T00:00:00Z, in seconds.
 BEGINNING = 1_767_225_600
 OPEN = Filters(states=["queued", "running", "retrying"])
 #: Worlds that share a family of documents, so that graphs need not be drawn for each.
 FAMILY = 4
+#: In one world of each family there are schedules.
+TIMED = 2
 #: Where a process may die beside any step.
 PLACES = ("commit.before", "commit.after", "batch.middle", "recovery", "compensation", "shutdown", "removal")
 #: Seconds after its time at which what is due has long happened; a clock set forward is noticed in 60.
@@ -110,6 +114,7 @@ class World:
     documents: tuple[Document, ...] = field(init=False)
     blocking: set[str] = field(init=False)
     trouble: float = field(init=False)
+    timetable: Timetable = field(init=False)
     #: By workflow: its nodes that run children.
     _prepared: dict[str, list[str]] = field(init=False)
     engine: Engine | None = None
@@ -128,6 +133,7 @@ class World:
     jumped: float = -1e9
     #: The latest that the engine's clock has said.
     latest: int = 0
+    seen: int = 0
     path: Path = field(init=False)
     #: Where the next process dies: a place, and how often it may reach it before.
     place: list[Any] = field(factory=lambda: ["", 0])
@@ -143,8 +149,11 @@ class World:
     def __attrs_post_init__(self) -> None:
         rng = self.rng = random.Random(self.seed)
         self.documents = documents_of(self.seed // FAMILY)
+        if self.seed % FAMILY == TIMED:
+            self.documents = timed(random.Random(f"timetable {self.seed}"), self.documents)
+        self.timetable = Timetable.of(self.documents, self._furthest, self.fault)
         self.trouble = rng.choice([0.02, 0.1, 0.25])
-        self.model = Model(self._undoes, lambda: self.latest, self.faults)
+        self.model = Model(self._undoes, lambda: self.latest, self.faults, hear=self.timetable.hear)
         self.disk = Disk(random.Random(f"disk {self.seed}"), self._committed)
         self.blocking = {f"w:n{n}" for n in range(8) if rng.random() < 0.15}
         self._prepared = {d.workflow_id: [n.name for n in d.nodes if runs_child(n)] for d in self.documents}
@@ -174,6 +183,11 @@ class World:
             forget(file, self.model)
         self.latest, self.wrote_at = max(self.latest, self._now()), self.loop.steps
         self.model.commit(rows, f"{self.lives}:{self.loop.now:.6f}")
+
+    def _furthest(self) -> int:
+        """Return the latest time that any process has seen; a clock may have been set back since."""
+        self.seen = max(self.seen, self.latest)
+        return self.seen
 
     def _now(self) -> int:
         return self.clock.now()
@@ -288,6 +302,8 @@ class World:
             self._call(self._again(engine))
         elif draw < 0.96:
             self._call(self._start_many(engine))
+        if self.timetable.lines and rng.random() < 0.1:
+            self._call(self._prod(engine))
         await self._pause()
 
     async def _pause(self) -> None:
@@ -378,6 +394,18 @@ class World:
             request = evolve(self._request(row.workflow_id), start_at=None)
             self._acknowledged(request, (await engine.rerun(row, wish, request)).run)
 
+    async def _prod(self, engine: Engine) -> None:
+        """Trigger a schedule, or pause or resume one that need not make up for all."""
+        row = await engine.scheduler.schedules.get("default", self.rng.choice(sorted(self.timetable.lines)))
+        act = self.rng.choice(["trigger", "pause", "resume", "resume"])
+        if act == "trigger":
+            await engine.scheduler.trigger(row, Principal("default", "eve"))
+        elif act == "pause" and row.schedule.catch_up != "all":
+            await engine.scheduler.pause(*row.key)
+        elif row.paused:
+            self.timetable.lines[row.schedule_id].latest = 0
+            await engine.scheduler.resume(*row.key)
+
     # --- lives ---------------------------------------------------------------------------------------------
 
     def live(self) -> None:
@@ -394,6 +422,7 @@ class World:
         loop.die, loop.idle, loop.complain = self.die, self._check_idle, self._complain
         self.place, self.engine, self.calls = ["", 0], None, []
         self.clock, self.latest, self.wrote_at = clock.SystemClock(), 0, 0
+        self.timetable.restart()
         if self.calm:
             self.offset = self.furthest  # or what waits for a time that was once near would wait for days
         else:
@@ -418,7 +447,9 @@ class World:
             self.place = [self.rng.choice(PLACES), self.rng.choice([1, 1, 2, 5, 20])]
 
     def _compare(self) -> Iterator[str]:
-        return compare(self.path, self.model, everything=self.calm) if self.path.exists() else iter(())
+        if self.path.exists():
+            yield from compare(self.path, self.model, everything=self.calm)
+            yield from self.timetable.compare(self.path)
 
     def _tell(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and task.exception() is not None:
@@ -432,7 +463,8 @@ class World:
         self.lost = {f"w:n{n}" for n in range(8) if rng.random() < 0.2} if draw < 0.15 else set()
         keep = rng.choice([None, None, 300.0]) if not self.calm else None
         self.model.removes = self.model.removes or keep is not None
-        settings = Settings(keep=keep, grace=5.0, max_running=rng.choice([1, 2, 3, 10]), readers=1)
+        slots = rng.choice([1, 2, 3, 10])
+        settings = Settings(keep=keep, grace=5.0, max_running=slots, readers=1, schedules=not self.calm)
         flows = [Flow(document, self, self.lost) for document in self.documents]
         async with Engine.open(self.path, flows, clock=self.clock, settings=settings) as engine:
             self.engine, self.look_at = engine, self.loop.now + LATE
@@ -482,6 +514,9 @@ class World:
             if due is not None and due < before and run.at < before and not self._excused(run):
                 open_ = [(name(key), step.retry_at) for key, step in run.open.items()]
                 self.fault(f"{run.run_id}: due at {due}, and it is {before} + {LATE} s: {open_}")
+
+        if self.loop.now - self.jumped >= LATE and not self.calm:
+            self.faults += self.timetable.late(engine, before)
 
     def _excused(self, run: Any) -> bool:
         return self.loop.now - self.jumped < LATE
@@ -565,6 +600,7 @@ def _around(world: World) -> Iterator[None]:
             patch.object(database, "aiosqlite", SimpleNamespace(connect=world.disk.connect)),
             patch.object(host, "ThreadPoolExecutor", lambda *_, **__: Pool(rng)),
             patch.object(resting, "LONG", world.seed % 2 * 200),
+            patch.object(looks, "LONG", world.seed % 2 * 200),
             patch.object(resting, "MOST_RUNS", 1 + world.seed % 3),
             _places(world.reach),
         ):

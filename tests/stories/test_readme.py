@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 
 import infraweave
+from infraweave.core.check import faults
+from infraweave.core.codec import document_from_json
 from tests.conftest import EXAMPLES
 
 README = (EXAMPLES.parent / "README.md").read_text()
@@ -18,6 +21,11 @@ def test_its_workflows_compile(block):
     names = {name: getattr(infraweave, name) for name in infraweave.__all__}
     exec(block, names)
     assert names["flow"].compile().nodes
+
+
+def test_its_document_can_be_published():
+    (text,) = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+    assert faults(document_from_json(json.loads(text))) == []
 
 
 def test_it_names_every_example():

@@ -1,0 +1,162 @@
+"""The schedules of a world, and a model of their own: which runs they may make, and which they must.
+
+It hears of runs as the contract's model does, once they are on the disk, and looks into the table of
+schedules only to see that no time is lost between what was noted and what was made.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from attrs import define, evolve, field
+
+from infraweave.core.document import Document
+from infraweave.core.triggers import Schedule
+from infraweave.engine.engine import Engine
+from infraweave.store.schedules import ScheduleRow
+from tests.simulate.model import Run, milliseconds
+
+#: Seconds between two times. Where all are made up for, a day that is jumped over stays within the bounds.
+OFTEN, SELDOM = (10.0, 60.0, 600.0), (1_800.0, 3_600.0)
+#: Milliseconds that a cancel may take to be on the disk.
+LATE = 75_000
+
+
+def timed(rng: random.Random, documents: tuple[Document, ...]) -> tuple[Document, ...]:
+    """Return documents with schedules."""
+    return tuple(
+        evolve(document, schedules=tuple(_drawn(rng, f"s{n}") for n in range(rng.choice([1, 2]))))
+        for document in documents
+    )
+
+
+def _drawn(rng: random.Random, name: str) -> Schedule:
+    makes_up = rng.random() < 0.4
+    return Schedule(
+        name=name,
+        every=rng.choice(SELDOM if makes_up else OFTEN),
+        anchor=rng.choice([None, "2025-12-31T23:00:01.500Z"]),
+        input=list(range(rng.choice([0, 1, 3]))),
+        catch_up="all" if makes_up else rng.choice(["last", "skip"]),
+        overlap="queue" if makes_up else rng.choice(["skip", "queue", "cancel_running"]),
+    )
+
+
+@define(eq=False)
+class Line:
+    """What is known of one schedule."""
+
+    schedule: Schedule
+    #: Times that have made a run, in the order of commits.
+    made: list[int] = field(factory=list)
+    #: The newest of them since it was resumed: it goes on from then, and the clock may have been set back.
+    latest: int = 0
+    #: Their runs, and those of them that are open.
+    known: set[str] = field(factory=set)
+    open: dict[str, Run] = field(factory=dict)
+    #: Runs that are in the way of its next time, and until when they may go on without being cancelled.
+    spared: dict[str, int] = field(factory=dict)
+    #: When its newest run ended.
+    ended_at: int = 0
+
+    @property
+    def every(self) -> int:
+        """Milliseconds."""
+        return round((self.schedule.every or 0) * 1000)
+
+    @property
+    def anchor(self) -> int:
+        """Milliseconds."""
+        return 0 if self.schedule.anchor is None else milliseconds(self.schedule.anchor)
+
+
+@define(eq=False)
+class Timetable:
+    """All schedules of a world. ``furthest`` gives the latest time so far, ``fault`` hears of violations."""
+
+    furthest: Callable[[], int]
+    fault: Callable[[str], object]
+    lines: dict[str, Line]
+
+    @classmethod
+    def of(cls, documents: tuple[Document, ...], *told: Callable[..., Any]) -> Timetable:
+        """Return the timetable of some documents."""
+        return cls(*told, {f"{d.workflow_id}:{s.name}": Line(s) for d in documents for s in d.schedules})
+
+    def restart(self) -> None:
+        """Begin another life: nobody is late for what could not be done."""
+        for line in self.lines.values():
+            line.spared.clear()
+
+    def hear(self, run: Run) -> None:
+        """Take in what one commit has told of a run; one that a person triggered does not count."""
+        origin = run.origin
+        if origin["trigger"] != "schedule" or not origin["by"].startswith("schedule:"):
+            return
+        name = f"{origin['workflow_id']}:{origin['tags']['schedule']}"
+        line, at = self.lines[name], milliseconds(origin["tags"]["scheduled_at"])
+        if run.run_id not in line.known:
+            self._made(name, line, at, run)
+        if run.end is not None:
+            line.open.pop(run.run_id, None)
+            line.ended_at = run.at
+
+    def _made(self, name: str, line: Line, at: int, run: Run) -> None:
+        said = f"{name} has made {run.run_id} for {at}"
+        if (at - line.anchor) % line.every:
+            self.fault(f"{said}, which is none of its times")
+        if at > self.furthest():
+            self.fault(f"{said} at {self.furthest()}, which is early")
+        if at <= line.latest:
+            self.fault(f"{said} after {line.latest}")
+        if line.open:
+            self.fault(f"{said}, while {list(line.open)} is open")
+        line.made.append(at)
+        line.latest = at
+        line.known.add(run.run_id)
+        line.open[run.run_id] = run
+
+    def late(self, engine: Engine, before: int) -> Iterator[str]:
+        """Yield what should have happened before a time."""
+        for (_, name), plan in engine.scheduler._plans.items():
+            line, row = self.lines[name], plan.row
+            if plan.next_at is not None and plan.next_at < before:
+                yield f"{name} should have looked at {plan.next_at}, and it is {before}"
+            others = [run_id for run_id in row.running if run_id not in line.open]
+            is_due = not row.paused and row.waiting and row.waiting[0] < before
+            if is_due and not line.open and not others and line.ended_at < before:
+                yield f"{name} should have made a run for {row.waiting[0]}, and it is {before}"
+            yield from self._not_cancelled(name, line, row, before)
+
+    def _not_cancelled(self, name: str, line: Line, row: ScheduleRow, before: int) -> Iterator[str]:
+        """Yield which runs are in the way of a time and have not been cancelled, since a while."""
+        spared = [run.run_id for run in line.open.values() if not (run.cancel or run.stopping)]
+        if not (row.waiting and row.schedule.overlap == "cancel_running"):
+            spared = []
+        line.spared = {run_id: line.spared.get(run_id, before + LATE) for run_id in spared}
+        for run_id, until in line.spared.items():
+            if until < before:
+                yield f"{name} should have cancelled {run_id}"
+
+    def compare(self, path: Path) -> Iterator[str]:
+        """Yield which times are lost: from the first on, each has made a run or waits, where all must."""
+        with closing(sqlite3.connect(path)) as file:
+            rows = file.execute("SELECT schedule_id, next_at, waiting FROM schedules").fetchall()
+        for name, next_at, text in rows:
+            waiting, line = json.loads(text), self.lines[name]
+            if sorted(waiting) != waiting or (waiting and waiting[0] < line.latest):
+                yield f"{name}: {waiting} wait after {line.latest}"
+            yield from self._lost(name, {*line.made, *waiting}, next_at)
+
+    def _lost(self, name: str, known: set[int], next_at: int | None) -> Iterator[str]:
+        line = self.lines[name]
+        if line.schedule.catch_up != "all" or not known or next_at is None:
+            return
+        if lost := sorted(known ^ set(range(min(known), next_at, line.every))):
+            yield f"{name}: before {next_at} these are lost or too many: {lost[:5]}"
