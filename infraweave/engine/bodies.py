@@ -146,9 +146,7 @@ def _arguments(code: Code, values: Mapping[str, Json], context: RunContext) -> d
         if param.name in values:
             arguments[param.name] = _structured(param, values[param.name])
         elif not param.has_default:
-            message = (
-                f"{param.name} has no value: the pointer that binds it leads nowhere in its source"
-            )
+            message = f"{param.name} has no value: the pointer that binds it leads nowhere in its source"
             raise BodyError("input_mismatch", message, final=True)
     if code.context_param is not None:
         arguments[code.context_param] = context
