@@ -46,6 +46,7 @@ class Options:
     reload: bool
     log_format: str
     allow_outbound: tuple[str, ...]
+    outbound_ca: str | None
     secret: tuple[str, ...]
     secret_files: str | None
     keep: float
@@ -111,6 +112,7 @@ async def _serve(options: Options) -> None:
         max_running=options.max_running,
         grace=options.grace,
         allow_outbound=options.allow_outbound,
+        outbound_ca=options.outbound_ca,
         secrets=options.secret,
         secret_files=options.secret_files,
         keep=None if math.isinf(options.keep) else options.keep,

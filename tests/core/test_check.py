@@ -105,10 +105,10 @@ def test_the_document_itself(wrong, words):
             human("h", prompt=None),
             "h: a human input needs a prompt or a function that returns one, not both",
         ),
-        (Timer(name="t"), "t: a timer needs a delay or a function that returns one, not both"),
+        (Timer(name="t"), "t: a timer needs one of a delay, a function or an expression that returns one"),
         (
             Timer(name="t", delay=1.0, code="c"),
-            "t: a timer needs a delay or a function that returns one, not both",
+            "t: a timer needs one of a delay, a function or an expression that returns one",
         ),
         (Timer(name="t", delay=-1.0), "t: delay is -1.0; expected 0 or more"),
         (Timer(name="t", delay=1e300), "t: delay is 1e+300; expected at most 3.1536e+09 (36500d)"),
