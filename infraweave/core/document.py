@@ -47,7 +47,7 @@ class Concurrency:
     ``key`` is a template over ``{input…}``: each value that it takes has a limit of its own; None counts all
     runs of the workflow. Beyond the limit a start is queued, or refused; what exists already is only ever
     queued: children, and delayed starts whose time has come. A run that waits for a child holds its place,
-    so a workflow that starts itself needs room for all of them.
+    so a child below a run that the same limit counts does not wait for it; it counts as well.
     """
 
     limit: int

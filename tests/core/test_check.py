@@ -14,6 +14,7 @@ from infraweave.core.document import (
     Document,
     HumanInput,
     Loop,
+    Map,
     Param,
     Retry,
     Router,
@@ -114,6 +115,10 @@ def test_the_document_itself(wrong, words):
         (Timer(name="t", delay=1e300), "t: delay is 1e+300; expected at most 3.1536e+09 (36500d)"),
         (act("n", "n"), "n: parameter n names the node itself"),
         (act("n", after=["n"]), "n: it cannot run after itself"),
+        (
+            Map(name="m", over="m", code="c"),
+            "m: over names the map itself; expected a node before it, or input",
+        ),
         (act("n", "inptu"), "n: parameter inptu names no node; there are input (did you mean input?)"),
         (act("n", after=["m"]), "n: after names 'm', which is no node"),
         (act("n", "input", "input"), "n: parameter input stands there twice"),
