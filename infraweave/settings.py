@@ -63,6 +63,8 @@ class Settings:
     keep_bytes: int | None = None
     #: What http nodes may call beside public addresses: HOST, HOST:PORT, an address or a CIDR.
     allow_outbound: tuple[str, ...] = ()
+    #: A file of certificates that http nodes trust beside the public ones, PEM.
+    outbound_ca: str | None = None
     #: The secrets that http nodes may use, and where they may send them: [TENANT:]NAME@HOST.
     secrets: tuple[str, ...] = ()
     #: The folder of their files, each named like its secret; those of the environment come first.

@@ -102,9 +102,11 @@ class RunRoutes:
         graph = await self._engine.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
         query, kinds = call.query, {name: node.kind for name, node in graph.nodes.items()}
         wanted = Wanted(node=query.node, iteration=query.iteration, index=query.index, state=query.state)
-        ledger, after = Ledger(row.run_id, kinds, wanted), query.cursor or 0
+        # Which rows are of the state that is wanted is known at their end: then all are begun.
+        most = limit + 1 if query.state is None else None
+        ledger, after = Ledger(row.run_id, kinds, wanted, most), query.cursor or 0
         while page := await journal.read(row.run_key, after, _PAGE):
-            for stored in page:
+            for stored in (stored for stored in page if ledger.needs(stored.type)):
                 ledger.take(codec.decode_event(stored.type, stored.data, stored.payload))
             after = page[-1].seq
             if page[-1].type in TERMINAL_TYPES or (ledger.settled(limit) and len(ledger.rows) > limit):

@@ -30,7 +30,7 @@ class Calls(ABC):
         headers: Mapping[str, str] | None = None,
         query: Mapping[str, Any] | None = None,
         body: Any = None,
-        output: str = "/body",
+        output: Any = "/body",
         accept: Sequence[int] = (),
         follow_redirects: int = 0,
         max_bytes: int = 1_048_576,
@@ -43,7 +43,8 @@ class Calls(ABC):
 
         Texts of url, headers, query and body have places, ``{input.id}``: the first name of each is ``input``
         or a node, to which it makes an edge. ``output`` is a JSON Pointer into the response's status, headers
-        and body; ``accept`` lists the statuses that are a success (by default 200 to 299).
+        and body, or a template over these; ``accept`` lists the statuses that are a success (by default 200
+        to 299).
         """
         request = {
             "method": method,

@@ -14,7 +14,7 @@ def request_from_author(given: Mapping[str, Any]) -> Request:
     Raises:
         TypeError: an option has the wrong type.
     """
-    for option in ("method", "url", "output"):
+    for option in ("method", "url"):
         if not isinstance(given[option], str):
             raise TypeError(f"{option} is {given[option]!r:.100}; expected text")
     for option in ("headers", "query"):

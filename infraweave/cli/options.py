@@ -63,8 +63,26 @@ def _checked(_: click.Context, parameter: click.Parameter, given: tuple[str, ...
 
 
 def calling(command: F) -> F:
-    """Give a command what its http nodes may call, and with which secrets."""
-    return allow_outbound(secrets(command))
+    """Give a command what its http nodes may call, whom they trust, and which secrets they may send."""
+    command = click.option(
+        "--outbound-ca",
+        type=click.Path(exists=True, dir_okay=False),
+        metavar="FILE",
+        callback=_certificates,
+        help="Let http nodes trust these certificates (PEM) beside the public ones.",
+    )(secrets(command))
+    return allow_outbound(command)
+
+
+def _certificates(_: click.Context, __: click.Parameter, file: str | None) -> str | None:
+    import ssl
+
+    try:
+        if file is not None:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
+    except (OSError, ssl.SSLError) as error:
+        raise click.BadParameter(f"{file} holds no certificates in PEM: {error}") from None
+    return file
 
 
 def secrets(command: F) -> F:

@@ -31,6 +31,7 @@ class Options:
     db: str
     workflow: str | None
     allow_outbound: tuple[str, ...]
+    outbound_ca: str | None
     secret: tuple[str, ...]
     secret_files: str | None
 
@@ -59,6 +60,7 @@ async def _run(options: Options) -> int:
     settings = Settings(
         schedules=False,
         allow_outbound=options.allow_outbound,
+        outbound_ca=options.outbound_ca,
         secrets=options.secret,
         secret_files=options.secret_files,
     )

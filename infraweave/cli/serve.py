@@ -49,6 +49,7 @@ class Options:
     reload: bool
     log_format: str
     allow_outbound: tuple[str, ...]
+    outbound_ca: str | None
     secret: tuple[str, ...]
     secret_files: str | None
     keep: float
@@ -153,6 +154,7 @@ def _settings(options: Options) -> Settings:
         max_running=options.max_running,
         grace=options.grace,
         allow_outbound=options.allow_outbound,
+        outbound_ca=options.outbound_ca,
         secrets=options.secret,
         secret_files=options.secret_files,
         keep=None if math.isinf(options.keep) else options.keep,

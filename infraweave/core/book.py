@@ -39,6 +39,7 @@ from infraweave.core.events import (
 )
 from infraweave.core.facts import NO_USAGE, Erred, Usage
 from infraweave.core.graph import Graph
+from infraweave.core.preparing import Preparing
 from infraweave.core.state import RunState, evolve
 from infraweave.core.values import Json, spell
 
@@ -75,8 +76,10 @@ def retry_policy(graph: Graph, address: Address) -> Retry:
 class Book:
     """One turn's writing: the state as it changes, and what has been written."""
 
-    def __init__(self, graph: Graph, state: RunState, now: int, hold: Hold) -> None:
+    def __init__(self, graph: Graph, state: RunState, now: int, hold: Hold, preparing: Preparing) -> None:
         self.graph, self.state, self.now, self.hold = graph, state, now, hold
+        self.preparing = preparing
+        self.was_stopping = state.stopping is not None
         self.written = Written()
         #: Nodes that this turn settled: what stands below them may be ready.
         self.touched: list[str] = []

@@ -131,7 +131,9 @@ def _edges(document: Document) -> Iterator[str]:
         yield from _unbound(node.name, node, node.params, names)
         if isinstance(node, Activity | Map | Subworkflow | Http) and node.compensate is not None:
             yield from _unbound(f"{node.name}.compensate", node, node.compensate.params, names)
-        if isinstance(node, Map) and node.over not in names | {INPUT}:
+        if isinstance(node, Map) and node.over == node.name:
+            yield f"{node.name}: over names the map itself; expected a node before it, or {INPUT}"
+        elif isinstance(node, Map) and node.over not in names | {INPUT}:
             known = _list([INPUT, *sorted(names - {node.name})])
             yield f"{node.name}: over names {said(node.over)}, which is no node; there are {known}"
         if node.join == "any":

@@ -47,7 +47,7 @@ class Concurrency:
     ``key`` is a template over ``{input…}``: each value that it takes has a limit of its own; None counts all
     runs of the workflow. Beyond the limit a start is queued, or refused; what exists already is only ever
     queued: children, and delayed starts whose time has come. A run that waits for a child holds its place,
-    so a workflow that starts itself needs room for all of them.
+    so a child below a run that the same limit counts does not wait for it; it counts as well.
     """
 
     limit: int
@@ -86,8 +86,9 @@ class Request:
     query: Mapping[str, Json] = field(factory=dict)
     #: Sent as JSON, unless a Content-Type header says otherwise; None: no body.
     body: Json = None
-    #: What becomes the node's output: a JSON Pointer into {"status", "headers", "body"}.
-    output: str = "/body"
+    #: What becomes the node's output: a JSON Pointer into {"status", "headers", "body"}, or a template over
+    #: these three. A body is JSON where its type says so, else text; what is no text stands in base64.
+    output: Json = "/body"
     #: Statuses that are a success; none: all from 200 to 299.
     accept: tuple[int, ...] = ()
     #: Redirects that may be followed, each guarded like the first address.
@@ -122,10 +123,12 @@ class NodeBase:
 
 @frozen(kw_only=True)
 class Activity(NodeBase):
-    """Code that does work. The kinds label it for people and traces; behaviour is the same."""
+    """Code that does work, or an expression that makes a value of others. The kinds are labels for people."""
 
     kind: ActivityKind = "node"
-    code: str
+    code: str | None = None
+    #: In place of code: CEL over the params; yields the output. It reads numbers safely as `double(a.b)`.
+    expression: str | None = None
     retry: Retry = field(factory=Retry)
     #: Seconds per attempt.
     timeout: float | None = None
@@ -254,11 +257,13 @@ class Signal(Wait):
 
 @frozen(kw_only=True)
 class Timer(NodeBase):
-    """A durable timer: ``delay`` seconds, or the delay or time that ``code`` returns."""
+    """A durable timer: ``delay`` seconds, or what ``code`` returns: a delay, or an RFC 3339 time."""
 
     kind: Literal["timer"] = "timer"
     delay: float | None = None
     code: str | None = None
+    #: In place of code: CEL over the params; yields seconds, a text such as "2h", or an RFC 3339 time.
+    expression: str | None = None
 
 
 @frozen(kw_only=True)

@@ -67,10 +67,10 @@ class Items:
     #: Those of a map that has ended are its node's.
     outputs: list[Json] = field(factory=list)
 
-    def unopened(self, limit: int) -> list[int]:
-        """Return the lowest indexes that were never opened."""
+    def unopened(self, limit: int, first: int = 0) -> list[int]:
+        """Return the lowest indexes from ``first`` on that were never opened."""
         found: list[int] = []
-        index = self.low
+        index = max(self.low, first)
         while len(found) < limit and index < self.total:
             if index not in self.above:
                 found.append(index)

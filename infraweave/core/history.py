@@ -43,6 +43,8 @@ class RowError:
     message: str
 
 
+_OPENINGS = frozenset({"node_started", "input_requested"})
+_CLOSINGS = frozenset({"node_completed", "node_failed", "input_resolved"})
 _UNANSWERED: dict[Outcome, RowError] = {
     "timed_out": RowError("input_timed_out", "Nobody answered in time"),
     "withdrawn": RowError("cancelled", "Withdrawn before anyone answered"),
@@ -112,11 +114,24 @@ class Ledger:
     run_id: str
     kinds: Mapping[str, str]
     wanted: Wanted = Wanted()
+    #: Rows to begin; those after them are left to a later ledger. None: all.
+    most: int | None = None
     #: Rows that are wanted, and such that may come to be.
     rows: list[Row] = field(factory=list)
     #: Rows of entries that wait for their next attempt.
     _resting: dict[Address, Row] = field(factory=dict)
     _open: dict[tuple[Address, int], Row] = field(factory=dict)
+
+    @property
+    def is_full(self) -> bool:
+        """True where no more rows are begun."""
+        return self.most is not None and len(self.rows) >= self.most
+
+    def needs(self, kind: str) -> bool:
+        """Tell whether an event of a kind may change anything: what is not needed need not be decoded."""
+        if kind in _OPENINGS:
+            return bool(self._resting) or not self.is_full
+        return kind in _CLOSINGS and bool(self._resting or self._open)
 
     def take(self, event: Event) -> None:
         """Enter one event."""
@@ -143,7 +158,8 @@ class Ledger:
 
         Where a state is wanted, nor can the one after them, which may yet turn out not to be wanted.
         """
-        self.rows = [row for row in self.rows if not row.is_settled or self.wanted.fits(row)]
+        if self.wanted.state is not None:
+            self.rows = [row for row in self.rows if not row.is_settled or self.wanted.fits(row)]
         first = self.rows[: limit if self.wanted.state is None else limit + 1]
         return len(self.rows) >= limit and all(row.is_settled for row in first)
 
@@ -156,7 +172,7 @@ class Ledger:
         value: Json,
     ) -> None:
         self._rest_is_over(address)
-        if not self.wanted.is_at(address):
+        if self.is_full or not self.wanted.is_at(address):
             return
         row = Row(
             node=event.node,

@@ -35,8 +35,10 @@ def _open_next(book: Book, address: Address, items: Items) -> None:
     node = book.graph.nodes[address.node]
     if not isinstance(node, Map):
         raise TypeError(f"{address} is no map")
-    # What is being prepared is not open yet: it is found again, and prepared once.
-    next_ones = [address._replace(index=index) for index in items.unopened(node.max_concurrency - items.open)]
+    preparing = book.preparing
+    room = node.max_concurrency - items.open - preparing.items(address)
+    found = items.unopened(room, preparing.following(address))
+    next_ones = [address._replace(index=index) for index in found]
     free = book.keep_back(next_ones)
     if runs_child(node):
         book.written.prepare += free

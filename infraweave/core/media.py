@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+from base64 import b64encode
 
 from infraweave.core import codec
 from infraweave.core.values import Json
@@ -29,16 +30,16 @@ def is_json(content_type: str) -> bool:
 
 
 def value_of(body: bytes, content_type: str) -> Json:
-    """Return a body: JSON where its type says so, else text; null where there is none.
+    """Return a body: JSON where its type says so, else text, or base64 where it is none; null without one.
 
     Raises:
         ValueError: it should be JSON and is not; the message is fit for people.
     """
     if not body:
         return None
-    if not is_json(content_type):
-        return text_of(body, content_type)
     encoding = _encoding(body, content_type)
+    if not is_json(content_type):
+        return text_of(body, content_type) if _is_text(content_type) else _text_or_base64(body, encoding)
     try:
         return codec.parse(body if encoding == "utf-8" else body.decode(encoding).encode())
     except ValueError as error:
@@ -48,6 +49,17 @@ def value_of(body: bytes, content_type: str) -> Json:
 def text_of(body: bytes, content_type: str) -> str:
     """Return a body as text; what cannot be read is replaced."""
     return body.decode(_encoding(body, content_type), errors="replace")
+
+
+def _is_text(content_type: str) -> bool:
+    return content_type.strip().lower().startswith("text/")
+
+
+def _text_or_base64(body: bytes, encoding: str) -> str:
+    try:
+        return body.decode(encoding)
+    except UnicodeDecodeError:
+        return b64encode(body).decode()
 
 
 def _encoding(body: bytes, content_type: str) -> str:

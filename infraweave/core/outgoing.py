@@ -37,6 +37,8 @@ _OURS = re.compile(
 )
 #: Where the host of an url stands, or the place that gives it.
 _HOST = re.compile(r"^(?:\{[^{}]*\}|\w+://)?[^/?#]*")
+#: What there is of a response.
+_PARTS = ("status", "headers", "body")
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -83,10 +85,7 @@ def request_faults(request: Request, names: Collection[str]) -> Iterator[str]:
 
 
 def _answer_faults(request: Request) -> Iterator[str]:
-    if not is_pointer(request.output):
-        yield f"output {request.output!r:.100} is no JSON Pointer such as /body/id"
-    elif request.output and request.output.split("/")[1] not in ("status", "headers", "body"):
-        yield f"output {request.output!r:.100} leads nowhere; there are /status, /headers and /body"
+    yield from _output_faults(request.output)
     for status in request.accept:
         if not 200 <= status <= 599:
             yield f"accept has {status}; expected statuses from 200 to 599"
@@ -94,6 +93,18 @@ def _answer_faults(request: Request) -> Iterator[str]:
         yield f"follow_redirects is {request.follow_redirects}; expected 0 to {MAX_REDIRECTS}"
     if not 1 <= request.max_bytes <= MOST_BYTES:
         yield f"max_bytes is {request.max_bytes}; expected 1 to {MOST_BYTES:,}"
+
+
+def _output_faults(output: Json) -> Iterator[str]:
+    if not isinstance(output, str):
+        yield from _value_faults("output", output, _PARTS)
+    elif not is_pointer(output):
+        bad = list(template.faults(output, _PARTS))
+        yield from (f"output: {fault}" for fault in bad)
+        if not bad and not any(template.paths(output)):
+            yield f"output {output!r:.100} is no JSON Pointer such as /body/id, nor a template: {{body.id}}"
+    elif output and output.split("/")[1] not in _PARTS:
+        yield f"output {output!r:.100} leads nowhere; there are /status, /headers and /body"
 
 
 def _url_faults(url: str, names: Collection[str]) -> Iterator[str]:
@@ -274,6 +285,8 @@ def output_of(request: Request, status: int, headers: Mapping[str, str], body: J
     """Return what becomes the node's output.
 
     Raises:
-        LookupError: the pointer leads nowhere.
+        LookupError, TemplateError: the pointer, or a place, leads nowhere.
     """
-    return at_pointer({"status": status, "headers": headers, "body": body}, request.output)
+    answer = dict(zip(_PARTS, (status, headers, body), strict=True))
+    is_path = isinstance(request.output, str) and is_pointer(request.output)
+    return at_pointer(answer, request.output) if is_path else _fill(request.output, answer)

@@ -37,6 +37,7 @@ def own_faults(node: Node) -> Iterator[str]:
     match node:
         case Activity():
             yield from _running(node.retry, node.timeout)
+            yield from _expressed(node, "a node", "makes its output")
         case Http():
             yield from _running(node.retry, node.timeout)
             yield from request_faults(node.request, {param.name for param in node.params})
@@ -64,9 +65,13 @@ def own_faults(node: Node) -> Iterator[str]:
         yield from (f"compensate: {fault}" for fault in _undo(node.compensate))
 
 
-def _expressed(node: Router | Loop, kind: str, does: str) -> Iterator[str]:
+def _expressed(node: Activity | Router | Loop, kind: str, does: str) -> Iterator[str]:
     if (node.code is None) == (node.expression is None):
         yield f"{kind} needs a function or an expression that {does}, not both"
+    yield from _expression(node)
+
+
+def _expression(node: Activity | Router | Loop | Timer) -> Iterator[str]:
     if node.expression is not None:
         yield from expression_faults(node.expression, {param.name for param in node.params})
 
@@ -80,8 +85,9 @@ def _undo(undo: Compensation) -> Iterator[str]:
 
 
 def _timer(node: Timer) -> Iterator[str]:
-    if (node.delay is None) == (node.code is None):
-        yield "a timer needs a delay or a function that returns one, not both"
+    if [node.delay, node.code, node.expression].count(None) != 2:
+        yield "a timer needs one of a delay, a function or an expression that returns one"
+    yield from _expression(node)
     if node.delay is not None:
         yield from _within("delay", node.delay, 0)
 

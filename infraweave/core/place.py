@@ -6,6 +6,7 @@ The sentences begin with the node, and then with the field: ``boil: retry.initia
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import attrs
 
@@ -14,7 +15,9 @@ from infraweave.core.values import pointer
 
 _WORDS = re.compile(r"(?:[a-z_]+(?:\.|: ))*[a-z_]+")
 #: What sentences call some fields.
-_FIELDS = {"parameter": "params", "route": "routes"}
+_FIELDS = {"parameter": "params", "route": "routes", "header": "headers"}
+#: Sentences name the fields of a request without naming it.
+_UNNAMED = "request"
 _HEADS = ("workflow_id", "version", "output")
 
 
@@ -49,9 +52,21 @@ def _fields(node: Node, words: list[str]) -> list[str]:
     found: list[str] = []
     value: object = node
     for word in (_FIELDS.get(word, word) for word in words):
-        cls: type = type(value)
-        if not attrs.has(cls) or word not in attrs.fields_dict(cls):
+        for step in _steps(value, word):
+            found.append(step)
+            value = getattr(value, step)
+        if found[-1:] != [word]:
             break
-        found.append(word)
-        value = getattr(value, word)
     return found
+
+
+def _steps(value: object, word: str) -> list[str]:
+    """Return the fields that lead from a value to the one that a word names; none where there is none."""
+    if word in _names(value):
+        return [word]
+    return [_UNNAMED, word] if word in _names(getattr(value, _UNNAMED, None)) else []
+
+
+def _names(value: object) -> Iterable[str]:
+    cls: type = type(value)
+    return attrs.fields_dict(cls) if attrs.has(cls) else ()

@@ -39,6 +39,7 @@ from infraweave.core.graph import Graph
 from infraweave.core.items import close_maps, open_items
 from infraweave.core.opening import ask, open_entry, prepare_reopening, reopen_due, sleep, start
 from infraweave.core.outcomes import conclude
+from infraweave.core.preparing import Preparing
 from infraweave.core.state import RunState
 from infraweave.core.unwind import terminate, unwind, withdraw_losers
 
@@ -48,9 +49,19 @@ def hold_nothing(_: Address) -> bool:
     return False
 
 
-def turn(graph: Graph, state: RunState, fact: Fact, now: int, hold: Hold = hold_nothing) -> Written:
-    """Work ``fact`` into ``state`` and return what followed; what ``hold`` names is not opened yet."""
-    book = Book(graph, state, now, hold)
+def turn(
+    graph: Graph,
+    state: RunState,
+    fact: Fact,
+    now: int,
+    hold: Hold = hold_nothing,
+    preparing: Preparing | None = None,
+) -> Written:
+    """Work ``fact`` into ``state`` and return what followed; what ``hold`` names is not opened yet.
+
+    ``preparing``: what the caller has begun to prepare since it was told to; only read here.
+    """
+    book = Book(graph, state, now, hold, preparing or Preparing())
     if state.end is None:
         _take(book, fact)
         _go_on(book)

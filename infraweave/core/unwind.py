@@ -19,7 +19,7 @@ from infraweave.core.state import RunState
 def unwind(book: Book) -> None:
     """Take a stopping run one step further."""
     state = book.state
-    withdraw_waiting(book, [entry for entry in state.entries.values() if entry.address.phase == "forward"])
+    withdraw_waiting(book, _may_wait(book))
     # What was due to be tried again has been withdrawn too, where it belongs to the part that is given up.
     book.reopen = book.keep_back([address for address in book.reopen if address in state.entries])
     if state.state != "queued":
@@ -27,6 +27,18 @@ def unwind(book: Book) -> None:
     reopen_due(book)
     if not state.entries:
         _undo_next(book)
+
+
+def _may_wait(book: Book) -> list[Entry]:
+    """Return the forward entries among which some may wait.
+
+    Once a run is stopping nothing begins to wait any more, and only a map whose last item ends is left to be
+    closed: to go over all that is in flight for each that ends would take the square of it.
+    """
+    entries = book.state.entries
+    if book.was_stopping and not book.look_everywhere:
+        return [entries[address] for address in dict.fromkeys(book.moved) if address in entries]
+    return [entry for entry in entries.values() if entry.address.phase == "forward"]
 
 
 def withdraw_waiting(book: Book, entries: list[Entry]) -> None:

@@ -15,7 +15,19 @@ from attrs import evolve
 
 from infraweave.authoring.compiler import Code, CodeParam
 from infraweave.core import expressions
-from infraweave.core.document import Compensation, Http, Loop, Map, Node, Param, Request, Router, runs_child
+from infraweave.core.document import (
+    Activity,
+    Compensation,
+    Http,
+    Loop,
+    Map,
+    Node,
+    Param,
+    Request,
+    Router,
+    Timer,
+    runs_child,
+)
 from infraweave.core.media import is_json, text_of, value_of
 from infraweave.core.outgoing import Filled, UnfitRequest, filled, output_of, secrets_in
 from infraweave.core.secrets import SECRET, Hidden
@@ -43,6 +55,7 @@ class Builtins:
 
     def __init__(self, clock: Clock, settings: Settings) -> None:
         self._clock, self._guard = clock, Guard(settings.allow_outbound)
+        self._ca = settings.outbound_ca
         self._secrets = Secrets(settings.secrets, settings.secret_files)
         #: More would wait in the pool of connections, which looks at all of them whenever one is free.
         self._at_once = max(1, settings.max_calls)
@@ -53,7 +66,7 @@ class Builtins:
         """Return the code of a node, or of a compensation, that needs no author's; else None."""
         if isinstance(acting, Http | Map | Compensation) and acting.request is not None:
             return self._http_code(acting.request, acting.params)
-        if isinstance(acting, Router | Loop) and acting.expression is not None:
+        if isinstance(acting, Activity | Router | Loop | Timer) and acting.expression is not None:
             return expression_code("builtin:expression", acting.expression, acting.params)
         return None if isinstance(acting, Compensation) or not runs_child(acting) else as_is(acting)
 
@@ -103,7 +116,7 @@ class Builtins:
     async def _ready(self) -> Sender:
         """Return what sends; made for the first http node, away from the loop: it takes 200 ms."""
         if self.sender is None:
-            made = await asyncio.to_thread(_make_sender, self._guard, self._at_once)
+            made = await asyncio.to_thread(_make_sender, self._guard, self._at_once, self._ca)
             self.sender = self.sender or made
         return self.sender
 
@@ -113,16 +126,17 @@ class Builtins:
             await self.sender.close()
 
 
-def _make_sender(guard: Guard, at_once: int) -> Sender:
+def _make_sender(guard: Guard, at_once: int, ca: str | None) -> Sender:
     from infraweave.engine.http import Sender
 
-    return Sender(guard, at_once=at_once)
+    return Sender(guard, at_once=at_once, ca=ca)
 
 
 def expression_code(reference: str, expression: str, params: Iterable[Param]) -> Code:
     """Return an expression over a node's params as code; what was skipped is null in it.
 
-    Used for routers (a route, a list of routes, or []) and for conditions (a truth value).
+    Used for routers (a route, a list of routes, or []), conditions (a truth value), timers (a delay or a
+    time) and activities (any value).
     """
     params = tuple(params)
 

@@ -17,7 +17,7 @@ from infraweave.engine.bodies import BodyError
 from infraweave.engine.lanes import candidate
 from infraweave.engine.live import LiveRun
 from infraweave.errors import InputInvalid, RunNotFound, VersionNotFound, WorkflowNotFound
-from infraweave.store.runs import Runs
+from infraweave.store.runs import RunRow, Runs
 
 if TYPE_CHECKING:
     from infraweave.engine.host import Host
@@ -60,6 +60,16 @@ class Children:
         except InputInvalid as error:
             raise BodyError(error.code, str(error), final=True) from error
         return graph
+
+    async def held_above(self, run: RunRow | Origin) -> frozenset[str | None]:
+        """Return the lanes of a run's workflow in which the runs above it have places."""
+        held: set[str | None] = set()
+        above = run.parent_run_id
+        while above is not None and (row := await self._runs.get(above)) is not None:
+            if row.workflow_id == run.workflow_id:
+                held |= {None, row.lane}
+            above = row.parent_run_id
+        return frozenset(held)
 
     def bear(self, parent: LiveRun, event: NodeStarted) -> tuple[LiveRun, Accepted]:
         """Return the child that an attempt is, and the fact with which it starts."""

@@ -3,7 +3,8 @@
 A *lane* is what one limit counts: the runs of a workflow, or those of one value of its key. A run takes a
 place in each of its lanes, the one with the key first, then the workflow's, then a slot, and always in that
 order: so nobody waits in a circle, and a run that waits for a lane holds up nobody of another lane. Within a
-lane it is first come, first served, whatever limit a run's own version gives it.
+lane it is first come, first served, whatever limit a run's own version gives it. Only a run below another of
+the same lane passes it without waiting, or the two would wait for each other; it counts there like any other.
 
 A place is held from the start to the end of a run, however long it waits in between; that is not kept in
 memory but counted from the file when a lane is first needed, in the order of commits, and from there on by

@@ -188,7 +188,9 @@ class Host:
 
     async def _candidate(self, run: RunRow | Origin) -> Candidate:
         graph = await self.catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
-        return Candidate(run.tenant, run.workflow_id, run.lane, graph.document.concurrency)
+        limits = graph.document.concurrency
+        held = await self.children.held_above(run) if limits else ()
+        return Candidate(run.tenant, run.workflow_id, run.lane, limits, held)
 
     async def _each(self, run_keys: Sequence[int], act: Callable[[int], Any]) -> list[int]:
         """Act on runs side by side; return those with which that failed: their trouble is no other's.

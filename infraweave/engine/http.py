@@ -73,9 +73,12 @@ async def look_up(host: str, port: int) -> list[str]:
 
 
 @cache
-def _trusted() -> ssl.SSLContext:
-    """Read the certificates to trust, once: that takes 20 ms."""
-    return httpx.create_ssl_context(trust_env=False)
+def _trusted(more: str | None) -> ssl.SSLContext:
+    """Read the certificates to trust, the public ones and those of a file, once: that takes 20 ms."""
+    context = httpx.create_ssl_context(trust_env=False)
+    if more is not None:
+        context.load_verify_locations(cafile=more)
+    return context
 
 
 class GuardedNetwork(httpcore.AsyncNetworkBackend):
@@ -121,9 +124,10 @@ class Sender:
         resolve: Resolve = look_up,
         network: httpcore.AsyncNetworkBackend | None = None,
         at_once: int = 200,
+        ca: str | None = None,
     ) -> None:
         self._pool = httpcore.AsyncConnectionPool(
-            ssl_context=_trusted(),
+            ssl_context=_trusted(ca),
             max_connections=at_once,
             max_keepalive_connections=20,
             keepalive_expiry=5.0,

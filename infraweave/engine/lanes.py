@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
 from attrs import define, field, frozen
@@ -31,11 +31,18 @@ class Candidate:
     #: The name of its lane (core/lanes), None where no limit has a key.
     lane: str | None = None
     limits: Sequence[Concurrency] = ()
+    #: The names of the lanes in which a run above it has a place.
+    held_above: Collection[str | None] = ()
 
     def gates(self) -> list[tuple[LaneKey, Concurrency]]:
-        """Return the lanes to pass, in order, with the limit of each."""
-        keyed = [(self._key(self.lane), limit) for limit in self.limits if limit.key is not None]
-        return [*keyed, *((self._key(None), limit) for limit in self.limits if limit.key is None)]
+        """Return the lanes to pass, in order, with the limit of each.
+
+        A lane in which a run above it has a place is not among them: that one waits for this one, and would
+        keep its place for ever.
+        """
+        keyed = [(self.lane, limit) for limit in self.limits if limit.key is not None]
+        named = [*keyed, *((None, limit) for limit in self.limits if limit.key is None)]
+        return [(self._key(name), limit) for name, limit in named if name not in self.held_above]
 
     def _key(self, lane: str | None) -> LaneKey:
         return self.tenant, self.workflow_id, lane

@@ -17,6 +17,7 @@ from infraweave.core.entries import Entry as OpenEntry
 from infraweave.core.events import NodeStarted, Origin
 from infraweave.core.facts import Erred, Fact, Launched, Woken
 from infraweave.core.graph import Graph
+from infraweave.core.preparing import Preparing
 from infraweave.core.state import RunState
 from infraweave.core.turn import turn
 from infraweave.core.values import Json
@@ -44,7 +45,7 @@ class LiveRun:
         self._in_line = False
         self._attempts: dict[Address, Attempt] = {}
         #: Entries that are being prepared, or will be.
-        self._preparing: set[Address] = set()
+        self._preparing = Preparing()
         self._todo: list[NodeStarted | Address] = []
         #: The run whose answer this one is.
         self.parent_key: int | None = None
@@ -52,6 +53,7 @@ class LiveRun:
         self.child_graphs: dict[Address, Graph] = {}
         #: Children that were asked to stop.
         self._told: set[str] = set()
+        self._told_all = False
         self._uncommitted = 0
         self._last_commit: asyncio.Future[None] | None = None
         self.is_abandoned = False
@@ -112,10 +114,10 @@ class LiveRun:
 
     def decide(self, fact: Fact) -> Written:
         """Work a fact into the state."""
-        written = turn(self.graph, self.state, fact, self.host.clock.now(), self._hold)
+        now = self.host.clock.now()
+        written = turn(self.graph, self.state, fact, now, self._hold, self._preparing)
         if written.prepare:
-            written.prepare = [address for address in written.prepare if address not in self._preparing]
-            self._preparing.update(written.prepare)
+            written.prepare = self._preparing.begin(written.prepare)
         self.held |= written.held
         return written
 
@@ -164,7 +166,7 @@ class LiveRun:
 
     def entry(self, written: Written) -> Entry:
         """Return what a turn adds to the journal and the agenda."""
-        preparing = self._preparing and self.state.stopping is None
+        preparing = self._preparing.entries and self.state.stopping is None
         due_at = URGENT if preparing or self.held or self._stops_losers() else self.state.due_at()
         unchanged = due_at == self._agenda and self.state.end is None
         self._agenda = due_at
@@ -244,7 +246,7 @@ class LiveRun:
         attempt.start(timeout, self.host.leftovers.get((self.run_key, address)))
 
     def _prepare(self, address: Address) -> None:
-        if address not in self._preparing:
+        if address not in self._preparing.entries:
             return
         entry = self.state.entries.get(address)
         number = 1 if entry is None else entry.attempt + 1
@@ -272,7 +274,7 @@ class LiveRun:
 
     def _deliver(self, attempt: Attempt, fact: Fact) -> None:
         self._attempts.pop(attempt.address, None)
-        self._preparing.discard(attempt.address)
+        self._preparing.end(attempt.address)
         leftover = attempt.leftover()
         if leftover is not None:
             self.host.leave(self.run_key, attempt.address, leftover)
@@ -289,7 +291,7 @@ class LiveRun:
         while (item := next(filter(self._is_in_vain, self._todo), None)) is not None:
             self._todo.remove(item)
             if isinstance(item, Address):
-                self._preparing.discard(item)
+                self._preparing.end(item)
             else:
                 self.take(_never_began(item))
 
@@ -300,6 +302,9 @@ class LiveRun:
         return settle.is_given_up(self.graph, self.state, address)
 
     def _stop_children(self) -> None:
+        if self._told_all:
+            return
+        self._told_all = self.state.stopping is not None  # none begins from here on
         for entry in self.state.entries.values():
             child = entry.child_run_id
             if child is not None and child not in self._told and self._is_given_up(entry.address):
@@ -373,7 +378,7 @@ class LiveRun:
         if entry.status != "backoff":
             return True
         # What is being prepared opens as soon as it is ready; to look again before would be in vain.
-        return entry.address not in self._preparing and not self._hold(entry.address)
+        return entry.address not in self._preparing.entries and not self._hold(entry.address)
 
     def abandon(self) -> None:
         """Stop all bodies without a fact: the process is ending, or the disk has failed."""

@@ -116,8 +116,7 @@ class Scheduler:
             InputInvalid: the workflow's active version does not take its input.
             WorkflowNotFound, ScheduleConflict: see ``Schedules.create``.
         """
-        first = self._checked(schedule)
-        await self._fits(tenant, workflow_id, schedule)
+        first = await self._checked(tenant, workflow_id, schedule)
         return self._changed(await self.schedules.create(tenant, workflow_id, schedule, first, note))
 
     async def replace(
@@ -130,10 +129,9 @@ class Scheduler:
             InputInvalid: the workflow's active version does not take its input.
             ScheduleNotFound, ScheduleDeclared: see ``Schedules.replace``.
         """
-        first = self._checked(schedule)
         row = await self.schedules.get(tenant, schedule_id)
-        if row.declared_in is None:  # else it is refused for that
-            await self._fits(tenant, row.workflow_id, schedule)
+        # A declared one is refused for that, whatever its input is.
+        first = await self._checked(tenant, None if row.declared_in else row.workflow_id, schedule)
         return self._changed(await self.schedules.replace(tenant, schedule_id, schedule, first, note))
 
     async def pause(self, tenant: str, schedule_id: str, note: Note | None = None) -> ScheduleRow:
@@ -195,18 +193,17 @@ class Scheduler:
     def _first(self, schedule: Schedule) -> int | None:
         return schedules.next_fire(schedule, self._clock.now())
 
-    def _checked(self, schedule: Schedule) -> int | None:
-        """Return the first time of a schedule that has no faults."""
+    async def _checked(self, tenant: str, workflow_id: str | None, schedule: Schedule) -> int | None:
+        """Return the first time of a schedule that has no faults, and whose input the workflow takes."""
         self._accepting()
         faults = details(Schedule, schedules.faults(schedule))
         if faults:
             raise DefinitionInvalid(f"The schedule is not valid: {faults[0].message}.", details=faults)
+        if workflow_id is not None:
+            version = await self._engine.catalog.active_version(tenant, workflow_id)
+            graph = await self._engine.catalog.graph(tenant, workflow_id, version)
+            check_input(graph, schedules.sample_input(schedule))
         return self._first(schedule)
-
-    async def _fits(self, tenant: str, workflow_id: str, schedule: Schedule) -> None:
-        catalog = self._engine.catalog
-        version = await catalog.active_version(tenant, workflow_id)
-        check_input(await catalog.graph(tenant, workflow_id, version), schedules.sample_input(schedule))
 
     def _accepting(self) -> None:
         if self._engine.draining:
@@ -320,11 +317,13 @@ class Scheduler:
 
     async def _start_waiting(self, plan: Plan) -> None:
         while plan.row.waiting and not plan.row.paused and self._plans.get(plan.row.key) is plan:
-            runs = [run for run_id in plan.row.running if (run := await self._open_run(run_id))]
+            row = plan.row
+            runs = [run for run_id in row.running if (run := await self._open_run(run_id))]
+            if plan.row is not row:
+                continue  # it was paused or changed meanwhile
             if runs:
                 await self._await_ends(plan, runs)
-                return
-            if not await self._start(plan, plan.row.waiting[0]):
+            if runs or not await self._start(plan, row.waiting[0]):
                 return
 
     async def _ended(self, row: ScheduleRow) -> list[str]:

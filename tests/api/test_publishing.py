@@ -23,6 +23,7 @@ from tests.core.graphs import random_document
 
 STEP = {"name": "step", "kind": "node", "code": "ship:step"}
 NAP = {"name": "nap", "kind": "timer", "delay": 5, "after": ["step"]}
+CALL = {"name": "call", "kind": "http", "request": {"url": "http://x.test/"}}
 LABEL = {
     "workflow_id": "label",
     "version": "v1",
@@ -188,7 +189,7 @@ async def test_the_client_publishes_compares_and_activates(api):
             "must be an integer, not a number",
         ),
         ({"nodes": [{**STEP, "compensate": True}]}, "/nodes/0/compensate", "must be an object, not true"),
-        ({"nodes": [{"kind": "node", "name": "a"}]}, "/nodes/0/code", "is missing"),
+        ({"nodes": [{"kind": "router", "name": "a"}]}, "/nodes/0/routes", "is missing"),
         ({"nodes": [STEP, {**NAP, "after": "step"}]}, "/nodes/1/after", "must be an array, not a string"),
         ({"input_schema": True}, "/input_schema", "must be an object, not true or false"),
         ({"version": ""}, "/version", "must have at least 1 characters"),
@@ -245,6 +246,21 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
             "schema: /type",
         ),
         ({"nodes": [{**STEP, "after": ["nap"]}, NAP]}, "/nodes", "step → nap → step is a cycle"),
+        (
+            {"nodes": [STEP, {**CALL, "request": {"url": "x.test"}}]},
+            "/nodes/1/request/url",
+            "its scheme is missing",
+        ),
+        (
+            {"nodes": [STEP, {**CALL, "request": {"url": "http://x.test", "headers": {"X": "{x}"}}}]},
+            "/nodes/1/request/headers",
+            "{x} names no value",
+        ),
+        (
+            {"nodes": [STEP, {**CALL, "compensate": {"request": {"url": "http://x.test", "accept": [1]}}}]},
+            "/nodes/1/compensate/request/accept",
+            "accept has 1",
+        ),
     ],
 )
 async def test_what_is_no_valid_workflow_is_refused_with_each_fault_at_its_place(api, change, path, words):

@@ -263,6 +263,14 @@ async def test_run_sends_the_secrets_that_it_is_given(infraweave, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["serve", "run"])
+def test_a_file_without_certificates_is_a_usage_error(infraweave, tmp_path, command):
+    (tmp_path / "ca.pem").write_text("none")
+    done = infraweave(command, "flow.py", "--outbound-ca", "ca.pem")
+    assert done.returncode == 2
+    assert "ca.pem holds no certificates in PEM" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["serve", "run"])
 def test_a_secret_that_is_bound_to_no_host_is_a_usage_error(infraweave, command):
     done = infraweave(command, "flow.py", "--secret", "KEY")
     assert done.returncode == 2

@@ -49,6 +49,7 @@ from infraweave.core.facts import (
     Woken,
 )
 from infraweave.core.graph import Graph
+from infraweave.core.preparing import Preparing
 from infraweave.core.state import RunState, fold
 from infraweave.core.turn import hold_nothing, turn
 
@@ -154,10 +155,11 @@ class Story:
         self.graph, self.state = Graph(document), RunState("run_1")
         self.now, self.log, self.last = 0, [], Written()
         self.hold: Hold = hold_nothing
+        self.preparing = Preparing()
 
     def give(self, fact: Fact) -> list[str]:
         """Work a fact in and return what followed, a line an event."""
-        self.last = turn(self.graph, self.state, fact, self.now, self.hold)
+        self.last = turn(self.graph, self.state, fact, self.now, self.hold, self.preparing)
         self.log += self.last.events
         assert fold("run_1", self.log) == self.state
         return [told(event) for event in self.last.events]

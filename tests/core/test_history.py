@@ -163,3 +163,40 @@ def test_every_attempt_of_a_random_run_has_one_row_in_order(seed):
     for event in world.log[middle:]:
         half.take(event)
     assert half.rows == [row for row in ledger.rows if row.first_seq > middle]
+
+
+def test_a_full_ledger_begins_no_rows_and_needs_only_how_its_own_end():
+    ledger = Ledger("run_1", KINDS, most=2)
+    for event in (started(2, index=0), started(3, index=1), started(4, index=2), completed(5, index=2)):
+        ledger.take(event)
+    assert [row.index for row in ledger.rows] == [0, 1]
+    assert ledger.needs("node_completed")
+    assert not ledger.needs("node_started")
+    ledger.take(completed(6, index=1))
+    ledger.take(failed(7, index=0, will_retry=True, retry_at=9000))
+    assert ledger.needs("node_started"), "the next attempt ends the wait of the one before"
+    ledger.take(started(8, index=0, attempt=2))
+    assert not ledger.needs("node_completed")
+    assert ledger.settled(2)
+
+
+@pytest.mark.parametrize("seed", range(0, 200, 4))
+def test_the_pages_of_a_random_run_are_its_whole_history(seed):
+    world = live(seed)
+    kinds = {name: node.kind for name, node in world.graph.nodes.items()}
+    whole = Ledger(world.state.run_id, kinds)
+    for event in world.log:
+        whole.take(event)
+    paged, after = [], 0
+    while page := _page(world, kinds, after):
+        paged += page
+        after = page[-1].first_seq
+    assert paged == whole.rows
+
+
+def _page(world, kinds, after):
+    ledger = Ledger(world.state.run_id, kinds, most=3)
+    for event in world.log[after:]:
+        if ledger.needs(event.type):
+            ledger.take(event)
+    return ledger.rows

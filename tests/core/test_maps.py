@@ -6,7 +6,8 @@ import pytest
 
 from infraweave.core.address import Address
 from infraweave.core.document import Map, Retry
-from infraweave.core.facts import ChildEnded, Unprepared
+from infraweave.core.facts import ChildEnded, Resumed, Unprepared
+from infraweave.core.turn import hold_nothing
 from tests.core.story import ONCE, STEADY, Story, child, loop, mapped, node
 
 
@@ -204,6 +205,45 @@ def test_a_map_of_children_prepares_no_more_than_may_be_open():
     run.child("m", output="c", index=2)
     run.child("m", output="a", index=0)
     assert run.event.result == ["a", "b", "c"]
+
+
+def test_children_that_are_being_prepared_are_not_found_again_when_another_ends():
+    run = Story(
+        Map(
+            name="m", over="input", params=mapped("m", "input").params, workflow_id="other", max_concurrency=3
+        )
+    )
+    run.start([1, 2, 3, 4, 5, 6])
+    first = run.preparing.begin(run.last.prepare)
+    assert [address.index for address in first] == [0, 1, 2]
+    for index, following in ((2, 3), (1, 4)):
+        run.preparing.end(Address("m", index=index))
+        run.launch("m", index=index)
+        run.child("m", index=index)
+        assert run.preparing.begin(run.last.prepare) == run.last.prepare == [Address("m", index=following)]
+    for index in (0, 3, 4):
+        run.preparing.end(Address("m", index=index))
+        run.launch("m", index=index)
+    run.child("m", index=4)
+    assert run.last.prepare == [Address("m", index=5)]
+
+
+def test_what_is_held_back_of_a_map_of_children_is_found_once_it_is_free():
+    run = Story(
+        Map(
+            name="m", over="input", params=mapped("m", "input").params, workflow_id="other", max_concurrency=2
+        )
+    )
+    run.start([1, 2, 3, 4])
+    run.preparing.begin(run.last.prepare)
+    run.hold = lambda _: True
+    run.preparing.end(Address("m", index=1))
+    run.launch("m", index=1)
+    run.child("m", index=1)
+    assert (run.last.prepare, run.last.held) == ([], True)
+    run.hold = hold_nothing
+    run.give(Resumed())
+    assert run.last.prepare == [Address("m", index=2)]
 
 
 def test_terminating_closes_items_before_their_map():

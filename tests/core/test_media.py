@@ -48,3 +48,18 @@ def test_json_is_read_likewise(encoding, said):
 def test_what_should_be_json_and_is_not_is_told(body):
     with pytest.raises(ValueError, match="its body is not JSON: "):
         value_of(body, "application/json")
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "value"),
+    [
+        (b"\x89PNG\xff", "image/png", "iVBOR/8="),
+        (b"plain", "application/octet-stream", "plain"),
+        (b"\xff", "", "/w=="),
+        (b"h\xe9", "application/xml; charset=latin-1", "hé"),
+        (b"h\xff", "text/plain", "h\ufffd"),
+        (b"", "image/png", None),
+    ],
+)
+def test_what_is_no_text_stands_in_base64(body, said, value):
+    assert value_of(body, said) == value

@@ -8,7 +8,19 @@ import pytest
 from attrs import frozen
 
 from infraweave.core.address import Address
-from infraweave.core.document import Activity, Compensation, Document, Http, Loop, Param, Request, Router
+from infraweave.core.check import faults
+from infraweave.core.document import (
+    Activity,
+    Compensation,
+    Document,
+    Http,
+    Loop,
+    Param,
+    Request,
+    Router,
+    Timer,
+)
+from infraweave.core.values import rfc3339
 from infraweave.engine.bodies import BodyError
 from infraweave.engine.builtins import expression_code
 from infraweave.engine.context import RunContext
@@ -125,3 +137,54 @@ async def test_an_expression_repeats_a_loop_and_reads_parts_of_what_was_called(w
     assert end["type"] == "completed"
     assert [asked.target for asked in web.asked] == ["/", "/", "/", "/3"]
     assert len({asked.headers["idempotency-key"] for asked in web.asked}) == 4
+
+
+async def test_an_expression_makes_a_value_of_others(world):
+    whole = Activity(
+        name="bill",
+        params=INPUT,
+        expression="{'sum': double(input.price) * double(input.count), 'ids': input.items.map(i, i.id)}",
+    )
+    made = Made(Document(workflow_id="made", version="v1", nodes=(whole,)))
+    async with world(made) as w, asyncio.timeout(20):
+        run = await w.start("made", {"price": 2.5, "count": 3, "items": [{"id": "a"}]})
+        assert (await w.end(run))["result"] == {"sum": 7.5, "ids": ["a"]}
+        end = await w.end(await w.start("made", {"price": 2.5}))
+    assert (end["error"]["code"], end["error"]["attempt"]) == ("expression_failed", 1)
+
+
+@pytest.mark.parametrize(
+    ("expression", "seconds"),
+    [("input.wait", 90), ("input.wait * 2", 180), ("'2h'", 7_200), ("input.until", 3_600), ("input.past", 0)],
+)
+async def test_an_expression_tells_a_timer_how_long_or_until_when(world, clock, expression, seconds):
+    nap = Timer(name="nap", params=INPUT, expression=expression)
+    made = Made(Document(workflow_id="made", version="v1", nodes=(nap,)))
+    times = {"until": "2026-01-01T02:00:00+01:00", "past": "2025-12-31T00:00:00Z"}
+    async with world(made) as w, asyncio.timeout(20):
+        started = await w.until(await w.start("made", {"wait": 90, **times}), "node_started")
+    assert started["wake_at"] == rfc3339(clock.now() + seconds * 1000)
+
+
+@pytest.mark.parametrize("expression", ["true", "'soon'", "-1", "[1]"])
+async def test_what_is_no_time_fails_its_timer(world, expression):
+    made = Made(Document(workflow_id="m", version="v1", nodes=(Timer(name="nap", expression=expression),)))
+    async with world(made) as w, asyncio.timeout(20):
+        assert (await w.end(await w.start("m")))["error"]["code"] == "output_invalid"
+
+
+@pytest.mark.parametrize(
+    ("node", "words"),
+    [
+        (Activity(name="n"), "n: a node needs a function or an expression that makes its output, not both"),
+        (Activity(name="n", code="w:n", expression="1"), "n: a node needs a function or an expression"),
+        (Activity(name="n", expression="x"), "undeclared reference to 'x'"),
+        (
+            Timer(name="n", delay=1, expression="1"),
+            "n: a timer needs one of a delay, a function or an expression",
+        ),
+        (Timer(name="n", expression="1 +"), "Syntax error"),
+    ],
+)
+def test_what_an_expression_cannot_be_is_told(node, words):
+    assert words in faults(Document(workflow_id="w", version="v1", nodes=(node,)))[0]

@@ -114,6 +114,14 @@ async def test_a_form_is_sent_as_a_form(world):
         (answer(202, {}, x_job="j7"), "/headers/x-job", "j7"),
         (answer(202, {}), "/status", 202),
         (answer(200, gzip.compress(b"[1]"), content_encoding="gzip"), "/body", [1]),
+        (
+            answer(201, {"a": [1]}, x_job="j7"),
+            {"n": "{body.a.0}", "at": "{headers.x-job}!"},
+            {"n": 1, "at": "j7!"},
+        ),
+        (answer(201, {"a": [1]}), "{status}: {body.a}", "201: [1]"),
+        (answer(201, {"a": [1]}), ["{body}", "{status}"], [{"a": [1]}, 201]),
+        (answer(201, {"a": [1]}), None, None),
     ],
 )
 async def test_the_answer_is_read_by_its_type_and_cut_by_the_pointer(world, given, output, result):
@@ -140,6 +148,7 @@ async def test_the_whole_answer_has_no_cookies(world):
         (answer(200, b"{", content_type="application/json"), {}, "output_invalid", "not JSON"),
         (answer(200, b"[NaN]", content_type="application/json"), {}, "output_invalid", "not JSON"),
         (answer(200, {"a": 1}), {"output": "/body/b"}, "output_invalid", "there is no b"),
+        (answer(200, {"a": 1}), {"output": "{body.b}"}, "output_invalid", "{body.b} leads nowhere"),
         (answer(200, b"?", content_encoding="br"), {}, "output_invalid", "encoded as br"),
         (answer(200, b"??", content_encoding="gzip"), {}, "output_invalid", "no gzip"),
         (

@@ -8,7 +8,9 @@ from collections import Counter
 import pytest
 
 from infraweave import Concurrency, Workflow
+from infraweave.engine.host import Host
 from infraweave.errors import Capacity, InputInvalid
+from infraweave.store.runs import Filters
 
 PER_CUSTOMER = Concurrency(1, key="{input.customer_id}")
 
@@ -358,3 +360,102 @@ async def test_a_child_without_the_key_fails_its_node(world):
         end = await w.end(await w.start("parent"))
         assert (end["type"], end["error"]["code"]) == ("failed", "input_invalid")
         assert "there is no customer_id" in end["error"]["message"]
+
+
+# --- children below a run of the same lane -----------------------------------------------------------------
+
+
+def below(name: str, child: str, concurrency=()) -> Workflow:
+    """A workflow whose run starts ``child`` with one less, until nothing is left, and waits for it."""
+    flow = Workflow(name, version="v1", concurrency=concurrency)
+
+    @flow.router(routes=["child", "approval"])
+    def left(input: dict) -> str:
+        return "child" if input["left"] else "approval"
+
+    @flow.subworkflow(child)
+    def child(input: dict) -> dict:
+        return {**input, "left": input["left"] - 1}
+
+    flow.human_input("approval", prompt="?", schema={})
+    return flow
+
+
+def deep(left: int, **more) -> dict:
+    return {"left": left, **more}
+
+
+async def lowest(w, workflow: str):
+    """The newest run of a workflow, once it asks."""
+    async with asyncio.timeout(5):
+        while True:
+            for row in (await w.engine.runs.list("default", Filters(workflow_id=workflow)))[:1]:
+                if any(event["type"] == "input_requested" for event in await w.events(row)):
+                    return row
+            await settled(w)
+
+
+@pytest.mark.parametrize("limit", [Concurrency(1), PER_CUSTOMER, Concurrency(2)])
+async def test_a_workflow_with_a_limit_may_start_itself(world, limit):
+    async with world(below("nest", "nest", limit)) as w:
+        run = await w.start("nest", deep(4, customer_id="ada"))
+        await answer(w, await lowest(w, "nest"))
+        assert (await w.end(run))["type"] == "completed"
+
+
+async def test_two_workflows_with_limits_may_start_each_other_in_one_family(world):
+    async with world(below("ping", "pong", 1), below("pong", "ping", 1)) as w:
+        run = await w.start("ping", deep(5))
+        await answer(w, await lowest(w, "pong"))
+        assert (await w.end(run))["type"] == "completed"
+
+
+async def test_those_below_count_and_others_wait_until_all_of_them_have_ended(world):
+    async with world(below("nest", "nest", 2)) as w:
+        run = await w.start("nest", deep(2))
+        last = await lowest(w, "nest")
+        other = await w.start("nest", deep(0))
+        assert other.state == "queued"
+        await answer(w, last)
+        await w.end(run)
+        await answer(w, other)
+        await settled(w)
+        assert (w.engine.host.gate.queued, w.engine.host.gate._tickets) == (0, {})
+
+
+async def test_another_key_below_a_run_waits_for_its_own_lane(world):
+    flow = Workflow("nest", version="v1", concurrency=PER_CUSTOMER)
+
+    @flow.router(routes=["child", "approval"])
+    def left(input: dict) -> str:
+        return "child" if "below" in input else "approval"
+
+    @flow.subworkflow("nest")
+    def child(input: dict) -> dict:
+        return of(input["below"])
+
+    flow.human_input("approval", prompt="?", schema={})
+    async with world(flow) as w:
+        bob = await w.start("nest", of("bob"))
+        ada = await w.start("nest", {**of("ada"), "below": "bob"})
+        await w.until(ada, "node_started", node="child")
+        await settled(w)
+        queued = (await w.engine.runs.list("default", Filters(workflow_id="nest")))[0]
+        assert (queued.parent_run_id, queued.state) == (ada.run_id, "queued")
+        await answer(w, bob)
+        await answer(w, queued)
+        assert (await w.end(ada))["type"] == "completed"
+
+
+async def test_a_child_that_was_queued_passes_its_familys_lane_after_a_restart_too(world, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(Host, "_grant", lambda *_: None)
+        async with world(below("nest", "nest", 1)) as w:
+            run = await w.start("nest", deep(1))
+            await w.until(run, "node_started", node="child")
+            await settled(w)
+            (child, _) = await w.engine.runs.list("default")
+            assert child.state == "queued"
+    async with world(below("nest", "nest", 1)) as w:
+        await answer(w, child)
+        assert (await w.end(run))["type"] == "completed"

@@ -8,6 +8,7 @@ import ssl
 
 import httpcore
 import pytest
+import trustme
 
 from infraweave import Retry, Workflow
 from infraweave.core.outgoing import Filled
@@ -376,6 +377,43 @@ async def test_no_cookie_is_kept_for_the_next_call(world):
         for _ in range(2):
             await w.end(await w.start("call"))
     assert "cookie" not in web.asked[1].headers
+
+
+@pytest.fixture(scope="module")
+def authority():
+    return trustme.CA()
+
+
+def certified(authority: trustme.CA, name: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    return context
+
+
+async def call_over_tls(world, authority, tmp_path, *, name="127.0.0.1", **settings) -> dict:
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(file)
+    chosen = {"allow_outbound": ("127.0.0.1",), "outbound_ca": str(file), **settings}
+    async with (
+        asyncio.timeout(20),
+        serving(answer(200, "hi"), tls=certified(authority, name)) as web,
+        world(call(web.url, retry=None), **chosen) as w,
+    ):
+        return await w.end(await w.start("call"))
+
+
+async def test_certificates_of_ones_own_are_trusted_where_they_are_given(world, authority, tmp_path):
+    assert (await call_over_tls(world, authority, tmp_path))["result"] == "hi"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [({"outbound_ca": None}, "certificate verify failed"), ({"name": "x.test"}, "IP address mismatch")],
+)
+async def test_no_other_certificate_is_trusted(world, authority, tmp_path, given, words):
+    error = (await call_over_tls(world, authority, tmp_path, **given))["error"]
+    assert error["code"] == "http_unreachable"
+    assert words in error["message"]
 
 
 async def test_a_name_that_nobody_knows_is_tried_again(world):

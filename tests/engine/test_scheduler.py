@@ -314,6 +314,25 @@ async def test_pausing_forgets_what_waits(opened, clock):
         assert await hours(engine, "slow") == ["01:00"]
 
 
+async def test_a_schedule_may_be_paused_while_it_looks_whether_its_next_run_may_start(
+    opened, clock, monkeypatch, caplog
+):
+    async with opened(slow(overlap="queue")) as engine:
+        await pass_hours(engine, clock, 2)
+        look = type(engine.runs).get
+
+        async def pausing(self, run_id):
+            monkeypatch.undo()
+            await engine.scheduler.pause("default", "slow:s")
+            return await look(self, run_id)
+
+        (run,) = await runs(engine, "slow")
+        monkeypatch.setattr(type(engine.runs), "get", pausing)
+        await answer(engine, run)
+        assert await hours(engine, "slow") == ["01:00"]
+        assert "failed" not in caplog.text
+
+
 async def test_another_version_brings_its_own_schedules(opened, clock):
     first = quick("nightly", "v1", {"name": "kept", "every": "1h"}, {"name": "gone", "every": "1h"})
     second = quick("nightly", "v2", {"name": "kept", "every": "1h"}, {"name": "new", "every": "2h"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -42,6 +43,7 @@ class Web:
     """What was asked, and what is answered next; the last answer stands."""
 
     port: int = 0
+    scheme: str = "http"
     asked: list[Asked] = field(factory=list)
     readers: list[asyncio.StreamReader] = field(factory=list)
     writers: list[asyncio.StreamWriter] = field(factory=list)
@@ -49,7 +51,7 @@ class Web:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{self.scheme}://127.0.0.1:{self.port}"
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.writers.append(writer)
@@ -76,10 +78,10 @@ async def _read(reader: asyncio.StreamReader) -> Asked:
 
 
 @asynccontextmanager
-async def serving(*answers) -> AsyncIterator[Web]:
+async def serving(*answers, tls: ssl.SSLContext | None = None) -> AsyncIterator[Web]:
     """Serve on a free port of the loopback."""
-    web = Web(answers=list(answers) or [answer()])
-    server = await asyncio.start_server(web.serve, "127.0.0.1", 0)
+    web = Web(answers=list(answers) or [answer()], scheme="http" if tls is None else "https")
+    server = await asyncio.start_server(web.serve, "127.0.0.1", 0, ssl=tls)
     web.port = server.sockets[0].getsockname()[1]
     try:
         yield web
