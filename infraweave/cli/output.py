@@ -101,6 +101,12 @@ def _is_colourful() -> bool:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
+def remark_below(text: str, indent: int) -> None:
+    """Write a text of several lines on stderr, below a remark and set in as far as that is."""
+    for line in text.split("\n"):
+        remark((" " * indent + plain(line)).rstrip())
+
+
 def plain(text: str) -> str:
     """Return a text from a run on one line, without what a terminal would take for a command."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in text)

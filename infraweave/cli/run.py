@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import signal
 import sys
 from pathlib import Path
@@ -17,9 +18,12 @@ from infraweave.cli.events import told
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows, read_json
 from infraweave.cli.follow import failure
 from infraweave.cli.options import calling
-from infraweave.cli.output import FAILED, USAGE, fail, remark
+from infraweave.cli.output import FAILED, USAGE, fail, remark, remark_below
 from infraweave.core import codec
 from infraweave.errors import PayloadInvalid, RequestError, StartupError
+
+#: How far the text of an event is from the margin.
+_INDENT = 11
 
 
 @frozen(kw_only=True)
@@ -64,8 +68,18 @@ async def _run(options: Options) -> int:
         secrets=options.secret,
         secret_files=options.secret_files,
     )
-    async with Engine.open(options.db, workflows, settings=settings) as engine:
-        return await _Show(engine).run(workflow_id, value)
+    log = logging.getLogger("infraweave.node")
+    log.addFilter(_is_not_shown_here)
+    try:
+        async with Engine.open(options.db, workflows, settings=settings) as engine:
+            return await _Show(engine).run(workflow_id, value)
+    finally:
+        log.removeFilter(_is_not_shown_here)
+
+
+def _is_not_shown_here(record: logging.LogRecord) -> bool:
+    """Tell whether a record is no failed attempt, which is shown as an event and more fully."""
+    return not hasattr(record, "seq")
 
 
 def _chosen(options: Options) -> tuple[list[Any], str]:
@@ -94,6 +108,8 @@ class _Show:
 
     engine: Any
     began: int = 0
+    #: The traceback that was shown last.
+    traceback: str | None = None
 
     async def run(self, workflow_id: str, value: Any) -> int:
         from infraweave.core import trace
@@ -135,20 +151,24 @@ class _Show:
                 for stored in page:
                     event = codec.loads(stored.data)
                     beside = codec.loads(stored.payload) if stored.payload else {}
-                    self._show(event)
+                    self._show(event, beside)
                     if event["type"] == "input_requested":
                         await self._ask(row, event, beside)
                     if event["type"] in ("completed", "failed", "cancelled"):
                         return self._end(event, beside)
         return FAILED
 
-    def _show(self, event: dict[str, Any]) -> None:
+    def _show(self, event: dict[str, Any], beside: dict[str, Any]) -> None:
         from infraweave.core.values import from_rfc3339
 
         seconds = (from_rfc3339(event["at"]) - self.began) / 1000
         line = told(event)
         if line:
             remark(f"{seconds:8.3f}s  {line}")
+        traceback = beside.get("traceback")
+        if traceback is not None and traceback != self.traceback:  # attempts often fail in the same way
+            self.traceback = traceback
+            remark_below(traceback, _INDENT)
 
     async def _ask(self, row: Any, event: dict[str, Any], beside: dict[str, Any]) -> None:
         """Ask the person at the terminal, beside whatever else the run does; cancel where there is none."""

@@ -160,7 +160,7 @@ def result(run_id: str, wait: bool, url: str, token: str | None, as_json: bool) 
 @click.argument("run_id", metavar="RUN")
 @answer_options
 def history(run_id: str, url: str, token: str | None, as_json: bool) -> None:
-    """List what RUN did, a row for each attempt; inputs and outputs are in --json."""
+    """List what RUN did, a row for each attempt; inputs, outputs and tracebacks are in --json."""
     rows = connected(url, token, lambda client: client.run(run_id).history())
     if as_json:
         show_json({"history": rows})
@@ -169,8 +169,15 @@ def history(run_id: str, url: str, token: str | None, as_json: bool) -> None:
 
 
 def _attempt(row: Json) -> Json:
-    error = row["error"] and f"{row['error']['code']}: {row['error']['message']}"
-    return {**row, "node": place_of(row), "took": _took(row), "error": error}
+    return {**row, "node": place_of(row), "took": _took(row), "error": row["error"] and _why(row["error"])}
+
+
+def _why(error: Json) -> str:
+    """Return why an attempt failed, and where in the author's code."""
+    from infraweave.core.tracebacks import place_in
+
+    place = place_in(error.get("traceback") or "")
+    return f"{error['code']}: {error['message']}" + (f" ({place})" if place else "")
 
 
 @command.command(short_help="Say why a run is not moving.", epilog="Example: infraweave runs explain RUN")

@@ -95,7 +95,8 @@ export function inspector(close, changed) {
     const error = row?.error ?? state.error;
     return [h("dl", field("Code", h("code", error.code)), field("Attempt", `${row?.attempt ?? state.error.attempt}${most(definition)}`),
       state.state === "retrying" && state.retryAt && field("Next attempt", [time(state.retryAt), " at ", exact(state.retryAt)])),
-      h("pre.message", error.message), h("div", copyButton(error.message, "message"))];
+      h("pre.message", error.message), h("div", copyButton(error.message, "message")),
+      error.traceback && [h("h3", "Where"), h("pre.traceback", error.traceback), h("div", copyButton(error.traceback, "traceback"))]];
   }
 
   function events(run, name) {

@@ -151,20 +151,29 @@ class Book:
         """Close an attempt that failed; the entry stays open where another attempt is due."""
         policy = retry_policy(self.graph, entry.address)
         if fact.final or self.is_given_up(entry) or entry.failures + 1 >= policy.max_attempts:
-            self.give_up(entry, fact.code, fact.message, fact.latency_ms, fact.usage)
+            self.give_up(
+                entry, fact.code, fact.message, fact.latency_ms, fact.usage, traceback=fact.traceback
+            )
             return
         wait = retry.delay(policy, entry.failures + 1, fact.chance, fact.retry_after)
         message = retry.retry_message(fact.message, wait, entry.failures + 2, policy.max_attempts)
         retry_at = self.now + round(wait * 1000)
-        self._failed(entry, fact.code, message, fact.latency_ms, fact.usage, retry_at)
+        self._failed(entry, fact.code, message, fact.latency_ms, fact.usage, retry_at, fact.traceback)
 
     def give_up(
-        self, entry: Entry, code: str, message: str, latency_ms: int, usage: Usage = NO_USAGE
+        self,
+        entry: Entry,
+        code: str,
+        message: str,
+        latency_ms: int,
+        usage: Usage = NO_USAGE,
+        *,
+        traceback: str | None = None,
     ) -> None:
         """Close an entry as failed for good."""
         if self.has_lost(entry):
             code = "cancelled"  # whatever it was, it is no reason for the run to fail
-        self._failed(entry, code, message, latency_ms, usage, None)
+        self._failed(entry, code, message, latency_ms, usage, None, traceback)
         if entry.address.index is not None and entry.address.phase == "forward":
             self.moved.append(entry.address._replace(index=None))
         elif entry.address.node in self.state.settled:
@@ -194,7 +203,14 @@ class Book:
         return settle.has_lost(self.graph, self.state, entry.address.node)
 
     def _failed(
-        self, entry: Entry, code: str, message: str, latency_ms: int, usage: Usage, retry_at: int | None
+        self,
+        entry: Entry,
+        code: str,
+        message: str,
+        latency_ms: int,
+        usage: Usage,
+        retry_at: int | None,
+        traceback: str | None = None,
     ) -> None:
         self.record(
             NodeFailed,
@@ -205,6 +221,7 @@ class Book:
             will_retry=retry_at is not None,
             retry_at=retry_at,
             tolerated=retry_at is None and code != "cancelled" and self._tolerates(entry.address),
+            traceback=traceback,
             **_spent(usage),
         )
 

@@ -209,6 +209,7 @@ class NodeFailed(AttemptEvent):
     """Closes an attempt; and its entry, unless ``will_retry``: then the next one opens at ``retry_at``."""
 
     type: ClassVar[str] = "node_failed"
+    BESIDE = ("traceback",)
 
     latency_ms: int
     code: str
@@ -220,6 +221,8 @@ class NodeFailed(AttemptEvent):
     tokens: int = 0
     cost_micro_usd: int = 0
     model: str | None = None
+    #: Where in the author's code it was, as Python writes it.
+    traceback: str | None = None
 
     @property
     def error(self) -> RunError:

@@ -65,13 +65,15 @@ class Succeeded:
 class Erred:
     """An attempt failed. ``final``: trying again cannot help. ``chance`` in [0, 1) is for the jitter.
 
-    ``retry_after``: the least seconds to wait, where the other side asked for that.
+    ``retry_after``: the least seconds to wait, where the other side asked for that. ``traceback``: where in
+    the author's code it was, None where it was not there.
     """
 
     address: Address
     attempt: int
     code: str
     message: str
+    traceback: str | None = None
     latency_ms: int
     final: bool = False
     chance: float = 0.0
@@ -106,11 +108,12 @@ class Launched:
 
 @frozen(kw_only=True)
 class Unprepared:
-    """What must come before an entry can open failed, for good."""
+    """What must come before an entry can open failed, for good; ``traceback`` as in Erred."""
 
     address: Address
     code: str
     message: str
+    traceback: str | None = None
 
 
 @frozen(kw_only=True)

@@ -37,10 +37,11 @@ _RESOLVED: dict[Outcome, RowState] = {
 
 @frozen
 class RowError:
-    """Why an attempt failed."""
+    """Why an attempt failed; ``traceback``: where in the author's code it was, innermost last, else null."""
 
     code: str
     message: str
+    traceback: str | None = None
 
 
 _OPENINGS = frozenset({"node_started", "input_requested"})
@@ -214,7 +215,7 @@ class Ledger:
                 row.state, row.output = "succeeded", event.output
             case NodeFailed():
                 row.state = "cancelled" if event.code == "cancelled" else "failed"
-                row.error = RowError(event.code, event.message)
+                row.error = RowError(event.code, event.message, event.traceback)
                 row.retry_at = event.retry_at
                 if event.retry_at is not None:
                     self._resting[event.address] = row

@@ -153,7 +153,8 @@ def _prepared(book: Book, fact: Prompted | Scheduled | Launched | Unprepared) ->
                 book.reopen.append(fact.address)
         case Unprepared():
             start(book, fact.address, 1 if entry is None else entry.attempt + 1)
-            book.give_up(book.state.entries[fact.address], fact.code, fact.message, 0)
+            opened = book.state.entries[fact.address]
+            book.give_up(opened, fact.code, fact.message, 0, traceback=fact.traceback)
         case _:
             assert_never(fact)
 

@@ -10,6 +10,7 @@ import asyncio
 import inspect
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import Any
 
 from infraweave.authoring.compiler import Code, CodeParam
@@ -19,21 +20,40 @@ from infraweave.core.redact import redact
 from infraweave.core.values import Json
 from infraweave.engine.context import RunContext
 from infraweave.engine.processes import Processes, codes_of
+from infraweave.engine.tracebacks import traceback_of
 from infraweave.errors import NonRetryable
 
 #: Longer messages are cut: an event must stay a line that clients can read (64 kB).
 MAX_MESSAGE = 2_000
+#: What a body passes on and does not fail by: it is being stopped.
+_NOT_ITS_OWN = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
 
 
 class BodyError(Exception):
-    """A body failed. ``final``: trying again cannot help; else not before ``retry_after`` seconds."""
+    """A body failed. ``final``: trying again cannot help; else not before ``retry_after`` seconds.
 
-    def __init__(self, code: str, message: str, *, final: bool, retry_after: float | None = None) -> None:
+    ``traceback``: where in the author's code, None where it was not there.
+    """
+
+    def __init__(
+        self,
+        code: str,
+        message: str,
+        *,
+        final: bool,
+        retry_after: float | None = None,
+        traceback: str | None = None,
+    ) -> None:
         super().__init__(message)
-        self.code, self.final, self.retry_after = code, final, retry_after
+        self.code, self.final, self.retry_after, self.traceback = code, final, retry_after, traceback
         message = message.encode(errors="replace").decode()  # names of files may hold lone surrogates
         message = redact(message)
         self.message = message if len(message) <= MAX_MESSAGE else message[: MAX_MESSAGE - 1] + "…"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Say how to make it anew where a process sends it: keywords are more than exceptions carry."""
+        made = partial(BodyError, final=self.final, retry_after=self.retry_after, traceback=self.traceback)
+        return made, (self.code, self.message)
 
 
 class Call:
@@ -56,20 +76,15 @@ class Call:
         arguments = _arguments(self._code, _own(self._values), self._context)
         try:
             value = await self._invoke(arguments)
-        except BodyError:  # from code of our own
-            raise
-        except NonRetryable as error:
-            raise BodyError("non_retryable", str(error), final=True) from error
-        except (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit):
+        except (BodyError, *_NOT_ITS_OWN):  # the first from code of our own, or from a process
             raise
         except BaseException as error:
-            raise BodyError("error", describe(error), final=False) from error
+            raise fault_of(error, tell=not self._code.reference.startswith("builtin:")) from error
         try:
             output = codec.from_author(value)
             size = len(codec.dumps(output))
         except Exception as error:
-            message = f"The output cannot be kept as JSON: {describe(error)}"
-            raise BodyError("output_invalid", message, final=True) from error
+            raise _unfit_output(error) from error
         if size > self._most:
             message = f"The output has {size:,} bytes as JSON; {self._most:,} are allowed"
             raise BodyError("output_too_large", message, final=True)
@@ -113,8 +128,17 @@ def _hear(thread: asyncio.Future[Any]) -> None:
 def call_in_process(file: str, reference: str, values: bytes, context: RunContext) -> tuple[Json, Usage]:
     """Call a function of a workflow file; return its output as JSON, and what it reported."""
     code = codes_of(file)[reference]
-    output = _call(code.function, _arguments(code, codec.loads(values), context))
-    return codec.from_author(output), context.usage
+    try:
+        output = _call(code.function, _arguments(code, codec.loads(values), context))
+    except (BodyError, *_NOT_ITS_OWN):
+        raise
+    except BaseException as error:
+        # It stays here and its text goes: over there it has no frames, and perhaps not even its class.
+        raise fault_of(error) from error
+    try:
+        return codec.from_author(output), context.usage
+    except Exception as error:
+        raise _unfit_output(error) from error
 
 
 def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
@@ -125,14 +149,38 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         raise RuntimeError(describe(error)) from error
 
 
+def fault_of(error: BaseException, *, tell: bool = True) -> BodyError:
+    """Return what an exception of a body means for its attempt; ``tell``: with where it happened."""
+    where = _where(error) if tell else None
+    if isinstance(error, NonRetryable):
+        message = _said(error) or type(error).__name__
+        return BodyError("non_retryable", message, final=True, traceback=where)
+    return BodyError("error", describe(error), final=False, traceback=where)
+
+
+def _unfit_output(error: Exception) -> BodyError:
+    message = f"The output cannot be kept as JSON: {describe(error)}"
+    return BodyError("output_invalid", message, final=True, traceback=_where(error))
+
+
+def _where(error: BaseException) -> str | None:
+    try:
+        return traceback_of(error)
+    except Exception:  # noqa: BLE001 - an author's class may raise here too; its failure is told all the same
+        return None
+
+
 def describe(error: BaseException) -> str:
     """Return an exception as people read it: its class and its text."""
-    name = type(error).__name__
-    try:
-        text = str(error)
-    except Exception:  # noqa: BLE001 - an author's class may raise here too
-        return name
+    name, text = type(error).__name__, _said(error)
     return f"{name}: {text}" if text else name
+
+
+def _said(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - an author's class may raise here too
+        return ""
 
 
 def _own(values: Mapping[str, Json]) -> Mapping[str, Json]:
@@ -161,5 +209,5 @@ def _structured(param: CodeParam, value: Json) -> Any:
             return codec.to_author(value, param.annotation)
     except Exception as error:
         message = f"{param.name} does not fit its annotation: {describe(error)}"
-        raise BodyError("input_mismatch", message, final=True) from error
+        raise BodyError("input_mismatch", message, final=True, traceback=_where(error)) from error
     raise BodyError("input_mismatch", f"{param.name} does not fit its annotation: {fault}", final=True)

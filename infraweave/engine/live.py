@@ -14,7 +14,7 @@ from infraweave.core import settle
 from infraweave.core.address import Address
 from infraweave.core.book import Written
 from infraweave.core.entries import Entry as OpenEntry
-from infraweave.core.events import NodeStarted, Origin
+from infraweave.core.events import NodeFailed, NodeStarted, Origin
 from infraweave.core.facts import Erred, Fact, Launched, Woken
 from infraweave.core.graph import Graph
 from infraweave.core.preparing import Preparing
@@ -24,6 +24,7 @@ from infraweave.core.values import Json
 from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.commit import Commit
 from infraweave.engine.context import RunContext
+from infraweave.engine.failures import tell_failure
 from infraweave.engine.perform import PREPARATIONS, Attempt, ChildPreparation
 from infraweave.errors import StorageUnavailable
 from infraweave.failpoints import reach
@@ -207,6 +208,8 @@ class LiveRun:
         for event in written.events:
             if isinstance(event, NodeStarted) and event.runs_code:
                 self._todo.append(event)
+            elif isinstance(event, NodeFailed):
+                tell_failure(self.state.run_id, event)
         self._todo += written.prepare
         if self.state.stopping is not None or self.graph.races:
             self._stop_what_is_given_up()

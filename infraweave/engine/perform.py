@@ -19,7 +19,7 @@ from infraweave.authoring.compiler import Code
 from infraweave.core.document import HumanInput, Map, Node, Subworkflow, Timer
 from infraweave.core.facts import Erred, Fact, Prompted, Scheduled, Succeeded, Unprepared
 from infraweave.core.values import LONGEST, Json, from_rfc3339, seconds, spell
-from infraweave.engine.bodies import BodyError, Call
+from infraweave.engine.bodies import BodyError, Call, fault_of
 from infraweave.engine.clock import Clock, chance
 from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.context import RunContext
@@ -104,8 +104,8 @@ class Attempt:
                 fact = await self._ended(await self._call.run())
         except BodyError as error:
             fact = self._failed(error)
-        except asyncio.CancelledError:
-            fact = self._failed(BodyError("error", "CancelledError", final=False))
+        except asyncio.CancelledError as error:
+            fact = self._failed(self._cancelled(error))
         except StorageUnavailable:
             if self._delivered:
                 return  # nobody waits for it: the process is ending, and has closed the file
@@ -128,13 +128,22 @@ class Attempt:
         """Return the fact of a body that returned, once all is known that it takes."""
         return self.succeeded(output)
 
+    def _cancelled(self, error: asyncio.CancelledError) -> BodyError:
+        """Return the failure of a body that was cancelled: by us, or by something of its own."""
+        if self._stopped is None and not self._delivered:
+            return fault_of(error)
+        return BodyError("error", "CancelledError", final=False)
+
     def _failed(self, error: BodyError) -> Fact:
         if self._stopped is None:
-            return self.erred(error.code, error.message, final=error.final, retry_after=error.retry_after)
+            return self.erred(error)
         if self._stopped == "timeout":
-            return self.erred("timeout", f"No result within {spell(self._timeout or 0)}", final=False)
+            return self.erred(
+                BodyError("timeout", f"No result within {spell(self._timeout or 0)}", final=False)
+            )
         said = "" if error.message in ("CancelledError", "") else f" (it raised {error.message})"
-        return self.erred("cancelled", f"Stopped, because {_REASON[self._stopped]}{said}", final=True)
+        why = f"Stopped, because {_REASON[self._stopped]}{said}"
+        return self.erred(BodyError("cancelled", why, final=True, traceback=error.traceback))
 
     def _leave(self) -> None:
         self._conclude(self._failed(BodyError("error", "", final=False)))
@@ -163,17 +172,18 @@ class Attempt:
             usage=context.usage,
         )
 
-    def erred(self, code: str, message: str, *, final: bool, retry_after: float | None = None) -> Fact:
+    def erred(self, error: BodyError) -> Fact:
         """Return the fact of a body that failed."""
         return Erred(
             address=self.address,
             attempt=self.context.attempt,
-            code=code,
-            message=message,
-            final=final,
+            code=error.code,
+            message=error.message,
+            traceback=error.traceback,
+            final=error.final,
             latency_ms=self._latency(),
             chance=chance(),
-            retry_after=retry_after,
+            retry_after=error.retry_after,
             usage=self.context.usage,
         )
 
@@ -181,16 +191,11 @@ class Attempt:
 class Preparation(Attempt):
     """The code of a wait, called before the wait can open; it is not tried again."""
 
-    def erred(
-        self,
-        code: str,
-        message: str,
-        *,
-        final: bool,  # noqa: ARG002 - always final
-        retry_after: float | None = None,  # noqa: ARG002
-    ) -> Fact:
+    def erred(self, error: BodyError) -> Fact:
         """Return the fact of a wait that cannot open."""
-        return Unprepared(address=self.address, code=code, message=message)
+        return Unprepared(
+            address=self.address, code=error.code, message=error.message, traceback=error.traceback
+        )
 
 
 class PromptPreparation(Preparation):
@@ -201,7 +206,7 @@ class PromptPreparation(Preparation):
         try:
             prompt, data = _prompt(output)
         except ValueError as error:
-            return self.erred("output_invalid", str(error), final=True)
+            return self.erred(BodyError("output_invalid", str(error), final=True))
         return Prompted(address=self.address, prompt=prompt, data=data)
 
 
@@ -213,7 +218,7 @@ class TimerPreparation(Preparation):
         try:
             wake_at = _wake_at(output, self._clock.now())
         except ValueError as error:
-            return self.erred("output_invalid", str(error), final=True)
+            return self.erred(BodyError("output_invalid", str(error), final=True))
         return Scheduled(address=self.address, wake_at=wake_at)
 
 

@@ -241,11 +241,17 @@ class IwRun(Run):
         return NodeReport(name, nodes[name]["state"], rows)
 
     async def story(self) -> str:
-        """Return what has happened, one line an event, with the time since the start."""
+        """Return what has happened, one line an event, with the time since the start.
+
+        Below a failed attempt stands its traceback, where it is another than the last one.
+        """
         page = await self.client.request("GET", f"{self.path}/events", params=None, headers=_JSON)
         lines, events = [f"The story of {self.run_id}:"], page["events"]
+        told = await self._tracebacks()
         while events:
-            lines += [_line(event, from_rfc3339(events[0]["at"])) for event in events]
+            for event in events:
+                lines.append(_line(event, from_rfc3339(events[0]["at"])))
+                lines += told.get(event["seq"], [])
             if page["terminal"] or events[-1]["type"] in TERMINAL_TYPES:
                 break
             after = {"after": page["next_after"]}
@@ -253,7 +259,22 @@ class IwRun(Run):
             events = page["events"]
         return "\n".join(lines)
 
+    async def _tracebacks(self) -> dict[int, list[str]]:
+        """Return the lines of tracebacks by the seq of their event; the same ones in a row only once."""
+        failed = {"state": "failed", "limit": 1000}
+        page = await self.client.request("GET", f"{self.path}/history", params=failed)
+        found: dict[int, list[str]] = {}
+        last = None
+        for row in page["history"]:
+            text = row["error"]["traceback"]
+            if text is not None and text != last:
+                found[row["last_seq"]] = [f"{_BELOW}{line}".rstrip() for line in text.split("\n")]
+                last = text
+        return found
 
+
+#: Sets in what stands below an event of a story.
+_BELOW = " " * 14
 _JSON = {"Accept": "application/json"}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from infraweave import NonRetryable, Workflow
 from tests.api.test_counting import family  # noqa: F401 - a fixture
 
@@ -56,3 +58,39 @@ async def test_an_attempt_tells_of_its_child_and_of_the_next_attempt(family, ser
     first, second = (await rows(api, run_id, ""))["history"]
     assert "retry_at" not in first
     assert "retry_at" not in second
+
+
+async def test_a_failed_attempt_says_where_in_the_authors_code_it_was(serve, api_of):
+    flow = Workflow("bad", version="v1")
+
+    @flow.node(retry=None)
+    def z(input: dict) -> int:
+        return input["nope"]["x"]
+
+    async with serve(flow) as server, api_of(server) as api:
+        run_id = (await api.post("/v1/runs", {"workflow_id": "bad"})).json()["run_id"]
+        await api.until(run_id, "failed")
+        (row,) = (await rows(api, run_id, ""))["history"]
+        *_, frame, source, text = row["error"].pop("traceback").split("\n")
+        assert row["error"] == {"code": "error", "message": "KeyError: 'nope'"}
+        assert re.search(r'test_history\.py", line \d+, in z$', frame)
+        assert (source, text) == ('    return input["nope"]["x"]', "KeyError: 'nope'")
+
+        def read(path):
+            return api.get(f"/v1/runs/{run_id}{path}", headers={"Accept": "application/json"})
+
+        assert "Traceback" in (await read("/events?include=payloads")).text
+        for path in ("", "/result", "/events", "/explain"):
+            assert "raceback" not in (await read(path)).text
+
+
+async def test_a_failure_that_was_nowhere_in_the_code_says_null(serve, api_of, clock):
+    flow = Workflow("slow", version="v1")
+    flow.signal("word", schema={}, timeout="1h")
+    async with serve(flow) as server, api_of(server) as api:
+        run_id = (await api.post("/v1/runs", {"workflow_id": "slow"})).json()["run_id"]
+        await api.until(run_id, "node_started")
+        await clock.advance(3600)
+        await api.until(run_id, "failed")
+        (row,) = (await rows(api, run_id, ""))["history"]
+        assert (row["error"]["code"], row["error"]["traceback"]) == ("signal_timed_out", None)

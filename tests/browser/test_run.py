@@ -76,7 +76,11 @@ def test_a_failed_run_opens_on_the_failed_node_with_its_error(console, server):
     inspector = page.get_by_role("complementary", name="Inspector")
     expect(inspector.get_by_role("heading", name="fragile")).to_be_visible()
     expect(inspector.get_by_role("tab", name="Error")).to_have_attribute("aria-selected", "true")
-    expect(inspector.get_by_text("it broke <b>again</b>")).to_be_visible()
+    expect(inspector.locator("pre.message")).to_have_text("RuntimeError: it broke <b>again</b>")
+    where = inspector.locator("pre.traceback")
+    expect(where).to_contain_text("in fragile")
+    expect(where).to_contain_text('raise RuntimeError("it broke <b>again</b>")')
+    expect(where.locator("b")).to_have_count(0)
     expect(inspector.get_by_text("3 of 3")).to_be_visible()
     expect(page.locator(".timeline .lane .bar.is-failed")).to_have_count(3)
 

@@ -103,6 +103,40 @@ def test_run_prints_the_result_and_shows_the_nodes_on_stderr(infraweave):
     assert "double completed" in done.stderr
 
 
+def test_run_shows_where_in_the_file_a_node_failed(infraweave):
+    done = infraweave("run", "flow.py", "--input", '{"n": 13}')
+    assert (done.returncode, done.stdout) == (1, "")
+    *_, failed, head, frame, source, text, end, outcome = done.stderr.splitlines()
+    assert failed.endswith("s  double failed: unlucky")
+    assert [head, frame, source, text] == [
+        "           Traceback (most recent call last):",
+        '             File "flow.py", line 8, in double',
+        '               raise NonRetryable("unlucky")',
+        "           infraweave.errors.NonRetryable: unlucky",
+    ]
+    assert end.endswith("s  failed")
+    assert outcome == "infraweave: failed in double: unlucky"
+
+
+RETRIED = """
+from infraweave import Context, Retry, Workflow
+flow = Workflow("retried", version="v1")
+
+@flow.node(retry=Retry(max_attempts=3, initial=0, jitter=False))
+def retried(ctx: Context) -> None:
+    raise OSError("\\x1b[2J" if ctx.attempt < 3 else "last")
+"""
+
+
+def test_run_shows_the_same_traceback_once_and_no_log_beside_it(infraweave, tmp_path):
+    (tmp_path / "retried.py").write_text(RETRIED)
+    done = infraweave("run", "retried.py")
+    assert done.stderr.count("retried failed: ") == 3
+    assert done.stderr.count("Traceback") == 2
+    assert "it is final" not in done.stderr
+    assert "\x1b" not in done.stderr
+
+
 def test_run_reads_its_input_from_a_file_or_stdin(infraweave, tmp_path):
     (tmp_path / "input.json").write_text('{"n": 5}')
     assert infraweave("run", "flow.py", "--input", "@input.json").stdout == "10\n"
@@ -113,7 +147,6 @@ def test_run_reads_its_input_from_a_file_or_stdin(infraweave, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["run", "flow.py", "--input", '{"n": 13}'], 1, "failed in double: unlucky"),
         (["run", "flow.py", "--input", "{}"], 1, "/n is required"),
         (["run", "flow.py", "--input", "{"], 2, "--input"),
         (

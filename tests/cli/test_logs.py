@@ -62,6 +62,7 @@ async def test_inputs_outputs_payloads_and_tokens_are_never_in_the_log(process):
         await client.request("GET", "/v1/whoami")
     written = (process.folder / "out").read_text()
     assert "infraweave.access" in written
+    assert " double attempt 1 failed with ValueError at flows.py:8 in double; it is final" in written
     assert CANARY not in written
     assert stranger not in written
     assert written.count(token) == 1  # told once, on the first start

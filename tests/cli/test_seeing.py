@@ -142,9 +142,11 @@ async def test_history_has_a_row_for_each_attempt(client, infraweave):
     _, out, _ = await infraweave("runs", "history", run.run_id)
     (row,) = out.splitlines()[1:]
     assert row.split()[:4] == ["greet", "node", "1", "failed"]
-    assert row.endswith("no luck")
+    assert "no luck (" in row
+    assert row.endswith(" in body)")
     shown = json.loads((await infraweave("runs", "history", run.run_id, "--json"))[1])
     assert shown == {"history": await run.history()}
+    assert "raise NonRetryable" in shown["history"][0]["error"]["traceback"]
 
 
 # --- mistakes ----------------------------------------------------------------------------------------------

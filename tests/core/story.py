@@ -180,6 +180,7 @@ class Story:
             message="boom",
             final=final,
             latency_ms=5,
+            traceback=f"in {name}",
         )
         return self.give(fact)
 

@@ -73,6 +73,17 @@ def test_a_retry_is_a_row_of_its_own():
     assert first.span_id != second.span_id
 
 
+def test_a_failure_says_where_it_was_if_that_is_known():
+    first, second = rows(
+        started(2),
+        failed(3, will_retry=True, retry_at=2000, traceback="in a"),
+        started(4, attempt=2),
+        failed(5, attempt=2, code="timeout", will_retry=False),
+    )
+    assert first.error == RowError("error", "boom", "in a")
+    assert second.error.traceback is None
+
+
 def test_an_entry_given_up_during_backoff_keeps_the_failure_that_led_there():
     (row,) = rows(
         started(2), failed(3, will_retry=True, retry_at=2000), failed(4, code="cancelled", will_retry=False)

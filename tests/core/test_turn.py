@@ -154,6 +154,7 @@ def test_a_failure_backs_off_and_then_succeeds():
     run.start()
     assert run.err("a") == ["fail a error again at 10000", "retrying"]
     assert run.log[-2].message == "boom — retrying in 10s (attempt 2 of 3)"
+    assert run.log[-2].traceback == "in a"
     assert run.later(9.999) == []
     assert run.later(0.001) == ["running", "start a/2"]
     assert run.err("a") == ["fail a/2 error again at 30000", "retrying"]
@@ -324,8 +325,11 @@ def test_after_a_crash_it_is_prepared_again():
 def test_a_wait_that_cannot_be_prepared_fails():
     run = Story(human("ask", prompt=None))
     run.start()
-    fact = Unprepared(address=Address("ask"), code="error", message="ValueError: no prompt")
+    fact = Unprepared(
+        address=Address("ask"), code="error", message="ValueError: no prompt", traceback="in ask"
+    )
     assert run.give(fact) == ["start ask", "fail ask error", "failed", "failed"]
+    assert run.log[-3].traceback == "in ask"
 
 
 # --- what is not open, what is held ------------------------------------------------------------------------

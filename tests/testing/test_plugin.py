@@ -102,6 +102,32 @@ async def test_fails(iw):
     )
 
 
+def test_the_story_of_a_failure_says_where_it_was(project):
+    found = project(
+        stories="""
+from infraweave import Workflow
+
+flow = Workflow("bad", version="v1")
+
+@flow.node
+def z(input: dict) -> int:
+    return input["nope"]["x"]
+
+async def test_fails(iw):
+    await (await iw.start(flow)).result()
+"""
+    )
+    found.stdout.fnmatch_lines(
+        [
+            "*+0s *node_failed z: KeyError: 'nope' — retrying*",
+            '*  File "test_stories.py", line 8, in z',
+            '*    return input?"nope"??"x"?',
+            "*  KeyError: 'nope'",
+        ]
+    )
+    assert found.stdout.str().count("Traceback (most") == 1
+
+
 def test_what_the_marker_does_not_know_is_refused(project):
     found = project(
         stories="""

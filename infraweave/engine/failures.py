@@ -1,0 +1,37 @@
+"""What the server's log tells of failed attempts: one line each, once the failure is on disk.
+
+The line names the run, the node and the place, and what kind of failure it was. What the exception said stays
+out of it, for that may quote what a run was given, which is never logged; the run's history has it.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from infraweave.core.events import NodeFailed
+from infraweave.core.tracebacks import place_in
+from infraweave.core.values import rfc3339
+
+log = logging.getLogger("infraweave.node")
+
+
+def tell_failure(run_id: str, event: NodeFailed) -> None:
+    """Log a failed attempt; one that was stopped is none."""
+    if event.code == "cancelled" or not log.isEnabledFor(logging.WARNING):
+        return
+    place = event.traceback and place_in(event.traceback)
+    log.warning(
+        "%s %s attempt %d failed with %s%s; %s",
+        run_id,
+        event.address,
+        event.attempt,
+        _kind(event),
+        f" at {place}" if place else "",
+        "it is final" if event.retry_at is None else f"it is tried again at {rfc3339(event.retry_at)}",
+        extra={"run_id": run_id, "node": str(event.address), "attempt": event.attempt, "seq": event.seq},
+    )
+
+
+def _kind(event: NodeFailed) -> str:
+    """Return the class of an exception, of which a message begins with it; else the code."""
+    return event.message.partition(" ")[0].rstrip(":") if event.code == "error" else event.code
