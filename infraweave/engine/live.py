@@ -15,7 +15,7 @@ from infraweave.core.address import Address
 from infraweave.core.book import Written
 from infraweave.core.entries import Entry as OpenEntry
 from infraweave.core.events import NodeFailed, NodeStarted, Origin
-from infraweave.core.facts import Erred, Fact, Launched, Woken
+from infraweave.core.facts import Fact, Launched, Woken
 from infraweave.core.graph import Graph
 from infraweave.core.preparing import Preparing
 from infraweave.core.state import RunState
@@ -25,7 +25,7 @@ from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.commit import Commit
 from infraweave.engine.context import RunContext
 from infraweave.engine.failures import tell_failure
-from infraweave.engine.perform import PREPARATIONS, Attempt, ChildPreparation
+from infraweave.engine.perform import PREPARATIONS, Attempt, ChildPreparation, never_began
 from infraweave.errors import StorageUnavailable
 from infraweave.failpoints import reach
 from infraweave.store.journal import Entry
@@ -296,7 +296,7 @@ class LiveRun:
             if isinstance(item, Address):
                 self._preparing.end(item)
             else:
-                self.take(_never_began(item))
+                self.take(never_began(item))
 
     def _is_in_vain(self, item: NodeStarted | Address) -> bool:
         return self._is_given_up(item if isinstance(item, Address) else item.address)
@@ -390,13 +390,3 @@ class LiveRun:
         self._todo.clear()
         for attempt in self._attempts.values():
             attempt.abandon()
-
-
-def _never_began(event: NodeStarted) -> Erred:
-    return Erred(
-        address=event.address,
-        attempt=event.attempt,
-        code="cancelled",
-        message="Stopped before it began",
-        latency_ms=0,
-    )

@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeAlias
 
 from infraweave.authoring.compiler import Code
 from infraweave.core.document import HumanInput, Map, Node, Subworkflow, Timer
+from infraweave.core.events import NodeStarted
 from infraweave.core.facts import Erred, Fact, Prompted, Scheduled, Succeeded, Unprepared
 from infraweave.core.values import LONGEST, Json, from_rfc3339, seconds, spell
 from infraweave.engine.bodies import BodyError, Call, fault_of
@@ -239,6 +240,17 @@ PREPARATIONS: dict[type[Node], type[Preparation]] = {
     Subworkflow: ChildPreparation,
     Map: ChildPreparation,
 }
+
+
+def never_began(event: NodeStarted) -> Erred:
+    """Return the fact of an attempt that was stopped before its body was called."""
+    return Erred(
+        address=event.address,
+        attempt=event.attempt,
+        code="cancelled",
+        message="Stopped before it began",
+        latency_ms=0,
+    )
 
 
 def _prompt(output: Json) -> tuple[str, Json]:
