@@ -102,7 +102,8 @@ FORMS = ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data
 @pytest.mark.parametrize("content", [b"", b'{"workflow_id":"quick","input":{"amount":1}}'])
 async def test_what_a_form_can_send_writes_nothing(api, media, content):
     run_id, _ = await api.asked()
-    await api.post("/v1/schedules", {"workflow_id": "quick", "name": "s", "every": "1h"})
+    schedule = {"workflow_id": "quick", "name": "s", "every": "1h", "input": {"amount": 1}}
+    assert (await api.post("/v1/schedules", schedule)).status_code == 201
     before = (await api.get(f"/v1/runs/{run_id}")).json()
     paths = ("/v1/runs", f"/v1/runs/{run_id}/cancel", f"/v1/runs/{run_id}/terminate", "/v1/tokens")
     for path in (*paths, "/v1/schedules/quick:s/pause", "/hooks/x", f"/v1/runs/{run_id}/signals/approval"):
