@@ -105,7 +105,8 @@ async def test_of_more_than_a_hundred_it_is_said_only_that_there_are_many(api, c
 
 async def test_what_a_slow_reader_has_not_taken_is_told_once_and_is_bounded(api, clock):
     engine = api.server.engine
-    watch, body = engine.changes.watch("default", None), {"workflow_id": "quick", "input": {"amount": 1}}
+    watch, later = engine.changes.watch("default", None), "2027-01-01T00:00:00Z"
+    body = {"workflow_id": "quick", "input": {"amount": 1}, "start_at": later}
     run_id, _ = await api.asked()
     await clock.advance(0.5)
     await api.post(f"/v1/runs/{run_id}/signals/approval", YES)
@@ -116,11 +117,13 @@ async def test_what_a_slow_reader_has_not_taken_is_told_once_and_is_bounded(api,
         told = watch.take().runs
         assert [changed.row.run_id for changed in told] in ([], [run_id])
         state = told[0].row.state if told else state
-    for _ in range(2):
+    prompt, seen = engine.changes.watch("default", None), set()
+    for count in (60, 120):
         await api.post("/v1/runs/batch", {"runs": [body] * 60})
-        await clock.advance(0.5)
-    while not watch.take().many:
-        await watch.wait()
+        while len(seen) < count:
+            await clock.advance(0.5)
+            seen |= {changed.row.run_id for changed in prompt.take().runs}
+    assert watch.take().many
     assert not watch.take().runs
 
 
