@@ -79,13 +79,26 @@ def world(clock, db):
     return opened
 
 
+class Disk(threading.Event):
+    """Set while the disk moves. ``reached`` is set once something waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached = threading.Event()
+
+    def clear(self) -> None:
+        self.reached.clear()
+        super().clear()
+
+
 @pytest.fixture
 def disk(monkeypatch):
     """A disk that stands still while its event is clear."""
-    moving, write_rows = threading.Event(), batch.write_rows
+    moving, write_rows = Disk(), batch.write_rows
     moving.set()
 
     def slow(*args):
+        moving.reached.set()
         assert moving.wait(10)
         write_rows(*args)
 

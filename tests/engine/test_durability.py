@@ -86,12 +86,15 @@ async def test_a_caller_who_hangs_up_does_not_stop_a_start(world, disk):
     async with world(flow) as w:
         disk.clear()
         starting = asyncio.create_task(w.start(flow))
-        await beat(w)
+        while not disk.reached.is_set():
+            await beat(w)
         starting.cancel()
         disk.set()
         with pytest.raises(asyncio.CancelledError):
             await starting
-        (row,) = await w.engine.runs.list("default")
+        while not (rows := await w.engine.runs.list("default")):
+            pass  # the disk takes its time
+        (row,) = rows
         assert (await w.end(row))["result"] == "through"
 
 
