@@ -6,11 +6,12 @@ The sentences begin with the node, and then with the field: ``boil: retry.initia
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import attrs
 
-from infraweave.core.document import INPUT, Document, Node
+from infraweave.core.document import INPUT, Document
+from infraweave.core.triggers import Schedule, Webhook
 from infraweave.core.values import pointer
 
 _WORDS = re.compile(r"(?:[a-z_]+(?:\.|: ))*[a-z_]+")
@@ -32,8 +33,21 @@ def place_of(document: Document, fault: str) -> str:
         return pointer(["nodes", places[name], *fields])
     if colon and head == INPUT:
         return pointer(["input_schema"])
+    if colon and (trigger := _trigger(document, head)):
+        field, place, value = trigger
+        return pointer([field, place, *_fields(value, _words(rest.removeprefix("its ")))])
     first = fault.partition(" ")[0]
     return pointer([first]) if first in _HEADS else _of_list(document, fault)
+
+
+def _trigger(document: Document, head: str) -> tuple[str, int, Schedule | Webhook] | None:
+    """Return the list, the place in it and the trigger that a sentence's head names, ``schedule nightly``."""
+    lists: dict[str, Sequence[Schedule | Webhook]]
+    lists = {"schedule": document.schedules, "webhook": document.webhooks}
+    kind, _, name = head.partition(" ")
+    # The last: of several with one name, the first is not too many.
+    places = {f"{trigger.name:.128}": place for place, trigger in enumerate(lists.get(kind, ()))}
+    return (f"{kind}s", places[name], lists[kind][places[name]]) if name in places else None
 
 
 def _of_list(document: Document, fault: str) -> str:
@@ -47,10 +61,9 @@ def _words(sentence: str) -> list[str]:
     return re.split(r"\.|: ", found[0]) if found else []
 
 
-def _fields(node: Node, words: list[str]) -> list[str]:
+def _fields(value: object, words: list[str]) -> list[str]:
     """Return the words as far as they name fields, each of what the one before holds."""
     found: list[str] = []
-    value: object = node
     for word in (_FIELDS.get(word, word) for word in words):
         for step in _steps(value, word):
             found.append(step)

@@ -24,6 +24,7 @@ from tests.core.graphs import random_document
 STEP = {"name": "step", "kind": "node", "code": "ship:step"}
 NAP = {"name": "nap", "kind": "timer", "delay": 5, "after": ["step"]}
 CALL = {"name": "call", "kind": "http", "request": {"url": "http://x.test/"}}
+HOURLY = {"name": "hourly", "every": 3600}
 LABEL = {
     "workflow_id": "label",
     "version": "v1",
@@ -261,6 +262,15 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
             "/nodes/1/compensate/request/accept",
             "accept has 1",
         ),
+        ({"schedules": [HOURLY, {"name": "b", "cron": "x"}]}, "/schedules/1/cron", "is no schedule"),
+        ({"schedules": [HOURLY, HOURLY]}, "/schedules/1", "several of this name"),
+        ({"schedules": [{**HOURLY, "input": {"x": "{y}"}}]}, "/schedules/0/input", "{y} names no value"),
+        (
+            {"schedules": [HOURLY], "input_schema": {"required": ["a"]}},
+            "/schedules/0/input",
+            "does not fit",
+        ),
+        ({"webhooks": [{"name": "w", "secret_env": "a b"}]}, "/webhooks/0/secret_env", "is no name"),
     ],
 )
 async def test_what_is_no_valid_workflow_is_refused_with_each_fault_at_its_place(api, change, path, words):
