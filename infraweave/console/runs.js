@@ -22,7 +22,7 @@ export async function open(main, parameters) {
   let runs = [], next = null, picked = new Set(), marked = null, gone = false, turn = 0;
   const chips = h("div.chips", { role: "group", "aria-label": "States" });
   const rows = h("div.run-rows", { role: "rowgroup" }), foot = h("div.foot"), bulk = h("div.bulk", { hidden: true }), live = h("span.live", { role: "status" });
-  const search = h("input", { type: "search", placeholder: "Workflow, run id, or tag key:value", "aria-label": "Search runs", title: "Press / to come here", value: filters.tag || filters.workflow_id, onchange: (event) => find(event.target.value.trim()) });
+  const search = h("input", { type: "search", placeholder: "Workflow, run id or key:value", "aria-label": "Search runs", title: "Press / to come here", value: filters.tag || filters.workflow_id, onchange: (event) => find(event.target.value.trim()) });
   const choice = (name, label, options) => h("label", h("span.sr", label), h("select", { "aria-label": label, onchange: (event) => set({ [name]: event.target.value }) }, options.map(([value, text]) => h("option", { value, selected: filters[name] === value }, text))));
   const more = h("details.more", { open: Boolean(filters.parent_run_id || filters.started_after || filters.started_before || filters.workflow_version) }, h("summary", "More filters"),
     h("div", choice("parent_run_id", "Children", [["", "All runs"], ["none", "Top-level only"], ...(filters.parent_run_id.startsWith("run_") ? [[filters.parent_run_id, `Children of ${shortId(filters.parent_run_id)}`]] : [])]),
