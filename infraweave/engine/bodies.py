@@ -25,8 +25,6 @@ from infraweave.errors import NonRetryable
 
 #: Longer messages are cut: an event must stay a line that clients can read (64 kB).
 MAX_MESSAGE = 2_000
-#: What a body passes on and does not fail by: it is being stopped.
-_NOT_ITS_OWN = (asyncio.CancelledError, KeyboardInterrupt, GeneratorExit)
 
 
 class BodyError(Exception):
@@ -74,16 +72,19 @@ class Call:
             BodyError: the function failed, its values do not fit its annotations, or its output is too large.
         """
         arguments = _arguments(self._code, _own(self._values), self._context)
+        task = asyncio.current_task()
         try:
             value = await self._invoke(arguments)
-        except (BodyError, *_NOT_ITS_OWN):  # the first from code of our own, or from a process
+        except (BodyError, asyncio.CancelledError):  # from code of our own or a process; it is being stopped
             raise
         except BaseException as error:
+            if isinstance(error, GeneratorExit) and not _is_current(task):
+                raise  # Python closes what waited on a loop that has gone
             raise fault_of(error, tell=not self._code.reference.startswith("builtin:")) from error
         try:
             output = codec.from_author(value)
             size = len(codec.dumps(output))
-        except Exception as error:
+        except BaseException as error:
             raise _unfit_output(error) from error
         if size > self._most:
             message = f"The output has {size:,} bytes as JSON; {self._most:,} are allowed"
@@ -119,6 +120,13 @@ class Call:
         return self._work is None or self._work.cancel()
 
 
+def _is_current(task: asyncio.Task[Any] | None) -> bool:
+    try:
+        return asyncio.current_task() is task
+    except RuntimeError:  # no loop runs here
+        return False
+
+
 def _hear(thread: asyncio.Future[Any]) -> None:
     """Hear what a thread raised: where nobody waits for it any more, asyncio would log it as forgotten."""
     if not thread.cancelled():
@@ -130,14 +138,14 @@ def call_in_process(file: str, reference: str, values: bytes, context: RunContex
     code = codes_of(file)[reference]
     try:
         output = _call(code.function, _arguments(code, codec.loads(values), context))
-    except (BodyError, *_NOT_ITS_OWN):
+    except (BodyError, asyncio.CancelledError):
         raise
     except BaseException as error:
         # It stays here and its text goes: over there it has no frames, and perhaps not even its class.
         raise fault_of(error) from error
     try:
         return codec.from_author(output), context.usage
-    except Exception as error:
+    except BaseException as error:
         raise _unfit_output(error) from error
 
 
@@ -158,7 +166,7 @@ def fault_of(error: BaseException, *, tell: bool = True) -> BodyError:
     return BodyError("error", describe(error), final=False, traceback=where)
 
 
-def _unfit_output(error: Exception) -> BodyError:
+def _unfit_output(error: BaseException) -> BodyError:
     message = f"The output cannot be kept as JSON: {describe(error)}"
     return BodyError("output_invalid", message, final=True, traceback=_where(error))
 
@@ -166,7 +174,7 @@ def _unfit_output(error: Exception) -> BodyError:
 def _where(error: BaseException) -> str | None:
     try:
         return traceback_of(error)
-    except Exception:  # noqa: BLE001 - an author's class may raise here too; its failure is told all the same
+    except BaseException:  # noqa: BLE001 - an author's class may raise here too; its failure is told all the same
         return None
 
 
@@ -179,7 +187,7 @@ def describe(error: BaseException) -> str:
 def _said(error: BaseException) -> str:
     try:
         return str(error)
-    except Exception:  # noqa: BLE001 - an author's class may raise here too
+    except BaseException:  # noqa: BLE001 - an author's class may raise here too
         return ""
 
 
@@ -207,7 +215,7 @@ def _structured(param: CodeParam, value: Json) -> Any:
     try:
         if (fault := param.contract.fault(value)) is None:
             return codec.to_author(value, param.annotation)
-    except Exception as error:
+    except BaseException as error:
         message = f"{param.name} does not fit its annotation: {describe(error)}"
         raise BodyError("input_mismatch", message, final=True, traceback=_where(error)) from error
     raise BodyError("input_mismatch", f"{param.name} does not fit its annotation: {fault}", final=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Mapping
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from functools import cache
@@ -34,13 +35,18 @@ class Processes(Executor):
         if self._pool is None:
             # Spawned: a forked process would inherit our threads' locks, sockets and database.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(os.cpu_count(), mp_context=context)
+            self._pool = ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=_ignore_ctrl_c)
         return self._pool
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work."""
         if self._pool is not None:
             self._pool.shutdown(wait, cancel_futures=cancel_futures)
+
+
+def _ignore_ctrl_c() -> None:
+    """Leave it to the server, which gives bodies time to end; a terminal interrupts all its processes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @cache

@@ -21,6 +21,11 @@ class BadText(Exception):
         raise RuntimeError("no words")
 
 
+class WorseText(Exception):
+    def __str__(self) -> str:
+        raise KeyboardInterrupt
+
+
 class Abort(BaseException):
     """No Exception, as some libraries use to get past `except Exception`."""
 
@@ -48,7 +53,10 @@ def raises(error):
         (StopIteration("over"), "StopIteration"),
         (BadText(), "BadText"),
         (Abort("stop"), "Abort: stop"),
+        (WorseText(), "WorseText"),
         (SystemExit(3), "SystemExit: 3"),
+        (KeyboardInterrupt(), "KeyboardInterrupt"),
+        (GeneratorExit(), "GeneratorExit"),
         (asyncio.CancelledError(), "CancelledError"),
         (TimeoutError(), "TimeoutError"),
         (ExceptionGroup("two", [ValueError("a")]), "ExceptionGroup: two (1 sub-exception)"),

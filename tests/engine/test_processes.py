@@ -8,6 +8,7 @@ from infraweave.authoring.loader import load
 
 FLOW = """
 import os
+import signal
 from infraweave import Context, NonRetryable, Retry, Workflow
 
 flow = Workflow("apart", version="v1", input={"type": "object"})
@@ -30,6 +31,19 @@ refusing = Workflow("refusing", version="v1")
 @refusing.node(executor="process")
 def refuses() -> None:
     raise NonRetryable("never")
+
+leaving = Workflow("leaving", version="v1")
+
+@leaving.node(executor="process", retry=None)
+def leaves() -> None:
+    raise KeyboardInterrupt
+
+interrupted = Workflow("interrupted", version="v1")
+
+@interrupted.node(executor="process", retry=None)
+def goes_on() -> str:
+    os.kill(os.getpid(), signal.SIGINT)
+    return "here"
 """
 
 
@@ -49,3 +63,16 @@ async def test_a_process_that_dies_is_a_failure_and_the_pool_is_made_anew(world,
     (tmp_path / "flow.py").write_text(FLOW)
     async with world(*load([tmp_path / "flow.py"])) as w:
         assert (await w.end(await w.start("dying")))["result"] == 2
+
+
+async def test_nothing_a_process_body_raises_ends_the_server(world, tmp_path):
+    (tmp_path / "flow.py").write_text(FLOW)
+    async with world(*load([tmp_path / "flow.py"])) as w:
+        end = await w.end(await w.start("leaving"))
+        assert (end["error"]["code"], end["error"]["message"]) == ("error", "KeyboardInterrupt")
+
+
+async def test_ctrl_c_is_the_servers_business(world, tmp_path):
+    (tmp_path / "flow.py").write_text(FLOW)
+    async with world(*load([tmp_path / "flow.py"])) as w:
+        assert (await w.end(await w.start("interrupted")))["result"] == "here"
