@@ -179,10 +179,14 @@ class Host:
 
     async def recover(self) -> None:
         """Take up what an ended process had in flight; then line up what was queued."""
-        await self._each(await self._agenda.urgent(), self._take_up)
-        queued = [(row.run_key, await self._candidate(row)) for row in await self._runs.queued(ALL)]
-        await self.gate.prepare(candidate for _, candidate in queued)
-        with self.slots.gathering():  # or the tenant that comes first in the file would come first
+        # Gathered, or the tenant that comes first in the file would come first, and who is queued before
+        # those who were taken up: these ask for slots once what they do next is on disk.
+        with self.slots.gathering():
+            await self._each(await self._agenda.urgent(), self._take_up)
+            for live in list(self.live.values()):
+                await live.durable()
+            queued = [(row.run_key, await self._candidate(row)) for row in await self._runs.queued(ALL)]
+            await self.gate.prepare(candidate for _, candidate in queued)
             for run_key, candidate in queued:
                 self.gate.line_up(run_key, candidate)
 

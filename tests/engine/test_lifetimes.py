@@ -56,6 +56,28 @@ async def test_without_a_free_slot_a_run_is_queued_and_starts_when_one_is(world)
         assert w.engine.host.slots.used == 0
 
 
+async def test_after_a_restart_runs_in_flight_go_before_queued_ones(world):
+    flow, gate, begun = Workflow("order", version="v1"), asyncio.Event(), []
+
+    @flow.node
+    async def wait(ctx: Context) -> None:
+        begun.append(ctx.run_id)
+        await gate.wait()
+
+    async with world(flow, max_running=2, grace=1) as w:
+        runs = [(await w.start(flow)).run_id for _ in range(4)]
+        closing = asyncio.create_task(w.engine.drain())
+        await w.clock.advance(1)
+        await closing
+    begun.clear()
+    gate.set()
+    async with world(flow, max_running=2) as w, asyncio.timeout(10):
+        for run_id in runs:
+            await w.end(await w.engine.runs.get(run_id))
+    assert set(begun[:2]) == set(runs[:2])
+    assert begun[2:] == runs[2:]
+
+
 async def test_the_queue_is_fair_between_tenants(world):
     flow, gate = gated()
     async with world(flow, max_running=1) as w:
