@@ -38,6 +38,8 @@ def cancel(run_id: str, reason: str | None, url: str, token: str | None, as_json
     run = connected(url, token, lambda client: client.run(run_id).cancel(reason))
     if as_json:
         show_json(run)
+    elif run["state"] == "cancelled":  # by this or before
+        click.echo(f"{run_id} is {paint_state('cancelled')}")
     elif run["state"] in _ENDED:
         click.echo(f"{run_id} had ended: {paint_state(run['state'])}")
     else:

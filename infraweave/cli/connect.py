@@ -11,6 +11,8 @@ import click
 from infraweave.cli.output import DENIED, FAILED, UNREACHABLE, USAGE, fail, remark
 
 if TYPE_CHECKING:
+    import httpx
+
     from infraweave.client import Away, Client
 
 DEFAULT_URL = "http://127.0.0.1:8470"
@@ -44,6 +46,7 @@ async def _connected(url: str, token: str, ask: Callable[[Client], Awaitable[Any
     from infraweave.client import Client, ClientError
 
     try:
+        _check(httpx.URL(url))
         async with Client(url, token) as client:
             return await ask(client)
     except ClientError as error:
@@ -52,6 +55,22 @@ async def _connected(url: str, token: str, ask: Callable[[Client], Awaitable[Any
         fail(f"{url} cannot be reached ({_why(error)}); is `infraweave serve` running?", code=UNREACHABLE)
     except UnicodeEncodeError:
         fail("what was given is no text that JSON can hold", code=USAGE)
+
+
+def _check(url: httpx.URL) -> None:
+    """Refuse what httpx takes for an address and trips over when it connects.
+
+    Raises:
+        InvalidURL: it is none.
+    """
+    import httpx
+
+    try:
+        host, port = url.host, url.port
+    except UnicodeError as error:
+        raise httpx.InvalidURL(f"its host is none: {error}") from error
+    if not host or not 0 < (port or 80) < 2**16:
+        raise httpx.InvalidURL("expected http://HOST:PORT")
 
 
 def _why(error: Exception) -> str:

@@ -61,12 +61,23 @@ class Options:
     access_log: bool
 
 
+def _in_a_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+    if path is not None and not path.parent.is_dir():
+        raise click.BadParameter(f"there is no folder {path.parent}")
+    return path
+
+
 @click.command(epilog="Example: infraweave serve workflows.example --db runs.db")
 @click.argument("workflows", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @click.option("--db", type=click.Path(path_type=Path), default=Path("infraweave.db"), show_default=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8470, show_default=True, help="0: a free one.")
-@click.option("--ready-file", type=click.Path(path_type=Path), help="Written once requests are answered.")
+@click.option(
+    "--ready-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=_in_a_folder,
+    help="Written once requests are answered.",
+)
 @click.option("--max-running", type=click.IntRange(1), default=Settings().max_running, show_default=True)
 @click.option(
     "--grace",

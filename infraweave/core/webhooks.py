@@ -225,11 +225,17 @@ def delivery_id(webhook: Webhook, headers: Mapping[str, str], body: Json, raw: b
 
 
 def _filled(text: str, known: Mapping[str, Json]) -> str:
-    """Return a template's text; empty where it names nothing that is there, or null."""
+    """Return a template's text; empty where a place names nothing that is there, or null."""
     try:
-        return "" if template.value_of(text, known) is None else template.render(text, known)
+        return template.render(text, known, _something)
     except template.TemplateError:
         return ""
+
+
+def _something(value: Json) -> str:
+    if value is None:
+        raise template.TemplateError
+    return template.spelled(value)
 
 
 def values(headers: Mapping[str, str], body: Json, delivery: str) -> dict[str, Json]:

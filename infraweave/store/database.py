@@ -181,6 +181,8 @@ def _noted(work: Callable[[sqlite3.Connection], T], note: Note) -> Callable[[sql
 @contextmanager
 def _file(path: str | Path) -> Iterator[Path]:
     if str(path) != MEMORY:
+        if Path(path).is_dir():
+            raise StartupError(f"{path} is a folder; expected a file")
         yield Path(path).resolve()
         return
     with tempfile.TemporaryDirectory(prefix="infraweave-") as folder:

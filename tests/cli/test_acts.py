@@ -65,11 +65,11 @@ async def test_cancel_lets_a_run_clean_up(run, infraweave, undone):
     assert code == 0
     assert out in (
         f"{run.run_id} is being cancelled\n",
-        f"{run.run_id} had ended: cancelled\n",
+        f"{run.run_id} is cancelled\n",
     )  # it is quick
     assert "too dear" in (await run.outcome())["error"]["message"]
     assert undone == ["seat"]
-    assert await infraweave("runs", "cancel", run.run_id) == (0, f"{run.run_id} had ended: cancelled\n", "")
+    assert await infraweave("runs", "cancel", run.run_id) == (0, f"{run.run_id} is cancelled\n", "")
 
 
 async def test_terminate_needs_a_yes_where_nobody_can_be_asked(run, infraweave, undone):

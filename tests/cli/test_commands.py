@@ -157,6 +157,8 @@ def test_run_reads_its_input_from_a_file_or_stdin(infraweave, tmp_path):
         (["run", "missing.py"], 1, "missing.py: no such file"),
         (["serve", "missing.py"], 2, "does not exist"),
         (["serve"], 1, "no folder workflows/ here"),
+        (["serve", "flow.py", "--ready-file", "nowhere/ready"], 2, "there is no folder nowhere"),
+        (["serve", "flow.py", "--db", "."], 1, ". is a folder"),
         (["tokens", "list"], 4, "no token"),
         (["tokens", "list", "--token", "x", "--url", "http://127.0.0.1:9"], 3, "cannot be reached"),
         (["tokens", "create", "--tenant", "t", "--principal", "p", "--grant", "fly:x"], 2, "is no action"),

@@ -169,6 +169,8 @@ async def test_history_has_a_row_for_each_attempt(client, infraweave):
         (["list", "--token", "ü"], 4, "characters that no token has"),
         (["list", "--url", "http://127.0.0.1:9"], 3, "cannot be reached"),
         (["list", "--url", "nowhere"], 3, "cannot be reached"),
+        (["list", "--url", "http://127.0.0.1:99999"], 3, "expected http://HOST:PORT"),
+        (["list", "--url", "http://xn--a.com"], 3, "its host is none"),
     ],
 )
 async def test_a_mistake_gets_one_line_and_an_exit_code(client, infraweave, arguments, code, words):

@@ -153,7 +153,9 @@ def test_a_secret_that_is_no_key_in_base64_is_refused(secret):
 
 def test_a_delivery_is_told_apart_by_its_header_or_its_body():
     by_body = Webhook(name="h", delivery="{body.id}")
+    by_both = Webhook(name="h", delivery="{body.id}-{headers.x}")
 
+    assert delivery_id(by_both, {"x": "b"}, {"id": 7}, BODY) == "7-b"
     assert delivery_id(PLAIN, {"x-delivery-id": "d1"}, {"id": 7}, BODY) == "d1"
     assert delivery_id(by_body, {}, {"id": 7}, BODY) == "7"
     nameless = {
@@ -161,6 +163,8 @@ def test_a_delivery_is_told_apart_by_its_header_or_its_body():
         delivery_id(by_body, {}, {}, BODY),
         delivery_id(by_body, {}, {"id": None}, BODY),
         delivery_id(by_body, {}, None, BODY),
+        delivery_id(by_both, {"x": "b"}, {"id": None}, BODY),
+        delivery_id(by_both, {}, {"id": 7}, BODY),
     }
     assert len(nameless) == 1
     assert nameless.pop().startswith("sha256:")
