@@ -11,8 +11,8 @@ import inspect
 import sys
 import types
 import typing
+from asyncio import Semaphore
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager
 from enum import Enum
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal
@@ -54,7 +54,7 @@ class Code:
     context_param: str | None
     returns: Any
     #: What an attempt waits for before it begins, and its time with it; None: nothing.
-    room: AbstractAsyncContextManager[Any] | None = None
+    room: Semaphore | None = None
 
 
 def read(

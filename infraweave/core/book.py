@@ -192,6 +192,11 @@ class Book:
         else:
             self.give_up(entry, "interrupted", message, 0)
 
+    def put_back(self, entry: Entry) -> None:
+        """Close an attempt whose body was not called; it is due again at once, however few it may have."""
+        message = "The process ended before this attempt began"
+        self._failed(entry, "interrupted", message, 0, NO_USAGE, self.now)
+
     def is_given_up(self, entry: Entry) -> bool:
         """Tell whether the entry belongs to what is being stopped."""
         return settle.is_given_up(self.graph, self.state, entry.address)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from attrs import frozen
 
@@ -27,19 +27,28 @@ class Explanation:
 
 
 def explain(
-    graph: Graph, state: RunState, now: int, *, blocked: Sequence[str] = (), queued: str = ""
+    graph: Graph,
+    state: RunState,
+    now: int,
+    *,
+    blocked: Sequence[str] = (),
+    queued: str = "",
+    unbegun: Mapping[Address, str] | None = None,
 ) -> Explanation:
     """Return why a run is not moving, or that it is.
 
     ``blocked``: nodes whose code is not loaded. ``queued``: what a queued run waits for.
+    ``unbegun``: what attempts wait for that are open and whose bodies have not been called.
     """
     if state.end is not None:
         return Explanation(False, _ended(state))
     if state.state == "queued":
         return Explanation(False, f"It is queued: {queued}.")
     entries = list(state.entries.values())
-    working = [_at_work(entry) for entry in entries if entry.status == "running"]
-    told = [f"no code for {name} is loaded, so it cannot open" for name in blocked]
+    running, unbegun = [entry for entry in entries if entry.status == "running"], unbegun or {}
+    working = [_at_work(entry) for entry in running if entry.address not in unbegun]
+    told = [f"{_name(e)} waits for {unbegun[e.address]}" for e in running if e.address in unbegun]
+    told += [f"no code for {name} is loaded, so it cannot open" for name in blocked]
     told += [
         _waits(graph, entry, now) for entry in entries if entry.status != "running" and _counts(state, entry)
     ]
@@ -102,7 +111,7 @@ def _waits(graph: Graph, entry: Entry, now: int) -> str:
     if entry.signal is not None:
         return f"the signal {entry.signal} has not come, awaited since {since}{until}"
     if entry.child_run_id is not None:
-        return f"{name} is the child run {entry.child_run_id}, begun at {since}"
+        return f"{name} waits for its child run {entry.child_run_id}, since {since}"
     if isinstance(graph.nodes[name.node], Timer):
         return f"{name} sleeps{until}"
     what = "its items" if isinstance(graph.nodes[name.node], Map) else "what comes"

@@ -39,6 +39,14 @@ class Woken:
 
 
 @frozen(kw_only=True)
+class PutBack:
+    """The process is ending, and an attempt's body has not been called: the next process calls it."""
+
+    address: Address
+    attempt: int
+
+
+@frozen(kw_only=True)
 class Usage:
     """What an attempt reported."""
 
@@ -164,6 +172,7 @@ Fact: TypeAlias = (
     | Granted
     | Resumed
     | Woken
+    | PutBack
     | Succeeded
     | Erred
     | Prompted

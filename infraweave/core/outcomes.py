@@ -7,13 +7,13 @@ from typing import Any, NamedTuple, assert_never
 from infraweave.core.book import Book
 from infraweave.core.document import Loop, Map, Node, Router, Subworkflow
 from infraweave.core.entries import Entry
-from infraweave.core.facts import ChildEnded, Erred, Succeeded
+from infraweave.core.facts import ChildEnded, Erred, PutBack, Succeeded
 from infraweave.core.schema import validator
 from infraweave.core.state import RunState
 from infraweave.core.values import Json
 
 
-def conclude(book: Book, fact: Succeeded | Erred | ChildEnded) -> None:
+def conclude(book: Book, fact: Succeeded | Erred | PutBack | ChildEnded) -> None:
     """Close the attempt that has ended; one that is not open any more changes nothing."""
     match fact:
         case Succeeded():
@@ -22,13 +22,17 @@ def conclude(book: Book, fact: Succeeded | Erred | ChildEnded) -> None:
             entry = _in_flight(book.state, fact)
             if entry is not None:
                 book.fail(entry, fact)
+        case PutBack():
+            entry = _in_flight(book.state, fact)
+            if entry is not None and not book.is_given_up(entry):
+                book.put_back(entry)
         case ChildEnded():
             _child_ended(book, fact)
         case _:
             assert_never(fact)
 
 
-def _in_flight(state: RunState, fact: Succeeded | Erred) -> Entry | None:
+def _in_flight(state: RunState, fact: Succeeded | Erred | PutBack) -> Entry | None:
     entry = state.entries.get(fact.address)
     return entry if entry and entry.status == "running" and entry.attempt == fact.attempt else None
 

@@ -27,6 +27,7 @@ from infraweave.core.facts import (
     Granted,
     Launched,
     Prompted,
+    PutBack,
     Resumed,
     Scheduled,
     Signalled,
@@ -70,7 +71,7 @@ def turn(
 
 def _take(book: Book, fact: Fact) -> None:
     match fact:
-        case Succeeded() | Erred() | ChildEnded():
+        case Succeeded() | Erred() | PutBack() | ChildEnded():
             conclude(book, fact)
         case Accepted():
             _accepted(book, fact)

@@ -115,6 +115,11 @@ class Call:
             self.withdraw()
             raise
 
+    @property
+    def waits(self) -> bool:
+        """True while no thread, or process, has begun it that is to."""
+        return self._work is not None and not self._work.running() and not self._work.done()
+
     def withdraw(self) -> bool:
         """Take the call back where no thread has begun it yet; return whether that was so."""
         return self._work is None or self._work.cancel()

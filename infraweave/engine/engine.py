@@ -42,6 +42,7 @@ from infraweave.engine.scheduler import Scheduler
 from infraweave.engine.sign_in import SignIn
 from infraweave.engine.standing import Standing
 from infraweave.engine.starts import Starts
+from infraweave.engine.unbegun import unbegun
 from infraweave.errors import Draining, Fault, RequestError, StorageUnavailable
 from infraweave.settings import Settings
 from infraweave.store.admin import Admin
@@ -306,7 +307,9 @@ class Engine:
         queued = self.host.gate.reason(run.run_key) or "its turn has come"
         if start_at is not None and start_at > now:
             queued = f"it is not to start before {rfc3339(start_at)}"
-        told = explain(seen.graph, seen.state, now, blocked=seen.blocked, queued=queued)
+        live = self.host.live.get(run.run_key)
+        waiting = {} if live is None else unbegun(live)
+        told = explain(seen.graph, seen.state, now, blocked=seen.blocked, queued=queued, unbegun=waiting)
         return seen.state.state, told
 
     async def wait_end(self, run_key: int, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - own clock

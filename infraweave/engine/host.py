@@ -12,7 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from infraweave.core.address import Address
@@ -34,6 +34,7 @@ from infraweave.engine.perform import Attempt
 from infraweave.engine.processes import Processes
 from infraweave.engine.resting import Resting
 from infraweave.engine.slots import Slots
+from infraweave.engine.unbegun import put_back
 from infraweave.errors import RunNotFound, StorageUnavailable
 from infraweave.failpoints import reach
 from infraweave.settings import Settings
@@ -307,6 +308,14 @@ class Host:
         self.live.clear()
         self.resting.clear()
 
+    async def _put_back(self) -> None:
+        """Close what is open and did not begin, so that the next process need not take it for begun."""
+        with suppress(StorageUnavailable):
+            for live in list(self.live.values()):
+                put_back(live)
+            for live in list(self.live.values()):
+                await live.durable()
+
     async def drain(self, grace: float) -> None:
         """Open nothing new, let bodies finish within ``grace`` seconds, then leave them as they are."""
         self.draining = True
@@ -314,12 +323,14 @@ class Host:
         self.resting.clear()
         self.alarm.close()
         expired = asyncio.create_task(sleep(self.clock, grace), name="grace")
+        await self._put_back()
         while self.live and not expired.done():
             self._idle.clear()
             idle = asyncio.create_task(self._idle.wait(), name="idle")
             await asyncio.wait({idle, expired}, return_when=asyncio.FIRST_COMPLETED)
             idle.cancel()
         expired.cancel()
+        await self._put_back()  # what was about to begin as the end began
         self.abandon()
         tasks = [*self._tasks, *self._loading.values()]
         for task in tasks:

@@ -47,7 +47,8 @@ class LiveRun:
         self._attempts: dict[Address, Attempt] = {}
         #: Entries that are being prepared, or will be.
         self._preparing = Preparing()
-        self._todo: list[NodeStarted | Address] = []
+        #: What is to be begun once there is a slot.
+        self.todo: list[NodeStarted | Address] = []
         #: The run whose answer this one is.
         self.parent_key: int | None = None
         #: The graphs of children that may start.
@@ -207,23 +208,23 @@ class LiveRun:
     def _perform(self, written: Written) -> None:
         for event in written.events:
             if isinstance(event, NodeStarted) and event.runs_code:
-                self._todo.append(event)
+                self.todo.append(event)
             elif isinstance(event, NodeFailed):
                 tell_failure(self.state.run_id, event)
-        self._todo += written.prepare
+        self.todo += written.prepare
         if self.state.stopping is not None or self.graph.races:
             self._stop_what_is_given_up()
         self._work()
         self.rest()
 
     def _work(self) -> None:
-        if not self._todo or self._in_line:
+        if not self.todo or self._in_line:
             return
         if not self.has_slot:
             self._in_line = True
             self.host.slots.resume(self._granted)
             return
-        todo, self._todo = self._todo, []
+        todo, self.todo = self.todo, []
         for item in todo:
             if isinstance(item, Address):
                 self._prepare(item)
@@ -283,6 +284,10 @@ class LiveRun:
             self.host.leave(self.run_key, attempt.address, leftover)
         self.take(fact)
 
+    def forget(self, address: Address) -> None:
+        """Do without an attempt that was taken back."""
+        self._attempts.pop(address, None)
+
     def _stop_what_is_given_up(self) -> None:
         """Stop what is in flight of a stopping run, or of what lost a race; close what never began."""
         goes_on = self.state.stopping is None and self.state.end is None
@@ -291,8 +296,8 @@ class LiveRun:
                 attempt.stop("lost" if goes_on else "cancelled")
         self._stop_children()
         # One by one, while the others stay to be done: a turn that closes one must not find the run at rest.
-        while (item := next(filter(self._is_in_vain, self._todo), None)) is not None:
-            self._todo.remove(item)
+        while (item := next(filter(self._is_in_vain, self.todo), None)) is not None:
+            self.todo.remove(item)
             if isinstance(item, Address):
                 self._preparing.end(item)
             else:
@@ -318,7 +323,7 @@ class LiveRun:
 
     def rest(self) -> None:
         """Leave memory, where nothing is in flight; else see to timers that run beside it."""
-        if self._uncommitted or self._todo or self._attempts or self._in_line:
+        if self._uncommitted or self.todo or self._attempts or self._in_line:
             self._arm_soon()
         else:
             self._disarm()
@@ -387,6 +392,6 @@ class LiveRun:
         """Stop all bodies without a fact: the process is ending, or the disk has failed."""
         self._disarm()
         self.is_abandoned = True
-        self._todo.clear()
+        self.todo.clear()
         for attempt in self._attempts.values():
             attempt.abandon()

@@ -56,10 +56,11 @@ class Attempt:
         self._timers: list[ClockTimer] = []
         self._started_at = clock.now()
         self._task: asyncio.Task[None] | None = None
+        self._after: asyncio.Future[Any] | None = None
 
     def start(self, timeout: float | None, after: asyncio.Future[Any] | None) -> None:
         """Begin, once ``after`` (what is left of an earlier attempt) is done."""
-        self._timeout = timeout
+        self._timeout, self._after = timeout, after
         self._task = asyncio.get_running_loop().create_task(self._run(after), name=self.context.run_id)
 
     def stop(self, why: Stop) -> None:
@@ -81,6 +82,22 @@ class Attempt:
         self.context.cancelled = True
         if self._task is not None:
             self._task.cancel()
+
+    def withdraw(self) -> bool:
+        """Take the attempt back without a fact, if its body was not called; tell if so."""
+        if self._delivered or (self._begun and not (self._call.waits and self._call.withdraw())):
+            return False
+        self.abandon()
+        return True
+
+    @property
+    def waits_for(self) -> str | None:
+        """What the body waits for before it is called; None once it has been, or is about to be."""
+        if self._begun:
+            return "a free thread or process" if self._call.waits else None
+        if self._after is not None and not self._after.done():
+            return "an earlier attempt, whose body has not returned"
+        return "other requests to end" if self._room is not None and self._room.locked() else None
 
     @property
     def task(self) -> asyncio.Task[None] | None:

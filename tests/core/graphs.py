@@ -36,6 +36,7 @@ from infraweave.core.facts import (
     Granted,
     Launched,
     Prompted,
+    PutBack,
     Resumed,
     Scheduled,
     Signalled,
@@ -225,7 +226,9 @@ class World:
         child = ChildEnded(address=where, attempt=1, child_run_id="run_gone", state="succeeded")
         cancel = CancelAsked(by="admin", reason=self.rng.choice([None, "no need"]))
         kill = TerminateAsked(by="admin")
-        return self.rng.choice([stale, stale, child, cancel, kill, Woken()])
+        running = [entry for entry in self.state.entries.values() if entry.status == "running"]
+        back = [PutBack(address=entry.address, attempt=entry.attempt) for entry in running]
+        return self.rng.choice([stale, stale, child, cancel, kill, Woken(), *back[:2]])
 
     def _answer(self) -> Fact:
         entries = list(self.state.entries.values())

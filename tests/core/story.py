@@ -42,6 +42,7 @@ from infraweave.core.facts import (
     Erred,
     Fact,
     Launched,
+    PutBack,
     Resumed,
     Signalled,
     Succeeded,
@@ -183,6 +184,10 @@ class Story:
             traceback=f"in {name}",
         )
         return self.give(fact)
+
+    def put_back(self, name: str, **where) -> list[str]:
+        entry = self.entry(name, **where)
+        return self.give(PutBack(address=entry.address, attempt=entry.attempt))
 
     def launch(self, name: str, **where) -> list[str]:
         """Let a child start that was being prepared."""

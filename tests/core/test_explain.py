@@ -18,6 +18,20 @@ def test_what_is_at_work_is_moving():
     assert why(run) == "It is moving: a is at work since 1970-01-01T00:00:00.000Z (attempt 1)."
 
 
+def test_what_has_not_begun_is_not_at_work():
+    run = Story(node("a"), node("b"))
+    run.start()
+    line = {run.entry("a").address: "a free slot"}
+    assert why(run, unbegun=line) == (
+        "It is moving: b is at work since 1970-01-01T00:00:00.000Z (attempt 1)."
+    )
+    line[run.entry("b").address] = "a free thread or process"
+    assert (
+        why(run, unbegun=line) == "It waits: a waits for a free slot; b waits for a free thread or process."
+    )
+    assert not explain(run.graph, run.state, run.now, unbegun=line).moving
+
+
 def test_waits_are_named():
     run = Story(human("ask", timeout=60), signal("word"), timer("nap", delay=5), child("c"))
     run.start()
@@ -35,7 +49,7 @@ def test_a_child_is_named():
     run = Story(child("c"))
     run.start()
     run.launch("c")
-    assert why(run).startswith(f"It waits: c is the child run {run.entry('c').child_run_id}, begun")
+    assert why(run).startswith(f"It waits: c waits for its child run {run.entry('c').child_run_id}, since")
 
 
 def test_a_retry_says_when():

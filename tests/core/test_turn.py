@@ -207,6 +207,22 @@ def test_with_one_attempt_an_interruption_fails():
     assert run.event.error.code == "interrupted"
 
 
+def test_an_attempt_that_never_began_is_made_again_however_few_there_may_be():
+    run = Story(node("a", retry=ONCE))
+    run.start()
+    assert run.put_back("a") == ["fail a interrupted again at 0", "retrying"]
+    assert run.event.state == "retrying"
+    assert run.crash() == ["running", "start a/2"]
+    assert run.crash() == ["fail a/2 interrupted", "failed", "failed"]
+
+
+def test_nothing_is_put_back_that_is_being_stopped():
+    run = Story(node("a", retry=ONCE))
+    run.start()
+    run.cancel()
+    assert run.put_back("a") == []
+
+
 def test_ten_interruptions_in_a_row_fail():
     run = Story(node("a", retry=STEADY))
     run.start()

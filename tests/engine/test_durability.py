@@ -133,6 +133,7 @@ async def test_a_run_that_cannot_be_read_harms_no_other(world, db, caplog, kind)
         if kind == "in backoff":
             for run in runs:
                 await w.until(run, "status_changed", state="retrying")
+        await beat(w)
         closing = asyncio.create_task(w.engine.drain())
         await w.clock.advance(6)
         await closing

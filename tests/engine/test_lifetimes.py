@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
 
 import pytest
 
@@ -20,6 +21,7 @@ from infraweave.errors import (
     VersionNotFound,
     WorkflowNotFound,
 )
+from tests.engine.conftest import beat
 
 
 def gated(name: str = "gated") -> tuple[Workflow, asyncio.Event]:
@@ -76,6 +78,64 @@ async def test_after_a_restart_runs_in_flight_go_before_queued_ones(world):
             await w.end(await w.engine.runs.get(run_id))
     assert set(begun[:2]) == set(runs[:2])
     assert begun[2:] == runs[2:]
+
+
+async def stop(w) -> None:
+    """Let a server end as a signal asks it to, its grace period over."""
+    closing = asyncio.create_task(w.engine.drain())
+    await beat(w)
+    await w.clock.advance(w.engine.settings.grace)
+    await closing
+
+
+async def test_what_waits_for_a_slot_as_the_server_stops_is_not_taken_for_begun(world):
+    flow, called = Workflow("pay", version="v1"), []
+    flow.human_input("ok", prompt="?", schema={})
+
+    @flow.node(retry=None)
+    async def charge(ok: bool) -> str:
+        called.append(ok)
+        return "paid"
+
+    busy, gate = gated()
+    async with world(flow, busy, max_running=1, grace=1) as w:
+        run = await w.start(flow)
+        await w.until(run, "input_requested")
+        await w.start(busy)
+        await w.engine.signal(run, "ok", "s1", True, by="eve")
+        await w.until(run, "node_started")
+        _, why = await w.engine.explain(run)
+        assert (why.moving, why.sentence) == (False, "It waits: charge waits for a free slot.")
+        await stop(w)
+    assert called == []
+    gate.set()
+    async with world(flow, busy, max_running=1) as w, asyncio.timeout(10):
+        assert (await w.end(run))["result"] == "paid"
+    assert called == [True]
+
+
+async def test_what_waits_for_a_thread_as_the_server_stops_is_not_taken_for_begun(world):
+    flow, called, gate = Workflow("sync", version="v1"), [], threading.Event()
+
+    @flow.node(retry=None)
+    def work(ctx: Context) -> str:
+        called.append(ctx.run_id)
+        gate.wait(10)
+        return "done"
+
+    async with world(flow, threads=1, grace=1) as w:
+        begun, waits = await w.start(flow), await w.start(flow)
+        while not called:
+            await beat(w)
+        await w.until(waits, "node_started")
+        _, why = await w.engine.explain(waits)
+        assert why.sentence == "It waits: work waits for a free thread or process."
+        await stop(w)
+    gate.set()
+    async with world(flow, threads=1) as w, asyncio.timeout(10):
+        assert (await w.end(waits))["result"] == "done"
+        assert (await w.end(begun))["error"]["code"] == "interrupted"
+    assert called == [begun.run_id, waits.run_id]
 
 
 async def test_the_queue_is_fair_between_tenants(world):

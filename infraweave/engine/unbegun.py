@@ -1,0 +1,39 @@
+"""Attempts that are open, and whose bodies were not called: for want of a slot, of room or of a thread."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infraweave.core.address import Address
+from infraweave.core.events import NodeStarted
+from infraweave.core.facts import PutBack
+from infraweave.engine.perform import Preparation
+
+if TYPE_CHECKING:
+    from infraweave.engine.live import LiveRun
+
+
+def unbegun(live: LiveRun) -> dict[Address, str]:
+    """Return what each of a run's attempts waits for whose body has not been called."""
+    waiting = {a.address: a.waits_for for a in live.attempts if a.waits_for is not None}
+    return waiting | {item.address: "a free slot" for item in _in_line(live)}
+
+
+def put_back(live: LiveRun) -> None:
+    """Close such attempts: the process is ending, and the next one is to know that they did nothing.
+
+    Raises:
+        StorageUnavailable: that cannot be stored.
+    """
+    # What is being prepared is in no event, and is prepared anew.
+    never = [a for a in live.attempts if not isinstance(a, Preparation) and a.withdraw()]
+    back = [(a.address, a.context.attempt) for a in never]
+    back += [(item.address, item.attempt) for item in _in_line(live)]
+    live.todo.clear()
+    for address, attempt in back:
+        live.forget(address)
+        live.take(PutBack(address=address, attempt=attempt))
+
+
+def _in_line(live: LiveRun) -> list[NodeStarted]:
+    return [item for item in live.todo if isinstance(item, NodeStarted)]
