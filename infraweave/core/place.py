@@ -1,17 +1,16 @@
 """Where in a document a fault that ``check`` found stands, as far as its sentence tells.
 
-The sentences begin with the node, and then with the field: ``boil: retry.initial is -1; …``.
+The sentences begin with the node or trigger, and then with the field: ``boil: retry.initial is -1; …``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import attrs
 
 from infraweave.core.document import INPUT, Document
-from infraweave.core.triggers import Schedule, Webhook
 from infraweave.core.values import pointer
 
 _WORDS = re.compile(r"(?:[a-z_]+(?:\.|: ))*[a-z_]+")
@@ -24,30 +23,30 @@ _HEADS = ("workflow_id", "version", "output")
 
 def place_of(document: Document, fault: str) -> str:
     """Return the JSON Pointer to what a fault is about; empty where that is the whole document."""
-    places = {node.name: place for place, node in enumerate(document.nodes)}
     head, colon, rest = fault.partition(": ")
-    name = head.removesuffix(".compensate")
-    if colon and name in places:
-        undo = ["compensate"] if name != head else []
-        fields = _fields(document.nodes[places[name]], [*undo, *_words(rest)])
-        return pointer(["nodes", places[name], *fields])
     if colon and head == INPUT:
         return pointer(["input_schema"])
-    if colon and (trigger := _trigger(document, head)):
-        field, place, value = trigger
-        return pointer([field, place, *_fields(value, _words(rest.removeprefix("its ")))])
+    name = head.removesuffix(".compensate")
+    if colon and (named := _named(document).get(name)):
+        part, place, value = named
+        undo = ["compensate"] if name != head else []
+        return pointer([part, place, *_fields(value, [*undo, *_words(rest.removeprefix("its "))])])
     first = fault.partition(" ")[0]
     return pointer([first]) if first in _HEADS else _of_list(document, fault)
 
 
-def _trigger(document: Document, head: str) -> tuple[str, int, Schedule | Webhook] | None:
-    """Return the list, the place in it and the trigger that a sentence's head names, ``schedule nightly``."""
-    lists: dict[str, Sequence[Schedule | Webhook]]
-    lists = {"schedule": document.schedules, "webhook": document.webhooks}
-    kind, _, name = head.partition(" ")
-    # The last: of several with one name, the first is not too many.
-    places = {f"{trigger.name:.128}": place for place, trigger in enumerate(lists.get(kind, ()))}
-    return (f"{kind}s", places[name], lists[kind][places[name]]) if name in places else None
+def _named(document: Document) -> dict[str, tuple[str, int, object]]:
+    """Return what sentences begin with: the list that it is in, its place there, and the thing itself.
+
+    Of several with one name it is the last: the first is not too many.
+    """
+    named: dict[str, tuple[str, int, object]]
+    named = {node.name: ("nodes", place, node) for place, node in enumerate(document.nodes)}
+    for place, schedule in enumerate(document.schedules):
+        named[f"schedule {schedule.name:.128}"] = "schedules", place, schedule
+    for place, webhook in enumerate(document.webhooks):
+        named[f"webhook {webhook.name:.128}"] = "webhooks", place, webhook
+    return named
 
 
 def _of_list(document: Document, fault: str) -> str:

@@ -11,7 +11,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from infraweave.authoring.compiler import Code, CodeParam
 from infraweave.core import codec
@@ -22,6 +22,8 @@ from infraweave.engine.context import RunContext
 from infraweave.engine.processes import Processes, codes_of
 from infraweave.engine.tracebacks import traceback_of
 from infraweave.errors import NonRetryable
+
+T = TypeVar("T")
 
 #: Longer messages are cut: an event must stay a line that clients can read (64 kB).
 MAX_MESSAGE = 2_000
@@ -177,10 +179,7 @@ def _unfit_output(error: BaseException) -> BodyError:
 
 
 def _where(error: BaseException) -> str | None:
-    try:
-        return traceback_of(error)
-    except BaseException:  # noqa: BLE001 - an author's class may raise here too; its failure is told all the same
-        return None
+    return _asked(traceback_of, error, None)
 
 
 def describe(error: BaseException) -> str:
@@ -190,10 +189,15 @@ def describe(error: BaseException) -> str:
 
 
 def _said(error: BaseException) -> str:
+    return _asked(str, error, "")
+
+
+def _asked(ask: Callable[[BaseException], T], error: BaseException, otherwise: T) -> T:
+    """Return what an exception says of itself; its class may be an author's, and raise anything in turn."""
     try:
-        return str(error)
-    except BaseException:  # noqa: BLE001 - an author's class may raise here too
-        return ""
+        return ask(error)
+    except BaseException:  # noqa: BLE001 - the failure that it was asked about is told all the same
+        return otherwise
 
 
 def _own(values: Mapping[str, Json]) -> Mapping[str, Json]:

@@ -61,7 +61,7 @@ class Attempt:
     def start(self, timeout: float | None, after: asyncio.Future[Any] | None) -> None:
         """Begin, once ``after`` (what is left of an earlier attempt) is done."""
         self._timeout, self._after = timeout, after
-        self._task = asyncio.get_running_loop().create_task(self._run(after), name=self.context.run_id)
+        self._task = asyncio.get_running_loop().create_task(self._run(), name=self.context.run_id)
 
     def stop(self, why: Stop) -> None:
         """Ask the body to stop; within the grace period it may still return."""
@@ -113,10 +113,10 @@ class Attempt:
             return None if thread.done() else thread
         return None if self._ended_itself or self._task is None or self._task.done() else self._task
 
-    async def _run(self, after: asyncio.Future[Any] | None) -> None:
+    async def _run(self) -> None:
         try:
-            if after is not None:
-                await asyncio.wait([after])
+            if self._after is not None:
+                await asyncio.wait([self._after])
             async with self._room or nullcontext():
                 self._begin()
                 fact = await self._ended(await self._call.run())

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def unbegun(live: LiveRun) -> dict[Address, str]:
     """Return what each of a run's attempts waits for whose body has not been called."""
-    waiting = {a.address: a.waits_for for a in live.attempts if a.waits_for is not None}
+    waiting = {a.address: what for a in live.attempts if (what := a.waits_for) is not None}
     return waiting | {item.address: "a free slot" for item in _in_line(live)}
 
 

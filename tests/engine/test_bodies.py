@@ -13,7 +13,8 @@ import pytest
 from attrs import frozen
 
 from infraweave import Context, Retry, Workflow
-from infraweave.engine.bodies import MAX_MESSAGE
+from infraweave.authoring.functions import Code
+from infraweave.engine.bodies import MAX_MESSAGE, Call
 
 
 class BadText(Exception):
@@ -353,3 +354,17 @@ async def test_a_sync_body_is_told_that_it_should_stop(world):
         await w.engine.cancel(run, by="eve")
         await w.end(run)
         assert "node_completed polite" in await w.told(run)
+
+
+def test_a_body_that_python_closes_with_its_loop_did_not_fail():
+    async def wait() -> None:
+        await asyncio.Event().wait()
+
+    code = Code("flow:wait", wait, is_async=True, params=(), context_param=None, returns=None)
+    coroutine = Call(code, {}, None, None, 1000).run()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(coroutine)
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.close()
+    coroutine.close()  # raises what the body is said to have failed by, if it is
+    task._log_destroy_pending = False
