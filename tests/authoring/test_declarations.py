@@ -405,9 +405,9 @@ def test_two_thousand_functions_compile_quickly():
 
     for place in range(2_000):
         make(place)
-    began = time.perf_counter()
+    began = time.process_time()
     assert len(flow.compile().nodes) == 2_000
-    assert time.perf_counter() - began < 2  # 0.3 s where nothing else runs
+    assert time.process_time() - began < 2  # 0.3 s where nothing else runs
 
 
 def test_a_thousand_routers_in_a_row_compile():
@@ -416,7 +416,7 @@ def test_a_thousand_routers_in_a_row_compile():
         before = f"x{place - 1}" if place else "input"
         flow.router(name=f"r{place}", routes=[f"x{place}"])(eval(f"lambda {before}: ''"))
         flow.node(name=f"x{place}")(eval(f"lambda r{place}: 1"))
-    began = time.perf_counter()
+    began = time.process_time()
 
     assert len(flow.compile().nodes) == 2_000
-    assert time.perf_counter() - began < 4
+    assert time.process_time() - began < 4

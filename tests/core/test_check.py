@@ -248,30 +248,30 @@ def test_more_than_two_thousand_nodes_are_refused_at_once():
 
 def test_of_very_many_faults_a_hundred_are_told_and_the_rest_is_not_sought():
     nodes = [act(f"node{i}", *(f"nodx{i}{j}" for j in range(30))) for i in range(2_000)]
-    began = time.perf_counter()
+    began = time.process_time()
     found = faults(document(*nodes))
 
     assert len(found) == MAX_FAULTS + 1
     assert found[-1] == "there are more faults"
     assert max(map(len, found)) < 1_000
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_thousand_cycles_are_told_in_bounded_time():
     nodes = [act(f"n{i}", after=[f"n{i ^ 1}"]) for i in range(2_000)]
-    began = time.perf_counter()
+    began = time.process_time()
 
     assert len(faults(document(*nodes))) == MAX_FAULTS + 1
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_dense_graph_is_checked_in_bounded_time():
     undo = Compensation(code="u", params=(Param("n0", "n0"),))
     nodes = [act(f"n{i}", after=[f"n{j}" for j in range(max(0, i - 100), i)]) for i in range(2_000)]
-    began = time.perf_counter()
+    began = time.process_time()
 
     assert faults(document(*nodes[:-1], evolve(nodes[-1], compensate=undo))) == []
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def again(name, before, back_to):
@@ -297,10 +297,10 @@ def test_two_hundred_within_each_other_around_a_dense_graph_are_checked_in_bound
         nodes.append(
             again(f"l{i}", before, f"n{199 - i}") if is_loop else act(f"r{i}", optional=[before], join="any")
         )
-    began = time.perf_counter()
+    began = time.process_time()
 
     assert faults(document(*nodes)) == []
-    assert time.perf_counter() - began < 20
+    assert time.process_time() - began < 20
 
 
 # --- differences -------------------------------------------------------------------------------------------

@@ -125,10 +125,10 @@ def test_at_most_fifty_faults_are_told():
 
 
 def test_a_huge_wrong_value_is_answered_at_once_with_its_first_fault():
-    began = time.perf_counter()
+    began = time.process_time()
 
     assert faults({"items": {"type": "string"}}, [1] * 300_000) == [("/0", "must be a string")]
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_the_same_schema_gives_the_same_validator():
@@ -147,10 +147,10 @@ def test_another_draft_can_be_named():
 
 
 def test_an_evil_pattern_answers_fast():
-    began = time.perf_counter()
+    began = time.process_time()
 
     assert len(faults({"type": "string", "pattern": "^(a+)+$"}, "a" * 50_000 + "!")) == 1
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize(
@@ -243,14 +243,14 @@ def test_the_weight_of_a_pattern_counts_what_is_written_out(pattern, atoms):
 
 def test_a_pattern_that_is_slow_for_each_character_is_not_tried_on_a_long_text():
     """The time is linear in the text, and this one would still take minutes."""
-    began = time.perf_counter()
+    began = time.process_time()
     schema = {"pattern": "(.{0,900}a){1,3}z"}
 
     assert schema_faults(schema) == []
     assert faults(schema, "aaz") == []
     assert "too long" in faults(schema, "a" * 2_000_000)[0][1]
     assert "too long" in faults({"propertyNames": schema}, {"a" * 2_000_000: 1})[0][1]
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_an_ordinary_pattern_holds_no_ordinary_file_up():
@@ -260,11 +260,11 @@ def test_an_ordinary_pattern_holds_no_ordinary_file_up():
 
 
 def test_many_wrong_keys_of_a_large_object_are_not_each_a_copy_of_it():
-    began = time.perf_counter()
+    began = time.process_time()
     value = {"ab" * 2_000 + str(number): 1 for number in range(500)}
 
     assert len(faults({"propertyNames": {"pattern": "^(a|b|ab)*c$"}}, value)) == 1
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ import pytest
 
 from infraweave import Workflow
 from infraweave.core import codec
+from infraweave.core.address import Address
 from infraweave.core.trace import TraceContext
 from infraweave.engine.engine import Engine
+from infraweave.engine.perform import Attempt
 from infraweave.engine.requests import StartRequest
 from infraweave.settings import Settings
 from infraweave.store import batch
@@ -48,6 +50,28 @@ class World:
                     if event["type"] == kind and all(event.get(k) == v for k, v in fields.items()):
                         return event
         raise AssertionError(f"ended without {kind} {fields}: {await self.told(run)}")
+
+    async def at_work(self, run: RunRow, **where) -> None:
+        """Wait until a body was called; when its start is told, it still has that before it."""
+        started = await self.until(run, "node_started", **where)
+        phase = started.get("phase", "forward")
+        address = Address(started["node"], started.get("iteration"), started.get("index"), phase)
+        while not any(self._is_called(one) for one in self._attempts(run) if one.address == address):
+            await self.clock.advance(0)
+
+    async def explained(self, run: RunRow, words: str) -> str:
+        """Wait until it is for this that a run waits; return the sentence."""
+        while words not in (sentence := (await self.engine.explain(run))[1].sentence):
+            await self.clock.advance(0)
+        return sentence
+
+    def _attempts(self, run: RunRow) -> list[Attempt]:
+        live = self.engine.host.live.get(run.run_key)
+        return live.attempts if live else []
+
+    @staticmethod
+    def _is_called(attempt: Attempt) -> bool:
+        return attempt.leftover() is not None and attempt.waits_for is None
 
     async def end(self, run: RunRow) -> dict:
         """Wait for the end and return the last event with its payload."""

@@ -225,7 +225,7 @@ async def test_the_time_of_an_attempt_counts_from_when_it_begins(world):
 
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started")
+        await w.at_work(run)
         await w.clock.advance(5)
         await w.until(run, "node_started", attempt=2)
         await w.clock.advance(60)
@@ -254,7 +254,7 @@ async def test_a_body_that_waits_for_a_thread_when_its_run_is_cancelled_never_be
         first = await w.start(block)
         await asyncio.to_thread(inside.wait, 10)
         second = await w.start(late)
-        await w.until(second, "node_started")
+        await w.explained(second, "waits for a free thread")
         await w.engine.cancel(second, by="eve")
         assert (await w.end(second))["type"] == "cancelled"
         release.set()
@@ -275,7 +275,7 @@ async def test_what_a_thread_raises_when_its_time_is_over_is_not_reported_as_for
     asyncio.get_running_loop().set_exception_handler(lambda _, context: forgotten.append(context))
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started")
+        await w.at_work(run)
         await w.clock.advance(5)
         await w.clock.advance(5)
         assert (await w.end(run))["error"]["code"] == "timeout"
@@ -306,7 +306,7 @@ async def test_a_body_that_waits_for_a_thread_is_withdrawn_at_its_timeout(world)
         first = await w.start(block)
         await asyncio.to_thread(inside.wait, 10)
         second = await w.start(late)
-        await w.until(second, "node_started")
+        await w.explained(second, "waits for a free thread")
         await w.clock.advance(5)
         await w.until(second, "node_started", attempt=2)
         release.set()
@@ -327,7 +327,7 @@ async def test_what_waits_for_an_earlier_attempt_does_not_begin_once_the_run_is_
 
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started")
+        await w.at_work(run)
         await w.clock.advance(5)
         await w.until(run, "node_started", attempt=2)
         await w.engine.cancel(run, by="eve")

@@ -155,7 +155,7 @@ async def test_a_run_whose_rows_are_refused_gives_its_slot_back(world, db, caplo
     flow, gate = gated()
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started")
+        await w.at_work(run)
         with sqlite3.connect(db) as connection:  # a foreign hand has taken the next seq
             connection.execute(
                 "INSERT INTO events (run_key, seq, type, at, data)"

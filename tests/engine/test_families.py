@@ -242,8 +242,7 @@ async def test_a_run_that_undoes_what_came_before_a_wait_that_could_not_open_sta
 
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started", phase="compensation")
-        await beat(w)
+        await w.at_work(run, phase="compensation")
         assert await w.engine.cancel(run, by="eve")
         await beat(w)
         release.set()

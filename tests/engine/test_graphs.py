@@ -138,7 +138,7 @@ async def test_what_is_no_list_fails_the_map(world):
 async def test_finished_items_are_undone_one_by_one_with_what_they_were_given(world):
     flow, undone = Workflow("book", version="v1", input={"type": "array"}), []
 
-    @flow.map(over="input")
+    @flow.map(over="input", max_concurrency=1)
     async def seat(name: str) -> str:
         return f"seat of {name}"
 

@@ -127,9 +127,8 @@ async def test_what_waits_for_a_thread_as_the_server_stops_is_not_taken_for_begu
         begun, waits = await w.start(flow), await w.start(flow)
         while not called:
             await beat(w)
-        await w.until(waits, "node_started")
-        _, why = await w.engine.explain(waits)
-        assert why.sentence == "It waits: work waits for a free thread or process."
+        sentence = await w.explained(waits, "It waits")
+        assert sentence == "It waits: work waits for a free thread or process."
         await stop(w)
     gate.set()
     async with world(flow, threads=1) as w, asyncio.timeout(10):
@@ -336,7 +335,7 @@ async def test_what_outlasts_the_grace_is_interrupted_and_tried_again(world):
 
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started")
+        await w.at_work(run)
         closing = asyncio.create_task(w.engine.drain())
         await w.clock.advance(5)
         await closing

@@ -139,7 +139,7 @@ async def test_a_timeout_counts_per_attempt_and_is_retried(world):
 
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started")
+        await w.at_work(run)
         await w.clock.advance(30)
         failed = await w.until(run, "node_failed")
         assert (failed["code"], failed["latency_ms"]) == ("timeout", 30_000)
@@ -163,7 +163,7 @@ async def test_the_retry_of_a_timed_out_sync_body_waits_for_its_thread(world):
 
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started")
+        await w.at_work(run)
         await w.clock.advance(5)
         await w.until(run, "node_failed", code="timeout")
         await w.until(run, "node_started", attempt=2)
@@ -279,7 +279,7 @@ async def test_cancel_cleans_up_and_undoes_in_reverse_order(world):
 
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started", node="third")
+        await w.at_work(run, node="third")
         assert await w.engine.cancel(run, by="eve", reason="no need")
         end = await w.end(run)
         assert did == ["clean up", "undo two", "undo one"]
@@ -321,7 +321,7 @@ async def test_terminate_ends_at_once_and_undoes_nothing(world):
 
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started", node="stubborn")
+        await w.at_work(run, node="stubborn")
         assert await w.engine.terminate(run, by="op", reason="stuck")
         end = await w.end(run)
         assert (end["type"], end["forced"]) == ("cancelled", True)
@@ -348,7 +348,7 @@ async def test_a_body_that_returns_within_the_grace_counts_and_is_undone(world):
 
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started")
+        await w.at_work(run)
         await w.engine.cancel(run, by="eve")
         assert (await w.end(run))["compensated"] == ["finishing"]
     assert undone == ["in time"]
@@ -368,7 +368,7 @@ async def test_a_body_that_does_not_stop_is_left_after_the_grace(world):
 
     async with world(flow, grace=5.0) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started")
+        await w.at_work(run)
         await w.engine.cancel(run, by="eve")
         await w.clock.advance(5)
         assert (await w.end(run))["type"] == "cancelled"

@@ -67,10 +67,14 @@ async def hours(engine, workflow_id="nightly"):
 
 
 async def ended(engine, workflow_id="nightly"):
-    await engine.scheduler.settled()
-    for run in await runs(engine, workflow_id):
-        assert await engine.wait_end(run.row.run_key)
-    await engine.scheduler.settled()
+    found, waiting = [], [True]
+    while any(waiting) or len(found) < len(await runs(engine, workflow_id)):
+        await engine.scheduler.settled()
+        found = await runs(engine, workflow_id)
+        for run in found:
+            assert await engine.wait_end(run.row.run_key)
+        await engine.scheduler.settled()
+        waiting = [row.waiting for row in await engine.scheduler.schedules.list()]
 
 
 @pytest.fixture

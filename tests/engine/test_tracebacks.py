@@ -281,7 +281,7 @@ async def test_what_an_author_raises_as_final_has_it_and_a_timeout_has_none(worl
 
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started")
+        await w.at_work(run)
         await w.clock.advance(5)
         assert (await w.end(run))["error"]["code"] == "timeout"
         (event,) = [event for event in await w.events(run) if event["type"] == "node_failed"]
@@ -328,7 +328,7 @@ async def test_clean_up_that_fails_when_the_run_is_cancelled_says_where(world):
 
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.until(run, "node_started")
+        await w.at_work(run)
         await w.engine.cancel(run, by="eve")
         await w.end(run)
         (event,) = [event for event in await w.events(run) if event["type"] == "node_failed"]

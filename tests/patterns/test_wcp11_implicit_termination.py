@@ -55,6 +55,7 @@ async def test_whichever_branch_is_the_last_ends_the_run(world, hands, last):
         await w.until(run, "node_started", node="dry")
         if last == "windows":
             await w.clock.advance(3600)
+            await w.until(run, "node_completed", node="dry")
         await hands.finish(w, run, "windows")
         if last == "dry":
             await w.clock.advance(3600)

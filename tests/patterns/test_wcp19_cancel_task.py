@@ -38,8 +38,7 @@ async def test_it_is_stopped_while_it_runs(world, hands):
     async with begun(world, credit(hands, cleaned)) as (w, run):
         await w.until(run, "node_started", node="queue")
         await w.clock.advance(3600)
-        await w.until(run, "node_started", node="assess")
-        await w.clock.advance(0)  # the body has begun
+        await w.at_work(run, node="assess")
         await send(w, run, "withdraw", {})
         told = await ended(w, run)
         assert told[:6] == lines("""
