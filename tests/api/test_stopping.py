@@ -19,7 +19,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.go_on, self.undo_may_go_on = asyncio.Event(), asyncio.Event()
-        self.cleaned_up = False
+        self.at_work, self.cleaned_up = asyncio.Event(), False
         self.flow = flow = Workflow("staged", version="v1")
 
         @flow.human_input(schema=Decision)
@@ -36,6 +36,7 @@ class Stage:
 
         @flow.node
         async def work(book: str) -> str:
+            self.at_work.set()
             try:
                 await self.go_on.wait()
             finally:
@@ -53,9 +54,11 @@ def staged(serve, api_of):
     async def opening(**options):
         stage = Stage()
         async with serve(stage.flow, **options) as server, api_of(server) as api:
-            yield stage, api
-            stage.go_on.set()
-            stage.undo_may_go_on.set()
+            try:
+                yield stage, api
+            finally:
+                stage.go_on.set()
+                stage.undo_may_go_on.set()
 
     return opening
 
@@ -65,15 +68,13 @@ async def send(api, run_id, name="approval", payload=YES, request_id=None):
     return await api.post(f"/v1/runs/{run_id}/signals/{name}", body)
 
 
-async def working(api):
+async def working(stage, api):
     """Start a run and bring it to where its body is in flight."""
     run_id = await api.start("staged", input={})
     await api.until(run_id, "input_requested")
     assert (await send(api, run_id, request_id="first")).status_code == 202
-    async for event in api.server.client.events(run_id):
-        if event["type"] == "node_started" and event["node"] == "work":
-            return run_id
-    raise AssertionError
+    await stage.at_work.wait()
+    return run_id
 
 
 async def show(api, run_id):
@@ -85,7 +86,7 @@ async def show(api, run_id):
 
 async def test_a_cancel_is_told_at_once_and_the_state_stays_until_all_is_undone(staged):
     async with staged() as (stage, api):
-        run_id = await working(api)
+        run_id = await working(stage, api)
         answer = await api.post(f"/v1/runs/{run_id}/cancel", {"reason": "changed my mind"})
         assert (answer.status_code, answer.json()["cancel_requested"]) == (202, True)
         assert answer.json()["state"] == "running"
@@ -118,8 +119,8 @@ async def until_node(api, run_id, node, phase="forward"):
 
 
 async def test_asking_again_is_202_and_makes_no_event(staged):
-    async with staged() as (_, api):
-        run_id = await working(api)
+    async with staged() as (stage, api):
+        run_id = await working(stage, api)
         await api.post(f"/v1/runs/{run_id}/cancel")
         await until_node(api, run_id, "book", "compensation")
         before = await show(api, run_id)
@@ -130,7 +131,7 @@ async def test_asking_again_is_202_and_makes_no_event(staged):
 
 async def test_of_many_cancels_at_once_one_counts(staged):
     async with staged() as (stage, api):
-        run_id = await working(api)
+        run_id = await working(stage, api)
         answers = await asyncio.gather(*(api.post(f"/v1/runs/{run_id}/cancel") for _ in range(20)))
         assert {answer.status_code for answer in answers} == {202}
         stage.undo_may_go_on.set()
@@ -152,7 +153,7 @@ async def test_a_run_that_waits_in_the_queue_is_cancelled_at_once(open_api):
 
 async def test_a_run_that_fails_is_undone_and_a_cancel_meanwhile_does_not_change_how_it_ends(staged):
     async with staged() as (stage, api):
-        run_id = await working(api)
+        run_id = await working(stage, api)
         stage.go_on.set()
         await until_node(api, run_id, "book", "compensation")
         answer = await api.post(f"/v1/runs/{run_id}/cancel")
@@ -171,8 +172,8 @@ async def test_a_run_that_fails_is_undone_and_a_cancel_meanwhile_does_not_change
 
 
 async def test_a_terminate_goes_through_while_a_run_is_being_undone(staged):
-    async with staged() as (_, api):
-        run_id = await working(api)
+    async with staged() as (stage, api):
+        run_id = await working(stage, api)
         await api.post(f"/v1/runs/{run_id}/cancel")
         await until_node(api, run_id, "book", "compensation")
         answer = await api.post(f"/v1/runs/{run_id}/terminate", {"reason": "enough"})
@@ -186,7 +187,7 @@ async def test_a_terminate_goes_through_while_a_run_is_being_undone(staged):
 
 async def test_what_the_nodes_of_a_terminated_run_still_do_is_ignored(staged):
     async with staged() as (stage, api):
-        run_id = await working(api)
+        run_id = await working(stage, api)
         run = (await api.post(f"/v1/runs/{run_id}/terminate")).json()
         stage.go_on.set()
         stage.undo_may_go_on.set()
@@ -195,8 +196,8 @@ async def test_what_the_nodes_of_a_terminated_run_still_do_is_ignored(staged):
 
 
 async def test_who_may_cancel_may_not_terminate(staged):
-    async with staged() as (_, api):
-        run_id = await working(api)
+    async with staged() as (stage, api):
+        run_id = await working(stage, api)
         eve = await api.other("cancel:workflow:staged", "read:workflow:staged", "execute:workflow:staged")
         answer = await eve.post(f"/v1/runs/{run_id}/terminate")
         assert told(answer) == (403, "acl_denied")
@@ -211,7 +212,7 @@ async def test_who_may_cancel_may_not_terminate(staged):
 
 async def test_a_stopping_run_takes_no_signal_but_knows_its_duplicates(staged):
     async with staged() as (stage, api):
-        run_id = await working(api)
+        run_id = await working(stage, api)
         await api.post(f"/v1/runs/{run_id}/cancel")
         await until_node(api, run_id, "book", "compensation")
         assert told(await send(api, run_id, "second")) == (409, "run_stopping")
@@ -231,7 +232,7 @@ async def test_a_stopping_run_takes_no_signal_but_knows_its_duplicates(staged):
 
 async def test_a_failing_run_that_is_being_undone_takes_no_signal_either(staged):
     async with staged() as (stage, api):
-        run_id = await working(api)
+        run_id = await working(stage, api)
         stage.go_on.set()
         await until_node(api, run_id, "book", "compensation")
         assert told(await send(api, run_id, "second")) == (409, "run_stopping")
@@ -242,7 +243,7 @@ async def test_a_failing_run_that_is_being_undone_takes_no_signal_either(staged)
 
 async def test_the_result_is_409_until_all_is_undone_and_then_the_error(staged):
     async with staged() as (stage, api):
-        run_id = await working(api)
+        run_id = await working(stage, api)
         await api.post(f"/v1/runs/{run_id}/cancel", {"reason": "no need"})
         await until_node(api, run_id, "book", "compensation")
         assert told(await api.get(f"/v1/runs/{run_id}/result")) == (409, "run_not_finished")
@@ -257,7 +258,7 @@ async def test_the_result_is_409_until_all_is_undone_and_then_the_error(staged):
 
 async def test_a_history_tells_forward_and_backward_in_order(staged):
     async with staged() as (stage, api):
-        run_id = await working(api)
+        run_id = await working(stage, api)
         stage.go_on.set()
         stage.undo_may_go_on.set()
         await api.until(run_id, "failed")

@@ -47,11 +47,15 @@ async def test_an_empty_list_is_an_empty_result(world):
 
 async def test_no_more_items_are_in_flight_than_may_be(world):
     flow, there, most = Workflow("busy", version="v1", input={"type": "array"}), set(), []
+    full = asyncio.Event()
 
     @flow.map(over="input", max_concurrency=4)
     async def work(n: int) -> None:
         there.add(n)
         most.append(len(there))
+        if len(there) == 4:
+            full.set()
+        await full.wait()
         await asyncio.sleep(0)
         there.discard(n)
 
@@ -80,7 +84,7 @@ async def test_each_item_is_retried_on_its_own(world):
             await w.until(run, "node_failed", index=1, attempt=attempt)
             await w.clock.advance(10)
         assert (await w.end(run))["result"] == [0.5, 1.0, 1.5]
-        assert [n for n, _, _ in tries] == [1, 2, 3, 2, 2]
+        assert sorted(n for n, _, _ in tries) == [1, 2, 2, 2, 3]
 
 
 async def test_the_first_item_that_fails_for_good_stops_the_others_and_fails_the_map(world):
