@@ -22,7 +22,7 @@ def test_a_wrong_answer_is_told_at_its_field_and_a_right_one_goes_through(consol
     page.get_by_role("button", name="What is claimed?").first.click()
     form = page.get_by_role("region", name="Request")
     form.get_by_role("link").click()
-    expect(page.get_by_role("heading", name="claims")).to_be_visible()
+    expect(page.get_by_role("heading", name="claims", level=1)).to_be_visible()
     assert run_id in page.url
     page.go_back()
     form.get_by_label("name").fill("Ada")
@@ -182,7 +182,7 @@ def test_a_schedule_is_paused_resumed_and_run_now(console, server):
         expect(row.locator(".chip")).to_have_text(then)
     row.get_by_role("button", name="Run now").click()
     page.get_by_role("dialog").get_by_role("button", name="Start a run").click()
-    expect(page.get_by_role("heading", name="turns")).to_be_visible()
+    expect(page.get_by_role("heading", name="turns", level=1)).to_be_visible()
     assert server.state(page.url.rpartition("/")[2])["trigger"] == "schedule"
 
 

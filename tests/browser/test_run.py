@@ -144,9 +144,9 @@ def test_a_parent_and_its_child_lead_to_each_other(console, server):
     page = console(f"runs/{run_id}")
     expect(page.locator(".title .chip")).to_have_text("succeeded")
     page.locator(".children a").first.click()
-    expect(page.get_by_role("heading", name="invoice")).to_be_visible()
+    expect(page.get_by_role("heading", name="invoice", level=1)).to_be_visible()
     page.get_by_role("link", name=re.compile(run_id[-6:])).click()
-    expect(page.get_by_role("heading", name="order")).to_be_visible()
+    expect(page.get_by_role("heading", name="order", level=1)).to_be_visible()
 
 
 def test_markup_in_data_stays_text(console, server):
@@ -206,6 +206,6 @@ def test_what_a_run_waits_for_is_a_link_where_it_is_a_run(console, server):
     run_id = server.start_run("order", {"order_id": "o7", "lines": lines})
     page = console(f"runs/{run_id}")
     page.locator(".explain").get_by_role("link").click()
-    expect(page.get_by_role("heading", name="invoice")).to_be_visible()
+    expect(page.get_by_role("heading", name="invoice", level=1)).to_be_visible()
     expect(page.locator(".explain")).to_contain_text("signature")
     server.api("POST", f"/v1/runs/{run_id}/cancel", {})
