@@ -67,8 +67,8 @@ class Call:
         self.thread: asyncio.Future[Any] | None = None
         self._work: Future[Any] | None = None
 
-    async def run(self) -> Json:
-        """Return what the function returned, as JSON.
+    async def run(self, on_call: Callable[[], object]) -> Json:
+        """Return what the function returned, as JSON. ``on_call`` is called once the function is.
 
         Raises:
             BodyError: the function failed, its values do not fit its annotations, or its output is too large.
@@ -76,7 +76,7 @@ class Call:
         arguments = _arguments(self._code, _own(self._values), self._context)
         task = asyncio.current_task()
         try:
-            value = await self._invoke(arguments)
+            value = await self._invoke(arguments, on_call)
         except (BodyError, asyncio.CancelledError):  # from code of our own or a process; it is being stopped
             raise
         except BaseException as error:
@@ -93,18 +93,24 @@ class Call:
             raise BodyError("output_too_large", message, final=True)
         return output
 
-    async def _invoke(self, arguments: dict[str, Any]) -> Any:
+    async def _invoke(self, arguments: dict[str, Any], on_call: Callable[[], object]) -> Any:
         if self._code.is_async:
+            on_call()
             return await self._code.function(**arguments)
+        tell = partial(asyncio.get_running_loop().call_soon_threadsafe, on_call)
         if isinstance(self._pool, Processes):
-            return await self._in_process(self._pool)
-        return await self._left(self._pool.submit(_call, self._code.function, arguments))
+            return await self._in_process(self._pool, tell)
+        return await self._left(self._pool.submit(_call, self._code.function, arguments, tell))
 
-    async def _in_process(self, pool: Processes) -> Json:
+    async def _in_process(self, pool: Processes, tell: Callable[[], object]) -> Json:
         file = inspect.unwrap(self._code.function).__code__.co_filename
-        values = codec.dumps(self._values)
-        work = pool.submit(call_in_process, file, self._code.reference, values, self._context)
-        output, self._context.usage = await self._left(work)
+        given = file, self._code.reference, codec.dumps(self._values), self._context
+
+        def wait() -> tuple[Json, Usage]:
+            tell()
+            return pool.call(call_in_process, *given)
+
+        output, self._context.usage = await self._left(pool.submit(wait))
         return output
 
     async def _left(self, work: Future[Any]) -> Any:
@@ -144,7 +150,7 @@ def call_in_process(file: str, reference: str, values: bytes, context: RunContex
     """Call a function of a workflow file; return its output as JSON, and what it reported."""
     code = codes_of(file)[reference]
     try:
-        output = _call(code.function, _arguments(code, codec.loads(values), context))
+        output = code.function(**_arguments(code, codec.loads(values), context))
     except (BodyError, asyncio.CancelledError):
         raise
     except BaseException as error:
@@ -156,8 +162,9 @@ def call_in_process(file: str, reference: str, values: bytes, context: RunContex
         raise _unfit_output(error) from error
 
 
-def _call(function: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-    """Call a function in a thread; a future cannot carry StopIteration."""
+def _call(function: Callable[..., Any], arguments: dict[str, Any], tell: Callable[[], object]) -> Any:
+    """Call a function in a thread, and tell so; a future cannot carry StopIteration."""
+    tell()
     try:
         return function(**arguments)
     except StopIteration as error:

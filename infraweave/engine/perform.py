@@ -118,8 +118,8 @@ class Attempt:
             if self._after is not None:
                 await asyncio.wait([self._after])
             async with self._room or nullcontext():
-                self._begin()
-                fact = await self._ended(await self._call.run())
+                self._begun = True
+                fact = await self._ended(await self._call.run(self._count_time))
         except BodyError as error:
             fact = self._failed(error)
         except asyncio.CancelledError as error:
@@ -131,10 +131,9 @@ class Attempt:
         self._ended_itself = True
         self._conclude(fact)
 
-    def _begin(self) -> None:
+    def _count_time(self) -> None:
         """Let the time of the attempt count from here: what it had to wait for is not its own doing."""
-        self._begun = True
-        if self._timeout is not None:
+        if self._timeout is not None and not self._delivered:
             self._timers.append(self._clock.call_later(self._timeout, partial(self.stop, "timeout")))
 
     async def _ended(self, output: Json) -> Fact:

@@ -1,4 +1,4 @@
-"""CPU-bound bodies in processes of their own: a pool that is made when first needed, and anew when it broke.
+"""CPU-bound bodies in processes of their own, each made when first needed, and anew when it died.
 
 A function cannot be sent to a process, so its file is loaded there and the function is found by its
 reference. What the body reports comes back with its output; ``ctx.cancelled`` stays False over there.
@@ -9,39 +9,67 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from infraweave.authoring.compiler import Code
 
+T = TypeVar("T")
+
+
+class ProcessDied(Exception):
+    """The process of a body ended before the body returned."""
+
+    def __str__(self) -> str:
+        return "the process of the body ended before the body returned (killed, or out of memory?)"
+
 
 class Processes(Executor):
-    """The pool of one host."""
+    """The processes of one host, each with a thread that waits for it.
+
+    One pool for all would fail every call in it once any of its processes dies.
+    """
 
     def __init__(self) -> None:
-        self._pool: ProcessPoolExecutor | None = None
+        self._threads = ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="infraweave-process")
+        self._own = threading.local()
+        self._all: set[ProcessPoolExecutor] = set()
 
     def submit(self, work: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
-        """Run ``work`` in a process."""
-        try:
-            return self._made().submit(work, *args, **kwargs)
-        except BrokenExecutor:  # a process was killed, and took the pool with it
-            self._pool = None
-            return self._made().submit(work, *args, **kwargs)
+        """Call ``work`` in a thread, which may use a process of its own by ``call``."""
+        return self._threads.submit(work, *args, **kwargs)
 
-    def _made(self) -> ProcessPoolExecutor:
-        if self._pool is None:
+    def call(self, work: Callable[..., T], /, *args: Any) -> T:
+        """Run ``work`` in the process of the thread that asks, and return its result.
+
+        Raises:
+            ProcessDied: the process ended before it returned.
+        """
+        process = self._process()
+        try:
+            return process.submit(work, *args).result()
+        except BrokenExecutor as error:
+            del self._own.process
+            self._all.discard(process)
+            raise ProcessDied from error
+
+    def _process(self) -> ProcessPoolExecutor:
+        if not hasattr(self._own, "process"):
             # Spawned: a forked process would inherit our threads' locks, sockets and database.
             context = multiprocessing.get_context("spawn")
-            self._pool = ProcessPoolExecutor(os.cpu_count(), mp_context=context, initializer=_ignore_ctrl_c)
-        return self._pool
+            self._own.process = ProcessPoolExecutor(1, mp_context=context, initializer=_ignore_ctrl_c)
+            self._all.add(self._own.process)
+        process: ProcessPoolExecutor = self._own.process
+        return process
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more work."""
-        if self._pool is not None:
-            self._pool.shutdown(wait, cancel_futures=cancel_futures)
+        self._threads.shutdown(wait, cancel_futures=cancel_futures)
+        for process in list(self._all):
+            process.shutdown(wait, cancel_futures=cancel_futures)
 
 
 def _ignore_ctrl_c() -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 
 from infraweave.authoring.loader import load
+from tests.engine.conftest import beat
 
 FLOW = """
 import os
 import signal
+import time
 from infraweave import Context, NonRetryable, Retry, Workflow
 
 flow = Workflow("apart", version="v1", input={"type": "object"})
@@ -31,6 +33,27 @@ refusing = Workflow("refusing", version="v1")
 @refusing.node(executor="process")
 def refuses() -> None:
     raise NonRetryable("never")
+
+patient = Workflow("patient", version="v1", input={"type": "object"})
+
+@patient.node(executor="process", retry=None)
+def waits(input: dict) -> int:
+    open(input["there"], "w").close()
+    while not os.path.exists(input["go"]):
+        time.sleep(0.01)
+    return os.getpid()
+
+hasty = Workflow("hasty", version="v1")
+
+@hasty.node(executor="process", timeout="5s", retry=None)
+def hurries() -> str:
+    return "in time"
+
+deadly = Workflow("deadly", version="v1")
+
+@deadly.node(executor="process", retry=None)
+def dies() -> None:
+    os._exit(9)
 
 leaving = Workflow("leaving", version="v1")
 
@@ -63,6 +86,39 @@ async def test_a_process_that_dies_is_a_failure_and_the_pool_is_made_anew(world,
     (tmp_path / "flow.py").write_text(FLOW)
     async with world(*load([tmp_path / "flow.py"])) as w:
         assert (await w.end(await w.start("dying")))["result"] == 2
+
+
+async def test_a_process_that_dies_takes_no_other_with_it(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    (tmp_path / "flow.py").write_text(FLOW)
+    async with world(*load([tmp_path / "flow.py"])) as w:
+        there, go = tmp_path / "there", tmp_path / "go"
+        run = await w.start("patient", {"there": str(there), "go": str(go)})
+        while not there.exists():
+            await beat(w)
+        end = await w.end(await w.start("deadly"))
+        assert (end["error"]["code"], end["error"]["message"]) == (
+            "error",
+            "ProcessDied: the process of the body ended before the body returned (killed, or out of memory?)",
+        )
+        go.touch()
+        assert isinstance((await w.end(run))["result"], int)
+
+
+async def test_the_time_that_a_body_waits_for_a_process_is_not_its_own(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    (tmp_path / "flow.py").write_text(FLOW)
+    async with world(*load([tmp_path / "flow.py"])) as w:
+        there, go = tmp_path / "there", tmp_path / "go"
+        first = await w.start("patient", {"there": str(there), "go": str(go)})
+        while not there.exists():
+            await beat(w)
+        others = [await w.start("hasty") for _ in range(3)]
+        for run in others:
+            await w.explained(run, "waits for a free thread or process")
+        await w.clock.advance(3600)
+        go.touch()
+        assert [(await w.end(run))["type"] for run in (first, *others)] == ["completed"] * 4
 
 
 async def test_nothing_a_process_body_raises_ends_the_server(world, tmp_path):
