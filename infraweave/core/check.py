@@ -116,7 +116,7 @@ def _nodes(document: Document) -> Iterator[str]:
     yield from (f"{name}: there are several nodes of this name" for name in counts if counts[name] > 1)
     for node in document.nodes:
         if node.name == INPUT:
-            yield f"{INPUT}: no node may have this name; it stands for the run's input"
+            yield f"{said(INPUT)} is no node name; it stands for the run's input"
         elif not _NAME.fullmatch(node.name):
             yield f"{said(node.name)} is no node name; expected a letter or _, then letters, digits, _ or -"
         yield from (f"{node.name}: {fault}" for fault in own_faults(node))
@@ -159,17 +159,19 @@ def _unbound(where: str, node: Node, params: tuple[Param, ...], names: set[str])
     yield from (f"{where}: parameter {name} stands there twice" for name in counts if counts[name] > 1)
     itself = where != node.name  # a compensation takes its node's output
     for param in params:
+        what = f"{where}: parameter {param.name[:128]}"
         if not is_pointer(param.pointer):
-            of = f"{where}: the pointer of {param.name[:128]}"
-            yield f"{of}, {said(param.pointer)}, is no JSON Pointer such as /id"
+            yield f"{what}: pointer {said(param.pointer)} is no JSON Pointer such as /id"
         if param.source == INPUT or (param.source == ITEM and isinstance(node, Map)):
             continue
         if not itself and param.source == where and not param.carried:
-            yield f"{where}: parameter {param.name} names the node itself"
+            yield f"{what} names the node itself"
         elif param.source not in names:
-            known = _list([INPUT, *sorted(names - {where})])
-            hint = _nearest(param.source, {INPUT, *names})
-            yield f"{where}: parameter {param.name[:128]} names no node; there are {known}{hint}"
+            special = [INPUT, ITEM] if isinstance(node, Map) else [INPUT]
+            known = _list([*special, *sorted(names - {where})])
+            hint = _nearest(param.source, {*special, *names})
+            what += "" if param.source == param.name else f": source {said(param.source)}"
+            yield f"{what} names no node; there are {known}{hint}"
 
 
 def _list(names: list[str]) -> str:

@@ -67,7 +67,8 @@ def own_faults(node: Node) -> Iterator[str]:
 
 def _expressed(node: Activity | Router | Loop, kind: str, does: str) -> Iterator[str]:
     if (node.code is None) == (node.expression is None):
-        yield f"{kind} needs a function or an expression that {does}, not both"
+        rest = "; neither is there" if node.code is None else ", not both"
+        yield f"{kind} needs a function or an expression that {does}{rest}"
     yield from _expression(node)
 
 
@@ -79,7 +80,8 @@ def _expression(node: Activity | Router | Loop | Timer) -> Iterator[str]:
 def _undo(undo: Compensation) -> Iterator[str]:
     yield from _running(undo.retry, undo.timeout)
     if (undo.code is None) == (undo.request is None):
-        yield "it needs a function or a request that undoes, not both"
+        rest = "; neither is there" if undo.code is None else ", not both"
+        yield f"it needs a function or a request that undoes{rest}"
     if undo.request is not None:
         yield from request_faults(undo.request, {param.name for param in undo.params})
 

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 import attrs
 
 from infraweave.core.document import INPUT, Document
+from infraweave.core.lanes import limit_faults
 from infraweave.core.values import pointer
 
 _WORDS = re.compile(r"(?:[a-z_]+(?:\.|: ))*[a-z_]+")
@@ -25,12 +26,15 @@ def place_of(document: Document, fault: str) -> str:
     """Return the JSON Pointer to what a fault is about; empty where that is the whole document."""
     head, colon, rest = fault.partition(": ")
     if colon and head == INPUT:
-        return pointer(["input_schema"])
+        return pointer(["input_schema"]) + _path(rest)
+    if colon and head == "concurrency":
+        return pointer(["concurrency"]) + _limit(document, fault, rest)
     name = head.removesuffix(".compensate")
     if colon and (named := _named(document).get(name)):
         part, place, value = named
-        undo = ["compensate"] if name != head else []
-        return pointer([part, place, *_fields(value, [*undo, *_words(rest.removeprefix("its "))])])
+        if name == head:
+            return pointer([part, place]) + _inside(value, rest)
+        return pointer([part, place, "compensate"]) + _inside(getattr(value, "compensate", None), rest)
     first = fault.partition(" ")[0]
     return pointer([first]) if first in _HEADS else _of_list(document, fault)
 
@@ -55,9 +59,43 @@ def _of_list(document: Document, fault: str) -> str:
     return "/nodes" if place is None else pointer(["nodes", place, "name"])
 
 
-def _words(sentence: str) -> list[str]:
+def _limit(document: Document, fault: str, rest: str) -> str:
+    """Return which limit a fault is about; empty where it is about several."""
+    for place, limit in enumerate(document.concurrency):
+        if fault in limit_faults([limit]):
+            return pointer([place]) + _inside(limit, rest)
+    return ""
+
+
+def _inside(value: object, sentence: str) -> str:
+    """Return what leads from a value to what a sentence is about, as far as that tells."""
+    if (parameter := _parameter(value, sentence)) is not None:
+        return parameter
+    if getattr(value, "expression", None) is not None and " in the expression " in sentence:
+        return pointer(["expression"])
+    sentence = sentence.removeprefix("its ")
     found = _WORDS.match(sentence)
-    return re.split(r"\.|: ", found[0]) if found else []
+    if found is None:
+        return ""
+    rest = sentence[found.end() :]
+    fields = pointer(_fields(value, re.split(r"\.|: ", found[0])))
+    return fields + _path(rest.removeprefix(": ")) if rest.startswith(": /") else fields
+
+
+def _parameter(value: object, sentence: str) -> str | None:
+    """Return the place of the parameter that a sentence begins with; None where it begins with none."""
+    place = None
+    for number, param in enumerate(getattr(value, "params", ())):
+        begins, _, rest = sentence.partition(f"parameter {param.name[:128]}")
+        if not begins and rest[:1] in (" ", ":"):
+            field = rest.removeprefix(": ").partition(" ")[0] if rest.startswith(": ") else ""
+            place = pointer(["params", number, *([field] if field else [])])
+    return place
+
+
+def _path(sentence: str) -> str:
+    """Return the pointer into a schema that a sentence begins with, if it does."""
+    return sentence.partition(" ")[0] if sentence.startswith("/") else ""
 
 
 def _fields(value: object, words: list[str]) -> list[str]:

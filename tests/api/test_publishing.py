@@ -24,6 +24,8 @@ from tests.core.graphs import random_document
 STEP = {"name": "step", "kind": "node", "code": "ship:step"}
 NAP = {"name": "nap", "kind": "timer", "delay": 5, "after": ["step"]}
 CALL = {"name": "call", "kind": "http", "request": {"url": "http://x.test/"}}
+EACH = {"name": "each", "kind": "map", "over": "step", "code": "ship:step"}
+INPUT = {"name": "input", "source": "input"}
 HOURLY = {"name": "hourly", "every": 3600}
 LABEL = {
     "workflow_id": "label",
@@ -211,7 +213,12 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
         ({"version": "v 1"}, "/version", "must be 1 to 128 letters"),
         ({"output": "stpe"}, "/output", "is no node (did you mean step?)"),
         ({"nodes": []}, "/nodes", "there are no nodes"),
-        ({"input_schema": {"type": "objct"}}, "/input_schema", "input: /type"),
+        ({"input_schema": {"type": "objct"}}, "/input_schema/type", "input: /type"),
+        ({"input_schema": {"properties": {"a": 1}}}, "/input_schema/properties/a", "input: /properties/a"),
+        ({"concurrency": [{"limit": 2}, {"limit": 0, "key": "{input}"}]}, "/concurrency/1/limit", "is 0"),
+        ({"concurrency": [{"limit": 1, "key": "{inpt.x}"}]}, "/concurrency/0/key", "{inpt.x} names no value"),
+        ({"concurrency": [{"limit": 1}, {"limit": 2}]}, "/concurrency", "2 limits are without a key"),
+        ({"nodes": [{**STEP, "name": "input"}, NAP]}, "/nodes/0/name", "stands for the run's input"),
         ({"nodes": [STEP, {**NAP, "delay": -1}]}, "/nodes/1/delay", "expected 0 or more"),
         ({"nodes": [STEP, {**NAP, "after": ["stpe"]}]}, "/nodes/1/after", "did you mean step?"),
         ({"nodes": [STEP, STEP, NAP]}, "/nodes/1", "several nodes of this name"),
@@ -227,9 +234,35 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
         ),
         (
             {"nodes": [{**STEP, "params": [{"name": "inptu", "source": "inptu"}]}, NAP]},
-            "/nodes/0/params",
-            "did you mean input?",
+            "/nodes/0/params/0",
+            "parameter inptu names no node; there are input, nap (did you mean input?)",
         ),
+        (
+            {
+                "nodes": [
+                    {**STEP, "params": [INPUT, {"name": "total", "source": "totl"}]},
+                    {**NAP, "name": "total"},
+                ]
+            },
+            "/nodes/0/params/1/source",
+            "parameter total: source 'totl' names no node; there are input, total (did you mean total?)",
+        ),
+        (
+            {"nodes": [STEP, {**EACH, "params": [{"name": "item", "source": "item"}]}]},
+            "/nodes/1/params/0",
+            "there are input, $item, step (did you mean $item?)",
+        ),
+        (
+            {"nodes": [{**STEP, "params": [{**INPUT, "pointer": "base"}]}, NAP]},
+            "/nodes/0/params/0/pointer",
+            "pointer 'base' is no JSON Pointer",
+        ),
+        (
+            {"nodes": [{"kind": "node", "name": "sum", "expression": "input.a +", "params": [INPUT]}]},
+            "/nodes/0/expression",
+            "in the expression 'input.a +'",
+        ),
+        ({"nodes": [{"kind": "node", "name": "sum"}]}, "/nodes/0", "makes its output; neither is there"),
         ({"nodes": [{**STEP, "name": "no good"}], "output": None}, "/nodes/0/name", "is no node name"),
         (
             {"nodes": [STEP, {"kind": "map", "name": "each", "over": "stpe", "code": "ship:step"}]},
@@ -243,7 +276,7 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
         ),
         (
             {"nodes": [STEP, {"kind": "human_input", "name": "ask", "prompt": "?", "schema": {"type": 1}}]},
-            "/nodes/1/schema",
+            "/nodes/1/schema/type",
             "schema: /type",
         ),
         ({"nodes": [{**STEP, "after": ["nap"]}, NAP]}, "/nodes", "step → nap → step is a cycle"),

@@ -88,7 +88,7 @@ def test_the_document_itself(wrong, words):
     ("node", "fault"),
     [
         (act("9a"), "'9a' is no node name; expected a letter or _, then letters, digits, _ or -"),
-        (act("input"), "input: no node may have this name; it stands for the run's input"),
+        (act("input"), "'input' is no node name; it stands for the run's input"),
         (act("n", retry=Retry(max_attempts=0)), "n: retry.max_attempts is 0; expected 1 or more"),
         (act("n", retry=Retry(initial=-1.0)), "n: retry.initial is -1.0; expected 0 or more"),
         (act("n", retry=Retry(factor=0.5)), "n: retry.factor is 0.5; expected 1 or more"),
