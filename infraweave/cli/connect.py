@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraweave.cli.output import DENIED, FAILED, UNREACHABLE, USAGE, fail, remark
+from infraweave.cli.output import DENIED, FAILED, UNREACHABLE, USAGE, fail, remark, remark_error
 
 if TYPE_CHECKING:
     import httpx
@@ -50,7 +51,9 @@ async def _connected(url: str, token: str, ask: Callable[[Client], Awaitable[Any
         async with Client(url, token) as client:
             return await ask(client)
     except ClientError as error:
-        fail(f"{error.code}: {error.message}", code=_EXITS.get(error.status, FAILED))
+        faults = [(detail["path"], detail["message"]) for detail in error.details]
+        remark_error(f"{error.code}: {error.message}", faults)
+        sys.exit(_EXITS.get(error.status, FAILED))
     except (httpx.TransportError, httpx.InvalidURL) as error:
         fail(f"{url} cannot be reached ({_why(error)}); is `infraweave serve` running?", code=UNREACHABLE)
     except UnicodeEncodeError:

@@ -38,6 +38,15 @@ def remark(message: str) -> None:
     click.echo(message, err=True)
 
 
+def remark_error(error: str, faults: Sequence[tuple[str, str]]) -> None:
+    """Write an error on stderr, and its faults, (path, message) each, below it unless it says all."""
+    remark(f"infraweave: {error}")
+    if len(faults) == 1 and faults[0][0].strip("/") in error:
+        return
+    for path, message in faults:
+        remark(f"  {path or '/'}: {message.removeprefix(path).lstrip()}")
+
+
 def show_json(value: Any) -> None:
     """Write one JSON document on stdout."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=not _takes_everything()))

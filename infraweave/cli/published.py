@@ -133,12 +133,7 @@ async def _publish(client: Client, *, document: Json, activate: bool) -> Json:
     """Publish a document; return what became of it, what is different now, and who still runs what."""
     from infraweave.client import ClientError
 
-    try:
-        done = await client.publish(document, activate=activate)
-    except ClientError as error:
-        for detail in error.details:
-            remark(f"{detail['path'] or '/'}: {detail['message'].removeprefix(detail['path'] + ' ')}")
-        raise
+    done = await client.publish(document, activate=activate)
     try:
         return {**done, **await _around(client, done)}
     except ClientError as error:

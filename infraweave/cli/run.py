@@ -13,14 +13,14 @@ from typing import Any
 import click
 from attrs import define, frozen
 
-from infraweave.cli.ask import ask
+from infraweave.cli.answers import Answers
 from infraweave.cli.events import told
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows, read_json
 from infraweave.cli.follow import failure
 from infraweave.cli.options import calling
-from infraweave.cli.output import FAILED, USAGE, fail, remark, remark_below
+from infraweave.cli.output import FAILED, USAGE, fail, remark, remark_below, remark_error
 from infraweave.core import codec
-from infraweave.errors import PayloadInvalid, RequestError, StartupError
+from infraweave.errors import RequestError, StartupError
 
 #: How far the text of an event is from the margin.
 _INDENT = 11
@@ -127,7 +127,7 @@ class _Show:
         try:
             row = (await self.engine.start(request)).run
         except RequestError as error:
-            _tell(error)
+            remark_error(error.message, [(fault.path, fault.message) for fault in error.details])
             return FAILED
         self.began = row.created_at
         remark(f"{row.run_id} {workflow_id} {row.workflow_version}")
@@ -146,14 +146,14 @@ class _Show:
         loop.add_signal_handler(signal.SIGINT, interrupt)
 
     async def _follow(self, row: Any) -> int:
+        answers = Answers(self.engine, row)
         async with self.engine.journal.follow(row.run_key) as follower:
             async for page in follower:
                 for stored in page:
                     event = codec.loads(stored.data)
                     beside = codec.loads(stored.payload) if stored.payload else {}
                     self._show(event, beside)
-                    if event["type"] == "input_requested":
-                        await self._ask(row, event, beside)
+                    await answers.hear(row, event, beside)
                     if event["type"] in ("completed", "failed", "cancelled"):
                         return self._end(event, beside)
         return FAILED
@@ -170,38 +170,9 @@ class _Show:
             self.traceback = traceback
             remark_below(traceback, _INDENT)
 
-    async def _ask(self, row: Any, event: dict[str, Any], beside: dict[str, Any]) -> None:
-        """Ask the person at the terminal, beside whatever else the run does; cancel where there is none."""
-        if sys.stdin.isatty():
-            self.engine.host.spawn(self._answer(row, event, beside), "ask")
-        else:
-            remark(f"infraweave: {event['node']} asks a person, and there is no terminal; serve it instead")
-            await self.engine.cancel(row, by="cli", reason="there is no terminal to ask at")
-
-    async def _answer(self, row: Any, event: dict[str, Any], beside: dict[str, Any]) -> None:
-        if "data" in beside:
-            remark(json.dumps(beside["data"], indent=2, ensure_ascii=False))
-        while True:
-            payload = await asyncio.to_thread(ask, event["prompt"], event["schema"])
-            try:
-                await self.engine.signal(row, event["signal"], event["request_id"], payload, by="cli")
-            except PayloadInvalid as error:
-                _tell(error)
-            except RequestError as error:
-                remark(error.message)
-                return
-            else:
-                return
-
     def _end(self, event: dict[str, Any], beside: dict[str, Any]) -> int:
         if event["type"] == "completed":
             click.echo(json.dumps(beside.get("result"), indent=2, ensure_ascii=False))
             return 0
         remark(f"infraweave: {failure(event['type'], event['error'])}")
         return FAILED
-
-
-def _tell(error: RequestError) -> None:
-    remark(f"infraweave: {error.message}")
-    for fault in error.details[1:]:
-        remark(f"  {fault.path or '/'} {fault.message}")

@@ -180,6 +180,47 @@ def test_run_cancels_and_cleans_up_where_nobody_can_be_asked(infraweave):
     assert "undo reserve completed" in done.stderr
 
 
+WAITS = """
+from infraweave import Workflow
+
+sees = Workflow("sees", version="v1")
+sees.signal("go", schema={})
+
+minds = Workflow("minds", version="v1")
+
+@minds.subworkflow("asks")
+def below() -> dict:
+    return {}
+
+asks = Workflow("asks", version="v1")
+
+@asks.human_input(schema={})
+def ask() -> str:
+    return "Go?"
+
+patient = Workflow("patient", version="v1")
+patient.signal("go", schema={}, timeout=0.01, on_timeout="went by itself")
+"""
+
+
+@pytest.mark.parametrize(
+    ("workflow", "what"), [("sees", "go waits for a signal"), ("minds", "ask asks a person")]
+)
+def test_run_ends_where_nobody_can_send_what_the_run_or_its_child_waits_for(
+    infraweave, tmp_path, workflow, what
+):
+    (tmp_path / "waits.py").write_text(WAITS)
+    done = infraweave("run", str(tmp_path / "waits.py"), "--workflow", workflow)
+    assert done.returncode == 1
+    assert f"infraweave: {what}, and there is no terminal; serve it instead" in done.stderr
+
+
+def test_run_waits_for_a_signal_whose_time_will_be_over(infraweave, tmp_path):
+    (tmp_path / "waits.py").write_text(WAITS)
+    done = infraweave("run", str(tmp_path / "waits.py"), "--workflow", "patient")
+    assert (done.returncode, json.loads(done.stdout)) == (0, "went by itself")
+
+
 def test_the_examples_run(infraweave, tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "a.txt").write_text("hello")
