@@ -74,6 +74,8 @@ class RunState:
     #: Completed entries that no compensation has taken up, in order of completion.
     done: list[Address] = field(factory=list)
     kept: dict[Address, Kept] = field(factory=dict)
+    #: Nodes that ran in another run, whose results this one was given.
+    reused: tuple[str, ...] = ()
     compensated: list[str] = field(factory=list)
     not_compensated: list[str] = field(factory=list)
     #: Accepted signals that nothing has consumed, by name, oldest first.
@@ -167,7 +169,7 @@ def _status(state: RunState, event: StatusChanged) -> None:
 
 def _reuse(state: RunState, event: StatusChanged) -> None:
     """Begin with the results of another run."""
-    given = event.results or ReusedResults()
+    given, state.reused = event.results or ReusedResults(), event.reused
     for name in event.reused:
         state.settled[name], state.outputs[name] = True, given.outputs.get(name)
         _node(state, name).state = "succeeded"

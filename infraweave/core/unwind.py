@@ -100,10 +100,12 @@ def _end(book: Book, not_compensated: list[str]) -> None:
     stopping = book.state.stopping
     if stopping is None:
         raise ValueError("a run that is not stopping cannot end this way")
+    # They belong to the run that ran them, which may have succeeded; nobody is to take them for undone here.
+    reused = [name for name in book.state.reused if book.graph.compensation(name)]
     account = {
         "error": stopping.error,
         "compensated": tuple(book.state.compensated),
-        "not_compensated": tuple(not_compensated),
+        "not_compensated": (*not_compensated, *reused),
     }
     if stopping.outcome == "failed":
         book.record(Failed, **account)

@@ -197,6 +197,19 @@ def test_what_was_in_flight_when_the_run_was_terminated_runs_anew():
     assert again(run, "c").told == ["running", "start b", "ask ask"]
 
 
+def test_what_a_rerun_keeps_it_does_not_undo_and_says_so():
+    run = Story(node("a", undo=ONCE), node("b", "a", undo=ONCE), node("c", "b"))
+    run.start()
+    run.done("a", "A")
+    run.done("b", "B")
+    run.terminate()
+    second = again(run, "b")
+    second.done("b", "B")
+    assert second.err("c", final=True)[-1] == "start undo b"
+    assert second.done("b", phase="compensation")[-1] == "failed"
+    assert (second.event.compensated, second.event.not_compensated) == (("b",), ("a",))
+
+
 def test_a_node_that_is_not_there_is_refused():
     run = ended()
     with pytest.raises(LookupError):
