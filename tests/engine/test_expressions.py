@@ -176,7 +176,10 @@ async def test_what_is_no_time_fails_its_timer(world, expression):
 @pytest.mark.parametrize(
     ("node", "words"),
     [
-        (Activity(name="n"), "n: a node needs a function or an expression that makes its output, not both"),
+        (
+            Activity(name="n"),
+            "n: a node needs a function or an expression that makes its output; neither is there",
+        ),
         (Activity(name="n", code="w:n", expression="1"), "n: a node needs a function or an expression"),
         (Activity(name="n", expression="x"), "undeclared reference to 'x'"),
         (
