@@ -92,6 +92,9 @@ class Publication:
     unresolved: tuple[str, ...] = said(
         "References that no loaded code answers; nodes that name them wait until some is loaded."
     )
+    missing_workflows: tuple[str, ...] = said(
+        "Workflows, ID or ID VERSION, that nodes start and that are not there; nodes that start them fail."
+    )
 
 
 @frozen(kw_only=True)

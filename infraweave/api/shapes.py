@@ -241,7 +241,7 @@ class HistoryRow:
     started_at: Time
     finished_at: Time | None
     latency_ms: int | None
-    input: Json
+    input: Json = said("Of an item what it alone was given; what all of them were given stands with the map.")
     output: Json
     error: RowError | None
     tokens: int

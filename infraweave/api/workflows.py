@@ -76,6 +76,7 @@ class WorkflowRoutes:
         # Off the loop: a large graph takes a second to check, and others want to be answered meanwhile.
         document = await asyncio.to_thread(_publishable, call.principal, call.body)
         unresolved = await asyncio.to_thread(catalog.unresolved, document)
+        missing = await catalog.missing_workflows(call.principal.tenant, document)
         call.note.resource = f"workflow:{document.workflow_id}"
         call.note.detail = f"version {document.version}"
         done = await catalog.publish(
@@ -88,6 +89,7 @@ class WorkflowRoutes:
             active_version=done.active_version,
             previously_active=done.previous,
             unresolved=tuple(unresolved),
+            missing_workflows=tuple(missing),
         )
         where = f"/v1/workflows/{document.workflow_id}/versions/{document.version}"
         return Answer(publication, 201 if done.created else 200, {"Location": where})

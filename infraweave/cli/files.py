@@ -119,5 +119,7 @@ def read_json(text: str, option: str) -> Any:
         elif text.startswith("@"):
             text = Path(text[1:]).read_text(encoding="utf-8")
         return codec.parse(text.encode())
-    except (OSError, ValueError, RecursionError) as error:
+    except OSError as error:
+        fail(f"{option}: {text[1:] or text}: {error.strerror}", code=USAGE)
+    except (ValueError, RecursionError) as error:
         fail(f"{option}: {error}", code=USAGE)

@@ -125,7 +125,9 @@ def _documents(file: Path) -> list[Json]:
         return [codec.document_to_json(workflow.compile()) for workflow in load_workflows([file])]
     try:
         return [read_object(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())]
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        fail(f"{file}: {error.strerror}", code=USAGE)
+    except ValueError as error:
         fail(f"{file}: {error}", code=USAGE)
 
 
@@ -161,6 +163,8 @@ def _tell(done: Json) -> None:
         _show_versions(done["versions"])
     for reference in done["unresolved"]:
         click.echo(f"No loaded code answers {reference}: nodes that name it wait until some does.")
+    for workflow in done["missing_workflows"]:
+        click.echo(f"There is no workflow {workflow} yet: nodes that start it fail until there is.")
 
 
 def _lines(found: Sequence[Json]) -> Iterator[str]:

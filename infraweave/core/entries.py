@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from attrs import define, field, frozen
 
 from infraweave.core.address import Address
-from infraweave.core.events import InputRequested, InputResolved, RunError
+from infraweave.core.events import InputRequested, InputResolved, NodeStarted, RunError
 from infraweave.core.values import Json, spell
 
 NodeStateName: TypeAlias = Literal[
@@ -90,6 +90,14 @@ class Items:
         self.open -= 1
         self.closed += 1
         self.outputs[index] = output
+
+
+def given_in(entries: Mapping[Address, Entry], event: NodeStarted) -> Json:
+    """Return what an attempt is given: an item, also what its map keeps for all of them."""
+    whole = entries.get(event.address._replace(index=None)) if event.index is not None else None
+    if whole is None or whole.input is None or event.input is None or event.phase == "compensation":
+        return event.input
+    return {**whole.input, **event.input}
 
 
 def close_map(maps: dict[Address, Items], address: Address) -> bool:

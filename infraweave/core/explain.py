@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
@@ -49,9 +49,7 @@ def explain(
     working = [_at_work(entry) for entry in running if entry.address not in unbegun]
     told = [f"{_name(e)} waits for {unbegun[e.address]}" for e in running if e.address in unbegun]
     told += [f"no code for {name} is loaded, so it cannot open" for name in blocked]
-    told += [
-        _waits(graph, entry, now) for entry in entries if entry.status != "running" and _counts(state, entry)
-    ]
+    told += [_waits(graph, entry, now) for entry in entries if _counts(state, entry, blocked)]
     why = _stopping(state)
     if working:
         return Explanation(True, f"{why or 'It is moving'}: {_listed(working)}.")
@@ -92,8 +90,13 @@ def _name(entry: Entry) -> Address:
     return entry.address._replace(phase="forward")
 
 
-def _counts(state: RunState, entry: Entry) -> bool:
-    """Tell whether an entry is a reason of its own: a map is waiting only because of its items."""
+def _counts(state: RunState, entry: Entry, blocked: Collection[str]) -> bool:
+    """Tell whether it is for an entry that a run waits: not for a map, where it is for its items.
+
+    What has no code waits for that, however soon its next attempt would be due.
+    """
+    if entry.status == "running" or (entry.status == "backoff" and entry.address.node in blocked):
+        return False
     items = state.maps.get(entry.address)
     return items is None or not items.open
 

@@ -92,13 +92,16 @@ def _given(book: Book, address: Address) -> dict[str, Json]:
     if address.phase == "compensation":
         undo = book.graph.compensation(address.node)
         return settle.bind_undo(book.graph, book.state, address, undo.params) if undo else {}
+    if address.index is not None:  # what all items are given stands with the map, once
+        return settle.given_to_one(book.graph, book.state, address)
     return settle.given(book.graph, book.state, address)
 
 
 def _open_map(book: Book, address: Address, node: Map) -> None:
     items = settle.items_of(book.state, node)
     total = len(items) if isinstance(items, list) else 0
-    book.record(NodeStarted, **address._asdict(), attempt=1, items=total)
+    shared = None if runs_child(node) else settle.given_to_all(book.graph, book.state, address) or None
+    book.record(NodeStarted, **address._asdict(), attempt=1, items=total, input=shared)
     if isinstance(items, list):
         book.moved.append(address)
     else:

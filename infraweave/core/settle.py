@@ -257,6 +257,19 @@ def given(graph: Graph, state: RunState, address: Address) -> dict[str, Json]:
     return bind(graph, state, node.name, node.params, _item(state, node, address.index))
 
 
+def given_to_all(graph: Graph, state: RunState, address: Address) -> dict[str, Json]:
+    """Return what the code of a map is given whatever the item."""
+    params = graph.nodes[address.node].params
+    return bind(graph, state, address.node, [param for param in params if param.source != ITEM])
+
+
+def given_to_one(graph: Graph, state: RunState, address: Address) -> dict[str, Json]:
+    """Return what the code of a map is given for the sake of one item."""
+    node = graph.nodes[address.node]
+    params = [param for param in node.params if param.source == ITEM]
+    return bind(graph, state, node.name, params, _item(state, node, address.index))
+
+
 def bind_undo(graph: Graph, state: RunState, address: Address, params: Iterable[Param]) -> dict[str, Json]:
     """Return the values of a compensation's parameters: the node's output, and what the node was given."""
     node = graph.nodes[address.node]

@@ -16,7 +16,7 @@ from typing import Literal, assert_never
 from attrs import define, field
 
 from infraweave.core.address import Address
-from infraweave.core.entries import Entry, Items, Kept, NodeState, Stopping, close_map, no_answer
+from infraweave.core.entries import Entry, Items, Kept, NodeState, Stopping, close_map, given_in, no_answer
 from infraweave.core.events import (
     Cancelled,
     Completed,
@@ -197,7 +197,8 @@ def _started(state: RunState, event: NodeStarted) -> None:
     entry.status = "running" if event.runs_code else "waiting"
     entry.attempt, entry.opened_at = event.attempt, event.at
     entry.due_at = event.deadline if event.wake_at is None else event.wake_at
-    entry.input, entry.signal, entry.child_run_id = event.input, event.signal, event.child_run_id
+    entry.signal, entry.child_run_id = event.signal, event.child_run_id
+    entry.input = given_in(state.entries, event)
     state.running += entry.status == "running"
     if event.phase == "forward":
         _show_start(_node(state, event.node), event)

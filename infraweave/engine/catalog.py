@@ -141,6 +141,23 @@ class Catalog:
         found = ((code_of(graph, address)[0], self._find(graph, address)) for address in _addresses(graph))
         return sorted({reference for reference, code in found if reference is not None and code is None})
 
+    async def missing_workflows(self, tenant: str, document: Document) -> list[str]:
+        """Return the workflows whose runs a document starts and that a tenant does not have, sorted.
+
+        One that lacks the version alone is ``ID VERSION``. The document itself counts as there.
+        """
+        nodes = (node for node in document.nodes if isinstance(node, Subworkflow | Map))
+        wanted = {(node.workflow_id, node.workflow_version) for node in nodes if node.workflow_id is not None}
+        own, missing = document.workflow_id, set()
+        for child, version in wanted - {(own, None), (own, document.version)}:
+            try:
+                await self.graph(tenant, child, version or await self.active_version(tenant, child))
+            except WorkflowNotFound:
+                missing.add(child)
+            except VersionNotFound:
+                missing.add(f"{child} {version}")
+        return sorted(missing)
+
     async def activate(self, tenant: str, workflow_id: str, version: str, note: Note | None = None) -> None:
         """Make a version the one that starts without a version run.
 

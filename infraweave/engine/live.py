@@ -246,7 +246,7 @@ class LiveRun:
         if undo is not None:
             reach("compensation")
         timeout = undo.timeout if undo else getattr(node, "timeout", None)
-        attempt = self._make(Attempt, address, event.attempt, event.input or {})
+        attempt = self._make(Attempt, address, event.attempt, entry.input or {})
         attempt.start(timeout, self.host.leftovers.get((self.run_key, address)))
 
     def _prepare(self, address: Address) -> None:

@@ -79,10 +79,21 @@ class Scheduler:
 
     async def begin(self) -> None:
         """Take up all schedules, and from now on those of versions that become active."""
-        for row in await self.schedules.list():
+        rows = await self.schedules.list()
+        for row in rows:
             self._keep(await self._with_its_run(row))
+        for tenant, workflow_id in sorted({(row.tenant, row.workflow_id) for row in rows if not row.paused}):
+            await self._tell_missing_code(tenant, workflow_id)
         self._engine.documents.listeners.append(self.refresh)
         self._ring()
+
+    async def _tell_missing_code(self, tenant: str, workflow_id: str) -> None:
+        """Say so where a schedule starts runs that will wait: its file may have been removed, or renamed."""
+        catalog = self._engine.catalog
+        graph = await catalog.graph(tenant, workflow_id, await catalog.active_version(tenant, workflow_id))
+        if missing := catalog.unresolved(graph.document):
+            told = "schedules of %s (tenant %s) start runs that wait, for no code is loaded for %s"
+            log.warning(told, workflow_id, tenant, ", ".join(missing))
 
     async def _with_its_run(self, row: ScheduleRow) -> ScheduleRow:
         """Return a row that knows the run of its first waiting time, if the process died before it did.

@@ -143,8 +143,14 @@ class NodeReport:
 
     @property
     def inputs(self) -> list[Any]:
-        """What each attempt was given."""
-        return [row["input"] for row in self._works]
+        """What each attempt was given: an item, also what its map was given for all of them."""
+        shared = {row["iteration"]: row["input"] for row in self._forward if row["index"] is None}
+        return [
+            {**(shared[row["iteration"]] or {}), **row["input"]}
+            if row["index"] is not None and shared.get(row["iteration"])
+            else row["input"]
+            for row in self._works
+        ]
 
     @property
     def errors(self) -> list[str]:

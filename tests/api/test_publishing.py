@@ -74,6 +74,7 @@ async def test_a_document_is_published_and_its_nodes_call_loaded_code(api, clock
         "active_version": "v1",
         "previously_active": None,
         "unresolved": [],
+        "missing_workflows": [],
     }
     kept = (await api.get(answer.headers["Location"])).json()
     assert kept["nodes"] == [STEP, {**NAP, "delay": 5.0}]
@@ -311,6 +312,29 @@ async def test_what_is_no_valid_workflow_is_refused_with_each_fault_at_its_place
     assert code == (422, "definition_invalid")
     assert words in details[path]
     assert told(await api.get("/v1/workflows/label")) == (404, "workflow_not_found")
+
+
+async def test_children_that_are_not_there_are_named(api):
+    children = [
+        ("own", "label", None),
+        ("nobody", "nobody", None),
+        ("later", "child", "v2"),
+        ("there", "child", "v1"),
+    ]
+    nodes = [
+        {
+            "kind": "subworkflow",
+            "name": name,
+            "workflow_id": child,
+            **({"workflow_version": of} if of else {}),
+        }
+        for name, child, of in children
+    ]
+    await publish(api, {**LABEL, "workflow_id": "child", "version": "v1"})
+    assert (await publish(api, {**LABEL, "nodes": nodes, "output": None}))["missing_workflows"] == [
+        "child v2",
+        "nobody",
+    ]
 
 
 async def test_all_faults_are_told_at_once(api):

@@ -76,6 +76,13 @@ def test_missing_code_and_the_queue_are_told():
     assert why(held, blocked=["a"]) == "It waits: no code for a is loaded, so it cannot open."
 
 
+def test_an_attempt_without_code_waits_for_that_alone():
+    run = Story(node("a", retry=Retry(initial=4, jitter=False)))
+    run.start()
+    run.err("a")
+    assert why(run, blocked=["a"]) == "It waits: no code for a is loaded, so it cannot open."
+
+
 def test_a_stopping_run_says_why_it_stops():
     run = Story(node("a"))
     run.start()

@@ -186,6 +186,56 @@ async def test_many_items_take_time_in_proportion(world):
         assert len(w.engine.host.live) == 0
 
 
+async def test_what_all_items_are_given_is_kept_once(world):
+    flow, calls = Workflow("shared", version="v1"), []
+
+    @flow.map(over="input.lines", max_concurrency=1, retry=Retry(max_attempts=2, initial=0, jitter=False))
+    async def line(line: int, input: dict, ctx: Context) -> int:
+        calls.append((line, input["note"], ctx.attempt))
+        input["note"] = "changed"  # its own copy
+        if ctx.attempt == 1 and line == 2:
+            raise ValueError("once more")
+        return line
+
+    @line.compensate
+    async def undo(line: int, input: dict, ctx: Context) -> None:
+        calls.append(("undo", line, input["note"]))
+
+    @flow.node(retry=None)
+    async def after(line: list[int]) -> None:
+        raise NonRetryable("no")
+
+    note = "n" * 1000
+    async with world(flow) as w:
+        run = await w.start("shared", {"lines": [1, 2, 3], "note": note})
+        await w.end(run)
+        started = [e for e in await w.events(run) if e["type"] == "node_started" and e["node"] == "line"]
+    assert calls == [
+        *((1, note, 1), (2, note, 1), (2, note, 2), (3, note, 1)),
+        *(("undo", 3, note), ("undo", 2, note), ("undo", 1, note)),
+    ]
+    forward = [event["input"] for event in started if "phase" not in event]
+    assert forward == [{"input": {"lines": [1, 2, 3], "note": note}}, *({"line": n} for n in (1, 2, 2, 3))]
+
+
+async def test_what_items_share_is_there_after_a_crash(world):
+    flow, calls, gate = Workflow("shared", version="v1"), [], asyncio.Event()
+
+    @flow.map(over="input.lines")
+    async def line(line: int, input: dict) -> str:
+        calls.append(line)
+        await gate.wait()
+        return f"{line}{input['note']}"
+
+    async with world(flow, grace=0.0) as w:
+        run = await w.start("shared", {"lines": [1, 2], "note": "!"})
+        while len(calls) < 2:
+            await w.clock.advance(0)
+    gate.set()
+    async with world(flow) as w:
+        assert (await w.end(run))["result"] == ["1!", "2!"]
+
+
 async def test_a_map_may_go_over_a_part_of_the_input(world):
     flow = Workflow("parts", version="v1")
 

@@ -160,6 +160,19 @@ async def until(clock, day):
     await clock.advance((end - clock.now()) / 1000)
 
 
+async def test_schedules_whose_code_is_gone_are_told_at_the_start(opened, caplog):
+    async with opened(quick(every="1h"), quick("other", every="1h")):
+        pass
+    assert "no code is loaded" not in caplog.text
+    async with opened(quick("other", every="1h")) as engine:
+        assert "schedules of nightly (tenant default) start runs that wait" in caplog.text
+        assert "no code is loaded for nightly:work" in caplog.text
+        caplog.clear()
+        await engine.scheduler.pause("default", "nightly:s")
+    async with opened(quick("other", every="1h")):
+        assert "no code is loaded" not in caplog.text
+
+
 # --- after a downtime --------------------------------------------------------------------------------------
 
 

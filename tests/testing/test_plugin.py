@@ -103,6 +103,27 @@ async def test_fails(iw):
     )
 
 
+def test_what_an_item_was_given_is_whole(project):
+    found = project(
+        stories="""
+from infraweave import Workflow
+
+flow = Workflow("sums", version="v1")
+
+@flow.map(over="input.numbers")
+async def add(number: int, input: dict) -> int:
+    return number + input["more"]
+
+async def test_inputs(iw):
+    given = {"numbers": [1, 2], "more": 5}
+    run = await iw.start(flow, given)
+    assert await run.result() == [6, 7]
+    assert (await run.node("add")).inputs == [{"number": n, "input": given} for n in (1, 2)]
+"""
+    )
+    found.assert_outcomes(passed=1)
+
+
 def test_the_story_of_a_failure_says_where_it_was(project):
     found = project(
         stories="""
