@@ -11,7 +11,7 @@ import hashlib
 import json
 import operator
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import reduce
@@ -276,10 +276,27 @@ def from_author(value: Any) -> Json:
     try:
         data = orjson.dumps(value, default=_authors.unstructure, option=_AS_CATTRS_DOES)
     except TypeError:  # keys that are no text, which only the converter can turn into text
+        _check_keys(value)
         data = orjson.dumps(_authors.unstructure(value))
     if b"null" in data:  # orjson writes NaN as null
         json.dumps(_authors.unstructure(value), allow_nan=False, default=str, skipkeys=True)
     return orjson.loads(data)
+
+
+def _check_keys(value: Any) -> None:
+    """Refuse keys that the converter would spell in a way that nobody reads back, such as ``"(1, 2)"``.
+
+    Raises:
+        TypeError: a key is a container.
+    """
+    if isinstance(value, Mapping):
+        for key, part in value.items():
+            if isinstance(key, tuple | frozenset):
+                raise TypeError(f"a dict has the key {key!r:.100}; keys of JSON are text")
+            _check_keys(part)
+    elif isinstance(value, list | tuple):
+        for part in value:
+            _check_keys(part)
 
 
 def to_author(value: Json, annotation: Any) -> Any:

@@ -80,12 +80,22 @@ def _differences(node: str | None, where: str, old: Any, new: Any) -> Iterator[D
     elif isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
         for place, (before, after) in enumerate(zip(old, new, strict=True)):
             yield from _differences(node, f"{where}[{place}]", before, after)
+    elif (names := _names(old)) is not None and (new_names := _names(new)) is not None:
+        yield from _differences(node, where, names, new_names)
     elif new is _ABSENT:
         yield Difference("removed", node, where, old, None)
     elif old is _ABSENT:
         yield Difference("added", node, where, None, new)
     elif canonical(old) != canonical(new):
         yield Difference("changed", node, where, old, new)
+
+
+def _names(values: Any) -> dict[str, Any] | None:
+    """Return the things of a list by name; None where they have none of their own."""
+    if not isinstance(values, list | tuple):
+        return None
+    names = {value["name"]: value for value in values if isinstance(value, dict) and "name" in value}
+    return names if len(names) == len(values) else None
 
 
 def _spelled(value: Any) -> str:

@@ -6,8 +6,9 @@ import time
 import pytest
 from attrs import evolve
 
-from infraweave.core.check import MAX_FAULTS, faults, first_difference
+from infraweave.core.check import MAX_FAULTS, faults
 from infraweave.core.codec import content_digest, document_from_json, document_to_json
+from infraweave.core.difference import differences, first_difference
 from infraweave.core.document import (
     Activity,
     Compensation,
@@ -328,6 +329,14 @@ def test_parameters_are_compared_one_by_one():
     old, new = document(act("a", "input")), document(act("a", optional=["input"]))
 
     assert first_difference(old, new) == "node a: params[0].required is false, was true"
+
+
+def test_of_several_parameters_those_are_told_that_came_went_and_changed():
+    old, new = document(act("a", "input", "b", "c")), document(act("a", "b", optional=["c"]))
+    told = [each.text for each in differences(old, new)]
+    assert told == ["node a: params.input is gone", "node a: params.c.required is false, was true"]
+    told = [each.text for each in differences(document(act("a")), document(act("a", "x")))]
+    assert told == ["node a: params.x is new"]
 
 
 def test_true_is_not_one():

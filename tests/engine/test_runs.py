@@ -111,7 +111,7 @@ async def test_a_final_failure_ends_the_run_with_its_error(world):
     }
 
 
-@pytest.mark.parametrize("value", [float("nan"), 2**70, object(), {"a": {1, object()}}])
+@pytest.mark.parametrize("value", [float("nan"), 2**70, object(), {"a": {1, object()}}, [{(1, 2): 3}]])
 async def test_what_json_cannot_carry_is_a_final_failure(world, value):
     flow = Workflow("output", version="v1")
 
