@@ -23,7 +23,7 @@ from pathlib import Path
 
 from attrs import define, field
 
-from infraweave.errors import StartupError
+from infraweave.errors import StartupError, StorageUnavailable
 from infraweave.store.database import Database
 from infraweave.store.verify import verify
 from tests.crash.disk_trace import CALLS, Entry, Op, Said, Sync, Trace, Truncate, Write
@@ -221,6 +221,8 @@ async def check(db: Path, told: list[Said]) -> None:
             pass
     except StartupError as error:
         raise AssertionError(f"it does not open: {error}") from error
+    except StorageUnavailable as error:
+        raise AssertionError(f"it cannot be read: {error.__cause__}") from error
     problems = list(verify(db))
     assert not problems, problems[:3]
     with closing(sqlite3.connect(db)) as connection:
@@ -254,7 +256,7 @@ async def cut_again_and_again(trace: Trace, images: int, rng: random.Random, fol
     for moment, db, disk in disks(trace.ops, images, rng, folder):
         try:
             await check(db, disk.told)
-        except AssertionError as error:
+        except (AssertionError, sqlite3.DatabaseError) as error:
             kept = shutil.copytree(db.parent, Path(tempfile.mkdtemp()) / "disk")
             raise AssertionError(f"cut at {moment} of {len(trace.ops)}, kept in {kept}: {error}") from error
         answers += len(disk.told)
