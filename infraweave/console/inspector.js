@@ -32,6 +32,13 @@ export function inspector(close, changed) {
     } catch (error) { if (mine === turn) complain(error); }
   }
 
+  /** What an attempt was given: an item, also what its map keeps for all of them. */
+  function given(row) {
+    const ofMap = (each) => each.index === null && each.iteration === row.iteration && each.phase === "forward";
+    const whole = row.index === null || row.phase !== "forward" ? null : rows.find(ofMap)?.input;
+    return whole ? { ...whole, ...row.input } : row.input;
+  }
+
   function drawNode(run, document, model, name) {
     if (busy(box)) return;
     const definition = document.nodes.find((each) => each.name === name);
@@ -39,7 +46,7 @@ export function inspector(close, changed) {
     const row = pick();
     const asked = [...model.requests.values()].filter((each) => each.node === name);
     const all = [["overview", "Overview", () => overview(run, definition, state, row, asked)],
-      ["input", "Input", () => (row ? jsonView(row.input, "input") : h("p.faint", "It has not begun."))],
+      ["input", "Input", () => (row ? jsonView(given(row), "input") : h("p.faint", "It has not begun."))],
       ["output", "Output", () => (row ? jsonView(row.output, "output") : h("p.faint", "There is none yet."))],
       ["trace", "Trace", () => trace(run)],
       ...(row?.error || state.error ? [["error", "Error", () => failure(row, state, definition)]] : []),

@@ -158,7 +158,7 @@ async def numbers() -> list[int]:
 
 
 @many.map(over=numbers, max_concurrency=200, max_failures=5, retry=None)
-async def each(number: int) -> int:
+async def each(number: int, input: dict) -> int:
     if number == 1234:
         raise NonRetryable("an unlucky number")
     if number == 2999:

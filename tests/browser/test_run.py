@@ -185,7 +185,7 @@ def test_a_page_that_comes_too_late_does_not_take_the_place_of_the_next(console,
 
 
 def test_a_long_run_is_begun_from_what_it_has_come_to(console, server):
-    run_id = server.start_run("many")
+    run_id = server.start_run("many", {"greeting": "hello"})
     while server.state(run_id)["last_seq"] < 6000:
         pass  # nearly all of its items are done
     page = console(f"runs/{run_id}?node=each")
@@ -195,6 +195,9 @@ def test_a_long_run_is_begun_from_what_it_has_come_to(console, server):
     expect(page.get_by_label("Execution").locator("option").first).to_have_text(
         re.compile("item 1234 · .*failed")
     )
+    page.get_by_role("tab", name="Input").click()
+    for given in ("greeting", "number"):  # what all items share, and what is this one's
+        expect(page.get_by_role("complementary", name="Inspector")).to_contain_text(given)
     server.go.touch()
     expect(page.locator(".title .chip")).to_have_text("succeeded")
     server.go.unlink()
