@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from concurrent.futures import Executor, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
+import click
 from attrs import define, field, frozen
 
 from infraweave.cli.ask import ask
@@ -28,11 +31,13 @@ class _Question:
 
 @define
 class Answers:
-    """Asks one question after the other. Where there is no terminal, ``run`` is cancelled."""
+    """Asks one question after the other. Where nobody can or will answer, ``run`` is cancelled."""
 
     engine: Any
     run: Any
     _terminal: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    #: Reads what is typed. One of our own, for ``asyncio.run`` waits for those of its own before it returns.
+    _reader: Executor = field(factory=partial(ThreadPoolExecutor, 1, "infraweave-ask"), init=False)
 
     async def hear(self, row: Any, event: dict[str, Any], beside: dict[str, Any]) -> None:
         """See to what an event of ``row`` asks for, beside whatever else the run does."""
@@ -56,7 +61,7 @@ class Answers:
                     await self.hear(row, codec.loads(stored.data), beside)
 
     async def _see_to(self, row: Any, asked: _Question, what: str, ends_by_itself: bool = False) -> None:
-        if sys.stdin.isatty():
+        if sys.stdin is not None and sys.stdin.isatty():
             self.engine.host.spawn(self._answer(row, asked), "ask")
         elif not ends_by_itself:
             remark(f"infraweave: {what}, and there is no terminal; serve it instead")
@@ -64,16 +69,28 @@ class Answers:
 
     async def _answer(self, row: Any, asked: _Question) -> None:
         async with self._terminal:
-            if asked.data is not None:
-                remark(json.dumps(asked.data, indent=2, ensure_ascii=False))
-            while True:
-                payload = await asyncio.to_thread(ask, asked.prompt, asked.schema)
+            while await self._is_open(row, asked):
+                if row.run_key != self.run.run_key:
+                    remark(f"{row.workflow_id} {row.run_id} asks:")
+                if asked.data is not None:
+                    remark(json.dumps(asked.data, indent=2, ensure_ascii=False))
                 try:
-                    await self.engine.signal(row, asked.signal, asked.request_id, payload, by="cli")
+                    reading = asyncio.get_running_loop().run_in_executor(
+                        self._reader, ask, asked.prompt, asked.schema
+                    )
+                    await self.engine.signal(row, asked.signal, asked.request_id, await reading, by="cli")
+                except click.Abort:
+                    await self.engine.cancel(self.run, by="cli", reason="nobody answers")
                 except PayloadInvalid as error:
                     remark_error(error.message, [(fault.path, fault.message) for fault in error.details])
                 except RequestError as error:
                     remark(error.message)
-                    return
-                else:
-                    return
+
+    async def _is_open(self, row: Any, asked: _Question) -> bool:
+        state = (await self.engine.inspect(row)).state
+        if state.stopping is not None or state.end is not None:
+            return False
+        waits = state.entries.values()
+        if asked.request_id is None:
+            return any(entry.signal == asked.signal for entry in waits)
+        return any(entry.request and entry.request.request_id == asked.request_id for entry in waits)

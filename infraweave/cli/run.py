@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -52,7 +53,10 @@ class Options:
 @calling
 def command(**options: Any) -> None:
     """Execute one run of FILE_OR_WORKFLOW (a file, or a workflow of workflows/) in this process."""
-    sys.exit(asyncio.run(_run(Options(**options))))
+    code = asyncio.run(_run(Options(**options)))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # neither an open prompt nor a body that does not stop is waited for
 
 
 async def _run(options: Options) -> int:

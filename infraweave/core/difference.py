@@ -77,11 +77,13 @@ def _differences(node: str | None, where: str, old: Any, new: Any) -> Iterator[D
         for key in dict.fromkeys((*old, *new)):
             at = f"{where}.{key}" if where else str(key)
             yield from _differences(node, at, old.get(key, _ABSENT), new.get(key, _ABSENT))
+    elif (names := _names(old)) is not None and (new_names := _names(new)) is not None:
+        yield from _differences(node, where, names, new_names)
+        if [name for name in names if name in new_names] != [name for name in new_names if name in names]:
+            yield Difference("changed", node, where, list(names), list(new_names))
     elif isinstance(old, list | tuple) and isinstance(new, list | tuple) and len(old) == len(new):
         for place, (before, after) in enumerate(zip(old, new, strict=True)):
             yield from _differences(node, f"{where}[{place}]", before, after)
-    elif (names := _names(old)) is not None and (new_names := _names(new)) is not None:
-        yield from _differences(node, where, names, new_names)
     elif new is _ABSENT:
         yield Difference("removed", node, where, old, None)
     elif old is _ABSENT:
@@ -94,7 +96,8 @@ def _names(values: Any) -> dict[str, Any] | None:
     """Return the things of a list by name; None where they have none of their own."""
     if not isinstance(values, list | tuple):
         return None
-    names = {value["name"]: value for value in values if isinstance(value, dict) and "name" in value}
+    named = [value for value in values if isinstance(value, dict) and isinstance(value.get("name"), str)]
+    names = {value["name"]: value for value in named}
     return names if len(names) == len(values) else None
 
 

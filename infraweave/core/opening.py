@@ -92,7 +92,8 @@ def _given(book: Book, address: Address) -> dict[str, Json]:
     if address.phase == "compensation":
         undo = book.graph.compensation(address.node)
         return settle.bind_undo(book.graph, book.state, address, undo.params) if undo else {}
-    if address.index is not None:  # what all items are given stands with the map, once
+    whole = book.state.entries.get(address._replace(index=None)) if address.index is not None else None
+    if whole is not None and whole.input is not None:  # what all items are given stands there, once
         return settle.given_to_one(book.graph, book.state, address)
     return settle.given(book.graph, book.state, address)
 

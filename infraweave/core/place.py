@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 
 import attrs
 
 from infraweave.core.document import INPUT, Document
 from infraweave.core.lanes import limit_faults
-from infraweave.core.values import pointer
+from infraweave.core.values import at_pointer, pointer
 
 _WORDS = re.compile(r"(?:[a-z_]+(?:\.|: ))*[a-z_]+")
 #: What sentences call some fields.
@@ -26,7 +27,7 @@ def place_of(document: Document, fault: str) -> str:
     """Return the JSON Pointer to what a fault is about; empty where that is the whole document."""
     head, colon, rest = fault.partition(": ")
     if colon and head == INPUT:
-        return pointer(["input_schema"]) + _path(rest)
+        return pointer(["input_schema"]) + _path(rest, document.input_schema)
     if colon and head == "concurrency":
         return pointer(["concurrency"]) + _limit(document, fault, rest)
     name = head.removesuffix(".compensate")
@@ -79,23 +80,30 @@ def _inside(value: object, sentence: str) -> str:
         return ""
     rest = sentence[found.end() :]
     fields = pointer(_fields(value, re.split(r"\.|: ", found[0])))
-    return fields + _path(rest.removeprefix(": ")) if rest.startswith(": /") else fields
+    if not rest.startswith(": /"):
+        return fields
+    return fields + _path(rest.removeprefix(": "), getattr(value, fields.removeprefix("/"), None))
 
 
 def _parameter(value: object, sentence: str) -> str | None:
     """Return the place of the parameter that a sentence begins with; None where it begins with none."""
-    place = None
+    found: dict[str, str] = {}
     for number, param in enumerate(getattr(value, "params", ())):
         begins, _, rest = sentence.partition(f"parameter {param.name[:128]}")
         if not begins and rest[:1] in (" ", ":"):
-            field = rest.removeprefix(": ").partition(" ")[0] if rest.startswith(": ") else ""
-            place = pointer(["params", number, *([field] if field else [])])
-    return place
+            field = next((word for word in ("source", "pointer") if rest.startswith(f": {word} ")), None)
+            found[param.name] = pointer(["params", number, *([field] if field else [])])
+    return found[max(found, key=len)] if found else None
 
 
-def _path(sentence: str) -> str:
-    """Return the pointer into a schema that a sentence begins with, if it does."""
-    return sentence.partition(" ")[0] if sentence.startswith("/") else ""
+def _path(sentence: str, schema: object) -> str:
+    """Return the pointer into a schema that a sentence begins with, as far as that leads to something."""
+    words = sentence.split(" ") if sentence.startswith("/") else []
+    for count in range(len(words), 0, -1):
+        with suppress(LookupError):
+            at_pointer(schema, path := " ".join(words[:count]))
+            return path
+    return ""
 
 
 def _fields(value: object, words: list[str]) -> list[str]:

@@ -19,7 +19,7 @@ from infraweave.core.facts import Usage
 from infraweave.core.redact import redact
 from infraweave.core.values import Json
 from infraweave.engine.context import RunContext
-from infraweave.engine.processes import Processes, codes_of
+from infraweave.engine.processes import Processes, codes_of, load_file
 from infraweave.engine.tracebacks import traceback_of
 from infraweave.errors import NonRetryable
 
@@ -107,6 +107,7 @@ class Call:
         given = file, self._code.reference, codec.dumps(self._values), self._context
 
         def wait() -> tuple[Json, Usage]:
+            pool.call(load_file, file)
             tell()
             return pool.call(call_in_process, *given)
 

@@ -48,19 +48,26 @@ class Processes(Executor):
         Raises:
             ProcessDied: the process ended before it returned.
         """
-        process = self._process()
         try:
-            return process.submit(work, *args).result()
+            running = self._process().submit(work, *args)
+        except BrokenExecutor:  # it died while it had nothing to do
+            self._forget()
+            running = self._process().submit(work, *args)
+        try:
+            return running.result()
         except BrokenExecutor as error:
-            del self._own.process
-            self._all.discard(process)
+            self._forget()
             raise ProcessDied from error
+
+    def _forget(self) -> None:
+        self._all.discard(self._own.process)
+        del self._own.process
 
     def _process(self) -> ProcessPoolExecutor:
         if not hasattr(self._own, "process"):
             # Spawned: a forked process would inherit our threads' locks, sockets and database.
             context = multiprocessing.get_context("spawn")
-            self._own.process = ProcessPoolExecutor(1, mp_context=context, initializer=_ignore_ctrl_c)
+            self._own.process = ProcessPoolExecutor(1, mp_context=context, initializer=_settle_in)
             self._all.add(self._own.process)
         process: ProcessPoolExecutor = self._own.process
         return process
@@ -72,9 +79,30 @@ class Processes(Executor):
             process.shutdown(wait, cancel_futures=cancel_futures)
 
 
-def _ignore_ctrl_c() -> None:
-    """Leave it to the server, which gives bodies time to end; a terminal interrupts all its processes."""
+def _settle_in() -> None:
+    """Leave Ctrl-C to the server, which gives bodies time to end, and do not outlive it.
+
+    A terminal interrupts all its processes. What a body does after the death of the server, nobody hears of;
+    the next server calls it again.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def load_file(file: str) -> None:
+    """Load a workflow file ahead of a call of its code.
+
+    Raises:
+        LoadError: the file cannot be loaded.
+    """
+    codes_of(file)
 
 
 @cache

@@ -216,6 +216,11 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
         ({"nodes": []}, "/nodes", "there are no nodes"),
         ({"input_schema": {"type": "objct"}}, "/input_schema/type", "input: /type"),
         ({"input_schema": {"properties": {"a": 1}}}, "/input_schema/properties/a", "input: /properties/a"),
+        (
+            {"input_schema": {"properties": {"a b/c": {"type": 1}}}},
+            "/input_schema/properties/a b~1c/type",
+            "input: /properties/a b~1c/type",
+        ),
         ({"concurrency": [{"limit": 2}, {"limit": 0, "key": "{input}"}]}, "/concurrency/1/limit", "is 0"),
         ({"concurrency": [{"limit": 1, "key": "{inpt.x}"}]}, "/concurrency/0/key", "{inpt.x} names no value"),
         ({"concurrency": [{"limit": 1}, {"limit": 2}]}, "/concurrency", "2 limits are without a key"),

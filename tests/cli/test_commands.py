@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import signal
 import stat
 import subprocess
 import sys
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -213,6 +215,35 @@ def test_run_ends_where_nobody_can_send_what_the_run_or_its_child_waits_for(
     done = infraweave("run", str(tmp_path / "waits.py"), "--workflow", workflow)
     assert done.returncode == 1
     assert f"infraweave: {what}, and there is no terminal; serve it instead" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("workflow", "typed", "words"),
+    [
+        ("sees", b"1\n", "go completed"),
+        ("sees", b"\x04", "Cancelled by cli: nobody answers"),
+        ("minds", b"2\n", "below completed"),
+        ("patient", b"", "went by itself"),  # while the prompt stands open
+    ],
+)
+def test_run_asks_at_a_terminal(tmp_path, workflow, typed, words):
+    (tmp_path / "waits.py").write_text(WAITS)
+    ours, its = pty.openpty()
+    command = [sys.executable, "-m", "infraweave", "run", "waits.py", "--workflow", workflow]
+    running = subprocess.Popen(
+        command, cwd=tmp_path, stdin=its, stdout=its, stderr=its, start_new_session=True
+    )
+    os.close(its)
+    said = b""
+    with suppress(OSError):  # the other end has gone
+        while part := os.read(ours, 4096):
+            said += part
+            if typed and said.endswith(b"JSON: "):
+                os.write(ours, typed)
+                typed = b""
+    os.close(ours)
+    running.wait(10)
+    assert words in said.decode()
 
 
 def test_run_waits_for_a_signal_whose_time_will_be_over(infraweave, tmp_path):

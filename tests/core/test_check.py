@@ -328,7 +328,7 @@ def test_the_first_difference_is_one_sentence(new, sentence):
 def test_parameters_are_compared_one_by_one():
     old, new = document(act("a", "input")), document(act("a", optional=["input"]))
 
-    assert first_difference(old, new) == "node a: params[0].required is false, was true"
+    assert first_difference(old, new) == "node a: params.input.required is false, was true"
 
 
 def test_of_several_parameters_those_are_told_that_came_went_and_changed():
@@ -337,6 +337,21 @@ def test_of_several_parameters_those_are_told_that_came_went_and_changed():
     assert told == ["node a: params.input is gone", "node a: params.c.required is false, was true"]
     told = [each.text for each in differences(document(act("a")), document(act("a", "x")))]
     assert told == ["node a: params.x is new"]
+
+
+def test_another_order_of_parameters_is_one_difference():
+    old, new = document(act("a", "b", "c")), document(act("a", "c", "x", "b"))
+    assert [each.text for each in differences(old, new)] == [
+        "node a: params.x is new",
+        'node a: params is ["c","x","b"], was ["b","c"]',
+    ]
+
+
+def test_things_whose_name_is_no_text_are_compared_whole():
+    old, new = (document(act("a"), input_schema={"default": [{"name": {}}] * count}) for count in (1, 2))
+    assert (
+        first_difference(old, new) == 'input_schema.default is [{"name":{}},{"name":{}}], was [{"name":{}}]'
+    )
 
 
 def test_true_is_not_one():

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from attrs import evolve
 
 from infraweave.core.address import Address
 from infraweave.core.document import Map, Retry
 from infraweave.core.facts import ChildEnded, Resumed, Unprepared
+from infraweave.core.state import fold
 from infraweave.core.turn import hold_nothing
 from tests.core.story import ONCE, STEADY, Story, child, loop, mapped, node
 
@@ -15,6 +17,18 @@ def items(*values, **options) -> Story:
     run = Story(mapped("m", "input", **options))
     run.start(list(values))
     return run
+
+
+def test_items_of_a_map_that_kept_nothing_for_all_are_given_everything():
+    """As the log of an earlier version has it, where each item kept all that it was given."""
+    run = Story(node("list"), mapped("m", "list", "input", max_concurrency=1))
+    run.start({"x": 1})
+    run.done("list", [1, 2])
+    assert run.event.input == {"item": 1}
+    run.log = [evolve(e, input=None) if getattr(e, "items", None) == 2 else e for e in run.log]
+    run.state = fold(run.state.run_id, run.log)
+    run.done("m", index=0)
+    assert run.event.input == {"item": 2, "input": {"x": 1}}
 
 
 def test_a_map_opens_before_its_items_and_closes_after_them():

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import json
 import os
+import signal
+import subprocess
+import sys
 
 from infraweave.authoring.loader import load
 from tests.engine.conftest import beat
@@ -33,6 +38,12 @@ refusing = Workflow("refusing", version="v1")
 @refusing.node(executor="process")
 def refuses() -> None:
     raise NonRetryable("never")
+
+once = Workflow("where_once", version="v1")
+
+@once.node(executor="process", retry=None)
+def says_where() -> int:
+    return os.getpid()
 
 patient = Workflow("patient", version="v1", input={"type": "object"})
 
@@ -70,6 +81,22 @@ def goes_on() -> str:
 """
 
 
+LOCKING = """
+import fcntl
+import time
+from infraweave import Workflow
+
+flow = Workflow("locking", version="v1")
+
+@flow.node(executor="process", retry=None)
+def holds(input: dict) -> None:
+    with open(input["lock"], "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        open(input["there"], "w").close()
+        time.sleep(3600)
+"""
+
+
 async def test_a_process_body_runs_elsewhere_and_reports(world, tmp_path):
     (tmp_path / "flow.py").write_text(FLOW)
     async with world(*load([tmp_path / "flow.py"])) as w:
@@ -103,6 +130,41 @@ async def test_a_process_that_dies_takes_no_other_with_it(world, tmp_path, monke
         )
         go.touch()
         assert isinstance((await w.end(run))["result"], int)
+
+
+async def test_a_process_that_died_with_nothing_to_do_is_made_anew(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    (tmp_path / "flow.py").write_text(FLOW)
+    async with world(*load([tmp_path / "flow.py"])) as w:
+        first = (await w.end(await w.start("where_once")))["result"]
+        os.kill(first, signal.SIGKILL)
+        while is_there(first):
+            await beat(w)
+        again = (await w.end(await w.start("where_once")))["result"]
+        assert again not in (first, os.getpid())
+
+
+def is_there(pid: int) -> bool:
+    """Tell whether a process lives, or has not been waited for."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_process_does_not_outlive_its_server(tmp_path):
+    (tmp_path / "flow.py").write_text(LOCKING)
+    lock, there = tmp_path / "lock", tmp_path / "there"
+    given = json.dumps({"lock": str(lock), "there": str(there)})
+    command = [sys.executable, "-m", "infraweave", "run", "flow.py", "--input", given]
+    server = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL)
+    while not there.exists():
+        assert server.poll() is None
+    server.kill()
+    server.wait()
+    with lock.open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # the body would hold it for ever
 
 
 async def test_the_time_that_a_body_waits_for_a_process_is_not_its_own(world, tmp_path, monkeypatch):
