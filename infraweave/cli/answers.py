@@ -81,6 +81,7 @@ class Answers:
                     await self.engine.signal(row, asked.signal, asked.request_id, await reading, by="cli")
                 except click.Abort:
                     await self.engine.cancel(self.run, by="cli", reason="nobody answers")
+                    return
                 except PayloadInvalid as error:
                     remark_error(error.message, [(fault.path, fault.message) for fault in error.details])
                 except RequestError as error:
