@@ -28,7 +28,7 @@ def place_of(document: Document, fault: str) -> str:
     head, colon, rest = fault.partition(": ")
     if colon and head == INPUT:
         return pointer(["input_schema"]) + _path(rest, document.input_schema)
-    if colon and head == "concurrency":
+    if fault in limit_faults(document.concurrency):
         return pointer(["concurrency"]) + _limit(document, fault, rest)
     name = head.removesuffix(".compensate")
     if colon and (named := _named(document).get(name)):

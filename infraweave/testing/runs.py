@@ -144,12 +144,11 @@ class NodeReport:
     @property
     def inputs(self) -> list[Any]:
         """What each attempt was given: an item, also what its map was given for all of them."""
-        shared = {row["iteration"]: row["input"] for row in self._forward if row["index"] is None}
+        maps = {row["iteration"]: row["input"] for row in self._forward if row["index"] is None}
         return [
-            {**(shared[row["iteration"]] or {}), **row["input"]}
-            if row["index"] is not None and shared.get(row["iteration"])
-            else row["input"]
+            {**shared, **row["input"]} if row["index"] is not None and shared else row["input"]
             for row in self._works
+            for shared in [maps.get(row["iteration"])]
         ]
 
     @property

@@ -223,6 +223,11 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
         ),
         ({"concurrency": [{"limit": 2}, {"limit": 0, "key": "{input}"}]}, "/concurrency/1/limit", "is 0"),
         ({"concurrency": [{"limit": 1, "key": "{inpt.x}"}]}, "/concurrency/0/key", "{inpt.x} names no value"),
+        (
+            {"nodes": [{**STEP, "name": "concurrency", "timeout": -1}], "output": None},
+            "/nodes/0/timeout",
+            "-1",
+        ),
         ({"concurrency": [{"limit": 1}, {"limit": 2}]}, "/concurrency", "2 limits are without a key"),
         ({"nodes": [{**STEP, "name": "input"}, NAP]}, "/nodes/0/name", "stands for the run's input"),
         ({"nodes": [STEP, {**NAP, "delay": -1}]}, "/nodes/1/delay", "expected 0 or more"),
