@@ -156,13 +156,6 @@ def test_functions_are_short():
     assert {name: length for name, length in lengths.items() if length > 50} == {}
 
 
-def test_files_are_short():
-    lengths = {str(file.relative_to(ROOT)): file.read_text().count("\n") for file in FILES}
-    assert {name: length for name, length in lengths.items() if length > 400} == {}
-    long = [name for name, length in lengths.items() if length > 250]
-    assert len(long) <= len(lengths) / 6, long  # "rarely"
-
-
 def test_blind_excepts_stand_only_where_strangers_code_runs():
     blind = set()
     for file in FILES:
