@@ -79,10 +79,6 @@ class GrantQuery:
     grant: str = _wanted("ACTION:RESOURCE.", _grant)
 
 
-#: Parts of these shapes are sent by callers: what has a default may be left out.
-SENT = (CreateTenant, CreatePrincipal, AddGrants)
-
-
 # --- what is answered --------------------------------------------------------------------------------------
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import attrs
 from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException
-from werkzeug.routing import BaseConverter
+from werkzeug.routing import BaseConverter, Map
 
 from infraweave.api import negotiate
 from infraweave.api.auth import Gate, admit_body
@@ -81,7 +82,7 @@ def create_app(
     app = Quart("infraweave.api", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.url_map.merge_slashes = False
-    app.url_map.converters["rest"] = Rest
+    app.url_map.converters.update(rest=Rest, other=Other)
     app.before_request(_check_head)
     app.register_error_handler(RequestError, _refused)
     app.register_error_handler(HTTPException, _failed_in_transit)
@@ -93,14 +94,27 @@ def create_app(
 
 
 def _register(app: Quart, table: Sequence[Route], reader: Reader) -> None:
+    paths = {route.path for route in table}
     for route in table:
         app.add_url_rule(
-            route.path.replace("{path}", "<rest:path>").replace("{", "<").replace("}", ">"),
+            _rule(route.path, paths),
             route.name,
             _view(route, reader),
             methods=[route.method],
             provide_automatic_options=False,
         )
+
+
+def _rule(path: str, paths: Collection[str]) -> str:
+    """Return a path as the router reads it; a word that another path has there is not taken for a name."""
+    head, _, last = path.rpartition("/")
+    if not last.startswith("{"):
+        return path.replace("{", "<").replace("}", ">")
+    words = sorted(
+        word for way, _, word in (p.rpartition("/") for p in paths) if way == head and word != last
+    )
+    kind = "rest" if last == "{path}" else f"other({','.join(words)})" if any(words) else "default"
+    return f"{_rule(head, ())}/<{kind}:{last[1:-1]}>"
 
 
 def _view(route: Route, reader: Reader) -> Callable[..., Awaitable[Response]]:
@@ -118,6 +132,14 @@ def _view(route: Route, reader: Reader) -> Callable[..., Awaitable[Response]]:
         return _respond(answer)
 
     return view
+
+
+class Other(BaseConverter):
+    """A part of a path that is none of some words: whatever is asked of those, it is asked of no run."""
+
+    def __init__(self, map: Map, *words: str) -> None:  # noqa: A002 - werkzeug's name
+        super().__init__(map)
+        self.regex = rf"(?!(?:{'|'.join(re.escape(word) for word in words)})\Z)[^/]+"
 
 
 class Rest(BaseConverter):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import types
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import attrs
 
 from infraweave import __version__, errors
-from infraweave.api import admin_shapes, document_schema, shapes, trigger_shapes
+from infraweave.api import document_schema, shapes
 from infraweave.api.reading import hints, parameter_name
 from infraweave.api.routing import JSON, Header, Reply, Route
 from infraweave.core.codec import ALWAYS, TIMES
@@ -74,7 +74,7 @@ def error_classes() -> list[type[RequestError]]:
 
 def describe(table: Sequence[Route]) -> Json:
     """Return the OpenAPI document of a table of routes."""
-    known = _Shapes()
+    known = _Shapes(sent(table))
     paths: dict[str, dict[str, Json]] = {}
     for route in table:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, known)
@@ -189,11 +189,33 @@ def _headers(headers: Sequence[Header]) -> Json:
 # --- shapes ------------------------------------------------------------------------------------------------
 
 
+def sent(table: Iterable[Route]) -> set[type]:
+    """Return the shapes that callers send: the bodies of a table of routes, and what these are made of."""
+    found: set[type] = set()
+    work = [route.body for route in table]
+    while work:
+        cls = work.pop()
+        if cls is not None and cls is not Document and cls not in found:
+            found.add(cls)
+            work += [part for field in attrs.fields(cls) for part in _parts(hints(cls)[field.name])]
+            work += [field.metadata["each"] for field in attrs.fields(cls) if "each" in field.metadata]
+    return found
+
+
+def _parts(annotation: Any) -> Iterable[type]:
+    """Yield the shapes that an annotation names."""
+    if isinstance(annotation, type) and attrs.has(annotation):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from _parts(argument)
+
+
 class _Shapes:
     """Schemas of the shapes, each made once and named for its class."""
 
-    def __init__(self) -> None:
+    def __init__(self, sent: Collection[type]) -> None:
         self.made: dict[str, dict[str, Json]] = {}
+        self._sent = sent
 
     def reference(self, cls: type) -> Json:
         if cls is Document:
@@ -209,7 +231,7 @@ class _Shapes:
         annotations = hints(cls)
         fields = attrs.fields(cls)
         properties = {field.name: self._field(annotations[field.name], field.metadata) for field in fields}
-        required = [field.name for field in fields if _is_always_there(cls, field)]
+        required = [field.name for field in fields if self._is_always_there(cls, field)]
         return {
             "type": "object",
             "description": (cls.__doc__ or "").strip(),
@@ -217,6 +239,10 @@ class _Shapes:
             "required": required,
             "additionalProperties": False,
         }
+
+    def _is_always_there(self, cls: type, field: attrs.Attribute[Any]) -> bool:
+        """Tell whether a field may be relied on: what callers send has defaults, what we answer is whole."""
+        return field.default is attrs.NOTHING if cls in self._sent else "omit" not in field.metadata
 
     def _event(self, cls: Any) -> dict[str, Json]:
         """Describe an event as ``codec.encode_event`` writes it: what has its default is left out."""
@@ -260,17 +286,3 @@ class _Shapes:
         if origin in (dict, Mapping):
             return {"type": "object", "additionalProperties": self.of(arguments[1])}
         return self.reference(annotation)
-
-
-def _is_always_there(cls: type, field: attrs.Attribute[Any]) -> bool:
-    """Tell whether a field may be relied on: what callers send has defaults, what we answer is whole."""
-    bodies = (
-        shapes.StartRun,
-        shapes.StopRun,
-        shapes.SendSignal,
-        shapes.CreateToken,
-        *trigger_shapes.SENT,
-        *admin_shapes.SENT,
-    )
-    sent = issubclass(cls, bodies)
-    return field.default is attrs.NOTHING if sent else "omit" not in field.metadata

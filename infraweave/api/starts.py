@@ -52,12 +52,12 @@ class StartRoutes:
         """Run a run again, or say what that would do."""
         run, body = call.run, call.body
         wish = RerunWish(from_node=body.from_node, patch=body.input, version=body.version)
-        if body.dry_run:
-            return Answer(views.rerun_plan(run, body.from_node, await self._engine.plan_rerun(run, wish)))
         key = idempotency_key(call.headers)
         digest = codec.digest({"rerun": run.run_id, "body": call.sent}) if key is not None else None
         base = StartRun(workflow_id=run.workflow_id)
-        request = self._request(call, base, key, digest)
+        request = self._request(call, base, key, digest)  # what it would refuse, a dry run refuses too
+        if body.dry_run:
+            return Answer(views.rerun_plan(run, body.from_node, await self._engine.plan_rerun(run, wish)))
         return await self._started(call, await self._engine.rerun(run, wish, request))
 
     async def _started(self, call: Call[NoQuery, Any], done: Started) -> Answer:

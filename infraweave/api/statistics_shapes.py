@@ -58,7 +58,10 @@ class ErrorStatistics:
     code: str
     node: str | None = said("Null where no node had it.")
     count: int
-    final: bool = said("True where it ended a run; else it was retried, or tolerated.")
+    final: bool = said("True where it ended a run.")
+    tolerated: bool = said(
+        "True where an item failed for good and its map went on without it. Neither final nor this: retried."
+    )
     last_run_id: str
     last_at: Time
 

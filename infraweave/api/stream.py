@@ -119,8 +119,9 @@ def _cursor(call: Call[EventQuery, None]) -> int:
 
 
 def _block(stored: Stored, *, payloads: bool) -> bytes:
+    """Return an event's block; ``id`` is last: clients that take it at its line have the event by then."""
     kind = stored.type.encode()
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (stored.seq, kind, _data(stored, payloads=payloads))
+    return b"event: %b\ndata: %b\nid: %d\n\n" % (kind, _data(stored, payloads=payloads), stored.seq)
 
 
 def _data(stored: Stored, *, payloads: bool) -> bytes:

@@ -89,8 +89,6 @@ class CreateWebhook:
     input: Json = said("May hold {body…}, {headers…} and {delivery_id}.", default="{body}")
 
 
-SENT = (ChangeSchedule, CreateSchedule, CreateWebhook)
-
 # --- what is answered --------------------------------------------------------------------------------------
 
 

@@ -61,7 +61,7 @@ function chart(hours) {
 const table = (heads, rows) => h("div.scroll-x", h("table.list", h("thead", h("tr", heads.map((each) => h("th", { scope: "col" }, each)))), h("tbody", rows)));
 
 function errors({ errors: found }) {
-  return h("section", h("h2", "Errors"), found.length ? table(["Code", "Node", "Kind", "Count", "Last"], found.map((each) => h("tr", h("td", h("code", each.code)), h("td", each.node ?? "–"), h("td", each.final ? "ended a run" : "retried"), h("td.num", count(each.count)),
+  return h("section", h("h2", "Errors"), found.length ? table(["Code", "Node", "Kind", "Count", "Last"], found.map((each) => h("tr", h("td", h("code", each.code)), h("td", each.node ?? "–"), h("td", each.final ? "ended a run" : each.tolerated ? "tolerated" : "retried"), h("td.num", count(each.count)),
     h("td", link(`runs/${each.last_run_id}`, time(each.last_at)))))) : h("p.faint", "None in this time."));
 }
 

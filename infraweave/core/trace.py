@@ -21,7 +21,7 @@ MAX_MEMBERS = 32
 
 _OWS = " \t"
 _TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
-_KEY = re.compile(r"[a-z][a-z0-9_*/-]{0,255}|[a-z0-9][a-z0-9_*/-]{0,240}@[a-z][a-z0-9_*/-]{0,13}")
+_KEY = re.compile(r"[a-z0-9][a-z0-9_*/@-]{0,255}")
 _VALUE = re.compile(r"[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3e-\x7e]")
 
 
@@ -61,18 +61,18 @@ def headers(trace: TraceContext, span_id: str) -> dict[str, str]:
 
 
 def combine(tracestates: Iterable[str]) -> str:
-    """Return the tracestate that several headers make together, in order; empty if it is malformed."""
+    """Return the tracestate that several headers make together, in order; empty if it is malformed.
+
+    A key that is there twice is passed on twice: which of the two counts is for whoever reads them to say.
+    """
     raw = (member.strip(_OWS) for text in tracestates for member in text.split(","))
     members = [member for member in raw if member]
-    keys = [_key(member) for member in members]
-    if None in keys or len(set(keys)) < len(keys) or len(keys) > MAX_MEMBERS:
-        return ""
-    return ",".join(members)
+    return ",".join(members) if len(members) <= MAX_MEMBERS and all(map(_is_member, members)) else ""
 
 
-def _key(member: str) -> str | None:
-    key, equals, value = member.partition("=")
-    return key if equals and _KEY.fullmatch(key) and _VALUE.fullmatch(value) else None
+def _is_member(text: str) -> bool:
+    key, equals, value = text.partition("=")
+    return bool(equals and _KEY.fullmatch(key) and _VALUE.fullmatch(value))
 
 
 def _parse(traceparent: str) -> tuple[str, str, int] | None:

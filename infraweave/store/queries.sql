@@ -481,10 +481,10 @@ nodes AS (
     LIMIT :most_nodes
 ),
 errors AS (
-    SELECT code, node, count(*) AS count, max(at) AS last_at, run_key AS last_run
+    SELECT code, node, tolerated, count(*) AS count, max(at) AS last_at, run_key AS last_run
     FROM attempts
     WHERE failed AND (will_retry OR tolerated)
-    GROUP BY code, node
+    GROUP BY code, node, tolerated
     ORDER BY count DESC, last_at DESC
     LIMIT :most_errors
 )
@@ -494,7 +494,7 @@ SELECT 'node', json_object('workflow_id', workflow_id, 'node', node, 'executions
                            'failures', failures, 'retries', retries, 'p50_ms', p50_ms, 'p95_ms', p95_ms)
 FROM nodes
 UNION ALL
-SELECT 'error', json_object('code', code, 'node', node, 'count', count, 'last_at', last_at,
+SELECT 'error', json_object('code', code, 'node', node, 'tolerated', tolerated, 'count', count, 'last_at', last_at,
                             'last_run_id', (SELECT run_id FROM runs WHERE run_key = last_run))
 FROM errors;
 

@@ -51,12 +51,16 @@ class Tally:
 
 @frozen(kw_only=True)
 class ErrorFigure:
-    """An error of a node, or of no node; ``final`` where it ended runs."""
+    """An error of a node, or of no node.
+
+    ``final`` where it ended runs, ``tolerated`` where maps went on without their items; else tried again.
+    """
 
     code: str
     node: str | None
     count: int
     final: bool
+    tolerated: bool
     last_run_id: str
     last_at: int
 
@@ -104,6 +108,11 @@ class OpenNow:
     waiting: int
 
 
+def _passed(told: dict[str, Any]) -> ErrorFigure:
+    """Return an error that ended no run; SQLite has no truth values."""
+    return ErrorFigure(**{**told, "tolerated": bool(told["tolerated"])}, final=False)
+
+
 @frozen(eq=False)
 class Statistics:
     """The figures of a database."""
@@ -144,13 +153,13 @@ class Statistics:
         most = {"most_errors": MOST_ERRORS, "most_nodes": MOST_NODES, "most_failed": MOST_FAILED}
         params = {**params, **most, "most_runs": MOST_RUNS, "most_events": MOST_EVENTS}
         for row in await self._db.read("final_errors", params):
-            figures.errors.append(ErrorFigure(**dict(row), final=True))
+            figures.errors.append(ErrorFigure(**dict(row), final=True, tolerated=False))
         for about, told in await self._db.read("sampled_attempts", params):
             match about:
                 case "node":
                     figures.nodes.append(NodeFigure(**loads(told)))
                 case "error":
-                    figures.errors.append(ErrorFigure(**loads(told), final=False))
+                    figures.errors.append(_passed(loads(told)))
                 case _:
                     figures.sampled_runs = loads(told)["runs"]
 

@@ -13,7 +13,7 @@ from infraweave import Context, Workflow
 from tests.api.conftest import Api, door, told
 
 YES = {"payload": {"approved": True}}
-BLOCK = re.compile(rb"(retry: 1000\n)?id: ([1-9]\d*)\nevent: ([a-z_]+)\ndata: ({[\x20-\x7e]*})\n\n")
+BLOCK = re.compile(rb"(retry: 1000\n)?event: ([a-z_]+)\ndata: ({[\x20-\x7e]*})\nid: ([1-9]\d*)\n\n")
 AT = "2026-01-01T00:00:00.000Z"
 
 
@@ -31,18 +31,18 @@ async def test_a_stream_is_blocks_of_four_lines_and_the_first_begins_with_retry(
     matches = list(BLOCK.finditer(body))
     assert b"".join(match[0] for match in matches) == body
     assert [bool(match[1]) for match in matches] == [True] + [False] * (len(matches) - 1)
-    assert [int(match[2]) for match in matches] == list(range(1, len(matches) + 1))
-    assert [match[3].decode() for match in matches] == [
+    assert [int(match[4]) for match in matches] == list(range(1, len(matches) + 1))
+    assert [match[2].decode() for match in matches] == [
         *("status_changed", "node_started", "node_completed", "status_changed", "completed")
     ]
     for match in matches:
-        data = json.loads(match[4])
-        told_by_block = (run_id, int(match[2]), match[3].decode(), AT)
+        data = json.loads(match[3])
+        told_by_block = (run_id, int(match[4]), match[2].decode(), AT)
         assert (data["run_id"], data["seq"], data["type"], data["at"]) == told_by_block
-    completed = json.loads(matches[2][4])
+    completed = json.loads(matches[2][3])
     assert (completed["node"], completed["latency_ms"], completed["attempt"]) == ("double", 0, 1)
     assert (completed["tokens"], completed["cost_micro_usd"]) == (0, 0)
-    assert json.loads(matches[3][4])["state"] == "succeeded"
+    assert json.loads(matches[3][3])["state"] == "succeeded"
 
 
 async def test_text_beyond_ascii_and_line_breaks_stay_on_one_line(api):
@@ -52,13 +52,14 @@ async def test_text_beyond_ascii_and_line_breaks_stay_on_one_line(api):
         body = await answer.aread()
     matches = list(BLOCK.finditer(body))
     assert b"".join(match[0] for match in matches) == body
-    assert json.loads(matches[0][4])["input"]["note"] == "Zoë\n\r\u2028 😀"
+    assert json.loads(matches[0][3])["input"]["note"] == "Zoë\n\r\u2028 😀"
 
 
 async def test_a_stream_that_is_resumed_begins_with_retry_too_and_with_the_next_event(api):
     run_id = await api.ended()
     async with stream(api, run_id, **{"Last-Event-ID": "3"}) as answer:
-        assert (await answer.aread()).startswith(b"retry: 1000\nid: 4\nevent: status_changed\ndata: {")
+        first = BLOCK.match(await answer.aread())
+    assert (first[1], first[2], first[4]) == (b"retry: 1000\n", b"status_changed", b"4")
 
 
 async def test_the_headers_of_a_stream_are_for_proxies_and_browsers(api):
@@ -101,8 +102,9 @@ async def test_the_heartbeat_is_one_comment_line_15_seconds_after_the_last_sign_
             await _is_waiting(clock, 15)
         await api.post(f"/v1/runs/{run_id}/signals/approval", YES)
         rest = b"".join([chunk async for chunk in chunks])
-    assert rest.startswith(b"retry: 1000\nid: %d\n" % (last + 1))
-    assert rest.endswith(b"}\n\n")
+    assert rest.startswith(b"retry: 1000\nevent: ")
+    assert rest.split(b"\n\n")[0].endswith(b"\nid: %d" % (last + 1))
+    assert re.search(rb"}\nid: \d+\n\n\Z", rest)
 
 
 async def _is_waiting(clock, seconds):
@@ -163,7 +165,7 @@ async def test_whoever_joins_at_whatever_moment_sees_each_event_once_and_in_orde
 async def _read(api, run_id, after):
     async with stream(api, run_id, **{"Last-Event-ID": str(after)}) as answer:
         body = await answer.aread()
-    return [int(match[2]) for match in BLOCK.finditer(body)]
+    return [int(match[4]) for match in BLOCK.finditer(body)]
 
 
 async def test_pages_that_are_polled_while_a_run_goes_on_have_no_gap(serve, api_of):

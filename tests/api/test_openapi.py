@@ -58,7 +58,7 @@ async def test_it_is_openapi_3_1_and_valid(spec):
 async def test_every_registered_rule_is_described_and_every_description_registered(api, spec):
     app = create_app(api.server.engine)
     rules = {
-        (method, re.sub(r"<(?:rest:)?(\w+)>", r"{\1}", rule.rule))
+        (method, re.sub(r"<(?:[^:>]*:)?(\w+)>", r"{\1}", rule.rule))
         for rule in app.url_map.iter_rules()
         for method in rule.methods - {"HEAD"}
     }
@@ -106,6 +106,34 @@ async def test_the_headers_of_the_contract_are_described(spec):
     for operation in operations(spec).values():
         for response in operation["responses"].values():
             assert "X-Request-Id" in response["headers"]
+
+
+async def test_what_callers_may_leave_out_is_not_required_of_them(spec):
+    fields = {name: shape.get("required") for name, shape in spec["components"]["schemas"].items()}
+    assert (fields["RerunRun"], fields["SendSignal"], fields["StopRun"]) == ([], [], [])
+    assert (fields["StartRun"], fields["BatchItem"]) == (["workflow_id"], ["workflow_id"])
+
+
+async def test_a_path_of_a_word_of_ours_is_none_of_a_run(api):
+    for method, path, allowed in (
+        ("GET", "/v1/runs/batch", "POST"),
+        ("DELETE", "/v1/runs/batch", "POST"),
+        ("POST", "/v1/runs/counts", "GET, HEAD"),
+        ("POST", "/v1/runs/changes", "GET, HEAD"),
+        ("POST", "/v1/runs/run_none", "GET, HEAD"),
+    ):
+        answer = await api.http.request(method, path)
+        assert (answer.status_code, answer.headers["Allow"]) == (405, allowed), (method, path)
+    assert (await api.get("/v1/runs/batches")).json()["error"]["code"] == "run_not_found"
+
+
+async def test_a_dry_run_refuses_the_headers_that_the_run_itself_would_refuse(api):
+    run_id = await api.ended()
+    for name in ("X-Infraweave-Trigger", "Idempotency-Key"):
+        for dry_run in (True, False):
+            headers = {name: "x" * 256}
+            answer = await api.post(f"/v1/runs/{run_id}/rerun", {"dry_run": dry_run}, headers=headers)
+            assert (answer.status_code, name in answer.text) == (400, True)
 
 
 # --- real answers ------------------------------------------------------------------------------------------

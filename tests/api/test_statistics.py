@@ -37,9 +37,22 @@ def busy() -> Workflow:
     return flow
 
 
+def forgiving() -> Workflow:
+    """Maps over items of which one fails, for good and after another try, and goes on without it."""
+    flow = Workflow("forgiving", version="v1")
+
+    @flow.map(over="input.items", max_failures=1, retry=Retry(max_attempts=2, initial=0.1, jitter=False))
+    async def each(item: str) -> str:
+        if item == "bad":
+            raise ValueError("no good")
+        return item
+
+    return flow
+
+
 @pytest.fixture
 async def api(serve, api_of):
-    async with serve(*workflows(), busy()) as server, api_of(server) as admin:
+    async with serve(*workflows(), busy(), forgiving()) as server, api_of(server) as admin:
         yield admin
 
 
@@ -125,6 +138,21 @@ async def test_nodes_and_errors_are_told_of_the_newest_runs(api, clock):
     assert (final["node"], final["final"], final["last_run_id"]) == ("works", True, failed)
     assert once["last_at"].endswith("Z")
     assert retried != failed
+
+
+async def test_an_item_that_failed_for_good_is_told_as_tolerated_where_its_map_went_on_and_not_as_retried(
+    api, clock
+):
+    body = {"workflow_id": "forgiving", "input": {"items": ["good", "bad"]}}
+    run_id = (await api.post("/v1/runs", body)).json()["run_id"]
+    ended = asyncio.create_task(api.until(run_id, "completed"))
+    while not ended.done():
+        await clock.advance(0.25)
+    found = await statistics_of(api)
+    kinds = [(error["tolerated"], error["final"], error["count"]) for error in found["errors"]]
+    assert sorted(kinds) == [(False, False, 1), (True, False, 1)]
+    (each,) = [node for node in found["nodes"] if node["node"] == "each"]
+    assert (each["failures"], each["retries"]) == (1, 1)
 
 
 async def test_usage_is_summed_over_the_runs_that_ended(api, clock):

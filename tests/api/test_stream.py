@@ -61,9 +61,14 @@ async def test_a_finished_run_is_replayed_and_the_stream_ends(api):
         assert data["at"].endswith("Z")
 
 
+async def test_the_id_is_the_last_line_of_each_block(api):
+    _, body = await text(api, await answered(api))
+    assert {tuple(block)[-3:] for block in blocks(body)} == {("event", "data", "id")}
+
+
 async def test_retry_stands_in_the_first_block_and_nowhere_else(api):
     _, body = await text(api, await answered(api))
-    assert body.startswith("retry: 1000\nid: 1\n")
+    assert body.startswith("retry: 1000\nevent: status_changed\n")
     assert body.count("retry:") == 1
 
 
