@@ -1,7 +1,7 @@
 // What one can do to a run. Each says what will happen before it does, and copies as curl or Python.
 
 import { call, get, seg } from "./api.js";
-import { go } from "./app.js";
+import { go } from "./navigation.js";
 import { copyAs, py } from "./curl.js";
 import { h, put } from "./dom.js";
 import { FormFault, formOrJson } from "./form.js";

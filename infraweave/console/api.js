@@ -1,6 +1,6 @@
 // The REST API: one function for requests, one for streams. Nothing else here talks to the server.
 
-import { token } from "./session.js";
+import { token } from "./token.js";
 
 /** Where the server is mounted: the console's base without "console/". */
 const ROOT = new URL(".", new URL("..", `${document.baseURI}x`)).pathname.replace(/\/$/, "");
@@ -91,7 +91,8 @@ export function stream(path, on, after = null) {
   };
   const connect = async () => {
     if (mine.closed || document.hidden || mine.abort) return;
-    const abort = mine.abort = new AbortController();
+    const abort = new AbortController();
+    mine.abort = abort;
     let again = true;
     try {
       again = await read(path, on, after, abort.signal);

@@ -1,7 +1,9 @@
 // The console: who is signed in, which page is shown, and what is around it.
 
-import { get, closeStream, Unreachable } from "./api.js";
+import { closeStream, Unreachable } from "./api.js";
+import { badge, countApprovals } from "./badge.js";
 import { h, put } from "./dom.js";
+import { base, go, link } from "./navigation.js";
 import { forget, may, resume, signInWithCode, signOut, who } from "./session.js";
 import { signInPage } from "./signin.js";
 import { complain, empty, icon, iconButton, notice, tick } from "./widgets.js";
@@ -17,26 +19,8 @@ const PAGES = [
 ];
 const SECTIONS = [["runs", "Runs"], ["approvals", "Approvals"], ["workflows", "Workflows"], ["triggers", "Triggers"], ["overview", "Overview"]];
 
-const base = new URL(document.baseURI).pathname;
 const main = h("main", { id: "main", tabindex: "-1" });
-const badge = h("span.badge", { hidden: true });
 let leave = null, turn = 0;
-
-/** Go to another page of the console; a path below /console/, with its query. */
-export function go(path, { replace = false } = {}) {
-  history[replace ? "replaceState" : "pushState"](null, "", base + path);
-  show();
-}
-
-/** Change the query of the page that is shown, without showing it anew. */
-export function setQuery(parameters) {
-  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const text = given.length ? `?${new URLSearchParams(given)}` : "";
-  history.replaceState(null, "", location.pathname + text);
-}
-
-/** A link within the console. */
-export const link = (path, ...children) => h("a", { href: base + path }, ...children);
 
 function current() {
   const path = location.pathname.startsWith(base) ? location.pathname.slice(base.length) : "";
@@ -89,18 +73,6 @@ function mark(section) {
   for (const each of document.querySelectorAll("nav a[data-section]")) {
     if (each.dataset.section === section) each.setAttribute("aria-current", "page");
     else each.removeAttribute("aria-current");
-  }
-}
-
-/** Show how many people are being asked something. */
-export async function countApprovals() {
-  try {
-    const { total } = await get("/v1/input-requests", { limit: 1 });
-    badge.textContent = total > 99 ? "99+" : String(total);
-    badge.hidden = total === 0;
-    badge.setAttribute("aria-label", `${total} open`);
-  } catch (error) {
-    if (error.status !== 401 && !(error instanceof Unreachable)) complain(error);
   }
 }
 
@@ -166,6 +138,7 @@ const theme = localStorage.getItem("infraweave.theme");
 if (theme) document.documentElement.dataset.theme = theme;
 document.addEventListener("click", follow);
 window.addEventListener("popstate", show);
+window.addEventListener("navigated", show);
 window.addEventListener("signed-out", () => {
   if (!who) return;
   forget();

@@ -2,7 +2,8 @@
 
 import { get, seg, stream } from "./api.js";
 import { answerForm } from "./answer.js";
-import { countApprovals, link, setQuery } from "./app.js";
+import { countApprovals } from "./badge.js";
+import { link, setQuery } from "./navigation.js";
 import { atMostEvery, follow, h, put } from "./dom.js";
 import { plural, shortId } from "./format.js";
 import { busy } from "./inspector.js";

@@ -69,14 +69,20 @@ export function follow(element, items, key, make, update) {
 
 /** Call a function at most once per frame. */
 export function perFrame(work) {
-  let asked = 0;
-  return () => { asked ||= requestAnimationFrame(() => { asked = 0; work(); }); };
+  let asked = false;
+  return () => {
+    if (asked) return;
+    asked = true;
+    requestAnimationFrame(() => { asked = false; work(); });
+  };
 }
 
 /** Call a function soon, and at most once in so many milliseconds. */
 export function atMostEvery(pause, work) {
-  let timer = 0, last = 0;
+  let asked = false, last = 0;
   return () => {
-    timer ||= setTimeout(() => { timer = 0; last = Date.now(); work(); }, Math.max(0, last + pause - Date.now()));
+    if (asked) return;
+    asked = true;
+    setTimeout(() => { asked = false; last = Date.now(); work(); }, Math.max(0, last + pause - Date.now()));
   };
 }

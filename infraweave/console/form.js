@@ -164,7 +164,7 @@ function list(schema, at) {
   for (const each of given(schema, at) ?? Array(schema.minItems ?? 0).fill(undefined)) add(each);
   const box = h("fieldset", h("legend", schema.title ?? at.name, at.required ? null : h("span.faint", " optional")), schema.description && h("p.help", schema.description), rows, h("button.quiet", { type: "button", onclick: () => add() }, `Add to ${at.name}`), fault);
   const self = { fault, box,
-    each: (visit, prefix = "") => { visit(self, prefix + at.path); items.forEach(({ part }, n) => part.each(visit, `${prefix}${at.path}/${n}`)); },
+    each: (visit, prefix = "") => { visit(self, prefix + at.path); items.forEach(({ part }, n) => { part.each(visit, `${prefix}${at.path}/${n}`); }); },
     read() { const result = items.map(({ part }) => part.read()); return result.length || at.required || schema.default !== undefined ? result : undefined; } };
   return self;
 }

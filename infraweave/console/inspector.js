@@ -3,7 +3,7 @@
 import { get, query, seg } from "./api.js";
 import { actionButton, rerun } from "./actions.js";
 import { answerForm } from "./answer.js";
-import { link } from "./app.js";
+import { link } from "./navigation.js";
 import { h, put } from "./dom.js";
 import { count, dollars, exact, plural, span } from "./format.js";
 import { jsonView } from "./json.js";

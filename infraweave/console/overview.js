@@ -1,7 +1,7 @@
 // The overview: how it has gone, for one workflow or all, from the runs table.
 
 import { get } from "./api.js";
-import { link, setQuery } from "./app.js";
+import { link, setQuery } from "./navigation.js";
 import { h, put, s } from "./dom.js";
 import { bytes, compact, count, dollars, exact, percent, span } from "./format.js";
 import { may } from "./session.js";

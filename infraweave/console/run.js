@@ -2,7 +2,8 @@
 
 import { get, known, seg, stream } from "./api.js";
 import { actions } from "./actions.js";
-import { countApprovals, link, setQuery } from "./app.js";
+import { countApprovals } from "./badge.js";
+import { link, setQuery } from "./navigation.js";
 import { curl } from "./curl.js";
 import { atMostEvery, h, perFrame, put } from "./dom.js";
 import { compact, dollars, readable, shortId, span } from "./format.js";

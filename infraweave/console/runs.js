@@ -1,7 +1,8 @@
 // The runs: a live list, newest first, filtered by the address.
 
 import { call, get, known, seg, stream } from "./api.js";
-import { go, link, setQuery, countApprovals } from "./app.js";
+import { countApprovals } from "./badge.js";
+import { go, link, setQuery } from "./navigation.js";
 import { cancel, rerun } from "./actions.js";
 import { atMostEvery, follow, h, put } from "./dom.js";
 import { compact, dollars, plural, shortId, span } from "./format.js";

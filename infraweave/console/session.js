@@ -1,22 +1,19 @@
-// Who is signed in. The token lives in this tab's session storage and nowhere else.
+// Who is signed in, and what they may do.
 
 import { call, Refused } from "./api.js";
+import { keepToken, token } from "./token.js";
 
-const KEY = "infraweave.token";
 /** Who the token speaks for: {tenant, principal, grants}; null while nobody is signed in. */
 export let who = null;
-
-export const token = () => sessionStorage.getItem(KEY);
 
 /** Take a token, if the server does; throws Refused otherwise. */
 export async function signIn(text) {
   const before = token();
-  sessionStorage.setItem(KEY, text);
+  keepToken(text);
   try {
     who = await call("GET", "/v1/whoami");
   } catch (error) {
-    if (before === null) sessionStorage.removeItem(KEY);
-    else sessionStorage.setItem(KEY, before);
+    keepToken(before);
     throw error;
   }
 }
@@ -41,7 +38,7 @@ export async function resume() {
 }
 
 export function forget() {
-  sessionStorage.removeItem(KEY);
+  keepToken(null);
   who = null;
 }
 

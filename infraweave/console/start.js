@@ -1,7 +1,7 @@
 // Starting a run: choose a workflow, fill in its input.
 
 import { call, get, seg } from "./api.js";
-import { go } from "./app.js";
+import { go } from "./navigation.js";
 import { copyAs, py } from "./curl.js";
 import { h, put } from "./dom.js";
 import { FormFault, formOrJson } from "./form.js";

@@ -2,7 +2,7 @@
 
 import { get, seg } from "./api.js";
 import { answerForm } from "./answer.js";
-import { link } from "./app.js";
+import { link } from "./navigation.js";
 import { h, put } from "./dom.js";
 import { plural, shortId } from "./format.js";
 import { jsonView } from "./json.js";

@@ -2,7 +2,7 @@
 
 import { address, get, seg, stream } from "./api.js";
 import { ask } from "./actions.js";
-import { go, link } from "./app.js";
+import { go, link } from "./navigation.js";
 import { py } from "./curl.js";
 import { atMostEvery, follow, h, put } from "./dom.js";
 import { plural, shortId } from "./format.js";

@@ -1,7 +1,7 @@
 // One workflow: its versions, and one of them as graph, schemas and document, or beside another.
 
 import { call, get, seg } from "./api.js";
-import { link, setQuery } from "./app.js";
+import { link, setQuery } from "./navigation.js";
 import { copyAs, py } from "./curl.js";
 import { h, put } from "./dom.js";
 import { count } from "./format.js";

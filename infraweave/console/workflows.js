@@ -1,7 +1,7 @@
 // The workflows: which version is active, what runs, and how it goes.
 
 import { get, seg } from "./api.js";
-import { link } from "./app.js";
+import { link } from "./navigation.js";
 import { h, put } from "./dom.js";
 import { count, percent, plural, span } from "./format.js";
 import { may } from "./session.js";
