@@ -19,23 +19,33 @@ function without(schema, name) {
  * `hindrance` says why this principal may not answer.
  */
 export function answerForm(asked, runId, answered, hindrance = null) {
-  const schema = asked.schema ?? {}, verdict = verdictOf(schema);
+  const schema = asked.schema ?? {},
+    verdict = verdictOf(schema);
   const fields = form(verdict ? without(schema, verdict) : schema);
   const request = (said = true) => {
     try {
       const read = fields.read();
       const payload = verdict ? { [verdict]: said, ...read } : read;
-      return { method: "POST", path: `/v1/runs/${seg(runId)}/signals/${seg(asked.signal)}`, body: { request_id: asked.request_id, payload },
-        python: `await client.run(${py(runId)}).signal(${py(asked.signal)}, ${py(payload)}, request_id=${py(asked.request_id)})` };
+      return {
+        method: "POST",
+        path: `/v1/runs/${seg(runId)}/signals/${seg(asked.signal)}`,
+        body: { request_id: asked.request_id, payload },
+        python: `await client.run(${py(runId)}).signal(${py(asked.signal)}, ${py(payload)}, request_id=${py(asked.request_id)})`,
+      };
     } catch (error) {
       if (!(error instanceof FormFault)) throw error;
       return null;
     }
   };
   const buttons = verdict
-    ? [h("button.danger", { type: "submit", value: "no" }, "Refuse"), h("button.primary", { type: "submit", value: "yes" }, "Approve")]
+    ? [
+        h("button.danger", { type: "submit", value: "no" }, "Refuse"),
+        h("button.primary", { type: "submit", value: "yes" }, "Approve"),
+      ]
     : [h("button.primary", { type: "submit", value: "yes" }, "Answer")];
-  const enable = (is) => { for (const each of buttons) each.disabled = !is || hindrance !== null; };
+  const enable = (is) => {
+    for (const each of buttons) each.disabled = !is || hindrance !== null;
+  };
   enable(true);
   const submit = async (event) => {
     event.preventDefault();
@@ -50,8 +60,20 @@ export function answerForm(asked, runId, answered, hindrance = null) {
       if (error.code === "payload_invalid") fields.complain(error.details, error.message);
       else complain(error);
       if (error.status === 409 || error.status === 404) answered();
-    } finally { enable(true); }
+    } finally {
+      enable(true);
+    }
   };
-  return h("form.answer", { novalidate: true, onsubmit: submit }, fields.box, hindrance && h("p.help", hindrance),
-    h("footer", copyAs(() => request()), h("div.spring"), buttons));
+  return h(
+    "form.answer",
+    { novalidate: true, onsubmit: submit },
+    fields.box,
+    hindrance && h("p.help", hindrance),
+    h(
+      "footer",
+      copyAs(() => request()),
+      h("div.spring"),
+      buttons,
+    ),
+  );
 }

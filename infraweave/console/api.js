@@ -47,7 +47,13 @@ async function reach(method, path, { body, headers = {}, signal, anonymous = fal
   if (body !== undefined) sent["Content-Type"] = "application/json";
   let response;
   try {
-    response = await fetch(ROOT + path, { method, headers: sent, body: body === undefined ? undefined : JSON.stringify(body), signal, cache: "no-store" });
+    response = await fetch(ROOT + path, {
+      method,
+      headers: sent,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal,
+      cache: "no-store",
+    });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Unreachable("The server does not answer.");
@@ -103,7 +109,10 @@ export function stream(path, on, after = null) {
     mine.abort = null;
     if (mine.closed) return;
     if (again) mine.wait = setTimeout(connect, document.hidden ? 0 : REPEAT);
-    else { mine.close(); on.end?.(); }
+    else {
+      mine.close();
+      on.end?.();
+    }
   };
   document.addEventListener("visibilitychange", seen);
   current = mine;
@@ -121,7 +130,8 @@ async function read(path, on, after, signal) {
   if (response.status === 204) return false;
   on.open?.();
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
-  let buffer = "", ended = false;
+  let buffer = "",
+    ended = false;
   for (;;) {
     const { value, done } = await reader.read();
     if (done) break;
@@ -137,7 +147,8 @@ async function read(path, on, after, signal) {
 const TERMINAL = new Set(["completed", "failed", "cancelled"]);
 
 function deliver(block, on) {
-  let type = "message", data = "";
+  let type = "message",
+    data = "";
   for (const line of block.split("\n")) {
     if (line.startsWith("event: ")) type = line.slice(7);
     else if (line.startsWith("data: ")) data += line.slice(6);

@@ -17,10 +17,17 @@ const PAGES = [
   [/^triggers$/, () => import("./triggers.js"), "Triggers"],
   [/^overview$/, () => import("./overview.js"), "Overview"],
 ];
-const SECTIONS = [["runs", "Runs"], ["approvals", "Approvals"], ["workflows", "Workflows"], ["triggers", "Triggers"], ["overview", "Overview"]];
+const SECTIONS = [
+  ["runs", "Runs"],
+  ["approvals", "Approvals"],
+  ["workflows", "Workflows"],
+  ["triggers", "Triggers"],
+  ["overview", "Overview"],
+];
 
 const main = h("main", { id: "main", tabindex: "-1" });
-let leave = null, turn = 0;
+let leave = null,
+  turn = 0;
 
 function current() {
   const path = location.pathname.startsWith(base) ? location.pathname.slice(base.length) : "";
@@ -77,26 +84,56 @@ function mark(section) {
 }
 
 function shell() {
-  const nav = h("nav", { "aria-label": "Console" },
-    h("a.brand", { href: `${base}runs` }, h("img", { src: `${base}static/icon.svg`, alt: "", width: 24, height: 24 }), h("span", "InfraWeave")),
-    SECTIONS.map(([path, label]) => h("a", { href: base + path, "data-section": path }, icon(path), h("span", label), path === "approvals" && badge)),
+  const nav = h(
+    "nav",
+    { "aria-label": "Console" },
+    h(
+      "a.brand",
+      { href: `${base}runs` },
+      h("img", { src: `${base}static/icon.svg`, alt: "", width: 24, height: 24 }),
+      h("span", "InfraWeave"),
+    ),
+    SECTIONS.map(([path, label]) =>
+      h("a", { href: base + path, "data-section": path }, icon(path), h("span", label), path === "approvals" && badge),
+    ),
     h("div.spring"),
     h("div.who", { title: who.grants.join("\n") }, h("b", who.principal), h("span", who.tenant)),
     iconButton("theme", "Light or dark", turnTheme),
-    iconButton("out", "Sign out", leaveConsole));
-  put(document.body, h("a.skip", { href: "#main", onclick: (event) => { event.preventDefault(); main.focus(); } }, "Skip to content"),
-    nav, main, document.querySelector(".notices"));
+    iconButton("out", "Sign out", leaveConsole),
+  );
+  put(
+    document.body,
+    h(
+      "a.skip",
+      {
+        href: "#main",
+        onclick: (event) => {
+          event.preventDefault();
+          main.focus();
+        },
+      },
+      "Skip to content",
+    ),
+    nav,
+    main,
+    document.querySelector(".notices"),
+  );
 }
 
 function turnTheme() {
   const dark = document.documentElement.dataset.theme
-    ? document.documentElement.dataset.theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+    ? document.documentElement.dataset.theme === "dark"
+    : matchMedia("(prefers-color-scheme: dark)").matches;
   document.documentElement.dataset.theme = dark ? "light" : "dark";
   localStorage.setItem("infraweave.theme", document.documentElement.dataset.theme);
 }
 
 async function leaveConsole() {
-  try { await signOut(); } catch (error) { complain(error); }
+  try {
+    await signOut();
+  } catch (error) {
+    complain(error);
+  }
   begin();
 }
 
@@ -118,13 +155,29 @@ async function begin() {
   const code = new URLSearchParams(location.hash.slice(1)).get("code");
   if (code) {
     history.replaceState(null, "", location.pathname + location.search);
-    try { await signInWithCode(code); } catch (error) { notice(error.status === 401 ? "This sign-in link was used before, or is too old. Paste a token instead." : error.message, "bad"); }
+    try {
+      await signInWithCode(code);
+    } catch (error) {
+      notice(
+        error.status === 401
+          ? "This sign-in link was used before, or is too old. Paste a token instead."
+          : error.message,
+        "bad",
+      );
+    }
   }
   try {
-    if (who || await resume()) return enter();
+    if (who || (await resume())) return enter();
     signInPage(enter);
   } catch (error) {
-    put(document.body, h("main", empty("The server does not answer", error.message, h("button.primary", { onclick: begin }, "Try again"))), document.querySelector(".notices"));
+    put(
+      document.body,
+      h(
+        "main",
+        empty("The server does not answer", error.message, h("button.primary", { onclick: begin }, "Try again")),
+      ),
+      document.querySelector(".notices"),
+    );
   }
 }
 

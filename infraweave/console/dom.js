@@ -22,7 +22,8 @@ function fill(element, classes, rest) {
   return element;
 }
 
-const isProps = (value) => value !== null && typeof value === "object" && !Array.isArray(value) && !(value instanceof Node);
+const isProps = (value) =>
+  value !== null && typeof value === "object" && !Array.isArray(value) && !(value instanceof Node);
 
 function set(element, name, value) {
   if (value === null || value === undefined || value === false) return;
@@ -73,16 +74,27 @@ export function perFrame(work) {
   return () => {
     if (asked) return;
     asked = true;
-    requestAnimationFrame(() => { asked = false; work(); });
+    requestAnimationFrame(() => {
+      asked = false;
+      work();
+    });
   };
 }
 
 /** Call a function soon, and at most once in so many milliseconds. */
 export function atMostEvery(pause, work) {
-  let asked = false, last = 0;
+  let asked = false,
+    last = 0;
   return () => {
     if (asked) return;
     asked = true;
-    setTimeout(() => { asked = false; last = Date.now(); work(); }, Math.max(0, last + pause - Date.now()));
+    setTimeout(
+      () => {
+        asked = false;
+        last = Date.now();
+        work();
+      },
+      Math.max(0, last + pause - Date.now()),
+    );
   };
 }

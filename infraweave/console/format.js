@@ -1,6 +1,11 @@
 // How values read: times, durations, numbers. Pure.
 
-const UNITS = [["d", 86_400_000], ["h", 3_600_000], ["m", 60_000], ["s", 1000]];
+const UNITS = [
+  ["d", 86_400_000],
+  ["h", 3_600_000],
+  ["m", 60_000],
+  ["s", 1000],
+];
 
 /** A span of milliseconds in at most two units: "840 ms", "4.2 s", "3m 20s", "2d 4h". */
 export function span(ms) {
@@ -44,14 +49,19 @@ export function dollars(micro) {
 export function bytes(size) {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
   let at = 0;
-  while (size >= 1024 && at < units.length - 1) { size /= 1024; at += 1; }
+  while (size >= 1024 && at < units.length - 1) {
+    size /= 1024;
+    at += 1;
+  }
   return `${at && size < 100 ? size.toFixed(1) : Math.round(size)} ${units[at]}`;
 }
 
-export const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(share > 0.995 && share < 1 ? 2 : 1).replace(/\.0$/, "")} %`);
+export const percent = (share) =>
+  share === null ? "–" : `${(100 * share).toFixed(share > 0.995 && share < 1 ? 2 : 1).replace(/\.0$/, "")} %`;
 export const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
 export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 /** The time a run id was made at is in it; its last characters tell neighbours apart. */
 export const shortId = (id) => `${id.slice(0, 4)}…${id.slice(-6)}`;
 /** A sentence with its exact times as people write them. */
-export const readable = (sentence) => sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (at) => exact(Date.parse(at)));
+export const readable = (sentence) =>
+  sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (at) => exact(Date.parse(at)));

@@ -16,10 +16,12 @@ const LABELS = { human_input: "human input" };
 export function graph(layout, kinds, choose) {
   if (layout === null) return undrawn();
   const view = { x: 0, y: 0, scale: 1 };
-  const nodes = new Map(), edges = [];
+  const nodes = new Map(),
+    edges = [];
   const world = s("g");
   const svg = s("svg.graph", { role: "group", "aria-label": "Workflow graph" }, markers(), world);
-  for (const region of layout.regions) world.append(s("rect.region", { x: region.x, y: region.y, width: region.width, height: region.height, rx: 12 }));
+  for (const region of layout.regions)
+    world.append(s("rect.region", { x: region.x, y: region.y, width: region.width, height: region.height, rx: 12 }));
   for (const edge of layout.edges) {
     const drawn = s(`path.edge.kind-${edge.kind}`, { d: line(edge.points, edge.kind), "marker-end": "url(#arrow)" });
     const label = edge.kind === "loop" ? s("text.count", middle(edge.points)) : null;
@@ -28,12 +30,17 @@ export function graph(layout, kinds, choose) {
   }
   for (const [name, box] of Object.entries(layout.nodes)) {
     const parts = nodeBox(name, kinds.get(name) ?? "node", box);
-    parts.group.addEventListener("click", (event) => { event.stopPropagation(); choose(name); });
+    parts.group.addEventListener("click", (event) => {
+      event.stopPropagation();
+      choose(name);
+    });
     parts.group.addEventListener("keydown", (event) => key(event, name));
     world.append(parts.group);
     nodes.set(name, { ...parts, box });
   }
-  svg.addEventListener("click", () => { if (!moved) choose(null); });
+  svg.addEventListener("click", () => {
+    if (!moved) choose(null);
+  });
 
   let moved = false;
   const move = () => world.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.scale})`);
@@ -62,18 +69,28 @@ export function graph(layout, kinds, choose) {
     const box = nodes.get(name)?.box;
     if (!box) return;
     const { width, height } = size();
-    const x = view.x + (box.x + box.width / 2) * view.scale, y = view.y + (box.y + box.height / 2) * view.scale;
+    const x = view.x + (box.x + box.width / 2) * view.scale,
+      y = view.y + (box.y + box.height / 2) * view.scale;
     if (x > 60 && x < width - 60 && y > 30 && y < height - 30) return;
     view.x += width / 2 - x;
     view.y += height / 2 - y;
     move();
   };
-  svg.addEventListener("wheel", (event) => {
-    event.preventDefault();
-    const { left, top } = size();
-    if (event.ctrlKey || event.metaKey || !event.deltaX) zoom(Math.exp(-event.deltaY / (event.ctrlKey ? 120 : 420)), [event.clientX - left, event.clientY - top]);
-    else { view.x -= event.deltaX; view.y -= event.deltaY; move(); }
-  }, { passive: false });
+  svg.addEventListener(
+    "wheel",
+    (event) => {
+      event.preventDefault();
+      const { left, top } = size();
+      if (event.ctrlKey || event.metaKey || !event.deltaX)
+        zoom(Math.exp(-event.deltaY / (event.ctrlKey ? 120 : 420)), [event.clientX - left, event.clientY - top]);
+      else {
+        view.x -= event.deltaX;
+        view.y -= event.deltaY;
+        move();
+      }
+    },
+    { passive: false },
+  );
   svg.addEventListener("pointerdown", (event) => {
     moved = false;
     const from = { x: event.clientX - view.x, y: event.clientY - view.y, px: event.clientX, py: event.clientY };
@@ -92,7 +109,11 @@ export function graph(layout, kinds, choose) {
   });
 
   function key(event, name) {
-    if (event.key === "Enter" || event.key === " ") { event.preventDefault(); choose(name); return; }
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      choose(name);
+      return;
+    }
     const next = neighbour(layout, name, event.key);
     if (!next) return;
     event.preventDefault();
@@ -100,8 +121,20 @@ export function graph(layout, kinds, choose) {
     nodes.get(next).group.focus({ preventScroll: true });
   }
 
-  const box = h("div.graph-box", svg, h("div.zoom", iconButton("plus", "Zoom in", () => zoom(1.3)), iconButton("minus", "Zoom out", () => zoom(1 / 1.3)), iconButton("fit", "Fit", () => fit())));
-  return { box, fit, reveal,
+  const box = h(
+    "div.graph-box",
+    svg,
+    h(
+      "div.zoom",
+      iconButton("plus", "Zoom in", () => zoom(1.3)),
+      iconButton("minus", "Zoom out", () => zoom(1 / 1.3)),
+      iconButton("fit", "Fit", () => fit()),
+    ),
+  );
+  return {
+    box,
+    fit,
+    reveal,
     /** Show what changed in a model since the last time. */
     update(model) {
       for (const name of model.touched) if (nodes.has(name)) show(nodes.get(name), model.nodes.get(name));
@@ -110,35 +143,76 @@ export function graph(layout, kinds, choose) {
     },
     /** Count down what is due. */
     tick(model) {
-      for (const node of model.nodes.values()) if (node.state === "retrying" && nodes.has(node.name)) show(nodes.get(node.name), node);
+      for (const node of model.nodes.values())
+        if (node.state === "retrying" && nodes.has(node.name)) show(nodes.get(node.name), node);
     },
     select(name) {
       for (const [each, { group }] of nodes) group.classList.toggle("chosen", each === name);
-    } };
+    },
+  };
 }
 
 /** In place of a drawing that nobody could read. */
 function undrawn() {
   const nothing = () => {};
-  return { box: h("div.graph-box", h("div.empty", h("p", "This graph has too many edges to be drawn."))), fit: nothing, reveal: nothing, update: nothing, tick: nothing, select: nothing };
+  return {
+    box: h("div.graph-box", h("div.empty", h("p", "This graph has too many edges to be drawn."))),
+    fit: nothing,
+    reveal: nothing,
+    update: nothing,
+    tick: nothing,
+    select: nothing,
+  };
 }
 
-const markers = () => s("defs", s("marker", { id: "arrow", viewBox: "0 0 8 8", refX: 7, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto-start-reverse" }, s("path.arrow", { d: "M0 .8L7 4L0 7.2Z" })));
+const markers = () =>
+  s(
+    "defs",
+    s(
+      "marker",
+      {
+        id: "arrow",
+        viewBox: "0 0 8 8",
+        refX: 7,
+        refY: 4,
+        markerWidth: 7,
+        markerHeight: 7,
+        orient: "auto-start-reverse",
+      },
+      s("path.arrow", { d: "M0 .8L7 4L0 7.2Z" }),
+    ),
+  );
 
 function nodeBox(name, kind, { x, y, width, height }) {
-  const state = s("path", { d: path("pending") }), line = s("text.sub", { x: 38, y: 37 }), bar = s("rect.done", { x: 1.5, y: height - 4.5, width: 0, height: 3, rx: 1.5 });
+  const state = s("path", { d: path("pending") }),
+    line = s("text.sub", { x: 38, y: 37 }),
+    bar = s("rect.done", { x: 1.5, y: height - 4.5, width: 0, height: 3, rx: 1.5 });
   const title = s("title", name);
-  const group = s("g.node.is-pending", { transform: `translate(${x} ${y})`, tabindex: 0, role: "button", "aria-label": `${name}, pending` },
-    title, s("rect.box", { width, height, rx: 9 }), bar,
+  const group = s(
+    "g.node.is-pending",
+    { transform: `translate(${x} ${y})`, tabindex: 0, role: "button", "aria-label": `${name}, pending` },
+    title,
+    s("rect.box", { width, height, rx: 9 }),
+    bar,
     s("g.sign", { transform: `translate(10 ${height / 2 - 10}) scale(1.25)` }, state),
-    s("text.name", { x: 38, y: 22 }, cut(name, 17)), line,
-    s("g.kind", { transform: `translate(${width - 22} 8) scale(.85)` }, s("title", LABELS[kind] ?? kind), s("path", { d: path(kind) })));
+    s("text.name", { x: 38, y: 22 }, cut(name, 17)),
+    line,
+    s(
+      "g.kind",
+      { transform: `translate(${width - 22} 8) scale(.85)` },
+      s("title", LABELS[kind] ?? kind),
+      s("path", { d: path(kind) }),
+    ),
+  );
   return { group, state, line, bar, title, kind, width };
 }
 
 function show(parts, node) {
   const text = says(node);
-  parts.group.setAttribute("class", `node is-${node.state}${parts.group.classList.contains("chosen") ? " chosen" : ""}`);
+  parts.group.setAttribute(
+    "class",
+    `node is-${node.state}${parts.group.classList.contains("chosen") ? " chosen" : ""}`,
+  );
   parts.group.setAttribute("aria-label", `${node.name}, ${LABELS[parts.kind] ?? parts.kind}, ${text}`);
   parts.state.setAttribute("d", path(node.state));
   put(parts.line, cut(text, 24));
@@ -149,27 +223,41 @@ function show(parts, node) {
 function says(node) {
   if (node.asIs) return LABELS[node.kind] ?? node.kind;
   if (node.undoing) return "undoing";
-  if (node.total !== null && node.state === "running") return `${node.done}/${node.total}${node.failed ? `, ${node.failed} failed` : ""}`;
-  if (node.state === "retrying" && node.retryAt) return `retry in ${span(Math.max(0, node.retryAt - Date.now()))} (${node.attempt + 1})`;
+  if (node.total !== null && node.state === "running")
+    return `${node.done}/${node.total}${node.failed ? `, ${node.failed} failed` : ""}`;
+  if (node.state === "retrying" && node.retryAt)
+    return `retry in ${span(Math.max(0, node.retryAt - Date.now()))} (${node.attempt + 1})`;
   if (node.state === "succeeded" && node.reused) return "reused";
-  const more = node.total !== null && node.state === "succeeded" ? ` · ${node.done}${node.failed ? `, ${node.failed} failed` : ""}` : "";
+  const more =
+    node.total !== null && node.state === "succeeded"
+      ? ` · ${node.done}${node.failed ? `, ${node.failed} failed` : ""}`
+      : "";
   return node.state + more + (node.iterations > 1 ? ` · iteration ${node.iterations}` : "");
 }
 
 function showEdge({ edge, drawn, label }, model) {
   drawn.setAttribute("class", `edge kind-${edge.kind} ${edgeState(model, edge)}`);
-  if (label) put(label, model.nodes.get(edge.source).iterations > 0 ? `×${model.nodes.get(edge.target).iterations}` : "");
+  if (label)
+    put(label, model.nodes.get(edge.source).iterations > 0 ? `×${model.nodes.get(edge.target).iterations}` : "");
 }
 
 /** A line through points: slanted pieces as smooth steps; the ways back of loops, which are square, with round corners. */
-const line = (points, kind) => (kind === "loop" ? rounded(points) : points.slice(1).reduce((text, to, at) => text + step(points[at], to), `M${points[0][0]} ${points[0][1]}`));
-const step = ([x, y], [u, v]) => (x === u || y === v ? `L${u} ${v}` : `C${(x + u) / 2} ${y} ${(x + u) / 2} ${v} ${u} ${v}`);
+const line = (points, kind) =>
+  kind === "loop"
+    ? rounded(points)
+    : points.slice(1).reduce((text, to, at) => text + step(points[at], to), `M${points[0][0]} ${points[0][1]}`);
+const step = ([x, y], [u, v]) =>
+  x === u || y === v ? `L${u} ${v}` : `C${(x + u) / 2} ${y} ${(x + u) / 2} ${v} ${u} ${v}`;
 
 function rounded([first, ...rest]) {
-  let text = `M${first[0]} ${first[1]}`, from = first;
+  let text = `M${first[0]} ${first[1]}`,
+    from = first;
   rest.forEach((to, at) => {
     const next = rest[at + 1];
-    if (!next) { text += `L${to[0]} ${to[1]}`; return; }
+    if (!next) {
+      text += `L${to[0]} ${to[1]}`;
+      return;
+    }
     const r = Math.min(12, length(from, to) / 2, length(to, next) / 2);
     const [a, b] = [toward(to, from, r), toward(to, next, r)];
     text += `L${a[0]} ${a[1]}Q${to[0]} ${to[1]} ${b[0]} ${b[1]}`;
@@ -194,7 +282,8 @@ function neighbour(layout, name, pressed) {
   const way = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[pressed];
   if (!way) return null;
   const from = layout.nodes[name];
-  let best = null, nearest = Infinity;
+  let best = null,
+    nearest = Infinity;
   for (const [other, box] of Object.entries(layout.nodes)) {
     const [dx, dy] = [box.x - from.x, box.y - from.y];
     const ahead = dx * way[0] + dy * way[1];

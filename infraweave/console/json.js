@@ -12,7 +12,12 @@ const OPEN_DEPTH = 2;
 export function jsonView(value, what = "value") {
   const body = h("div.json");
   const found = h("span.faint", { "aria-live": "polite" });
-  const find = h("input", { type: "search", placeholder: "Search", "aria-label": `Search ${what}`, oninput: () => draw() });
+  const find = h("input", {
+    type: "search",
+    placeholder: "Search",
+    "aria-label": `Search ${what}`,
+    oninput: () => draw(),
+  });
   const draw = () => {
     const wanted = find.value.trim().toLowerCase();
     const hits = wanted ? matches(value, wanted) : null;
@@ -21,7 +26,17 @@ export function jsonView(value, what = "value") {
   };
   draw();
   const simple = value === null || typeof value !== "object";
-  return h("div.json-view", h("div.bar", !simple && find, found, h("div.spring"), copyButton(() => text(value), what)), body);
+  return h(
+    "div.json-view",
+    h(
+      "div.bar",
+      !simple && find,
+      found,
+      h("div.spring"),
+      copyButton(() => text(value), what),
+    ),
+    body,
+  );
 }
 
 const text = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
@@ -39,7 +54,10 @@ function matches(value, wanted) {
         hits += named;
         if (look(each, here) || named) inside = true;
       }
-    } else if (String(item).toLowerCase().includes(wanted)) { hits += 1; inside = true; }
+    } else if (String(item).toLowerCase().includes(wanted)) {
+      hits += 1;
+      inside = true;
+    }
     if (inside) ways.add(pointer(path));
     return inside;
   };
@@ -50,14 +68,36 @@ function matches(value, wanted) {
 const pointer = (path) => path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
 
 function tree(value, path, key, hits) {
-  const name = key === null ? null : h("button.key", { type: "button", title: `Copy path ${pointer(path)}`, onclick: (event) => { event.preventDefault(); copy(pointer(path), "path"); } }, marked(String(key), hits));
+  const name =
+    key === null
+      ? null
+      : h(
+          "button.key",
+          {
+            type: "button",
+            title: `Copy path ${pointer(path)}`,
+            onclick: (event) => {
+              event.preventDefault();
+              copy(pointer(path), "path");
+            },
+          },
+          marked(String(key), hits),
+        );
   if (value === null || typeof value !== "object") return h("div.leaf", name, name && ": ", leaf(value, hits));
-  const list = Array.isArray(value), size = Object.keys(value).length;
+  const list = Array.isArray(value),
+    size = Object.keys(value).length;
   if (!size) return h("div.leaf", name, name && ": ", h("span.punct", list ? "[]" : "{}"));
   const open = hits ? hits.ways.has(pointer(path)) : path.length < OPEN_DEPTH;
   const inner = h("div.inner");
-  const box = h("details", { open }, h("summary", name, name && ": ", h("span.punct", list ? `[${count(size)}]` : `{${count(size)}}`)), inner);
-  const build = () => { if (box.open && !inner.firstChild) more(inner, Object.entries(value), 0, path, hits); };
+  const box = h(
+    "details",
+    { open },
+    h("summary", name, name && ": ", h("span.punct", list ? `[${count(size)}]` : `{${count(size)}}`)),
+    inner,
+  );
+  const build = () => {
+    if (box.open && !inner.firstChild) more(inner, Object.entries(value), 0, path, hits);
+  };
   box.addEventListener("toggle", build);
   build();
   return box;
@@ -67,12 +107,26 @@ function more(inner, entries, from, path, hits) {
   for (const [key, value] of entries.slice(from, from + PART)) inner.append(tree(value, [...path, key], key, hits));
   const rest = entries.length - from - PART;
   if (rest <= 0) return;
-  const button = h("button.quiet", { type: "button", onclick: () => { button.remove(); more(inner, entries, from + PART, path, hits); } }, `${count(rest)} more`);
+  const button = h(
+    "button.quiet",
+    {
+      type: "button",
+      onclick: () => {
+        button.remove();
+        more(inner, entries, from + PART, path, hits);
+      },
+    },
+    `${count(rest)} more`,
+  );
   inner.append(button);
 }
 
 function leaf(value, hits) {
-  if (typeof value === "string") return h(value.includes("\n") ? "span.string.block" : "span.string", marked(value.includes("\n") ? value : JSON.stringify(value), hits));
+  if (typeof value === "string")
+    return h(
+      value.includes("\n") ? "span.string.block" : "span.string",
+      marked(value.includes("\n") ? value : JSON.stringify(value), hits),
+    );
   return h(`span.${value === null ? "null" : typeof value}`, marked(String(value), hits));
 }
 

@@ -5,22 +5,56 @@ const MOST = 4000;
 const WAITS = new Set(["human_input", "signal", "timer"]);
 const TERMINAL = new Set(["succeeded", "failed", "cancelled"]);
 
-const fresh = () => ({ state: "pending", iterations: 0, attempts: 0, total: null, done: 0, failed: 0, retryAt: null, attempt: 0, message: null, error: null, chosen: null });
+const fresh = () => ({
+  state: "pending",
+  iterations: 0,
+  attempts: 0,
+  total: null,
+  done: 0,
+  failed: 0,
+  retryAt: null,
+  attempt: 0,
+  message: null,
+  error: null,
+  chosen: null,
+});
 const ms = (text) => (text === null || text === undefined ? null : typeof text === "number" ? text : Date.parse(text));
 
 /** Begin with a document; then `apply` each event, or `seed` with the summary of a long run. */
 export function create(document) {
   const nodes = new Map(document.nodes.map((node) => [node.name, { ...fresh(), name: node.name, kind: node.kind }]));
-  return { nodes, steps: new Map(), seq: 0, state: "queued", cancelRequested: false, startedAt: null, finishedAt: null,
-    tokens: 0, cost: 0, requests: new Map(), error: null, partial: false, touched: new Set(nodes.keys()) };
+  return {
+    nodes,
+    steps: new Map(),
+    seq: 0,
+    state: "queued",
+    cancelRequested: false,
+    startedAt: null,
+    finishedAt: null,
+    tokens: 0,
+    cost: 0,
+    requests: new Map(),
+    error: null,
+    partial: false,
+    touched: new Set(nodes.keys()),
+  };
 }
 
 /** Take the state of every node from the run's summary: for runs too long to read from their beginning. */
 export function seed(model, run) {
-  for (const { node, state, attempts, iterations, items } of run.nodes) Object.assign(model.nodes.get(node) ?? {}, { state, attempts, iterations, ...items });
+  for (const { node, state, attempts, iterations, items } of run.nodes)
+    Object.assign(model.nodes.get(node) ?? {}, { state, attempts, iterations, ...items });
   for (const asked of run.waiting_for) if (asked.request_id) model.requests.set(asked.request_id, asked);
-  Object.assign(model, { seq: run.last_seq, state: run.state, cancelRequested: run.cancel_requested, startedAt: ms(run.started_at), finishedAt: ms(run.finished_at),
-    tokens: run.usage.tokens, cost: run.usage.cost_micro_usd, partial: true });
+  Object.assign(model, {
+    seq: run.last_seq,
+    state: run.state,
+    cancelRequested: run.cancel_requested,
+    startedAt: ms(run.started_at),
+    finishedAt: ms(run.finished_at),
+    tokens: run.usage.tokens,
+    cost: run.usage.cost_micro_usd,
+    partial: true,
+  });
 }
 
 /** Take steps from rows of the run's history: of runs too long to read from their beginning. */
@@ -29,13 +63,17 @@ export function remember(model, rows) {
     const known = model.steps.get(stepKey(row));
     if (known?.attempts.some(({ number }) => number === row.attempt)) continue;
     const step = begin(model, row, ms(row.started_at), WAITS.has(row.kind));
-    if (row.finished_at !== null) { step.end = ms(row.finished_at); close(step, step.end, row.state); }
+    if (row.finished_at !== null) {
+      step.end = ms(row.finished_at);
+      close(step, step.end, row.state);
+    }
     Object.assign(step, { state: row.retry_at ? "retrying" : row.state, child: row.child_run_id });
   }
 }
 
 /** The name of a step: node, iteration, item, and whether it is being undone. */
-const stepKey = (event) => `${event.node}|${event.iteration ?? ""}|${event.index ?? ""}|${event.phase === "compensation" ? "c" : ""}`;
+const stepKey = (event) =>
+  `${event.node}|${event.iteration ?? ""}|${event.index ?? ""}|${event.phase === "compensation" ? "c" : ""}`;
 
 /** Take in one event, once; returns whether it was new. */
 export function apply(model, type, event) {
@@ -62,9 +100,23 @@ const HANDLERS = {
     const step = begin(model, event, at, waits);
     if (event.child_run_id) step.child = event.child_run_id;
     if (event.phase === "compensation") return change(model, event.node, { state: "running", undoing: true });
-    if (event.items !== undefined && event.items !== null) return change(model, event.node, { state: "running", total: event.items, done: 0, failed: 0, iterations: iteration(node, event) });
+    if (event.items !== undefined && event.items !== null)
+      return change(model, event.node, {
+        state: "running",
+        total: event.items,
+        done: 0,
+        failed: 0,
+        iterations: iteration(node, event),
+      });
     const alone = event.index === undefined || event.index === null;
-    change(model, event.node, { state: waits ? "waiting" : "running", attempt: event.attempt, attempts: node.attempts + 1, retryAt: null, wakeAt: ms(event.wake_at ?? event.deadline), iterations: alone ? iteration(node, event) : node.iterations });
+    change(model, event.node, {
+      state: waits ? "waiting" : "running",
+      attempt: event.attempt,
+      attempts: node.attempts + 1,
+      retryAt: null,
+      wakeAt: ms(event.wake_at ?? event.deadline),
+      iterations: alone ? iteration(node, event) : node.iterations,
+    });
   },
   node_completed(model, event, at) {
     const node = model.nodes.get(event.node);
@@ -72,9 +124,15 @@ const HANDLERS = {
     end(model, event, at, "succeeded");
     if (event.phase === "compensation") change(model, event.node, { state: "compensated", undoing: false });
     else if (event.index !== undefined && event.index !== null) change(model, event.node, { done: node.done + 1 });
-    else change(model, event.node, { state: event.on_timeout === "route" ? "skipped" : "succeeded", message: null, chosen: event.routes ?? null });
+    else
+      change(model, event.node, {
+        state: event.on_timeout === "route" ? "skipped" : "succeeded",
+        message: null,
+        chosen: event.routes ?? null,
+      });
     skip(model, event.skipped);
-    for (const name of event.repeats ?? []) change(model, name, { state: "pending", total: null, done: 0, failed: 0, chosen: null, message: null });
+    for (const name of event.repeats ?? [])
+      change(model, name, { state: "pending", total: null, done: 0, failed: 0, chosen: null, message: null });
     if (event.again === false) change(model, event.node, { again: false });
   },
   node_failed(model, event, at) {
@@ -82,34 +140,74 @@ const HANDLERS = {
     if (!node) return;
     const step = end(model, event, at, event.code === "cancelled" ? "cancelled" : "failed");
     const failure = { code: event.code, message: event.message, attempt: event.attempt, final: !event.will_retry };
-    if (step) Object.assign(step, { error: failure, retryAt: event.will_retry ? ms(event.retry_at) : null, state: event.will_retry ? "retrying" : step.state });
+    if (step)
+      Object.assign(step, {
+        error: failure,
+        retryAt: event.will_retry ? ms(event.retry_at) : null,
+        state: event.will_retry ? "retrying" : step.state,
+      });
     const item = event.index !== undefined && event.index !== null;
-    if (event.will_retry) change(model, event.node, { state: item ? node.state : "retrying", retryAt: ms(event.retry_at), message: event.message, error: failure });
-    else if (item) change(model, event.node, { done: node.done + 1, failed: node.failed + (event.code !== "cancelled"), error: failure, message: event.message });
-    else change(model, event.node, { state: event.code === "cancelled" ? "cancelled" : "failed", error: failure, message: event.message, retryAt: null });
+    if (event.will_retry)
+      change(model, event.node, {
+        state: item ? node.state : "retrying",
+        retryAt: ms(event.retry_at),
+        message: event.message,
+        error: failure,
+      });
+    else if (item)
+      change(model, event.node, {
+        done: node.done + 1,
+        failed: node.failed + (event.code !== "cancelled"),
+        error: failure,
+        message: event.message,
+      });
+    else
+      change(model, event.node, {
+        state: event.code === "cancelled" ? "cancelled" : "failed",
+        error: failure,
+        message: event.message,
+        retryAt: null,
+      });
   },
   input_requested(model, event, at) {
     const node = model.nodes.get(event.node);
     if (!node) return;
     begin(model, { ...event, attempt: 1 }, at, true);
     model.requests.set(event.request_id, { ...event, since: event.at });
-    change(model, event.node, { state: "waiting", attempts: node.attempts + 1, iterations: iteration(node, event), wakeAt: ms(event.deadline) });
+    change(model, event.node, {
+      state: "waiting",
+      attempts: node.attempts + 1,
+      iterations: iteration(node, event),
+      wakeAt: ms(event.deadline),
+    });
   },
   input_resolved(model, event, at) {
     model.requests.delete(event.request_id);
     const answered = event.outcome === "answered" || event.on_timeout === "value";
-    const state = answered ? "succeeded" : event.outcome === "withdrawn" ? "cancelled" : event.on_timeout === "route" ? "skipped" : "failed";
+    const state = answered
+      ? "succeeded"
+      : event.outcome === "withdrawn"
+        ? "cancelled"
+        : event.on_timeout === "route"
+          ? "skipped"
+          : "failed";
     end(model, { ...event, attempt: 1 }, at, state === "skipped" ? "failed" : state);
     change(model, event.node, { state, chosen: event.routes ?? null });
     skip(model, event.skipped);
   },
-  completed: finish, failed: finish, cancelled: finish,
+  completed: finish,
+  failed: finish,
+  cancelled: finish,
 };
 
 function finish(model, event, at) {
   model.finishedAt = at;
   model.error = event.error ?? null;
-  for (const step of model.steps.values()) if (step.end === null) { Object.assign(step, { end: at, state: "cancelled" }); close(step, at, "cancelled"); }
+  for (const step of model.steps.values())
+    if (step.end === null) {
+      Object.assign(step, { end: at, state: "cancelled" });
+      close(step, at, "cancelled");
+    }
   for (const node of model.nodes.values()) {
     if (["running", "waiting", "retrying"].includes(node.state)) change(model, node.name, { state: "cancelled" });
   }
@@ -125,15 +223,32 @@ function change(model, name, what) {
   model.touched.add(name);
 }
 
-const skip = (model, names) => { for (const name of names ?? []) change(model, name, { state: "skipped" }); };
+const skip = (model, names) => {
+  for (const name of names ?? []) change(model, name, { state: "skipped" });
+};
 
 function begin(model, event, at, waits) {
   const key = stepKey(event);
   let step = model.steps.get(key);
   if (!step) {
-    step = { key, node: event.node, iteration: event.iteration ?? null, index: event.index ?? null, undo: event.phase === "compensation", waits, start: at, end: null, state: "running", attempts: [], items: event.items ?? null };
+    step = {
+      key,
+      node: event.node,
+      iteration: event.iteration ?? null,
+      index: event.index ?? null,
+      undo: event.phase === "compensation",
+      waits,
+      start: at,
+      end: null,
+      state: "running",
+      attempts: [],
+      items: event.items ?? null,
+    };
     model.steps.set(key, step);
-    if (model.steps.size > MOST) { model.steps.delete(model.steps.keys().next().value); model.partial = true; }
+    if (model.steps.size > MOST) {
+      model.steps.delete(model.steps.keys().next().value);
+      model.partial = true;
+    }
   }
   Object.assign(step, { end: null, state: waits ? "waiting" : "running", retryAt: null });
   step.attempts.push({ number: event.attempt ?? 1, start: at, end: null, state: step.state });
@@ -158,7 +273,8 @@ export const ended = (model) => TERMINAL.has(model.state);
 /** The node that a person wants to see first: what failed, what is being asked, what is at work. */
 export function telling(model) {
   const nodes = [...model.nodes.values()];
-  const failed = model.error?.node ?? (model.state === "failed" ? nodes.find(({ state }) => state === "failed")?.name : null);
+  const failed =
+    model.error?.node ?? (model.state === "failed" ? nodes.find(({ state }) => state === "failed")?.name : null);
   if (failed) return failed;
   if (ended(model)) return null;
   for (const state of ["waiting", "retrying", "running"]) {
@@ -170,11 +286,13 @@ export function telling(model) {
 
 /** How an edge stands: taken, not taken, or not yet known. */
 export function edgeState(model, edge) {
-  const source = model.nodes.get(edge.source), target = model.nodes.get(edge.target);
+  const source = model.nodes.get(edge.source),
+    target = model.nodes.get(edge.target);
   if (!source || !target) return "idle";
   if (edge.kind === "loop") return source.iterations > 1 || target.iterations > 1 ? "taken" : "idle";
   if (source.state === "skipped" || target.state === "skipped") return "off";
-  if (source.chosen && (edge.kind === "route" || edge.kind === "timeout")) return source.chosen.includes(edge.target) ? "taken" : "off";
+  if (source.chosen && (edge.kind === "route" || edge.kind === "timeout"))
+    return source.chosen.includes(edge.target) ? "taken" : "off";
   if (edge.kind === "timeout" && source.state === "succeeded") return "off";
   return ["succeeded", "compensated"].includes(source.state) && target.state !== "pending" ? "taken" : "idle";
 }

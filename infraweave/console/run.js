@@ -19,20 +19,44 @@ const WHOLE = 5000;
 
 export async function open(main, parameters, runId) {
   let run = await get(`/v1/runs/${seg(runId)}`);
-  const definition = await get(`/v1/workflows/${seg(run.workflow_id)}/versions/${seg(run.workflow_version)}`, { include: "layout" });
+  const definition = await get(`/v1/workflows/${seg(run.workflow_id)}/versions/${seg(run.workflow_version)}`, {
+    include: "layout",
+  });
   if (!main.isConnected) return null;
   const model = create(definition);
   if (run.last_seq > WHOLE) seed(model, run);
   document.title = `${run.workflow_id} ${shortId(runId)} · InfraWeave`;
 
-  let chosen = parameters.get("node"), followed = chosen === null, alarmed = false, gone = false;
-  const header = h("header.run-head"), line = h("p.explain", { "aria-live": "polite" }), live = h("span.live", { role: "status" });
-  const drawing = graph(definition.layout, new Map(definition.nodes.map((node) => [node.name, node.kind])), (name) => { followed = false; choose(name); });
-  const bars = timeline((step) => { followed = false; choose(step.node); });
-  const side = inspector(() => choose(null), (tab) => setQuery({ node: chosen, tab }));
+  let chosen = parameters.get("node"),
+    followed = chosen === null,
+    alarmed = false,
+    gone = false;
+  const header = h("header.run-head"),
+    line = h("p.explain", { "aria-live": "polite" }),
+    live = h("span.live", { role: "status" });
+  const drawing = graph(definition.layout, new Map(definition.nodes.map((node) => [node.name, node.kind])), (name) => {
+    followed = false;
+    choose(name);
+  });
+  const bars = timeline((step) => {
+    followed = false;
+    choose(step.node);
+  });
+  const side = inspector(
+    () => choose(null),
+    (tab) => setQuery({ node: chosen, tab }),
+  );
   const overall = h("aside.inspector", { "aria-label": "Run" });
   const right = h("div.right");
-  put(main, h("article.run-page", header, h("div.stage", h("section.graph-pane", { "aria-label": "Graph" }, drawing.box), right), bars.box));
+  put(
+    main,
+    h(
+      "article.run-page",
+      header,
+      h("div.stage", h("section.graph-pane", { "aria-label": "Graph" }, drawing.box), right),
+      bars.box,
+    ),
+  );
   if (parameters.get("tab")) side.openOn(parameters.get("tab"));
   else if (run.state === "failed") side.openOn("error");
 
@@ -41,34 +65,79 @@ export async function open(main, parameters, runId) {
     setQuery({ node: chosen });
     drawing.select(chosen);
     bars.select(chosen);
-    if (chosen) { drawing.reveal(chosen); put(right, side.box); side.node(run, definition, model, chosen); }
-    else { side.forget(); put(right, overall); drawOverall(); }
+    if (chosen) {
+      drawing.reveal(chosen);
+      put(right, side.box);
+      side.node(run, definition, model, chosen);
+    } else {
+      side.forget();
+      put(right, overall);
+      drawOverall();
+    }
   }
-  function drawOverall() { if (!chosen && !busy(overall)) summary(overall, run, model, () => refresh()); }
+  function drawOverall() {
+    if (!chosen && !busy(overall)) summary(overall, run, model, () => refresh());
+  }
   const place = { chip: h("span"), actions: h("div.actions"), facts: h("ul.facts"), took: h("span") };
-  put(header, h("div.title", place.chip, h("h1", link(`workflows/${seg(run.workflow_id)}`, run.workflow_id), " ", h("small", run.workflow_version)), live, h("div.spring"), place.actions), place.facts, line);
+  put(
+    header,
+    h(
+      "div.title",
+      place.chip,
+      h("h1", link(`workflows/${seg(run.workflow_id)}`, run.workflow_id), " ", h("small", run.workflow_version)),
+      live,
+      h("div.spring"),
+      place.actions,
+    ),
+    place.facts,
+    line,
+  );
   function drawHeader() {
     const stopping = model.cancelRequested && !ended(model);
     put(place.chip, chip(model.state, stopping ? ", being cancelled" : ""));
     const stamp = `${ended(model) ? model.state : ""}|${stopping}`;
     if (place.stamp !== stamp) {
       place.stamp = stamp;
-      const act = (answer) => { run = { ...run, ...answer }; look(); };
-      put(place.actions, actions(() => ({ ...run, state: model.state, cancel_requested: model.cancelRequested }), act),
-        button("", () => copy(curl({ method: "GET", path: `/v1/runs/${runId}` }), "curl command"), { sign: "copy", "aria-label": "Copy this run as curl", title: "Copy this run as curl" }));
+      const act = (answer) => {
+        run = { ...run, ...answer };
+        look();
+      };
+      put(
+        place.actions,
+        actions(() => ({ ...run, state: model.state, cancel_requested: model.cancelRequested }), act),
+        button("", () => copy(curl({ method: "GET", path: `/v1/runs/${runId}` }), "curl command"), {
+          sign: "copy",
+          "aria-label": "Copy this run as curl",
+          title: "Copy this run as curl",
+        }),
+      );
     }
-    put(place.facts, fact("Run", h("code", { title: runId }, shortId(runId)), copyButton(runId, "run id")), fact("Created", time(run.created_at)), fact("Took", place.took), fact("By", run.trigger),
-      run.parent_run_id && fact("Parent", link(`runs/${run.parent_run_id}`, shortId(run.parent_run_id))), run.rerun_of && fact("Rerun of", link(`runs/${run.rerun_of}`, shortId(run.rerun_of))),
-      model.tokens > 0 && fact("Tokens", compact(model.tokens)), model.cost > 0 && fact("Cost", dollars(model.cost)), fact("Trace", h("code", run.trace_id.slice(0, 8)), copyButton(run.trace_id, "trace id")),
-      Object.entries(run.tags).map(([key, value]) => fact(key, value)));
+    put(
+      place.facts,
+      fact("Run", h("code", { title: runId }, shortId(runId)), copyButton(runId, "run id")),
+      fact("Created", time(run.created_at)),
+      fact("Took", place.took),
+      fact("By", run.trigger),
+      run.parent_run_id && fact("Parent", link(`runs/${run.parent_run_id}`, shortId(run.parent_run_id))),
+      run.rerun_of && fact("Rerun of", link(`runs/${run.rerun_of}`, shortId(run.rerun_of))),
+      model.tokens > 0 && fact("Tokens", compact(model.tokens)),
+      model.cost > 0 && fact("Cost", dollars(model.cost)),
+      fact("Trace", h("code", run.trace_id.slice(0, 8)), copyButton(run.trace_id, "trace id")),
+      Object.entries(run.tags).map(([key, value]) => fact(key, value)),
+    );
     drawTook();
   }
-  const drawTook = () => put(place.took, model.startedAt ? span((model.finishedAt ?? Date.now()) - model.startedAt) : "–");
+  const drawTook = () =>
+    put(place.took, model.startedAt ? span((model.finishedAt ?? Date.now()) - model.startedAt) : "–");
   /** Choose what a person wants to see; once it has failed, its error. */
   function lead() {
-    const first = telling(model), failed = model.nodes.get(first)?.state === "failed" && !alarmed;
+    const first = telling(model),
+      failed = model.nodes.get(first)?.state === "failed" && !alarmed;
     if (first === chosen && !failed) return;
-    if (failed) { alarmed = true; side.openOn("error"); }
+    if (failed) {
+      alarmed = true;
+      side.openOn("error");
+    }
     choose(first);
   }
   const draw = perFrame(() => {
@@ -91,18 +160,30 @@ export async function open(main, parameters, runId) {
       line.className = `explain is-${ended(model) ? run.state : "waiting"}`;
       if (chosen) side.redraw(run, definition, model);
       draw();
-    } catch (error) { if (error.status) complain(error); else if (!known(error)) throw error; }
+    } catch (error) {
+      if (error.status) complain(error);
+      else if (!known(error)) throw error;
+    }
   });
-  const refresh = () => { look(); countApprovals(); };
+  const refresh = () => {
+    look();
+    countApprovals();
+  };
 
-  const settle = () => { drawing.fit(true); if (chosen) drawing.reveal(chosen); };
+  const settle = () => {
+    drawing.fit(true);
+    if (chosen) drawing.reveal(chosen);
+  };
   /** Of a long run, its first executions and those that failed. */
   async function recall() {
     const path = `/v1/runs/${seg(runId)}/history`;
     try {
-      for (const which of [{ state: "failed", limit: 200 }, { limit: 1000 }]) remember(model, (await get(path, which)).history);
+      for (const which of [{ state: "failed", limit: 200 }, { limit: 1000 }])
+        remember(model, (await get(path, which)).history);
       draw();
-    } catch (error) { complain(error); }
+    } catch (error) {
+      complain(error);
+    }
   }
   drawHeader();
   drawing.update(model);
@@ -110,24 +191,49 @@ export async function open(main, parameters, runId) {
   if (model.partial) recall();
   requestAnimationFrame(settle);
   look();
-  stream(`/v1/runs/${seg(runId)}/events`, {
-    open: () => { live.textContent = ended(model) ? "" : "live"; live.className = "live"; },
-    event: (type, event) => {
-      if (!apply(model, type, event)) return;
-      draw();
-      look();
-      if (type.startsWith("input_")) countApprovals();
+  stream(
+    `/v1/runs/${seg(runId)}/events`,
+    {
+      open: () => {
+        live.textContent = ended(model) ? "" : "live";
+        live.className = "live";
+      },
+      event: (type, event) => {
+        if (!apply(model, type, event)) return;
+        draw();
+        look();
+        if (type.startsWith("input_")) countApprovals();
+      },
+      lost: (error) => {
+        live.textContent = error.status ? error.message : "reconnecting…";
+        live.className = "live lost";
+      },
+      end: () => {
+        live.textContent = "";
+        draw();
+        look();
+      },
     },
-    lost: (error) => { live.textContent = error.status ? error.message : "reconnecting…"; live.className = "live lost"; },
-    end: () => { live.textContent = ""; draw(); look(); },
-  }, () => model.seq);
-  const beat = setInterval(() => { if (!ended(model)) { drawTook(); drawing.tick(model); bars.draw(); } }, 1000);
+    () => model.seq,
+  );
+  const beat = setInterval(() => {
+    if (!ended(model)) {
+      drawTook();
+      drawing.tick(model);
+      bars.draw();
+    }
+  }, 1000);
   const resized = new ResizeObserver(settle);
   resized.observe(drawing.box);
-  return () => { gone = true; clearInterval(beat); resized.disconnect(); };
+  return () => {
+    gone = true;
+    clearInterval(beat);
+    resized.disconnect();
+  };
 }
 
 const fact = (label, ...value) => h("li", h("span.faint", `${label} `), value);
 
 /** A sentence with the runs that it names as links. */
-const linked = (sentence) => sentence.split(/(run_[0-9A-Z]{26})/).map((part, at) => (at % 2 ? link(`runs/${part}`, shortId(part)) : part));
+const linked = (sentence) =>
+  sentence.split(/(run_[0-9A-Z]{26})/).map((part, at) => (at % 2 ? link(`runs/${part}`, shortId(part)) : part));

@@ -17,26 +17,75 @@ export async function summary(box, run, model, answered) {
   const stamp = `${model.state}|${[...model.requests.keys()]}|${run.last_seq && ended(model) ? run.state : ""}`;
   if (box.stamp === stamp) return;
   box.stamp = stamp;
-  const result = h("div"), children = h("div");
+  const result = h("div"),
+    children = h("div");
   const hindrance = may("signal", run.workflow_id) ? null : lacks("signal", run.workflow_id);
-  put(box, h("header", h("h2", "Run")),
-    [...model.requests.values()].map((asked) => h("section.asked", h("h3", asked.prompt), h("p.faint", "Asked ", time(asked.since), asked.deadline && [", due ", time(asked.deadline)]), answerForm(asked, run.run_id, answered, hindrance))),
-    result, h("section", h("h3", "Input"), jsonView(run.input, "input")), children);
+  put(
+    box,
+    h("header", h("h2", "Run")),
+    [...model.requests.values()].map((asked) =>
+      h(
+        "section.asked",
+        h("h3", asked.prompt),
+        h("p.faint", "Asked ", time(asked.since), asked.deadline && [", due ", time(asked.deadline)]),
+        answerForm(asked, run.run_id, answered, hindrance),
+      ),
+    ),
+    result,
+    h("section", h("h3", "Input"), jsonView(run.input, "input")),
+    children,
+  );
   try {
     if (ended(model)) await outcome(result, run);
     await family(children, run);
-  } catch (error) { complain(error); }
+  } catch (error) {
+    complain(error);
+  }
 }
 
 async function outcome(place, run) {
   const { result, error } = await get(`/v1/runs/${seg(run.run_id)}/result`);
-  if (!error) { put(place, h("section", h("h3", "Result"), jsonView(result, "result"))); return; }
-  const where = [error.node, error.iteration > 1 && `iteration ${error.iteration}`, error.index !== null && error.index !== undefined && `item ${error.index}`, error.attempt && `attempt ${error.attempt}`].filter(Boolean).join(", ");
-  put(place, h("section.failed", h("h3", h("code", error.code), where && h("span.faint", ` in ${where}`)), h("pre.message", error.message)));
+  if (!error) {
+    put(place, h("section", h("h3", "Result"), jsonView(result, "result")));
+    return;
+  }
+  const where = [
+    error.node,
+    error.iteration > 1 && `iteration ${error.iteration}`,
+    error.index !== null && error.index !== undefined && `item ${error.index}`,
+    error.attempt && `attempt ${error.attempt}`,
+  ]
+    .filter(Boolean)
+    .join(", ");
+  put(
+    place,
+    h(
+      "section.failed",
+      h("h3", h("code", error.code), where && h("span.faint", ` in ${where}`)),
+      h("pre.message", error.message),
+    ),
+  );
 }
 
 async function family(place, run) {
   const { runs, next_cursor: more } = await get("/v1/runs", { parent_run_id: run.run_id, limit: CHILDREN });
   if (!runs.length) return;
-  put(place, h("section", h("h3", more ? `The newest ${CHILDREN} child runs` : plural(runs.length, "child run")), h("ul.children", runs.map((child) => h("li", chip(child.state), " ", link(`runs/${child.run_id}`, child.workflow_id, " ", h("code", shortId(child.run_id))))))));
+  put(
+    place,
+    h(
+      "section",
+      h("h3", more ? `The newest ${CHILDREN} child runs` : plural(runs.length, "child run")),
+      h(
+        "ul.children",
+        runs.map((child) =>
+          h(
+            "li",
+            chip(child.state),
+            " ",
+            link(`runs/${child.run_id}`, child.workflow_id, " ", h("code", shortId(child.run_id))),
+          ),
+        ),
+      ),
+    ),
+  );
 }

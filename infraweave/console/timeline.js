@@ -10,31 +10,80 @@ const GAP = 0.06;
 
 /** Make a timeline; `choose(step)` is called for a click on a row. */
 export function timeline(choose) {
-  let model = null, range = null, chosen = null, drawn = new Map();
-  const axis = h("div.axis", { title: "Drag to zoom" }), rows = h("div.rows");
+  let model = null,
+    range = null,
+    chosen = null,
+    drawn = new Map();
+  const axis = h("div.axis", { title: "Drag to zoom" }),
+    rows = h("div.rows");
   const note = h("span.faint");
-  const whole = button("Whole run", () => { range = null; draw(); }, { kind: "quiet", hidden: true });
-  const box = h("section.timeline", { "aria-label": "Timeline" }, h("header", h("h2", "Timeline"), note, h("div.spring"), whole), h("div.scroll", h("div.lane.head", h("span"), axis), rows));
-  brush(axis, (from, to) => { const scale = scaleOf(); range = [scale.back(from), scale.back(to)]; draw(); });
+  const whole = button(
+    "Whole run",
+    () => {
+      range = null;
+      draw();
+    },
+    { kind: "quiet", hidden: true },
+  );
+  const box = h(
+    "section.timeline",
+    { "aria-label": "Timeline" },
+    h("header", h("h2", "Timeline"), note, h("div.spring"), whole),
+    h("div.scroll", h("div.lane.head", h("span"), axis), rows),
+  );
+  brush(axis, (from, to) => {
+    const scale = scaleOf();
+    range = [scale.back(from), scale.back(to)];
+    draw();
+  });
 
-  const scaleOf = () => makeScale([...model.steps.values()], range ?? [model.startedAt ?? Date.now(), model.finishedAt ?? Date.now()], model.finishedAt === null);
+  const scaleOf = () =>
+    makeScale(
+      [...model.steps.values()],
+      range ?? [model.startedAt ?? Date.now(), model.finishedAt ?? Date.now()],
+      model.finishedAt === null,
+    );
   function draw() {
     if (!model) return;
     const scale = scaleOf();
-    const all = [...model.steps.values()].filter((step) => (step.end ?? Date.now()) >= scale.from && step.start <= scale.to);
-    const shown = all.length > ROWS ? [...all.filter(({ state }) => state === "failed"), ...all.filter(({ state }) => state !== "failed")].slice(0, ROWS).sort((a, b) => a.start - b.start) : all;
+    const all = [...model.steps.values()].filter(
+      (step) => (step.end ?? Date.now()) >= scale.from && step.start <= scale.to,
+    );
+    const shown =
+      all.length > ROWS
+        ? [...all.filter(({ state }) => state === "failed"), ...all.filter(({ state }) => state !== "failed")]
+            .slice(0, ROWS)
+            .sort((a, b) => a.start - b.start)
+        : all;
     whole.hidden = range === null;
     note.textContent = told(model, shown.length, all.length);
     put(axis, ticks(scale));
-    follow(rows, shown, (step) => step.key, (step) => row(step, choose), (element, step) => {
-      const stamp = `${step.end}|${step.state}|${step.attempts.length}|${scale.stamp}|${step.end === null ? Date.now() : 0}`;
-      element.classList.toggle("chosen", chosen !== null && step.node === chosen);
-      if (drawn.get(step.key) === stamp) return;
-      drawn.set(step.key, stamp);
-      fillRow(element, step, scale);
-    });
+    follow(
+      rows,
+      shown,
+      (step) => step.key,
+      (step) => row(step, choose),
+      (element, step) => {
+        const stamp = `${step.end}|${step.state}|${step.attempts.length}|${scale.stamp}|${step.end === null ? Date.now() : 0}`;
+        element.classList.toggle("chosen", chosen !== null && step.node === chosen);
+        if (drawn.get(step.key) === stamp) return;
+        drawn.set(step.key, stamp);
+        fillRow(element, step, scale);
+      },
+    );
   }
-  return { box, draw, show(next) { model = next; draw(); }, select(name) { chosen = name; draw(); } };
+  return {
+    box,
+    draw,
+    show(next) {
+      model = next;
+      draw();
+    },
+    select(name) {
+      chosen = name;
+      draw();
+    },
+  };
 }
 
 /** What is shown of how much. */
@@ -69,8 +118,13 @@ function makeScale(steps, [from, to], live = false) {
     return x / total;
   };
   const back = (part) => {
-    let low = from, high = end;
-    for (let n = 0; n < 50; n += 1) { const mid = (low + high) / 2; if (place(mid) < part) low = mid; else high = mid; }
+    let low = from,
+      high = end;
+    for (let n = 0; n < 50; n += 1) {
+      const mid = (low + high) / 2;
+      if (place(mid) < part) low = mid;
+      else high = mid;
+    }
     return (low + high) / 2;
   };
   return { from, to: end, place, back, gaps: squeezed, stamp: `${from}|${end}|${squeezed.length}` };
@@ -109,7 +163,11 @@ function ticks(scale) {
   return [...gaps, ...marks];
 }
 
-const stepName = (step) => step.node + (step.iteration > 1 ? ` · ${step.iteration}` : "") + (step.index === null ? "" : ` [${step.index}]`) + (step.undo ? " · undo" : "");
+const stepName = (step) =>
+  step.node +
+  (step.iteration > 1 ? ` · ${step.iteration}` : "") +
+  (step.index === null ? "" : ` [${step.index}]`) +
+  (step.undo ? " · undo" : "");
 
 function row(step, choose) {
   return h("button.lane", { type: "button", onclick: () => choose(step) }, h("span.label"), h("span.track"));
@@ -123,9 +181,18 @@ function fillRow(element, step, scale) {
   const now = scale.to;
   const bars = [];
   step.attempts.forEach((attempt, at) => {
-    bars.push(bar(attempt.start, attempt.end ?? now, step.waits ? `wait is-${attempt.state}` : `is-${attempt.state}`, scale, `attempt ${attempt.number}: ${attempt.state}, ${span((attempt.end ?? now) - attempt.start)}`));
+    bars.push(
+      bar(
+        attempt.start,
+        attempt.end ?? now,
+        step.waits ? `wait is-${attempt.state}` : `is-${attempt.state}`,
+        scale,
+        `attempt ${attempt.number}: ${attempt.state}, ${span((attempt.end ?? now) - attempt.start)}`,
+      ),
+    );
     const next = step.attempts[at + 1]?.start ?? (step.state === "retrying" ? Math.max(now, attempt.end ?? now) : null);
-    if (next && attempt.end) bars.push(bar(attempt.end, next, "wait", scale, `waiting to retry, ${span(next - attempt.end)}`));
+    if (next && attempt.end)
+      bars.push(bar(attempt.end, next, "wait", scale, `waiting to retry, ${span(next - attempt.end)}`));
   });
   const tail = h("span.took", took);
   tail.style.left = `${100 * scale.place(step.end ?? now)}%`;
@@ -135,7 +202,8 @@ function fillRow(element, step, scale) {
 function bar(from, to, kind, scale, title) {
   const element = h("span.bar", { title });
   element.classList.add(...kind.split(" "));
-  const left = scale.place(from), width = scale.place(to) - left;
+  const left = scale.place(from),
+    width = scale.place(to) - left;
   element.style.left = `${100 * left}%`;
   element.style.width = `max(${100 * width}%, 3px)`;
   return element;
@@ -146,7 +214,8 @@ function brush(axis, chosen) {
   axis.addEventListener("pointerdown", (event) => {
     const { left, width } = axis.getBoundingClientRect();
     const at = (each) => Math.min(1, Math.max(0, (each.clientX - left) / width));
-    const from = at(event), mark = h("span.brush");
+    const from = at(event),
+      mark = h("span.brush");
     axis.append(mark);
     axis.setPointerCapture(event.pointerId);
     const drag = (next) => {
@@ -161,6 +230,13 @@ function brush(axis, chosen) {
     };
     axis.addEventListener("pointermove", drag);
     axis.addEventListener("pointerup", stop, { once: true });
-    axis.addEventListener("pointercancel", () => { axis.removeEventListener("pointermove", drag); mark.remove(); }, { once: true });
+    axis.addEventListener(
+      "pointercancel",
+      () => {
+        axis.removeEventListener("pointermove", drag);
+        mark.remove();
+      },
+      { once: true },
+    );
   });
 }

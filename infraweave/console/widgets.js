@@ -69,7 +69,12 @@ export function tick() {
 }
 
 export const button = (label, onclick, { kind = "", sign = null, ...props } = {}) =>
-  h(`button${kind && `.${kind}`}`, { type: "button", onclick, ...props }, sign && icon(sign), label && h("span", label));
+  h(
+    `button${kind && `.${kind}`}`,
+    { type: "button", onclick, ...props },
+    sign && icon(sign),
+    label && h("span", label),
+  );
 
 /** A button of an icon alone. */
 export const iconButton = (sign, label, onclick, props = {}) =>
@@ -80,7 +85,15 @@ export const forbid = (element, reason) => {
   if (reason) {
     element.setAttribute("aria-disabled", "true");
     element.title = reason;
-    element.addEventListener("click", (event) => { event.stopImmediatePropagation(); event.preventDefault(); notice(reason, "bad"); }, true);
+    element.addEventListener(
+      "click",
+      (event) => {
+        event.stopImmediatePropagation();
+        event.preventDefault();
+        notice(reason, "bad");
+      },
+      true,
+    );
   }
   return element;
 };
@@ -94,7 +107,8 @@ export async function copy(text, what) {
   }
 }
 
-export const copyButton = (text, what) => iconButton("copy", `Copy ${what}`, () => copy(typeof text === "function" ? text() : text, what));
+export const copyButton = (text, what) =>
+  iconButton("copy", `Copy ${what}`, () => copy(typeof text === "function" ? text() : text, what));
 
 const notices = h("div.notices", { role: "status", "aria-live": "polite" });
 document.body.append(notices);
@@ -134,17 +148,30 @@ export function tabs(all, chosen, choose) {
     panel.setAttribute("aria-label", label);
     put(panel, build());
   };
-  bar.append(...all.map(([id, label]) => h("button", {
-    type: "button", role: "tab", "data-id": id,
-    onclick: () => { choose(id); show(id); },
-    onkeydown: (event) => {
-      const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-      if (!step) return;
-      const next = bar.children[([...bar.children].indexOf(event.target) + step + all.length) % all.length];
-      next.focus();
-      next.click();
-    },
-  }, label)));
+  bar.append(
+    ...all.map(([id, label]) =>
+      h(
+        "button",
+        {
+          type: "button",
+          role: "tab",
+          "data-id": id,
+          onclick: () => {
+            choose(id);
+            show(id);
+          },
+          onkeydown: (event) => {
+            const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+            if (!step) return;
+            const next = bar.children[([...bar.children].indexOf(event.target) + step + all.length) % all.length];
+            next.focus();
+            next.click();
+          },
+        },
+        label,
+      ),
+    ),
+  );
   show(all.some(([id]) => id === chosen) ? chosen : all[0][0]);
   return [bar, panel];
 }

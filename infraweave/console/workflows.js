@@ -11,23 +11,59 @@ import { button, empty } from "./widgets.js";
 export async function open(main) {
   const { workflows } = await get("/v1/workflows");
   if (!workflows.length) {
-    put(main, h("header.page", h("h1", "Workflows")), empty("No workflows yet", "Give their files to infraweave serve, or publish a definition document."));
+    put(
+      main,
+      h("header.page", h("h1", "Workflows")),
+      empty("No workflows yet", "Give their files to infraweave serve, or publish a definition document."),
+    );
     return;
   }
   const rows = workflows.map((workflow) => row(workflow));
-  put(main, h("header.page", h("h1", "Workflows"), h("span.faint", plural(workflows.length, "workflow"))),
-    h("div.scroll-x", h("table.list", h("thead", h("tr", ["Workflow", "Active version", "Versions", "Runs, 24 h", "Success", "Median", ""].map((each) => h("th", { scope: "col" }, each || h("span.sr", "Start"))))), h("tbody", rows.map(({ element }) => element)))));
+  put(
+    main,
+    h("header.page", h("h1", "Workflows"), h("span.faint", plural(workflows.length, "workflow"))),
+    h(
+      "div.scroll-x",
+      h(
+        "table.list",
+        h(
+          "thead",
+          h(
+            "tr",
+            ["Workflow", "Active version", "Versions", "Runs, 24 h", "Success", "Median", ""].map((each) =>
+              h("th", { scope: "col" }, each || h("span.sr", "Start")),
+            ),
+          ),
+        ),
+        h(
+          "tbody",
+          rows.map(({ element }) => element),
+        ),
+      ),
+    ),
+  );
   await Promise.all(rows.map(({ fill }) => fill()));
 }
 
 function row({ workflow_id: id, active_version: active, versions }) {
   const [runs, success, median] = [h("td.num", "…"), h("td.num", "…"), h("td.num", "…")];
-  const element = h("tr", h("th", { scope: "row" }, link(`workflows/${seg(id)}`, id)), h("td", active), h("td.num", count(versions.length)), runs, success, median,
-    h("td", may("execute", id) && button("Start", () => startDialog(id))));
-  return { element, async fill() {
-    const found = await get("/v1/statistics", { workflow_id: id });
-    put(runs, link(`runs?workflow_id=${seg(id)}`, count(found.runs.started)));
-    put(success, percent(found.success_rate));
-    put(median, span(found.duration.p50_ms));
-  } };
+  const element = h(
+    "tr",
+    h("th", { scope: "row" }, link(`workflows/${seg(id)}`, id)),
+    h("td", active),
+    h("td.num", count(versions.length)),
+    runs,
+    success,
+    median,
+    h("td", may("execute", id) && button("Start", () => startDialog(id))),
+  );
+  return {
+    element,
+    async fill() {
+      const found = await get("/v1/statistics", { workflow_id: id });
+      put(runs, link(`runs?workflow_id=${seg(id)}`, count(found.runs.started)));
+      put(success, percent(found.success_rate));
+      put(median, span(found.duration.p50_ms));
+    },
+  };
 }
