@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import statistics
 import sys
 from collections.abc import Iterator
@@ -169,6 +170,18 @@ def _catches_all(handler: ast.ExceptHandler) -> bool:
     reraises = any(isinstance(node, ast.Raise) and node.exc is None for node in ast.walk(handler))
     caught = [] if handler.type is None else [n.id for n in ast.walk(handler.type) if isinstance(n, ast.Name)]
     return not reraises and (not caught or bool({"Exception", "BaseException"} & set(caught)))
+
+
+def test_lines_of_the_console_are_no_longer_than_its_formatter_may_make_them():
+    settings = json.loads((ROOT.parent / ".ci" / "console.json").read_text())
+    most = settings["formatter"]["lineWidth"]
+    long = {
+        f"{file.name}:{number}": len(line)
+        for file in sorted((ROOT / "console").glob("*.js"))
+        for number, line in enumerate(file.read_text().splitlines(), 1)
+        if len(line) > most
+    }
+    assert (most, long) == (120, {})  # it breaks neither comments nor texts
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

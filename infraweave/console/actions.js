@@ -107,7 +107,8 @@ export function cancel(run, again) {
   const reason = reasonField();
   ask("Cancel this run", {
     says: [
-      "What is in flight is asked to stop and may clean up. Then what has completed is undone, in reverse order, where its author said how. The run ends as cancelled.",
+      "What is in flight is asked to stop and may clean up. Then what has completed is undone, in reverse order, " +
+        "where its author said how. The run ends as cancelled.",
       ...(run.nodes ? [undone(run)] : []),
     ],
     inner: withReason(reason),
@@ -135,7 +136,8 @@ function terminate(run, again) {
   const typed = h("input", { type: "text", id: "typed", autocomplete: "off", spellcheck: "false" });
   ask("Terminate this run", {
     says: [
-      "This ends the run at once, by force. No clean-up and no compensation will run: what its nodes have done stays done, and what they still do is ignored. It cannot be taken back.",
+      "This ends the run at once, by force. No clean-up and no compensation will run: what its nodes have done " +
+        "stays done, and what they still do is ignored. It cannot be taken back.",
     ],
     inner: h(
       "div",
@@ -290,7 +292,8 @@ export async function rerun(run, fromNode = null) {
   look();
   ask("Run it again", {
     says: [
-      "A new run starts. It keeps the results of what finished before the chosen node, and runs that node and all that depends on it anew.",
+      "A new run starts. It keeps the results of what finished before the chosen node, and runs that node and all " +
+        "that depends on it anew.",
     ],
     inner: h(
       "div",

@@ -26,11 +26,12 @@ export function answerForm(asked, runId, answered, hindrance = null) {
     try {
       const read = fields.read();
       const payload = verdict ? { [verdict]: said, ...read } : read;
+      const given = [py(asked.signal), py(payload), `request_id=${py(asked.request_id)}`];
       return {
         method: "POST",
         path: `/v1/runs/${seg(runId)}/signals/${seg(asked.signal)}`,
         body: { request_id: asked.request_id, payload },
-        python: `await client.run(${py(runId)}).signal(${py(asked.signal)}, ${py(payload)}, request_id=${py(asked.request_id)})`,
+        python: `await client.run(${py(runId)}).signal(${given.join(", ")})`,
       };
     } catch (error) {
       if (!(error instanceof FormFault)) throw error;

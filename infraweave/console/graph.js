@@ -241,7 +241,7 @@ function showEdge({ edge, drawn, label }, model) {
     put(label, model.nodes.get(edge.source).iterations > 0 ? `×${model.nodes.get(edge.target).iterations}` : "");
 }
 
-/** A line through points: slanted pieces as smooth steps; the ways back of loops, which are square, with round corners. */
+/** A line through points: slanted pieces as smooth steps; ways back of loops, which are square, with round corners. */
 const line = (points, kind) =>
   kind === "loop"
     ? rounded(points)

@@ -201,8 +201,10 @@ export function inspector(close, changed) {
         "ol.spans",
         rows.slice(0, 100).map((row) => {
           const bar = h(`span.bar.is-${row.state}`);
-          bar.style.left = `${(100 * (Date.parse(row.started_at) - from)) / (to - from)}%`;
-          bar.style.width = `max(2px, ${(100 * (Date.parse(row.finished_at ?? new Date().toISOString()) - Date.parse(row.started_at))) / (to - from)}%)`;
+          const began = Date.parse(row.started_at),
+            took = (row.finished_at ? Date.parse(row.finished_at) : Date.now()) - began;
+          bar.style.left = `${(100 * (began - from)) / (to - from)}%`;
+          bar.style.width = `max(2px, ${(100 * took) / (to - from)}%)`;
           return h(
             "li",
             h("div", title(row, false), " ", h("code.faint", row.span_id)),
@@ -293,7 +295,7 @@ function title(row, state = true) {
   return parts.join(" · ");
 }
 
-/** The events of one node, with their payloads: the first thousand events of the run are looked through, and more where needed. */
+/** The events of one node, with their payloads; up to ten thousand events of the run are looked through. */
 async function eventsOf(run, name, most = 200) {
   const found = [];
   let after = 0;

@@ -134,7 +134,8 @@ function chart(hours) {
       y -= height;
       return s(`rect.is-${state}`, { x: at * step + step * 0.1, y, width: Math.max(step * 0.8, 0.5), height });
     });
-    const told = `${exact(hour.hour)}: ${count(hour.started)} started, ${STATES.map((state) => `${count(hour[state])} ${state}`).join(", ")}`;
+    const ended = STATES.map((state) => `${count(hour[state])} ${state}`).join(", ");
+    const told = `${exact(hour.hour)}: ${count(hour.started)} started, ${ended}`;
     return [...stack, s("rect.hit", { x: at * step, y: 0, width: step, height: HEIGHT }, s("title", told))];
   });
   const total = STATES.map((state) => `${count(hours.reduce((sum, hour) => sum + hour[state], 0))} ${state}`).join(

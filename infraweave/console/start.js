@@ -65,12 +65,9 @@ function build(workflows, wanted, version, close) {
         input: input.read() ?? {},
         ...(tags.value.trim() && { tags: readTags(tags.value) }),
       };
-      return {
-        method: "POST",
-        path: "/v1/runs",
-        body,
-        python: `await client.start(${py(body.workflow_id)}, ${py(body.input)}, version=${py(body.workflow_version)}${body.tags ? `, tags=${py(body.tags)}` : ""})`,
-      };
+      const given = [py(body.workflow_id), py(body.input), `version=${py(body.workflow_version)}`];
+      if (body.tags) given.push(`tags=${py(body.tags)}`);
+      return { method: "POST", path: "/v1/runs", body, python: `await client.start(${given.join(", ")})` };
     } catch (error) {
       if (!(error instanceof FormFault)) throw error;
       if (error.tags) fault.textContent = error.message;

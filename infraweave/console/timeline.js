@@ -64,7 +64,8 @@ export function timeline(choose) {
       (step) => step.key,
       (step) => row(step, choose),
       (element, step) => {
-        const stamp = `${step.end}|${step.state}|${step.attempts.length}|${scale.stamp}|${step.end === null ? Date.now() : 0}`;
+        const now = step.end === null ? Date.now() : 0;
+        const stamp = `${step.end}|${step.state}|${step.attempts.length}|${scale.stamp}|${now}`;
         element.classList.toggle("chosen", chosen !== null && step.node === chosen);
         if (drawn.get(step.key) === stamp) return;
         drawn.set(step.key, stamp);

@@ -31,7 +31,8 @@ export async function open(main) {
         webhooks.box.hidden &&
         empty(
           "Nothing starts runs by itself yet",
-          "Declare a schedule or a webhook in a workflow, or make one with infraweave schedules create or webhooks create.",
+          "Declare a schedule or a webhook in a workflow, or make one with infraweave schedules create or webhooks " +
+            "create.",
         ),
     );
   }

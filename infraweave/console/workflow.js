@@ -131,7 +131,9 @@ export async function open(main, parameters, id) {
         "div",
         h(
           "p",
-          `New runs of ${id} that name no version will use ${chosen} instead of ${workflow.active_version}. Its schedules and webhooks take the place of those of ${workflow.active_version}. Runs that have begun keep their version.`,
+          `New runs of ${id} that name no version will use ${chosen} instead of ${workflow.active_version}. `,
+          `Its schedules and webhooks take the place of those of ${workflow.active_version}. `,
+          "Runs that have begun keep their version.",
         ),
         h(
           "footer",
