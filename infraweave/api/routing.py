@@ -6,7 +6,8 @@ handler never sees Quart, and a route that is not in the table does not exist.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from attrs import field, frozen
@@ -70,6 +71,10 @@ class Call(Generic[Q, B]):
     def principal(self) -> Principal:
         """Who asks."""
         return self.caller.principal
+
+    def may_read(self, workflow_id: str) -> bool:
+        """Tell whether who asks may read a workflow; without it an act answers with what it needs alone."""
+        return access.allows(self.principal, "read", f"workflow:{workflow_id}")
 
     @property
     def run(self) -> RunRow:
@@ -156,6 +161,22 @@ class Route:
     takes: Sequence[Header] = ()
     replies: Mapping[int, Reply]
     errors: Sequence[type[RequestError]] = ()
+
+
+@contextmanager
+def veiled(call: Call[Any, Any], workflow_id: str, *kinds: type[RequestError]) -> Iterator[None]:
+    """Tell a caller who may not read a workflow that an act is refused, and nothing of what it was about.
+
+    Raises:
+        RequestError: one of ``kinds`` was raised; without what it says of the workflow, for such a caller.
+    """
+    try:
+        yield
+    except kinds as error:
+        if call.may_read(workflow_id):
+            raise
+        message = f"{type(error)().message} Its details need read on workflow:{workflow_id}."
+        raise type(error)(message, headers=error.headers) from None
 
 
 def require(principal: Principal, action: Action, resource: str) -> None:

@@ -17,6 +17,7 @@ from infraweave.api.shapes import (
     RunFailed,
     RunList,
     RunSucceeded,
+    StopAcknowledged,
     StopRun,
 )
 from infraweave.core import codec, trace
@@ -122,12 +123,16 @@ class RunRoutes:
     async def cancel(self, call: Call[NoQuery, StopRun]) -> Answer:
         """Ask a run to stop; in-flight steps clean up and compensations run."""
         changed = await self._engine.cancel(call.run, **_who(call))
-        return Answer(await self._run(call.run), 202 if changed else 200)
+        return Answer(await self._stopped(call), 202 if changed else 200)
 
     async def terminate(self, call: Call[NoQuery, StopRun]) -> Answer:
         """End a run at once: no clean-up, no compensation."""
         await self._engine.terminate(call.run, **_who(call))
-        return Answer(await self._run(call.run))
+        return Answer(await self._stopped(call))
+
+    async def _stopped(self, call: Call[NoQuery, StopRun]) -> Run | StopAcknowledged:
+        run = await self._run(call.run)
+        return run if call.may_read(run.workflow_id) else views.stopped(run)
 
 
 def _filters(query: RunFilter, who: Principal, states: tuple[State, ...] | None = None) -> Filters:

@@ -10,11 +10,12 @@ from typing import Any
 from attrs import fields, frozen
 
 from infraweave.api import views
-from infraweave.api.routing import Answer, Call, NoQuery
+from infraweave.api.routing import Answer, Call, NoQuery, veiled
 from infraweave.api.starts import idempotency_key
 from infraweave.api.trigger_shapes import (
     ChangeSchedule,
     CreateSchedule,
+    ScheduleAcknowledged,
     ScheduleList,
     ScheduleQuery,
     ScheduleShown,
@@ -23,7 +24,7 @@ from infraweave.core.access import allows
 from infraweave.core.triggers import Schedule
 from infraweave.core.values import rfc3339, seconds, spell_exactly
 from infraweave.engine.engine import Engine
-from infraweave.errors import Fault, MalformedRequest
+from infraweave.errors import DefinitionInvalid, Fault, InputInvalid, MalformedRequest
 from infraweave.store.schedules import ScheduleRow
 
 #: Next times that are shown.
@@ -61,20 +62,21 @@ class ScheduleRoutes:
         """Let a schedule be another from now on; its runs and its name stay."""
         row = await self._row(call)
         schedule = _schedule(row.schedule.name, call.body)
-        return Answer(self._shown(await self._engine.scheduler.replace(*row.key, schedule, call.note)))
+        return self._acted(call, await self._engine.scheduler.replace(*row.key, schedule, call.note))
 
     async def pause(self, call: Call[NoQuery, None]) -> Answer:
         """Let a schedule start nothing until it is resumed."""
-        return Answer(self._shown(await self._engine.scheduler.pause(*_key(call), call.note)))
+        return self._acted(call, await self._engine.scheduler.pause(*_key(call), call.note))
 
     async def resume(self, call: Call[NoQuery, None]) -> Answer:
         """Let a schedule go on from now."""
-        return Answer(self._shown(await self._engine.scheduler.resume(*_key(call), call.note)))
+        return self._acted(call, await self._engine.scheduler.resume(*_key(call), call.note))
 
     async def trigger(self, call: Call[NoQuery, None]) -> Answer:
         """Start a run of a schedule now."""
         row, key = await self._row(call), idempotency_key(call.headers)
-        done = await self._engine.scheduler.trigger(row, call.principal, call.note, key)
+        with veiled(call, row.workflow_id, InputInvalid, DefinitionInvalid):
+            done = await self._engine.scheduler.trigger(row, call.principal, call.note, key)
         headers = {"Location": f"/v1/runs/{done.run.run_id}"}
         if done.replayed:
             headers["Idempotent-Replayed"] = "true"
@@ -87,6 +89,11 @@ class ScheduleRoutes:
 
     async def _row(self, call: Call[Any, Any]) -> ScheduleRow:
         return await self._engine.scheduler.schedules.get(*_key(call))
+
+    def _acted(self, call: Call[Any, Any], row: ScheduleRow) -> Answer:
+        if call.may_read(row.workflow_id):
+            return Answer(self._shown(row))
+        return Answer(ScheduleAcknowledged(schedule_id=row.schedule_id, paused=row.paused))
 
     def _shown(self, row: ScheduleRow) -> ScheduleShown:
         schedule = row.schedule

@@ -195,6 +195,21 @@ class Run(ListedRun):
 
 
 @frozen(kw_only=True)
+class RunAcknowledged:
+    """The run of an act, for who may not read it."""
+
+    run_id: str
+    state: State
+
+
+@frozen(kw_only=True)
+class StopAcknowledged(RunAcknowledged):
+    """The run that was to be stopped, for who may not read it."""
+
+    cancel_requested: bool
+
+
+@frozen(kw_only=True)
 class RunList:
     """A page of runs, newest first."""
 
@@ -291,6 +306,14 @@ class WorkflowSummary:
     active_version: str
     versions: tuple[str, ...]
     open_runs: int = said("Runs that have not ended, of all versions.")
+
+
+@frozen(kw_only=True)
+class ActivationAcknowledged:
+    """The workflow whose version was activated, for who may not read it."""
+
+    workflow_id: str
+    active_version: str
 
 
 @frozen(kw_only=True)

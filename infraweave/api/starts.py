@@ -17,15 +17,15 @@ from infraweave.api.negotiate import preferred_wait
 from infraweave.api.queries import MAX_WAIT
 from infraweave.api.reading import read_body, read_time
 from infraweave.api.rerun_shapes import RerunRun
-from infraweave.api.routing import Answer, Call, NoQuery, require
-from infraweave.api.shapes import StartRun
+from infraweave.api.routing import Answer, Call, NoQuery, require, veiled
+from infraweave.api.shapes import RunAcknowledged, StartRun
 from infraweave.core import codec, trace
 from infraweave.core.events import Trigger
 from infraweave.core.values import Json
 from infraweave.engine import clock
 from infraweave.engine.engine import Engine
 from infraweave.engine.requests import RerunWish, Started, StartRequest
-from infraweave.errors import AclDenied, MalformedRequest, RequestError
+from infraweave.errors import AclDenied, InputInvalid, MalformedRequest, RequestError
 from infraweave.store.notes import Note
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
@@ -33,6 +33,9 @@ _KEY_FORM = "must be given once and have 1 to 255 printable ASCII characters."
 #: How a client of ours says what started a run; without it, it was the API.
 TRIGGER_HEADER = "X-Infraweave-Trigger"
 OWN_TRIGGERS: tuple[Trigger, ...] = ("api", "cli", "console")
+
+#: Refusals of a rerun that tell of the run and its workflow.
+_ABOUT_THE_RUN = (InputInvalid, MalformedRequest)
 
 
 @frozen(eq=False)
@@ -57,8 +60,18 @@ class StartRoutes:
         base = StartRun(workflow_id=run.workflow_id)
         request = self._request(call, base, key, digest)  # what it would refuse, a dry run refuses too
         if body.dry_run:
-            return Answer(views.rerun_plan(run, body.from_node, await self._engine.plan_rerun(run, wish)))
-        return await self._started(call, await self._engine.rerun(run, wish, request))
+            return await self._plan(call, wish)
+        with veiled(call, run.workflow_id, *_ABOUT_THE_RUN):
+            done = await self._engine.rerun(run, wish, request)
+        return await self._started(call, done)
+
+    async def _plan(self, call: Call[NoQuery, RerunRun], wish: RerunWish) -> Answer:
+        run = call.run
+        with veiled(call, run.workflow_id, *_ABOUT_THE_RUN):
+            planned = await self._engine.plan_rerun(run, wish)
+        if not call.may_read(run.workflow_id):
+            return Answer(RunAcknowledged(run_id=run.run_id, state=run.state))
+        return Answer(views.rerun_plan(run, wish.from_node, planned))
 
     async def _started(self, call: Call[NoQuery, Any], done: Started) -> Answer:
         row, headers = done.run, {"Location": f"/v1/runs/{done.run.run_id}"}

@@ -69,6 +69,8 @@ STARTED = (
 )
 REPLAYED = (*STARTED, Header(name="Idempotent-Replayed", doc="true: the run was there before."))
 RETRY_AFTER = Header(name="Retry-After", doc="Seconds until a try makes sense of what a limit has refused.")
+#: All of the run for who may read it.
+STOPPED = ((JSON, shapes.Run), (JSON, shapes.StopAcknowledged))
 WRITES: tuple[type[RequestError], ...] = (Draining, StorageUnavailable)
 
 
@@ -156,7 +158,7 @@ def _rerun(starts: StartRoutes) -> Route:
             201: Reply(doc="The new run is durable.", shape=shapes.StartedRun, headers=STARTED),
             200: Reply(
                 doc="A dry run's plan; or the key made this run before.",
-                media=((JSON, shapes.StartedRun), (JSON, RerunPlan)),
+                media=((JSON, shapes.StartedRun), (JSON, RerunPlan), (JSON, shapes.RunAcknowledged)),
                 headers=REPLAYED,
             ),
         },
@@ -259,8 +261,8 @@ def _acts(runs: RunRoutes, signals: SignalRoutes) -> list[Route]:
             body_required=False,
             takes=TRACE,
             replies={
-                202: Reply(doc="The run is stopping.", shape=shapes.Run),
-                200: Reply(doc="The run had ended; nothing changed.", shape=shapes.Run),
+                202: Reply(doc="The run is stopping.", media=STOPPED),
+                200: Reply(doc="The run had ended; nothing changed.", media=STOPPED),
             },
             errors=WRITES,
         ),
@@ -274,7 +276,7 @@ def _acts(runs: RunRoutes, signals: SignalRoutes) -> list[Route]:
             body=shapes.StopRun,
             body_required=False,
             takes=TRACE,
-            replies={200: Reply(doc="The run has ended.", shape=shapes.Run)},
+            replies={200: Reply(doc="The run has ended.", media=STOPPED)},
             errors=WRITES,
         ),
         _on_run(

@@ -117,6 +117,14 @@ class ScheduleShown:
 
 
 @frozen(kw_only=True)
+class ScheduleAcknowledged:
+    """The schedule of an act, for who may not read its workflow."""
+
+    schedule_id: str
+    paused: bool
+
+
+@frozen(kw_only=True)
 class ScheduleList:
     """The schedules of workflows that the principal may read."""
 

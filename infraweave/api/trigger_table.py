@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from infraweave.api import trigger_shapes as shapes
-from infraweave.api.routing import KEY, Header, Reply, Route
+from infraweave.api.routing import JSON, KEY, Header, Reply, Route
 from infraweave.api.schedules import ScheduleRoutes
 from infraweave.api.shapes import StartedRun
 from infraweave.api.webhooks import WebhookRoutes
@@ -85,7 +85,11 @@ def _on_schedule(method: Any, act: str, handler: Any, action: Any, summary: str,
     """Return a route of one schedule; ``act`` is the last part of its path, or what its method does."""
     is_post = method == "POST"
     errors = (ScheduleNotFound, *more.pop("errors", ()), *(() if method == "GET" else WRITES))
-    shown = {200: Reply(doc="The schedule as it is then.", shape=shapes.ScheduleShown)}
+    media = (
+        (JSON, shapes.ScheduleShown),
+        *(() if method == "GET" else ((JSON, shapes.ScheduleAcknowledged),)),
+    )
+    shown = {200: Reply(doc="The schedule as it is then.", media=media)}
     return Route(
         **{"replies": shown, **more},
         name=f"{act}_schedule",

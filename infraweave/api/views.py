@@ -10,6 +10,7 @@ from infraweave.api.shapes import (
     NodeSummary,
     Run,
     StartedRun,
+    StopAcknowledged,
     Token,
     Usage,
     VersionSummary,
@@ -98,6 +99,11 @@ def run(row: RunRow, seen: Inspection) -> Run:
         usage=Usage(tokens=state.tokens, cost_micro_usd=state.cost_micro_usd),
         nodes=_nodes(seen.graph, state),
     )
+
+
+def stopped(seen: Run) -> StopAcknowledged:
+    """Return of a run what who stops it must know."""
+    return StopAcknowledged(run_id=seen.run_id, state=seen.state, cancel_requested=seen.cancel_requested)
 
 
 def rerun_plan(row: RunRow, from_node: str | None, planned: PlannedRerun) -> RerunPlan:

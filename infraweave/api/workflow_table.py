@@ -6,7 +6,7 @@ from typing import Any
 
 from infraweave.api import definition_shapes, shapes
 from infraweave.api.document_schema import EDITORS_OWN, LAYOUT
-from infraweave.api.routing import Header, Reply, Route
+from infraweave.api.routing import JSON, Header, Reply, Route
 from infraweave.api.workflows import WorkflowRoutes
 from infraweave.core.document import Document
 from infraweave.errors import (
@@ -117,7 +117,12 @@ def _publishing(workflows: WorkflowRoutes) -> list[Route]:
             on="workflow",
             action="publish",
             body=shapes.ActivateVersion,
-            replies={200: Reply(doc="The workflow.", shape=shapes.Workflow)},
+            replies={
+                200: Reply(
+                    doc="The workflow.",
+                    media=((JSON, shapes.Workflow), (JSON, shapes.ActivationAcknowledged)),
+                )
+            },
             errors=(WorkflowNotFound, VersionNotFound, WebhookConflict, StorageUnavailable),
         ),
     ]

@@ -11,7 +11,7 @@ from infraweave.api import definition_shapes, shapes, views
 from infraweave.api.definition_shapes import DiffQuery, DocumentQuery, PublishQuery
 from infraweave.api.document_schema import LAYOUT, workflow_schema
 from infraweave.api.layouts import Layouts
-from infraweave.api.routing import Answer, Call, NoQuery, require
+from infraweave.api.routing import Answer, Call, NoQuery, require, veiled
 from infraweave.core import check, codec
 from infraweave.core.access import Principal, allows
 from infraweave.core.difference import Difference, differences
@@ -20,7 +20,7 @@ from infraweave.core.place import place_of
 from infraweave.core.values import Json
 from infraweave.engine.catalog import references
 from infraweave.engine.engine import Engine
-from infraweave.errors import DefinitionInvalid, Fault, WorkflowNotFound
+from infraweave.errors import DefinitionInvalid, Fault, VersionConflict, WorkflowNotFound
 
 
 @frozen(eq=False)
@@ -79,9 +79,10 @@ class WorkflowRoutes:
         missing = await catalog.missing_workflows(call.principal.tenant, document)
         call.note.resource = f"workflow:{document.workflow_id}"
         call.note.detail = f"version {document.version}"
-        done = await catalog.publish(
-            call.principal.tenant, document, activate=call.query.activate, note=call.note
-        )
+        with veiled(call, document.workflow_id, VersionConflict):
+            done = await catalog.publish(
+                call.principal.tenant, document, activate=call.query.activate, note=call.note
+            )
         publication = definition_shapes.Publication(
             workflow_id=document.workflow_id,
             version=document.version,
@@ -121,6 +122,9 @@ class WorkflowRoutes:
         tenant, workflow_id = call.principal.tenant, call.path["workflow_id"]
         call.note.detail = f"version {call.body.version}"
         await self._engine.catalog.activate(tenant, workflow_id, call.body.version, call.note)
+        if not call.may_read(workflow_id):
+            active = shapes.ActivationAcknowledged(workflow_id=workflow_id, active_version=call.body.version)
+            return Answer(active)
         return Answer(await self._workflow(tenant, workflow_id))
 
 

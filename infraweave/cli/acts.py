@@ -64,6 +64,8 @@ def terminate(run_id: str, reason: str | None, yes: bool, url: str, token: str |
     run = connected(url, token, lambda client: client.run(run_id).terminate(reason))
     if as_json:
         show_json(run)
+    elif "forced" not in run:  # who may not read it is told the state alone
+        click.echo(f"{run_id} is {paint_state(run['state'])}")
     elif run["forced"]:
         click.echo(f"{run_id} is terminated; no compensation ran")
     else:

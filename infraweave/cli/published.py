@@ -100,7 +100,7 @@ def activate(workflow_id: str, version: str, url: str, token: str | None, as_jso
         show_json(found)
     else:
         click.echo(f"{workflow_id} {version} is active.")
-        _show_versions(found["versions"])
+        _show_versions(found.get("versions", ()))  # none for who may not read it
 
 
 @click.command(epilog="Example: infraweave workflows schema > workflow.schema.json")

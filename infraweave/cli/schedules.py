@@ -191,6 +191,9 @@ def _tell(schedule: dict[str, Any], as_json: bool) -> None:
     if as_json:
         show_json(schedule)
         return
+    if "next_fire_times" not in schedule:  # who may not read it is told no more
+        click.echo(f"{schedule['schedule_id']} is {'paused' if schedule['paused'] else 'active'}")
+        return
     show_table(COLUMNS, [_row(schedule)])
     for at in schedule["next_fire_times"][1:]:
         click.echo(f"then {at}")

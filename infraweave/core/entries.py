@@ -148,6 +148,16 @@ class Stopping:
     forced: bool = False
 
 
+@frozen
+class Closed:
+    """How a wait for a signal ended, and when; ``by`` whom it was answered, with which ``request_id``."""
+
+    how: Literal["answered", "timed_out", "withdrawn"]
+    at: int
+    by: str | None = None
+    request_id: str | None = None
+
+
 def no_answer(event: InputResolved, entry: Entry | None) -> RunError:
     """Return why a run fails that waited for a person in vain."""
     waited = f" within {spell((event.at - entry.opened_at) / 1000)}" if entry else ""

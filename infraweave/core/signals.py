@@ -7,12 +7,15 @@ so that a late answer never approves something else.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
+from infraweave.core.address import Address
 from infraweave.core.codec import canonical
-from infraweave.core.document import signal_schemas
+from infraweave.core.document import Loop, signal_schemas
+from infraweave.core.entries import Closed
 from infraweave.core.graph import Graph
 from infraweave.core.state import RunState
-from infraweave.core.values import Json, JsonObject
+from infraweave.core.values import Json, JsonObject, rfc3339
 from infraweave.errors import (
     Fault,
     PayloadInvalid,
@@ -36,7 +39,8 @@ def admit(
     ``check`` returns the faults of a value under a schema.
 
     Raises:
-        SignalConflict: the request_id was used otherwise, or its request is closed.
+        SignalConflict: the request_id was used otherwise, or its request is closed, or no node that takes
+            the signal can open again.
         SignalNotFound: the definition declares no such signal.
         RunFinished: the run is terminal.
         RunStopping: the run is being cancelled or compensated.
@@ -54,6 +58,9 @@ def admit(
             f"Run {state.run_id} is stopping ({state.stopping.outcome}) and takes no more signals."
         )
     _check_announced(state, name, request_id)
+    if not _can_open(graph, state, name):
+        last = _last(graph, state, name)
+        raise SignalConflict(f"Nothing in run {state.run_id} can take {name} any more: {last}.")
     faults = check(schemas[name], payload)
     if faults:
         raise PayloadInvalid(
@@ -79,9 +86,45 @@ def _check_announced(state: RunState, name: str, request_id: str) -> None:
     if address is None:
         return
     if state.request(request_id) is None:
-        raise SignalConflict(f"The input request {request_id} is closed.")
+        told = _told(state.closed.get(address))
+        raise SignalConflict(f"The input request {request_id} is closed: {told}.")
     if address.node != name:
         raise SignalConflict(f"The input request {request_id} belongs to signal {address.node}, not {name}.")
+
+
+def _can_open(graph: Graph, state: RunState, name: str) -> bool:
+    """Tell whether a node waits for a signal, or may still come to wait for it."""
+    if name not in state.settled:
+        return True
+    around = (region.condition for region in graph.regions.values() if name in region.nodes)
+    return any(_may_repeat(graph, state, condition) for condition in around)
+
+
+def _may_repeat(graph: Graph, state: RunState, condition: str) -> bool:
+    node = graph.nodes[condition]
+    most = node.max_iterations if isinstance(node, Loop) else 0
+    return condition not in state.settled and state.repeated.get(condition, 0) + 1 < most
+
+
+def _last(graph: Graph, state: RunState, name: str) -> str:
+    """Say how the node of a signal was closed the last time."""
+    iteration = state.iterations.get(name, 1) if name in graph.loop_of else None
+    return _told(state.closed.get(Address(name, iteration)))
+
+
+def _told(closed: Closed | None) -> str:
+    if closed is None:
+        return "the run has skipped it"
+    at = rfc3339(closed.at)
+    match closed.how:
+        case "answered":
+            return f"{closed.by or 'somebody'} answered it at {at}, with the request_id {closed.request_id}"
+        case "timed_out":
+            return f"nobody answered in time; its time was over at {at}"
+        case "withdrawn":
+            return f"it was withdrawn at {at}, when the run went on without it"
+        case _:
+            assert_never(closed.how)
 
 
 def _unknown(graph: Graph, name: str, names: list[str]) -> str:

@@ -16,7 +16,17 @@ from typing import Literal, assert_never
 from attrs import define, field
 
 from infraweave.core.address import Address
-from infraweave.core.entries import Entry, Items, Kept, NodeState, Stopping, close_map, given_in, no_answer
+from infraweave.core.entries import (
+    Closed,
+    Entry,
+    Items,
+    Kept,
+    NodeState,
+    Stopping,
+    close_map,
+    given_in,
+    no_answer,
+)
 from infraweave.core.events import (
     Cancelled,
     Completed,
@@ -83,6 +93,8 @@ class RunState:
     delivered: dict[str, SignalReceived] = field(factory=dict)
     #: Every input request that was announced, by request_id.
     announced: dict[str, Address] = field(factory=dict)
+    #: How each wait for a signal ended.
+    closed: dict[Address, Closed] = field(factory=dict)
 
     @property
     def tokens(self) -> int:
@@ -252,6 +264,8 @@ def _spend(state: RunState, event: NodeCompleted | NodeFailed) -> NodeState:
 def _completed(state: RunState, event: NodeCompleted) -> None:
     address = event.address
     entry = _close(state, address)
+    if entry is not None and entry.signal is not None:
+        _shut(state, event)
     node = _spend(state, event)
     if event.phase == "compensation":
         node.state = "compensated"
@@ -323,7 +337,9 @@ def _failed(state: RunState, event: NodeFailed) -> None:
             node.state = "retrying"
         return
     address = event.address
-    _close(state, address)
+    entry = _close(state, address)
+    if entry is not None and entry.signal is not None:
+        _shut(state, event)
     close_map(state.maps, address)
     if event.phase == "compensation":
         state.kept.pop(address._replace(phase="forward"), None)
@@ -372,6 +388,7 @@ def _requested(state: RunState, event: InputRequested) -> None:
 
 def _resolved(state: RunState, event: InputResolved) -> None:
     entry = _close(state, event.address)
+    _shut(state, event)
     node = _node(state, event.node)
     node.finished_at = event.at
     node.latency_ms = max(0, event.at - entry.opened_at) if entry else None
@@ -387,6 +404,19 @@ def _resolved(state: RunState, event: InputResolved) -> None:
         state.done.append(event.address)
         _keep(state, event, event.payload, entry)
         _settle(state, event, event.payload)
+
+
+def _shut(state: RunState, event: NodeCompleted | NodeFailed | InputResolved) -> None:
+    """Keep how a wait for a signal ended."""
+    if isinstance(event, InputResolved):
+        state.closed[event.address] = Closed(event.outcome, event.at, event.by, event.answered_with)
+    elif isinstance(event, NodeFailed):
+        how: Literal["timed_out", "withdrawn"] = "withdrawn" if event.code == "cancelled" else "timed_out"
+        state.closed[event.address] = Closed(how, event.at)
+    elif (answer := state.delivered.get(event.answered_with or "")) is None:
+        state.closed[event.address] = Closed("timed_out", event.at)
+    else:
+        state.closed[event.address] = Closed("answered", event.at, answer.by, answer.request_id)
 
 
 def _consume(state: RunState, request_id: str | None) -> None:

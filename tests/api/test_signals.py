@@ -85,6 +85,36 @@ async def test_a_closed_request_cannot_be_answered_late(api):
     assert told(await send(api, run_id, YES, request_id))[0] == 409
 
 
+async def test_an_answer_that_nothing_can_take_is_told_how_the_request_was_answered_and_by_whom(slow):
+    api, run_id, gate = slow
+    gate.set()
+    await api.until(run_id, "input_requested")
+    await send(api, run_id, YES, "first")
+    eve = await api.other("signal:workflow:*")
+    late = await send(eve, run_id, NO, "second")
+    assert told(late) == (409, "signal_conflict")
+    assert "admin answered it at 2026-01-01T00:00:00.000Z" in late.json()["error"]["message"]
+    assert "with the request_id first" in late.json()["error"]["message"]
+    assert (await send(api, run_id, YES, "first")).status_code == 200
+
+
+async def test_an_answer_after_the_time_is_over_is_a_conflict(serve, api_of, clock):
+    flow = Workflow("waiting", version="v1")
+    flow.human_input(
+        "approval", prompt="Well?", schema=Decision, timeout="1h", on_timeout={"approved": False}
+    )
+    flow.signal("rest", schema={})
+    async with serve(flow) as server, api_of(server) as api:
+        run_id = await api.start("waiting", input={})
+        await api.until(run_id, "input_requested")
+        await clock.advance(3_601)
+        await api.until(run_id, "input_resolved")
+        late = await send(api, run_id, YES, "late")
+        assert told(late) == (409, "signal_conflict")
+        assert "nobody answered in time" in late.json()["error"]["message"]
+        assert (await send(api, run_id, {}, name="rest")).status_code == 202
+
+
 async def test_a_signal_may_come_without_a_body(api):
     run_id, _ = await api.asked()
     answer = await api.http.post(f"/v1/runs/{run_id}/signals/approval")
