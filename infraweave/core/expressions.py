@@ -2,7 +2,8 @@
 
 An expression has no loops of its own and touches nothing but the values it is given, but it can multiply
 them. It is bounded four times: its length; its nesting (32) and the turns of its macros (10,000), which the
-library counts; and, before it runs, the memory that it could come to take with the values at hand.
+library counts; and, before it runs, the memory that it could come to take with the values at hand. None of
+this bounds its time well, and nothing can stop it: ``is_quick`` tells where others may wait for it.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from infraweave.core.codec import dumps
+from infraweave.core.pattern_cost import weight
 from infraweave.core.values import Json, listed
 
 MAX_LENGTH = 2_000
@@ -31,6 +33,15 @@ MAX_WORK = 30_000_000
 _MAX_TURNS = 10_000
 #: Values that a result may hold.
 MAX_RESULT = 100_000
+#: Bytes of values that can be given to the library while others wait: it copies them all first.
+_SMALL = 32 * 1024
+#: Nanoseconds, reckoned at the worst, that others may wait for an expression: some milliseconds in truth.
+_QUICK = 20_000_000
+#: Nanoseconds of one value looked at; of one character and atom of a pattern; of a turn of a macro; of a
+#: value of the result.
+_LOOK, _MATCH, _TURN, _YIELD = 200, 20, 2_000, 1_000
+#: Bytes that are compared, or copied, in a nanosecond.
+_COMPARED, _COPIED = 10, 5
 #: The end of a message of the library that people need not see.
 _STATUS = re.compile(r"\s*\[[A-Z_]+\]$")
 _PROBLEM = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
@@ -48,6 +59,10 @@ _LOOKING = re.compile(
 )
 #: A pattern looks ten times.
 _PATTERN = re.compile(r"\bmatches\s*\(")
+#: A pattern that stands in the expression as it is; of any other the weight is not known beforehand.
+_KNOWN_PATTERN = re.compile(r"\bmatches\s*\(\s*''\s*\)")
+#: What compares one text with all parts of another.
+_SEARCH = re.compile(r"\bcontains\s*\(")
 _PARENTHESIS = re.compile(rf"(?P<macro>{_MACRO.pattern})|\(|\)")
 _COLLECTING = re.compile(r"\.\s*(?:map|filter|transform\w+)\s*\(")
 _COPYING = re.compile(r"\+|\b(?:string|bytes)\s*\(")
@@ -92,6 +107,37 @@ def evaluate(expression: str, values: Mapping[str, Json]) -> Json:
         return _Result().plain(yielded)
     except (RuntimeError, MemoryError) as error:
         raise ExpressionError(_told(str(error))) from error
+
+
+def is_quick(expression: str, values: Mapping[str, Json]) -> bool:
+    """Tell whether ``evaluate`` is done within milliseconds, whatever the values and the patterns are."""
+    code, size = _code(expression), len(dumps(values))
+    if size > _SMALL or len(_KNOWN_PATTERN.findall(code)) < len(_PATTERN.findall(code)):
+        return False
+    count, longest = _measured(values)
+    sums = len(_COPYING.findall(code))
+    # Sums make texts longer, and lists hold one value many times.
+    text = (size + len(expression)) * (1 + sums)
+    macros = len(_MACRO.findall(code))
+    held = 1 + max(0, code.count(",") - macros)  # each macro has one comma of its own
+    turns = min(_MAX_TURNS, max(longest, held) ** _nesting(code)) * max(1, macros)
+    looks = len(_LOOKING.findall(code)) * held * (count + text // 32) * _LOOK
+    searches = len(_SEARCH.findall(code)) * text * (text // 4 // _COMPARED + _LOOK // 20)
+    matches = _pattern_weight(expression) * text * _MATCH
+    yields = min(MAX_RESULT, turns * held * count) * _YIELD
+    reckoned: int = turns * (looks + searches + matches + _TURN) + yields + sums * text // _COPIED
+    return reckoned < _QUICK
+
+
+def _pattern_weight(expression: str) -> int:
+    """Return how many atoms the texts of an expression have, if one of them is a pattern."""
+    patterns = len(_PATTERN.findall(_code(expression)))
+    return patterns and patterns * sum(_weight(text) for text in _QUOTED.findall(expression))
+
+
+def _weight(text: str) -> int:
+    # An escape could hide what a pattern repeats; in a raw text it is the pattern's own.
+    return 10**9 if "\\" in text and text[0] not in "rR" else weight(text)
 
 
 def _usable(names: Collection[str]) -> tuple[str, ...]:

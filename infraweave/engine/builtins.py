@@ -32,6 +32,7 @@ from infraweave.core.media import is_json, text_of, value_of
 from infraweave.core.outgoing import Filled, UnfitRequest, filled, output_of, secrets_in
 from infraweave.core.secrets import SECRET, Hidden
 from infraweave.core.values import Json
+from infraweave.engine.apart import Apart, Overrun, Rejected
 from infraweave.engine.bodies import BodyError
 from infraweave.engine.clock import Clock
 from infraweave.engine.context import RunContext
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
 _CONTEXT = "the context"
 #: Characters of a refusing response's text that the error shows.
 SHOWN = 200
+#: Seconds of processor time that an expression may take, if the node's time-out does not come before.
+MAX_SECONDS = 30
 #: Statuses below 500 that may be another one next time.
 _PASSING = frozenset({408, 429})
 
@@ -53,7 +56,8 @@ _PASSING = frozenset({408, 429})
 class Builtins:
     """The built-in code of one engine, and the connections that it keeps."""
 
-    def __init__(self, clock: Clock, settings: Settings) -> None:
+    def __init__(self, clock: Clock, settings: Settings, apart: Apart) -> None:
+        self._apart = apart
         self._clock, self._guard = clock, Guard(settings.allow_outbound)
         self._ca = settings.outbound_ca
         self._secrets = Secrets(settings.secrets, settings.secret_files)
@@ -67,7 +71,7 @@ class Builtins:
         if isinstance(acting, Http | Map | Compensation) and acting.request is not None:
             return self._http_code(acting.request, acting.params)
         if isinstance(acting, Activity | Router | Loop | Timer) and acting.expression is not None:
-            return expression_code("builtin:expression", acting.expression, acting.params)
+            return expression_code("builtin:expression", acting.expression, acting.params, self._apart)
         return None if isinstance(acting, Compensation) or not runs_child(acting) else as_is(acting)
 
     def _http_code(self, request: Request, params: Iterable[Param]) -> Code:
@@ -132,21 +136,31 @@ def _make_sender(guard: Guard, at_once: int, ca: str | None) -> Sender:
     return Sender(guard, at_once=at_once, ca=ca)
 
 
-def expression_code(reference: str, expression: str, params: Iterable[Param]) -> Code:
+def expression_code(reference: str, expression: str, params: Iterable[Param], apart: Apart) -> Code:
     """Return an expression over a node's params as code; what was skipped is null in it.
 
     Used for routers (a route, a list of routes, or []), conditions (a truth value), timers (a delay or a
     time) and activities (any value).
     """
-    params = tuple(params)
+    absent = {param.name: None for param in params}
 
     async def evaluate(_: RunContext, values: Mapping[str, Json]) -> Json:
         try:
-            return expressions.evaluate(expression, {**{p.name: None for p in params}, **values})
-        except expressions.ExpressionError as error:
+            return await _evaluated(apart, expression, {**absent, **values})
+        except (expressions.ExpressionError, Rejected) as error:
             raise BodyError("expression_failed", str(error), final=True) from error
+        except Overrun as error:
+            told = f"the expression cannot be evaluated with these values: {error}"
+            raise BodyError("expression_failed", told, final=True) from error
 
     return _code(reference, params, evaluate)
+
+
+async def _evaluated(apart: Apart, expression: str, values: dict[str, Json]) -> Json:
+    """Evaluate at once what others can wait for, and all else where the node's time-out can end it."""
+    if expressions.is_quick(expression, values):
+        return expressions.evaluate(expression, values)
+    return await apart.call("evaluate", expression, values, seconds=MAX_SECONDS)
 
 
 def as_is(node: Node) -> Code:

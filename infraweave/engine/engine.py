@@ -20,6 +20,7 @@ from infraweave.core.explain import Explanation, explain
 from infraweave.core.facts import CancelAsked, Signalled, TerminateAsked
 from infraweave.core.schema import validator
 from infraweave.core.values import Json, JsonObject, rfc3339
+from infraweave.engine.apart import Apart
 from infraweave.engine.builtins import Builtins
 from infraweave.engine.catalog import Catalog, StandIn
 from infraweave.engine.clock import Clock, SystemClock, request_id, sleep, ulid
@@ -76,7 +77,8 @@ class Engine:
         self.principals, self.admin, self.audit = Principals(db), Admin(db), self.journal.audit
         self.ledger = Ledger(self.audit, self.principals, clock, settings)
         self.standing, self.sign_in = Standing(clock), SignIn(clock, self.principals)
-        self.builtins = Builtins(clock, settings)
+        self.apart = Apart()
+        self.builtins = Builtins(clock, settings, self.apart)
         self.catalog = Catalog(self.documents, clock, self.builtins, workflows, stand_in)
         self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
         self._starts = Starts(self.host, self.catalog, self.runs)
@@ -116,6 +118,7 @@ class Engine:
                 await engine.drain()
                 await engine.changes.close()
                 await engine.builtins.close()
+                await engine.apart.close()
                 await engine.ledger.close()
 
     async def _begin(self) -> None:

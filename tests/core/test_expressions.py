@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from infraweave.core.expressions import MAX_LENGTH, ExpressionError, evaluate, faults
+from infraweave.core.expressions import MAX_LENGTH, ExpressionError, evaluate, faults, is_quick
 
 VALUES = {
     "input": {"total": 120, "tags": ["new", "vip"], "lines": [{"sku": "a", "n": 1}, {"sku": "b", "n": 3}]},
@@ -138,3 +138,37 @@ def test_a_hostile_pattern_takes_no_time():
 def test_the_library_is_loaded_only_when_an_expression_is():
     code = "import sys, infraweave.core.expressions; sys.exit('cel_expr_python' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("expression", "values"),
+    [
+        ("s.contains(t)", {"s": "a" * 30_000, "t": "a" * 15_000 + "b"}),
+        ("(s + s + s + s + s + s + s + s).contains(t + t + t + t)", {"s": "a" * 9_000, "t": "a" * 9_000}),
+        ("s.matches(t)", {"s": "a", "t": "(a{1000}){1000}"}),
+        ("s.matches('' + '((a{100}){100}){100}')", {"s": "a"}),
+        ("s.matches('((a|b){1,99}){1,99}c')", {"s": "ab" * 999}),
+        (r"s.matches('(a\x7b1000})\x7b1000}')", {"s": "a"}),
+        ("matches(s, t)", {"s": "a", "t": "(a{1000}){1000}"}),
+        ("l.all(a, l.all(b, s.contains(t)))", {"l": [0] * 99, "s": "a" * 2_000, "t": "a" * 999 + "b"}),
+        ("v", {"v": [[]] * 100_000}),
+        ("[v, v, v, v, v, v, v, v, v]", {"v": [0] * 9_000}),
+    ],
+)
+def test_what_may_take_long_is_known_beforehand(expression, values):
+    assert not is_quick(expression, values)
+
+
+@pytest.mark.parametrize(
+    ("expression", "values"),
+    [
+        ("total > 100.0 && kind == 'card' ? 'big' : 'small'", {"total": 120, "kind": "card"}),
+        ("who.email.endsWith('@example.com') || who.roles.exists(r, r == 'admin')", VALUES),
+        ("docs.filter(d, d.ok).map(d, d.id)", {"docs": [{"id": n, "ok": True} for n in range(50)]}),
+        ("text.contains('refund')", {"text": "lorem ipsum " * 100}),
+        (r"mail.matches(r'^[a-z.]{1,40}@[a-z]+\.com$')", {"mail": "ann@example.com"}),
+        ("state != 'done'", {"state": "running", "more": ["lorem"] * 999}),
+    ],
+)
+def test_what_people_mostly_ask_is_quick(expression, values):
+    assert is_quick(expression, values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 from attrs import frozen
@@ -17,10 +18,12 @@ from infraweave.core.document import (
     Loop,
     Param,
     Request,
+    Retry,
     Router,
     Timer,
 )
 from infraweave.core.values import rfc3339
+from infraweave.engine.apart import Apart
 from infraweave.engine.bodies import BodyError
 from infraweave.engine.builtins import expression_code
 from infraweave.engine.context import RunContext
@@ -87,7 +90,7 @@ async def test_a_choice_that_is_none_fails_the_router_at_once(world, expression,
 
 async def test_what_was_skipped_is_null_in_an_expression():
     params = Param("a", "a", required=False), Param("b", "b")
-    code = expression_code("w:again", "a == null && b.more", params)
+    code = expression_code("w:again", "a == null && b.more", params, Apart())
     context = RunContext("run_1", ORIGIN, Address("again"), 1)
     assert await code.function(**{code.context_param: context, "b": {"more": True}}) is True
     with pytest.raises(BodyError, match="Key not found"):
@@ -191,3 +194,63 @@ async def test_what_is_no_time_fails_its_timer(world, expression):
 )
 def test_what_an_expression_cannot_be_is_told(node, words):
     assert words in faults(Document(workflow_id="w", version="v1", nodes=(node,)))[0]
+
+
+#: Texts of which one search takes two seconds of a processor, and half a minute.
+SLOW = {"s": "a" * 300_000, "t": "a" * 150_000 + "b"}
+ENDLESS = {"s": "a" * 2_000_000, "t": "a" * 1_000_000 + "b"}
+ONCE = Retry(max_attempts=1)
+
+
+def searching(retry=ONCE, **more) -> Made:
+    node = Activity(name="search", expression="input.s.contains(input.t)", params=INPUT, retry=retry, **more)
+    return Made(Document(workflow_id="made", version="v1", nodes=(node,)))
+
+
+async def test_a_slow_expression_holds_nobody_up(world):
+    async with world(searching()) as w, asyncio.timeout(50):
+        began = time.thread_time()
+        end = await w.end(await w.start("made", SLOW))
+        assert end["result"] is False
+        assert time.thread_time() - began < 1
+
+
+async def test_the_time_out_of_its_node_ends_an_expression(world, clock):
+    async with world(searching(timeout=5)) as w, asyncio.timeout(30):
+        run = await w.start("made", ENDLESS)
+        await w.at_work(run, node="search")
+        await clock.advance(5)
+        end = await w.end(run)
+        assert end["error"]["code"] == "timeout"
+        # Its process has gone with it, and another one serves the next.
+        assert (await w.end(await w.start("made", {"s": "a" * 40_000, "t": "b"})))["result"] is False
+
+
+async def test_a_start_after_a_crash_waits_for_no_expression(world):
+    made = searching(retry=Retry(initial=0.0))
+    async with world(made) as w, asyncio.timeout(30):
+        run = await w.start("made", ENDLESS)
+        await w.at_work(run, node="search")
+        w.engine.abandon()
+    began = time.thread_time()
+    async with world(made) as w, asyncio.timeout(30):
+        await w.at_work(run, node="search")
+        await w.engine.cancel(run, by="story")
+        assert (await w.end(run))["type"] == "cancelled"
+    assert time.thread_time() - began < 3
+
+
+async def test_an_expression_that_takes_too_long_fails_for_good(world, monkeypatch):
+    monkeypatch.setattr("infraweave.engine.builtins.MAX_SECONDS", 1)
+    async with world(searching()) as w, asyncio.timeout(50):
+        end = await w.end(await w.start("made", ENDLESS))
+    assert end["error"]["code"] == "expression_failed"
+    assert "more than 1 seconds of processor time" in end["error"]["message"]
+
+
+async def test_what_a_slow_expression_says_is_said_as_ever(world):
+    node = Activity(name="search", expression="input.s.contains(input.no)", params=INPUT, retry=ONCE)
+    made = Made(Document(workflow_id="made", version="v1", nodes=(node,)))
+    async with world(made) as w, asyncio.timeout(30):
+        end = await w.end(await w.start("made", SLOW))
+    assert "Key not found in map" in end["error"]["message"]
