@@ -62,10 +62,14 @@ _NOTHING_TO_UNDO = ("router", "loop", "human_input", "signal", "timer")
 
 @frozen
 class Compiled:
-    """A workflow's document, and its code by reference."""
+    """A workflow's document, its code by reference, and the models that judge what comes from outside.
+
+    ``models``: classes of pydantic or msgspec by ``input`` and by the nodes that wait for a signal.
+    """
 
     document: Document
     codes: Mapping[str, Code]
+    models: Mapping[str, Any]
 
 
 def compile_workflow(workflow: Workflow) -> Compiled:
@@ -82,7 +86,7 @@ def compile_workflow(workflow: Workflow) -> Compiled:
     document = _stored(workflow, document)
     if workflow.version is None:
         document = evolve(document, version=derived_version(document))
-    return Compiled(document, work.codes)
+    return Compiled(document, work.codes, work.models)
 
 
 def _stored(workflow: Workflow, document: Document) -> Document:

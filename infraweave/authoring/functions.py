@@ -56,6 +56,11 @@ class Code:
     #: What an attempt waits for before it begins, and its time with it; None: nothing.
     room: Semaphore | None = None
 
+    @cached_property
+    def result(self) -> Contract:
+        """What the return annotation demands of an output."""
+        return Contract(self.returns)
+
 
 def read(
     reference: str, function: Callable[..., Any], scope: Mapping[str, Any], nodes: set[str]

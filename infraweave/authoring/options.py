@@ -11,6 +11,7 @@ from attrs import evolve
 from infraweave.authoring.declarations import Node as DeclaredNode
 from infraweave.authoring.declarations import Wait, name_of
 from infraweave.core.document import Concurrency, Retry
+from infraweave.core.models import library_of
 from infraweave.core.shape import schema_of
 from infraweave.core.values import Duration, Json, seconds
 
@@ -26,11 +27,15 @@ class Options:
 
     def __init__(self) -> None:
         self.faults: list[str] = []
+        #: Models of a library that were given for a schema, by what they were given for.
+        self.models: dict[str, Any] = {}
 
     def schema(self, name: str, shape: Any, default: Json) -> Json:
         """Return a JSON Schema, derived where a class was given."""
         if shape is None or isinstance(shape, Mapping):
             return default if shape is None else dict(shape)
+        if library_of(shape) is not None:
+            self.models[name] = shape
         try:
             return schema_of(shape)
         except TypeError as error:

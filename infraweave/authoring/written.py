@@ -22,4 +22,4 @@ class Written(Workflow):
     @cached_property
     def compiled(self) -> Any:
         """The document, and no code."""
-        return Compiled(self._read(), {})
+        return Compiled(self._read(), {}, {})

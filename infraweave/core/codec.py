@@ -11,25 +11,32 @@ import hashlib
 import json
 import operator
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
 from functools import reduce
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Any, Union, cast, get_args, get_origin
 from uuid import UUID
 
 import attrs
 import orjson
 from cattrs import Converter
-from cattrs.errors import StructureHandlerNotFoundError
+from cattrs.errors import (
+    AttributeValidationNote,
+    ClassValidationError,
+    IterableValidationError,
+    StructureHandlerNotFoundError,
+)
 from cattrs.gen import make_dict_structure_fn, make_dict_unstructure_fn, override
 from cattrs.preconf.orjson import make_converter
 
 from infraweave.core.document import KINDS, Document, Node
 from infraweave.core.events import EVENT_TYPES, Event, Origin
+from infraweave.core.models import ModelLibrary, library_of
 from infraweave.core.triggers import Schedule, Webhook
-from infraweave.core.values import Json, from_rfc3339, rfc3339
+from infraweave.core.values import Json, from_rfc3339, pointer, rfc3339
+from infraweave.errors import Fault
 
 #: Nesting beyond this is refused in requests (spec: 64).
 MAX_DEPTH = 64
@@ -261,6 +268,14 @@ _authors.register_structure_hook(datetime, lambda text, _: datetime.fromisoforma
 _authors.register_structure_hook(UUID, lambda text, _: UUID(text))
 _authors.register_structure_hook(Decimal, lambda text, _: Decimal(str(text)))
 _authors.register_unstructure_hook(Decimal, str)
+_authors.register_structure_hook_func(
+    lambda kind: library_of(kind) is not None,
+    lambda value, kind: cast("ModelLibrary", library_of(kind)).structure(value, kind),
+)
+_authors.register_unstructure_hook_func(
+    lambda kind: isinstance(kind, type) and library_of(kind) is not None,
+    lambda value: cast("ModelLibrary", library_of(type(value))).unstructure(value),
+)
 #: Plain values are written as they are; for classes the converter is asked.
 _AS_CATTRS_DOES = (
     orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME
@@ -306,6 +321,19 @@ def to_author(value: Json, annotation: Any) -> Any:
         Exception: whatever cattrs or the class raises where the value does not fit.
     """
     return _authors.structure(value, annotation)
+
+
+def conversion_faults(error: BaseException, path: str = "") -> Iterator[Fault]:
+    """Yield why the converter could not make a value, each reason with its place."""
+    if not isinstance(error, ClassValidationError | IterableValidationError):
+        yield Fault(path, f"{type(error).__name__}: {error}")
+        return
+    noted, others = error.group_exceptions()
+    for reason, note in noted:
+        part = note.name if isinstance(note, AttributeValidationNote) else note.index
+        yield from conversion_faults(reason, path + pointer([part]))
+    for reason in others:
+        yield from conversion_faults(reason, path)
 
 
 def unfit(annotation: Any) -> str | None:

@@ -7,12 +7,17 @@ has no word for (times, UUIDs, decimals, bytes, sets) is left to the converter, 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args, get_origin
 
+from infraweave.core.codec import conversion_faults, to_author, unfit
+from infraweave.core.fields import is_class
+from infraweave.core.models import library_of
 from infraweave.core.schema import Validator
 from infraweave.core.shape import Schema, schema_of
 from infraweave.core.values import Json
+from infraweave.errors import Fault
 
 _TIMES_AND_IDS = ("date-time", "date", "uuid")
 _DECIMAL = schema_of(Decimal)
@@ -22,15 +27,71 @@ class Contract:
     """What an annotation demands of a value."""
 
     def __init__(self, annotation: Any) -> None:
+        self._annotation = annotation
         self._validator = _validator(annotation)
+        self._asks_classes = _has_classes(annotation)
 
     def fault(self, value: Json) -> str | None:
         """Return what is wrong with a value, as the end of a sentence; None where it fits."""
         faults = self._validator.faults(value) if self._validator is not None else []
-        return f"{faults[0].path} {faults[0].message}".strip() if faults else None
+        return _told(faults)
+
+    def made(self, value: Json) -> Any:
+        """Return a value that fits as what the annotation names.
+
+        Raises:
+            Misfit: a validator of its class refuses it.
+            Exception: whatever else the converter or the class raises.
+        """
+        library = library_of(self._annotation)
+        try:
+            if library is None:
+                return to_author(value, self._annotation)
+            return library.structure(value, self._annotation)
+        except ExceptionGroup as error:
+            raise Misfit(_told(list(conversion_faults(error))) or "it is refused") from error
+        except ValueError as error:
+            if library is None:
+                raise
+            # The libraries' own errors are ValueErrors, and repeat the value.
+            raise Misfit(_told(library.faults(error, value)) or "it is refused") from error
+
+    def output_fault(self, output: Json, returned: Any) -> str | None:
+        """Return why what a function returned, as JSON ``output``, is not what its annotation promises.
+
+        An instance of the annotation's own class was judged when it was made. Anything else is made one, so
+        that validators of classes are asked. An annotation that has no schema promises nothing.
+
+        Raises:
+            Exception: as ``made``.
+        """
+        fault = self.fault(output)
+        if self._validator is not None and fault is None and self._asks_classes:
+            own = get_origin(self._annotation) or self._annotation
+            if not (isinstance(own, type) and isinstance(returned, own)) or get_args(self._annotation):
+                self.made(output)
+        return fault
+
+
+class Misfit(ValueError):
+    """A value that a class refuses; the message is the end of a sentence."""
+
+
+def _told(faults: Sequence[Fault]) -> str | None:
+    return f"{faults[0].path} {faults[0].message}".strip() if faults else None
+
+
+def _has_classes(annotation: Any) -> bool:
+    return (
+        library_of(annotation) is not None
+        or is_class(annotation)
+        or any(map(_has_classes, get_args(annotation)))
+    )
 
 
 def _validator(annotation: Any) -> Validator | None:
+    if annotation is Any or unfit(annotation) is not None:
+        return None
     try:
         return Validator(_loosened(schema_of(annotation)))
     except (TypeError, ValueError):  # it has no schema, or no valid one: the converter alone decides

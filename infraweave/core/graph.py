@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
+from typing import Any
 
 from infraweave.core.document import (
     INPUT,
@@ -25,15 +26,20 @@ from infraweave.core.document import (
     runs_child,
     targets,
 )
+from infraweave.core.models import faults_of
 from infraweave.core.regions import Region, data_sources, regions
 from infraweave.core.schema import Validator
+from infraweave.core.values import Json
+from infraweave.errors import Fault
 
 
 class Graph:
     """The edges of a document, both ways, in the order of its nodes."""
 
-    def __init__(self, document: Document) -> None:
+    def __init__(self, document: Document, models: Mapping[str, Any] | None = None) -> None:
         self.document = document
+        #: What the author declared as a model of a library: of the input, and by node of a signal.
+        self._models = models or {}
         self.nodes: dict[str, Node] = {node.name: node for node in document.nodes}
         self.order: dict[str, int] = {name: place for place, name in enumerate(self.nodes)}
         #: target → the router, or the wait, that chooses it
@@ -70,6 +76,14 @@ class Graph:
             name: tuple(race for race, feeders in self.races.items() if name in feeders)
             for name in {name for feeders in self.races.values() for name in feeders}
         }
+
+    def input_faults(self, value: Json) -> list[Fault]:
+        """Return what is wrong with a run's input: by the schema, then by the validators of its model."""
+        return self.input_validator.faults(value) or self.model_faults(INPUT, value)
+
+    def model_faults(self, name: str, value: Json) -> list[Fault]:
+        """Return what the model of the input, or of a node's signal, finds wrong, if one is loaded."""
+        return faults_of(value, self._models[name]) if name in self._models else []
 
     def _upstream(self, name: str) -> tuple[str, ...]:
         """Return all that must settle before ``name``: data, ``after``, and the router that chooses it."""

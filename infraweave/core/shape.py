@@ -13,18 +13,19 @@ import inspect
 import math
 import re
 import types
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
 from operator import or_
-from typing import Annotated, Any, ForwardRef, Literal, NewType, Union, get_args, get_origin
+from typing import Annotated, Any, ForwardRef, Literal, NewType, Union, cast, get_args, get_origin
 from uuid import UUID
 
 import attrs
 
 from infraweave.core.codec import unfit
 from infraweave.core.fields import QUALIFIERS, Field, fields_of, has_attributes, is_class
+from infraweave.core.models import DEFINITIONS, ModelLibrary, library_of
 from infraweave.core.values import Json
 
 Schema = dict[str, Any]
@@ -68,10 +69,14 @@ class _Shapes:
     def __init__(self) -> None:
         self._references: dict[Any, str] = {}
         self._definitions: dict[str, Schema] = {}
+        #: Of each definition that a library named: what it said, and the name it has here.
+        self._foreign: dict[tuple[ModelLibrary, str], tuple[Schema, str]] = {}
 
     def root(self, annotation: Any) -> Schema:
         core, keywords = _peel(annotation)
-        if is_class(core):
+        if (library := library_of(annotation)) is not None:
+            schema, keywords = self._inlined(self._from_library(library, annotation)), {}
+        elif is_class(core):
             self._references[core] = "#"
             schema = self._class(core)
         else:
@@ -80,6 +85,8 @@ class _Shapes:
         return {**schema, **keywords, **definitions}
 
     def _of(self, annotation: Any) -> Schema:
+        if (library := library_of(annotation)) is not None:
+            return self._from_library(library, annotation)
         core, keywords = _peel(annotation)
         schema = self._reference(core) if is_class(core) else self._other(core)
         return {**schema, **keywords}
@@ -91,6 +98,37 @@ class _Shapes:
             self._definitions[name] = {}
             self._definitions[name] = self._class(cls)
         return {"$ref": self._references[cls]}
+
+    def _from_library(self, library: ModelLibrary, annotation: Any) -> Schema:
+        """Return a library's schema of its own models; its definitions join ours under free names."""
+        try:
+            schema = library.schema(annotation)
+        except TypeError as error:
+            raise TypeError(f"{_spell(annotation)} has no JSON schema: {error}") from None
+        definitions = schema.pop("$defs", {})
+        names = {name: self._named(library, name, definition) for name, definition in definitions.items()}
+        for name, definition in definitions.items():
+            self._definitions[names[name]] = _renamed(definition, names)
+        return cast("Schema", _renamed(schema, names))
+
+    def _named(self, library: ModelLibrary, name: str, definition: Schema) -> str:
+        """Return the name of a library's definition among ours: the same definition keeps its name."""
+        known, ours = self._foreign.get((library, name), (None, ""))
+        if known != definition:
+            ours = _unused(name, self._definitions)
+            self._foreign[library, name] = definition, ours
+            self._definitions[ours] = {}
+        return ours
+
+    def _inlined(self, schema: Schema) -> Schema:
+        """Return the object itself for a root that only refers to it."""
+        name = schema.get("$ref", "").removeprefix(DEFINITIONS)
+        if name not in self._definitions:
+            return schema
+        whole = {**self._definitions[name], **{key: schema[key] for key in schema if key != "$ref"}}
+        if not any(_refers([whole, *self._definitions.values()], f"{DEFINITIONS}{name}")):
+            del self._definitions[name]
+        return whole
 
     def _other(self, annotation: Any) -> Schema:
         if annotation in _PLAIN:
@@ -209,6 +247,26 @@ def _values(values: list[Any], annotation: Any) -> Schema:
     return {"type": names[0] if len(names) == 1 else names, "enum": values}
 
 
+def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
+    """Return a library's schema with the names that its definitions have here."""
+    if isinstance(schema, list):
+        return [_renamed(item, names) for item in schema]
+    if isinstance(schema, dict):
+        return {key: _renamed(value, names) for key, value in schema.items()}
+    if isinstance(schema, str) and schema.startswith(DEFINITIONS):
+        return DEFINITIONS + names.get(schema.removeprefix(DEFINITIONS), schema.removeprefix(DEFINITIONS))
+    return schema
+
+
+def _refers(schema: Any, reference: str) -> Iterator[bool]:
+    """Yield True for each place of a schema that is a reference."""
+    if isinstance(schema, str):
+        yield schema == reference
+    elif isinstance(schema, dict | list):
+        for item in schema.values() if isinstance(schema, dict) else schema:
+            yield from _refers(item, reference)
+
+
 def _is_text(schema: Schema, definitions: Mapping[str, Schema]) -> bool:
     target = definitions.get(schema.get("$ref", "").rpartition("/")[2], schema)
     return target.get("type") == "string"
@@ -265,6 +323,6 @@ def _no_schema(annotation: Any) -> str:
     if isinstance(annotation, str | ForwardRef):
         return f"{annotation!r} has no JSON schema: give the class itself, not its name"
     return (
-        f"{_spell(annotation)} has no JSON schema; use attrs classes, dataclasses, TypedDicts, enums, "
-        "builtin containers and plain values, or give the schema as a dict"
+        f"{_spell(annotation)} has no JSON schema; use attrs classes, dataclasses, pydantic models, msgspec "
+        "structs, TypedDicts, enums, builtin containers and plain values, or give the schema as a dict"
     )

@@ -61,7 +61,7 @@ def admit(
     if not _can_open(graph, state, name):
         last = _last(graph, state, name)
         raise SignalConflict(f"Nothing in run {state.run_id} can take {name} any more: {last}.")
-    faults = check(schemas[name], payload)
+    faults = check(schemas[name], payload) or graph.model_faults(name, payload)
     if faults:
         raise PayloadInvalid(
             f"The payload does not match the schema of {name}: {faults[0].path or '/'} {faults[0].message}",

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from infraweave.authoring.compiler import Code, CodeParam
 from infraweave.core import codec
+from infraweave.core.contracts import Misfit
 from infraweave.core.facts import Usage
 from infraweave.core.redact import redact
 from infraweave.core.values import Json
@@ -84,7 +85,7 @@ class Call:
                 raise  # Python closes what waited on a loop that has gone
             raise fault_of(error, tell=not self._code.reference.startswith("builtin:")) from error
         try:
-            output = codec.from_author(value)
+            output = _output(self._code, value)
             size = len(codec.dumps(output))
         except BaseException as error:
             raise _unfit_output(error) from error
@@ -158,7 +159,7 @@ def call_in_process(file: str, reference: str, values: bytes, context: RunContex
         # It stays here and its text goes: over there it has no frames, and perhaps not even its class.
         raise fault_of(error) from error
     try:
-        return codec.from_author(output), context.usage
+        return _output(code, output), context.usage
     except BaseException as error:
         raise _unfit_output(error) from error
 
@@ -181,7 +182,21 @@ def fault_of(error: BaseException, *, tell: bool = True) -> BodyError:
     return BodyError("error", describe(error), final=False, traceback=where)
 
 
+def _output(code: Code, value: Any) -> Json:
+    """Return what a function returned as JSON, held to the function's return annotation.
+
+    Raises:
+        Exception: JSON cannot carry it, or the annotation promises something else.
+    """
+    output = codec.from_author(value)
+    if (fault := code.result.output_fault(output, value)) is not None:
+        raise Misfit(fault)
+    return output
+
+
 def _unfit_output(error: BaseException) -> BodyError:
+    if isinstance(error, Misfit):
+        return BodyError("output_invalid", f"The output does not fit its annotation: {error}", final=True)
     message = f"The output cannot be kept as JSON: {describe(error)}"
     return BodyError("output_invalid", message, final=True, traceback=_where(error))
 
@@ -231,7 +246,9 @@ def _structured(param: CodeParam, value: Json) -> Any:
         return value
     try:
         if (fault := param.contract.fault(value)) is None:
-            return codec.to_author(value, param.annotation)
+            return param.contract.made(value)
+    except Misfit as error:
+        fault = str(error)
     except BaseException as error:
         message = f"{param.name} does not fit its annotation: {describe(error)}"
         raise BodyError("input_mismatch", message, final=True, traceback=_where(error)) from error

@@ -9,10 +9,10 @@ runs that are under way; else to nothing, and the run waits.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from typing import TypeAlias, assert_never
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeAlias, assert_never
 
-from infraweave.authoring.compiler import Code
+from infraweave.authoring.compiler import Code, Compiled
 from infraweave.authoring.decorators import Workflow
 from infraweave.core.address import Address
 from infraweave.core.document import (
@@ -52,7 +52,10 @@ class Catalog:
     ) -> None:
         self._documents, self._clock, self._builtins = documents, clock, builtins
         self._stand_in = stand_in
-        self._loaded = [(workflow.compile(), workflow.codes()) for workflow in workflows]
+        self._loaded: list[tuple[Document, Mapping[str, Code]]] = []
+        self._models: dict[tuple[str, str], Mapping[str, Any]] = {}
+        for workflow in workflows:
+            self._add(workflow)
         #: The loaded code of each reference, the newest first: the last file wins.
         self._newest: dict[str, list[Code]] = {}
         for _, codes in reversed(self._loaded):
@@ -104,17 +107,24 @@ class Catalog:
             DeclarationError: it cannot be compiled.
             VersionConflict: a version that runs have used is loaded with another content.
         """
-        document, codes = workflow.compile(), workflow.codes()
+        document = workflow.compile()
         for tenant in sorted(self._welcomed):
             await self._documents.load(tenant, document, self._clock.now())
             self._forget_active(tenant, document.workflow_id)
             stale = self._graphs.pop((tenant, document.workflow_id, document.version), None)
             self._retired += [] if stale is None else [stale]
-        self._loaded.append((document, codes))
+        codes = self._add(workflow)
         for reference, code in codes.items():
             self._newest.setdefault(reference, []).insert(0, code)
         self._exact[document.workflow_id, document.version] = codes
         self._codes.clear()
+
+    def _add(self, workflow: Workflow) -> Mapping[str, Code]:
+        compiled: Compiled = workflow.compiled
+        document = compiled.document
+        self._loaded.append((document, compiled.codes))
+        self._models[document.workflow_id, document.version] = compiled.models
+        return compiled.codes
 
     async def publish(
         self, tenant: str, document: Document, *, activate: bool, note: Note | None = None
@@ -205,7 +215,7 @@ class Catalog:
     def _shared(self, document: Document) -> Graph:
         """Return one graph for equal documents of different tenants: code is resolved per graph."""
         same = (graph for graph in self._graphs.values() if graph.document == document)
-        return next(same, None) or Graph(document)
+        return next(same, None) or Graph(document, self._models.get((document.workflow_id, document.version)))
 
     def code(self, graph: Graph, address: Address) -> Code | None:
         """Return the code that an entry runs, or None where none is loaded."""

@@ -50,7 +50,7 @@ class Children:
             graph = await self._host.catalog.graph(tenant, node.workflow_id, active)
         except (WorkflowNotFound, VersionNotFound) as error:
             raise BodyError(error.code, str(error), final=True) from error
-        faults = graph.input_validator.faults(value)
+        faults = graph.input_faults(value)
         if faults:
             why = f"{faults[0].path or '/'} {faults[0].message}"
             message = f"The input does not match the schema of {node.workflow_id}: {why}"

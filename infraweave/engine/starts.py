@@ -207,7 +207,7 @@ def check_input(graph: Graph, value: Json) -> None:
     Raises:
         InputInvalid: with every fault.
     """
-    faults = graph.input_validator.faults(value)
+    faults = graph.input_faults(value)
     if faults:
         first = f"{faults[0].path or '/'} {faults[0].message}"
         raise InputInvalid(
