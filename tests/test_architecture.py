@@ -67,11 +67,12 @@ IMPURE = {
 }
 #: core/shape and core/codec name uuid.UUID, datetime and Decimal as types only.
 IMPURE_EXCEPTIONS = {("shape.py", "uuid"), ("codec.py", "uuid")}
-#: Where blind excepts may stand: around a node's body, around an author's file, at the outermost request, and
-#: where a file is read that may be damaged in any way.
+#: Where blind excepts may stand: around a node's body, an author's file and an author's validators, at the
+#: outermost request, and where a file is read that may be damaged in any way.
 BLIND = {
     "engine/bodies.py",
     "authoring/loader.py",
+    "core/models.py",
     "api/guard.py",
     "store/writer.py",
     "store/batch.py",
