@@ -137,7 +137,9 @@ async def _answering(
 ) -> AsyncIterator[None]:
     ended = asyncio.Event()
     app = create_app(engine, settings, hosts=(host, *settings.allow_hosts))
-    answering = answer(app, _config(), listener, engine.clock, ended)
+    answering = answer(
+        app, _config(), listener, engine.clock, ended, settings.max_unauthenticated_connections
+    )
     server = asyncio.create_task(answering, name="http server")
     try:
         yield

@@ -44,9 +44,15 @@ class Settings:
     #: Requests that one token may make in a second, on average; and at once, after a pause.
     requests_per_second: float = 2_000.0
     request_burst: int = 10_000
-    #: How long the audit log is kept, and how many rows of it at most.
+    #: How long the audit log is kept, and how many rows of it at most; denials of callers without a token
+    #: count apart.
     audit_keep: float = 365 * 86_400.0
     audit_rows: int = 1_000_000
+    audit_strangers: int = 100_000
+    #: Of callers without a valid token, all together: connections, beyond which the oldest is closed, and
+    #: bytes of bodies in memory, beyond which more are refused.
+    max_unauthenticated_connections: int = 5_000
+    max_unauthenticated_bytes: int = 64 * 1024 * 1024
     #: Host names by which the server may be asked, beside loopback's and the one it listens on.
     allow_hosts: tuple[str, ...] = ()
     #: Origins of web pages that may read answers, exactly as browsers spell them; by default none.

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import re
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import h11
@@ -27,6 +29,7 @@ from hypercorn.utils import parse_socket_addr, wrap_app
 from infraweave.api.errors import envelope
 from infraweave.api.guard import own_id
 from infraweave.api.policy import secured
+from infraweave.api.visit import KNOWN
 from infraweave.core.codec import dumps
 from infraweave.engine.clock import Clock, request_id
 from infraweave.errors import HeadTooLarge, MalformedRequest, RequestError, RequestTimeout, RouteNotFound
@@ -38,20 +41,33 @@ MOST_HEADERS = 100
 #: Seconds that a connection gets to take what was written to it, once it is to be closed.
 LAST_WRITE = 2.0
 _PIECE = 64 * 1024
+#: Seconds between two lines in the log about connections that are closed because there are too many.
+TELLING = 60.0
 _VERSION_1 = re.compile(rb"1\.\d")
 
 
 async def answer(
-    app: Framework, config: Config, listener: socket.socket, clock: Clock, ended: asyncio.Event
+    app: Framework,
+    config: Config,
+    listener: socket.socket,
+    clock: Clock,
+    ended: asyncio.Event,
+    most_strangers: int,
 ) -> None:
-    """Answer all connections of a socket until the event is set; those open then get a grace time."""
+    """Answer all connections of a socket until the event is set; those open then get a grace time.
+
+    Of connections on which nobody has shown a valid token yet there are ``most_strangers`` at most.
+    """
     context, wrapped, loop = WorkerContext(None), wrap_app(app, 0, "asgi"), asyncio.get_running_loop()
     open_connections: set[asyncio.Task[None]] = set()
+    strangers = _Strangers(most_strangers)
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(wrapped, loop, config, context, LifespanState({}), reader, writer)
         connection.clock = clock
         task = loop.create_task(connection.run(), name="connection")
+        connection.state[KNOWN] = partial(strangers.leave, task)
+        strangers.enter(task)
         open_connections.add(task)
         task.add_done_callback(open_connections.discard)
 
@@ -72,6 +88,38 @@ async def _end(tasks: set[asyncio.Task[None]], grace: float) -> None:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+
+
+class _Strangers:
+    """The connections on which nobody has shown a valid token yet; beyond a number, the oldest is closed.
+
+    Whoever has a token shows it soon, so those who hold connections and show none make room for each other.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._there: dict[asyncio.Task[None], None] = {}
+        self._told_at = -math.inf
+
+    def enter(self, task: asyncio.Task[None]) -> None:
+        """Count one more, and close the oldest where that is one too many."""
+        if len(self._there) >= self._most:
+            oldest = next(iter(self._there))
+            self.leave(oldest)
+            oldest.cancel()
+            self._tell()
+        self._there[task] = None
+        task.add_done_callback(self.leave)
+
+    def leave(self, task: asyncio.Task[None]) -> None:
+        """Count one no more: it is over, or its caller is known."""
+        self._there.pop(task, None)
+
+    def _tell(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._told_at >= TELLING:
+            self._told_at = now
+            log.warning("more than %d connections show no valid token; the oldest are closed", self._most)
 
 
 class _Requests(h11.Connection):

@@ -28,6 +28,7 @@ from infraweave.api.policy import Policy
 from infraweave.api.reading import dump, parsed, read_body, read_query
 from infraweave.api.routing import JSON, Answer, Call, Caller, Route
 from infraweave.api.table import routes
+from infraweave.api.visit import VISIT, Visit
 from infraweave.core.codec import dumps
 from infraweave.core.redact import one_line
 from infraweave.core.values import Json
@@ -123,6 +124,8 @@ def _view(route: Route, reader: Reader) -> Callable[..., Awaitable[Response]]:
         note = reader.note(route, path)
         request.scope[NOTE] = note  # type: ignore[literal-required]  # our own key
         try:
+            if route.max_body is not None:
+                visit().limit(route.max_body)
             call = await reader.read(route, path, note)
             answer = await route.handler(call)
         except RequestError as error:
@@ -211,6 +214,7 @@ class Reader:
 
     async def _identified(self, route: Route, note: Note) -> Caller:
         caller = await self._gate.identify(route, request.headers)
+        visit().decide(known=route.on != "public")
         if route.on != "public":
             who = caller.principal
             note.tenant, note.principal, note.token_id = who.tenant, who.name, caller.token_id
@@ -277,6 +281,11 @@ def _accepted(route: Route) -> str:
 def current_id() -> str:
     """Return the id of the current request."""
     return str(request.scope[REQUEST_ID])  # type: ignore[literal-required]  # our own key
+
+
+def visit() -> Visit:
+    """Return what the guard knows of the current request."""
+    return request.scope[VISIT]  # type: ignore[literal-required,no-any-return]  # our own key
 
 
 def resource_of(template: str, path: Mapping[str, str]) -> str:

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 from infraweave.api.errors import envelope
 from infraweave.api.metrics import Metrics
 from infraweave.api.policy import Headers, Policy, secured
+from infraweave.api.visit import VISIT, Strangers, Visit
 from infraweave.core.codec import dumps
 from infraweave.core.redact import one_line
 from infraweave.engine.clock import Clock, request_id
-from infraweave.errors import Internal, MisdirectedRequest, PayloadTooLarge, RequestError, RouteNotFound
+from infraweave.errors import Internal, MisdirectedRequest, RequestError, RouteNotFound
 from infraweave.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Guard:
 
     def __init__(self, app: App, clock: Clock, settings: Settings, metrics: Metrics, policy: Policy) -> None:
         self._app, self._clock, self._settings, self._metrics = app, clock, settings, metrics
-        self._policy = policy
+        self._policy, self._strangers = policy, Strangers(settings.max_unauthenticated_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -65,7 +66,16 @@ class Guard:
         if scope["type"] == "websocket":
             await _refuse_websocket(scope, receive, send)
             return
-        exchange = _Exchange(scope, receive, send, self._settings, self._metrics, self._policy)
+        visit = scope[VISIT] = Visit(scope, self._settings.max_body, self._strangers)
+        try:
+            await self._serve(
+                _Exchange(scope, receive, send, visit, self._settings, self._metrics, self._policy)
+            )
+        finally:
+            visit.over()
+
+    async def _serve(self, exchange: _Exchange) -> None:
+        scope, visit = exchange.scope, exchange.visit
         refusal = self._misdirected(scope)
         if refusal is not None:
             await exchange.refuse(refusal)
@@ -74,18 +84,17 @@ class Guard:
         if preflight is not None:
             await exchange.answer(204, preflight, b"")
             return
-        too_large = PayloadTooLarge(f"The body is larger than {self._settings.max_body} bytes.")
-        if _announced(scope) > self._settings.max_body:
-            await exchange.refuse(too_large)
+        if visit.refusal is not None:
+            await exchange.refuse(visit.refusal)
             return
         try:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception:
-            if not exchange.too_large:
+            if visit.refusal is None:
                 path = one_line(scope["path"], _LONGEST_NAME)
                 log.exception("%s %s failed", scope["method"], path, extra=_extra(scope))
             if not exchange.started:
-                await exchange.refuse(too_large if exchange.too_large else Internal())
+                await exchange.refuse(visit.refusal or Internal())
 
     def _misdirected(self, scope: Scope) -> MisdirectedRequest | None:
         try:
@@ -103,14 +112,15 @@ class _Exchange:
         scope: Scope,
         receive: Receive,
         send: Send,
+        visit: Visit,
         settings: Settings,
         metrics: Metrics,
         policy: Policy,
     ) -> None:
-        self._scope, self._receive, self._send = scope, receive, send
-        self._stall, self._most, self._metrics = settings.write_stall, settings.max_body, metrics
+        self.scope, self._receive, self._send = scope, receive, send
+        self._stall, self._metrics = settings.write_stall, metrics
         self._received, self._policy = 0, policy
-        self.too_large = False
+        self.visit = visit
         self._began = asyncio.get_running_loop().time()
         self._heard_all = asyncio.Event()
         self.started = False
@@ -118,19 +128,20 @@ class _Exchange:
     async def receive(self) -> Message:
         """Take the next part of the request; of a body that was refused, nothing is kept."""
         message = await self._receive()
-        self._received += len(message.get("body", b""))
+        size = len(message.get("body", b""))
+        self._received += size
+        if size and not self.started:
+            await self.visit.admit(size)
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self._heard_all.set()
         if self.started and message["type"] == "http.request":
             return {**message, "body": b""}
-        if self._received > self._most:
-            self.too_large = True
-            raise PayloadTooLarge
         return message
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
+            self.visit.answered()
             self._head(message)
         elif not message.get("more_body", False):
             await self._linger()
@@ -138,23 +149,24 @@ class _Exchange:
             await self._send(message)
 
     def _head(self, message: Message) -> None:
-        headers = [*message["headers"], (b"x-request-id", self._scope[REQUEST_ID].encode())]
-        if self._scope["path"].removeprefix(self._scope.get("root_path", "")).startswith("/v1/"):
+        headers = [*message["headers"], (b"x-request-id", self.scope[REQUEST_ID].encode())]
+        if self.scope["path"].removeprefix(self.scope.get("root_path", "")).startswith("/v1/"):
             headers.append((b"cache-control", b"no-store"))
-        headers += [*self._policy.cross_origin(self._scope), *secured(headers)]
+        headers += [*self._policy.cross_origin(self.scope), *secured(headers)]
         message["headers"] = headers
-        route = self._scope.get(ROUTE, _NO_ROUTE)
+        route = self.scope.get(ROUTE, _NO_ROUTE)
         # Not negative, also where the clocks of two processors disagree.
         seconds = max(0.0, asyncio.get_running_loop().time() - self._began)
-        method = self._scope["method"] if route != _NO_ROUTE else "-"
+        method = self.scope["method"] if route != _NO_ROUTE else "-"
         self._metrics.answered(method, route, message["status"], seconds)
         if access.isEnabledFor(logging.INFO):
-            _log_access(self._scope, route, message["status"], seconds)
+            _log_access(self.scope, route, message["status"], seconds)
 
     async def refuse(self, error: RequestError) -> None:
         """Answer in the app's stead, once the caller has sent what it had to send."""
-        body = dumps(envelope(error, self._scope[REQUEST_ID]))
-        await self.answer(error.status, [(b"content-type", b"application/json")], body)
+        body = dumps(envelope(error, self.scope[REQUEST_ID]))
+        told = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+        await self.answer(error.status, [(b"content-type", b"application/json"), *told], body)
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """Answer in the app's stead, once the caller has sent what it had to send."""
@@ -177,12 +189,6 @@ class _Exchange:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE):
                     await self._heard_all.wait()
-
-
-def _announced(scope: Scope) -> int:
-    """Return the length that the caller announces for the body, 0 where it announces none."""
-    lengths = [value for name, value in scope["headers"] if name.lower() == b"content-length"]
-    return int(lengths[0]) if lengths and lengths[0].isdigit() else 0
 
 
 def own_id(scope: Scope) -> str | None:

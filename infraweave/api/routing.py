@@ -21,6 +21,8 @@ from infraweave.store.notes import Note
 from infraweave.store.runs import RunRow
 
 JSON = "application/json"
+#: Bytes of a body that holds no value of a workflow.
+SMALL = 64 * 1024
 SSE = "text/event-stream"
 
 Q = TypeVar("Q")
@@ -151,6 +153,8 @@ class Route:
     body: type | None = None
     #: False: the body may be left out.
     body_required: bool = True
+    #: Bytes that the body may have at most; None: as many as the setting allows.
+    max_body: int | None = SMALL
     #: True: the handler gets the bytes of the body, any JSON, and reads them itself.
     raw: bool = False
     #: Fields of the body that are nobody's business: taken, and left alone.

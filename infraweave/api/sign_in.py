@@ -16,6 +16,8 @@ from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewToken,
 
 #: How long a token lives that a code was exchanged for, in milliseconds.
 TOKEN_LIFE = 12 * 3_600_000
+#: Bytes that the body of a sign-in may have.
+_LONGEST = 4_096
 
 
 @frozen(kw_only=True)
@@ -93,6 +95,7 @@ def sign_in_routes(routes: SignInRoutes) -> list[Route]:
             summary="Exchange the code that the server printed for a token of 12 hours",
             on="public",
             body=SignIn,
+            max_body=_LONGEST,
             replies={200: Reply(doc="The token, told this once.", shape=SignedIn)},
             errors=(Unauthenticated, RateLimited, StorageUnavailable),
         ),

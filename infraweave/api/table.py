@@ -119,6 +119,7 @@ def _starts(starts: StartRoutes) -> list[Route]:
             on="body",
             action="execute",
             body=shapes.StartRun,
+            max_body=None,
             takes=(KEY, PREFER, TRIGGER, *TRACE),
             replies={
                 201: Reply(doc="The run is durable.", shape=shapes.StartedRun, headers=STARTED),
@@ -134,6 +135,7 @@ def _starts(starts: StartRoutes) -> list[Route]:
             summary="Start many runs in one transaction; each needs execute on its workflow",
             on="own",
             body=StartBatch,
+            max_body=None,
             takes=(TRIGGER, *TRACE),
             replies={
                 200: Reply(doc="What became of each, in order.", shape=BatchResults, headers=[RETRY_AFTER])
@@ -152,6 +154,7 @@ def _rerun(starts: StartRoutes) -> Route:
         "execute",
         summary="Run a run again, from a node on; a dry run says what that would do",
         body=RerunRun,
+        max_body=None,
         body_required=False,
         takes=(KEY, PREFER, TRIGGER, *TRACE),
         replies={
@@ -287,6 +290,7 @@ def _acts(runs: RunRoutes, signals: SignalRoutes) -> list[Route]:
             "signal",
             summary="Send a signal to a run",
             body=shapes.SendSignal,
+            max_body=None,
             body_required=False,
             takes=TRACE,
             replies={

@@ -101,6 +101,7 @@ def _publishing(workflows: WorkflowRoutes) -> list[Route]:
             action="publish",
             query=definition_shapes.PublishQuery,
             body=Document,
+            max_body=None,
             ignores=(EDITORS_OWN, LAYOUT),
             replies={
                 201: Reply(doc="A new version.", shape=definition_shapes.Publication, headers=KEPT),

@@ -1,7 +1,7 @@
 """What is written about callers beside their acts: denials, and when tokens were last used.
 
 Both are gathered in memory and written together about a second later, so that no flood of refused requests
-becomes a flood of transactions. Of more denials than a batch holds, only the number is kept.
+becomes a flood of transactions; nor of rows, see ``denials``.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import asyncio
 import logging
 
 from infraweave.engine.clock import Clock
+from infraweave.engine.denials import Denials
 from infraweave.errors import StorageUnavailable
 from infraweave.settings import Settings
 from infraweave.store.audit import Audit
@@ -20,8 +21,6 @@ log = logging.getLogger("infraweave.engine")
 
 #: Seconds that denials and uses are gathered. The loop's, not the clock's: nothing is decided by it.
 GATHERING = 1.0
-#: Denials that one batch holds.
-MOST = 1_000
 #: Milliseconds between two notes of one token's use, and between two looks at what is too old.
 COARSE, PRUNING = 60_000, 3_600_000
 
@@ -31,8 +30,7 @@ class Ledger:
 
     def __init__(self, audit: Audit, principals: Principals, clock: Clock, settings: Settings) -> None:
         self._audit, self._principals, self._clock, self._settings = audit, principals, clock, settings
-        self._denials: list[Note] = []
-        self._unlisted = 0
+        self._denials = Denials()
         #: When the use of each token was last noted.
         self._noted: dict[str, int] = {}
         self._uses: dict[str, int] = {}
@@ -40,13 +38,11 @@ class Ledger:
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
+        self._closed = False
 
     def deny(self, note: Note) -> None:
         """Have a denial written soon."""
-        if len(self._denials) < MOST:
-            self._denials.append(note)
-        else:
-            self._unlisted += 1
+        self._denials.add(note)
         self._arm()
 
     def used(self, token_id: str) -> None:
@@ -66,10 +62,12 @@ class Ledger:
 
     async def _write(self) -> None:
         try:
-            await self.flush()
+            await self._flush(whole=False)
             await self._prune()
         except StorageUnavailable as error:
-            log.warning("denials and uses of tokens could not be written: %s", error.message)
+            _lost(error)
+        if self._denials.is_counting and not self._closed:
+            self._arm()
 
     async def flush(self) -> None:
         """Write what was gathered.
@@ -77,20 +75,16 @@ class Ledger:
         Raises:
             StorageUnavailable: it cannot be written, and is lost.
         """
+        await self._flush(whole=True)
+
+    async def _flush(self, *, whole: bool) -> None:
         async with self._writing:  # a second flush returns no sooner than the first
-            denials, self._denials = self._denials, []
-            unlisted, self._unlisted = self._unlisted, 0
+            denials = self._denials.take(self._clock.now(), whole=whole)
             uses, self._uses = self._uses, {}
-            if unlisted:
-                denials.append(self._more(unlisted))
             if denials:
                 await self._audit.keep_all(denials)
             if uses:
                 await self._principals.used(uses)
-
-    def _more(self, count: int) -> Note:
-        note = Note(at=self._clock.now(), action="audit", resource="server")
-        return note.denied("too_many", f"{count:,} more denials of this moment are not listed")
 
     async def _prune(self) -> None:
         now = self._clock.now()
@@ -98,11 +92,21 @@ class Ledger:
             self._pruned_at = now
             before = now - round(self._settings.audit_keep * 1000)
             await self._audit.prune(before, self._settings.audit_rows)
+            await self._audit.prune(before, self._settings.audit_strangers, strangers=True)
 
     async def close(self) -> None:
         """Write what is left; nothing is gathered from then on."""
+        self._closed = True
         if self._timer is not None:
             self._timer.cancel()
         if self._task is not None:
             await self._task
-        await self._write()
+        try:
+            await self.flush()
+            await self._prune()
+        except StorageUnavailable as error:
+            _lost(error)
+
+
+def _lost(error: StorageUnavailable) -> None:
+    log.warning("denials and uses of tokens could not be written: %s", error.message)

@@ -7,7 +7,7 @@ transaction and marks it ``kept``; so an act cannot be in the file without its r
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
 from attrs import define, frozen
@@ -83,13 +83,19 @@ class Audit:
         rows = await self._db.read("list_audit", {**params, "before": cursor or 2**63 - 1})
         return [AuditRow(**dict(row)) for row in rows]
 
-    async def prune(self, before: int, most: int) -> int:
-        """Remove what is older than ``before`` or beyond ``most`` rows; return how many rows went."""
+    async def prune(self, before: int, most: int, *, strangers: bool = False) -> int:
+        """Remove what is older than ``before`` or beyond ``most`` rows; return how many rows went.
+
+        ``strangers``: of the denials of callers of whom nobody knows who they are; else of all other rows.
+        """
+        row = await self._db.read_one("audit_row_beyond", {"strangers": strangers, "most": most})
+        beyond = 0 if row is None else row["audit_id"]
+        params = {"strangers": strangers, "before": before, "beyond": beyond, "chunk": CHUNK}
         removed = 0
-        while gone := await self._db.transact(lambda db: _prune(db, before, most)):
+        while gone := await self._db.transact(lambda db: _prune(db, params)):
             removed += gone
         return removed
 
 
-def _prune(db: sqlite3.Connection, before: int, most: int) -> int:
-    return db.execute(QUERIES["prune_audit"], {"before": before, "most": most, "chunk": CHUNK}).rowcount
+def _prune(db: sqlite3.Connection, params: Mapping[str, int]) -> int:
+    return db.execute(QUERIES["prune_audit"], params).rowcount

@@ -40,6 +40,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(5, "the audit log", read_sql("audit.sql")),
     Migration(6, "what people are being asked", read_sql("input_requests.sql")),
     Migration(7, "statistics", read_sql("statistics.sql")),
+    Migration(8, "strangers in the audit log, and keys", read_sql("strangers.sql")),
 )
 
 

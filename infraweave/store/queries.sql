@@ -681,11 +681,23 @@ WHERE audit_id < :before
 ORDER BY audit_id DESC
 LIMIT :limit;
 
--- prune_audit: let go some of what is too old, or too much, from the far end
+-- audit_row_beyond: the newest row of a kind that is one too many
+SELECT audit_id FROM audit
+WHERE (principal IS NULL AND source = 'http') = :strangers
+ORDER BY audit_id DESC
+LIMIT 1 OFFSET :most;
+
+-- prune_audit: let go some of what is too old, or too much, from the far end of a kind
 DELETE FROM audit
-WHERE audit_id <= (SELECT max(audit_id)
-                   FROM (SELECT audit_id, at FROM audit ORDER BY audit_id LIMIT :chunk)
-                   WHERE at < :before OR audit_id <= (SELECT max(audit_id) FROM audit) - :most);
+WHERE (principal IS NULL AND source = 'http') = :strangers
+  AND audit_id <= (SELECT max(audit_id)
+                   FROM (SELECT audit_id, at FROM audit
+                         WHERE (principal IS NULL AND source = 'http') = :strangers
+                         ORDER BY audit_id LIMIT :chunk)
+                   WHERE at < :before OR audit_id <= :beyond);
+
+-- key: what the server signs something with
+SELECT key FROM keys WHERE name = :name;
 
 -- Schedules -----------------------------------------------------------------------------------------------
 

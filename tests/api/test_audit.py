@@ -5,7 +5,9 @@ from __future__ import annotations
 import sqlite3
 
 import pytest
+from attrs import evolve
 
+from infraweave.engine.denials import Denials
 from infraweave.errors import StorageUnavailable
 from infraweave.settings import Settings
 from infraweave.store.audit import AuditFilters
@@ -146,14 +148,93 @@ def api_note():
     return Note(at=1, action="x", resource="y")
 
 
-async def test_a_flood_of_denials_becomes_a_bounded_batch(api):
+async def flood(api, someone, times):
+    """Ask so often for what is denied; the clock stands, so all of it is in one minute."""
+    for _ in range(times):
+        await someone.get("/v1/runs/none/result")
+
+
+async def test_a_flood_of_strangers_is_a_few_rows_and_their_number(api, clock):
+    await flood(api, await api.with_headers({}), 25)
+    *listed, more = reversed(await audit(api, outcome="denied"))
+    assert len(listed) == 10
+    assert (more["principal"], more["action"], more["reason"]) == (None, "run_result", "unauthenticated")
+    assert more["detail"] == "15 more in the minute from 2026-01-01T00:00:00.000Z are not listed"
+    await clock.advance(60)
+    await flood(api, await api.with_headers({}), 1)
+    assert len(await audit(api)) == 12
+
+
+async def test_what_one_principal_is_denied_over_and_over_is_summed_up_for_that_principal(api):
+    denials = api.server.engine.ledger._denials
+    note = evolve(api_note(), tenant="default", principal="eve").denied("acl_denied", "no")
+    for _ in range(150):
+        denials.add(note)
+    denials.add(evolve(note, principal="bob"))
+    taken = denials.take(note.at, whole=True)
+    assert [(one.principal, one.resource) for one in taken[99:]] == [
+        *(("eve", "y"), ("bob", "y"), ("eve", "many")),
+    ]
+    assert taken[-1].detail.startswith("50 more")
+
+
+def test_what_is_gathered_is_bounded_and_strangers_crowd_out_nobody():
+    denials = Denials()
+    for place in range(5_000):
+        denials.add(evolve(api_note(), action=f"act-{place}").denied("unauthenticated", "no"))
+    for place in range(3_000):
+        note = evolve(api_note(), tenant="default", principal=f"p{place % 2}", action=f"act-{place % 1500}")
+        denials.add(note.denied("acl_denied", "no"))
+    known = [note for note in denials.take(1, whole=False) if note.principal is not None]
+    assert (len(known), denials.is_counting) == (1_000, True)
+    rest = denials.take(60_001, whole=False)
+    assert len(rest) <= 2_001
+    assert not denials.is_counting
+
+
+async def test_the_number_of_a_minute_is_written_once_when_the_minute_is_over(api, clock):
     ledger = api.server.engine.ledger
-    for _ in range(2_500):
-        ledger.deny(api_note().denied("acl_denied", "no"))
-    await ledger.flush()
-    rows = await api.server.engine.audit.list(AuditFilters(), limit=2_000)
-    assert len(rows) == 1_001
-    assert rows[0].detail == "1,500 more denials of this moment are not listed"
+    await flood(api, await api.with_headers({}), 25)
+    await ledger._write()
+    rows = await api.server.engine.audit.list(AuditFilters(), limit=50)
+    assert len(rows) == 10
+    await clock.advance(60)
+    await ledger._write()
+    rows = await api.server.engine.audit.list(AuditFilters(), limit=50)
+    assert [row.detail[:7] for row in rows[:1]] == ["15 more"]
+    assert len(rows) == 11
+
+
+async def test_rows_of_strangers_make_no_other_row_go(api, clock):
+    log, now = api.server.engine.audit, clock.now()
+    await api.start()
+    for place in range(30):
+        log.keep(evolve(api_note(), at=now + place, resource=f"r{place}").denied("unauthenticated", "no"))
+    await api.start()
+    assert await log.prune(0, 20, strangers=True) == 10
+    assert await log.prune(0, 20) == 0
+    rows = await log.list(AuditFilters(), limit=50)
+    assert [row.action for row in rows if row.principal] == ["start_run", "start_run"]
+    assert [row.resource for row in rows if not row.principal] == [f"r{place}" for place in range(29, 9, -1)]
+    assert await log.prune(0, 1) == 1
+    assert len(await log.list(AuditFilters(), limit=50)) == 21
+
+
+async def test_only_the_oldest_of_its_kind_can_be_removed(api):
+    log = api.server.engine.audit
+    log.keep(api_note().denied("unauthenticated", "no"))
+    log.keep(api_note().denied("unauthenticated", "no"))
+    await api.start()
+    await api.start()
+
+    def removed(audit_id):
+        return lambda db: db.execute("DELETE FROM audit WHERE audit_id = ?", (audit_id,))
+
+    for newer in (2, 4):
+        with pytest.raises(sqlite3.IntegrityError, match="only the oldest"):
+            await api.server.engine.db.transact(removed(newer))
+    await api.server.engine.db.transact(removed(3))
+    assert {row.audit_id for row in await log.list(AuditFilters(), limit=9)} == {1, 2, 4}
 
 
 async def test_nothing_changes_a_row_and_only_the_oldest_goes(api):
@@ -193,7 +274,7 @@ async def test_a_log_that_cannot_be_written_says_so_and_holds_nobody_up(api, mon
         async def keep_all(self, notes):
             raise StorageUnavailable
 
-        async def prune(self, before, most):
+        async def prune(self, before, most, strangers=False):
             return 0
 
     ledger = api.server.engine.ledger

@@ -232,3 +232,67 @@ def _served(port):
     sockets = (item for item in gc.get_objects() if isinstance(item, asyncio.StreamWriter))
     ours = (writer.get_extra_info("socket") for writer in sockets if writer.get_extra_info("peername"))
     return next((item for item in ours if item.fileno() > 0 and item.getpeername()[1] == port), None)
+
+
+# --- strangers ---------------------------------------------------------------------------------------------
+
+
+async def half_sent(connect, api, sent, announced=200_000):
+    """Announce a delivery and send a part of it."""
+    reader, writer = await connect(api)
+    head = f"POST /hooks/none HTTP/1.1\r\nHost: localhost\r\nContent-Length: {announced}\r\n\r\n"
+    writer.write(head.encode() + b" " * sent)
+    await writer.drain()
+    return reader, writer
+
+
+async def test_half_sent_bodies_of_strangers_are_bounded_together_and_hold_up_nobody_with_a_token(
+    open_api, connect
+):
+    async with open_api(settings=Settings(max_unauthenticated_bytes=250_000)) as api:
+        held = [await half_sent(connect, api, 100_000) for _ in range(2)]
+        refused, writer = await half_sent(connect, api, 100_000)
+        status, headers, body = await answer(refused)
+        assert (status, json.loads(body)["error"]["code"]) == (429, "rate_limited")
+        assert headers["retry-after"] == "5"
+        large = {"workflow_id": "quick", "input": {"amount": 1, "note": "x" * 1_000_000}}
+        assert (await api.post("/v1/runs", large)).status_code == 201
+        for _, one in (*held, (refused, writer)):
+            one.close()
+        await until_taken(connect, api)
+
+
+async def until_taken(connect, api):
+    """Send a delivery of a stranger until there is room for it again."""
+    async with asyncio.timeout(20):
+        while True:
+            reader, _ = await half_sent(connect, api, 200_000)
+            if (await answer(reader))[0] == 404:
+                return
+
+
+async def test_of_silent_connections_the_oldest_are_closed_and_known_callers_stay(open_api, connect):
+    async with open_api(settings=Settings(max_unauthenticated_connections=3)) as api:
+        run_id, _ = await api.asked()
+        known, writer = await connect(api)
+        writer.write(request(api, "GET", f"/v1/runs/{run_id}/events"))
+        await known.readuntil(b"input_requested")
+        silent = [await connect(api) for _ in range(5)]
+        for reader, _ in silent[:2]:
+            assert await reader.read() == b""
+        assert not any(reader.at_eof() for reader, _ in silent[2:])
+        await api.post(f"/v1/runs/{run_id}/signals/approval", YES)
+        await known.readuntil(b"event: completed")
+
+
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [("/v1/sign-in", 4_096), ("/v1/tokens", 65_536), ("/v1/runs/none/cancel", 65_536), ("/console", 65_536)],
+)
+async def test_where_small_bodies_are_expected_larger_ones_are_not_read(api, connect, path, most):
+    reader, writer = await connect(api)
+    method = "GET" if path == "/console" else "POST"
+    writer.write(request(api, method, path, None, f"Content-Length: {most + 1}"))
+    status, _, body = await answer(reader)
+    assert (status, json.loads(body)["error"]["code"]) == (413, "payload_too_large")
+    assert f"{most} bytes" in json.loads(body)["error"]["message"]

@@ -168,7 +168,9 @@ def write_file(source: Path, version: int) -> None:
     with closing(sqlite3.connect(target, isolation_level=None)) as connection:
         connection.execute("ATTACH ? AS new", (str(source),))
         fitting = f"SELECT run_key FROM new.runs WHERE {TOO_NEW.get(version, '1')}"
-        tables = "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name <> 'migrations'"
+        tables = (
+            "SELECT name FROM main.sqlite_schema WHERE type = 'table' AND name NOT IN ('migrations', 'keys')"
+        )
         for (table,) in connection.execute(tables).fetchall():
             columns = [row[1] for row in connection.execute(f"PRAGMA main.table_info({table})")]
             names = ", ".join(f'"{column}"' for column in columns)
