@@ -17,6 +17,10 @@ class Settings:
     max_queued: int = 100_000
     #: Threads for sync node bodies.
     threads: int = 32
+    #: Threads that take the place of lost ones, whose bodies did not return when their time was over.
+    lost_threads: int = 32
+    #: How long an attempt waits for the body of an earlier one that did not stop; then its node fails.
+    stuck_after: float = 300.0
     #: Requests of http nodes that are under way at once; others wait in order, before their time counts.
     max_calls: int = 200
     #: How long a stopped body may clean up, and how long a shutdown waits for bodies.

@@ -19,6 +19,7 @@ import pytest
 from aiosqlite.context import contextmanager
 
 from infraweave.engine.perform import Attempt
+from infraweave.engine.threads import Threads
 from infraweave.store.writer import Writer
 
 SEED = os.environ.get("LATE_SEED", "0")
@@ -84,8 +85,16 @@ class _LateRoom:
             await self.room.__aexit__(*error)
 
 
+def _waking_late(work):
+    def wake(self, *args):
+        time.sleep(late.of("thread"))
+        work(self, *args)
+
+    return wake
+
+
 def _patch() -> None:
-    make, run_once, work = Attempt.__init__, BaseEventLoop._run_once, _WorkItem.run
+    make, run_once = Attempt.__init__, BaseEventLoop._run_once
     open_writer, fetch = Writer.__init__, aiosqlite.Connection.execute_fetchall
 
     def attempt(self, *args, **more):
@@ -113,10 +122,6 @@ def _patch() -> None:
             time.sleep(seconds / 3)
         run_once(self)
 
-    def wake(self):
-        time.sleep(late.of("thread"))
-        work(self)
-
     @contextmanager
     async def read(self, *args):
         rows = await fetch(self, *args)
@@ -126,7 +131,8 @@ def _patch() -> None:
 
     Attempt.__init__, Writer.__init__ = attempt, writer
     aiosqlite.Connection.execute_fetchall = read
-    BaseEventLoop._run_once, _WorkItem.run = stall, wake
+    BaseEventLoop._run_once = stall
+    _WorkItem.run, Threads._do = _waking_late(_WorkItem.run), _waking_late(Threads._do)
 
 
 _patch()

@@ -67,10 +67,13 @@ IMPURE = {
 }
 #: core/shape and core/codec name uuid.UUID, datetime and Decimal as types only.
 IMPURE_EXCEPTIONS = {("shape.py", "uuid"), ("codec.py", "uuid")}
-#: Where blind excepts may stand: around a node's body, an author's file and an author's validators, at the
-#: outermost request, and where a file is read that may be damaged in any way.
+#: Where blind excepts may stand: around a node's body, what it raised and the thread that calls it, around an
+#: author's file and an author's validators, at the outermost request, and where a file is read that may be
+#: damaged in any way.
 BLIND = {
     "engine/bodies.py",
+    "engine/reasons.py",
+    "engine/threads.py",
     "authoring/loader.py",
     "core/models.py",
     "api/guard.py",

@@ -7,11 +7,13 @@ says whether trying again can help.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import inspect
-from collections.abc import Callable, Mapping
-from concurrent.futures import Executor, Future
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from infraweave.authoring.compiler import Code, CodeParam
 from infraweave.core import codec
@@ -20,11 +22,13 @@ from infraweave.core.facts import Usage
 from infraweave.core.redact import redact
 from infraweave.core.values import Json
 from infraweave.engine.context import RunContext
-from infraweave.engine.processes import Processes, codes_of, load_file
+from infraweave.engine.failures import tell_lost
+from infraweave.engine.processes import Processes, Seat, codes_of, load_file
+from infraweave.engine.reasons import asked, describe, leaves, said
+from infraweave.engine.threads import Threads
 from infraweave.engine.tracebacks import traceback_of
+from infraweave.engine.unawaited import close_unawaited
 from infraweave.errors import NonRetryable
-
-T = TypeVar("T")
 
 #: Longer messages are cut: an event must stay a line that clients can read (64 kB).
 MAX_MESSAGE = 2_000
@@ -61,12 +65,31 @@ class Call:
     """One call of a function. ``thread`` resolves once its thread has left it, if it has one."""
 
     def __init__(
-        self, code: Code, values: Mapping[str, Json], context: RunContext, pool: Executor, most: int
+        self,
+        code: Code,
+        values: Mapping[str, Json],
+        context: RunContext,
+        pool: Threads | Processes,
+        *,
+        max_output: int,
+        elapsed: Callable[[], float],
     ) -> None:
         self._code, self._values, self._context, self._pool = code, values, context, pool
-        self._most = most
+        self._max_output, self._elapsed = max_output, elapsed
         self.thread: asyncio.Future[Any] | None = None
+        #: True while the loop runs it, so that it can be cancelled.
+        self.is_on_loop = code.is_async
         self._work: Future[Any] | None = None
+        self._seat = Seat()
+        self._began_at: float | None = None
+        self._ended_at: float | None = None
+
+    @property
+    def seconds(self) -> float:
+        """How long the function took, once it has returned."""
+        if self._began_at is None or self._ended_at is None:
+            return 0.0
+        return self._ended_at - self._began_at
 
     async def run(self, on_call: Callable[[], object]) -> Json:
         """Return what the function returned, as JSON. ``on_call`` is called once the function is.
@@ -88,32 +111,61 @@ class Call:
             output = _output(self._code, value)
             size = len(codec.dumps(output))
         except BaseException as error:
-            raise _unfit_output(error) from error
-        if size > self._most:
-            message = f"The output has {size:,} bytes as JSON; {self._most:,} are allowed"
+            raise _unfit_output(error, value) from error
+        if size > self._max_output:
+            message = f"The output has {size:,} bytes as JSON; {self._max_output:,} are allowed"
             raise BodyError("output_too_large", message, final=True)
         return output
 
     async def _invoke(self, arguments: dict[str, Any], on_call: Callable[[], object]) -> Any:
         if self._code.is_async:
             on_call()
-            return await self._code.function(**arguments)
+            with self._timed():
+                return await self._code.function(**arguments)
         tell = partial(asyncio.get_running_loop().call_soon_threadsafe, on_call)
         if isinstance(self._pool, Processes):
             return await self._in_process(self._pool, tell)
-        return await self._left(self._pool.submit(_call, self._code.function, arguments, tell))
+        work = partial(self._in_thread, self._code.function, arguments, tell)
+        value = await self._left(self._pool.submit(self._context.tenant, work))
+        return await self._awaited(value) if inspect.isawaitable(value) else value
+
+    def _in_thread(
+        self, function: Callable[..., Any], arguments: dict[str, Any], tell: Callable[[], object]
+    ) -> Any:
+        tell()
+        with self._timed():
+            return in_own_context(function, arguments)
+
+    async def _awaited(self, value: Awaitable[Any]) -> Any:
+        """Wait for what a sync function returned: a wrapper around an async one."""
+        self.is_on_loop = True
+        try:
+            return await value
+        finally:
+            self._ended_at = self._elapsed()
 
     async def _in_process(self, pool: Processes, tell: Callable[[], object]) -> Json:
         file = inspect.unwrap(self._code.function).__code__.co_filename
         given = file, self._code.reference, codec.dumps(self._values), self._context
 
         def wait() -> tuple[Json, Usage]:
-            pool.call(load_file, file)
-            tell()
-            return pool.call(call_in_process, *given)
+            with pool.seated(self._seat) as call:
+                call(load_file, file)
+                tell()
+                with self._timed():
+                    output, usage = call(call_in_process, *given)
+            return output, usage
 
-        output, self._context.usage = await self._left(pool.submit(wait))
+        output, self._context.usage = await self._left(pool.submit(self._context.tenant, wait))
         return output
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        self._began_at = self._elapsed()
+        try:
+            yield
+        finally:
+            self._ended_at = self._elapsed()
 
     async def _left(self, work: Future[Any]) -> Any:
         self._work, self.thread = work, asyncio.wrap_future(work)
@@ -134,6 +186,14 @@ class Call:
         """Take the call back where no thread has begun it yet; return whether that was so."""
         return self._work is None or self._work.cancel()
 
+    def give_up(self) -> None:
+        """Do without a function that did not stop: kill its process; count its thread as lost."""
+        self._seat.kill()
+        if self._work is not None and isinstance(self._pool, Threads):
+            frame = self._pool.lose(self._work)
+            if frame is not None:
+                tell_lost(self._context, frame, replaced=self._pool.can_replace)
+
 
 def _is_current(task: asyncio.Task[Any] | None) -> bool:
     try:
@@ -152,7 +212,9 @@ def call_in_process(file: str, reference: str, values: bytes, context: RunContex
     """Call a function of a workflow file; return its output as JSON, and what it reported."""
     code = codes_of(file)[reference]
     try:
-        output = code.function(**_arguments(code, codec.loads(values), context))
+        output = in_own_context(code.function, _arguments(code, codec.loads(values), context))
+        if inspect.isawaitable(output):
+            output = asyncio.run(_awaiting(output))
     except (BodyError, asyncio.CancelledError):
         raise
     except BaseException as error:
@@ -161,14 +223,20 @@ def call_in_process(file: str, reference: str, values: bytes, context: RunContex
     try:
         return _output(code, output), context.usage
     except BaseException as error:
-        raise _unfit_output(error) from error
+        raise _unfit_output(error, output) from error
 
 
-def _call(function: Callable[..., Any], arguments: dict[str, Any], tell: Callable[[], object]) -> Any:
-    """Call a function in a thread, and tell so; a future cannot carry StopIteration."""
-    tell()
+async def _awaiting(value: Awaitable[Any]) -> Any:
+    return await value
+
+
+def in_own_context(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
+    """Call a sync function in a fresh context: what it sets there, decimal's too, is in no other call.
+
+    A future cannot carry StopIteration, so that leaves as RuntimeError.
+    """
     try:
-        return function(**arguments)
+        return contextvars.Context().run(function, **arguments)
     except StopIteration as error:
         raise RuntimeError(describe(error)) from error
 
@@ -176,8 +244,12 @@ def _call(function: Callable[..., Any], arguments: dict[str, Any], tell: Callabl
 def fault_of(error: BaseException, *, tell: bool = True) -> BodyError:
     """Return what an exception of a body means for its attempt; ``tell``: with where it happened."""
     where = _where(error) if tell else None
-    if isinstance(error, NonRetryable):
-        message = _said(error) or type(error).__name__
+    # A TaskGroup raises what its tasks raised as a group.
+    members = leaves(error)
+    refusal = next((one for one in members if isinstance(one, NonRetryable)), None)
+    if refusal is not None:
+        message = said(refusal) or type(refusal).__name__
+        message += f" (in a group: {describe(error)})" if len(members) > 1 else ""
         return BodyError("non_retryable", message, final=True, traceback=where)
     return BodyError("error", describe(error), final=False, traceback=where)
 
@@ -194,33 +266,17 @@ def _output(code: Code, value: Any) -> Json:
     return output
 
 
-def _unfit_output(error: BaseException) -> BodyError:
+def _unfit_output(error: BaseException, value: Any) -> BodyError:
     if isinstance(error, Misfit):
         return BodyError("output_invalid", f"The output does not fit its annotation: {error}", final=True)
-    message = f"The output cannot be kept as JSON: {describe(error)}"
+    found: list[str] = asked(lambda _: close_unawaited(value), error, [])
+    reason = f"{found[0]} is a coroutine that was not awaited" if found else describe(error)
+    message = f"The output cannot be kept as JSON: {reason}"
     return BodyError("output_invalid", message, final=True, traceback=_where(error))
 
 
 def _where(error: BaseException) -> str | None:
-    return _asked(traceback_of, error, None)
-
-
-def describe(error: BaseException) -> str:
-    """Return an exception as people read it: its class and its text."""
-    name, text = type(error).__name__, _said(error)
-    return f"{name}: {text}" if text else name
-
-
-def _said(error: BaseException) -> str:
-    return _asked(str, error, "")
-
-
-def _asked(ask: Callable[[BaseException], T], error: BaseException, otherwise: T) -> T:
-    """Return what an exception says of itself; its class may be an author's, and raise anything in turn."""
-    try:
-        return ask(error)
-    except BaseException:  # noqa: BLE001 - the failure that it was asked about is told all the same
-        return otherwise
+    return asked(traceback_of, error, None)
 
 
 def _own(values: Mapping[str, Json]) -> Mapping[str, Json]:

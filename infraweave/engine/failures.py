@@ -7,12 +7,18 @@ out of it, for that may quote what a run was given, which is never logged; the r
 from __future__ import annotations
 
 import logging
+import traceback
+from types import FrameType
 
 from infraweave.core.events import NodeFailed
 from infraweave.core.tracebacks import place_in
 from infraweave.core.values import rfc3339
+from infraweave.engine.context import RunContext
 
 log = logging.getLogger("infraweave.node")
+
+#: How many frames of a stack are told, innermost last.
+_FRAMES = 10
 
 
 def tell_failure(run_id: str, event: NodeFailed) -> None:
@@ -29,6 +35,19 @@ def tell_failure(run_id: str, event: NodeFailed) -> None:
         f" at {place}" if place else "",
         "it is final" if event.retry_at is None else f"it is tried again at {rfc3339(event.retry_at)}",
         extra={"run_id": run_id, "node": str(event.address), "attempt": event.attempt, "seq": event.seq},
+    )
+
+
+def tell_lost(context: RunContext, frame: FrameType, *, replaced: bool) -> None:
+    """Log that a sync body did not return after its attempt was over, and where its thread is."""
+    log.error(
+        "%s %s attempt %d has not returned though its time is over: its thread is lost%s\n%s",
+        context.run_id,
+        context.address,
+        context.attempt,
+        " and replaced" if replaced else "; no more are replaced (lost_threads): restart the server",
+        "".join(traceback.format_stack(frame)[-_FRAMES:]).rstrip(),
+        extra={"run_id": context.run_id, "node": str(context.address), "attempt": context.attempt},
     )
 
 

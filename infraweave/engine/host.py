@@ -11,7 +11,6 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -34,6 +33,7 @@ from infraweave.engine.perform import Attempt
 from infraweave.engine.processes import Processes
 from infraweave.engine.resting import Resting
 from infraweave.engine.slots import Slots
+from infraweave.engine.threads import Threads
 from infraweave.engine.unbegun import put_back
 from infraweave.errors import RunNotFound, StorageUnavailable
 from infraweave.failpoints import reach
@@ -76,7 +76,7 @@ class Host:
         self._loading: dict[int, asyncio.Task[LiveRun]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._processes = Processes()
-        self._pool = ThreadPoolExecutor(settings.threads, thread_name_prefix="infraweave-node")
+        self.threads = Threads(settings.threads, settings.lost_threads, "infraweave-node")
         self._idle = asyncio.Event()
 
     # --- taking up and letting go --------------------------------------------------------------------------
@@ -167,7 +167,7 @@ class Host:
         code = self.catalog.code(graph, context.address)
         if code is None:
             raise LookupError(f"no code for {context.address}")  # held back, so never opened
-        pool = self._processes if _runs_apart(graph, context.address) else self._pool
+        pool = self._processes if _runs_apart(graph, context.address) else self.threads
         return kind(self.clock, pool, self.settings, context, code, values, deliver)
 
     def leave(self, run_key: int, address: Address, leftover: asyncio.Future[Any]) -> None:
@@ -336,8 +336,8 @@ class Host:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        self._pool.shutdown(wait=False, cancel_futures=True)
-        self._processes.shutdown(wait=False, cancel_futures=True)
+        self.threads.shutdown()
+        self._processes.shutdown()
 
 
 def _runs_apart(graph: Graph, address: Address) -> bool:

@@ -9,8 +9,8 @@ and what it still does is ignored.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import Executor
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, TypeAlias
@@ -21,13 +21,17 @@ from infraweave.core.events import NodeStarted
 from infraweave.core.facts import Erred, Fact, Prompted, Scheduled, Succeeded, Unprepared
 from infraweave.core.values import LONGEST, Json, from_rfc3339, seconds, spell
 from infraweave.engine.bodies import BodyError, Call, fault_of
-from infraweave.engine.clock import Clock, chance
+from infraweave.engine.clock import Clock, chance, sleep
 from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.context import RunContext
+from infraweave.engine.processes import Processes
+from infraweave.engine.threads import Threads
 from infraweave.errors import StorageUnavailable
 from infraweave.settings import Settings
 
 Stop: TypeAlias = Literal["timeout", "cancelled", "lost"]
+#: Seconds by which a body may be late: what a clock's rounding makes of them.
+_SLACK = 0.001
 _REASON: dict[Stop, str] = {"cancelled": "the run is stopping", "lost": "it lost a race"}
 
 
@@ -37,7 +41,7 @@ class Attempt:
     def __init__(
         self,
         clock: Clock,
-        pool: Executor,
+        pool: Threads | Processes,
         limits: Settings,
         context: RunContext,
         code: Code,
@@ -46,8 +50,8 @@ class Attempt:
     ) -> None:
         self.context, self.address = context, context.address
         self._clock, self._grace, self._deliver = clock, limits.grace, deliver
-        self._is_async, self._room = code.is_async, code.room
-        self._call = Call(code, values, context, pool, limits.max_output)
+        self._room, self._stuck_after = code.room, limits.stuck_after
+        self._call = Call(code, values, context, pool, max_output=limits.max_output, elapsed=clock.elapsed)
         self._stopped: Stop | None = None
         self._begun = False
         self._ended_itself = False
@@ -61,7 +65,10 @@ class Attempt:
     def start(self, timeout: float | None, after: asyncio.Future[Any] | None) -> None:
         """Begin, once ``after`` (what is left of an earlier attempt) is done."""
         self._timeout, self._after = timeout, after
-        self._task = asyncio.get_running_loop().create_task(self._run(), name=self.context.run_id)
+        # A context of its own: else it would have what another body, or a request, has set in its own.
+        self._task = asyncio.get_running_loop().create_task(
+            self._run(), name=f"{self.context.run_id} {self.address}", context=contextvars.Context()
+        )
 
     def stop(self, why: Stop) -> None:
         """Ask the body to stop; within the grace period it may still return."""
@@ -69,12 +76,20 @@ class Attempt:
             return
         self._stopped = why
         self.context.cancelled = True
-        if self._is_async or why == "timeout" or self._call.withdraw():
+        if self._call.is_on_loop or why == "timeout" or self._call.withdraw():
             self._task.cancel()
         if not self._begun:
             self._leave()
             return
         self._timers.append(self._clock.call_later(self._grace, self._leave))
+        self._watch_thread()
+
+    def _watch_thread(self) -> None:
+        """Give a thread or a process up that has not left the body once the grace period is over."""
+        thread = self._call.thread
+        if thread is not None and not thread.done():
+            timer = self._clock.call_later(self._grace, self._call.give_up)
+            thread.add_done_callback(lambda _: timer.cancel())
 
     def abandon(self) -> None:
         """Stop without a fact: the process is ending, and the next one will find the attempt open."""
@@ -109,14 +124,14 @@ class Attempt:
         thread = self._call.thread
         if not self._begun:
             return None
-        if thread is not None:
-            return None if thread.done() else thread
+        if thread is not None and not thread.done():
+            return thread
         return None if self._ended_itself or self._task is None or self._task.done() else self._task
 
     async def _run(self) -> None:
         try:
             if self._after is not None:
-                await asyncio.wait([self._after])
+                await self._outlast(self._after)
             async with self._room or nullcontext():
                 self._begun = True
                 fact = await self._ended(await self._call.run(self._count_time))
@@ -131,15 +146,41 @@ class Attempt:
         self._ended_itself = True
         self._conclude(fact)
 
+    async def _outlast(self, earlier: asyncio.Future[Any]) -> None:
+        """Wait until the body of an earlier attempt has returned.
+
+        Raises:
+            BodyError: it does not; to call it a second time beside the first is not what was declared.
+        """
+        pause = asyncio.ensure_future(sleep(self._clock, self._stuck_after))
+        try:
+            await asyncio.wait({earlier, pause}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            pause.cancel()
+        if not earlier.done():
+            message = f"The body of an earlier attempt has not returned within {spell(self._stuck_after)}"
+            raise BodyError("body_stuck", message, final=True)
+
     def _count_time(self) -> None:
         """Let the time of the attempt count from here: what it had to wait for is not its own doing."""
         if self._timeout is not None and not self._delivered:
             self._timers.append(self._clock.call_later(self._timeout, partial(self.stop, "timeout")))
 
     async def _ended(self, output: Json) -> Fact:
+        # Where the loop was blocked, nobody could stop it in time.
+        if (
+            self._stopped is None
+            and self._timeout is not None
+            and self._call.seconds > self._timeout + _SLACK
+        ):
+            self._stopped = "timeout"
         if self._stopped == "timeout":
             return self._failed(BodyError("timeout", "", final=False))
         return await self.conclude(output)
+
+    def _is_late(self) -> bool:
+        """Tell whether the body took longer than it may: while it blocked the loop, nobody could stop it."""
+        return self._timeout is not None and self._call.seconds > self._timeout + _SLACK
 
     async def conclude(self, output: Json) -> Fact:
         """Return the fact of a body that returned, once all is known that it takes."""

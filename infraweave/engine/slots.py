@@ -11,6 +11,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from infraweave.engine.turns import FairQueue
+
 
 class Slots:
     """A limit, the line of resumed runs, and the queue."""
@@ -20,7 +22,7 @@ class Slots:
         self.used = 0
         self._grant = grant
         self._resumed: deque[Callable[[], None]] = deque()
-        self._queues: dict[str, deque[int]] = {}
+        self._queue: FairQueue[int] = FairQueue()
         self._queued: set[int] = set()
         self._gathering = False
 
@@ -46,7 +48,7 @@ class Slots:
 
     def enqueue(self, tenant: str, run_key: int) -> None:
         """Queue a run; ``grant`` is called with its key when its turn has come."""
-        self._queues.setdefault(tenant, deque()).append(run_key)
+        self._queue.put(tenant, run_key)
         self._queued.add(run_key)
         self.fill()
 
@@ -79,21 +81,10 @@ class Slots:
             self._grant(run_key)
 
     def _next(self) -> int | None:
-        while self._queues:
-            tenant, queue = next(iter(self._queues.items()))
-            del self._queues[tenant]
-            run_key = self._first(queue)
-            if queue:
-                self._queues[tenant] = queue  # at the end: the other tenants come first
-            if run_key is not None:
-                return run_key
-        return None
+        return self._queue.take(self._leaves)
 
-    def _first(self, queue: deque[int]) -> int | None:
-        """Take the first run of a tenant; who was cancelled costs the others no turn."""
-        while queue:
-            run_key = queue.popleft()
-            if run_key in self._queued:
-                self._queued.remove(run_key)
-                return run_key
-        return None
+    def _leaves(self, run_key: int) -> bool:
+        """Take a run out of the queue; return False where it was cancelled there."""
+        stands = run_key in self._queued
+        self._queued.discard(run_key)
+        return stands

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import threading
+from contextvars import ContextVar
 from datetime import datetime
-from decimal import Decimal
+from decimal import Decimal, getcontext
 from typing import NamedTuple
 
 import pytest
-from attrs import frozen
+from attrs import define, field, frozen
 
-from infraweave import Context, Retry, Workflow
+from infraweave import Context, NonRetryable, Retry, Workflow
 from infraweave.authoring.functions import Code
 from infraweave.engine.bodies import MAX_MESSAGE, Call
 
@@ -60,7 +62,11 @@ def raises(error):
         (GeneratorExit(), "GeneratorExit"),
         (asyncio.CancelledError(), "CancelledError"),
         (TimeoutError(), "TimeoutError"),
-        (ExceptionGroup("two", [ValueError("a")]), "ExceptionGroup: two (1 sub-exception)"),
+        (ExceptionGroup("two", [ValueError("a")]), "ExceptionGroup: two (1 sub-exception): ValueError: a"),
+        (
+            ExceptionGroup("of", [ExceptionGroup("many", [KeyError(n) for n in range(4)]), BadText()]),
+            "of (2 sub-exceptions): KeyError: 0; KeyError: 1; KeyError: 2; and 2 more",
+        ),
     ],
 )
 @pytest.mark.parametrize("kind", ["sync", "async"])
@@ -73,6 +79,35 @@ async def test_whatever_a_body_raises_fails_its_attempt(world, error, message, k
         assert w.engine.host.slots.used == 0
     assert end["error"]["code"] == "error"
     assert message in end["error"]["message"]
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_refusal_is_final_also_within_a_group(world, kind):
+    error = ExceptionGroup("tasks", [ValueError("a"), ExceptionGroup("more", [NonRetryable("never")])])
+    sync, coroutine = raises(error)
+    flow = Workflow("bad", version="v1")
+    flow.node(name="bad")(sync if kind == "sync" else coroutine)
+    async with world(flow) as w:
+        error = (await w.end(await w.start(flow)))["error"]
+    assert (error["code"], error["attempt"]) == ("non_retryable", 1)
+    assert error["message"].startswith(
+        "never (in a group: ExceptionGroup: tasks (2 sub-exceptions): ValueErr"
+    )
+
+
+async def test_a_refusal_in_a_task_group_is_told_as_it_was_raised(world):
+    async def refuse() -> None:
+        raise NonRetryable("never")
+
+    async def body() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(refuse())
+
+    flow = Workflow("group", version="v1")
+    flow.node(body)
+    async with world(flow) as w:
+        error = (await w.end(await w.start(flow)))["error"]
+    assert (error["code"], error["message"]) == ("non_retryable", "never")
 
 
 async def test_a_long_message_is_cut(world):
@@ -192,6 +227,23 @@ def handing(given, annotation) -> Workflow:
     return flow
 
 
+@define
+class Range:
+    low: int
+    high: int = field()
+
+    @high.validator
+    def _is_above(self, _, value):
+        if value < self.low:
+            raise ValueError("high is below low")
+
+
+async def test_why_a_class_refuses_its_values_is_told(world):
+    async with world(handing({"low": 2, "high": 1}, Range)) as w:
+        message = (await w.end(await w.start("handing")))["error"]["message"]
+    assert "ValueError: high is below low" in message
+
+
 async def test_an_input_that_does_not_fit_its_annotation_is_final(world):
     flow = Workflow("fit", version="v1")
 
@@ -206,6 +258,108 @@ async def test_an_input_that_does_not_fit_its_annotation_is_final(world):
     async with world(flow) as w:
         end = await w.end(await w.start(flow))
     assert (end["error"]["code"], end["error"]["node"]) == ("input_mismatch", "reader")
+
+
+# --- what a call leaves behind, and what it returns ---------------------------------------------------------
+
+
+colour: ContextVar[str] = ContextVar("colour", default="none")
+
+
+def painting(kind: str) -> Workflow:
+    """A node that tells the colour and the precision it finds, and sets others."""
+    flow = Workflow("painting", version="v1")
+
+    def paint() -> list:
+        found = [colour.get(), getcontext().prec]
+        colour.set("red")
+        getcontext().prec = 3
+        return found
+
+    async def paint_async() -> list:
+        return paint()
+
+    flow.node(paint if kind == "sync" else paint_async, name="paint")
+    return flow
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_what_a_body_sets_in_its_context_is_in_no_other_call(world, kind):
+    prec = getcontext().prec
+    async with world(painting(kind), threads=1) as w:
+        found = [(await w.end(await w.start("painting")))["result"] for _ in range(2)]
+    assert found == [["none", prec]] * 2
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_body_has_nothing_of_the_context_of_who_started_the_run(world, kind):
+    async with world(painting(kind)) as w:
+        colour.set("blue")
+        assert (await w.end(await w.start("painting")))["result"][0] == "none"
+
+
+def logged(function):
+    """A decorator that forgets to be async, as many are."""
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+@pytest.mark.parametrize(
+    "wrap", [logged, lambda function: lambda: function()], ids=["a decorator", "a lambda"]
+)
+async def test_a_sync_wrapper_around_an_async_function_is_awaited(world, wrap):
+    async def work() -> int:
+        await asyncio.sleep(0)
+        return 5
+
+    flow = Workflow("wrapped", version="v1")
+    flow.node(wrap(work), name="work")
+    async with world(flow) as w:
+        assert (await w.end(await w.start(flow)))["result"] == 5
+
+
+async def test_what_a_wrapper_returned_is_stopped_when_its_time_is_over(world):
+    stopped, inside = [], asyncio.Event()
+
+    @logged
+    async def work() -> None:
+        inside.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            stopped.append("work")
+
+    flow = Workflow("wrapped", version="v1")
+    flow.node(work, timeout="5s", retry=None)
+    async with world(flow) as w:
+        run = await w.start(flow)
+        await inside.wait()
+        await w.clock.advance(5)
+        assert (await w.end(run))["error"]["code"] == "timeout"
+    assert stopped == ["work"]
+
+
+@pytest.mark.parametrize(
+    ("made", "told"),
+    [
+        (lambda forgotten: {"deep": [1, forgotten]}, "/deep/1 is a coroutine that was not awaited"),
+        (lambda forgotten: Line(forgotten, 1), "/sku is a coroutine that was not awaited"),
+    ],
+)
+async def test_a_coroutine_that_nobody_awaited_is_told(world, made, told):
+    async def forgotten() -> None: ...
+
+    flow = of(lambda: made(forgotten()))
+    async with world(flow) as w:
+        error = (await w.end(await w.start(flow)))["error"]
+    assert (error["code"], error["message"]) == (
+        "output_invalid",
+        f"The output cannot be kept as JSON: {told}",
+    )
 
 
 # --- threads -----------------------------------------------------------------------------------------------
@@ -360,7 +514,7 @@ def test_a_body_that_python_closes_with_its_loop_did_not_fail():
         await asyncio.Event().wait()
 
     code = Code("flow:wait", wait, is_async=True, params=(), context_param=None, returns=None)
-    coroutine = Call(code, {}, None, None, 1000).run(lambda: None)
+    coroutine = Call(code, {}, None, None, max_output=1000, elapsed=lambda: 0.0).run(lambda: None)
     loop = asyncio.new_event_loop()
     task = loop.create_task(coroutine)
     loop.run_until_complete(asyncio.sleep(0))

@@ -15,7 +15,9 @@ from tests.engine.conftest import beat
 FLOW = """
 import os
 import signal
+import subprocess
 import time
+from contextvars import ContextVar
 from infraweave import Context, NonRetryable, Retry, Workflow
 
 flow = Workflow("apart", version="v1", input={"type": "object"})
@@ -78,6 +80,43 @@ interrupted = Workflow("interrupted", version="v1")
 def goes_on() -> str:
     os.kill(os.getpid(), signal.SIGINT)
     return "here"
+
+stubborn = Workflow("stubborn", version="v1", input={"type": "object"})
+
+@stubborn.node(executor="process", timeout="5s", retry=Retry(max_attempts=2, initial=0, jitter=False))
+def stays(input: dict, ctx: Context) -> int:
+    if ctx.attempt == 1:
+        helper = subprocess.Popen(["sleep", "3600"])
+        forked = os.fork()
+        if forked == 0:
+            time.sleep(3600)
+        write(input["there"], f"{os.getpid()} {helper.pid} {forked}")
+        while True:
+            time.sleep(0.01)
+    return ctx.attempt
+
+def write(path: str, text: str) -> None:
+    with open(path + ".part", "w") as file:
+        file.write(text)
+    os.rename(path + ".part", path)
+
+wrapped = Workflow("wrapped", version="v1")
+
+async def answer() -> int:
+    return 5
+
+@wrapped.node(executor="process")
+def wraps() -> int:
+    return answer()
+
+painted = Workflow("painted", version="v1")
+colour = ContextVar("colour", default="none")
+
+@painted.node(executor="process")
+def paints() -> str:
+    found = colour.get()
+    colour.set("red")
+    return found
 """
 
 
@@ -194,3 +233,69 @@ async def test_ctrl_c_is_the_servers_business(world, tmp_path):
     (tmp_path / "flow.py").write_text(FLOW)
     async with world(*load([tmp_path / "flow.py"])) as w:
         assert (await w.end(await w.start("interrupted")))["result"] == "here"
+
+
+async def stubborn_body(w, there) -> tuple[object, list[int]]:
+    """Start a body that does not end; return its run and the processes that are of it."""
+    run = await w.start("stubborn", {"there": str(there)})
+    while not there.exists():
+        await beat(w)
+    return run, [int(pid) for pid in there.read_text().split()]
+
+
+async def gone(w, pids: list[int]) -> None:
+    while any(is_running(pid) for pid in pids):
+        await beat(w)
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process lives; what is left of one that nobody waited for does not."""
+    command = ["ps", "-o", "stat=", "-p", str(pid)]
+    state = subprocess.run(command, check=False, capture_output=True, text=True).stdout
+    return bool(state.strip()) and not state.startswith("Z")
+
+
+async def test_a_process_body_that_outlasts_its_time_and_the_grace_is_killed_and_tried_again(world, tmp_path):
+    (tmp_path / "flow.py").write_text(FLOW)
+    async with world(*load([tmp_path / "flow.py"])) as w:
+        run, pids = await stubborn_body(w, tmp_path / "there")
+        await w.at_work(run)
+        await w.clock.advance(5)
+        await w.until(run, "node_started", attempt=2)
+        assert all(is_running(pid) for pid in pids)
+        await w.clock.advance(5)
+        assert (await w.end(run))["result"] == 2
+        await gone(w, pids)
+
+
+async def test_a_process_body_of_a_cancelled_run_is_killed_after_the_grace(world, tmp_path):
+    (tmp_path / "flow.py").write_text(FLOW)
+    async with world(*load([tmp_path / "flow.py"])) as w:
+        run, pids = await stubborn_body(w, tmp_path / "there")
+        await w.at_work(run)
+        await w.engine.cancel(run, by="eve")
+        await w.clock.advance(5)
+        assert (await w.end(run))["type"] == "cancelled"
+        await gone(w, pids)
+        assert isinstance((await w.end(await w.start("where_once")))["result"], int)
+
+
+async def test_a_process_body_does_not_outlast_the_engine(world, tmp_path):
+    (tmp_path / "flow.py").write_text(FLOW)
+    async with world(*load([tmp_path / "flow.py"]), grace=0.0) as w:
+        _, pids = await stubborn_body(w, tmp_path / "there")
+    while any(is_running(pid) for pid in pids):
+        pass
+
+
+async def test_a_sync_wrapper_around_an_async_function_is_awaited_in_its_process(world, tmp_path):
+    (tmp_path / "flow.py").write_text(FLOW)
+    async with world(*load([tmp_path / "flow.py"])) as w:
+        assert (await w.end(await w.start("wrapped")))["result"] == 5
+
+
+async def test_what_a_process_body_sets_in_its_context_is_in_no_other_call(world, tmp_path, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    (tmp_path / "flow.py").write_text(FLOW)
+    async with world(*load([tmp_path / "flow.py"])) as w:
+        assert [(await w.end(await w.start("painted")))["result"] for _ in range(2)] == ["none", "none"]

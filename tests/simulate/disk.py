@@ -13,11 +13,12 @@ import shutil
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Executor, Future
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+from infraweave.engine.threads import Threads
 from infraweave.store.batch import BATCH, Write
 from infraweave.store.rows import Rows
 
@@ -120,17 +121,17 @@ def _tell(done: asyncio.Future[Any], result: Any, error: Exception | None) -> No
         done.set_exception(error)
 
 
-class Pool(Executor):
+class Pool(Threads):
     """Threads for sync bodies, of which each returns after a while that the seed knows."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
 
-    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+    def submit(self, tenant: str, call: Callable[[], Any]) -> Future[Any]:
         """Call a function later; until it begins it can be taken back."""
         work: Future[Any] = Future()
         loop = asyncio.get_running_loop()
-        loop.call_later(self._rng.choice((0, 0, 0.01)), self._begin, work, partial(fn, *args, **kwargs))
+        loop.call_later(self._rng.choice((0, 0, 0.01)), self._begin, work, call)
         return work
 
     def _begin(self, work: Future[Any], call: Callable[[], Any]) -> None:
@@ -138,7 +139,10 @@ class Pool(Executor):
             loop = asyncio.get_running_loop()
             loop.call_later(self._rng.choice((0, 0.5, 3, 40)), _end, work, call)
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+    def lose(self, future: Future[Any]) -> None:
+        """Have nothing to replace."""
+
+    def shutdown(self) -> None:
         """Leave what runs to itself."""
 
 

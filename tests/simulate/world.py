@@ -598,9 +598,9 @@ def _around(world: World) -> Iterator[None]:
     rng = random.Random(f"pool {world.seed}")
     try:
         with (
-            patch.object(clock, "time", SimpleNamespace(time_ns=world.wall)),
+            patch.object(clock, "time", SimpleNamespace(time_ns=world.wall, monotonic=world.loop.time)),
             patch.object(database, "aiosqlite", SimpleNamespace(connect=world.disk.connect)),
-            patch.object(host, "ThreadPoolExecutor", lambda *_, **__: Pool(rng)),
+            patch.object(host, "Threads", lambda *_, **__: Pool(rng)),
             patch.object(resting, "LONG", world.seed % 2 * 200),
             patch.object(looks, "LONG", world.seed % 2 * 200),
             patch.object(resting, "MOST_RUNS", 1 + world.seed % 3),
