@@ -46,6 +46,12 @@ class Metrics:
         )
         self._slots = Gauge("infraweave_slots_used", "Slots that runs hold.", registry=registry)
         self._limit = Gauge("infraweave_slots", "Slots there are.", registry=registry)
+        self._threads = Gauge(
+            "infraweave_threads",
+            "Threads of sync bodies: busy, of these lost; and bodies that wait for one.",
+            ["state"],
+            registry=registry,
+        )
         engine.db.listen(self._committed)
 
     def _committed(self, written: Sequence[Rows]) -> None:
@@ -82,5 +88,8 @@ class Metrics:
         self._queued.set(self._engine.host.gate.queued)
         self._slots.set(slots.used)
         self._limit.set(slots.limit)
+        threads = self._engine.host.threads
+        for state, count in (("busy", threads.busy), ("lost", threads.lost), ("waiting", threads.queued)):
+            self._threads.labels(state).set(count)
         self._streams.set(self.open_streams)
         return generate_latest(self._registry)

@@ -16,11 +16,13 @@ from infraweave.api.statistics_shapes import (
     SlotUse,
     StatisticsQuery,
     Status,
+    ThreadUse,
     UsageStatistics,
 )
 from infraweave.core.access import readable
 from infraweave.core.values import rfc3339
 from infraweave.engine.engine import Engine
+from infraweave.engine.threads import Threads
 from infraweave.errors import Fault, MalformedRequest
 from infraweave.store.statistics import HOUR, Asked, Figures, Statistics
 
@@ -59,6 +61,7 @@ class StatisticsRoutes:
             Status(
                 version=__version__,
                 slots=SlotUse(total=slots.limit, taken=slots.used),
+                threads=_threads(engine.host.threads),
                 queued=now.queued,
                 waiting=now.waiting,
                 open_runs=now.open_runs,
@@ -66,6 +69,10 @@ class StatisticsRoutes:
                 uptime_s=(engine.clock.now() - self._opened_at) // 1000,
             )
         )
+
+
+def _threads(threads: Threads) -> ThreadUse:
+    return ThreadUse(total=threads.count, busy=threads.busy, waiting=threads.queued, lost=threads.lost)
 
 
 def _since(wanted: int | None, until: int) -> int:

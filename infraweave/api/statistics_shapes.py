@@ -118,11 +118,22 @@ class SlotUse:
 
 
 @frozen(kw_only=True)
+class ThreadUse:
+    """The threads of sync bodies."""
+
+    total: int = said("How many work at once, at most; lost ones are replaced beyond that.")
+    busy: int = said("Those that are in a body, lost ones among them.")
+    waiting: int = said("Bodies that wait for one.")
+    lost: int = said("Those whose bodies have not returned though their time, grace included, is over.")
+
+
+@frozen(kw_only=True)
 class Status:
     """What the server is doing, for all tenants."""
 
     version: str
     slots: SlotUse
+    threads: ThreadUse
     queued: int = said("Runs that have not started, delayed ones among them.")
     waiting: int = said("Runs that started and hold no slot: they wait for a time, a person, or another run.")
     open_runs: int

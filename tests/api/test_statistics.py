@@ -231,6 +231,7 @@ async def test_the_status_tells_what_the_server_is_doing(api, clock):
     version, size = found.pop("version"), found.pop("database_bytes")
     assert found == {
         "slots": {"total": api.server.engine.settings.max_running, "taken": 0},
+        "threads": {"total": api.server.engine.settings.threads, "busy": 0, "waiting": 0, "lost": 0},
         "queued": 1,
         "waiting": 1,
         "open_runs": 2,
