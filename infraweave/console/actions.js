@@ -2,9 +2,11 @@
 
 import { call, get, seg } from "./api.js";
 import { go } from "./navigation.js";
+import { difference, unsayable } from "./patch.js";
 import { copyAs, py } from "./curl.js";
 import { h, put } from "./dom.js";
-import { FormFault, formOrJson } from "./form.js";
+import { FormFault, formOrJson, readJson } from "./form.js";
+import { print } from "./lossless.js";
 import { lacks, may } from "./session.js";
 import { button, complain, dialog, forbid, notice } from "./widgets.js";
 
@@ -234,20 +236,24 @@ export async function rerun(run, fromNode = null) {
     id: "input",
     rows: 6,
     spellcheck: "false",
-    value: JSON.stringify(whole.input, null, 2),
+    value: print(whole.input, 2),
   });
   const plan = h("div.plan", { "aria-live": "polite" }),
     fault = h("p.fault", { role: "alert" });
-  const request = (dry = false) => {
-    let wanted;
+  const edited = () => {
     try {
-      wanted = JSON.parse(input.value);
       fault.textContent = "";
+      const wanted = readJson(input.value, "The input is not JSON");
+      const lost = unsayable(whole.input, wanted);
+      if (lost === null) return difference(whole.input, wanted);
+      throw new FormFault(`A rerun takes a field away, but cannot make one null: ${lost || "the input"}.`);
     } catch (error) {
-      fault.textContent = `The input is not JSON: ${error.message}`;
-      throw new FormFault(fault.textContent);
+      fault.textContent = error.message;
+      throw error;
     }
-    const patch = difference(whole.input, wanted);
+  };
+  const request = (dry = false) => {
+    const patch = edited();
     const body = {
       version: version.value,
       ...(node.value && { from_node: node.value }),
@@ -315,18 +321,4 @@ export async function rerun(run, fromNode = null) {
       );
     },
   });
-}
-
-/** The JSON Merge Patch that makes one value of another; undefined where they are equal. */
-function difference(before, after) {
-  if (JSON.stringify(before) === JSON.stringify(after)) return undefined;
-  const both = [before, after].every((each) => each !== null && typeof each === "object" && !Array.isArray(each));
-  if (!both) return after;
-  const patch = {};
-  for (const key of Object.keys(before)) if (!(key in after)) patch[key] = null;
-  for (const [key, value] of Object.entries(after)) {
-    const inner = key in before ? difference(before[key], value) : value;
-    if (inner !== undefined) patch[key] = inner;
-  }
-  return patch;
 }

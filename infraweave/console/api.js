@@ -1,5 +1,6 @@
 // The REST API: one function for requests, one for streams. Nothing else here talks to the server.
 
+import { parse, print } from "./lossless.js";
 import { token } from "./token.js";
 
 /** Where the server is mounted: the console's base without "console/". */
@@ -36,7 +37,7 @@ export async function call(method, path, { body, headers = {}, signal, anonymous
   const response = await reach(method, path, { body, headers, signal, anonymous });
   if (response.status === 204) return null;
   const text = await response.text();
-  return text ? JSON.parse(text) : null;
+  return text ? parse(text) : null;
 }
 
 export const get = (path, parameters, options) => call("GET", query(path, parameters), options);
@@ -50,7 +51,7 @@ async function reach(method, path, { body, headers = {}, signal, anonymous = fal
     response = await fetch(ROOT + path, {
       method,
       headers: sent,
-      body: body === undefined ? undefined : JSON.stringify(body),
+      body: body === undefined ? undefined : print(body),
       signal,
       cache: "no-store",
     });
@@ -153,6 +154,6 @@ function deliver(block, on) {
     if (line.startsWith("event: ")) type = line.slice(7);
     else if (line.startsWith("data: ")) data += line.slice(6);
   }
-  if (data) on.event(type, JSON.parse(data));
+  if (data) on.event(type, parse(data));
   return TERMINAL.has(type);
 }

@@ -2,6 +2,7 @@
 
 import { address } from "./api.js";
 import { h } from "./dom.js";
+import { ExactNumber, print } from "./lossless.js";
 import { copy } from "./widgets.js";
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
@@ -12,7 +13,7 @@ export function curl({ method, path, body }) {
     `curl -sS -X ${method} ${quoted(location.origin + address(path))}`,
     '-H "Authorization: Bearer $INFRAWEAVE_TOKEN"',
   ];
-  if (body !== undefined) parts.push("-H 'Content-Type: application/json'", `-d ${quoted(JSON.stringify(body))}`);
+  if (body !== undefined) parts.push("-H 'Content-Type: application/json'", `-d ${quoted(print(body))}`);
   return parts.join(" \\\n  ");
 }
 
@@ -39,6 +40,7 @@ export function python({ python: call }) {
 /** A JSON value as Python writes it. */
 export function py(value) {
   if (value === null || value === undefined) return "None";
+  if (value instanceof ExactNumber) return value.text;
   if (typeof value === "boolean") return value ? "True" : "False";
   if (Array.isArray(value)) return `[${value.map(py).join(", ")}]`;
   if (typeof value === "object")

@@ -23,7 +23,7 @@ function fill(element, classes, rest) {
 }
 
 const isProps = (value) =>
-  value !== null && typeof value === "object" && !Array.isArray(value) && !(value instanceof Node);
+  value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype;
 
 function set(element, name, value) {
   if (value === null || value === undefined || value === false) return;

@@ -2,6 +2,7 @@
 
 import { h, put } from "./dom.js";
 import { count } from "./format.js";
+import { ExactNumber, isTree, print } from "./lossless.js";
 import { copy, copyButton } from "./widgets.js";
 
 /** Children of one object or list that are shown before "more" is asked for. */
@@ -25,7 +26,7 @@ export function jsonView(value, what = "value") {
     put(body, tree(value, [], null, hits));
   };
   draw();
-  const simple = value === null || typeof value !== "object";
+  const simple = !isTree(value);
   return h(
     "div.json-view",
     h(
@@ -39,7 +40,7 @@ export function jsonView(value, what = "value") {
   );
 }
 
-const text = (value) => (typeof value === "string" ? value : JSON.stringify(value, null, 2));
+const text = (value) => (typeof value === "string" ? value : print(value, 2));
 
 /** The paths that lead to a match, as a set, and how many match. */
 function matches(value, wanted) {
@@ -47,7 +48,7 @@ function matches(value, wanted) {
   let hits = 0;
   const look = (item, path) => {
     let inside = false;
-    if (item !== null && typeof item === "object") {
+    if (isTree(item)) {
       for (const [key, each] of Object.entries(item)) {
         const here = [...path, key];
         const named = !Array.isArray(item) && key.toLowerCase().includes(wanted);
@@ -83,7 +84,7 @@ function tree(value, path, key, hits) {
           },
           marked(String(key), hits),
         );
-  if (value === null || typeof value !== "object") return h("div.leaf", name, name && ": ", leaf(value, hits));
+  if (!isTree(value)) return h("div.leaf", name, name && ": ", leaf(value, hits));
   const list = Array.isArray(value),
     size = Object.keys(value).length;
   if (!size) return h("div.leaf", name, name && ": ", h("span.punct", list ? "[]" : "{}"));
@@ -127,7 +128,8 @@ function leaf(value, hits) {
       value.includes("\n") ? "span.string.block" : "span.string",
       marked(value.includes("\n") ? value : JSON.stringify(value), hits),
     );
-  return h(`span.${value === null ? "null" : typeof value}`, marked(String(value), hits));
+  const kind = value === null ? "null" : value instanceof ExactNumber ? "number" : typeof value;
+  return h(`span.${kind}`, marked(String(value), hits));
 }
 
 function marked(shown, hits) {

@@ -9,6 +9,7 @@ import { atMostEvery, h, perFrame, put } from "./dom.js";
 import { compact, dollars, readable, shortId, span } from "./format.js";
 import { graph } from "./graph.js";
 import { busy, inspector } from "./inspector.js";
+import { rounded } from "./lossless.js";
 import { summary } from "./summary.js";
 import { apply, create, ended, remember, seed, telling } from "./model.js";
 import { timeline } from "./timeline.js";
@@ -34,10 +35,14 @@ export async function open(main, parameters, runId) {
   const header = h("header.run-head"),
     line = h("p.explain", { "aria-live": "polite" }),
     live = h("span.live", { role: "status" });
-  const drawing = graph(definition.layout, new Map(definition.nodes.map((node) => [node.name, node.kind])), (name) => {
-    followed = false;
-    choose(name);
-  });
+  const drawing = graph(
+    rounded(definition.layout),
+    new Map(definition.nodes.map((node) => [node.name, node.kind])),
+    (name) => {
+      followed = false;
+      choose(name);
+    },
+  );
   const bars = timeline((step) => {
     followed = false;
     choose(step.node);

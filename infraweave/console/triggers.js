@@ -6,6 +6,7 @@ import { go, link } from "./navigation.js";
 import { py } from "./curl.js";
 import { atMostEvery, follow, h, put } from "./dom.js";
 import { plural, shortId } from "./format.js";
+import { print } from "./lossless.js";
 import { lacks, may } from "./session.js";
 import { button, complain, copyButton, empty, forbid, notice, time } from "./widgets.js";
 
@@ -99,7 +100,7 @@ function table(title, columns) {
 
 /** Draw a row anew where it has changed, and leave the focus where it was. */
 function redraw(row, each, cells) {
-  const said = JSON.stringify(each);
+  const said = print(each);
   if (row.dataset.said === said) return;
   const place = [...row.querySelectorAll("a, button")].indexOf(document.activeElement);
   row.dataset.said = said;

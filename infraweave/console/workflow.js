@@ -7,6 +7,7 @@ import { h, put } from "./dom.js";
 import { count } from "./format.js";
 import { graph } from "./graph.js";
 import { jsonView } from "./json.js";
+import { print, rounded } from "./lossless.js";
 import { create } from "./model.js";
 import { lacks, may } from "./session.js";
 import { startDialog } from "./start.js";
@@ -168,19 +169,23 @@ const older = ({ versions }, chosen) =>
   versions.findIndex(({ version }) => version === chosen) < versions.findIndex(({ active }) => active);
 
 function picture(definition) {
-  const drawing = graph(definition.layout, new Map(definition.nodes.map((node) => [node.name, node.kind])), (name) => {
-    if (name)
-      put(
-        about,
-        h("h3", name),
-        jsonView(
-          definition.nodes.find((node) => node.name === name),
-          "node",
-        ),
-      );
-    else put(about);
-    drawing.select(name);
-  });
+  const drawing = graph(
+    rounded(definition.layout),
+    new Map(definition.nodes.map((node) => [node.name, node.kind])),
+    (name) => {
+      if (name)
+        put(
+          about,
+          h("h3", name),
+          jsonView(
+            definition.nodes.find((node) => node.name === name),
+            "node",
+          ),
+        );
+      else put(about);
+      drawing.select(name);
+    },
+  );
   const about = h("div.about"),
     model = create(definition);
   for (const node of model.nodes.values()) node.asIs = true;
@@ -226,7 +231,7 @@ function compare(id, workflow, chosen) {
 function lines(document) {
   const { nodes, ...rest } = document;
   const told = (name, value) =>
-    JSON.stringify(value, null, 2)
+    print(value, 2)
       .split("\n")
       .map((line) => `${name}\t${line}`);
   return [

@@ -186,3 +186,60 @@ for row in range(20):
         worker(
             f"n{column}_{row}", [f"n{column - 1}_{row}", f"n{column - 1}_{(row + 1) % 20}"] if column else []
         )
+
+ledger = Workflow("ledger", version="v1")
+
+
+@ledger.node
+async def book(input: dict[str, Any]) -> dict[str, Any]:
+    return input
+
+
+@frozen
+class Entry:
+    account: int
+    holder: str
+    memo: str = "two\nlines"
+    limit: int = 9007199254740993
+    rate: float | None = None
+    address: Address | None = None
+    previous: Entry | None = None
+
+
+@ledger.human_input(schema=Entry)
+def entry(book: dict[str, Any]) -> str:
+    return "Which entry?\n\n  1. the first\n  2. the second"
+
+
+@ledger.node
+async def post(entry: Entry) -> Entry:
+    return entry
+
+
+#: An input whose fields say what they are where nobody says otherwise.
+WISH = {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string"},
+        "tone": {"enum": ["plain", "warm"], "default": "warm"},
+        "copies": {"type": "integer", "default": 3},
+        "share": {"type": "number", "default": 0.5},
+        "urgent": {"type": "boolean", "default": False},
+        "labels": {"type": "array", "items": {"type": "string"}, "default": ["new"]},
+        "address": {"$ref": "#/$defs/Address", "default": {"street": "Main St", "zip": "8000"}},
+    },
+    "required": ["title"],
+    "$defs": {
+        "Address": {
+            "type": "object",
+            "properties": {"street": {"type": "string"}, "zip": {"type": "string"}},
+            "required": ["street"],
+        }
+    },
+}
+wishes = Workflow("wishes", version="v1", input=WISH)
+
+
+@wishes.node
+async def grant(input: dict[str, Any]) -> dict[str, Any]:
+    return input
