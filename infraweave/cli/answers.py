@@ -13,7 +13,7 @@ import click
 from attrs import define, field, frozen
 
 from infraweave.cli.ask import ask
-from infraweave.cli.output import remark, remark_error
+from infraweave.cli.output import paragraphs, remark, remark_error
 from infraweave.core import codec
 from infraweave.errors import PayloadInvalid, RequestError
 
@@ -73,7 +73,7 @@ class Answers:
                 if row.run_key != self.run.run_key:
                     remark(f"{row.workflow_id} {row.run_id} asks:")
                 if asked.data is not None:
-                    remark(json.dumps(asked.data, indent=2, ensure_ascii=False))
+                    remark(paragraphs(json.dumps(asked.data, indent=2, ensure_ascii=False)))
                 try:
                     reading = asyncio.get_running_loop().run_in_executor(
                         self._reader, ask, asked.prompt, asked.schema

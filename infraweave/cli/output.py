@@ -6,6 +6,7 @@ import codecs
 import io
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn
@@ -119,6 +120,14 @@ def remark_below(text: str, indent: int) -> None:
 def plain(text: str) -> str:
     """Return a text from a run on one line, without what a terminal would take for a command."""
     return "".join(c if c.isprintable() else " " if c.isspace() else "�" for c in text)
+
+
+def paragraphs(text: str, indent: int = 0) -> str:
+    """Return a text from a run with its line breaks, and without what a terminal would take for a command.
+
+    ``indent``: spaces before each line but the first.
+    """
+    return f"\n{' ' * indent}".join(map(plain, re.split(r"\r\n?|\n", text)))
 
 
 def _text(value: Any) -> str:

@@ -21,6 +21,20 @@ def _steps():
     return list(tour.steps(tour.README.read_text()))
 
 
+def test_commands_can_be_typed_into_any_shell():
+    """zsh takes ?, * and [ outside quotes for names of files that there must be, and no # for a comment."""
+    blocks = re.findall(r"```(console|sh)\n(.*?)```", tour.README.read_text(), re.DOTALL)
+    typed = [
+        line.removeprefix("$ ")
+        for kind, block in blocks
+        for line in block.splitlines()
+        if kind == "sh" or line.startswith("$ ")
+    ]
+    bare = {line: re.sub(r"""'[^']*'|"(?:\\.|[^"\\])*"|\\.""", "", line) for line in typed}
+    assert len(bare) > 20
+    assert [line for line, text in bare.items() if re.search(r"[?*\[~^#]|(?<!\S)=", text)] == []
+
+
 def test_the_readme_names_every_error_code():
     classes = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, errors.RequestError)]
     codes = {c.code for c in classes if c is not errors.RequestError}
