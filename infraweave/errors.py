@@ -11,7 +11,8 @@
         ├── 404 RunNotFound · WorkflowNotFound · VersionNotFound · SignalNotFound · TokenNotFound
         │       · RouteNotFound · ScheduleNotFound · WebhookNotFound · TenantNotFound · PrincipalNotFound
         │       · GrantNotFound
-        ├── 405 MethodNotAllowed · 406 NotAcceptable · 413 PayloadTooLarge · 415 UnsupportedMediaType
+        ├── 405 MethodNotAllowed · 406 NotAcceptable · 413 PayloadTooLarge · Unstorable
+        │       · 415 UnsupportedMediaType
         ├── 409 RunNotFinished · RunFinished · RunStopping · SignalConflict · VersionConflict
         │       · ScheduleConflict · ScheduleDeclared · WebhookConflict · WebhookDeclared
         ├── 421 MisdirectedRequest
@@ -197,6 +198,21 @@ class PayloadTooLarge(RequestError):
     """The body is too large."""
 
     code, status = "payload_too_large", 413
+
+
+class Unstorable(RequestError):
+    """What this leads to cannot be stored, whatever is tried: it is too large, or JSON cannot carry it."""
+
+    code, status = "unstorable", 413
+    #: The run whose events were refused; None for what was only to follow those.
+    run_key: int | None = None
+
+    @classmethod
+    def of(cls, run_key: int, reason: object) -> Unstorable:
+        """Return the refusal of a run's events."""
+        error = cls(f"What this leads to cannot be stored: {reason}")
+        error.run_key = run_key
+        return error
 
 
 class UnsupportedMediaType(RequestError):

@@ -46,6 +46,7 @@ from infraweave.errors import (
     SignalConflict,
     SignalNotFound,
     StorageUnavailable,
+    Unstorable,
     VersionNotFound,
     WorkflowNotFound,
 )
@@ -71,7 +72,7 @@ REPLAYED = (*STARTED, Header(name="Idempotent-Replayed", doc="true: the run was 
 RETRY_AFTER = Header(name="Retry-After", doc="Seconds until a try makes sense of what a limit has refused.")
 #: All of the run for who may read it.
 STOPPED = ((JSON, shapes.Run), (JSON, shapes.StopAcknowledged))
-WRITES: tuple[type[RequestError], ...] = (Draining, StorageUnavailable)
+WRITES: tuple[type[RequestError], ...] = (Draining, StorageUnavailable, Unstorable)
 
 
 def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Route]:

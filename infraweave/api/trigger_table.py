@@ -23,13 +23,14 @@ from infraweave.errors import (
     ScheduleDeclared,
     ScheduleNotFound,
     StorageUnavailable,
+    Unstorable,
     WebhookConflict,
     WebhookDeclared,
     WebhookNotFound,
     WorkflowNotFound,
 )
 
-WRITES: tuple[type[RequestError], ...] = (Draining, StorageUnavailable)
+WRITES: tuple[type[RequestError], ...] = (Draining, StorageUnavailable, Unstorable)
 _WHERE = Header(name="Location", doc="Where it is.")
 _TRACE = (
     Header(name="traceparent", doc="W3C trace context, which the run joins."),

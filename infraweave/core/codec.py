@@ -40,6 +40,10 @@ from infraweave.errors import Fault
 
 #: Nesting beyond this is refused in requests (spec: 64).
 MAX_DEPTH = 64
+#: Levels that a value of a run may have. Above it stand those of the list or dict that a map, a result or a
+#: set of parameters makes of several, of the event, and of the answer that shows it: orjson writes 254.
+MAX_LEVELS = 200
+_ABOVE = 254 - MAX_LEVELS
 _INT64 = 2**63
 _ENDS_OF_KEYS = re.compile(rb'"\s*:')
 _LONG_NUMBER = re.compile(rb"\d{19}")
@@ -56,6 +60,24 @@ def dumps(value: Json) -> bytes:
         TypeError: it holds something that JSON cannot carry.
     """
     return orjson.dumps(value)
+
+
+def measured(value: Json) -> int:
+    """Return how many bytes a value has as JSON that a run is to keep, and every answer can hold.
+
+    Raises:
+        TypeError: JSON cannot carry it.
+        ValueError: it is nested deeper than ``MAX_LEVELS``.
+    """
+    data = orjson.dumps(value)
+    if data.count(b"[") + data.count(b"{") > MAX_LEVELS:  # each level has one at least
+        try:
+            for _ in range(_ABOVE):
+                value = [value]
+            orjson.dumps(value)
+        except TypeError:
+            raise ValueError(f"it is nested deeper than {MAX_LEVELS} levels") from None
+    return len(data)
 
 
 def dump_ascii(value: Json) -> bytes:
@@ -286,7 +308,8 @@ def from_author(value: Any) -> Json:
     """Return what a node's code returned as a JSON value, as it will be after a restart.
 
     Raises:
-        TypeError: JSON cannot carry it (NaN, an integer outside 64 bits, an unknown class).
+        TypeError: JSON cannot carry it (NaN, an unknown class).
+        ValueError: it holds an integer that requests could not send, outside 64 bits.
     """
     try:
         data = orjson.dumps(value, default=_authors.unstructure, option=_AS_CATTRS_DOES)
@@ -295,6 +318,8 @@ def from_author(value: Any) -> Json:
         data = orjson.dumps(_authors.unstructure(value))
     if b"null" in data:  # orjson writes NaN as null
         json.dumps(_authors.unstructure(value), allow_nan=False, default=str, skipkeys=True)
+    if _LONG_NUMBER.search(data):
+        json.loads(data, parse_int=_checked_int)  # orjson writes 64 bits without a sign, too
     return orjson.loads(data)
 
 

@@ -167,6 +167,14 @@ class TerminateAsked:
     link: str | None = None
 
 
+@frozen
+class Refused:
+    """What followed from a fact cannot be stored. ``address``: the entry that it was about, None: of none."""
+
+    message: str
+    address: Address | None = None
+
+
 Fact: TypeAlias = (
     Accepted
     | Granted
@@ -183,4 +191,5 @@ Fact: TypeAlias = (
     | Signalled
     | CancelAsked
     | TerminateAsked
+    | Refused
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, assert_never
 
 from infraweave.core.book import Book
+from infraweave.core.codec import measured
 from infraweave.core.document import Loop, Map, Node, Router, Subworkflow
 from infraweave.core.entries import Entry
 from infraweave.core.facts import ChildEnded, Erred, PutBack, Succeeded
@@ -116,6 +117,12 @@ def _child_ended(book: Book, fact: ChildEnded) -> None:
 def _child_problem(node: Node, fact: ChildEnded) -> _Fault | None:
     """Return why a child's end is no answer for its parent."""
     if fact.state == "succeeded":
+        try:
+            measured(fact.output)
+        except ValueError as error:  # of all that a child gives, only its result is made of several values
+            return _Fault(
+                "output_invalid", f"The result of child {fact.child_run_id} cannot be kept: {error}"
+            )
         schema = node.schema if isinstance(node, Subworkflow | Map) else None
         faults = [] if schema is None else validator(schema).faults(fact.output)
         if not faults:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from infraweave.core.document import Retry
 from infraweave.core.values import spell
 
@@ -17,10 +19,17 @@ def delay(retry: Retry, failures: int, chance: float, asked: float | None = None
     ``asked``: the least wait that the other side asked for, heeded up to an hour, or up to the author's own
     ``maximum`` where that is longer.
     """
-    # The exponent is capped so that a huge max_attempts cannot overflow a float.
-    full = min(retry.maximum, retry.initial * retry.factor ** min(failures - 1, 64))
+    full = min(retry.maximum, retry.initial * _grown(retry.factor, failures - 1)) if retry.initial else 0.0
     wait = full * (0.5 + chance / 2) if retry.jitter else full
     return wait if asked is None else max(wait, min(asked, max(retry.maximum, MOST_ASKED)))
+
+
+def _grown(factor: float, times: int) -> float:
+    """Return a factor to a power; any number beyond all waits where a float cannot hold it."""
+    try:
+        return float(factor) ** times
+    except OverflowError:
+        return math.inf
 
 
 def retry_message(message: str, wait: float, next_attempt: int, max_attempts: int) -> str:

@@ -177,6 +177,8 @@ def _status(state: RunState, event: StatusChanged) -> None:
     if event.cause == "terminated":
         error = RunError(code="terminated", message=_cancel_message(event))
         state.stopping = Stopping("cancelled", error, forced=True)
+    if event.cause == "unstorable":
+        _stop(state, "failed", RunError(code="unstorable", message=event.reason or ""))
 
 
 def _reuse(state: RunState, event: StatusChanged) -> None:

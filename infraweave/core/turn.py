@@ -28,6 +28,7 @@ from infraweave.core.facts import (
     Launched,
     Prompted,
     PutBack,
+    Refused,
     Resumed,
     Scheduled,
     Signalled,
@@ -42,7 +43,7 @@ from infraweave.core.opening import ask, open_entry, prepare_reopening, reopen_d
 from infraweave.core.outcomes import conclude
 from infraweave.core.preparing import Preparing
 from infraweave.core.state import RunState
-from infraweave.core.unwind import terminate, unwind, withdraw_losers
+from infraweave.core.unwind import refuse, terminate, unwind, withdraw_losers
 
 
 def hold_nothing(_: Address) -> bool:
@@ -89,6 +90,8 @@ def _take(book: Book, fact: Fact) -> None:
             _cancel(book, fact)
         case TerminateAsked():
             terminate(book, fact)
+        case Refused():
+            refuse(book, fact)
         case _:
             assert_never(fact)
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from infraweave.core.address import Address
 from infraweave.core.book import Book
 from infraweave.core.entries import Entry
-from infraweave.core.events import Cancelled, Failed, StatusChanged
-from infraweave.core.facts import TerminateAsked
+from infraweave.core.events import Cancelled, Failed, NodeStarted, StatusChanged
+from infraweave.core.facts import Refused, TerminateAsked
 from infraweave.core.graph import Graph
 from infraweave.core.opening import reopen_due, start
 from infraweave.core.state import RunState
@@ -69,6 +69,23 @@ def terminate(book: Book, fact: TerminateAsked) -> None:
     _end(book, [*state.not_compensated, *not_undone])
 
 
+def refuse(book: Book, fact: Refused) -> None:
+    """Fail what led to something that cannot be stored: its entry, the run, or what is to be undone next.
+
+    The caller holds everything back meanwhile, so that none of it is tried again in the same commit.
+    """
+    state = book.state
+    entry = None if fact.address is None else state.entries.get(fact.address)
+    undo = next_undo(book.graph, state)
+    if entry is not None and entry.request is None:
+        book.give_up(entry, "unstorable", fact.message, book.open_for(entry))
+    elif state.stopping is None:
+        book.record(StatusChanged, state=state.state, cause="unstorable", reason=fact.message)
+    elif undo is not None:
+        book.record(NodeStarted, **undo._asdict(), attempt=1)
+        book.give_up(state.entries[undo], "unstorable", fact.message, 0)
+
+
 def next_undo(graph: Graph, state: RunState) -> Address | None:
     """Return the compensation that opens once nothing else of a stopping run is open."""
     compensable = (address for address in reversed(state.done) if graph.compensation(address.node))
@@ -90,7 +107,7 @@ def _finish(book: Book) -> None:
     if stopping is None:
         raise ValueError("a run that is not stopping has nothing to unwind")
     cause = "cancel_requested" if stopping.outcome == "cancelled" else stopping.error.code
-    if cause not in ("cancel_requested", "input_timed_out"):
+    if cause not in ("cancel_requested", "input_timed_out", "unstorable"):
         cause = "node_failed"
     book.record(StatusChanged, state=stopping.outcome, cause=cause)
     _end(book, book.state.not_compensated)

@@ -23,6 +23,8 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 6048
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 #: A hundred years. Longer waits are mistakes, and sums with them would leave datetime's range.
 LONGEST = 100 * 365 * 86400.0
+#: The first and the last millisecond that RFC 3339 can spell in UTC: of the years 0001 and 9999.
+_FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
 
 
 def seconds(duration: Duration) -> float:
@@ -33,10 +35,10 @@ def seconds(duration: Duration) -> float:
     """
     if isinstance(duration, bool) or not isinstance(duration, int | float | str):
         raise ValueError(_expected(duration))
-    value = _parse(duration) if isinstance(duration, str) else float(duration)
+    value = _parse(duration) if isinstance(duration, str) else duration
     if not 0 <= value <= LONGEST:
         raise ValueError(_expected(duration))
-    return value
+    return float(value)
 
 
 def _parse(text: str) -> float:
@@ -47,7 +49,7 @@ def _parse(text: str) -> float:
 
 
 def _expected(duration: object) -> str:
-    return f"{duration!r} is no duration; give seconds (30) or text such as '30s', '48h' or '1h30m'"
+    return f"{duration!r:.100} is no duration; give seconds (30) or text such as '30s', '48h' or '1h30m'"
 
 
 def spell(duration: float) -> str:
@@ -73,7 +75,7 @@ def spell_exactly(duration: float) -> str:
 
 @lru_cache(maxsize=64)
 def _whole_second(second: int) -> str:
-    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+    return datetime.fromtimestamp(second, UTC).isoformat()[:19]  # strftime leaves zeros off early years
 
 
 @lru_cache(maxsize=256)  # the events of one moment share their time
@@ -87,15 +89,19 @@ def from_rfc3339(text: str) -> int:
     """Return the milliseconds of an RFC 3339 time that names its offset.
 
     Raises:
-        ValueError: it is not such a time.
+        ValueError: it is not such a time, or lies outside the years 0001 to 9999 in UTC, where ``rfc3339``
+            could not spell it.
     """
     try:
         when = datetime.fromisoformat(text)
         if when.tzinfo is None or "T" not in text.upper():
             raise ValueError
-        return round(when.timestamp() * 1000)
+        at = round(when.timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise ValueError(f"{text!r} is no RFC 3339 time such as 2026-07-04T18:22:31Z") from None
+        raise ValueError(f"{text!r:.100} is no RFC 3339 time such as 2026-07-04T18:22:31Z") from None
+    if not _FIRST <= at <= _LAST:
+        raise ValueError(f"{text!r:.100} lies outside the years 0001 to 9999 in UTC")
+    return at
 
 
 _POINTER = re.compile(r"(/([^~/]|~0|~1)*)*")

@@ -109,7 +109,7 @@ class Call:
             raise fault_of(error, tell=not self._code.reference.startswith("builtin:")) from error
         try:
             output = _output(self._code, value)
-            size = len(codec.dumps(output))
+            size = codec.measured(output)
         except BaseException as error:
             raise _unfit_output(error, value) from error
         if size > self._max_output:

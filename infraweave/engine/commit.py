@@ -15,7 +15,8 @@ from infraweave.core.book import Written
 from infraweave.core.events import Completed, NodeStarted
 from infraweave.core.facts import ChildEnded, Fact
 from infraweave.engine.clock import chance
-from infraweave.errors import RunNotFound, StorageUnavailable
+from infraweave.engine.refusals import Turn
+from infraweave.errors import RunNotFound, StorageUnavailable, Unstorable
 
 if TYPE_CHECKING:
     from infraweave.engine.host import Host
@@ -27,7 +28,7 @@ class Commit:
 
     def __init__(self, host: Host) -> None:
         self._host = host
-        self._parts: list[tuple[LiveRun, Written]] = []
+        self._parts: list[Turn] = []
         #: Children that have ended and whose parents do not know yet.
         self._ended: list[LiveRun] = []
         #: What stands for the append while parents are being taken up, and the runs that wait for it.
@@ -40,7 +41,7 @@ class Commit:
         """Let a run decide about a fact; the children that it begins decide about their start."""
         written = live.decide(fact)
         if live.has_news(written):
-            self._parts.append((live, written))
+            self._parts.append((live, written, fact))
             if self._later is not None:
                 self._wait(live, self._later)
         for event in written.events:
@@ -74,17 +75,19 @@ class Commit:
 
         Raises:
             StorageUnavailable: what these states say did not reach the disk.
-            TypeError: something cannot be carried by JSON; the runs are lost from memory.
         """
         try:
-            if any(live.is_abandoned for live, _ in self._parts):
-                raise StorageUnavailable
-            entries = [live.entry(written) for live, written in self._parts]
+            for live, _, _ in self._parts:
+                if live.is_abandoned:
+                    raise Unstorable if live.refusal else StorageUnavailable
+            entries = [live.entry(written) for live, written, _ in self._parts]
             commit = self._host.journal.append(entries, self._committed)
-        except (TypeError, StorageUnavailable):
+        except Unstorable as error:
+            return self._host.refuse(error, self._parts)
+        except StorageUnavailable:
             self._lose()
             raise
-        for live, _ in self._parts:
+        for live, _, _ in self._parts:
             live.wait_for(commit)
             live.tell_gate()
         for child in self._queued:
@@ -96,7 +99,7 @@ class Commit:
         later: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         later.add_done_callback(_look_at_error)
         self._later = later
-        for live, _ in self._parts:
+        for live, _, _ in self._parts:
             self._wait(live, later)
         task = self._host.spawn(self._append_later(later), "answer")
         task.add_done_callback(partial(self._never_began, later))
@@ -132,12 +135,17 @@ class Commit:
             later.set_exception(StorageUnavailable())
 
     def _lose(self) -> None:
-        for live, _ in self._parts:
+        for live, _, _ in self._parts:
             self._host.lose(live)
 
     def _committed(self, commit: asyncio.Future[None]) -> None:
-        for live, written in self._parts:
-            live.committed(written, commit)
+        if not commit.cancelled() and isinstance(error := commit.exception(), Unstorable):
+            for live, written, _ in self._parts:
+                live.untell_gate(written)
+            self._host.refuse(error, self._parts)
+            return
+        for live, written, fact in self._parts:
+            live.committed(written, fact, commit)
 
 
 def _end_of(child: LiveRun) -> ChildEnded:

@@ -28,6 +28,7 @@ from infraweave.engine.ends import give_up
 from infraweave.engine.hooks import Hooks
 from infraweave.engine.host import Host
 from infraweave.engine.ledger import Ledger
+from infraweave.engine.live import LiveRun
 from infraweave.engine.looks import Looks
 from infraweave.engine.requests import (
     Delivered,
@@ -231,7 +232,7 @@ class Engine:
                 raise
             if fresh:
                 live.take(Signalled(name=name, request_id=request, payload=payload, by=by, link=link))
-                self._keep(note)
+                self._keep(note, live)
             await live.durable()
         return Delivered(request, duplicate=not fresh)
 
@@ -280,13 +281,13 @@ class Engine:
             is_open = live.state.end is None
             if is_open:
                 live.take(fact, *((child, fact) for child in children))
-                self._keep(note)
+                self._keep(note, live)
             await live.durable()
         return is_open
 
-    def _keep(self, note: Note | None) -> None:
-        """Write a note in the transaction of what was just taken: there is no await in between."""
-        if note is not None:
+    def _keep(self, note: Note | None, live: LiveRun) -> None:
+        """Write a note in the transaction of what a run just took: there is no await in between."""
+        if note is not None and live.refusal is None:
             self.audit.keep(note)
 
     # --- looking -------------------------------------------------------------------------------------------

@@ -199,6 +199,11 @@ class Gate:
             lane.open -= 1
             self._fill(lane)
 
+    def reopened(self, origin: Origin) -> None:
+        """Count a run again whose end was not stored."""
+        for lane in self._lanes_of(origin):
+            lane.open += 1
+
     def _lanes_of(self, origin: Origin) -> list[Lane]:
         """Return the lanes in memory that count a run; what is not in memory is counted when it is needed."""
         if not self._lanes:

@@ -17,7 +17,7 @@ from typing import Any
 from infraweave.core.address import Address
 from infraweave.core.document import Activity, Map
 from infraweave.core.events import Origin
-from infraweave.core.facts import Fact, Granted, Resumed, Woken
+from infraweave.core.facts import Fact, Granted, Refused, Resumed, Woken
 from infraweave.core.graph import Graph
 from infraweave.core.values import Json
 from infraweave.engine.alarm import Alarm
@@ -31,11 +31,12 @@ from infraweave.engine.lanes import Candidate
 from infraweave.engine.live import LiveRun
 from infraweave.engine.perform import Attempt
 from infraweave.engine.processes import Processes
+from infraweave.engine.refusals import Turn, blamed, is_stored, refused
 from infraweave.engine.resting import Resting
 from infraweave.engine.slots import Slots
 from infraweave.engine.threads import Threads
 from infraweave.engine.unbegun import put_back
-from infraweave.errors import RunNotFound, StorageUnavailable
+from infraweave.errors import RunNotFound, StorageUnavailable, Unstorable
 from infraweave.failpoints import reach
 from infraweave.settings import Settings
 from infraweave.store.agenda import Agenda
@@ -72,6 +73,8 @@ class Host:
         self.leftovers: dict[tuple[int, Address], asyncio.Future[Any]] = {}
         #: When runs have something due of which the agenda says that they are urgent: mostly held ones.
         self._urgent: dict[int, int] = {}
+        #: With what runs are taken up whose events were refused.
+        self._refused: dict[int, Refused] = {}
         self._pins: Counter[int] = Counter()
         self._loading: dict[int, asyncio.Task[LiveRun]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -118,6 +121,8 @@ class Host:
         row = await self._runs.get_by_key(run_key)
         if row is None:
             raise RunNotFound
+        if run_key in self._refused:
+            await self.journal.settled()  # what was appended before the refusal is a part of it
         state = await self.journal.fold(run_key, row.run_id)
         if row.finished_at is not None and state.end is None:
             raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
@@ -125,7 +130,12 @@ class Host:
         parent = None if row.parent_run_id is None else await self._runs.get(row.parent_run_id)
         live = self.adopt(LiveRun(self, run_key, graph, state))  # others see it now, so it must be whole
         live.parent_key = None if parent is None else parent.run_key
-        live.take(Resumed())
+        if (refused := self._refused.pop(run_key, None)) is not None:
+            live.mend(refused)
+        if live.refusal is None:
+            live.take(Resumed())
+        if live.refusal is not None:
+            raise live.refusal
         return live
 
     def let_go(self, live: LiveRun) -> None:
@@ -144,9 +154,40 @@ class Host:
 
     def lose(self, live: LiveRun) -> None:
         """Drop a run whose commit failed: what is on disk is the truth, and a restart takes it up."""
-        if self.live.get(live.run_key) is not live:
-            return
-        log.error("run %s: its events could not be stored; it is taken up after a restart", live.state.run_id)
+        if self.live.get(live.run_key) is live:
+            log.error(
+                "run %s: its events could not be stored; it is taken up after a restart", live.state.run_id
+            )
+            self._drop(live)
+
+    def refuse(self, error: Unstorable, turns: Sequence[Turn]) -> asyncio.Future[None]:
+        """Drop runs whose events can never be stored, and take them up from what is on disk.
+
+        The one that is to blame then fails what led to those events. Return the failed commit.
+        """
+        commit: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        commit.set_exception(error)
+        commit.exception()  # heard: it is told here
+        dropped = [turn for turn in turns if self.live.get(turn[0].run_key) is turn[0]]
+        if (turn := blamed(error, dropped)) is not None:
+            live, _, fact = turn
+            self._refused[live.run_key] = refused(error, fact)
+            log.error("run %s: %s", live.state.run_id, error.message, exc_info=error)
+        for live, _, _ in dropped:
+            self._drop(live)
+        for live, _, _ in turns:
+            live.was_refused(error, commit)
+        self.spawn(self._take_up_again([turn[0].run_key for turn in dropped if is_stored(turn)]), "mend")
+        return commit
+
+    async def _take_up_again(self, run_keys: Sequence[int]) -> None:
+        # First who is to blame: what is taken up after it finds that it has failed.
+        for run_key in sorted(run_keys, key=lambda key: key not in self._refused):
+            with suppress(RunNotFound, Unstorable):
+                async with self.pinned(run_key):
+                    pass
+
+    def _drop(self, live: LiveRun) -> None:
         del self.live[live.run_key]
         self.gate.withdraw(live.run_key)
         live.abandon()

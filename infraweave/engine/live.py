@@ -14,8 +14,8 @@ from infraweave.core import settle
 from infraweave.core.address import Address
 from infraweave.core.book import Written
 from infraweave.core.entries import Entry as OpenEntry
-from infraweave.core.events import NodeFailed, NodeStarted, Origin
-from infraweave.core.facts import Fact, Launched, Woken
+from infraweave.core.events import NodeFailed, NodeStarted, Origin, StatusChanged
+from infraweave.core.facts import Fact, Launched, Refused, Woken
 from infraweave.core.graph import Graph
 from infraweave.core.preparing import Preparing
 from infraweave.core.state import RunState
@@ -26,7 +26,7 @@ from infraweave.engine.commit import Commit
 from infraweave.engine.context import RunContext
 from infraweave.engine.failures import tell_failure
 from infraweave.engine.perform import PREPARATIONS, Attempt, ChildPreparation, never_began
-from infraweave.errors import StorageUnavailable
+from infraweave.errors import StorageUnavailable, Unstorable
 from infraweave.failpoints import reach
 from infraweave.store.journal import Entry
 from infraweave.store.projection import UNCHANGED, URGENT, Unchanged
@@ -58,7 +58,9 @@ class LiveRun:
         self._told_all = False
         self._uncommitted = 0
         self._last_commit: asyncio.Future[None] | None = None
-        self.is_abandoned = False
+        self.is_abandoned, self._holds_all = False, False
+        #: Why it was abandoned, where it was for the content of its events.
+        self.refusal: Unstorable | None = None
         #: Something could open but may not; the agenda then says URGENT, so that each start looks again.
         self.held = False
         self._agenda: int | Unchanged | None = UNCHANGED
@@ -82,12 +84,13 @@ class LiveRun:
 
         What ``others`` are to take is decided after it and committed with it.
 
+        What cannot be stored for its content fails the commit with Unstorable, and what led to it fails.
+
         Raises:
-            StorageUnavailable: what this state says did not reach the disk.
-            TypeError: the fact holds something that JSON cannot carry; the run is lost from memory.
+            StorageUnavailable, Unstorable: what this state says did not reach the disk.
         """
         if self.is_abandoned:
-            raise StorageUnavailable
+            raise self.refusal or StorageUnavailable()
         if self.parent_key is None and not others and not self.graph.starts_children:
             return self._take_alone(fact)
         commit = Commit(self.host)
@@ -106,10 +109,10 @@ class LiveRun:
             self._perform(written)
             return None
         try:
-            commit = self.host.journal.append([self.entry(written)], partial(self.committed, written))
-        except TypeError:
-            self.host.lose(self)
-            raise
+            effect = partial(self.committed, written, fact)
+            commit = self.host.journal.append([self.entry(written)], effect)
+        except Unstorable as error:
+            return self.host.refuse(error, [(self, written, fact)])
         self.wait_for(commit)
         self.tell_gate()
         return commit
@@ -154,17 +157,41 @@ class LiveRun:
             else:
                 gate.withdraw(self.run_key)
 
+    def untell_gate(self, written: Written) -> None:
+        """Take back what the gate was told of a turn that is not on disk."""
+        began = any(
+            isinstance(event, StatusChanged)
+            and event.state == "running"
+            and event.cause in ("accepted", "slot_granted")
+            for event in written.events
+        )
+        ended = self._has_ended and self.state.end is written.events[-1]
+        if began and not ended:
+            self.host.gate.ended(self.origin)
+        elif ended and not began:
+            self.host.gate.reopened(self.origin)
+
+    def was_refused(self, error: Unstorable, commit: asyncio.Future[None]) -> None:
+        """Let whoever waits for the disk hear why it will not have what this state says."""
+        self.refusal, self._last_commit = error, commit
+
+    def mend(self, fact: Refused) -> None:
+        """Take that something cannot be stored, and open nothing with it: the log goes on from there."""
+        self._holds_all = True
+        self.take(fact)
+        self._holds_all = False
+
     async def durable(self) -> None:
         """Wait until all that the state says is on disk.
 
         Raises:
-            StorageUnavailable: it cannot be stored.
+            StorageUnavailable, Unstorable: it cannot be stored.
         """
         if self._last_commit is not None:
             await self._last_commit
 
     def _hold(self, address: Address) -> bool:
-        return self.host.draining or self.host.catalog.lacks_code(self.graph, address)
+        return self._holds_all or self.host.draining or self.host.catalog.lacks_code(self.graph, address)
 
     def entry(self, written: Written) -> Entry:
         """Return what a turn adds to the journal and the agenda."""
@@ -194,9 +221,13 @@ class LiveRun:
             return False
         return any(e.child_run_id and self._is_given_up(e.address) for e in self.state.entries.values())
 
-    def committed(self, written: Written, commit: asyncio.Future[None]) -> None:
+    def committed(self, written: Written, fact: Fact, commit: asyncio.Future[None]) -> None:
         """Do what follows from a turn, now that it is on disk."""
         self._uncommitted -= 1
+        if not commit.cancelled() and isinstance(error := commit.exception(), Unstorable):
+            self.untell_gate(written)
+            self.host.refuse(error, [(self, written, fact)])
+            return
         if commit.cancelled() or commit.exception() is not None:
             self.host.lose(self)
             return

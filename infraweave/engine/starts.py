@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from attrs import fields, frozen
 
-from infraweave.core.codec import dumps
+from infraweave.core.codec import dumps, measured
 from infraweave.core.events import Origin
 from infraweave.core.facts import Accepted
 from infraweave.core.graph import Graph
@@ -28,10 +28,12 @@ from infraweave.engine.live import LiveRun
 from infraweave.engine.requests import Started, StartRequest
 from infraweave.errors import (
     Capacity,
+    Fault,
     IdempotencyMismatch,
     InputInvalid,
     RequestError,
     StorageUnavailable,
+    Unstorable,
 )
 from infraweave.store.runs import RunRow, Runs
 
@@ -117,6 +119,8 @@ class Starts:
         host.adopt(live)
         fact = Accepted(origin=_origin(ready, later), input=request.input, slot=slot, reused=request.reused)
         live.take(fact)
+        if live.refusal is not None:
+            raise live.refusal
         if request.note is not None:  # no await in between: it is in the same transaction
             request.note.detail = f"run:{live.state.run_id}"
             host.journal.audit.keep(request.note)
@@ -182,7 +186,7 @@ class Starts:
             if isinstance(ready, RequestError):
                 return ready
             live = self._begin(ready)
-        except (IdempotencyMismatch, Capacity) as error:
+        except (IdempotencyMismatch, Capacity, Unstorable) as error:
             return error
         begun.append(live)
         row = _row(live)
@@ -202,11 +206,16 @@ def _replay(request: StartRequest, row: RunRow) -> Started:
 
 
 def check_input(graph: Graph, value: Json) -> None:
-    """Refuse an input that does not match the schema of a version.
+    """Refuse an input that does not match the schema of a version, or that no answer could hold.
 
     Raises:
         InputInvalid: with every fault.
+        TypeError: JSON cannot carry it.
     """
+    try:
+        measured(value)
+    except ValueError as error:
+        raise InputInvalid(f"The input cannot be taken: {error}.", details=[Fault("", str(error))]) from error
     faults = graph.input_faults(value)
     if faults:
         first = f"{faults[0].path or '/'} {faults[0].message}"

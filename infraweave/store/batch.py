@@ -6,8 +6,9 @@ this way, 5,000 with a commit each). Everything in this file runs in that thread
 
 * Rows go in by statements of many rows, which run outside Python's lock and do not starve the event loop.
 * A caller's function runs under a savepoint; what it raises is its own and spoils nothing.
-* Rows that contradict what is stored undo the batch; it is then done again, each write under a savepoint, so
-  that only the one at fault is refused. Functions may therefore run twice, the first time in vain.
+* Rows that contradict what is stored, or that SQLite cannot hold, undo the batch; it is then done again,
+  each write under a savepoint, so that only the one at fault is refused, and what follows it in the logs of
+  the same runs. Functions may therefore run twice, the first time in vain.
 * Anything that smells of the disk ends the batch with an unknown outcome, and nothing is tried again.
 """
 
@@ -22,6 +23,7 @@ from operator import attrgetter
 from typing import Any, TypeAlias
 
 from infraweave.core.codec import dumps
+from infraweave.errors import Unstorable
 from infraweave.failpoints import reach
 from infraweave.store.rows import Row, Rows, merge, rounds
 from infraweave.store.statements import QUERIES, widen
@@ -33,6 +35,8 @@ Job: TypeAlias = Callable[[sqlite3.Connection], Any]
 
 #: Errors that a write's own values cause; every other sqlite3.Error is about the file.
 _OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
+#: Where an event's row has what it holds.
+_DATA, _PAYLOAD = 4, 5
 #: SQLITE_ERROR: the statement is wrong, not the file.
 _WRONG_STATEMENT = 1
 #: 64 rows a statement is the knee of the measured curve; the smaller ones take up the rest.
@@ -42,6 +46,17 @@ _INSERTS = {
     for name in ("insert_run", "insert_tag", "insert_event", "insert_audit")
 }
 _kind_of_work = attrgetter("work.__class__")
+#: What is wrong with rows that can never be written, wherever they are tried again.
+_CONTENT = (
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
 
 
 Effect: TypeAlias = "Callable[[Write], None]"
@@ -61,6 +76,26 @@ class Write(asyncio.Future[Any]):
     fault: Exception | None
     #: Called once the outcome is known.
     effect: Effect | None
+
+    @property
+    def refused_runs(self) -> set[int]:
+        """The runs whose logs go no further, because this was refused for its content."""
+        return (
+            self.work.run_keys
+            if isinstance(self.fault, Unstorable) and isinstance(self.work, Rows)
+            else set()
+        )
+
+    def follows(self, refused: set[int]) -> bool:
+        """Refuse a write that would leave a hole in the log of one of some runs, and tell whether it would.
+
+        Its other runs are added: what they say after it would leave a hole too.
+        """
+        if not refused or not isinstance(self.work, Rows) or refused.isdisjoint(self.work.run_keys):
+            return False
+        self.fault = Unstorable()
+        refused |= self.work.run_keys
+        return True
 
     def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002  # the signature of Future
         """Refuse: what was submitted will be written."""
@@ -125,7 +160,10 @@ def _together(connection: sqlite3.Connection, batch: Sequence[Write]) -> None:
 
 
 def _one_by_one(connection: sqlite3.Connection, batch: Iterable[Write]) -> None:
+    refused: set[int] = set()
     for write in batch:
+        if write.follows(refused):
+            continue
         connection.execute("SAVEPOINT one")
         try:
             write.value, write.fault = _perform(connection, write.work), None
@@ -133,8 +171,21 @@ def _one_by_one(connection: sqlite3.Connection, batch: Iterable[Write]) -> None:
             if is_about_the_file(error) or not connection.in_transaction:
                 raise
             connection.execute("ROLLBACK TO one")
-            write.fault = error
+            write.fault = _refusal(write.work, error)
+            refused |= write.refused_runs
         connection.execute("RELEASE one")
+
+
+def _refusal(work: Rows | Job, error: Exception) -> Exception:
+    """Return what is told of a write at fault: of events that cannot be written, whose the largest is."""
+    if not isinstance(work, Rows) or not work.events or not isinstance(error, _CONTENT):
+        return error
+    sizes = [len(row[_DATA]) + len(row[_PAYLOAD] or "") for row in work.events]
+    # The first of about that size: the event of a parent holds the result of its child once more.
+    place = next(place for place, size in enumerate(sizes) if size >= max(sizes) * 0.9)
+    refusal = Unstorable.of(work.events[place][0], error)
+    refusal.__cause__ = error
+    return refusal
 
 
 def _perform(connection: sqlite3.Connection, work: Rows | Job) -> Any:

@@ -16,6 +16,7 @@ from attrs import field, frozen
 from infraweave.core.codec import decode_event, dumps
 from infraweave.core.events import Event
 from infraweave.core.state import RunState, evolve
+from infraweave.errors import Unstorable
 from infraweave.store.audit import Audit
 from infraweave.store.batch import Effect
 from infraweave.store.database import Database
@@ -71,10 +72,14 @@ class Journal:
         ``effect`` is called with that result once it is known: what must follow the commit.
 
         Raises:
-            TypeError: an event holds something that JSON cannot carry; nothing is written.
+            Unstorable: an event holds something that JSON cannot carry; nothing is written. The result fails
+                with it too, where SQLite cannot hold an event: then nothing more of these runs is written.
         """
-        parts = [project(entry.run_key, entry.run_id, entry.events, entry.due_at) for entry in entries]
-        return self._db.append(merge(parts), effect)
+        return self._db.append(merge([_projected(entry) for entry in entries]), effect)
+
+    async def settled(self) -> None:
+        """Wait until all is on disk that was appended before."""
+        await self._db.append(Rows())
 
     def forget(self, run_key: int) -> None:
         """Take a run off the agenda that is not there any more."""
@@ -155,6 +160,13 @@ class Journal:
                     roused.add(topic)
         for topic in roused:
             topic.rouse()
+
+
+def _projected(entry: Entry) -> Rows:
+    try:
+        return project(entry.run_key, entry.run_id, entry.events, entry.due_at)
+    except (TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
+        raise Unstorable.of(entry.run_key, error) from error
 
 
 def _stored(row: Row) -> Stored:

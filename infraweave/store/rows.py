@@ -42,6 +42,11 @@ class Rows:
     #: insert_audit
     audit: Sequence[Row] = ()
 
+    @property
+    def run_keys(self) -> set[int]:
+        """The runs whose events these are, or whose times."""
+        return {row[0] for row in chain(self.events, self.due)} | set(self.done)
+
 
 _TABLES = tuple(attrgetter(table.name) for table in fields(Rows))
 

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import aiosqlite
 
-from infraweave.errors import StorageUnavailable
+from infraweave.errors import StorageUnavailable, Unstorable
 from infraweave.store.batch import BATCH, Effect, Job, Write
 from infraweave.store.rows import Rows
 
@@ -96,7 +96,26 @@ class Writer:
                 write.set_result(write.value)
             else:
                 write.set_exception(write.fault)
+        self._stop_runs(batch)
         self._follow_up(batch)
+
+    def _stop_runs(self, batch: Sequence[Write]) -> None:
+        """Let go no further what was refused for its content: what waits would leave holes in these logs.
+
+        Their effects are first of all, so that nobody adds to them meanwhile.
+        """
+        refused = {run_key for write in batch for run_key in write.refused_runs}
+        if not refused:
+            return
+        late = [write for write in self._waiting if write.follows(refused)]
+        self._waiting = [write for write in self._waiting if write.fault is None]
+        for write in late:
+            write.set_exception(write.fault or Unstorable())
+        for write in (*(write for write in batch if write.refused_runs), *late):
+            write.exception()  # heard: who submitted may have gone
+            effect, write.effect = write.effect, None
+            if effect is not None:
+                effect(write)
 
     def _follow_up(self, writes: Iterable[Write]) -> None:
         self._effects.extend(write for write in writes if write.effect is not None)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from infraweave import Retry, Workflow
+from infraweave.core import codec
 from infraweave.core.access import make_token
 from infraweave.settings import Settings
 
@@ -53,3 +56,67 @@ async def test_a_secret_in_an_error_is_told_nowhere(serve):
         assert TOKEN not in told
         assert "hunter2" not in told
     assert "Bearer [redacted]" in result["error"]["message"]
+
+
+def nested(levels):
+    value = "deep"
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize("levels", [codec.MAX_LEVELS + 1, 253, 254, 255, 400])
+async def test_an_output_that_is_nested_too_deep_fails_its_attempt_for_good(serve, levels):
+    events, result = await end_of(serve, returning(nested(levels)))
+    assert result["error"]["code"] == "output_invalid"
+    assert [event["will_retry"] for event in events if event["type"] == "node_failed"] == [False]
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 2**64, {"a": [10**30]}])
+async def test_an_integer_that_no_request_could_send_is_no_output(serve, value):
+    _, result = await end_of(serve, returning(value))
+    assert result["error"]["code"] == "output_invalid"
+    assert "64" in result["error"]["message"]
+
+
+@pytest.mark.parametrize("value", [2**63 - 1, -(2**63), "9" * 400, {"9" * 30: 9.5e300}])
+async def test_what_requests_can_send_is_an_output(serve, value):
+    _, result = await end_of(serve, returning(value))
+    assert result["result"] == value
+
+
+async def test_the_deepest_output_can_be_told_in_every_answer(serve):
+    """Through a map, a result of several sinks, a child, its parent, and a rerun."""
+    child = Workflow("deep", version="v1")
+
+    @child.node
+    async def one() -> list:
+        return nested(codec.MAX_LEVELS - 1)
+
+    @child.node
+    async def takes(one: list) -> list:
+        return [one]
+
+    parent = Workflow("parent", version="v1")
+    parent.signal("go", schema={"type": "string"})
+
+    @parent.map(over="input.items", subworkflow="deep", after=["go"])
+    async def children(item: int) -> dict:
+        return {}
+
+    @parent.node
+    async def one_more(children: list) -> object:
+        return children[0]
+
+    @parent.node
+    async def beside(one_more: object) -> object:
+        return None
+
+    async with serve(child, parent, db=":memory:") as server:
+        run = await server.client.start("parent", {"items": [1, 2]})
+        await server.client.request("POST", f"/v1/runs/{run.run_id}/signals/go", body={"payload": "x"})
+        events = [event async for event in run.events(payloads=True)]
+        assert events[-1]["type"] == "completed"
+        for path in ("", "/result", "/history", "/explain"):
+            await server.client.request("GET", f"/v1/runs/{run.run_id}{path}")
+        await server.client.request("POST", f"/v1/runs/{run.run_id}/rerun", body={"from_node": "beside"})

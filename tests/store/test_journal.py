@@ -8,6 +8,7 @@ import pytest
 from attrs import evolve
 
 from infraweave.core.codec import encode_event
+from infraweave.errors import Unstorable
 from infraweave.store import follow
 from infraweave.store.journal import Entry, Head, Journal
 from infraweave.store.projection import project
@@ -113,7 +114,7 @@ def journal_rows(run_key, event):
 
 
 async def test_an_event_that_json_cannot_carry_is_refused_before_anything_is_written(journal):
-    with pytest.raises(TypeError):
+    with pytest.raises(Unstorable):
         journal.append([entry(1, opening()), Entry(2, "run_2", [bad_event()])])
 
     assert await journal.last_seq(1) == 0
