@@ -17,7 +17,7 @@ UNBUFFERED = Header(name="X-Accel-Buffering", doc="no: proxies must not hold the
 
 def overview_routes(engine: Engine, settings: Settings, metrics: Metrics) -> list[Route]:
     """Return the routes about many runs, bound to an engine."""
-    statistics = StatisticsRoutes(engine, Statistics(engine.db), engine.clock.now())
+    statistics = StatisticsRoutes(engine, Statistics(engine.db), engine.clock.elapsed())
     return [
         _changes(ChangeRoutes(engine, settings, metrics)),
         Route(

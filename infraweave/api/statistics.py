@@ -37,8 +37,8 @@ class StatisticsRoutes:
 
     _engine: Engine
     _statistics: Statistics
-    #: When it began, in milliseconds.
-    _opened_at: int
+    #: When it began, in seconds by a clock that nobody sets.
+    _opened_at: float
 
     async def statistics(self, call: Call[StatisticsQuery, None]) -> Answer:
         """Tell how the runs went that the principal may read."""
@@ -66,7 +66,7 @@ class StatisticsRoutes:
                 waiting=now.waiting,
                 open_runs=now.open_runs,
                 database_bytes=await self._statistics.size(),
-                uptime_s=(engine.clock.now() - self._opened_at) // 1000,
+                uptime_s=int(engine.clock.elapsed() - self._opened_at),
             )
         )
 

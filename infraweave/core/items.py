@@ -19,7 +19,7 @@ def close_maps(book: Book) -> None:
         if items.closed < items.total or items.stopped:
             book.moved.append(address)
         else:
-            book.complete(entry, book.now - entry.opened_at, output=items.outputs)
+            book.complete(entry, book.open_for(entry), output=items.outputs)
 
 
 def open_items(book: Book) -> None:

@@ -93,7 +93,7 @@ def _child_ended(book: Book, fact: ChildEnded) -> None:
     entry = book.state.entries.get(fact.address)
     if entry is None or entry.child_run_id != fact.child_run_id:
         return
-    latency_ms = book.now - entry.opened_at
+    latency_ms = book.open_for(entry)
     problem = _child_problem(book.graph.nodes[fact.address.node], fact)
     if problem is None:
         book.complete(entry, latency_ms, output=fact.output)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import logging
 import random
 import secrets
 import time
@@ -13,6 +14,18 @@ from typing import Protocol
 
 from infraweave.core import ids
 from infraweave.core.access import ALPHABET, SECRET_LENGTH
+from infraweave.core.values import rfc3339, spell
+
+log = logging.getLogger("infraweave.engine")
+
+#: Milliseconds by which the machine's clock may differ from what has passed since it was last read, and for
+#: each that has passed: more than that, and it was set.
+STEP, DRIFT = 1_000, 0.001
+_SET_BACK = (
+    "the clock of the machine was set back by %s, to %s; times go by it from now on, and what was put off by the"
+    " clock before is late by that step at most"
+)
+_SET_FORWARD = "the clock of the machine was set forward by %s, to %s, or the machine has slept; what is due by it is due"
 
 #: For ids, which must differ but keep no secret: seeded by the system, and a system call an id cheaper.
 _IDS = random.Random()  # noqa: S311 - secrets come from `secrets`
@@ -33,7 +46,7 @@ class Clock(Protocol):
     longest_nap: float
 
     def now(self) -> int:
-        """Return milliseconds since the Unix epoch; never less than before."""
+        """Return milliseconds since the Unix epoch; less than before only where the clock was set back."""
 
     def until(self, due_at: int) -> float:
         """Return the seconds after which it is worth looking whether it is ``due_at``; 0: it is."""
@@ -46,27 +59,39 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clock, kept from stepping backwards."""
+    """The machine's clock, and what tells that somebody has set it.
+
+    A step back of a second or less is not seen: this clock stands still for so long. After a larger one it
+    goes by the corrected time at once, which is then less than before. The log has the size, both ways.
+    """
 
     longest_nap = 60.0
 
     def __init__(self) -> None:
-        self._latest = 0
+        self._wall, self._elapsed = _wall(), time.monotonic()
+        self._now = self._wall
 
     def now(self) -> int:
         """Return milliseconds since the Unix epoch."""
-        self._latest = max(self._latest, time.time_ns() // 1_000_000)
-        return self._latest
+        wall, elapsed = _wall(), time.monotonic()
+        passed = (elapsed - self._elapsed) * 1000
+        step = wall - self._wall - passed
+        self._wall, self._elapsed = wall, elapsed
+        most = STEP + passed * DRIFT
+        if step < -most or wall < self._now - STEP:
+            self._tell(_SET_BACK, min(step, wall - self._now))
+            self._now = wall
+        elif step > most:
+            self._tell(_SET_FORWARD, step)
+        self._now = max(self._now, wall)
+        return self._now
+
+    def _tell(self, told: str, step: float) -> None:
+        log.warning(told, spell(round(abs(step)) / 1000), rfc3339(self._wall))
 
     def until(self, due_at: int) -> float:
-        """Return seconds, ``longest_nap`` at most.
-
-        While the machine's clock has been set back and this one stands still, it is the machine's that must
-        get there: whoever counted from here would look again and again in vain.
-        """
-        if due_at <= self.now():
-            return 0.0
-        return min((due_at - time.time_ns() // 1_000_000) / 1000, self.longest_nap)
+        """Return seconds, ``longest_nap`` at most."""
+        return min(max(0, due_at - self.now()) / 1000, self.longest_nap)
 
     def elapsed(self) -> float:
         """Return seconds since a moment that is nobody's business."""
@@ -75,6 +100,10 @@ class SystemClock:
     def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
         """Call ``callback`` on the running loop."""
         return asyncio.get_running_loop().call_later(seconds, callback)
+
+
+def _wall() -> int:
+    return time.time_ns() // 1_000_000
 
 
 async def sleep(clock: Clock, seconds: float) -> None:

@@ -283,7 +283,7 @@ class Host:
     async def _wake(self, run_key: int) -> None:
         async with self.pinned(run_key) as live:
             live.take(Woken())
-            if live.state.state == "queued":
+            if live.state.state == "queued" and (live.origin.start_at or 0) <= self.clock.now():
                 await self._line_up(run_key)
             await live.durable()
 

@@ -48,7 +48,7 @@ class Ledger:
     def used(self, token_id: str) -> None:
         """Have the use of a token written, if the last note of it is a minute old."""
         now = self._clock.now()
-        if now - self._noted.get(token_id, -COARSE) >= COARSE:
+        if abs(now - self._noted.get(token_id, -COARSE)) >= COARSE:  # the clock may have been set back
             self._noted[token_id] = self._uses[token_id] = now
             self._arm()
 

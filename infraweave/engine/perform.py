@@ -58,7 +58,7 @@ class Attempt:
         self._delivered = False
         self._timeout: float | None = None
         self._timers: list[ClockTimer] = []
-        self._started_at = clock.now()
+        self._started_at = clock.elapsed()
         self._task: asyncio.Task[None] | None = None
         self._after: asyncio.Future[Any] | None = None
 
@@ -217,7 +217,7 @@ class Attempt:
             timer.cancel()
 
     def _latency(self) -> int:
-        return self._clock.now() - self._started_at
+        return round((self._clock.elapsed() - self._started_at) * 1000)
 
     def succeeded(self, output: Json) -> Fact:
         """Return the fact of a body that returned."""

@@ -5,6 +5,10 @@ starting follow in a task per schedule. Noting moves the schedule on and lines t
 a run's idempotency key is made of its schedule and its time, so whenever the process dies, each time that was
 not missed makes exactly one run. After a downtime the first ring finds the old times and asks the schedule's
 policy.
+
+A clock that was wrongly ahead has let times come, and passed others over. Once it is right again, the next
+time is the first by the right clock, and what waits early is taken out of the line: each comes again in its
+time, and the key lets none make a second run.
 """
 
 from __future__ import annotations
@@ -49,6 +53,8 @@ class Come:
     expected: int | None
     times: tuple[int, ...]
     next_at: int | None
+    #: The clock was set back to this time: what waits for a later one has not come yet.
+    set_back: int | None = None
 
 
 @define(eq=False)
@@ -75,6 +81,8 @@ class Scheduler:
         #: Next times, the earliest first; one that is no plan's ``next_at`` any more does not count.
         self._times: list[tuple[int, tuple[str, str]]] = []
         self._timer: Timer | None = None
+        #: When it was last looked at the clock, by this one and by the one that nobody sets.
+        self._looked = (self._clock.now(), self._clock.elapsed())
         self._closed = not engine.settings.schedules
 
     async def begin(self) -> None:
@@ -260,10 +268,13 @@ class Scheduler:
         if wrong := list(schedules.faults(row.schedule)):  # a time zone that this machine does not know
             log.error("schedule %s of tenant %s does not run: %s", row.schedule_id, row.tenant, wrong[0])
             return None
-        if row.next_at is not None:
+        first, now = self._first(row.schedule), self._clock.now()
+        if row.next_at is None:
+            plan.come.append(Come(None, (), first))
+        elif _is_too_late(row.next_at, first):
+            plan.come.append(Come(row.next_at, (), first, set_back=now))
+        else:
             return row.next_at
-        first = self._first(row.schedule)
-        plan.come.append(Come(None, (), first))
         return first
 
     def _line_up(self, plan: Plan) -> None:
@@ -275,6 +286,7 @@ class Scheduler:
         if self._closed:
             return
         now = self._clock.now()
+        self._look_back(now)
         while self._times and self._times[0][0] <= now:
             at, key = heapq.heappop(self._times)
             plan = self._plans.get(key)
@@ -284,6 +296,21 @@ class Scheduler:
             self._timer.cancel()
         if self._times:
             self._timer = self._clock.call_later(self._clock.until(self._times[0][0]), self._ring)
+
+    def _look_back(self, now: int) -> None:
+        """Have no schedule wait for a time of a clock that was ahead and was set back since the last look."""
+        before, looked = self._looked
+        self._looked = now, self._clock.elapsed()
+        if now >= before:
+            return
+        since = now - round((self._looked[1] - looked) * 1000)
+        for plan in self._plans.values():
+            first = None if plan.next_at is None else schedules.next_fire(plan.row.schedule, since)
+            if plan.next_at is not None and _is_too_late(plan.next_at, first):
+                plan.come.append(Come(plan.next_at, (), first, set_back=now))
+                plan.next_at = first
+                self._line_up(plan)
+                self._wake(plan)
 
     def _has_come(self, plan: Plan, at: int, now: int) -> None:
         due = schedules.due(plan.row.schedule, at, now)
@@ -317,7 +344,9 @@ class Scheduler:
         while plan.come:
             come = plan.come[0]
             known, ended = plan.row, await self._ended(plan.row)
-            row = await self.schedules.come(known, come.expected, come.times, come.next_at, ended=ended)
+            row = await self.schedules.come(
+                known, come.expected, come.times, come.next_at, ended=ended, set_back=come.set_back
+            )
             if row is None:
                 await self.refresh(known.tenant, known.workflow_id)
                 return
@@ -393,3 +422,8 @@ class Scheduler:
             self._plans.pop(key, None)
         elif plan is not None:
             plan.row = row
+
+
+def _is_too_late(next_at: int, first: int | None) -> bool:
+    """Tell whether a schedule waits for a time though an earlier one comes first."""
+    return first is not None and first < next_at

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hmac
 from collections import deque
+from math import ceil
 
 from infraweave.core.access import token_hash
 from infraweave.engine.clock import Clock, token_secret
 from infraweave.errors import RateLimited, Unauthenticated
 from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, Principals
 
-#: Milliseconds for which a code is good.
-CODE_LIFE = 3_600_000
-#: Wrong codes that are answered in a minute, in milliseconds.
-MOST_WRONG, MINUTE = 10, 60_000
+#: Seconds for which a code is good, by a clock that nobody sets.
+CODE_LIFE = 3_600.0
+#: Wrong codes that are answered in a minute, in seconds.
+MOST_WRONG, MINUTE = 10, 60.0
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -27,8 +28,8 @@ class SignIn:
     def __init__(self, clock: Clock, principals: Principals) -> None:
         self._clock, self._principals = clock, principals
         #: The hash of each code, and when it expires.
-        self._codes: dict[bytes, int] = {}
-        self._wrong: deque[int] = deque()
+        self._codes: dict[bytes, float] = {}
+        self._wrong: deque[float] = deque()
 
     async def first_code(self) -> str | None:
         """Return a new code; None where the principal that it would sign in as may do nothing any more."""
@@ -37,35 +38,35 @@ class SignIn:
 
     def new_code(self) -> str:
         """Return a new code: 30 base62 characters, 178 bits."""
-        code, now = token_secret(), self._clock.now()
+        code, now = token_secret(), self._clock.elapsed()
         self._codes = {digest: expires for digest, expires in self._codes.items() if expires > now}
         self._codes[token_hash(code)] = now + CODE_LIFE
         return code
 
-    def redeem(self, code: str) -> int:
+    def redeem(self, code: str) -> float:
         """Use a code up; return when it would have expired, for ``restore``.
 
         Raises:
             Unauthenticated: it is wrong, used or expired, in the same words for each.
             RateLimited: it is, and so were too many before.
         """
-        given, now = token_hash(code), self._clock.now()
+        given, now = token_hash(code), self._clock.elapsed()
         # All are compared, each in the same time: how long this takes tells nothing.
         found = [digest for digest in self._codes if hmac.compare_digest(digest, given)]
-        expires_at = self._codes.pop(found[0]) if found else 0
+        expires_at = self._codes.pop(found[0]) if found else now
         if expires_at <= now:
             self._refuse(now)
         return expires_at
 
-    def restore(self, code: str, expires_at: int) -> None:
+    def restore(self, code: str, expires_at: float) -> None:
         """Make a code good again that could not be used."""
         self._codes[token_hash(code)] = expires_at
 
-    def _refuse(self, now: int) -> None:
+    def _refuse(self, now: float) -> None:
         while self._wrong and self._wrong[0] <= now - MINUTE:
             self._wrong.popleft()
         if len(self._wrong) >= MOST_WRONG:
-            wait = max(1, -(-(self._wrong[0] + MINUTE - now) // 1000))
+            wait = max(1, ceil(self._wrong[0] + MINUTE - now))
             raise RateLimited(
                 "Too many codes were wrong; try again in a minute.", headers={"Retry-After": str(wait)}
             )

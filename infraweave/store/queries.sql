@@ -626,7 +626,7 @@ WHERE token_id = :token_id AND (:tenant IS NULL OR tenant = :tenant);
 UPDATE tokens SET last_used_at = new.at
 FROM (SELECT json_extract(value, '$[0]') AS token_id, json_extract(value, '$[1]') AS at
       FROM json_each(:rows)) AS new
-WHERE tokens.token_id = new.token_id AND coalesce(last_used_at, 0) < new.at;
+WHERE tokens.token_id = new.token_id;
 
 -- list_tenants: all tenants, with what they hold
 SELECT tenant, created_at,

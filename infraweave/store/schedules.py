@@ -185,8 +185,11 @@ class Schedules:
         next_at: int | None,
         *,
         ended: Collection[str] = (),
+        set_back: int | None = None,
     ) -> ScheduleRow | None:
         """Take note of times that have come, all of them before ``next_at``; return the row as it is then.
+
+        With ``set_back`` the clock was ahead and was set back to then: what waits for later has not come.
 
         ``known`` tells what the times were made of, ``expected`` is the ``next_at`` from which, ``ended`` are
         runs that are open no more. None: the schedule has changed meanwhile, or is gone; nothing is written.
@@ -196,8 +199,9 @@ class Schedules:
             if row.paused or row.next_at != expected or row.schedule != known.schedule:
                 return None
             running = tuple(run_id for run_id in row.running if run_id not in ended)
-            waiting = admit(row.schedule.overlap, row.waiting, times, busy=bool(running))
-            skipped = row.skipped + len(row.waiting) + len(times) - len(waiting)
+            come = tuple(time for time in row.waiting if set_back is None or time <= set_back)
+            waiting = admit(row.schedule.overlap, come, times, busy=bool(running))
+            skipped = row.skipped + len(come) + len(times) - len(waiting)
             return evolve(row, next_at=next_at, running=running, waiting=waiting, skipped=skipped)
 
         return await self._try(known.key, change)

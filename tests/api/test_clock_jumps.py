@@ -198,8 +198,80 @@ async def test_a_token_expires_by_the_clock_as_it_is(opened, wall):
         wall.now = NOON + 3 * HOUR
         assert told(await who.get("/v1/whoami")) == (401, "unauthenticated")
         wall.now = NOON
-        assert told(await who.get("/v1/whoami")) == (401, "unauthenticated")
+        assert (await who.get("/v1/whoami")).status_code == 200
         assert (await other.get("/v1/whoami")).status_code == 200
+
+
+async def test_a_token_that_is_made_after_a_glitch_expires_in_its_time(opened, wall):
+    async with opened() as api:
+        wall.now = NOON + 24 * HOUR
+        await api.get("/v1/whoami")
+        wall.now = NOON
+        short = await api.token("read:workflow:*", life=2 * HOUR, name="short")
+        who = await api.with_headers({"Authorization": f"Bearer {short}"})
+        assert (await who.get("/v1/whoami")).status_code == 200
+        wall.now = NOON + 3 * HOUR
+        assert told(await who.get("/v1/whoami")) == (401, "unauthenticated")
+
+
+async def test_after_a_glitch_everything_comes_in_its_own_time(opened, wall, db, caplog):
+    """A day ahead for two seconds, while all that waits begins, and a moment before."""
+    async with opened() as api:
+        before = await waiting(api)
+        wall.now = NOON + 24 * HOUR
+        await api.get("/v1/whoami")
+        wall.now = NOON
+        after = await waiting(api)
+        seen = await all_events(api, after)
+        wall.now = NOON + 3 * HOUR - 1
+        await looks_twice(api)
+        assert await all_events(api, after) == seen
+        wall.now = NOON + 3 * HOUR
+        await has_come(api, after, seen)
+        for name, run_id in before.items():
+            await api.until(run_id, COMES[name])
+    said = [record.getMessage() for record in caplog.records]
+    assert [size for told in said for size in ("forward by 1d,", "back by 1d,") if size in told] == [
+        "forward by 1d,",
+        "back by 1d,",
+    ]
+    assert list(verify(db)) == []
+
+
+@pytest.mark.parametrize("catch_up", ["last", "skip"])
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_after_a_glitch_a_schedule_misses_no_time_and_doubles_none(
+    serve, api_of, wall, db, catch_up, restarts
+):
+    ticks = Workflow("ticks", version="v1")
+
+    @ticks.node
+    async def tick() -> int:
+        return 1
+
+    ticks.schedule("often", every="6h", catch_up=catch_up, overlap="skip")
+
+    async def times(api, count) -> list[str]:
+        async with asyncio.timeout(20):
+            while len(found := (await api.get("/v1/runs?trigger=schedule")).json()["runs"]) < count:
+                await looks_twice(api)
+        await api.server.engine.scheduler.settled()
+        return sorted(run["tags"]["scheduled_at"][8:13] for run in found)
+
+    async with serve(ticks, clock=wall.clock()) as server, api_of(server) as api:
+        wall.now = NOON + 24 * HOUR
+        assert await times(api, 1) == ["02T12"]
+        wall.now = NOON + 60_000
+        await looks_twice(api)
+        if not restarts:
+            wall.now = NOON + 6 * HOUR
+            assert await times(api, 2) == ["01T18", "02T12"]
+    async with serve(ticks, clock=wall.clock()) as server, api_of(server) as api:
+        for hours, count in ((6, 2), (12, 3), (18, 4), (24, 4), (30, 5)):
+            wall.now = NOON + hours * HOUR
+            seen = await times(api, count)
+        assert seen == ["01T18", "02T00", "02T06", "02T12", "02T18"]
+    assert list(verify(db)) == []
 
 
 # --- back --------------------------------------------------------------------------------------------------
