@@ -71,6 +71,9 @@ class Settings:
     keep_runs: int | None = None
     #: Bytes in use of the database above which finished runs are removed; None: whatever it takes.
     keep_bytes: int | None = None
+    #: Whether removal believes the clock as it is at the start, however far it has leapt since the file was
+    #: served last; later leaps are believed once they have stood for a day.
+    trust_clock: bool = False
     #: What http nodes may call beside public addresses: HOST, HOST:PORT, an address or a CIDR.
     allow_outbound: tuple[str, ...] = ()
     #: A file of certificates that http nodes trust beside the public ones, PEM.

@@ -150,7 +150,8 @@ def prune(
 ) -> None:
     """Remove ended runs from FILE, which nobody serves, and make it smaller. Open runs always stay.
 
-    A server does the same by itself: see --keep, --keep-runs and --keep-bytes of serve.
+    A server does the same by itself: see --keep, --keep-runs and --keep-bytes of serve. Unlike a server, this
+    believes the clock of the machine, however far it has leapt since FILE was served.
     """
     from infraweave.engine.clock import SystemClock
     from infraweave.store.retention import Keep, foresee

@@ -55,6 +55,7 @@ class Options:
     keep: float
     keep_runs: int | None
     keep_bytes: int | None
+    trust_clock: bool
     allow_host: tuple[str, ...]
     allow_origin: tuple[str, ...]
     limit: tuple[tuple[str, float], ...]
@@ -104,6 +105,11 @@ def _in_a_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Pa
     callback=as_bytes,
     metavar="SIZE",
     help="Remove ended runs, the oldest first, once the file holds more, such as 2GiB.",
+)
+@click.option(
+    "--trust-clock",
+    is_flag=True,
+    help="Remove by the clock as it is now, however far it has leapt; else after a day.",
 )
 @click.option("--access-log/--no-access-log", default=True, help="One line an answer. On by default.")
 @calling
@@ -171,6 +177,7 @@ def _settings(options: Options) -> Settings:
         keep=None if math.isinf(options.keep) else options.keep,
         keep_runs=options.keep_runs,
         keep_bytes=options.keep_bytes,
+        trust_clock=options.trust_clock,
         allow_hosts=options.allow_host,
         allow_origins=options.allow_origin,
         **limits,

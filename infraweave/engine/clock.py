@@ -22,10 +22,12 @@ log = logging.getLogger("infraweave.engine")
 #: each that has passed: more than that, and it was set.
 STEP, DRIFT = 1_000, 0.001
 _SET_BACK = (
-    "the clock of the machine was set back by %s, to %s; times go by it from now on, and what was put off by the"
-    " clock before is late by that step at most"
+    "the clock of the machine was set back by %s, to %s; what was put off by the clock before is late by that"
+    " at most"
 )
-_SET_FORWARD = "the clock of the machine was set forward by %s, to %s, or the machine has slept; what is due by it is due"
+_SET_FORWARD = (
+    "the clock of the machine was set forward by %s, to %s, or it has slept; what is due by it is due"
+)
 
 #: For ids, which must differ but keep no secret: seeded by the system, and a system call an id cheaper.
 _IDS = random.Random()  # noqa: S311 - secrets come from `secrets`

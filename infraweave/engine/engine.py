@@ -44,6 +44,7 @@ from infraweave.engine.scheduler import Scheduler
 from infraweave.engine.sign_in import SignIn
 from infraweave.engine.standing import Standing
 from infraweave.engine.starts import Starts
+from infraweave.engine.trust import Trust
 from infraweave.engine.unbegun import unbegun
 from infraweave.errors import Draining, Fault, RequestError, StorageUnavailable
 from infraweave.settings import Settings
@@ -56,6 +57,7 @@ from infraweave.store.journal import Journal
 from infraweave.store.notes import Note
 from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewToken, Principals
 from infraweave.store.runs import RunRow, Runs
+from infraweave.store.trust import Sightings
 
 T = TypeVar("T")
 
@@ -76,7 +78,8 @@ class Engine:
         self.journal, self.changes = Journal(db, pause), Changes(db, pause)
         self.runs, self.documents = Runs(db), Documents(db)
         self.principals, self.admin, self.audit = Principals(db), Admin(db), self.journal.audit
-        self.ledger = Ledger(self.audit, self.principals, clock, settings)
+        self.trust = Trust(Sightings(db), clock, settings)
+        self.ledger = Ledger(self.audit, self.principals, self.trust, clock, settings)
         self.standing, self.sign_in = Standing(clock), SignIn(clock, self.principals)
         self.apart = Apart()
         self.builtins = Builtins(clock, settings, self.apart)
@@ -87,7 +90,7 @@ class Engine:
         self._looks = Looks(self.journal, self.catalog)
         self.scheduler = Scheduler(self)
         self.hooks = Hooks(self)
-        self.sweeper = Sweeper(db, clock, settings)
+        self.sweeper = Sweeper(db, clock, self.trust, settings)
         self._recovered = False
         self._drained = asyncio.Event()
 
@@ -123,6 +126,7 @@ class Engine:
                 await engine.ledger.close()
 
     async def _begin(self) -> None:
+        await self.trust.begin()
         for tenant in {FIRST_TENANT, *await self.principals.tenants()}:
             await self.catalog.welcome(tenant)
         await self.host.recover()

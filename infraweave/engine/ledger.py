@@ -11,6 +11,7 @@ import logging
 
 from infraweave.engine.clock import Clock
 from infraweave.engine.denials import Denials
+from infraweave.engine.trust import Trust
 from infraweave.errors import StorageUnavailable
 from infraweave.settings import Settings
 from infraweave.store.audit import Audit
@@ -21,20 +22,23 @@ log = logging.getLogger("infraweave.engine")
 
 #: Seconds that denials and uses are gathered. The loop's, not the clock's: nothing is decided by it.
 GATHERING = 1.0
-#: Milliseconds between two notes of one token's use, and between two looks at what is too old.
-COARSE, PRUNING = 60_000, 3_600_000
+#: Milliseconds between two notes of one token's use; seconds between two looks at what is too old.
+COARSE, PRUNING = 60_000, 3_600.0
 
 
 class Ledger:
     """Gathers and writes."""
 
-    def __init__(self, audit: Audit, principals: Principals, clock: Clock, settings: Settings) -> None:
+    def __init__(
+        self, audit: Audit, principals: Principals, trust: Trust, clock: Clock, settings: Settings
+    ) -> None:
         self._audit, self._principals, self._clock, self._settings = audit, principals, clock, settings
+        self._trust = trust
         self._denials = Denials()
         #: When the use of each token was last noted.
         self._noted: dict[str, int] = {}
         self._uses: dict[str, int] = {}
-        self._pruned_at: int | None = None
+        self._pruned_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._task: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
@@ -87,10 +91,10 @@ class Ledger:
                 await self._principals.used(uses)
 
     async def _prune(self) -> None:
-        now = self._clock.now()
+        now = self._clock.elapsed()
         if self._pruned_at is None or now - self._pruned_at >= PRUNING:
             self._pruned_at = now
-            before = now - round(self._settings.audit_keep * 1000)
+            before = await self._trust.time() - round(self._settings.audit_keep * 1000)
             await self._audit.prune(before, self._settings.audit_rows)
             await self._audit.prune(before, self._settings.audit_strangers, strangers=True)
 

@@ -1,4 +1,4 @@
-"""When finished runs are removed: beside everything else, a little at a time, on the engine's clock."""
+"""When finished runs are removed: beside everything else, a little at a time, by a clock that is trusted."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
+from infraweave.core.values import rfc3339, spell
 from infraweave.engine.clock import Clock, sleep
+from infraweave.engine.trust import DAY, Trust
 from infraweave.settings import Settings
 from infraweave.store.database import Database
 from infraweave.store.retention import Keep, Removed, Retention
@@ -17,6 +19,12 @@ log = logging.getLogger("infraweave.engine")
 
 #: Seconds between sweeps at least, and between the portions of one.
 EVERY, PAUSE = 60.0, 0.02
+DOUBTED = (
+    "the clock of the machine says %s, which is %s more than has passed: by it %s ended runs would be"
+    " removed. They stay until it has stood for a day, until %s. Set it right where it is wrong; where it is"
+    " right, they go then, or at once when the server is started with --trust-clock"
+)
+BELIEVED = "the clock of the machine is believed after its leap: %s runs that ended before %s are removed now"
 
 
 def what_stays(settings: Settings) -> Keep:
@@ -32,8 +40,8 @@ class Sweeper:
     a database in which nothing ends costs nothing.
     """
 
-    def __init__(self, db: Database, clock: Clock, settings: Settings) -> None:
-        self._clock, self._keep = clock, what_stays(settings)
+    def __init__(self, db: Database, clock: Clock, trust: Trust, settings: Settings) -> None:
+        self._clock, self._trust, self._keep = clock, trust, what_stays(settings)
         self._retention = Retention(db)
         self._ended = asyncio.Event()
         db.listen(self._committed)
@@ -53,10 +61,24 @@ class Sweeper:
         """Remove what is overdue now, and what an ended process left half removed."""
         self._ended.clear()
         pause = partial(sleep, self._clock, PAUSE)
-        removed = await self._retention.sweep(self._keep, self._clock.now(), pause)
+        now = await self._trust.time()
+        await self._tell_news(now)
+        removed = await self._retention.sweep(self._keep, now, pause)
         if removed.runs:
             log.info("removed %s runs that had ended", removed.runs)
         return removed
+
+    async def _tell_news(self, now: int) -> None:
+        """Say what a clock that has leapt would remove, or removes now."""
+        news, clock, since = self._trust.news(), self._clock.now(), self._trust.since
+        if news is None or self._keep.age is None:
+            return
+        runs = await self._retention.ended_before(clock - self._keep.age)
+        if runs and news == "doubted" and since is not None:
+            until, ahead = rfc3339(since + DAY), spell((clock - now) / 1000)
+            log.warning(DOUBTED, rfc3339(clock), ahead, runs, until)
+        elif runs:
+            log.warning(BELIEVED, runs, rfc3339(clock - self._keep.age))
 
     async def _wait(self) -> float:
         """Return the seconds until something may be overdue; wait for an end, where there was none."""
@@ -66,5 +88,7 @@ class Sweeper:
             first = await self._retention.first_end()
         wait = EVERY
         if self._keep.runs is None and self._keep.size is None and first is not None:
-            wait = (first + (self._keep.age or 0) - self._clock.now()) / 1000
+            wait = (first + (self._keep.age or 0) - await self._trust.time()) / 1000
+        if self._trust.since is not None:
+            wait = min(wait, (self._trust.since + DAY - self._clock.now()) / 1000)
         return min(max(wait, EVERY), self._clock.longest_nap)

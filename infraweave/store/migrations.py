@@ -41,6 +41,7 @@ MIGRATIONS: tuple[Migration, ...] = (
     Migration(6, "what people are being asked", read_sql("input_requests.sql")),
     Migration(7, "statistics", read_sql("statistics.sql")),
     Migration(8, "strangers in the audit log, and keys", read_sql("strangers.sql")),
+    Migration(9, "the clock that was seen", read_sql("clock.sql")),
 )
 
 

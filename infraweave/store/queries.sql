@@ -758,6 +758,19 @@ FROM runs INDEXED BY roots_finished WHERE parent_run_id IS NULL AND finished_at 
 SELECT min(finished_at) FROM runs INDEXED BY roots_finished
 WHERE parent_run_id IS NULL AND finished_at IS NOT NULL;
 
+-- ended_before: how many of these have ended by a time
+SELECT count(*) FROM runs INDEXED BY roots_finished
+WHERE parent_run_id IS NULL AND finished_at IS NOT NULL AND finished_at <= ?;
+
+-- clock_seen: what was thought of the clock
+SELECT seen, last, since FROM clock;
+
+-- newest_event_at: when the newest event was written
+SELECT at FROM events ORDER BY event_key DESC LIMIT 1;
+
+-- see_clock: note what is thought of the clock
+INSERT OR REPLACE INTO clock (one, seen, last, since) VALUES (1, :seen, :last, :since);
+
 -- doom: have some runs and all their descendants removed
 INSERT OR IGNORE INTO removals (run_key)
 WITH RECURSIVE family (run_key, run_id) AS (

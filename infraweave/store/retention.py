@@ -75,6 +75,11 @@ class Retention:
         row = await self._db.read_one("first_finished")
         return None if row is None else row[0]
 
+    async def ended_before(self, time: int) -> int:
+        """Return how many runs have ended by a time, without those that others started."""
+        row = await self._db.read_one("ended_before", (time,))
+        return 0 if row is None else row[0]
+
     async def sweep(self, keep: Keep, now: int, pause: Pause = _no_pause) -> Removed:
         """Remove what is overdue, and what an earlier sweep left; ``pause`` between one portion and the next.
 
