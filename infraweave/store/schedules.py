@@ -200,8 +200,9 @@ class Schedules:
                 return None
             running = tuple(run_id for run_id in row.running if run_id not in ended)
             come = tuple(time for time in row.waiting if set_back is None or time <= set_back)
-            waiting = admit(row.schedule.overlap, come, times, busy=bool(running))
-            skipped = row.skipped + len(come) + len(times) - len(waiting)
+            new = tuple(time for time in times if time not in come)
+            waiting = tuple(sorted(admit(row.schedule.overlap, come, new, busy=bool(running))))
+            skipped = row.skipped + len(come) + len(new) - len(waiting)
             return evolve(row, next_at=next_at, running=running, waiting=waiting, skipped=skipped)
 
         return await self._try(known.key, change)

@@ -43,6 +43,7 @@ def forget(file: sqlite3.Connection, model: Model) -> tuple[set[int], set[int]]:
         run = model.runs[key]
         if run.end is None or not (key in doomed or model.removes):
             model.fault(f"{run.run_id} ({run.state}) is gone from the file")
+        model.gone(run)
         del model.runs[key]
         model.dirty.pop(key, None)
         model.keys.pop((run.origin["tenant"], run.origin.get("idempotency_key") or ""), None)

@@ -117,6 +117,8 @@ class Model:
     removes: bool = False
     #: Told of each run that a commit has touched, those first that have ended.
     hear: Callable[[Run], object] = lambda _: None
+    #: Told of each run that was removed.
+    gone: Callable[[Run], object] = lambda _: None
     fault: Callable[[str], object] = field(init=False)
 
     def __attrs_post_init__(self) -> None:

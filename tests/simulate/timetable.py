@@ -53,10 +53,8 @@ class Line:
     """What is known of one schedule."""
 
     schedule: Schedule
-    #: Times that have made a run, in the order of commits.
-    made: list[int] = field(factory=list)
-    #: The newest of them since it was resumed: it goes on from then, and the clock may have been set back.
-    latest: int = 0
+    #: Times that have made a run, and the newest run of each.
+    made: dict[int, Run] = field(factory=dict)
     #: Their runs, and those of them that are open.
     known: set[str] = field(factory=set)
     open: dict[str, Run] = field(factory=dict)
@@ -78,9 +76,11 @@ class Line:
 
 @define(eq=False)
 class Timetable:
-    """All schedules of a world. ``furthest`` gives the latest time so far, ``fault`` hears of violations."""
+    """All schedules of a world. ``furthest`` gives the latest time so far, ``is_gone`` tells whether a run was
+    removed, and ``fault`` hears of violations."""
 
     furthest: Callable[[], int]
+    is_gone: Callable[[Run], bool]
     fault: Callable[[str], object]
     lines: dict[str, Line]
 
@@ -113,12 +113,11 @@ class Timetable:
             self.fault(f"{said}, which is none of its times")
         if at > self.furthest():
             self.fault(f"{said} at {self.furthest()}, which is early")
-        if at <= line.latest:
-            self.fault(f"{said} after {line.latest}")
+        if at in line.made and not self.is_gone(line.made[at]):
+            self.fault(f"{said}, which has made {line.made[at].run_id}")
         if line.open:
             self.fault(f"{said}, while {list(line.open)} is open")
-        line.made.append(at)
-        line.latest = at
+        line.made[at] = run
         line.known.add(run.run_id)
         line.open[run.run_id] = run
 
@@ -150,13 +149,13 @@ class Timetable:
             rows = file.execute("SELECT schedule_id, next_at, waiting FROM schedules").fetchall()
         for name, next_at, text in rows:
             waiting, line = json.loads(text), self.lines[name]
-            if sorted(waiting) != waiting or (waiting and waiting[0] < line.latest):
-                yield f"{name}: {waiting} wait after {line.latest}"
+            if sorted(set(waiting)) != waiting:
+                yield f"{name}: {waiting} wait"
             yield from self._lost(name, {*line.made, *waiting}, next_at)
 
     def _lost(self, name: str, known: set[int], next_at: int | None) -> Iterator[str]:
         line = self.lines[name]
         if line.schedule.catch_up != "all" or not known or next_at is None:
             return
-        if lost := sorted(known ^ set(range(min(known), next_at, line.every))):
-            yield f"{name}: before {next_at} these are lost or too many: {lost[:5]}"
+        if lost := sorted(set(range(min(known), next_at, line.every)) - known):
+            yield f"{name}: before {next_at} these are lost: {lost[:5]}"

@@ -51,7 +51,7 @@ from tests.engine.trouble import Loaded, family
 from tests.simulate.check import compare, forget
 from tests.simulate.disk import Disk, Pool, copy
 from tests.simulate.loop import SimLoop, Standstill
-from tests.simulate.model import Model, name
+from tests.simulate.model import Model, Run, name
 from tests.simulate.timetable import Timetable, timed
 
 #: Wall clock of the machine when a world begins: 2026-01-01T00:00:00Z, in seconds.
@@ -65,6 +65,8 @@ TIMED = 2
 PLACES = ("commit.before", "commit.after", "batch.middle", "recovery", "compensation", "shutdown", "removal")
 #: Seconds after its time at which what is due has long happened; a clock set forward is noticed in 60.
 LATE = 75
+#: Seconds for which ended runs stay where they do not stay for ever.
+KEEP = 300.0
 #: Steps without a commit after which something turns in circles.
 CIRCLES = 10_000
 TRACE = TraceContext("a" * 32, "b" * 16, 1, "")
@@ -131,10 +133,14 @@ class World:
     look_at: float = 0
     #: When the clock of the machine was last set, in seconds of the world.
     jumped: float = -1e9
-    #: The latest that the engine's clock has said.
+    #: The latest that the machine's clock has said to this process.
     latest: int = 0
-    #: The latest that any of them has said.
+    #: The latest that it has said to any.
     seen: int = 0
+    #: How often it was set.
+    jumps: int = 0
+    #: By the key of a run that has ended: when it did, in seconds of the world, and ``jumps`` at that time.
+    ended: dict[int, tuple[float, int]] = field(factory=dict)
     path: Path = field(init=False)
     #: Where the next process dies: a place, and how often it may reach it before.
     place: list[Any] = field(factory=lambda: ["", 0])
@@ -152,9 +158,9 @@ class World:
         self.documents = documents_of(self.seed // FAMILY)
         if self.seed % FAMILY == TIMED:
             self.documents = timed(random.Random(f"timetable {self.seed}"), self.documents)
-        self.timetable = Timetable.of(self.documents, self._furthest, self.fault)
+        self.timetable = Timetable.of(self.documents, lambda: self.seen, self._is_gone, self.fault)
         self.trouble = rng.choice([0.02, 0.1, 0.25])
-        self.model = Model(self._undoes, lambda: self.latest, self.faults, hear=self.timetable.hear)
+        self.model = Model(self._undoes, lambda: self.latest, self.faults, hear=self._hear, gone=self.removed)
         self.disk = Disk(random.Random(f"disk {self.seed}"), self._committed)
         self.blocking = {f"w:n{n}" for n in range(8) if rng.random() < 0.15}
         self._prepared = {d.workflow_id: [n.name for n in d.nodes if runs_child(n)] for d in self.documents}
@@ -177,18 +183,34 @@ class World:
 
     def wall(self) -> int:
         """Return the machine's time in nanoseconds."""
-        return BEGINNING * 10**9 + round((self.loop.now + self.offset) * 1e6) * 1000
+        said = BEGINNING * 10**9 + round((self.loop.now + self.offset) * 1e6) * 1000
+        self.latest = max(self.latest, said // 1_000_000)
+        self.seen = max(self.seen, self.latest)
+        return said
+
+    def _hear(self, run: Run) -> None:
+        self.timetable.hear(run)
+        if run.end is not None:
+            self.ended.setdefault(run.run_key, (self.loop.now, self.jumps))
+
+    def _is_gone(self, run: Run) -> bool:
+        return run.run_key not in self.model.runs
+
+    def removed(self, run: Run) -> None:
+        """Hear that a run is gone: none goes before its time has passed, whatever the clock says.
+
+        What differs from that by a tenth is believed at each step of the clock, and at each start.
+        """
+        at, jumps = self.ended.get(run.run_key, (0.0, 0))
+        believed = KEEP / 10 * (1 + self.jumps - jumps)
+        if self.loop.now - at < KEEP - believed:
+            self.fault(f"{run.run_id} was removed {self.loop.now - at} s after its end")
 
     def _committed(self, rows: list[Any], file: sqlite3.Connection | None) -> None:
         if file is not None and self.model.removes:
             forget(file, self.model)
-        self.latest, self.wrote_at = max(self.latest, self._now()), self.loop.steps
+        self.wrote_at = self.loop.steps
         self.model.commit(rows, f"{self.lives}:{self.loop.now:.6f}")
-
-    def _furthest(self) -> int:
-        """Return the latest time that any process has seen; a clock may have been set back since."""
-        self.seen = max(self.seen, self.clock._latest)
-        return self.seen
 
     def _now(self) -> int:
         return self.clock.now()
@@ -292,9 +314,7 @@ class World:
         if draw < 0.35:
             self._call(self._start(engine))
         elif draw < 0.4:
-            self.jumped = self.loop.now
-            self.offset += rng.choice([-86_400, -600, -5, -0.5, 0.5, 5, 40, 600, 3_600, 86_400])
-            self.furthest = max(self.furthest, self.offset)
+            self._set_by(rng.choice([-86_400, -600, -5, -0.5, 0.5, 5, 40, 600, 3_600, 86_400]))
         elif draw < 0.9:
             rows = await engine.runs.list("default", OPEN, limit=200)
             for row in rng.sample(rows, min(len(rows), 3)):
@@ -306,6 +326,12 @@ class World:
         if self.timetable.lines and rng.random() < 0.1:
             self._call(self._prod(engine))
         await self._pause()
+
+    def _set_by(self, seconds: float) -> None:
+        """Set the clock of the machine."""
+        self.jumped, self.jumps = self.loop.now, self.jumps + 1
+        self.offset += seconds
+        self.furthest = max(self.furthest, self.offset)
 
     async def _pause(self) -> None:
         seconds = self.rng.choice([0, 0, 0.001, 0.02, 0.5, 1, 3, 10, 31, 100])
@@ -404,7 +430,6 @@ class World:
         elif act == "pause" and row.schedule.catch_up != "all":
             await engine.scheduler.pause(*row.key)
         elif row.paused:
-            self.timetable.lines[row.schedule_id].latest = 0
             await engine.scheduler.resume(*row.key)
 
     # --- lives ---------------------------------------------------------------------------------------------
@@ -422,8 +447,9 @@ class World:
         loop = self.loop = SimLoop(self.loop.now + self.rng.choice([0, 1, 100]))
         loop.die, loop.idle, loop.complain = self.die, self._check_idle, self._complain
         self.place, self.engine, self.calls = ["", 0], None, []
-        self._furthest()
-        self.clock, self.latest, self.wrote_at = clock.SystemClock(), 0, 0
+        self.jumps += 1  # a start believes as much as a step
+        self.latest, self.wrote_at = 0, 0
+        self.clock = clock.SystemClock()
         self.timetable.restart()
         if self.calm:
             self.offset = self.furthest  # or what waits for a time that was once near would wait for days
@@ -463,7 +489,7 @@ class World:
     async def _serve(self) -> None:
         rng, draw = self.rng, self.rng.random() if not self.calm else 1
         self.lost = {f"w:n{n}" for n in range(8) if rng.random() < 0.2} if draw < 0.15 else set()
-        keep = rng.choice([None, None, 300.0]) if not self.calm else None
+        keep = rng.choice([None, None, KEEP]) if not self.calm else None
         self.model.removes = self.model.removes or keep is not None
         slots = rng.choice([1, 2, 3, 10])
         settings = Settings(keep=keep, grace=5.0, max_running=slots, readers=1, schedules=not self.calm)
@@ -598,7 +624,9 @@ def _around(world: World) -> Iterator[None]:
     rng = random.Random(f"pool {world.seed}")
     try:
         with (
-            patch.object(clock, "time", SimpleNamespace(time_ns=world.wall, monotonic=world.loop.time)),
+            patch.object(
+                clock, "time", SimpleNamespace(time_ns=world.wall, monotonic=lambda: world.loop.now)
+            ),
             patch.object(database, "aiosqlite", SimpleNamespace(connect=world.disk.connect)),
             patch.object(host, "Threads", lambda *_, **__: Pool(rng)),
             patch.object(resting, "LONG", world.seed % 2 * 200),
