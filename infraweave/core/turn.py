@@ -142,6 +142,8 @@ def _prepared(book: Book, fact: Prompted | Scheduled | Launched | Unprepared) ->
     if not settle.may_open(book.graph, book.state, fact.address):
         return
     entry = book.state.entries.get(fact.address)
+    if entry is not None and entry.due_at is not None and entry.due_at > book.now:
+        return  # the clock was set back meanwhile: it is prepared anew in its time
     match fact:
         case Prompted():
             node = book.graph.nodes[fact.address.node]

@@ -19,6 +19,8 @@ log = logging.getLogger("infraweave.engine")
 
 #: Seconds between sweeps at least, and between the portions of one.
 EVERY, PAUSE = 60.0, 0.02
+#: Milliseconds of a leap that are worth a word, where runs stay for longer.
+WORTH = 3_600_000
 DOUBTED = (
     "the clock of the machine says %s, which is %s more than has passed: by it %s ended runs would be"
     " removed. They stay until it has stood for a day, until %s. Set it right where it is wrong; where it is"
@@ -71,10 +73,10 @@ class Sweeper:
     async def _tell_news(self, now: int) -> None:
         """Say what a clock that has leapt would remove, or removes now."""
         news, clock, since = self._trust.news(), self._clock.now(), self._trust.since
-        if news is None or self._keep.age is None:
+        if news is None or self._keep.age is None or news[1] < min(WORTH, self._keep.age):
             return
         runs = await self._retention.ended_before(clock - self._keep.age)
-        if runs and news == "doubted" and since is not None:
+        if runs and since is not None:
             until, ahead = rfc3339(since + DAY), spell((clock - now) / 1000)
             log.warning(DOUBTED, rfc3339(clock), ahead, runs, until)
         elif runs:

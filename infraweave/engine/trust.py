@@ -13,24 +13,25 @@ from infraweave.engine.clock import Clock
 from infraweave.settings import Settings
 from infraweave.store.trust import Seen, Sightings
 
-HOUR, DAY = 3_600_000, 24 * 3_600_000
+MINUTE, NIGHT, DAY = 60_000, 20 * 3_600_000, 24 * 3_600_000
 #: Seconds between two notes in the file, where nothing else has changed.
 NOTES = 600.0
 
-#: What may be told of the clock: it has begun to be doubted, or a leap is believed.
-News: TypeAlias = Literal["doubted", "believed"]
+#: What may be told of the clock: it has begun to be doubted, or is believed, and its leap in milliseconds.
+News: TypeAlias = tuple[Literal["doubted", "believed"], int]
 
 
-def look(before: Seen, now: int, passed: int, leap: int) -> Seen:
+def look(before: Seen, now: int, passed: int | None, leap: int) -> Seen:
     """Return what is to be thought of a clock that says ``now``, ``passed`` milliseconds after ``before``.
 
-    A difference of more than ``leap`` milliseconds to what has passed is doubted.
+    A difference of more than ``leap`` milliseconds to what has passed is doubted. None: nobody served
+    meanwhile, and that may have been a night.
     """
-    trusted = before.seen + passed
+    trusted = before.seen + (passed or 0)
     if now - trusted <= leap:
         return Seen(seen=now, last=now)
-    since = before.since
-    if since is None or now < before.last or now - before.last - passed > DAY:
+    since, step = before.since, now - before.last - (passed or 0)
+    if since is None or now < before.last or step > (NIGHT if passed is None else leap):
         since = now
     if now - since >= DAY:
         return Seen(seen=now, last=now)
@@ -42,7 +43,8 @@ class Trust:
 
     def __init__(self, sightings: Sightings, clock: Clock, settings: Settings) -> None:
         self._sightings, self._clock = sightings, clock
-        self._leap = HOUR if settings.keep is None else min(HOUR, round(settings.keep * 100))
+        # To doubt too much only puts removal off by what is doubted, for a day.
+        self._leap = MINUTE if settings.keep is None else min(MINUTE, round(settings.keep * 100))
         self._believes = settings.trust_clock
         self._seen: Seen | None = None
         self._looked = self._noted = 0.0
@@ -57,9 +59,10 @@ class Trust:
         now, found = self._clock.now(), await self._sightings.read()
         self._looked = self._clock.elapsed()
         self._seen = found or Seen(seen=now, last=now)
-        await self._look(must_note=True)
+        await self._look(begins=True)
         if self._believes and self._seen.since is not None:
-            self._seen, self._news = Seen(seen=now, last=now), "believed"
+            self._news = "believed", now - self._seen.seen
+            self._seen = Seen(seen=now, last=now)
             await self._note()
 
     async def time(self) -> int:
@@ -82,18 +85,19 @@ class Trust:
         """Since when a clock that is doubted has stood, by itself; None: it is believed."""
         return None if self._seen is None else self._seen.since
 
-    async def _look(self, *, must_note: bool = False) -> Seen:
+    async def _look(self, *, begins: bool = False) -> Seen:
         before, elapsed = self._seen, self._clock.elapsed()
         if before is None:
             raise RuntimeError("trust has not begun")
         passed, self._looked = round((elapsed - self._looked) * 1000), elapsed
-        seen = self._seen = look(before, self._clock.now(), passed, self._leap)
+        seen = self._seen = look(before, self._clock.now(), None if begins else passed, self._leap)
         changed = seen.since != before.since
         if changed and seen.since is not None:
-            self._news = "doubted"
+            self._news = "doubted", seen.last - seen.seen
         elif changed:
-            self._news = "believed" if seen.seen - before.seen - passed > self._leap else None
-        if changed or must_note or elapsed - self._noted >= NOTES:
+            leapt = seen.seen - before.seen - passed
+            self._news = ("believed", leapt) if leapt > self._leap else None
+        if changed or begins or elapsed - self._noted >= NOTES:
             await self._note()
         return seen
 

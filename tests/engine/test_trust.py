@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from infraweave import Workflow
-from infraweave.engine.trust import DAY, HOUR, look
+from infraweave.engine.trust import DAY, MINUTE, look
 from infraweave.store.trust import Seen, Sightings
 from infraweave.testing import VirtualClock
 
@@ -172,36 +172,45 @@ async def test_what_is_thought_of_the_clock_is_on_disk_before_anything_is_writte
 
 # --- the rule ----------------------------------------------------------------------------------------------
 
+HOUR = 60 * MINUTE
 SEEN = Seen(seen=1_000 * DAY, last=1_000 * DAY)
 
 
 def test_a_clock_that_says_what_has_passed_is_believed():
     now = SEEN.seen + 90 * DAY
-    assert look(SEEN, now, 90 * DAY, HOUR) == Seen(seen=now, last=now)
+    assert look(SEEN, now, 90 * DAY, MINUTE) == Seen(seen=now, last=now)
 
 
 def test_a_clock_that_is_set_back_is_believed():
     now = SEEN.seen - 90 * DAY
-    assert look(SEEN, now, 0, HOUR) == Seen(seen=now, last=now)
+    assert look(SEEN, now, 0, MINUTE) == Seen(seen=now, last=now)
 
 
 def test_a_second_leap_begins_anew():
-    first = look(SEEN, SEEN.seen + 40 * DAY, 0, HOUR)
-    second = look(first, first.last + 2 * DAY, HOUR, HOUR)
+    first = look(SEEN, SEEN.seen + 40 * DAY, None, MINUTE)
+    second = look(first, first.last + 2 * DAY, HOUR, MINUTE)
     assert second.since == first.last + 2 * DAY
     assert second.seen == SEEN.seen + HOUR
 
 
 def test_a_clock_that_is_set_back_halfway_begins_anew():
-    first = look(SEEN, SEEN.seen + 40 * DAY, 0, HOUR)
-    second = look(first, first.last - 10 * DAY, HOUR, HOUR)
+    first = look(SEEN, SEEN.seen + 40 * DAY, None, MINUTE)
+    second = look(first, first.last - 10 * DAY, HOUR, MINUTE)
     assert second.since == first.last - 10 * DAY
 
 
 def test_a_machine_that_is_off_every_night_is_believed_the_next_day():
     began = SEEN.seen + 16 * HOUR
-    morning = look(SEEN, began, 0, HOUR)
+    morning = look(SEEN, began, None, MINUTE)
     assert morning.since is not None
-    off = look(morning, began + 8 * HOUR, 8 * HOUR, HOUR)
+    off = look(morning, began + 8 * HOUR, 8 * HOUR, MINUTE)
     assert off.since is not None
-    assert look(off, began + 24 * HOUR, 0, HOUR).since is None
+    assert look(off, began + 24 * HOUR, None, MINUTE).since is None
+
+
+def test_leaps_do_not_add_up_to_a_day():
+    state, now = look(SEEN, SEEN.seen + 40 * DAY, 0, MINUTE), SEEN.seen + 40 * DAY
+    for _ in range(3):
+        now += 12 * HOUR
+        state = look(state, now, 1_000, MINUTE)
+        assert state.since == now

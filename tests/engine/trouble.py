@@ -13,6 +13,7 @@ from typing import Any
 from attrs import define, evolve, field
 
 from infraweave import NonRetryable
+from infraweave.authoring.compiler import Compiled
 from infraweave.authoring.functions import Code
 from infraweave.core.address import Address
 from infraweave.core.check import faults
@@ -49,6 +50,10 @@ class Loaded:
 
     def __init__(self, document: Document, body: Any, lost: Collection[str] = ()) -> None:
         self._document, self._body, self._lost = document, body, lost
+
+    @property
+    def compiled(self) -> Compiled:
+        return Compiled(self._document, self.codes(), {})
 
     def compile(self) -> Document:
         return self._document

@@ -76,8 +76,11 @@ class Line:
 
 @define(eq=False)
 class Timetable:
-    """All schedules of a world. ``furthest`` gives the latest time so far, ``is_gone`` tells whether a run was
-    removed, and ``fault`` hears of violations."""
+    """All schedules of a world.
+
+    ``furthest`` gives the latest time so far, ``is_gone`` tells of a run whether it was removed, and
+    ``fault`` hears of violations.
+    """
 
     furthest: Callable[[], int]
     is_gone: Callable[[Run], bool]

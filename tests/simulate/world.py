@@ -137,10 +137,10 @@ class World:
     latest: int = 0
     #: The latest that it has said to any.
     seen: int = 0
-    #: How often it was set.
-    jumps: int = 0
-    #: By the key of a run that has ended: when it did, in seconds of the world, and ``jumps`` at that time.
-    ended: dict[int, tuple[float, int]] = field(factory=dict)
+    #: Seconds by which it was set forward in steps so small that removal believes them.
+    believed: float = 0
+    #: By the key of a run that has ended: when it did by the machine's clock, in seconds.
+    ended: dict[int, float] = field(factory=dict)
     path: Path = field(init=False)
     #: Where the next process dies: a place, and how often it may reach it before.
     place: list[Any] = field(factory=lambda: ["", 0])
@@ -191,20 +191,16 @@ class World:
     def _hear(self, run: Run) -> None:
         self.timetable.hear(run)
         if run.end is not None:
-            self.ended.setdefault(run.run_key, (self.loop.now, self.jumps))
+            self.ended.setdefault(run.run_key, self.loop.now + self.offset)
 
     def _is_gone(self, run: Run) -> bool:
         return run.run_key not in self.model.runs
 
     def removed(self, run: Run) -> None:
-        """Hear that a run is gone: none goes before its time has passed, whatever the clock says.
-
-        What differs from that by a tenth is believed at each step of the clock, and at each start.
-        """
-        at, jumps = self.ended.get(run.run_key, (0.0, 0))
-        believed = KEEP / 10 * (1 + self.jumps - jumps)
-        if self.loop.now - at < KEEP - believed:
-            self.fault(f"{run.run_id} was removed {self.loop.now - at} s after its end")
+        """Hear that a run is gone: none goes before its time has passed by a clock that leaps no further."""
+        early = self.ended[run.run_key] + KEEP - self.loop.now - self.believed
+        if early > 1:
+            self.fault(f"{run.run_id} was removed {early} s early")
 
     def _committed(self, rows: list[Any], file: sqlite3.Connection | None) -> None:
         if file is not None and self.model.removes:
@@ -329,7 +325,8 @@ class World:
 
     def _set_by(self, seconds: float) -> None:
         """Set the clock of the machine."""
-        self.jumped, self.jumps = self.loop.now, self.jumps + 1
+        self.jumped = self.loop.now
+        self.believed += seconds if 0 < seconds <= 60 else 0
         self.offset += seconds
         self.furthest = max(self.furthest, self.offset)
 
@@ -447,7 +444,6 @@ class World:
         loop = self.loop = SimLoop(self.loop.now + self.rng.choice([0, 1, 100]))
         loop.die, loop.idle, loop.complain = self.die, self._check_idle, self._complain
         self.place, self.engine, self.calls = ["", 0], None, []
-        self.jumps += 1  # a start believes as much as a step
         self.latest, self.wrote_at = 0, 0
         self.clock = clock.SystemClock()
         self.timetable.restart()
