@@ -2,9 +2,10 @@
 
 Each seed is a family of random workflows on one SQLite file: bodies that fail and do not stop, people who
 answer, cancel, terminate and rerun, in one world of four schedules that people trigger and pause, clocks that
-are set, crashes before any step and in the middle of commits, restarts. With ``--core`` it is the pure core
-alone, some hundred times faster: random graphs, facts in any order, crashes at every point. A violation names
-its seed: ``--seed N --worlds 1`` lives that world again, step for step.
+are set, crashes before any step and in the middle of commits, restarts. Seeds from 20,000,000 on have
+several tenants, signed and forged deliveries, values that are too large and glitches of the clock, too. With
+``--core`` it is the pure core alone, some hundred times faster: random graphs, facts in any order, crashes at
+every point. A violation names its seed: ``--seed N --worlds 1`` lives that world again, step for step.
 """
 
 from __future__ import annotations

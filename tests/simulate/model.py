@@ -119,6 +119,8 @@ class Model:
     hear: Callable[[Run], object] = lambda _: None
     #: Told of each run that was removed.
     gone: Callable[[Run], object] = lambda _: None
+    #: Yields what else is wrong with an event of a node.
+    wrong: Callable[[Run, str, Json, Key], Iterable[str]] = lambda *_: ()
     fault: Callable[[str], object] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -158,6 +160,8 @@ class Model:
         run.seq, run.at = seq, at
         run.rows.append(hash((seq, kind, at, text, payload)))
         getattr(self, f"_{kind}")(run, data)
+        for said in self.wrong(run, kind, data, key_of(data)) if "node" in data else ():
+            self._expect(False, run, f"{name(key_of(data))}: {said}")
         return run
 
     def _new(self, run_key: int, data: Json) -> Run:
@@ -335,6 +339,7 @@ class Model:
         """A child's end is its parent's answer: both change in one commit."""
         parent = self.ids.get(run.origin.get("parent_run_id") or "")
         if parent is not None:
+            self._expect(parent.origin["tenant"] == run.origin["tenant"], run, "its parent is another's")
             waits = any(
                 step.opened.get("child_run_id") == run.run_id and step.retry_at is None
                 for step in parent.open.values()

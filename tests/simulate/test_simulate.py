@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.simulate.lives import Tally, live_core, live_server, lived, portion
+from tests.simulate.more import NEWER, TENANTS
 
 KEPT = Path(__file__).with_name("regressions.txt")
 SEEDS = [int(line.split()[0]) for line in KEPT.read_text().splitlines() if not line.startswith("#")]
@@ -23,6 +24,20 @@ def test_worlds_of_the_server_are_lived_without_a_violation(first):
     assert faults == {}
     assert tally.runs > 50
     assert tally.crashes > 5
+
+
+@pytest.mark.parametrize("first", range(0, 16, 2))
+def test_worlds_with_tenants_webhooks_glitches_and_large_values_are_lived_too(first):
+    tally, faults = portion(live_server, NEWER + first, 2)
+    assert faults == {}
+    assert tally.runs > 10
+
+
+def test_what_newer_worlds_have_beside_comes_to_pass():
+    worlds = [lived(seed) for seed in (NEWER, NEWER + 2)]
+    assert all(world.more.delivered for world in worlds)
+    assert any(world.more.refused for world in worlds)
+    assert {run.origin["tenant"] for world in worlds for run in world.model.ids.values()} == set(TENANTS)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

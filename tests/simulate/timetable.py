@@ -85,12 +85,16 @@ class Timetable:
     furthest: Callable[[], int]
     is_gone: Callable[[Run], bool]
     fault: Callable[[str], object]
-    lines: dict[str, Line]
+    #: By tenant and id.
+    lines: dict[tuple[str, str], Line]
 
     @classmethod
-    def of(cls, documents: tuple[Document, ...], *told: Callable[..., Any]) -> Timetable:
-        """Return the timetable of some documents."""
-        return cls(*told, {f"{d.workflow_id}:{s.name}": Line(s) for d in documents for s in d.schedules})
+    def of(
+        cls, documents: tuple[Document, ...], tenants: tuple[str, ...], *told: Callable[..., Any]
+    ) -> Timetable:
+        """Return the timetable of some documents, which each tenant has."""
+        all_ = [(f"{document.workflow_id}:{s.name}", s) for document in documents for s in document.schedules]
+        return cls(*told, {(tenant, name): Line(s) for tenant in tenants for name, s in all_})
 
     def restart(self) -> None:
         """Begin another life: nobody is late for what could not be done."""
@@ -103,7 +107,7 @@ class Timetable:
         if origin["trigger"] != "schedule" or not origin["by"].startswith("schedule:"):
             return
         name = f"{origin['workflow_id']}:{origin['tags']['schedule']}"
-        line, at = self.lines[name], milliseconds(origin["tags"]["scheduled_at"])
+        line, at = self.lines[origin["tenant"], name], milliseconds(origin["tags"]["scheduled_at"])
         if run.run_id not in line.known:
             self._made(name, line, at, run)
         if run.end is not None:
@@ -126,10 +130,12 @@ class Timetable:
 
     def late(self, engine: Engine, before: int) -> Iterator[str]:
         """Yield what should have happened before a time."""
-        for (_, name), plan in engine.scheduler._plans.items():
-            line, row = self.lines[name], plan.row
+        for key, plan in engine.scheduler._plans.items():
+            line, row, name = self.lines[key], plan.row, key[1]
             if plan.next_at is not None and plan.next_at < before:
                 yield f"{name} should have looked at {plan.next_at}, and it is {before}"
+            if plan.next_at is not None and plan.next_at > before + LATE + line.every:
+                yield f"{name} waits for {plan.next_at}, and it is {before} + {LATE} ms: others come first"
             others = [run_id for run_id in row.running if run_id not in line.open]
             is_due = not row.paused and row.waiting and row.waiting[0] < before
             if is_due and not line.open and not others and line.ended_at < before:
@@ -149,15 +155,14 @@ class Timetable:
     def compare(self, path: Path) -> Iterator[str]:
         """Yield which times are lost: from the first on, each has made a run or waits, where all must."""
         with closing(sqlite3.connect(path)) as file:
-            rows = file.execute("SELECT schedule_id, next_at, waiting FROM schedules").fetchall()
-        for name, next_at, text in rows:
-            waiting, line = json.loads(text), self.lines[name]
+            rows = file.execute("SELECT tenant, schedule_id, next_at, waiting FROM schedules").fetchall()
+        for tenant, name, next_at, text in rows:
+            waiting, line = json.loads(text), self.lines[tenant, name]
             if sorted(set(waiting)) != waiting:
                 yield f"{name}: {waiting} wait"
-            yield from self._lost(name, {*line.made, *waiting}, next_at)
+            yield from self._lost(name, line, {*line.made, *waiting}, next_at)
 
-    def _lost(self, name: str, known: set[int], next_at: int | None) -> Iterator[str]:
-        line = self.lines[name]
+    def _lost(self, name: str, line: Line, known: set[int], next_at: int | None) -> Iterator[str]:
         if line.schedule.catch_up != "all" or not known or next_at is None:
             return
         if lost := sorted(set(range(min(known), next_at, line.every)) - known):

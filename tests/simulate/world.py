@@ -52,6 +52,7 @@ from tests.simulate.check import compare, forget
 from tests.simulate.disk import Disk, Pool, copy
 from tests.simulate.loop import SimLoop, Standstill
 from tests.simulate.model import Model, Run, name
+from tests.simulate.more import LARGE, NEWER, TENANTS, Fairness, More
 from tests.simulate.timetable import Timetable, timed
 
 #: Wall clock of the machine when a world begins: 2026-01-01T00:00:00Z, in seconds.
@@ -117,6 +118,10 @@ class World:
     blocking: set[str] = field(init=False)
     trouble: float = field(init=False)
     timetable: Timetable = field(init=False)
+    fairness: Fairness = field(init=False)
+    #: What newer worlds do beside; None: an earlier seed.
+    more: More | None = None
+    tenants: tuple[str, ...] = ("default",)
     #: By workflow: its nodes that run children.
     _prepared: dict[str, list[str]] = field(init=False)
     engine: Engine | None = None
@@ -158,9 +163,22 @@ class World:
         self.documents = documents_of(self.seed // FAMILY)
         if self.seed % FAMILY == TIMED:
             self.documents = timed(random.Random(f"timetable {self.seed}"), self.documents)
-        self.timetable = Timetable.of(self.documents, lambda: self.seen, self._is_gone, self.fault)
+        if self.seed >= NEWER:
+            self.more, self.tenants = More(self, random.Random(f"more {self.seed}")), TENANTS
+        self.timetable = Timetable.of(
+            self.documents, self.tenants, lambda: self.seen, self._is_gone, self.fault
+        )
+        free = frozenset(d.workflow_id for d in self.documents if not d.concurrency)
+        self.fairness = Fairness(free, self.fault)
         self.trouble = rng.choice([0.02, 0.1, 0.25])
-        self.model = Model(self._undoes, lambda: self.latest, self.faults, hear=self._hear, gone=self.removed)
+        self.model = Model(
+            self._undoes,
+            lambda: self.latest,
+            self.faults,
+            hear=self._hear,
+            gone=self.removed,
+            wrong=self._wrong,
+        )
         self.disk = Disk(random.Random(f"disk {self.seed}"), self._committed)
         self.blocking = {f"w:n{n}" for n in range(8) if rng.random() < 0.15}
         self._prepared = {d.workflow_id: [n.name for n in d.nodes if runs_child(n)] for d in self.documents}
@@ -188,8 +206,12 @@ class World:
         self.seen = max(self.seen, self.latest)
         return said
 
+    def _wrong(self, *event: Any) -> Iterator[str]:
+        yield from () if self.more is None else self.more.wrong(*event)
+
     def _hear(self, run: Run) -> None:
         self.timetable.hear(run)
+        self.fairness.hear(run)
         if run.end is not None:
             self.ended.setdefault(run.run_key, self.loop.now + self.offset)
 
@@ -282,7 +304,12 @@ class World:
         draw = self.rng.random()
         if not self.calm and draw < self.trouble:
             raise NonRetryable("no") if draw < self.trouble / 6 else RuntimeError("boom")
+        if self.more is not None and not self.calm and self._may_be_too_large(ctx, node):
+            return self.more.output(ctx) or self._output(ctx, node)
         return self._output(ctx, node)
+
+    def _may_be_too_large(self, ctx: Any, node: Any) -> bool:
+        return ctx.address.phase == "forward" and not runs_child(node)
 
     def _output(self, ctx: Any, node: Any) -> Any:
         rng = self.rng
@@ -308,27 +335,34 @@ class World:
         engine, rng = self.engine, self.rng
         draw = rng.random()
         if draw < 0.35:
-            self._call(self._start(engine))
+            self.call(self._start(engine))
         elif draw < 0.4:
-            self._set_by(rng.choice([-86_400, -600, -5, -0.5, 0.5, 5, 40, 600, 3_600, 86_400]))
+            self.set_by(rng.choice([-86_400, -600, -5, -0.5, 0.5, 5, 40, 600, 3_600, 86_400]))
         elif draw < 0.9:
-            rows = await engine.runs.list("default", OPEN, limit=200)
+            rows = await self._open(engine, 200)
             for row in rng.sample(rows, min(len(rows), 3)):
-                self._call(self._meddle(engine, row))
+                self.call(self._meddle(engine, row))
         elif draw < 0.93:
-            self._call(self._again(engine))
+            self.call(self._again(engine))
         elif draw < 0.96:
-            self._call(self._start_many(engine))
+            self.call(self._start_many(engine))
         if self.timetable.lines and rng.random() < 0.1:
-            self._call(self._prod(engine))
+            self.call(self._prod(engine))
+        if self.more is not None:
+            await self.more.step(engine)
         await self._pause()
 
-    def _set_by(self, seconds: float) -> None:
+    def set_by(self, seconds: float) -> None:
         """Set the clock of the machine."""
         self.jumped = self.loop.now
         self.believed += seconds if 0 < seconds <= 60 else 0
         self.offset += seconds
         self.furthest = max(self.furthest, self.offset)
+
+    async def _open(self, engine: Engine, limit: int) -> list[RunRow]:
+        """Return the open runs of all tenants."""
+        lists = [await engine.runs.list(tenant, OPEN, limit=limit) for tenant in self.tenants]
+        return [row for rows in lists for row in rows]
 
     async def _pause(self) -> None:
         seconds = self.rng.choice([0, 0, 0.001, 0.02, 0.5, 1, 3, 10, 31, 100])
@@ -338,13 +372,13 @@ class World:
             for _ in range(self.rng.choice([0, 1, 2, 5, 20])):
                 await asyncio.sleep(0)
 
-    def _call(self, work: Any) -> None:
+    def call(self, work: Any) -> None:
         self.calls.append(asyncio.create_task(_tolerant(work)))
 
     def _request(self, workflow_id: str = "w", key: int | None = None) -> StartRequest:
         rng = self.rng
         request = StartRequest(
-            tenant="default",
+            tenant="default" if self.more is None else self.more.rng.choice(TENANTS),
             by="story",
             workflow_id=workflow_id,
             input=list(range(rng.choice([0, 1, 3, 6]))),
@@ -374,8 +408,8 @@ class World:
         if row.run_id not in self.model.ids:
             self.fault(f"{row.run_id} was acknowledged and is not on disk")
         key = request.idempotency_key
-        if key is not None and self.model.keys.get(("default", key)) not in (None, row.run_id):
-            self.fault(f"{key} gave {row.run_id}, and made {self.model.keys['default', key]}")
+        if key is not None and self.model.keys.get((request.tenant, key)) not in (None, row.run_id):
+            self.fault(f"{key} gave {row.run_id}, and made {self.model.keys[request.tenant, key]}")
 
     async def _meddle(self, engine: Engine, row: RunRow) -> None:
         draw, model = self.rng.random(), self.model
@@ -411,19 +445,20 @@ class World:
                 self.fault(f"{row.run_id}: signal {done.request_id} was acknowledged and is not on disk")
 
     async def _again(self, engine: Engine) -> None:
-        ended = [row for row in await engine.runs.list("default", limit=50) if row.finished_at is not None]
+        tenant = "default" if self.more is None else self.more.rng.choice(TENANTS)
+        ended = [row for row in await engine.runs.list(tenant, limit=50) if row.finished_at is not None]
         if ended:
             row = self.rng.choice(ended)
             wish = RerunWish(from_node=self.rng.choice([None, f"n{self.rng.randrange(8)}"]))
-            request = evolve(self._request(row.workflow_id), start_at=None)
+            request = evolve(self._request(row.workflow_id), start_at=None, tenant=row.tenant)
             self._acknowledged(request, (await engine.rerun(row, wish, request)).run)
 
     async def _prod(self, engine: Engine) -> None:
         """Trigger a schedule, or pause or resume one that need not make up for all."""
-        row = await engine.scheduler.schedules.get("default", self.rng.choice(sorted(self.timetable.lines)))
+        row = await engine.scheduler.schedules.get(*self.rng.choice(sorted(self.timetable.lines)))
         act = self.rng.choice(["trigger", "pause", "resume", "resume"])
         if act == "trigger":
-            await engine.scheduler.trigger(row, Principal("default", "eve"))
+            await engine.scheduler.trigger(row, Principal(row.tenant, "eve"))
         elif act == "pause" and row.schedule.catch_up != "all":
             await engine.scheduler.pause(*row.key)
         elif row.paused:
@@ -445,8 +480,11 @@ class World:
         loop.die, loop.idle, loop.complain = self.die, self._check_idle, self._complain
         self.place, self.engine, self.calls = ["", 0], None, []
         self.latest, self.wrote_at = 0, 0
+        if self.more is not None and self.lives > 1:
+            self.more.between_lives()
         self.clock = clock.SystemClock()
         self.timetable.restart()
+        self.fairness.restart()
         if self.calm:
             self.offset = self.furthest  # or what waits for a time that was once near would wait for days
         else:
@@ -489,9 +527,13 @@ class World:
         self.model.removes = self.model.removes or keep is not None
         slots = rng.choice([1, 2, 3, 10])
         settings = Settings(keep=keep, grace=5.0, max_running=slots, readers=1, schedules=not self.calm)
+        if self.more is not None:
+            settings = evolve(settings, max_output=LARGE)
         flows = [Flow(document, self, self.lost) for document in self.documents]
         async with Engine.open(self.path, flows, clock=self.clock, settings=settings) as engine:
             self.engine, self.look_at = engine, self.loop.now + LATE
+            if self.more is not None:
+                await self.more.begin(engine)
             if self.calm:
                 await self._end_all(engine)
                 self._check_rest(engine)
@@ -499,14 +541,14 @@ class World:
             for _ in range(rng.choice([10, 30, 60])):
                 await self._step()
             for _ in range(3):
-                self._call(self._start(engine))  # what comes while it drains
+                self.call(self._start(engine))  # what comes while it drains
         if self.calls:
             await asyncio.wait(self.calls)
 
     async def _end_all(self, engine: Engine) -> None:
         """Answer and wait for as long as that leads to anything."""
         before, still = -1, 0
-        while rows := await engine.runs.list("default", OPEN, limit=500):
+        while rows := await self._open(engine, 500):
             for row in rows:
                 await _tolerant(self._answer(engine, row))
             await asyncio.sleep(40)
@@ -532,7 +574,7 @@ class World:
         if engine is None or self.loop.now < self.look_at or engine.draining or self.lost:
             return
         self.look_at = self.loop.now + 10
-        before = engine.clock.now() - LATE * 1000
+        before = round((BEGINNING + self.loop.now + self.offset - LATE) * 1000)
         for run in self.model.open.values():
             due = run.due(self._prepared[run.origin["workflow_id"]])
             if due is not None and due < before and run.at < before and not self._excused(run):
