@@ -246,7 +246,7 @@ class _Shapes:
 
     def _event(self, cls: Any) -> dict[str, Json]:
         """Describe an event as ``codec.encode_event`` writes it: what has its default is left out."""
-        shown = [field for field in attrs.fields(cls) if field.name != "origin"]
+        shown = [field for field in attrs.fields(cls) if field.name not in ("origin", "input_seq")]
         properties: dict[str, Json] = {"run_id": {"type": "string"}, "type": {"const": cls.type}}
         properties |= {field.name: self._of_event(cls, field.name) for field in shown}
         always = [f.name for f in shown if f.default is attrs.NOTHING or f.name in ALWAYS]

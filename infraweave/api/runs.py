@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TypedDict
 
 from attrs import frozen
@@ -23,16 +24,17 @@ from infraweave.api.shapes import (
 from infraweave.core import codec, trace
 from infraweave.core.access import Principal, readable
 from infraweave.core.events import TERMINAL_STATES, Completed, State
-from infraweave.core.history import Ledger, Wanted
+from infraweave.core.history import Wanted
 from infraweave.core.redact import redact
 from infraweave.engine.engine import Engine
 from infraweave.errors import RunNotFinished, RunNotFound
 from infraweave.store.follow import TERMINAL_TYPES
+from infraweave.store.history import history_page
 from infraweave.store.notes import Note
 from infraweave.store.runs import Filters, RunRow
 
-#: Events folded into the history between two looks at whether the page is full.
-_PAGE = 500
+#: A page of runs ends early beyond so many characters of what their callers gave them: tags can be long.
+_PAGE_CHARACTERS = 4 << 20
 
 
 class _Who(TypedDict):
@@ -56,8 +58,8 @@ class RunRoutes:
         filters = _filters(query, call.principal, query.status)
         tenant, limit = call.principal.tenant, query.limit
         rows = await self._engine.runs.list(tenant, filters, limit=limit + 1, before=query.cursor)
-        page = rows[:limit]
-        following = cursor("runs", page[-1].run_key) if len(rows) > limit else None
+        page = _bounded(rows[:limit])
+        following = cursor("runs", page[-1].run_key) if len(rows) > len(page) else None
         heads = await self._engine.journal.last_seqs([row.run_key for row in page])
         listed = [views.listed(row, heads[row.run_key]) for row in page]
         return Answer(RunList(runs=tuple(listed), next_cursor=following))
@@ -99,26 +101,17 @@ class RunRoutes:
 
     async def history(self, call: Call[HistoryQuery, None]) -> Answer:
         """Tell what happened, attempt by attempt."""
-        row, limit, journal = call.run, call.query.limit, self._engine.journal
+        row, query = call.run, call.query
         graph = await self._engine.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
-        query, kinds = call.query, {name: node.kind for name, node in graph.nodes.items()}
+        kinds = {name: node.kind for name, node in graph.nodes.items()}
         wanted = Wanted(node=query.node, iteration=query.iteration, index=query.index, state=query.state)
-        # Which rows are of the state that is wanted is known at their end: then all are begun.
-        most = limit + 1 if query.state is None else None
-        ledger, after = Ledger(row.run_id, kinds, wanted, most), query.cursor or 0
-        while page := await journal.read(row.run_key, after, _PAGE):
-            for stored in (stored for stored in page if ledger.needs(stored.type)):
-                ledger.take(codec.decode_event(stored.type, stored.data, stored.payload))
-            after = page[-1].seq
-            if page[-1].type in TERMINAL_TYPES or (ledger.settled(limit) and len(ledger.rows) > limit):
-                break
-        else:
-            if row.finished_at is not None:
-                raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
-        found = ledger.found()
-        rows = found[:limit]
-        following = cursor("history", rows[-1].first_seq) if len(found) > limit else None
-        return Answer(History(history=tuple(map(views.history_row, rows)), next_cursor=following))
+        page = await history_page(
+            self._engine.journal, row.run_key, row.run_id, kinds, wanted, query.limit, query.cursor or 0
+        )
+        if page.gone and row.finished_at is not None:
+            raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
+        following = cursor("history", page.rows[-1].first_seq) if page.more else None
+        return Answer(History(history=tuple(map(views.history_row, page.rows)), next_cursor=following))
 
     async def cancel(self, call: Call[NoQuery, StopRun]) -> Answer:
         """Ask a run to stop; in-flight steps clean up and compensations run."""
@@ -133,6 +126,16 @@ class RunRoutes:
     async def _stopped(self, call: Call[NoQuery, StopRun]) -> Run | StopAcknowledged:
         run = await self._run(call.run)
         return run if call.may_read(run.workflow_id) else views.stopped(run)
+
+
+def _bounded(rows: Sequence[RunRow]) -> Sequence[RunRow]:
+    """Return the first rows of a page: as many as it holds, and one at least."""
+    size = 0
+    for count, row in enumerate(rows):
+        size += sum(len(key) + len(value) for key, value in row.tags.items())
+        if count and size > _PAGE_CHARACTERS:
+            return rows[:count]
+    return rows
 
 
 def _filters(query: RunFilter, who: Principal, states: tuple[State, ...] | None = None) -> Filters:

@@ -192,6 +192,8 @@ def encode_event(run_id: str, event: Event) -> tuple[bytes, bytes | None]:
     """Return the event's feed data (one line of ASCII JSON) and its payloads, or None where it has none."""
     data = {"run_id": run_id, "type": event.type, **_OUT[type(event)](event)}
     beside = {name: value for name in event.BESIDE if (value := getattr(event, name)) is not None}
+    if "input_seq" in beside:
+        del beside["input"]
     for name in _STRUCTURED:
         if name in beside:
             beside[name] = _events.unstructure(beside[name])

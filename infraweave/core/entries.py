@@ -42,6 +42,9 @@ class Entry:
     due_at: int | None = None
     #: What the code was given.
     input: Json = None
+    #: What of it its newest attempt's event says, and the first event that says the same.
+    told: Json = None
+    told_at: int = 0
     #: What a person was asked; None unless a human node waits.
     request: InputRequested | None = None
     #: The signal that a signal node waits for.
@@ -116,6 +119,16 @@ class Kept:
     output: Json
     #: In which iteration the nodes of loops were then.
     iterations: Mapping[str, int] = field(factory=dict)
+
+
+@frozen
+class Delivered:
+    """A signal that was accepted, and the digest of its payload: the same again is told from another."""
+
+    name: str
+    request_id: str
+    by: str | None
+    digest: str
 
 
 @define

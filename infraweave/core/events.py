@@ -161,7 +161,7 @@ class NodeStarted(AttemptEvent):
     """
 
     type: ClassVar[str] = "node_started"
-    BESIDE = ("input",)
+    BESIDE = ("input", "input_seq")
 
     wake_at: int | None = None
     signal: str | None = None
@@ -170,6 +170,8 @@ class NodeStarted(AttemptEvent):
     items: int | None = None
     #: The values of the code's parameters; of a child, its input.
     input: Json = None
+    #: The event of an earlier attempt that was given the same: stored there, and read as if it stood here.
+    input_seq: int | None = None
 
     @property
     def runs_code(self) -> bool:

@@ -165,6 +165,16 @@ class Graph:
         around = (r.condition for r in self.regions.values() if name in r.nodes and source in r.nodes)
         return next(around, None)
 
+    @cached_property
+    def undoable(self) -> frozenset[str]:
+        """Nodes whose iterations and items a compensation may ask for: its own, and those it takes."""
+        found = set()
+        for name, node in self.nodes.items():
+            if (undo := self.compensation(name)) is not None:
+                found |= {name, *(param.source for param in undo.params)}
+                found |= {node.over} if isinstance(node, Map) else set()
+        return frozenset(found)
+
     def compensation(self, name: str) -> Compensation | None:
         """Return how ``name`` is undone, or None."""
         node = self.nodes[name]

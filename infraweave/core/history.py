@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias, assert_never
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from infraweave.core.address import Address, Phase
 from infraweave.core.events import (
@@ -24,7 +24,7 @@ from infraweave.core.events import (
     Outcome,
 )
 from infraweave.core.ids import span_id
-from infraweave.core.values import Json
+from infraweave.core.values import Json, JsonObject
 
 RowState: TypeAlias = Literal["running", "waiting", "succeeded", "failed", "cancelled"]
 
@@ -78,6 +78,13 @@ class Row:
     child_run_id: str | None = None
     #: When the next attempt begins, while that is to come.
     retry_at: int | None = None
+
+    def fill(self, opening: JsonObject, closing: JsonObject) -> None:
+        """Take in what lies beside the events that opened and closed it; empty where nothing does."""
+        self.input = opening.get("input", opening.get("data"))
+        self.output = closing.get("output", closing.get("payload"))
+        if self.error is not None and self.error.traceback is None:
+            self.error = evolve(self.error, traceback=closing.get("traceback"))
 
     @property
     def is_settled(self) -> bool:

@@ -74,16 +74,16 @@ def start(book: Book, address: Address, attempt: int) -> None:
     child = None
     if address in book.launches:
         child = child_run_id(book.state.run_id, address, attempt, book.now)
-    node, iteration, index, phase = address
+    value = _given(book, address) if child is None else book.launches[address]
+    before = book.state.entries.get(address)
+    same = before is not None and bool(value) and before.told == value
     book.record(
         NodeStarted,
-        node=node,
-        iteration=iteration,
-        index=index,
-        phase=phase,
+        **address._asdict(),
         attempt=attempt,
         child_run_id=child,
-        input=_given(book, address) if child is None else book.launches[address],
+        input=value,
+        input_seq=before.told_at if before is not None and same else None,
     )
 
 

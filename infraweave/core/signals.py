@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import assert_never
 
 from infraweave.core.address import Address
-from infraweave.core.codec import canonical
+from infraweave.core.codec import digest
 from infraweave.core.document import Loop, signal_schemas
 from infraweave.core.entries import Closed
 from infraweave.core.graph import Graph
@@ -76,7 +76,7 @@ def _is_duplicate(state: RunState, name: str, request_id: str, payload: Json) ->
         return False
     if before.name != name:
         raise SignalConflict(f"request_id {request_id} was delivered as signal {before.name}, not {name}.")
-    if canonical(before.payload) != canonical(payload):
+    if before.digest != digest(payload):
         raise SignalConflict(f"request_id {request_id} was delivered with another payload.")
     return True
 

@@ -16,8 +16,10 @@ from typing import Literal, assert_never
 from attrs import define, field
 
 from infraweave.core.address import Address
+from infraweave.core.codec import digest
 from infraweave.core.entries import (
     Closed,
+    Delivered,
     Entry,
     Items,
     Kept,
@@ -84,13 +86,16 @@ class RunState:
     #: Completed entries that no compensation has taken up, in order of completion.
     done: list[Address] = field(factory=list)
     kept: dict[Address, Kept] = field(factory=dict)
+    #: Nodes of which iterations and items are kept, because a compensation may need them. None: all.
+    undoable: frozenset[str] | None = field(default=None, eq=False)
     #: Nodes that ran in another run, whose results this one was given.
     reused: tuple[str, ...] = ()
     compensated: list[str] = field(factory=list)
     not_compensated: list[str] = field(factory=list)
     #: Accepted signals that nothing has consumed, by name, oldest first.
     mailbox: dict[str, list[SignalReceived]] = field(factory=dict)
-    delivered: dict[str, SignalReceived] = field(factory=dict)
+    #: Every signal that was accepted, by request_id.
+    delivered: dict[str, Delivered] = field(factory=dict)
     #: Every input request that was announced, by request_id.
     announced: dict[str, Address] = field(factory=dict)
     #: How each wait for a signal ended.
@@ -152,7 +157,9 @@ def evolve(state: RunState, event: Event) -> None:
         case InputResolved():
             _resolved(state, event)
         case SignalReceived():
-            state.delivered[event.request_id] = event
+            state.delivered[event.request_id] = Delivered(
+                event.name, event.request_id, event.by, digest(event.payload)
+            )
             state.mailbox.setdefault(event.name, []).append(event)
         case Completed() | Failed() | Cancelled():
             state.end, state.finished_at = event, event.at
@@ -212,7 +219,9 @@ def _started(state: RunState, event: NodeStarted) -> None:
     entry.attempt, entry.opened_at = event.attempt, event.at
     entry.due_at = event.deadline if event.wake_at is None else event.wake_at
     entry.signal, entry.child_run_id = event.signal, event.child_run_id
-    entry.input = given_in(state.entries, event)
+    if event.input_seq is None and (not entry.told_at or event.input != entry.told):
+        entry.told, entry.told_at = event.input, event.seq
+        entry.input = given_in(state.entries, event)
     state.running += entry.status == "running"
     if event.phase == "forward":
         _show_start(_node(state, event.node), event)
@@ -291,6 +300,8 @@ def _completed(state: RunState, event: NodeCompleted) -> None:
 def _keep(state: RunState, event: NodeCompleted | InputResolved, output: Json, entry: Entry | None) -> None:
     """Keep what an iteration or an item gave, for the compensations of its time."""
     turned = event.iteration is not None or event.index is not None
+    if state.undoable is not None and event.node not in state.undoable:
+        return  # nobody can ask for it: of a loop it would be all that its iterations gave
     if turned and entry is not None and event.on_timeout != "route":
         state.kept[event.address] = Kept(entry.input, output, state.iterations)
 

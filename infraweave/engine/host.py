@@ -123,10 +123,10 @@ class Host:
             raise RunNotFound
         if run_key in self._refused:
             await self.journal.settled()  # what was appended before the refusal is a part of it
-        state = await self.journal.fold(run_key, row.run_id)
+        graph = await self.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
+        state = await self.journal.fold(run_key, row.run_id, undoable=graph.undoable)
         if row.finished_at is not None and state.end is None:
             raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
-        graph = await self.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
         parent = None if row.parent_run_id is None else await self._runs.get(row.parent_run_id)
         live = self.adopt(LiveRun(self, run_key, graph, state))  # others see it now, so it must be whole
         live.parent_key = None if parent is None else parent.run_key

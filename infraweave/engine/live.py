@@ -40,6 +40,7 @@ class LiveRun:
 
     def __init__(self, host: Host, run_key: int, graph: Graph, state: RunState) -> None:
         self.host, self.run_key, self.graph, self.state = host, run_key, graph, state
+        state.undoable = graph.undoable
         self.has_slot = False
         #: What the gate has been told.
         self._has_started, self._has_ended = state.started_at is not None, state.end is not None

@@ -44,7 +44,7 @@ class Reruns:
         new = await self._catalog.graph(run.tenant, run.workflow_id, version)
         if wish.from_node is not None and wish.from_node not in new.nodes:
             raise _no_node(new, wish.from_node)
-        state = await self._journal.fold(run.run_key, run.run_id)
+        state = await self._journal.fold(run.run_key, run.run_id, undoable=frozenset())
         if state.end is None:
             raise RunNotFound(f"No run {run.run_id}.")  # it is being removed
         planned = plan(old, state, new, wish.from_node)

@@ -21,6 +21,8 @@ from attrs import define, field
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
 
 TERMINAL_TYPES = frozenset({"completed", "failed", "cancelled"})
+#: How a payload begins that an earlier event has already.
+ELSEWHERE = b'{"input_seq":'
 #: Bounds of the tail of one run.
 TAIL_EVENTS = 256
 TAIL_BYTES = 1 << 20
@@ -60,7 +62,11 @@ class Topic:
     _bytes: int = 0
 
     def add(self, event: Stored) -> None:
-        """Take in an event that was just committed."""
+        """Take in an event that was just committed; one that is not whole must be read from the table."""
+        if event.payload is not None and event.payload.startswith(ELSEWHERE):
+            self.tail.clear()
+            self._bytes, self.head = 0, max(self.head, event.seq)
+            return
         if self.tail and event.seq != self.tail[-1].seq + 1:
             self.tail.clear()
             self._bytes = 0

@@ -7,7 +7,7 @@ appended together are committed together: that is how a child's end becomes its 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -93,9 +93,14 @@ class Journal:
             after = page[-1].seq
         return events
 
-    async def fold(self, run_key: int, run_id: str, *, payloads: bool = True) -> RunState:
-        """Return the state that a run's events add up to, page by page: other work goes on in between."""
-        state = RunState(run_id)
+    async def fold(
+        self, run_key: int, run_id: str, *, payloads: bool = True, undoable: frozenset[str] | None = None
+    ) -> RunState:
+        """Return the state that a run's events add up to, page by page: other work goes on in between.
+
+        ``undoable``: the nodes of which it keeps past iterations and items; None: all.
+        """
+        state = RunState(run_id, undoable=undoable)
         await self.catch_up(run_key, state, payloads=payloads)
         return state
 
@@ -112,6 +117,11 @@ class Journal:
             {"run_key": run_key, "after": after, "limit": limit, "payloads": payloads, "most": PAGE_BYTES},
         )
         return [Stored(*row) for row in rows]
+
+    async def payloads(self, run_key: int, seqs: Collection[int]) -> dict[int, bytes]:
+        """Return what lies beside some events of a run, by seq; those that have nothing are left out."""
+        rows = await self._db.read("payloads_of", {"run_key": run_key, "seqs": dumps(sorted(seqs)).decode()})
+        return {row["seq"]: row["payload"] for row in rows}
 
     async def head(self, run_key: int) -> Head:
         """Return where the run's events end."""
