@@ -42,8 +42,11 @@ from infraweave.core.values import is_pointer
 __all__ = ["MAX_FAULTS", "MAX_NODES", "faults", "first_difference", "is_id"]
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
-#: A graph beyond this is no longer a picture that anyone reads; a map does many of one thing.
-MAX_NODES = 2_000
+#: Recorded pipelines have thousands of nodes. The check, the drawing and the run of a graph grow as it does:
+#: of 10,000 nodes they take under half a second, about one, and a few.
+MAX_NODES = 10_000
+#: Each is compiled when it is checked, which takes a millisecond.
+MAX_EXPRESSIONS = 2_000
 #: Of loops, and of races: each knows all nodes within it, so many within each other are many times the graph.
 MAX_LOOPS = MAX_RACES = 200
 MAX_FAULTS = 100
@@ -88,10 +91,12 @@ def _faults(document: Document) -> Iterator[str]:
 def _too_many(document: Document) -> Iterator[str]:
     loops = sum(isinstance(node, Loop) for node in document.nodes)
     races = sum(node.join == "any" for node in document.nodes)
+    expressions = sum(getattr(node, "expression", None) is not None for node in document.nodes)
     counts = (
         (len(document.nodes), "nodes", MAX_NODES),
         (loops, "loops", MAX_LOOPS),
         (races, "races", MAX_RACES),
+        (expressions, "expressions", MAX_EXPRESSIONS),
     )
     for count, what, most in counts:
         if count > most:

@@ -2,6 +2,7 @@
 
 import random
 import time
+from time import process_time
 
 import pytest
 from attrs import evolve
@@ -21,6 +22,8 @@ from infraweave.core.document import (
     Router,
     Timer,
 )
+from infraweave.core.graph import Graph
+from infraweave.core.layout import layout
 from tests.core.graphs import random_document
 
 
@@ -241,10 +244,38 @@ def test_a_route_that_requires_its_rival_never_runs():
 # --- hostile documents -------------------------------------------------------------------------------------
 
 
-def test_more_than_two_thousand_nodes_are_refused_at_once():
-    nodes = [Timer(name=f"n{place}", delay=-1.0) for place in range(2_001)]
+def test_more_than_ten_thousand_nodes_are_refused_at_once():
+    nodes = [Timer(name=f"n{place}", delay=-1.0) for place in range(10_001)]
 
-    assert faults(document(*nodes)) == ["there are 2,001 nodes, more than 2,000"]
+    assert faults(document(*nodes)) == ["there are 10,001 nodes, more than 10,000"]
+
+
+def test_more_than_two_thousand_expressions_are_refused_at_once():
+    nodes = [Activity(name=f"n{place}", expression="(") for place in range(2_001)]
+
+    assert faults(document(*nodes)) == ["there are 2,001 expressions, more than 2,000"]
+
+
+@pytest.mark.parametrize("kind", ["chain", "wide", "layers"])
+def test_the_check_and_the_drawing_of_a_graph_grow_as_it_does(kind):
+    def taken(count):
+        nodes = [act(f"n{at}", *(f"n{s}" for s in _sources(kind, at))) for at in range(count)]
+        begun = process_time()
+        assert faults(document(*nodes)) == []
+        graph = Graph(document(*nodes))
+        assert graph.sinks
+        layout(graph)
+        return process_time() - begun
+
+    small = min(taken(500) for _ in range(3))
+    assert taken(5_000) < small * 40 + 1.0  # linear would be ten times; the square a hundred
+
+
+def _sources(kind, at):
+    """Return the nodes before one."""
+    if kind == "layers":
+        return [source for source in (at - 50, at - 49) if 0 <= source < at - at % 50]
+    return [] if not at else [at - 1 if kind == "chain" else 0]
 
 
 def test_of_very_many_faults_a_hundred_are_told_and_the_rest_is_not_sought():
