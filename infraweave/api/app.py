@@ -22,10 +22,10 @@ from infraweave.api.auth import Gate, admit_body
 from infraweave.api.errors import envelope, translated
 from infraweave.api.guard import NOTE, REQUEST_ID, ROUTE, Guard
 from infraweave.api.limiter import Limiter
-from infraweave.api.limits import within
+from infraweave.api.limits import LARGE, read_within
 from infraweave.api.metrics import Metrics
 from infraweave.api.policy import Policy
-from infraweave.api.reading import dump, parsed, read_body, read_query
+from infraweave.api.reading import dump, read_body, read_query
 from infraweave.api.routing import JSON, Answer, Call, Caller, Route
 from infraweave.api.table import routes
 from infraweave.api.visit import VISIT, Visit
@@ -54,8 +54,6 @@ log = logging.getLogger("infraweave.api")
 #: Refusals that the audit log tells of: who asks may not, or may not know.
 DENIALS = (Unauthenticated, AclDenied, RunNotFound)
 
-#: Bodies of so many bytes are read off the loop: the largest take a second, and others want answers.
-_LARGE = 256 * 1024
 #: Seconds that a body may take to come.
 BODY_TIMEOUT = 60.0
 
@@ -226,8 +224,7 @@ class Reader:
         data = await self._bytes()
         if not data and not route.body_required:
             return None
-        value = parsed(data, self._settings.max_depth)
-        within(self._settings, value, len(data))
+        value = await read_within(self._settings, data)
         if value is None:
             raise MalformedRequest("The body must be a JSON object, not null.")
         return value
@@ -256,7 +253,7 @@ async def _body(route: Route, sent: Json) -> Any:
     if route.body is None:
         return None
     relevant = _relevant(route, sent)
-    if len(await request.body) < _LARGE:
+    if len(await request.body) < LARGE:
         return read_body(route.body, relevant)
     return await asyncio.to_thread(read_body, route.body, relevant)
 

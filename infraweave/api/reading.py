@@ -323,6 +323,6 @@ def dump(value: Any) -> Json:
             for field, item in pairs
             if item is not None or "omit" not in field.metadata
         }
-    if isinstance(value, list | tuple):
+    if isinstance(value, tuple) or (isinstance(value, list) and value and attrs.has(type(value[0]))):
         return [dump(item) for item in value]
-    return value
+    return value  # JSON as it is: there can be a million lists in it

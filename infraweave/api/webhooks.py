@@ -7,8 +7,7 @@ from typing import Any
 from attrs import fields, frozen
 
 from infraweave.api import views
-from infraweave.api.limits import within
-from infraweave.api.reading import parsed
+from infraweave.api.limits import read_within
 from infraweave.api.routing import Answer, Call, NoQuery
 from infraweave.api.schedules import duration
 from infraweave.api.trigger_shapes import CreateWebhook, NewWebhook, WebhookList, WebhookQuery, WebhookShown
@@ -68,9 +67,7 @@ class WebhookRoutes:
         hooks, raw = self._engine.hooks, call.raw
         row = await hooks.genuine(call.path["name"], headers, raw)
         call.note.tenant, call.note.principal = row.tenant, f"webhook:{row.webhook.name}"
-        settings = self._engine.settings
-        value = parsed(raw, settings.max_depth)
-        within(settings, value, len(raw))
+        value = await read_within(self._engine.settings, raw)
         done = await hooks.start(row, headers, raw, value, call.note)
         given = {"Location": f"/v1/runs/{done.run.run_id}"}
         if done.replayed:

@@ -7,6 +7,7 @@ they lack takes its default.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import operator
@@ -45,6 +46,9 @@ MAX_DEPTH = 64
 MAX_LEVELS = 200
 _ABOVE = 254 - MAX_LEVELS
 _INT64 = 2**63
+#: Bytes from which a value may hold so much that the collector would be at it again and again; and the lists
+#: and objects that are so much.
+_LARGE, _MANY = 64 * 1024, 50_000
 _ENDS_OF_KEYS = re.compile(rb'"\s*:')
 _LONG_NUMBER = re.compile(rb"\d{19}")
 #: Fields of events that are times: milliseconds inside, RFC 3339 in what is encoded.
@@ -88,7 +92,33 @@ def dump_ascii(value: Json) -> bytes:
 
 def loads(data: bytes | str) -> Json:
     """Return the value of JSON that this server wrote."""
-    return orjson.loads(data)
+    return orjson.loads(data) if len(data) < _LARGE else _loads_at_once(data)
+
+
+def _loads_at_once(data: bytes | str) -> Json:
+    """Return the value of JSON without a look for garbage on the way, nor at the value right after it.
+
+    Lists come by the million in a body of ordinary size, and a look at so many young objects takes a second.
+    None of them is in a cycle: they are put among the old ones, and freed by their reference counts.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        value = orjson.loads(data)
+        if _brackets(data) > _MANY:
+            gc.freeze()
+            gc.unfreeze()
+        return value
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def _brackets(data: bytes | str) -> int:
+    """Return how many lists and objects JSON holds, at most."""
+    if isinstance(data, str):
+        return data.count("[") + data.count("{")
+    return data.count(b"[") + data.count(b"{")
 
 
 def canonical(value: Json) -> bytes:
@@ -108,7 +138,7 @@ def parse(body: bytes, max_depth: int = MAX_DEPTH) -> Json:
         ValueError: it does not parse, or holds NaN, a lone surrogate, an integer outside 64 bits, a key twice
             in one object, or nesting deeper than ``max_depth``; the message is fit for the caller.
     """
-    value = orjson.loads(body)
+    value = loads(body)
     keys = _count_keys(value, max_depth)
     # Each key has a colon: where there are no more of them than keys, none was there twice. Nearly all bodies
     # are let pass by the first count, and those with times and addresses in them by the second.
@@ -141,12 +171,13 @@ def _distinct(pairs: list[tuple[str, Json]]) -> None:
 def _count_keys(value: Json, max_depth: int) -> int:
     """Return how many keys there are on all levels; raise ValueError where there are too many levels."""
     level, depth, keys = [value], 0, 0
-    while level := [item for item in level if isinstance(item, dict | list)]:
+    while level := [item for item in level if type(item) is dict or type(item) is list]:
         depth += 1
         if depth > max_depth:
             raise ValueError(f"it is nested deeper than {max_depth} levels")
-        keys += sum(len(item) for item in level if isinstance(item, dict))
-        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+        keys += sum(len(item) for item in level if type(item) is dict)
+        # What is empty leads nowhere, and there can be a million of it.
+        level = [child for item in level if item for child in (item.values() if type(item) is dict else item)]
     return keys
 
 
@@ -322,7 +353,7 @@ def from_author(value: Any) -> Json:
         json.dumps(_authors.unstructure(value), allow_nan=False, default=str, skipkeys=True)
     if _LONG_NUMBER.search(data):
         json.loads(data, parse_int=_checked_int)  # orjson writes 64 bits without a sign, too
-    return orjson.loads(data)
+    return loads(data)
 
 
 def _check_keys(value: Any) -> None:

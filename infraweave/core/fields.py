@@ -61,8 +61,10 @@ def _declared(cls: Any, hints: Mapping[str, Any]) -> Iterator[tuple[str, bool, A
     elif dataclasses.is_dataclass(cls):
         for f in dataclasses.fields(cls):
             if f.init:
-                missing = f.default is f.default_factory is dataclasses.MISSING
-                yield f.name, missing, f.default, f.metadata
+                made = f.default_factory is not dataclasses.MISSING
+                default = attrs.Factory(f.default_factory) if made else f.default  # type: ignore[arg-type]
+                missing = default is dataclasses.MISSING
+                yield f.name, missing, attrs.NOTHING if missing else default, f.metadata
     else:
         for name, hint in hints.items():
             yield name, _is_required_key(cls, name, hint), attrs.NOTHING, {}

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
+from infraweave.core.defaults import Defaults
 from infraweave.core.document import (
     INPUT,
     ITEM,
@@ -76,10 +77,6 @@ class Graph:
             name: tuple(race for race, feeders in self.races.items() if name in feeders)
             for name in {name for feeders in self.races.values() for name in feeders}
         }
-
-    def input_faults(self, value: Json) -> list[Fault]:
-        """Return what is wrong with a run's input: by the schema, then by the validators of its model."""
-        return self.input_validator.faults(value) or self.model_faults(INPUT, value)
 
     def model_faults(self, name: str, value: Json) -> list[Fault]:
         """Return what the model of the input, or of a node's signal, finds wrong, if one is loaded."""
@@ -151,6 +148,11 @@ class Graph:
     def input_validator(self) -> Validator:
         """What checks the input of a start."""
         return Validator(self.document.input_schema)
+
+    @cached_property
+    def input_defaults(self) -> Defaults:
+        """What the input of a start has where its caller says nothing."""
+        return Defaults(self.document.input_schema)
 
     def in_order(self, names: set[str]) -> list[str]:
         """Return ``names`` in the order of the definition."""

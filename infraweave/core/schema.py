@@ -8,10 +8,10 @@ was expected and never repeat the value.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import islice
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import jsonschema_rs
 from jsonschema_rs import ValidationError
@@ -19,7 +19,15 @@ from jsonschema_rs import ValidationErrorKind as Kind
 
 from infraweave.core.codec import canonical, dumps, loads
 from infraweave.core.pattern_cost import heaviest
-from infraweave.core.schema_cost import BOUNDLESS, MAX_SUBSCHEMAS, Cost, references, subschemas
+from infraweave.core.schema_cost import (
+    BOUNDLESS,
+    MAX_SUBSCHEMAS,
+    Cost,
+    comparisons,
+    errors,
+    references,
+    subschemas,
+)
 from infraweave.core.values import Json, JsonObject, pointer
 from infraweave.errors import Fault
 
@@ -27,18 +35,29 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 MAX_FAULTS = 50
 _MAX_MESSAGE = 300
-#: Visits that one check may make; some seconds at the very worst.
-_BUDGET = 50_000_000
-#: Below this cost no value is measured before it is checked.
-_CHEAP = 256
-#: Steps that patterns may take: some 50 ns each where they thwart the engine's cache.
-_STEPS = 200_000_000
-#: Below this weight of its patterns no text is too long: a body ends before.
+
+
+class Bounds(NamedTuple):
+    """What one check may take."""
+
+    #: Visits of a place by a subschema: 20 to 300 ns each.
+    visits: int
+    #: Errors that are listed: the library makes them all at once, over a kilobyte each.
+    errors: int
+    #: Bytes of the values in them: each has a copy of what is wrong.
+    copied: int
+
+
+#: Where everybody waits; where everybody waits and it can be done nowhere else; where nobody waits.
+QUICK = Bounds(500_000, 20_000, 20_000_000)
+AT_MOST = Bounds(5_000_000, 20_000, 20_000_000)
+LONG = Bounds(50_000_000, 200_000, 200_000_000)
+#: Steps of patterns that are worth one visit; some 50 ns each where they thwart the engine's cache.
+_STEPS = 4
+#: Below this weight of its patterns no text that a value of so few visits can have is too long.
 _LIGHT = 10
-#: Characters of a value up to which all errors are listed: each of them may hold a copy of it.
-_COPIED = 200_000
-#: Visits up to which all errors are listed; the library makes them all at once, some 5 kB each.
-_LISTED = 20_000
+#: Bytes of a number, a truth value, or nothing.
+_BYTES = 16
 #: A schema that visits one place of a value more often than this is refused when it is published.
 _MAX_COST = 10_000
 
@@ -53,39 +72,73 @@ class Validator:
     """
 
     def __init__(self, schema: JsonObject) -> None:
+        self.schema = schema
         self._compiled = _compile(schema)
-        self._cost = Cost(dict(schema))
+        self._visits, self._errors = Cost(dict(schema), comparisons), Cost(dict(schema), errors)
         self._weight = heaviest(schema)
+        # The first error of alternatives tells all that is wrong with each of them.
+        self._alternates = any(key in item for item in subschemas(schema) for key in ("anyOf", "oneOf"))
 
-    def faults(self, value: Json) -> list[Fault]:
+    def is_quick(self, value: Json) -> bool:
+        """Tell whether ``faults`` is done within milliseconds, or a tenth of a second at the worst."""
+        size = self._size(value, QUICK.visits)
+        if size is None or self._steps(size) > QUICK.visits * _STEPS:
+            return False
+        return self._can_list(size, QUICK) or self._compiled.is_valid(value)
+
+    def faults(self, value: Json, most: Bounds = AT_MOST) -> list[Fault]:
         """Return what is wrong with ``value``, one fault per wrong field, at most fifty.
 
-        Of a value that is very large, or a schema with very many alternatives, only the first is told.
+        Of a value that is very large, or a schema with very many names or alternatives, only the first is
+        told, or that there are faults.
         """
-        if self._cost.at(MAX_DEPTH) > _CHEAP and self._work(value) > _BUDGET:
+        size = self._size(value, most.visits)
+        if size is None:
             return [Fault("", "is too large, or nested too deeply, to be checked against this schema")]
-        if self._weight > _LIGHT and self._steps(value) > _STEPS:
+        if self._steps(size) > most.visits * _STEPS:
             return [Fault("", "has texts too long to be checked against the patterns of this schema")]
         try:
-            return [] if self._compiled.is_valid(value) else list(_collect(self._errors(value)))
+            return [] if self._compiled.is_valid(value) else list(_collect(self._told(value, size, most)))
         except ValueError as error:
             return [Fault("", _trim(str(error)))]
 
-    def _steps(self, value: Json) -> int:
-        return _characters(value) * self._weight * self._cost.at(_measure(value)[1])
-
-    def _errors(self, value: Json) -> Iterable[ValidationError]:
-        if self._work(value) <= _LISTED and _characters(value) <= _COPIED:
+    def _told(self, value: Json, size: _Size, most: Bounds) -> Iterable[ValidationError | Fault]:
+        if self._can_list(size, most):
             return self._compiled.iter_errors(value)
+        if self._alternates:
+            return [Fault("", "does not fit the schema; it is too large for its faults to be told")]
         try:
             self._compiled.validate(value)
         except ValidationError as first:
             return [first]
         return []
 
-    def _work(self, value: Json) -> int:
-        parts, depth = _measure(value)
-        return parts * self._cost.at(depth)
+    def _size(self, value: Json, most: int) -> _Size | None:
+        """Return the size of a value; None where checking it could take more than ``most`` visits."""
+        size = _measured(value, lambda parts, depth: parts * self._visits.at(depth) <= most)
+        if size is None and self._visits.at(MAX_DEPTH) == 1 and not self._weight:
+            return _UNMEASURED  # no more than the root is looked at
+        return size
+
+    def _steps(self, size: _Size) -> int:
+        heavy = self._weight > _LIGHT
+        return size.characters * self._weight * (self._visits.at(size.depth) if heavy else 1)
+
+    def _can_list(self, size: _Size, most: Bounds) -> bool:
+        copied = self._errors.widest * size.depth * (size.characters + _BYTES * size.parts)
+        return size.parts * self._errors.at(size.depth) <= most.errors and copied <= most.copied
+
+
+class _Size(NamedTuple):
+    """How many parts a value has, how deeply it is nested, and the characters of its texts and keys."""
+
+    parts: int
+    depth: int
+    characters: int
+
+
+#: A value that is checked in no time and too large for its errors to hold copies of it.
+_UNMEASURED = _Size(1, 1, 10**9)
 
 
 def validator(schema: JsonObject) -> Validator:
@@ -114,7 +167,7 @@ def _shape_faults(schema: Json) -> Iterator[str]:
         return
     if size > MAX_BYTES:
         yield f"it has {size:,} bytes, more than {MAX_BYTES:,}"
-    elif _measure(schema)[1] > MAX_DEPTH:
+    elif _measured(schema, lambda _, depth: depth <= MAX_DEPTH) is None:
         yield f"it is nested deeper than {MAX_DEPTH} levels"
 
 
@@ -181,45 +234,38 @@ def _refuse(uri: str) -> NoReturn:
     raise LookupError(f"{_trim(uri)} is outside the schema, and nothing is fetched")
 
 
-def _measure(value: Json) -> tuple[int, int]:
-    """Return how many parts a value has, and how deeply it is nested."""
-    parts, depth, level = 1, 0, [value]
-    while level := [item for item in level if isinstance(item, dict | list)]:
-        depth += 1
-        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
-        parts += len(level)
-    return parts, depth
-
-
-def _characters(value: Json) -> int:
-    """Return how many characters the texts and the keys of a value have."""
-    total, waiting = 0, [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, str):
-            total += len(item)
-        elif isinstance(item, dict):
-            total += sum(map(len, item))
-            waiting += item.values()
-        elif isinstance(item, list):
-            waiting += item
-    return total
+def _measured(value: Json, may_go_on: Callable[[int, int], bool]) -> _Size | None:
+    """Return the size of a value; None as soon as ``may_go_on`` says no to the parts and the depth so far."""
+    parts, depth, characters, level = 1, 0, 0, [value]
+    while level:
+        characters += sum(len(item) for item in level if type(item) is str)
+        level = [item for item in level if type(item) is dict or type(item) is list]
+        depth += bool(level)
+        parts += sum(map(len, level))
+        if not may_go_on(parts, depth):
+            return None
+        characters += sum(len(key) for item in level if type(item) is dict for key in item)
+        level = [child for item in level for child in (item.values() if type(item) is dict else item)]
+    return _Size(parts, depth, characters)
 
 
 # --- errors as faults --------------------------------------------------------------------------------------
 
 
-def _collect(errors: Iterable[ValidationError]) -> Iterator[Fault]:
+def _collect(found: Iterable[ValidationError | Fault]) -> Iterator[Fault]:
     seen: dict[str, Fault] = {}
-    for fault in (fault for error in errors for fault in _faults(error)):
+    for fault in (fault for error in found for fault in _faults(error)):
         seen.setdefault(fault.path, fault)
         if len(seen) == MAX_FAULTS:
             break
     return iter(seen.values())
 
 
-def _faults(error: ValidationError) -> Iterator[Fault]:
+def _faults(error: ValidationError | Fault) -> Iterator[Fault]:
     """Yield the faults of one error, at the field that is wrong rather than at the object around it."""
+    if isinstance(error, Fault):
+        yield error
+        return
     path = error.instance_path
     match error.kind:
         case Kind.Required(property=name):

@@ -5,12 +5,15 @@ doubles the work with every level of the value, and a validator follows. The bou
 place of a value can be visited: the sum over what applies to the same place, the greatest over what applies
 to different fields below it. Multiplied by the parts of a value it bounds the whole check.
 
+The same reckoning bounds other things that the places of a value can have many of: what a subschema has
+beside its one visit (options that are compared, errors that are told) is said by the function given to it.
+
 It also knows what a ``$ref`` may say: only ``#``, ``#/…`` and ``#anchor``; nothing leaves the schema.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
@@ -66,6 +69,25 @@ def references(schema: dict[str, Any]) -> Iterator[str]:
             yield reference
 
 
+def comparisons(item: dict[str, Any]) -> int:
+    """Return how many visits one subschema is worth at one place: constants that hold others are compared."""
+    options = [*_list(item.get("enum")), item.get("const")]
+    return 1 + sum(_parts(option) for option in options if isinstance(option, dict | list))
+
+
+def errors(item: dict[str, Any]) -> int:
+    """Return how many errors one subschema can have at one place, those of its subschemas left out."""
+    needed = [item.get("required"), *_dict(item.get("dependentRequired")).values()]
+    needed += _dict(item.get("dependencies")).values()
+    return len(item) + sum(len(_list(names)) for names in needed)
+
+
+def _parts(value: Json) -> int:
+    if not isinstance(value, dict | list):
+        return 1
+    return 1 + sum(map(_parts, value.values() if isinstance(value, dict) else value))
+
+
 class _Plan(NamedTuple):
     """Where one subschema leads: to the same place, to fields of which one is meant, to every field."""
 
@@ -74,13 +96,15 @@ class _Plan(NamedTuple):
     every: list[int]
     #: Unevaluated keywords look a second time.
     times: int
+    #: What the subschema costs by itself.
+    own: int
 
 
 class Cost:
     """The bound for one schema, reckoned level by level of the value and remembered."""
 
-    def __init__(self, schema: Json) -> None:
-        self._root = schema
+    def __init__(self, schema: Json, own: Callable[[dict[str, Any]], int] = lambda _: 1) -> None:
+        self._root, self._own = schema, own
         self._all = {id(item): item for item in subschemas(schema)}
         self._anchors = {
             str(item[key]): item
@@ -135,7 +159,7 @@ class Cost:
         plan = self._plans.get(key) or self._plan(key)
         same = sum(self._here(id(sub), below, level, chain + 1) for sub in plan.same)
         one = max((below[field] for field in plan.fields), default=0)
-        cost = 1 + plan.times * same + one + sum(below[field] for field in plan.every)
+        cost = plan.own + plan.times * same + one + sum(below[field] for field in plan.every)
         level[key] = min(BOUNDLESS, cost)
         return level[key]
 
@@ -149,6 +173,7 @@ class Cost:
             fields=[id(sub) for sub in fields if isinstance(sub, dict)],
             every=[id(sub) for sub in every if isinstance(sub, dict)],
             times=2 if "unevaluatedProperties" in item or "unevaluatedItems" in item else 1,
+            own=self._own(item),
         )
         self._plans[key] = plan
         return plan

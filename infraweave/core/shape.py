@@ -10,7 +10,6 @@ from __future__ import annotations
 import collections.abc
 import functools
 import inspect
-import math
 import re
 import types
 from collections.abc import Iterator, Mapping
@@ -23,10 +22,9 @@ from uuid import UUID
 
 import attrs
 
-from infraweave.core.codec import unfit
+from infraweave.core.codec import from_author, unfit
 from infraweave.core.fields import QUALIFIERS, Field, fields_of, has_attributes, is_class
 from infraweave.core.models import DEFINITIONS, ModelLibrary, library_of
-from infraweave.core.values import Json
 
 Schema = dict[str, Any]
 
@@ -50,6 +48,8 @@ _PLAIN: dict[Any, Schema] = {
     Decimal: {"type": "string", "pattern": r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"},
 }
 _JSON_TYPES = ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (type(None), "null"))
+#: Factories that make the same for every value.
+_EMPTY = (list, dict, set, frozenset, tuple)
 #: Bound by the converter to members of a union by their JSON type alone.
 _TOLD_APART = frozenset({bool, int, float, str, type(None)})
 
@@ -288,11 +288,12 @@ def _is_hashable(annotation: Any, around: tuple[Any, ...] = ()) -> bool:
 def _default(default: Any) -> Schema:
     if default is attrs.NOTHING:
         return {}
-    value: Json = default.value if isinstance(default, Enum) else default
-    plain = value is None or isinstance(value, bool | int | float | str)
-    if not plain or (isinstance(value, float) and not math.isfinite(value)):
+    if isinstance(default, attrs.Factory) and default.factory in _EMPTY:  # type: ignore[arg-type]  # attrs
+        default = default.factory()
+    try:
+        return {"default": from_author(default)}
+    except (TypeError, ValueError):
         return {}
-    return {"default": value}
 
 
 def _docstring(cls: type) -> Schema:

@@ -6,7 +6,6 @@ so that a late answer never approves something else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import assert_never
 
 from infraweave.core.address import Address
@@ -15,7 +14,7 @@ from infraweave.core.document import Loop, signal_schemas
 from infraweave.core.entries import Closed
 from infraweave.core.graph import Graph
 from infraweave.core.state import RunState
-from infraweave.core.values import Json, JsonObject, rfc3339
+from infraweave.core.values import Json, rfc3339
 from infraweave.errors import (
     Fault,
     PayloadInvalid,
@@ -32,11 +31,11 @@ def admit(
     name: str,
     request_id: str,
     payload: Json,
-    check: Callable[[JsonObject, Json], list[Fault]],
+    faults: list[Fault],
 ) -> bool:
     """Return True for a signal to record and False for a duplicate, which changes nothing.
 
-    ``check`` returns the faults of a value under a schema.
+    ``faults`` is what is wrong with the payload under the schema of the name.
 
     Raises:
         SignalConflict: the request_id was used otherwise, or its request is closed, or no node that takes
@@ -61,7 +60,7 @@ def admit(
     if not _can_open(graph, state, name):
         last = _last(graph, state, name)
         raise SignalConflict(f"Nothing in run {state.run_id} can take {name} any more: {last}.")
-    faults = check(schemas[name], payload) or graph.model_faults(name, payload)
+    faults = faults or graph.model_faults(name, payload)
     if faults:
         raise PayloadInvalid(
             f"The payload does not match the schema of {name}: {faults[0].path or '/'} {faults[0].message}",

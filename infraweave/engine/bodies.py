@@ -30,6 +30,8 @@ from infraweave.engine.tracebacks import traceback_of
 from infraweave.engine.unawaited import close_unawaited
 from infraweave.errors import NonRetryable
 
+#: Bytes of values from which making classes of them is left to a thread.
+_LARGE = 64 * 1024
 #: Longer messages are cut: an event must stay a line that clients can read (64 kB).
 MAX_MESSAGE = 2_000
 
@@ -97,7 +99,7 @@ class Call:
         Raises:
             BodyError: the function failed, its values do not fit its annotations, or its output is too large.
         """
-        arguments = _arguments(self._code, _own(self._values), self._context)
+        arguments = await self._prepared()
         task = asyncio.current_task()
         try:
             value = await self._invoke(arguments, on_call)
@@ -116,6 +118,12 @@ class Call:
             message = f"The output has {size:,} bytes as JSON; {self._max_output:,} are allowed"
             raise BodyError("output_too_large", message, final=True)
         return output
+
+    async def _prepared(self) -> dict[str, Any]:
+        """Return what the function is called with; of large values it is made while the loop turns."""
+        data = codec.dumps(self._values)
+        made = partial(_own_arguments, self._code, data, self._context)
+        return made() if len(data) < _LARGE else await asyncio.to_thread(made)
 
     async def _invoke(self, arguments: dict[str, Any], on_call: Callable[[], object]) -> Any:
         if self._code.is_async:
@@ -212,7 +220,7 @@ def call_in_process(file: str, reference: str, values: bytes, context: RunContex
     """Call a function of a workflow file; return its output as JSON, and what it reported."""
     code = codes_of(file)[reference]
     try:
-        output = in_own_context(code.function, _arguments(code, codec.loads(values), context))
+        output = in_own_context(code.function, _own_arguments(code, values, context))
         if inspect.isawaitable(output):
             output = asyncio.run(_awaiting(output))
     except (BodyError, asyncio.CancelledError):
@@ -279,9 +287,9 @@ def _where(error: BaseException) -> str | None:
     return asked(traceback_of, error, None)
 
 
-def _own(values: Mapping[str, Json]) -> Mapping[str, Json]:
-    """Return values that the body may change without changing the run's."""
-    return codec.loads(codec.dumps(values)) if values else values
+def _own_arguments(code: Code, values: bytes, context: RunContext) -> dict[str, Any]:
+    """Return arguments that the body may change without changing the run's values."""
+    return _arguments(code, codec.loads(values), context)
 
 
 def _arguments(code: Code, values: Mapping[str, Json], context: RunContext) -> dict[str, Any]:

@@ -32,8 +32,8 @@ class Children:
     def __init__(self, host: Host, runs: Runs) -> None:
         self._host, self._runs = host, runs
 
-    async def graph(self, parent: LiveRun, name: str, value: Json) -> Graph:
-        """Return the graph of the run that a node starts.
+    async def graph(self, parent: LiveRun, name: str, value: Json) -> tuple[Graph, Json]:
+        """Return the graph of the run that a node starts, and its input as that takes it.
 
         Raises:
             BodyError: there is no such workflow, it does not take ``value``, or it lies too deep.
@@ -50,16 +50,12 @@ class Children:
             graph = await self._host.catalog.graph(tenant, node.workflow_id, active)
         except (WorkflowNotFound, VersionNotFound) as error:
             raise BodyError(error.code, str(error), final=True) from error
-        faults = graph.input_faults(value)
-        if faults:
-            why = f"{faults[0].path or '/'} {faults[0].message}"
-            message = f"The input does not match the schema of {node.workflow_id}: {why}"
-            raise BodyError("input_invalid", message, final=True)
         try:
-            candidate(graph, tenant, value)
+            taken = await self._host.checks.taken(graph, value)
+            candidate(graph, tenant, taken)
         except InputInvalid as error:
             raise BodyError(error.code, str(error), final=True) from error
-        return graph
+        return graph, taken
 
     async def held_above(self, run: RunRow | Origin) -> frozenset[str | None]:
         """Return the lanes of a run's workflow in which the runs above it have places."""

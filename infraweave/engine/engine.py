@@ -15,14 +15,16 @@ from infraweave.authoring.decorators import Workflow
 from infraweave.core import signals
 from infraweave.core.access import EVERY_GRANT
 from infraweave.core.codec import dumps
+from infraweave.core.document import signal_schemas
 from infraweave.core.events import State
 from infraweave.core.explain import Explanation, explain
 from infraweave.core.facts import CancelAsked, Signalled, TerminateAsked
 from infraweave.core.schema import validator
-from infraweave.core.values import Json, JsonObject, rfc3339
+from infraweave.core.values import Json, rfc3339
 from infraweave.engine.apart import Apart
 from infraweave.engine.builtins import Builtins
 from infraweave.engine.catalog import Catalog, StandIn
+from infraweave.engine.checks import Checks
 from infraweave.engine.clock import Clock, SystemClock, request_id, sleep, ulid
 from infraweave.engine.ends import give_up
 from infraweave.engine.hooks import Hooks
@@ -46,7 +48,7 @@ from infraweave.engine.standing import Standing
 from infraweave.engine.starts import Starts
 from infraweave.engine.trust import Trust
 from infraweave.engine.unbegun import unbegun
-from infraweave.errors import Draining, Fault, RequestError, StorageUnavailable
+from infraweave.errors import Draining, RequestError, StorageUnavailable
 from infraweave.settings import Settings
 from infraweave.store.admin import Admin
 from infraweave.store.agenda import Agenda
@@ -82,11 +84,12 @@ class Engine:
         self.ledger = Ledger(self.audit, self.principals, self.trust, clock, settings)
         self.standing, self.sign_in = Standing(clock), SignIn(clock, self.principals)
         self.apart = Apart()
+        self.checks = Checks(self.apart)
         self.builtins = Builtins(clock, settings, self.apart)
         self.catalog = Catalog(self.documents, clock, self.builtins, workflows, stand_in)
-        self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog)
+        self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog, self.checks)
         self._starts = Starts(self.host, self.catalog, self.runs)
-        self._reruns = Reruns(self.journal, self.catalog)
+        self._reruns = Reruns(self.journal, self.catalog, self.checks)
         self._looks = Looks(self.journal, self.catalog)
         self.scheduler = Scheduler(self)
         self.hooks = Hooks(self)
@@ -229,8 +232,11 @@ class Engine:
         dumps([payload, request_id_, by, link])
         async with self.host.pinned(run.run_key) as live:
             request = request_id_ or request_id(self.clock.now())
+            schema = signal_schemas(live.graph.document).get(name)
+            # Found before it is decided, for that may take a while, and nothing may come in between.
+            faults = [] if schema is None else await self.checks.faults(validator(schema), payload)
             try:
-                fresh = signals.admit(live.graph, live.state, name, request, payload, _faults)
+                fresh = signals.admit(live.graph, live.state, name, request, payload, faults)
             except RequestError:
                 await live.durable()  # a refusal too tells of what must not be lost
                 raise
@@ -389,7 +395,3 @@ class Engine:
         """Shut down: bodies may finish within the grace period; what is durable stays."""
         self.begin_drain()
         await self.host.drain(self.settings.grace)
-
-
-def _faults(schema: JsonObject, value: Json) -> list[Fault]:
-    return validator(schema).faults(value)

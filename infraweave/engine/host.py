@@ -22,6 +22,7 @@ from infraweave.core.graph import Graph
 from infraweave.core.values import Json
 from infraweave.engine.alarm import Alarm
 from infraweave.engine.catalog import Catalog
+from infraweave.engine.checks import Checks
 from infraweave.engine.children import Children
 from infraweave.engine.clock import Clock, sleep
 from infraweave.engine.context import RunContext
@@ -57,9 +58,17 @@ class Host:
     """The live runs of one process."""
 
     def __init__(
-        self, clock: Clock, settings: Settings, journal: Journal, agenda: Agenda, runs: Runs, catalog: Catalog
+        self,
+        clock: Clock,
+        settings: Settings,
+        journal: Journal,
+        agenda: Agenda,
+        runs: Runs,
+        catalog: Catalog,
+        checks: Checks,
     ) -> None:
         self.clock, self.settings, self.journal, self.catalog = clock, settings, journal, catalog
+        self.checks = checks
         self._agenda, self._runs = agenda, runs
         self.draining = False
         self.slots = Slots(settings.max_running, self._grant)

@@ -299,8 +299,9 @@ class LiveRun:
         Raises:
             BodyError: it may not.
         """
-        self.child_graphs[address] = await self.host.children.graph(self, address.node, value)
-        return Launched(address=address, input=value)
+        graph, taken = await self.host.children.graph(self, address.node, value)
+        self.child_graphs[address] = graph
+        return Launched(address=address, input=taken)
 
     def _make(self, kind: type[Attempt], address: Address, number: int, values: dict[str, object]) -> Attempt:
         context = RunContext(self.state.run_id, self.origin, address, number)

@@ -10,8 +10,8 @@ from infraweave.core.events import TERMINAL_STATES
 from infraweave.core.graph import Graph
 from infraweave.core.rerun import merge_patch, plan, reused
 from infraweave.engine.catalog import Catalog
+from infraweave.engine.checks import Checks
 from infraweave.engine.requests import PlannedRerun, RerunWish
-from infraweave.engine.starts import check_input
 from infraweave.errors import Fault, MalformedRequest, RunNotFinished, RunNotFound
 from infraweave.store.journal import Journal
 from infraweave.store.runs import RunRow
@@ -26,6 +26,7 @@ class Reruns:
 
     _journal: Journal
     _catalog: Catalog
+    _checks: Checks
 
     async def plan(self, run: RunRow, wish: RerunWish) -> PlannedRerun:
         """Return what a rerun would keep and run anew.
@@ -52,8 +53,8 @@ class Reruns:
         if wish.from_node in kept.skipped:
             raise _skipped(new, wish.from_node)
         value = state.input if wish.patch is None else merge_patch(state.input, wish.patch)
-        check_input(new, value)
-        return PlannedRerun(version=version, plan=planned, input=value, reused=kept)
+        taken = await self._checks.taken(new, value)
+        return PlannedRerun(version=version, plan=planned, input=taken, reused=kept)
 
 
 def _skipped(new: Graph, name: str) -> MalformedRequest:

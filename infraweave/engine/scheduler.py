@@ -31,7 +31,6 @@ from infraweave.core.values import rfc3339
 from infraweave.engine.clock import Timer
 from infraweave.engine.requests import Started, details
 from infraweave.engine.scheduled import run_key_of, scheduled_run
-from infraweave.engine.starts import check_input
 from infraweave.errors import Capacity, DefinitionInvalid, Draining, RequestError, StorageUnavailable
 from infraweave.store.notes import Note
 from infraweave.store.runs import RunRow
@@ -221,7 +220,7 @@ class Scheduler:
         if workflow_id is not None:
             version = await self._engine.catalog.active_version(tenant, workflow_id)
             graph = await self._engine.catalog.graph(tenant, workflow_id, version)
-            check_input(graph, schedules.sample_input(schedule))
+            await self._engine.checks.taken(graph, schedules.sample_input(schedule))
         return self._first(schedule)
 
     def _accepting(self) -> None:

@@ -12,14 +12,13 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
-from attrs import fields, frozen
+from attrs import evolve, fields, frozen
 
-from infraweave.core.codec import dumps, measured
+from infraweave.core.codec import dumps
 from infraweave.core.events import Origin
 from infraweave.core.facts import Accepted
 from infraweave.core.graph import Graph
 from infraweave.core.state import RunState
-from infraweave.core.values import Json
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import run_id
 from infraweave.engine.host import Host
@@ -28,9 +27,7 @@ from infraweave.engine.live import LiveRun
 from infraweave.engine.requests import Started, StartRequest
 from infraweave.errors import (
     Capacity,
-    Fault,
     IdempotencyMismatch,
-    InputInvalid,
     RequestError,
     StorageUnavailable,
     Unstorable,
@@ -100,8 +97,8 @@ class Starts:
             request.tenant, request.workflow_id
         )
         graph = await catalog.graph(request.tenant, request.workflow_id, version)
-        check_input(graph, request.input)
-        return _Ready(request, graph, candidate(graph, request.tenant, request.input))
+        value = await self._host.checks.taken(graph, request.input)
+        return _Ready(evolve(request, input=value), graph, candidate(graph, request.tenant, value))
 
     def _begin(self, ready: _Ready) -> LiveRun:
         """Let a run in and append its first event; ``durable`` tells when that is on disk.
@@ -203,26 +200,6 @@ def _replay(request: StartRequest, row: RunRow) -> Started:
     if row.body_digest != request.body_digest:
         raise IdempotencyMismatch
     return Started(row, replayed=True)
-
-
-def check_input(graph: Graph, value: Json) -> None:
-    """Refuse an input that does not match the schema of a version, or that no answer could hold.
-
-    Raises:
-        InputInvalid: with every fault.
-        TypeError: JSON cannot carry it.
-    """
-    try:
-        measured(value)
-    except ValueError as error:
-        raise InputInvalid(f"The input cannot be taken: {error}.", details=[Fault("", str(error))]) from error
-    faults = graph.input_faults(value)
-    if faults:
-        first = f"{faults[0].path or '/'} {faults[0].message}"
-        raise InputInvalid(
-            f"The input does not match the schema of {graph.document.workflow_id}: {first}",
-            details=faults,
-        )
 
 
 #: What the index takes from a run's origin as it is.

@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from infraweave.core import expressions
 from infraweave.core.codec import dumps, loads
+from infraweave.core.schema import LONG, validator
 from infraweave.core.values import Json
 
 #: Bytes that tell the length of what follows.
@@ -23,7 +24,10 @@ LENGTH = 8
 #: Bytes of memory that the work may take.
 MAX_MEMORY = 2 * 2**30
 #: What can be asked for, by its name.
-WORKS: Mapping[str, Callable[..., Json]] = {"evaluate": expressions.evaluate}
+WORKS: Mapping[str, Callable[..., Json]] = {
+    "evaluate": expressions.evaluate,
+    "faults": lambda schema, value: [[f.path, f.message] for f in validator(schema).faults(value, LONG)],
+}
 
 
 def main() -> None:

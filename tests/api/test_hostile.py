@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import socket
+import time
 import zlib
 from contextlib import asynccontextmanager
 
@@ -233,3 +234,37 @@ async def test_requests_without_end_on_one_connection_wait_for_their_reader(api)
         assert (await api.get("/healthz")).status_code == 200
         answers = await asyncio.wait_for(reader.read(1_000), 10)
         assert answers.startswith(b"HTTP/1.1 200")
+
+
+#: Bodies of nearly four MiB that hold a million lists, or half a million objects.
+MANY = {
+    "lists": b"[" + b",".join([b"[" + b",".join([b"[]"] * 9_999) + b"]"] * 138) + b"]",
+    "small lists": b"[" + b",".join([b"[" + b",".join([b"[[1],[2],[]]"] * 999) + b"]"] * 320) + b"]",
+    "objects": b"[" + b",".join([b"[" + b",".join([b'{"a":1}'] * 9_999) + b"]"] * 52) + b"]",
+}
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """The processor time that each turn of the loop has taken of its thread, the longest first."""
+    turns, run = [], asyncio.events.Handle._run
+
+    def timed(handle):
+        began = time.thread_time()
+        run(handle)
+        turns.append(time.thread_time() - began)
+
+    monkeypatch.setattr(asyncio.events.Handle, "_run", timed)
+    return lambda: max(turns)
+
+
+@pytest.mark.parametrize("many", MANY.values(), ids=MANY)
+async def test_a_body_of_very_many_parts_holds_nobody_up(api, many, held):
+    """It took four seconds and more of the loop at once."""
+    body = b'{"workflow_id": "quick", "input": {"amount": 1, "note": "", "more": ' + many + b"}}"
+    headers = {"Content-Type": "application/json", "Idempotency-Key": "once"}
+    started = await api.http.post("/v1/runs", content=body, headers={**headers, "Prefer": "wait=20"})
+    assert started.status_code == 201
+    assert (await api.http.get(started.headers["Location"])).status_code == 200
+    assert (await api.http.get(f"{started.headers['Location']}/history")).status_code == 200
+    assert held() < 1.5

@@ -66,7 +66,7 @@ async def test_it_is_paused_resumed_and_triggered(api, hourly):
     triggered = await api.post(f"{PATH}/trigger")
     assert triggered.status_code == 201
     run = (await api.get(triggered.headers["Location"])).json()
-    assert (run["trigger"], run["input"]) == ("schedule", {"amount": 4})
+    assert (run["trigger"], run["input"]) == ("schedule", {"amount": 4, "note": ""})
     resumed = (await api.post(f"{PATH}/resume")).json()
     assert (resumed["paused"], len(resumed["next_fire_times"])) == (False, 5)
 

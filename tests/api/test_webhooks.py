@@ -63,7 +63,7 @@ async def test_a_signed_delivery_starts_a_run_of_its_body(api, sender, hook):
     assert answer.status_code == 201
     assert set(body) == {"run_id", "state", "workflow_id", "workflow_version", "started_at"}
     run = (await api.get(answer.headers["Location"])).json()
-    assert (run["trigger"], run["input"]) == ("webhook", {"amount": 21})
+    assert (run["trigger"], run["input"]) == ("webhook", {"amount": 21, "note": ""})
     assert run["tags"] == {"webhook": "order", "delivery_id": "d1"}
 
 
@@ -87,7 +87,7 @@ async def test_standard_webhooks_are_taken_as_their_senders_make_them(api, sende
     assert (first.status_code, again.status_code) == (201, 200)
     assert told(forged) == (404, "webhook_not_found")
     run = (await api.get(first.headers["Location"])).json()
-    assert (run["input"], run["tags"]["delivery_id"]) == ({"amount": 21}, "msg_1")
+    assert (run["input"], run["tags"]["delivery_id"]) == ({"amount": 21, "note": ""}, "msg_1")
     await clock.advance(301)
     assert told(await sender.http.post("/hooks/order", content=BODY, headers=right)) == (
         404,

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from infraweave.core.pattern_cost import weight
-from infraweave.core.schema import MAX_FAULTS, Validator, schema_faults, validator
+from infraweave.core.schema import LONG, MAX_FAULTS, Validator, schema_faults, validator
 from infraweave.errors import Fault
 
 ORDER = {
@@ -256,7 +256,7 @@ def test_a_pattern_that_is_slow_for_each_character_is_not_tried_on_a_long_text()
 def test_an_ordinary_pattern_holds_no_ordinary_file_up():
     schema = {"properties": {"id": {"type": "string", "pattern": "^[a-z0-9-]{1,64}$"}, "file": {}}}
 
-    assert faults(schema, {"id": "a-1", "file": "x" * 700_000}) == []
+    assert Validator(schema).faults({"id": "a-1", "file": "x" * 700_000}, LONG) == []
 
 
 def test_many_wrong_keys_of_a_large_object_are_not_each_a_copy_of_it():
@@ -289,3 +289,55 @@ def test_data_is_no_schema_even_if_it_looks_like_one(keyword):
 
 def test_nesting_beyond_all_bounds_is_refused_and_not_followed():
     assert len(schema_faults(nested(60_000, {}))) == 1
+
+
+#: Schemas and small values of which all errors would take gigabytes and minutes.
+NAMES = [f"field_{number}" for number in range(10_000)]
+EXPLOSIVE = [
+    ({"items": {"required": NAMES}}, [{}] * 100),
+    ({"items": {"required": NAMES}}, [{}] * 2_000),
+    ({"items": {"required": NAMES[:40]}}, [{}] * 3_000),
+    ({"properties": {"text": {}}, "required": NAMES}, {"text": "x" * 200_000}),
+    ({"dependentRequired": {"a": NAMES, "b": NAMES}}, {"a": "x" * 200_000, "b": 1}),
+    ({"items": {"dependentRequired": {"a": NAMES}}}, [{"a": 1}] * 2_000),
+    ({"oneOf": [{"items": {"required": NAMES}}, {"type": "string"}]}, [{}] * 2_000),
+    ({"anyOf": [{"items": {"$ref": "#/$defs/a"}}] * 2, "$defs": {"a": {"required": NAMES}}}, [{}] * 2_000),
+    ({"items": {"oneOf": [{"const": [number]} for number in range(3_000)]}}, [["x"]] * 100),
+]
+
+
+@pytest.mark.parametrize(("schema", "value"), EXPLOSIVE)
+def test_telling_what_is_wrong_costs_no_more_than_finding_it(schema, value):
+    assert schema_faults(schema) == []
+    began = time.process_time()
+    assert len(faults(schema, value)) == 1
+    assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"items": {"oneOf": [{"const": number} for number in range(3_000)]}}, [2_999] * 10_000),
+        ({"items": {"enum": [[number] for number in range(9_000)]}}, [[8_999]] * 1_000),
+        ({"items": {"const": [[0] * 1_000] * 100}}, [[[0] * 1_000] * 100] * 100),
+        ({"items": {"type": "array"}}, [[]] * 400_000),
+        ({"items": {"pattern": "^([a-z]{1,99}-)+$"}}, ["ab-" * 99] * 999),
+        ({"items": {"anyOf": [{"required": NAMES}, {"type": "string"}]}}, [{}] * 99),
+    ],
+)
+def test_a_check_that_may_take_long_is_known_beforehand(schema, value):
+    assert not Validator(schema).is_quick(value)
+
+
+@pytest.mark.parametrize(
+    ("schema", "value"),
+    [
+        ({"type": "object"}, {"rows": [[]] * 400_000}),
+        ({}, "x" * 4_000_000),
+        (ORDER, {"order_id": "o1", "total": 3, "lines": [{"sku": "x"}] * 900}),
+        (ORDER, {"order_id": "o1", "total": 0, "lines": [{"sku": 1}, {}] * 400}),
+        ({"items": {"required": NAMES}}, [dict.fromkeys(NAMES, 1)] * 9),
+    ],
+)
+def test_an_ordinary_check_is_quick(schema, value):
+    assert Validator(schema).is_quick(value)

@@ -65,6 +65,11 @@ class Order:
     secret: str = attrs.field(init=False, default="")
 
 
+@attrs.frozen
+class Made:
+    at: datetime = attrs.field(factory=lambda: datetime.now(UTC))
+
+
 @dataclasses.dataclass
 class Tree:
     value: int
@@ -147,8 +152,10 @@ def test_defaults_that_json_can_spell_are_shown():
 
     assert properties["tier"] == {"$ref": "#/$defs/Tier", "default": "standard"}
     assert properties["due"]["default"] is None
-    assert "default" not in properties["totals"]
-    assert "default" not in properties["pair"]
+    assert properties["totals"]["default"] == {}
+    assert properties["pair"]["default"] == [1, "x"]
+    assert schema_of(Tree)["properties"]["children"]["default"] == []
+    assert "default" not in schema_of(Made)["properties"]["at"]
 
 
 def test_a_class_that_contains_itself_refers_to_the_root():

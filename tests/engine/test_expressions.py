@@ -6,8 +6,8 @@ import asyncio
 import time
 
 import pytest
-from attrs import frozen
 
+from infraweave.authoring.written import Written
 from infraweave.core.address import Address
 from infraweave.core.check import faults
 from infraweave.core.document import (
@@ -33,21 +33,12 @@ from tests.engine.web import answer, serving
 INPUT = (Param("input", "input"),)
 
 
-@frozen
-class Made:
-    """A document in the place of a workflow."""
-
-    document: Document
-    workflow_id: str = "made"
-
-    def compile(self) -> Document:
-        return self.document
-
-    def codes(self) -> dict:
-        return {}
+def Made(document: Document) -> Written:  # noqa: N802 - it stands for a class
+    """Return a document in the place of a workflow."""
+    return Written(document.workflow_id, lambda: document)
 
 
-def choosing(url: str, expression: str, *, params=INPUT) -> Made:
+def choosing(url: str, expression: str, *, params=INPUT) -> Written:
     calls = [Http(name=name, request=Request(url=f"{url}/{name}")) for name in ("big", "small", "none")]
     router = Router(name="choose", expression=expression, routes=("big", "small", "none"), params=params)
     return Made(Document(workflow_id="made", version="v1", nodes=(router, *calls)))
@@ -202,7 +193,7 @@ ENDLESS = {"s": "a" * 2_000_000, "t": "a" * 1_000_000 + "b"}
 ONCE = Retry(max_attempts=1)
 
 
-def searching(retry=ONCE, **more) -> Made:
+def searching(retry=ONCE, **more) -> Written:
     node = Activity(name="search", expression="input.s.contains(input.t)", params=INPUT, retry=retry, **more)
     return Made(Document(workflow_id="made", version="v1", nodes=(node,)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
 
 import pytest
@@ -459,3 +460,25 @@ async def test_a_child_that_was_queued_passes_its_familys_lane_after_a_restart_t
     async with world(below("nest", "nest", 1)) as w:
         await answer(w, child)
         assert (await w.end(run))["type"] == "completed"
+
+
+def choosing(schema) -> Workflow:
+    flow = Workflow("checked", version="v1", input={"type": "object", "properties": {"rows": schema}})
+
+    @flow.node
+    async def only(input):
+        return 1
+
+    return flow
+
+
+async def test_a_check_that_takes_long_holds_nobody_up(world):
+    """The same check takes three seconds where it is made directly."""
+    rows = [6.5] * 3_000
+    schema = {"items": {"anyOf": [*({"multipleOf": n + 7} for n in range(3_000)), {"maximum": 100}]}}
+    async with world(choosing(schema)) as w, asyncio.timeout(50):
+        began = time.thread_time()
+        await w.end(await w.start("checked", {"rows": rows}))
+        with pytest.raises(InputInvalid, match="does not fit the schema"):
+            await w.start("checked", {"rows": [1000.5, *rows]})
+        assert time.thread_time() - began < 1.5
