@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import re
 import zlib
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable
@@ -85,16 +86,21 @@ def some_of(names: tuple[str, ...]) -> Callable[[str], tuple[str, ...]]:
     return lambda text: tuple(dict.fromkeys(read_one(part) for part in text.split(",")))
 
 
+#: What keys of tags cannot hold as it is, where their values follow.
+_ESCAPES = {"%3A": ":", "%25": "%"}
+_ESCAPED = re.compile("%3A|%25", re.IGNORECASE)
+
+
 def read_tag(text: str) -> tuple[str, str]:
-    """Return the key and the value of ``key:value``.
+    """Return the key and the value of ``key:value``; a colon in the key is ``%3A``, a percent sign ``%25``.
 
     Raises:
         ValueError: there is no colon.
     """
     key, colon, value = text.partition(":")
     if not colon or not key:
-        raise ValueError(f"expected key:value, not {text!r:.60}")
-    return key, value
+        raise ValueError(f"expected key:value, not {text!r:.60}; a colon in the key is spelled %3A")
+    return _ESCAPED.sub(lambda found: _ESCAPES[found[0].upper()], key), value
 
 
 def _limit(most: int, default: int) -> Any:
@@ -136,7 +142,9 @@ class RunFilter:
         one_of(TRIGGERS), "Only runs started this way.", {"type": "string", "enum": list(TRIGGERS)}
     )
     tag: tuple[str, str] | None = given(
-        read_tag, "Only runs with this tag, key:value.", {"type": "string", "pattern": "^[^:]+:"}
+        read_tag,
+        "Only runs with this tag, key:value. In the key a colon is %3A, a percent sign %25.",
+        {"type": "string", "pattern": "^[^:]+:"},
     )
     started_after: int | None = _time("Only runs that started later; queued ones have not.")
     started_before: int | None = _time("Only runs that started earlier; queued ones have not.")

@@ -57,7 +57,8 @@ def list_(
 ) -> None:
     """List the runs of a server that the token may read, newest first."""
     if filters["tag"] is not None:
-        filters["tag"] = ":".join(starts.read_tag(filters["tag"]))
+        key, value = starts.read_tag(filters["tag"])
+        filters["tag"] = f"{key.replace('%', '%25').replace(':', '%3A')}:{value}"
     most = None if every else limit
 
     async def ask(client: Client) -> RunPage:

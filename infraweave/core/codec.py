@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from decimal import Decimal
+from enum import Enum
 from functools import reduce
 from types import NoneType, UnionType
 from typing import Any, Union, cast, get_args, get_origin
@@ -50,6 +51,8 @@ _INT64 = 2**63
 #: and objects that are so much.
 _LARGE, _MANY = 64 * 1024, 50_000
 _ENDS_OF_KEYS = re.compile(rb'"\s*:')
+#: What a float may look like that is a whole number; in texts, too.
+_WHOLE = re.compile(rb"\d(?:\.0|e)")
 _LONG_NUMBER = re.compile(rb"\d{19}")
 #: Fields of events that are times: milliseconds inside, RFC 3339 in what is encoded.
 TIMES = frozenset({"at", "retry_at", "wake_at", "deadline"})
@@ -122,8 +125,20 @@ def _brackets(data: bytes | str) -> int:
 
 
 def canonical(value: Json) -> bytes:
-    """Return the one form that all spellings of the same JSON value share."""
-    return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    """Return the one form that all spellings of the same JSON value share: ``1.0`` is ``1``."""
+    data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
+    return orjson.dumps(_one_spelling(value), option=orjson.OPT_SORT_KEYS) if _WHOLE.search(data) else data
+
+
+def _one_spelling(value: Json) -> Json:
+    """Return a value in which each whole number of 64 bits is an integer."""
+    if isinstance(value, dict):
+        return {key: _one_spelling(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_one_spelling(part) for part in value]
+    if type(value) is float and value.is_integer() and abs(value) < _INT64:
+        return int(value)
+    return value
 
 
 def digest(value: Json) -> str:
@@ -348,12 +363,39 @@ def from_author(value: Any) -> Json:
         data = orjson.dumps(value, default=_authors.unstructure, option=_AS_CATTRS_DOES)
     except TypeError:  # keys that are no text, which only the converter can turn into text
         _check_keys(value)
-        data = orjson.dumps(_authors.unstructure(value))
+        data = orjson.dumps(_authors.unstructure(_with_names(value)))
     if b"null" in data:  # orjson writes NaN as null
         json.dumps(_authors.unstructure(value), allow_nan=False, default=str, skipkeys=True)
     if _LONG_NUMBER.search(data):
         json.loads(data, parse_int=_checked_int)  # orjson writes 64 bits without a sign, too
     return loads(data)
+
+
+def _with_names(value: Any) -> Any:
+    """Return a value whose keys that are members of enums are those members' values, as elsewhere."""
+    if isinstance(value, dict):
+        return {k.value if isinstance(k, Enum) else k: _with_names(part) for k, part in value.items()}
+    if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
+        return type(value)(map(_with_names, value)) if type(value) in (list, tuple) else value
+    return value
+
+
+def _has_named_keys(kind: Any) -> bool:
+    arguments, origin = get_args(kind), get_origin(kind)
+    is_mapping = isinstance(origin, type) and issubclass(origin, Mapping)
+    return is_mapping and isinstance(arguments[0], type) and issubclass(arguments[0], Enum)
+
+
+def _named_unstructure(kind: Any) -> Callable[[Mapping[Any, Any]], dict[Any, Any]]:
+    part = get_args(kind)[-1]
+    hook = None if len(get_args(kind)) < 2 else part
+    return lambda value: {
+        key.value if isinstance(key, Enum) else key: _authors.unstructure(item, hook)
+        for key, item in value.items()
+    }
+
+
+_authors.register_unstructure_hook_factory(_has_named_keys, _named_unstructure)
 
 
 def _check_keys(value: Any) -> None:

@@ -8,7 +8,9 @@ was expected and never repeat the value.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, datetime
 from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, NoReturn
@@ -61,6 +63,10 @@ _BYTES = 16
 #: A schema that visits one place of a value more often than this is refused when it is published.
 _MAX_COST = 10_000
 
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TIME = re.compile(
+    _DATE.pattern + r"[Tt]([01]\d|2[0-3]):\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):\d\d)", re.ASCII
+)
 _ARTICLES = {"array": "an array", "integer": "an integer", "null": "null", "object": "an object"}
 
 
@@ -224,10 +230,28 @@ def _compile(schema: JsonObject) -> jsonschema_rs.Validator:
     return jsonschema_rs.validator_for(
         dict(schema),
         validate_formats=True,
+        formats={"date-time": _is_time, "date": _is_date},
         retriever=_refuse,
         mask="it",
         pattern_options=jsonschema_rs.RegexOptions(),
     )
+
+
+def _is_time(text: str) -> bool:
+    """Tell whether a text is an RFC 3339 time that a calendar has; it has no leap seconds and no year 0."""
+    return _TIME.fullmatch(text) is not None and _is_read(datetime.fromisoformat, text.upper())
+
+
+def _is_date(text: str) -> bool:
+    return _DATE.fullmatch(text) is not None and _is_read(date.fromisoformat, text)
+
+
+def _is_read(read: Callable[[str], object], text: str) -> bool:
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _refuse(uri: str) -> NoReturn:

@@ -80,6 +80,20 @@ async def test_filters_narrow_the_list(api, clock):
     assert await listed(started_before="2026-01-01T00:00:00.001Z") == {done, failed, asked}
 
 
+async def test_a_tag_is_found_whatever_its_key_holds(api):
+    named = await api.ended(tags={"team:eu": "a"})
+    percent = await api.ended(tags={"100%": "b"})
+
+    async def listed(tag):
+        return [run["run_id"] for run in (await api.get("/v1/runs", params={"tag": tag})).json()["runs"]]
+
+    assert await listed("team%3Aeu:a") == [named]
+    assert await listed("team%3aeu:a") == [named]
+    assert await listed("100%25:b") == [percent]
+    assert await listed("100%:b") == [percent]
+    assert await listed("team:eu:a") == []
+
+
 async def test_started_filters_leave_queued_runs_out(open_api):
     async with open_api(settings=Settings(max_running=0)) as api:
         await api.start()
@@ -117,7 +131,7 @@ async def test_a_finished_run_shows_everything(api):
     }
     assert (run["state"], run["input"], run["tags"], run["error"]) == (
         "succeeded",
-        {"amount": 21},
+        {"amount": 21, "note": ""},
         {"team": "a"},
         None,
     )

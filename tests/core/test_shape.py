@@ -482,3 +482,54 @@ class HoldsPlain:
 )
 def test_what_can_never_be_made_is_known_beforehand(annotation, reason):
     assert reason in unfit(annotation)
+
+
+class Colour(Enum):
+    RED = "red"
+    BLUE = "blue"
+
+
+@attrs.frozen
+class Paint:
+    litres: dict[Colour, int]
+    by_name: dict[str, dict[Colour, list[Tier]]] = attrs.field(factory=dict)
+
+
+paints = st.dictionaries(st.sampled_from(Colour), st.integers(-9, 9))
+#: Annotations of every kind that is accepted, with values of each.
+ANNOTATIONS = [
+    (dict[Colour, int], paints),
+    (dict[Tier, int], st.dictionaries(st.sampled_from(Tier), st.integers(-9, 9))),
+    (dict[int, Tier], st.dictionaries(st.integers(-9, 9), st.sampled_from(Tier))),
+    (list[dict[Colour, int]], st.lists(paints, max_size=3)),
+    (dict[Colour, dict[Colour, int]], st.dictionaries(st.sampled_from(Colour), paints)),
+    (Paint, st.builds(Paint, paints)),
+    (dict[UUID, int], st.dictionaries(st.uuids(), st.integers(-9, 9), max_size=3)),
+    (dict[date, int], st.dictionaries(st.dates(), st.integers(-9, 9), max_size=3)),
+    (Decimal, st.decimals(allow_nan=False, allow_infinity=False)),
+    (datetime, st.datetimes(timezones=st.just(UTC))),
+    (bytes, st.binary(max_size=9)),
+    (frozenset[int], st.frozensets(st.integers(-9, 9), max_size=3)),
+    (tuple[int, Colour], st.tuples(st.integers(-9, 9), st.sampled_from(Colour))),
+    (Literal["a", 1] | None, st.sampled_from(["a", 1, None])),
+    (list[Size | None], st.lists(st.none() | st.sampled_from(Size), max_size=3)),
+]
+KINDS = [(annotation, Validator(schema_of(annotation)), values) for annotation, values in ANNOTATIONS]
+any_kind = st.one_of([st.tuples(st.just(a), st.just(check), values) for a, check, values in KINDS])
+
+
+@given(any_kind)
+@settings(deadline=None)
+def test_a_value_of_every_accepted_annotation_keeps_its_meaning(case):
+    annotation, check, value = case
+    spelled = from_author(value)
+    assert check.faults(spelled) == []
+    assert to_author(spelled, annotation) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["2016-12-31T23:59:60Z", "0000-01-01T00:00:00Z", "2026-02-30T00:00:00Z", "2026-01-01T24:00:00Z"]
+)
+def test_a_time_that_cannot_be_made_does_not_pass_its_schema(text):
+    assert Validator(schema_of(datetime)).faults(text) != []
+    assert Validator({"format": "date"}).faults(text[:10] if text[11:13] == "00" else "0000-01-01") != []
