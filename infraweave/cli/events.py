@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from infraweave.cli.output import place_of, plain
+from infraweave.cli.output import is_interruption, place_of, plain
 
 
 def told(event: dict[str, Any]) -> str:
@@ -24,7 +24,8 @@ def _told(event: dict[str, Any]) -> str:
             skipped = f", skips {', '.join(event['skipped'])}" if event.get("skipped") else ""
             return f"{place} completed in {event['latency_ms']} ms{again}{skipped}"
         case "node_failed":
-            return f"{place} failed: {event['message']}"
+            how = "was interrupted" if is_interruption(event) else "failed"
+            return f"{place} {how}: {event['message']}"
         case "input_requested":
             return f"{place} asks: {event['prompt']}"
         case "input_resolved":

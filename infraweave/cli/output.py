@@ -25,6 +25,7 @@ STATES = {
     "failed": "red",
     "cancelled": "yellow",
     "compensated": "yellow",
+    "interrupted": "yellow",
 }
 
 
@@ -134,6 +135,11 @@ def _text(value: Any) -> str:
     if value is None or value == []:
         return "-"
     return plain(", ".join(map(str, value)) if isinstance(value, list) else str(value))
+
+
+def is_interruption(error: Mapping[str, Any] | None) -> bool:
+    """Tell whether what closed an attempt is the end of its process."""
+    return error is not None and error.get("code") == "interrupted"
 
 
 def place_of(event: Mapping[str, Any]) -> str:

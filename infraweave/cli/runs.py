@@ -10,7 +10,16 @@ import click
 from infraweave.cli import acts, rerun, starts, watch
 from infraweave.cli.connect import answer_options, connected
 from infraweave.cli.follow import end_of, failure, show_outcome
-from infraweave.cli.output import STATES, paint_state, place_of, plain, remark, show_json, show_table
+from infraweave.cli.output import (
+    STATES,
+    is_interruption,
+    paint_state,
+    place_of,
+    plain,
+    remark,
+    show_json,
+    show_table,
+)
 
 if TYPE_CHECKING:
     from infraweave.client import Client, RunPage
@@ -132,11 +141,16 @@ def _waits(run_id: str, waiting: Json) -> str:
 
 
 def _took(of: Json) -> str | None:
-    from infraweave.core.values import from_rfc3339, spell
+    from infraweave.core.values import from_rfc3339
 
     if not of["started_at"] or not of["finished_at"]:
         return None
-    milliseconds = from_rfc3339(of["finished_at"]) - from_rfc3339(of["started_at"])
+    return _spelled(from_rfc3339(of["finished_at"]) - from_rfc3339(of["started_at"]))
+
+
+def _spelled(milliseconds: int) -> str:
+    from infraweave.core.values import spell
+
     return f"{milliseconds}ms" if milliseconds < 1000 else spell(milliseconds / 1000)
 
 
@@ -170,7 +184,17 @@ def history(run_id: str, url: str, token: str | None, as_json: bool) -> None:
 
 
 def _attempt(row: Json) -> Json:
-    return {**row, "node": place_of(row), "took": _took(row), "error": row["error"] and _why(row["error"])}
+    shown = {**row, "node": place_of(row), "took": _took(row), "error": row["error"] and _why(row["error"])}
+    return {**shown, **_cut_off(row)} if is_interruption(row["error"]) else shown
+
+
+def _cut_off(row: Json) -> Json:
+    """Return how an attempt looks that the end of the process cut off, which is nobody's failure.
+
+    Of a crash, which kept no time, it is known when the attempt was found: it took so long at most.
+    """
+    took = _spelled(row["latency_ms"]) if row["latency_ms"] else f"at most {_took(row)}"
+    return {"state": "interrupted", "took": took}
 
 
 def _why(error: Json) -> str:

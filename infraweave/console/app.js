@@ -147,12 +147,15 @@ function follow(event) {
   go(url.pathname.slice(base.length) + url.search);
 }
 
+/** The one-time code of a sign-in link; a tab that shows the console already is told of it by the address alone. */
+const codeInAddress = () => new URLSearchParams(location.hash.slice(1)).get("code");
+
 async function begin() {
   turn += 1;
   leave?.();
   leave = null;
   closeStream();
-  const code = new URLSearchParams(location.hash.slice(1)).get("code");
+  const code = codeInAddress();
   if (code) {
     history.replaceState(null, "", location.pathname + location.search);
     try {
@@ -160,7 +163,7 @@ async function begin() {
     } catch (error) {
       notice(
         error.status === 401
-          ? "This sign-in link was used before, or is too old. Paste a token instead."
+          ? `This sign-in link was used before, or is too old.${who ? "" : " Paste a token instead."}`
           : error.message,
         "bad",
       );
@@ -190,8 +193,9 @@ function enter() {
 const theme = localStorage.getItem("infraweave.theme");
 if (theme) document.documentElement.dataset.theme = theme;
 document.addEventListener("click", follow);
-window.addEventListener("popstate", show);
+window.addEventListener("popstate", () => who && show());
 window.addEventListener("navigated", show);
+window.addEventListener("hashchange", () => codeInAddress() && begin());
 window.addEventListener("signed-out", () => {
   if (!who) return;
   forget();

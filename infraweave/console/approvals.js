@@ -70,7 +70,7 @@ export async function open(main, parameters) {
             pane.scrollIntoView({ block: "nearest" });
           },
         },
-        h("b", each.prompt),
+        h("b.prompt", each.prompt),
         h("span.faint", `${each.workflow_id} · ${each.node}`),
         h("span.faint", "asked ", time(each.since), each.deadline && [" · due ", time(each.deadline)]),
       ),
@@ -84,7 +84,7 @@ export async function open(main, parameters) {
       countApprovals();
     };
     return [
-      h("h2", each.prompt),
+      h("h2.prompt", each.prompt),
       h(
         "p.faint",
         link(`runs/${each.run_id}?node=${seg(each.node)}`, each.workflow_id, " ", shortId(each.run_id)),

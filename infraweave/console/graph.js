@@ -226,7 +226,7 @@ function says(node) {
   if (node.total !== null && node.state === "running")
     return `${node.done}/${node.total}${node.failed ? `, ${node.failed} failed` : ""}`;
   if (node.state === "retrying" && node.retryAt)
-    return `retry in ${span(Math.max(0, node.retryAt - Date.now()))} (${node.attempt + 1})`;
+    return `retry in ${span(Math.max(0, node.retryAt - Date.now()))} (${node.attempt - node.interrupted + 1})`;
   if (node.state === "succeeded" && node.reused) return "reused";
   const more =
     node.total !== null && node.state === "succeeded"

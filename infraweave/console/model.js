@@ -1,5 +1,7 @@
 // What a run is, folded from its events: the state of each node, and one execution for each step of it. Pure.
 
+import { outcome } from "./attempts.js";
+
 /** Executions of one run that are kept; of larger runs only what happened last is drawn. */
 const MOST = 4000;
 const WAITS = new Set(["human_input", "signal", "timer"]);
@@ -14,6 +16,7 @@ const fresh = () => ({
   failed: 0,
   retryAt: null,
   attempt: 0,
+  interrupted: 0,
   message: null,
   error: null,
   chosen: null,
@@ -63,11 +66,12 @@ export function remember(model, rows) {
     const known = model.steps.get(stepKey(row));
     if (known?.attempts.some(({ number }) => number === row.attempt)) continue;
     const step = begin(model, row, ms(row.started_at), WAITS.has(row.kind));
+    const state = outcome(row);
     if (row.finished_at !== null) {
       step.end = ms(row.finished_at);
-      close(step, step.end, row.state);
+      close(step, step.end, state);
     }
-    Object.assign(step, { state: row.retry_at ? "retrying" : row.state, child: row.child_run_id });
+    Object.assign(step, { state: row.retry_at ? "retrying" : state, child: row.child_run_id });
   }
 }
 
@@ -83,6 +87,15 @@ export function apply(model, type, event) {
   if (event.tokens) model.tokens += event.tokens;
   if (event.cost_micro_usd) model.cost += event.cost_micro_usd;
   return true;
+}
+
+/** Failures that are shown as something else: nobody's fault, or somebody's wish. */
+const FAILURES = { cancelled: "cancelled", interrupted: "interrupted" };
+
+/** When an attempt was cut off: after so long as it is known to have run, else when it was found. */
+function cutAt(model, event, at) {
+  const begun = model.steps.get(stepKey(event))?.attempts.at(-1)?.start ?? at;
+  return event.latency_ms ? Math.min(at, begun + event.latency_ms) : at;
 }
 
 const HANDLERS = {
@@ -112,6 +125,7 @@ const HANDLERS = {
     change(model, event.node, {
       state: waits ? "waiting" : "running",
       attempt: event.attempt,
+      interrupted: event.attempt > 1 ? node.interrupted : 0,
       attempts: node.attempts + 1,
       retryAt: null,
       wakeAt: ms(event.wake_at ?? event.deadline),
@@ -138,7 +152,9 @@ const HANDLERS = {
   node_failed(model, event, at) {
     const node = model.nodes.get(event.node);
     if (!node) return;
-    const step = end(model, event, at, event.code === "cancelled" ? "cancelled" : "failed");
+    const cut = event.code === "interrupted";
+    const step = end(model, event, cut ? cutAt(model, event, at) : at, FAILURES[event.code] ?? "failed");
+    if (cut) node.interrupted += 1;
     const failure = { code: event.code, message: event.message, attempt: event.attempt, final: !event.will_retry };
     if (step)
       Object.assign(step, {

@@ -151,6 +151,7 @@ export async function open(main, parameters, runId) {
     drawing.update(model);
     bars.show(model);
     drawOverall();
+    if (chosen) side.tick();
     if (followed) lead();
   });
   /** What the events do not tell: payloads, and a sentence about why nothing moves. */

@@ -26,7 +26,7 @@ export async function summary(box, run, model, answered) {
     [...model.requests.values()].map((asked) =>
       h(
         "section.asked",
-        h("h3", asked.prompt),
+        h("h3.prompt", asked.prompt),
         h("p.faint", "Asked ", time(asked.since), asked.deadline && [", due ", time(asked.deadline)]),
         answerForm(asked, run.run_id, answered, hindrance),
       ),

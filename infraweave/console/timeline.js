@@ -193,7 +193,15 @@ function fillRow(element, step, scale) {
     );
     const next = step.attempts[at + 1]?.start ?? (step.state === "retrying" ? Math.max(now, attempt.end ?? now) : null);
     if (next && attempt.end)
-      bars.push(bar(attempt.end, next, "wait", scale, `waiting to retry, ${span(next - attempt.end)}`));
+      bars.push(
+        bar(
+          attempt.end,
+          next,
+          "wait",
+          scale,
+          `${attempt.state === "interrupted" ? "cut off" : "waiting to retry"}, ${span(next - attempt.end)}`,
+        ),
+      );
   });
   const tail = h("span.took", took);
   tail.style.left = `${100 * scale.place(step.end ?? now)}%`;

@@ -11,6 +11,7 @@ const PATHS = {
   waiting: "M6 4v8M10 4v8",
   succeeded: "M3.5 8.500l3 3l6-7",
   failed: "M4.5 4.500l7 7M11.5 4.500l-7 7",
+  interrupted: "M2.5 8h4M9.5 8h4M8.5 4l-2 8",
   cancelled: "M4 4h8v8H4Z",
   skipped: "M3.5 4l4 4l-4 4M8.5 4l4 4l-4 4",
   compensated: "M6 3L3 6l3 3M3 6h6a3.5 3.5 0 0 1 0 7H6",

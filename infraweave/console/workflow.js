@@ -2,12 +2,13 @@
 
 import { call, get, seg } from "./api.js";
 import { link, setQuery } from "./navigation.js";
+import { compare } from "./compare.js";
 import { copyAs, py } from "./curl.js";
 import { h, put } from "./dom.js";
 import { count } from "./format.js";
 import { graph } from "./graph.js";
 import { jsonView } from "./json.js";
-import { print, rounded } from "./lossless.js";
+import { rounded } from "./lossless.js";
 import { create } from "./model.js";
 import { lacks, may } from "./session.js";
 import { startDialog } from "./start.js";
@@ -191,65 +192,4 @@ function picture(definition) {
   for (const node of model.nodes.values()) node.asIs = true;
   drawing.update(model);
   return { box: h("div.picture", drawing.box, about), fit: drawing.fit };
-}
-
-function compare(id, workflow, chosen) {
-  const others = workflow.versions.filter(({ version }) => version !== chosen).toReversed();
-  if (!others.length) return h("p.faint", "There is no other version.");
-  const place = h("div", { "aria-live": "polite" });
-  const pick = h(
-    "select",
-    { id: "other", onchange: () => show() },
-    others.map(({ version, active }) => h("option", { value: version, selected: active }, version)),
-  );
-  const show = async () => {
-    try {
-      const from = pick.value;
-      const [{ differences }, old, now] = await Promise.all([
-        get(`/v1/workflows/${seg(id)}/diff`, { from, to: chosen }),
-        ...[from, chosen].map((each) => get(`/v1/workflows/${seg(id)}/versions/${seg(each)}`)),
-      ]);
-      put(
-        place,
-        differences.length
-          ? h(
-              "ul.differences",
-              differences.map(({ text }) => h("li", text)),
-            )
-          : h("p", "They do not differ."),
-        h("div.sides", side(from, lines(old), new Set(lines(now))), side(chosen, lines(now), new Set(lines(old)))),
-      );
-    } catch (error) {
-      complain(error);
-    }
-  };
-  show();
-  return [h("div.field.inline", h("label", { for: "other" }, `${chosen} beside`), pick), place];
-}
-
-/** The lines of a document, each with the node that it belongs to, so that equal lines are told from moved ones. */
-function lines(document) {
-  const { nodes, ...rest } = document;
-  const told = (name, value) =>
-    print(value, 2)
-      .split("\n")
-      .map((line) => `${name}\t${line}`);
-  return [
-    ...told("", rest),
-    ...nodes.toSorted((a, b) => a.name.localeCompare(b.name)).flatMap((node) => told(node.name, node)),
-  ];
-}
-
-function side(version, own, other) {
-  return h(
-    "div",
-    h("h3", version),
-    h(
-      "pre",
-      { tabindex: 0, "aria-label": `Document of ${version}` },
-      own.map((line) =>
-        h(other.has(line) ? "span.line" : "span.line.differs", `${line.slice(line.indexOf("\t") + 1)}\n`),
-      ),
-    ),
-  );
 }

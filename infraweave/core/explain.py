@@ -110,7 +110,8 @@ def _waits(graph: Graph, entry: Entry, now: int) -> str:
     until = "" if entry.due_at is None else f", until {rfc3339(entry.due_at)}"
     since = rfc3339(entry.opened_at)
     if entry.request is not None:
-        return f"a person must answer {name} ({entry.request.prompt!r:.100}), asked since {since}{until}"
+        prompt = " ".join(entry.request.prompt.split())
+        return f"a person must answer {name} ({prompt!r:.100}), asked since {since}{until}"
     if entry.signal is not None:
         return f"the signal {entry.signal} has not come, awaited since {since}{until}"
     if entry.child_run_id is not None:

@@ -243,3 +243,18 @@ wishes = Workflow("wishes", version="v1", input=WISH)
 @wishes.node
 async def grant(input: dict[str, Any]) -> dict[str, Any]:
     return input
+
+
+paced = Workflow("paced", version="v1")
+
+
+@paced.node
+async def places() -> list[int]:
+    return [0, 1, 2]
+
+
+@paced.map(over=places)
+async def visit(place: int) -> int:
+    while not GO.with_name(f"place{place}").exists():  # noqa: ASYNC110 - files send no events
+        await asyncio.sleep(0.02)
+    return place

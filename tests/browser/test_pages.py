@@ -103,7 +103,8 @@ def test_a_version_is_looked_at_compared_activated_and_rolled_back(console, serv
     page.get_by_role("button", name="v2").click()
     expect(page.locator(".graph .node")).to_have_count(1)
     page.get_by_role("tab", name="Compare").click()
-    expect(page.locator(".sides .differs").filter(has_text="0.02")).to_have_count(1)
+    beside = page.locator(".sides tr").filter(has=page.locator(".differs")).filter(has_text="delay")
+    expect(beside.locator("td")).to_have_text(['  "delay": 0.01', '  "delay": 0.02'])
     page.get_by_role("button", name="Activate").click()
     page.get_by_role("dialog").get_by_role("button", name="Activate").click()
     expect(page.get_by_text("active: v2")).to_be_visible()
@@ -112,6 +113,28 @@ def test_a_version_is_looked_at_compared_activated_and_rolled_back(console, serv
     page.get_by_role("dialog").get_by_role("button", name="Activate").click()
     expect(page.get_by_text("active: v1")).to_be_visible()
     assert server.api("GET", "/v1/workflows/doc")["active_version"] == "v1"
+
+
+def test_versions_are_compared_node_by_node_and_line_by_line(console, server):
+    timers = [
+        {"kind": "timer", "name": name, "delay": delay} for name, delay in (("a", 1), ("b", 2), ("d", 4))
+    ]
+    server.api("POST", "/v1/workflows", {"workflow_id": "two", "version": "v1", "nodes": timers})
+    timers[1] = {"kind": "timer", "name": "b", "delay": 2, "after": ["a"]}
+    timers[2] = {"kind": "timer", "name": "c", "delay": 3}
+    server.api("POST", "/v1/workflows", {"workflow_id": "two", "version": "v2", "nodes": timers})
+    page = console("workflows/two?version=v2&tab=diff")
+    table = page.get_by_role("table")
+    expect(table.get_by_role("columnheader")).to_have_text(["v1", "v2"])
+    named = table.locator("tr").filter(has_text=re.compile('"name"'))
+    shown = [row.locator("td").all_inner_texts() for row in named.all()]
+    pairs = [[re.sub(r"\W|name", "", text) for text in row] for row in shown]
+    assert ["b", "b"] in pairs
+    assert ["", "c"] in pairs
+    assert ["d", ""] in pairs
+    rows = table.locator("tr").count()
+    table.get_by_role("button", name="alike").first.click()
+    expect(table.locator("tr").nth(rows)).to_be_attached()
 
 
 def test_the_overview_tells_how_it_has_gone(console, server, lived):

@@ -204,6 +204,66 @@ def test_a_long_run_is_begun_from_what_it_has_come_to(console, server):
     assert states(page) == {each["node"]: each["state"] for each in server.state(run_id)["nodes"]}
 
 
+def test_the_inspector_of_a_live_map_moves_under_who_uses_it(console, server):
+    run_id = server.start_run("paced")
+    page = console(f"runs/{run_id}?node=visit")
+    inspector = page.get_by_role("complementary", name="Inspector")
+    rows = inspector.locator("table.executions tbody tr")
+    expect(rows).to_have_count(4)  # the map and its items
+    execution = inspector.get_by_label("Execution")
+    execution.focus()
+    (server.folder / "place0").touch()
+    expect(inspector.locator("dl")).to_contain_text("1 of 3")
+    expect(rows.filter(has_text="item 0")).to_contain_text("succeeded")
+    execution.select_option(label="item 1 · attempt 1 · running")
+    expect(rows.and_(page.locator("[aria-current=true]"))).to_contain_text("item 1")
+    expect(execution).to_be_focused()
+    inspector.get_by_role("tab", name="Events").click()
+    first = inspector.locator("details.event").first
+    first.locator(":scope > summary").click()
+    (server.folder / "place1").touch()
+    expect(inspector.locator("details.event").filter(has_text="node_completed")).to_have_count(2)
+    expect(first).to_have_attribute("open", "")  # what somebody reads stays open
+    (server.folder / "place2").touch()
+    expect(page.locator(".title .chip")).to_have_text("succeeded")
+    expect(inspector.locator("header .chip")).to_have_text("succeeded")
+    for number in range(3):
+        (server.folder / f"place{number}").unlink()
+
+
+def test_an_attempt_that_a_crash_cut_off_is_an_interruption_and_no_failure(console, server):
+    run_id = server.start_run("slow")
+    page = console(f"runs/{run_id}?node=middle")
+    expect(node(page, "middle")).to_have_class(re.compile("is-running"))
+    server.port = server.url.rpartition(":")[2]
+    server.kill()
+    expect(page.get_by_text("reconnecting…")).to_be_visible()
+    server.begin()
+    inspector = page.get_by_role("complementary", name="Inspector")
+    expect(inspector.locator("dl")).to_contain_text("1 of 3 (1 before it interrupted)")
+    cut = inspector.locator("table.executions tr").filter(has_text="interrupted")
+    expect(cut).to_have_count(1)
+    expect(cut).not_to_contain_text(re.compile(r"failed|\b0 ms"))
+    inspector.get_by_label("Execution").select_option(label="attempt 1 · interrupted")
+    expect(inspector.locator("dl")).to_contain_text("1 of 3 (does not count)")
+    expect(page.locator(".timeline .bar.is-interrupted")).to_have_count(1)
+    expect(page.locator(".timeline .bar.is-failed")).to_have_count(0)
+    server.go.touch()
+    expect(page.locator(".title .chip")).to_have_text("succeeded")
+    server.go.unlink()
+
+
+def test_a_prompt_keeps_its_lines(console, server):
+    run_id = server.start_run("ledger")
+    page = console(f"runs/{run_id}")
+    lines = re.compile(r"Which entry\?\n\n\s*1\. the first\n\s*2\. the second")
+    expect(page.locator(".asked h3").first).to_have_text(lines, use_inner_text=True)
+    expect(page.locator(".explain")).not_to_contain_text("\\n")
+    page.get_by_role("link", name="Approvals").click()
+    expect(page.locator(".letter h2")).to_have_text(lines, use_inner_text=True)
+    server.api("POST", f"/v1/runs/{run_id}/cancel", {})
+
+
 def test_what_a_run_waits_for_is_a_link_where_it_is_a_run(console, server):
     lines = [{"sku": "desk", "count": 2, "cents": 90_000}]
     run_id = server.start_run("order", {"order_id": "o7", "lines": lines})

@@ -55,3 +55,34 @@ def test_a_token_that_is_revoked_leads_back_to_the_sign_in(bare, server, sign_in
     expect(bare.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
     server.api("DELETE", f"/v1/tokens/{made['token_id']}")
     expect(bare.get_by_label("Token")).to_be_visible()
+
+
+def test_the_printed_link_signs_in_a_tab_that_shows_the_console_already(bare, server):
+    server.port = server.url.rpartition(":")[2]
+    server.kill()
+    server.begin()  # which prints another link
+    guest = {"tenant": "default", "principal": "guest", "grants": ["read:workflow:*"]}
+    token = server.api("POST", "/v1/tokens", guest)["token"]
+    bare.goto(f"{server.url}/console")
+    bare.get_by_label("Token").fill(token)
+    bare.get_by_role("button", name="Sign in").click()
+    expect(bare.locator(".who b")).to_have_text("guest")
+    bare.evaluate("window.stays = true")
+    link = re.findall(r"http\S+/console#code=\S+", server.said())[-1]
+    bare.goto(link)
+    expect(bare.locator(".who b")).to_have_text("admin")
+    assert bare.evaluate("window.stays")
+    assert "code" not in bare.url
+    bare.goto(link)
+    expect(bare.get_by_text("was used before")).to_be_visible()
+    expect(bare.locator(".who b")).to_have_text("admin")
+
+
+def test_the_printed_link_signs_in_a_tab_that_asks_for_a_token(bare, server):
+    server.port = server.url.rpartition(":")[2]
+    server.kill()
+    server.begin()
+    bare.goto(f"{server.url}/console")
+    expect(bare.get_by_label("Token")).to_be_visible()
+    bare.goto(re.findall(r"http\S+/console#code=\S+", server.said())[-1])
+    expect(bare.get_by_role("heading", name="Runs", exact=True)).to_be_visible()

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from infraweave import NonRetryable, Retry, Workflow
+from infraweave.cli.events import told
 
 
 def flows() -> list[Workflow]:
@@ -135,6 +136,36 @@ async def test_result_can_wait(client, infraweave):
         0,
         {"run_id": run.run_id, "state": "succeeded", "result": {"ok": True}},
     )
+
+
+CUT = {
+    "node": "work",
+    "kind": "node",
+    "phase": "forward",
+    "iteration": None,
+    "index": None,
+    "attempt": 1,
+    "state": "failed",
+    "started_at": "2026-01-01T00:00:00.000Z",
+    "finished_at": "2026-01-01T01:00:00.000Z",
+    "error": {"code": "interrupted", "message": "The process ended"},
+    "tokens": 0,
+}
+
+
+@pytest.mark.parametrize(
+    ("latency_ms", "took"), [(0, "at most 1h"), (None, "at most 1h"), (90_000, "1m 30s")]
+)
+async def test_an_attempt_that_was_cut_off_is_an_interruption(infraweave, monkeypatch, latency_ms, took):
+    from infraweave.cli import runs
+
+    monkeypatch.setattr(runs, "connected", lambda *_: [{**CUT, "latency_ms": latency_ms}])
+    _, out, _ = await infraweave("runs", "history", "run_1")
+    (row,) = out.splitlines()[1:]
+    assert row.split(None, 4)[:4] == ["work", "node", "1", "interrupted"]
+    assert took in row
+    event = {"type": "node_failed", "code": "interrupted", "message": "The process ended", "node": "work"}
+    assert told(event) == "work was interrupted: The process ended"
 
 
 async def test_history_has_a_row_for_each_attempt(client, infraweave):
