@@ -142,7 +142,7 @@ function terminate(run, again) {
         "stays done, and what they still do is ignored. It cannot be taken back.",
     ],
     inner: h(
-      "div",
+      "div.fields",
       withReason(reason),
       h("div.field", h("label", { for: "typed" }, "Type ", h("b", "terminate"), " to confirm"), typed),
     ),
@@ -186,7 +186,7 @@ export async function signal(run, chosen = null) {
   show();
   ask("Send a signal", {
     says: ["It goes to the node that waits for it; one that comes before its node waits is kept, and delivered then."],
-    inner: h("div", h("div.field", h("label", { for: "signal" }, "Signal"), pick), place),
+    inner: h("div.fields", h("div.field", h("label", { for: "signal" }, "Signal"), pick), place),
     label: "Send",
     request: () => {
       const payload = fields.read();
@@ -302,7 +302,7 @@ export async function rerun(run, fromNode = null) {
         "that depends on it anew.",
     ],
     inner: h(
-      "div",
+      "div.fields",
       h("div.field", h("label", { for: "from" }, "From"), node),
       h("div.field", h("label", { for: "version" }, "Version"), version),
       h("div.field", h("label", { for: "input" }, "Input"), input, fault),

@@ -11,7 +11,7 @@ import { jsonView } from "./json.js";
 import { print } from "./lossless.js";
 import { link } from "./navigation.js";
 import { lacks, may } from "./session.js";
-import { chip, complain, copyButton, field, iconButton, tabs, time } from "./widgets.js";
+import { chip, complain, copyButton, field, heads, iconButton, tabs, time } from "./widgets.js";
 
 /** Rows of the history that are read, and those of them that the overview lists. */
 const ROWS = 200,
@@ -274,20 +274,11 @@ const factsOf = ({ row, rows, definition, state }) => [
 const itemsOf = ({ done, total, failed }) =>
   `${count(done)} of ${count(total)}${failed ? `, ${count(failed)} failed` : ""}`;
 
-const columns = (names) =>
-  h(
-    "thead",
-    h(
-      "tr",
-      names.map((each) => h("th", { scope: "col" }, each)),
-    ),
-  );
-
-/** The rows as a table; of many, those that go on and those that failed come first. */
-function executions({ rows, row }) {
+/** The rows as a table; of a map's, those that go on and those that failed come first. */
+function executions({ rows, row, definition }) {
   if (rows.length < 2) return null;
   const rank = ({ state }) => (GOING.has(state) ? 0 : state === "failed" ? 1 : 2);
-  const ordered = rows.length > LISTED ? rows.toSorted((a, b) => rank(a) - rank(b)) : rows;
+  const ordered = definition.kind === "map" ? rows.toSorted((a, b) => rank(a) - rank(b)) : rows;
   const line = (each) =>
     h(
       "tr",
@@ -299,7 +290,7 @@ function executions({ rows, row }) {
   return [
     h(
       "table.executions",
-      columns(["Execution", "Outcome", "Duration"]),
+      heads(["Execution", "Outcome", "Duration"], ["Duration"]),
       h("tbody", ordered.slice(0, LISTED).map(line)),
     ),
     rows.length > LISTED && none(`and ${plural(rows.length - LISTED, "more row")}`),
@@ -425,6 +416,7 @@ function title(row, state = true) {
     row.phase === "compensation" && "undo",
     row.iteration > 1 && `iteration ${row.iteration}`,
     row.index !== null && `item ${row.index}`,
+    row.index === null && row.kind === "map" && "all items",
     `attempt ${row.attempt}`,
     state && outcome(row),
   ].filter(Boolean);

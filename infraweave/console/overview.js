@@ -5,7 +5,7 @@ import { link, setQuery } from "./navigation.js";
 import { h, put, s } from "./dom.js";
 import { bytes, compact, count, dollars, exact, percent, span } from "./format.js";
 import { may } from "./session.js";
-import { chip, complain, time } from "./widgets.js";
+import { chip, complain, heads, time } from "./widgets.js";
 
 const SPANS = [
   ["24", "24 hours"],
@@ -162,21 +162,9 @@ function chart(hours) {
   ];
 }
 
-const table = (heads, rows) =>
-  h(
-    "div.scroll-x",
-    h(
-      "table.list",
-      h(
-        "thead",
-        h(
-          "tr",
-          heads.map((each) => h("th", { scope: "col" }, each)),
-        ),
-      ),
-      h("tbody", rows),
-    ),
-  );
+/** Columns of numbers. */
+const FIGURES = ["Count", "Executions", "Failures", "Retries", "Median", "95 %"];
+const table = (names, rows) => h("div.scroll-x", h("table.list", heads(names, FIGURES), h("tbody", rows)));
 
 function errors({ errors: found }) {
   return h(

@@ -42,7 +42,7 @@ export async function open(main, parameters) {
     live = h("span.live", { role: "status" });
   const search = h("input", {
     type: "search",
-    placeholder: "Workflow, run id or key:value",
+    placeholder: "Workflow, run, key:value",
     "aria-label": "Search runs",
     title: "Press / to come here",
     value: filters.tag || filters.workflow_id,

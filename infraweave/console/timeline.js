@@ -151,7 +151,11 @@ function union(spans) {
 function ticks(scale) {
   const marks = [0, 0.25, 0.5, 0.75, 1].map((part) => {
     const at = scale.back(part);
-    const mark = h("span.tick", { title: clock(at) }, `+${span(at - scale.from)}`);
+    const mark = h(
+      `span.tick${part === 0 ? ".first" : part < 1 ? ".middle" : ""}`,
+      { title: clock(at) },
+      `+${span(at - scale.from)}`,
+    );
     mark.style.left = `${100 * part}%`;
     return mark;
   });

@@ -8,7 +8,7 @@ import { atMostEvery, follow, h, put } from "./dom.js";
 import { plural, shortId } from "./format.js";
 import { print } from "./lossless.js";
 import { lacks, may } from "./session.js";
-import { button, complain, copyButton, empty, forbid, notice, time } from "./widgets.js";
+import { button, complain, copyButton, empty, forbid, heads, notice, time } from "./widgets.js";
 
 export async function open(main) {
   let gone = false;
@@ -67,20 +67,7 @@ function table(title, columns) {
     "section.triggers",
     { "aria-label": title },
     h("h2", title, " ", told),
-    h(
-      "div.scroll-x",
-      h(
-        "table.list",
-        h(
-          "thead",
-          h(
-            "tr",
-            columns.map((each) => h("th", { scope: "col" }, each || h("span.sr", "Actions"))),
-          ),
-        ),
-        rows,
-      ),
-    ),
+    h("div.scroll-x", h("table.list", heads(columns), rows)),
   );
   return {
     box,

@@ -177,5 +177,15 @@ export function tabs(all, chosen, choose) {
   return [bar, panel];
 }
 
+/** The head of a table. `figures`: the columns of numbers; `unnamed`: what stands in one without a name. */
+export const heads = (names, figures = [], unnamed = "Actions") =>
+  h(
+    "thead",
+    h(
+      "tr",
+      names.map((each) => h(figures.includes(each) ? "th.num" : "th", { scope: "col" }, each || h("span.sr", unnamed))),
+    ),
+  );
+
 export const empty = (title, text, ...more) => h("div.empty", h("h2", title), h("p", text), ...more);
 export const field = (label, value) => [h("dt", label), h("dd", value ?? "–")];

@@ -6,7 +6,10 @@ import { h, put } from "./dom.js";
 import { count, percent, plural, span } from "./format.js";
 import { may } from "./session.js";
 import { startDialog } from "./start.js";
-import { button, empty } from "./widgets.js";
+import { button, empty, heads } from "./widgets.js";
+
+/** Columns of numbers. */
+const FIGURES = ["Versions", "Runs, 24 h", "Success", "Median"];
 
 export async function open(main) {
   const { workflows } = await get("/v1/workflows");
@@ -26,15 +29,7 @@ export async function open(main) {
       "div.scroll-x",
       h(
         "table.list",
-        h(
-          "thead",
-          h(
-            "tr",
-            ["Workflow", "Active version", "Versions", "Runs, 24 h", "Success", "Median", ""].map((each) =>
-              h("th", { scope: "col" }, each || h("span.sr", "Start")),
-            ),
-          ),
-        ),
+        heads(["Workflow", "Active version", ...FIGURES, ""], FIGURES, "Start"),
         h(
           "tbody",
           rows.map(({ element }) => element),
