@@ -2,15 +2,14 @@
 // somebody reads, chooses or types.
 
 import { actionButton, rerun } from "./actions.js";
-import { answerForm } from "./answer.js";
 import { get, query, seg } from "./api.js";
+import { showAsked } from "./asked.js";
 import { attemptOf, isInterrupted, outcome } from "./attempts.js";
 import { follow, h, put } from "./dom.js";
 import { count, dollars, exact, plural, span } from "./format.js";
 import { jsonView } from "./json.js";
 import { print } from "./lossless.js";
 import { link } from "./navigation.js";
-import { lacks, may } from "./session.js";
 import { chip, complain, copyButton, field, heads, iconButton, tabs, time } from "./widgets.js";
 
 /** Rows of the history that are read, and those of them that the overview lists. */
@@ -234,25 +233,11 @@ function overview(view) {
   return {
     box: h("div.part", asked, facts.box, table.box),
     update() {
-      follow(
-        asked,
-        requests(),
-        (each) => each.request_id,
-        (each) => request(view.run, each),
-      );
+      showAsked(asked, view.run, requests(), () => {});
       facts.update();
       table.update();
     },
   };
-}
-
-function request(run, asked) {
-  const hindrance = may("signal", run.workflow_id) ? null : lacks("signal", run.workflow_id);
-  return h(
-    "section.asked",
-    h("h3.prompt", asked.prompt),
-    answerForm(asked, run.run_id, () => {}, hindrance),
-  );
 }
 
 const factsOf = ({ row, rows, definition, state }) => [

@@ -8,7 +8,7 @@ import { curl } from "./curl.js";
 import { atMostEvery, h, perFrame, put } from "./dom.js";
 import { compact, dollars, readable, shortId, span } from "./format.js";
 import { graph } from "./graph.js";
-import { busy, inspector } from "./inspector.js";
+import { inspector } from "./inspector.js";
 import { rounded } from "./lossless.js";
 import { summary } from "./summary.js";
 import { apply, create, ended, remember, seed, telling } from "./model.js";
@@ -48,7 +48,10 @@ export async function open(main, parameters, runId) {
     choose(step.node);
   });
   const side = inspector(
-    () => choose(null),
+    () => {
+      followed = false;
+      choose(null);
+    },
     (tab) => setQuery({ node: chosen, tab }),
   );
   const overall = h("aside.inspector", { "aria-label": "Run" });
@@ -81,7 +84,7 @@ export async function open(main, parameters, runId) {
     }
   }
   function drawOverall() {
-    if (!chosen && !busy(overall)) summary(overall, run, model, () => refresh());
+    if (!chosen) summary(overall, run, model, () => refresh());
   }
   const place = { chip: h("span"), actions: h("div.actions"), facts: h("ul.facts"), took: h("span") };
   put(

@@ -1,46 +1,38 @@
 // The run as a whole: what it came to, what it waits for, what it was given, its children.
 
 import { get, seg } from "./api.js";
-import { answerForm } from "./answer.js";
+import { showAsked } from "./asked.js";
 import { link } from "./navigation.js";
 import { h, put } from "./dom.js";
 import { plural, shortId } from "./format.js";
 import { jsonView } from "./json.js";
 import { ended } from "./model.js";
-import { lacks, may } from "./session.js";
-import { chip, complain, time } from "./widgets.js";
+import { chip, complain } from "./widgets.js";
 
 const CHILDREN = 50;
 
-/** Draw a run into a box; `answered` is called once somebody answered from here. */
+/** Draw a run into a box, again when it went on; `answered` is called once somebody answered from here. */
 export async function summary(box, run, model, answered) {
+  box.parts ??= begun(box, run);
+  const { asked, result, children } = box.parts;
+  showAsked(asked, run, [...model.requests.values()], answered);
   const stamp = `${model.state}|${[...model.requests.keys()]}|${run.last_seq && ended(model) ? run.state : ""}`;
   if (box.stamp === stamp) return;
   box.stamp = stamp;
-  const result = h("div"),
-    children = h("div");
-  const hindrance = may("signal", run.workflow_id) ? null : lacks("signal", run.workflow_id);
-  put(
-    box,
-    h("header", h("h2", "Run")),
-    [...model.requests.values()].map((asked) =>
-      h(
-        "section.asked",
-        h("h3.prompt", asked.prompt),
-        h("p.faint", "Asked ", time(asked.since), asked.deadline && [", due ", time(asked.deadline)]),
-        answerForm(asked, run.run_id, answered, hindrance),
-      ),
-    ),
-    result,
-    h("section", h("h3", "Input"), jsonView(run.input, "input")),
-    children,
-  );
   try {
     if (ended(model)) await outcome(result, run);
     await family(children, run);
   } catch (error) {
     complain(error);
   }
+}
+
+/** Lay out the parts that change, and what does not. */
+function begun(box, run) {
+  const parts = { asked: h("div.part"), result: h("div"), children: h("div") };
+  const input = h("section", h("h3", "Input"), jsonView(run.input, "input"));
+  put(box, h("header", h("h2", "Run")), parts.asked, parts.result, input, parts.children);
+  return parts;
 }
 
 async function outcome(place, run) {

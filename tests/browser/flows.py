@@ -258,3 +258,22 @@ async def visit(place: int) -> int:
     while not GO.with_name(f"place{place}").exists():  # noqa: ASYNC110 - files send no events
         await asyncio.sleep(0.02)
     return place
+
+
+duo = Workflow("duo", version="v1")
+NOTE = {"type": "object", "properties": {"note": {"type": "string"}}, "required": ["note"]}
+
+
+@duo.human_input(schema=NOTE)
+def first() -> dict[str, Any]:
+    return {"prompt": "And the first?", "data": {"price": 9007199254740993}}
+
+
+@duo.node
+async def pause() -> None:
+    await gate()
+
+
+@duo.human_input(schema=NOTE, after=["pause"])
+def second() -> str:
+    return "And the second?"

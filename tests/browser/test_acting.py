@@ -195,3 +195,20 @@ def test_who_may_only_read_sees_triggers_and_starts_none(bare, server, sign_in):
     bare.get_by_role("button", name="Run now").click(force=True)
     expect(bare.get_by_text("lacks execute on workflow:turns").first).to_be_visible()
     expect(bare.get_by_role("dialog")).to_have_count(0)
+
+
+def test_what_is_typed_stays_while_the_run_goes_on_and_its_data_stands_beside_the_question(console, server):
+    run_id = server.start_run("duo")
+    page = console(f"runs/{run_id}")
+    inspector = page.get_by_role("complementary", name="Inspector")
+    expect(inspector.locator(".asked .json")).to_contain_text("9007199254740993")
+    page.get_by_role("button", name="Show the run").click()
+    forms = page.locator(".asked")
+    expect(forms.locator(".json")).to_contain_text("9007199254740993")
+    forms.get_by_label("note").fill("half a thought")
+    page.get_by_role("heading", name="Input").click()
+    server.go.touch()
+    expect(forms).to_have_count(2)
+    server.go.unlink()
+    expect(forms.first.get_by_label("note")).to_have_value("half a thought")
+    server.api("POST", f"/v1/runs/{run_id}/cancel", {})
