@@ -124,12 +124,10 @@ def _view(route: Route, reader: Reader) -> Callable[..., Awaitable[Response]]:
         try:
             if route.max_body is not None:
                 visit().limit(route.max_body)
-            call = await reader.read(route, path, note)
-            answer = await route.handler(call)
+            answer = await reader.answer(route, await reader.read(route, path, note))
         except RequestError as error:
             reader.refused(route, note, error)
             raise
-        reader.answered(route, note)
         return _respond(answer)
 
     return view
@@ -173,10 +171,23 @@ class Reader:
         if isinstance(error, DENIALS) or (route.raw and isinstance(error, WebhookNotFound)):
             self._engine.ledger.deny(note.denied(error.code, error.message))
 
-    def answered(self, route: Route, note: Note) -> None:
-        """Have an act written that changed nothing, or that nobody has written with its change."""
-        if route.method != "GET" and not note.kept:
-            self._engine.audit.keep(note)
+    async def answer(self, route: Route, call: Call[Any, Any]) -> Answer:
+        """Return what the handler answers; nobody waits for a write while none is possible.
+
+        Raises:
+            RequestError: it is refused.
+        """
+        if route.method == "GET":
+            return await route.handler(call)
+        stall = self._engine.db.stall
+        stall.refuse()
+        return await stall.unless(self._act(route, call))
+
+    async def _act(self, route: Route, call: Call[Any, Any]) -> Answer:
+        answer = await route.handler(call)
+        if not call.note.kept:  # it changed nothing, or nobody has written the note with the change
+            self._engine.audit.keep(call.note)
+        return answer
 
     async def read(self, route: Route, path: dict[str, str], note: Note) -> Call[Any, Any]:
         """Return what a handler needs to know of the current request.

@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
 from infraweave.cli.logs import set_up_logging
 from infraweave.cli.options import as_bytes, as_seconds, calling, guarding
-from infraweave.cli.output import remark
+from infraweave.cli.output import FAILED, remark
 from infraweave.cli.reload import Watch, tell
 from infraweave.core.access import is_token
 from infraweave.errors import InfraWeaveError, StartupError, VersionConflict, WebhookConflict
@@ -138,7 +138,10 @@ async def _serve(options: Options) -> None:
 
 
 async def _serve_until_stopped(options: Options, workflows: Sequence[Workflow], watch: Watch | None) -> str:
-    """Serve; return "stop" once a signal came, or "reload" once changed workflow files load."""
+    """Serve; return "stop" once a signal came, or "reload" once changed workflow files load.
+
+    "failed" in place of "stop", where the database has failed, and must be looked at anew.
+    """
     from infraweave.serving import serving
 
     async with (
@@ -154,7 +157,8 @@ async def _serve_until_stopped(options: Options, workflows: Sequence[Workflow], 
     ):
         _announce(options, server)
         conflicts = server.engine.catalog.conflicts
-        return await _until(stopped, None if watch is None else watch.until_sound(GOES_ON, conflicts))
+        ended = await _until(stopped, None if watch is None else watch.until_sound(GOES_ON, conflicts))
+    return "failed" if ended == "stop" and server.engine.db.failed is not None else ended
 
 
 async def _wait_for_save(watch: Watch, error: InfraWeaveError) -> str:
@@ -190,7 +194,7 @@ def _leave(ended: str) -> NoReturn:
     sys.stderr.flush()
     if ended == "reload":
         os.execv(sys.executable, [sys.executable, "-m", "infraweave", *sys.argv[1:]])  # noqa: S606
-    os._exit(0)
+    os._exit(FAILED if ended == "failed" else 0)
 
 
 def _admin_token() -> str | None:

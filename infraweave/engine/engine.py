@@ -116,7 +116,8 @@ class Engine:
             VersionConflict: a version that runs have used is loaded with another content.
         """
         clock, settings = clock or SystemClock(), settings or Settings()
-        async with Database.open(path, now=clock.now(), readers=settings.readers) as db:
+        opening = Database.open(path, now=clock.now(), readers=settings.readers, patient=True)
+        async with opening as db:
             engine = cls(db, clock, settings, workflows, stand_in)
             try:
                 await engine._begin()
@@ -363,7 +364,8 @@ class Engine:
         if not self._recovered:
             return "recovering"
         try:
-            await self.db.ping()
+            self.db.stall.refuse()  # or pings would gather
+            await self.db.stall.unless(self.db.ping())
         except StorageUnavailable:
             return "storage_unavailable"
         return None
@@ -382,6 +384,7 @@ class Engine:
     def begin_drain(self) -> None:
         """Stop accepting, and let long answers end."""
         self.host.draining = True
+        self.db.hurry()
         self.scheduler.close()
         self.host.ends.close()
         self._drained.set()

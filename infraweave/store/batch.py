@@ -9,7 +9,10 @@ this way, 5,000 with a commit each). Everything in this file runs in that thread
 * Rows that contradict what is stored, or that SQLite cannot hold, undo the batch; it is then done again,
   each write under a savepoint, so that only the one at fault is refused, and what follows it in the logs of
   the same runs. Functions may therefore run twice, the first time in vain.
-* Anything that smells of the disk ends the batch with an unknown outcome, and nothing is tried again.
+* A lock that somebody else holds, and a disk that is full, leave nothing of the batch in the file once it is
+  rolled back: it may be tried again as it is (``NotNow``).
+* Anything else that smells of the disk ends the batch with an unknown outcome, and nothing is tried again.
+* What is committed counts only once the files are seen to be still the named ones (``held``).
 """
 
 from __future__ import annotations
@@ -25,6 +28,7 @@ from typing import Any, TypeAlias
 from infraweave.core.codec import dumps
 from infraweave.errors import Unstorable
 from infraweave.failpoints import reach
+from infraweave.store.held import FileLost, HeldFiles
 from infraweave.store.rows import Row, Rows, merge, rounds
 from infraweave.store.statements import QUERIES, widen
 
@@ -39,6 +43,8 @@ _OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.Interfa
 _DATA, _PAYLOAD = 4, 5
 #: SQLITE_ERROR: the statement is wrong, not the file.
 _WRONG_STATEMENT = 1
+#: Errors that pass: of a lock that somebody else holds (two of SQLite's names for it), and of a full disk.
+_PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_FULL)
 #: 64 rows a statement is the knee of the measured curve; the smaller ones take up the rest.
 _WIDTHS = (64, 16, 4, 1)
 _INSERTS = {
@@ -102,34 +108,76 @@ class Write(asyncio.Future[Any]):
         return False
 
 
+class NotNow(Exception):
+    """Nothing of the batch was kept; it may be tried again. The cause is SQLite's error."""
+
+
 class WritingConnection(sqlite3.Connection):
-    """A connection that takes a batch of Writes in place of rows."""
+    """A connection that takes a batch of Writes in place of rows; ``files``: what it writes to."""
+
+    def __init__(self, *args: Any, files: HeldFiles | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._files = files
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
-        """Commit a batch if ``sql`` is ``BATCH``; else do what the base class does."""
+        """Commit a batch if ``sql`` is ``BATCH``; else do what the base class does.
+
+        Raises:
+            FileLost: the batch is in no file that has a name, or was not written for there is none.
+        """
         if sql != BATCH:
             return super().executemany(sql, parameters)
+        self._check()
         commit(self, list(parameters))
+        self._check()
         return self.cursor()
+
+    def _check(self) -> None:
+        if self._files is None:
+            return
+        try:
+            self._files.check()
+        except FileLost as lost:
+            if lost.may_merge and self._files.has_name and self._merge():
+                lost.saved()
+            raise
+
+    def _merge(self) -> bool:
+        """Bring the log over into the database; tell whether all of it is there."""
+        try:
+            busy, logged, merged = self.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        except sqlite3.Error:
+            return False
+        return not busy and logged == merged
 
 
 def is_about_the_file(error: BaseException) -> bool:
     """Tell whether an error leaves open what the file holds now (I/O, full disk, corruption, a lock)."""
     if not isinstance(error, sqlite3.Error) or isinstance(error, _OWN_FAULTS):
         return False
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF != _WRONG_STATEMENT
+    return _code(error) != _WRONG_STATEMENT
+
+
+def passes(error: BaseException) -> bool:
+    """Tell whether an error may be over without a restart: a lock of somebody else, a full disk."""
+    return isinstance(error, sqlite3.OperationalError) and _code(error) in _PASSING
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def commit(connection: sqlite3.Connection, batch: Sequence[Write]) -> None:
     """Write the batch in one transaction; each Write then has its value or its fault.
 
     Raises:
+        NotNow: nothing was written, for a reason that may pass.
         sqlite3.Error: the outcome is unknown.
     """
     try:
         _transaction(connection, batch, _together)
     except Exception as error:
-        if is_about_the_file(error):
+        if isinstance(error, NotNow) or is_about_the_file(error):
             raise
         _transaction(connection, batch, _one_by_one)
 
@@ -139,15 +187,17 @@ def _transaction(
     batch: Sequence[Write],
     write: Callable[[sqlite3.Connection, Sequence[Write]], None],
 ) -> None:
-    connection.execute("BEGIN IMMEDIATE")
     try:
+        connection.execute("BEGIN IMMEDIATE")
         write(connection, batch)
         reach("commit.before")
         connection.execute("COMMIT")
         reach("commit.after")
-    except BaseException:
+    except BaseException as error:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
+        if passes(error) and not connection.in_transaction:
+            raise NotNow from error
         raise
 
 

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
 
@@ -21,19 +23,23 @@ import aiosqlite
 from infraweave.errors import StartupError, StorageUnavailable
 from infraweave.failpoints import reach
 from infraweave.store.batch import Effect, WritingConnection, is_about_the_file
+from infraweave.store.held import HeldFiles
 from infraweave.store.lock import sole_process
 from infraweave.store.migrations import prepare
 from infraweave.store.notes import Note
 from infraweave.store.rows import Rows
+from infraweave.store.stall import Stall
 from infraweave.store.statements import QUERIES
 from infraweave.store.writer import Listener, Writer
 
 T = TypeVar("T")
+
+log = logging.getLogger("infraweave.store")
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 MEMORY = ":memory:"
-#: Seconds to wait for a lock that a foreign tool holds.
-_BUSY = 10.0
+#: Seconds that reading, and a try to write, wait for a lock that a foreign tool holds.
+_BUSY, _BUSY_WRITING = 10.0, 5.0
 #: How the writing connection is set.
 WRITER_PRAGMAS = (
     "synchronous = FULL",
@@ -64,21 +70,26 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: str | Path, *, now: int = 0, readers: int = 3) -> AsyncIterator[Database]:
+    async def open(
+        cls, path: str | Path, *, now: int = 0, readers: int = 3, patient: bool = False
+    ) -> AsyncIterator[Database]:
         """Serve a file for the length of a block; ``:memory:`` is a private one, removed at the end.
 
-        ``now`` is recorded as the time of migrations.
+        ``now`` is recorded as the time of migrations. ``patient``: writes wait while another program holds a
+        lock, and while the disk is full, instead of failing.
 
         Raises:
             StartupError: another process serves it, or it is not ours, or it cannot be opened.
         """
         async with AsyncExitStack() as stack:
             file = stack.enter_context(_file(path))
-            stack.enter_context(sole_process(file))
+            descriptor = stack.enter_context(sole_process(file, make=True))
             await asyncio.to_thread(prepare, file, now)
-            pragmas = (*WRITER_PRAGMAS, *(_PRIVATE_PRAGMAS if str(path) == MEMORY else ()))
-            writer = await stack.enter_async_context(_writer(file, pragmas))
+            files = stack.enter_context(closing(HeldFiles(file, descriptor)))
+            writer = await stack.enter_async_context(_writer(file, files, is_private=str(path) == MEMORY))
             pool = [await stack.enter_async_context(_reader(file)) for _ in range(readers)]
+            stack.enter_context(files.pinned())
+            writer.is_patient = patient
             database = cls(file, writer, pool)
             stack.push_async_callback(database._close)
             await database._count_on()
@@ -99,6 +110,15 @@ class Database:
     def failed(self) -> BaseException | None:
         """The error after which this database takes no writes, or None."""
         return self._writer.failed
+
+    @property
+    def stall(self) -> Stall:
+        """Tells whether writing stands still, for a reason that may pass."""
+        return self._writer.stall
+
+    def hurry(self) -> None:
+        """Let writes fail that cannot be written now: the process is ending, and must not wait for others."""
+        self._writer.is_patient = False
 
     @property
     def is_quiet(self) -> bool:
@@ -190,8 +210,10 @@ def _file(path: str | Path) -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def _writer(path: Path, pragmas: Sequence[str]) -> AsyncIterator[Writer]:
-    async with _connection(path, pragmas, factory=WritingConnection) as connection:
+async def _writer(path: Path, files: HeldFiles, *, is_private: bool) -> AsyncIterator[Writer]:
+    pragmas = (*WRITER_PRAGMAS, *(_PRIVATE_PRAGMAS if is_private else ()))
+    factory = partial(WritingConnection, files=None if is_private else files)
+    async with _connection(path, pragmas, factory, _BUSY_WRITING) as connection:
         writer = Writer(connection)
         try:
             yield writer
@@ -199,24 +221,33 @@ async def _writer(path: Path, pragmas: Sequence[str]) -> AsyncIterator[Writer]:
             await writer.close()
             if writer.failed is None:
                 reach("checkpoint")
-                await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+                await _checkpoint(connection)
+
+
+async def _checkpoint(connection: aiosqlite.Connection) -> None:
+    """Bring the log over into the database, so that one file is left."""
+    try:
+        await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
+        log.warning("The log could not be brought over into the database; the next start does: %s", error)
 
 
 @asynccontextmanager
 async def _reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
-    async with _connection(path, _READER_PRAGMAS, factory=sqlite3.Connection) as connection:
+    async with _connection(path, _READER_PRAGMAS, sqlite3.Connection, _BUSY) as connection:
         connection.row_factory = sqlite3.Row
         yield connection
 
 
 @asynccontextmanager
 async def _connection(
-    path: Path, pragmas: Sequence[str], factory: type[sqlite3.Connection]
+    path: Path, pragmas: Sequence[str], factory: Callable[..., sqlite3.Connection], busy: float
 ) -> AsyncIterator[aiosqlite.Connection]:
-    async with aiosqlite.connect(path, timeout=_BUSY, isolation_level=None, factory=factory) as connection:
+    async with aiosqlite.connect(path, timeout=busy, isolation_level=None, factory=factory) as connection:
         try:
             for pragma in pragmas:
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
+            await connection.execute_fetchall(QUERIES["any_table"])  # the first read opens the log
         except sqlite3.Error as error:
             raise StartupError(f"{path} cannot be opened: {error}") from error
         yield connection

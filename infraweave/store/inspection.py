@@ -106,10 +106,11 @@ def look(path: Path) -> File:
     Raises:
         StartupError: there is none, or it is not ours, or cannot be read.
     """
+    served_by = holder(path.resolve())  # before it is open here
     with reading(path, any_schema=True) as connection:
         return File(
             path=path.resolve(),
-            served_by=holder(path.resolve()),
+            served_by=served_by,
             schema_version=found_version(path),
             newest_schema=MIGRATIONS[-1].version,
             size=path.stat().st_size,

@@ -2,8 +2,9 @@
 
 Order of submission is order of commit. While one batch is on its way to the disk the next gathers, so the
 busier the server, the larger the batch (group commit). No request can cancel a write or leave a transaction
-open, for none ever holds the connection. After an error about the file the outcome of the batch is unknown:
-the door stays shut until a restart looks at what the file really holds.
+open, for none ever holds the connection. A lock that somebody else holds, and a full disk, pass: the batch
+waits and is tried again. After any other error about the file the outcome of the batch is unknown: the door
+stays shut until a restart looks at what the file really holds.
 """
 
 from __future__ import annotations
@@ -17,12 +18,18 @@ from typing import TypeAlias
 import aiosqlite
 
 from infraweave.errors import StorageUnavailable, Unstorable
-from infraweave.store.batch import BATCH, Effect, Job, Write
+from infraweave.store.batch import BATCH, Effect, Job, NotNow, Write
+from infraweave.store.held import FileLost
 from infraweave.store.rows import Rows
+from infraweave.store.stall import Stall
 
 Listener: TypeAlias = Callable[[Sequence[Rows]], None]
 
 log = logging.getLogger("infraweave.store")
+
+#: Seconds between two tries to write what cannot be written now.
+_PAUSE = 0.5
+_UNKNOWN = "The database cannot be written; whether this was stored is not known before it is restarted."
 
 
 class Writer:
@@ -33,6 +40,9 @@ class Writer:
         self.listeners: list[Listener] = []
         #: The error after which nothing more is written.
         self.failed: BaseException | None = None
+        #: Whether a batch may wait for what passes, rather than fail.
+        self.is_patient = True
+        self.stall = Stall()
         self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Write] = []
@@ -84,8 +94,23 @@ class Writer:
         await asyncio.sleep(0)
         self._batch, self._waiting = self._waiting, []
         if self._batch:
-            await self._connection.executemany(BATCH, self._batch)
+            await self._write(self._batch)
             self._tell(self._batch)
+
+    async def _write(self, batch: Sequence[Write]) -> None:
+        while True:
+            try:
+                await self._connection.executemany(BATCH, batch)
+            except NotNow as error:
+                if not self.is_patient or not self._open:
+                    raise
+                self.stall.goes_on(error.__cause__)
+                for write in batch:
+                    write.value = write.fault = None
+                await asyncio.sleep(_PAUSE)
+            else:
+                self.stall.over()
+                return
 
     def _tell(self, batch: Sequence[Write]) -> None:
         written = [write.work for write in batch if isinstance(write.work, Rows) and write.fault is None]
@@ -132,13 +157,16 @@ class Writer:
                 self._loop.call_soon(self._take_effect)
 
     def _fail(self, error: BaseException) -> None:
-        log.critical("The database cannot be written any more; restart to recover: %r", error)
-        self.failed, self._open = error, False
-        self._refuse(write for write in (*self._batch, *self._waiting) if not write.done())
+        self.failed, self._open = (error.__cause__ or error) if isinstance(error, NotNow) else error, False
+        told = str(error) if isinstance(error, FileLost) else repr(self.failed)
+        log.critical("The database cannot be written any more; restart to recover: %s", told)
+        self._refuse((write for write in self._batch if not write.done()), _UNKNOWN)
+        self._refuse(self._waiting)
 
-    def _refuse(self, writes: Iterable[Write]) -> None:
+    def _refuse(self, writes: Iterable[Write], why: str | None = None) -> None:
+        why = why if self.failed else "The database is closed."
         for write in writes:
-            refusal = StorageUnavailable() if self.failed else StorageUnavailable("The database is closed.")
+            refusal = StorageUnavailable(why)
             refusal.__cause__ = self.failed
             write.set_exception(refusal)
             write.exception()  # heard: who submitted may have gone, and the log has told it already

@@ -44,7 +44,11 @@ async def fill(client: Client, ledger: Ledger, size: int = 20_000) -> ClientErro
     raise AssertionError("the disk never filled up")
 
 
-async def refused(process: Process, client: Client, ledger: Ledger) -> None:
+FAILED = "The database cannot be written any more; restart to recover"
+FULL = "Nothing can be written now: the disk is full"
+
+
+async def refused(process: Process, client: Client, ledger: Ledger, says: str = FAILED) -> None:
     """Check that a server whose file cannot be written says so, wherever it is asked."""
     error = await fill(client, ledger)
     assert (error.status, error.code) == (503, "storage_unavailable")
@@ -55,7 +59,7 @@ async def refused(process: Process, client: Client, ledger: Ledger) -> None:
         assert (await http.get("/healthz")).status_code == 200
     run_id = next(iter(ledger.started.values()))
     assert (await client.run(run_id).show())["run_id"] == run_id  # what is there can be read
-    assert "The database cannot be written any more; restart to recover" in process.said()
+    assert says in process.said()
 
 
 async def recovers(process: Process, ledger: Ledger) -> None:
@@ -79,7 +83,7 @@ async def test_a_full_disk(process, tmp_path):
         process.db = disk / "runs.db"
         ledger = Ledger()
         async with process.start() as client:
-            await refused(process, client, ledger)
+            await refused(process, client, ledger, FULL)
         process.kill()
         for name in disk.iterdir():
             shutil.copy(name, tmp_path / name.name)
@@ -101,14 +105,23 @@ def small_disk(path, size):
 
 @pytest.mark.skipif(shutil.which("strace") is None, reason="strace is not installed")
 @pytest.mark.parametrize(
-    "fault",
-    ["fdatasync:error=EIO:when=40+", "pwrite64:error=ENOSPC:when=1000+", "pwrite64:error=EIO:when=1000+"],
+    ("fault", "says", "killed"),
+    [
+        ("fdatasync:error=EIO:when=40+", FAILED, True),
+        ("fdatasync:error=EIO:when=40+", FAILED, False),
+        ("pwrite64:error=ENOSPC:when=1000+", FULL, True),
+        ("pwrite64:error=ENOSPC:when=1000+", FULL, False),
+        ("pwrite64:error=EIO:when=1000+", FAILED, True),
+    ],
 )
-async def test_a_disk_that_fails(process, fault):
+async def test_a_disk_that_fails(process, fault, says, killed):
     process.under = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={fault}"]
     ledger = Ledger()
     async with process.start() as client:
-        await refused(process, client, ledger)
+        await refused(process, client, ledger, says)
+        if not killed:
+            process.terminate()
+            assert process.wait() == 1  # so that whoever looks after it starts it again
     await recovers(process, ledger)
 
 
