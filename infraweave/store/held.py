@@ -15,11 +15,12 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import TypeAlias
 
 from infraweave.store import ofd
-from infraweave.store.lock import sign_of
+from infraweave.store.lock import keeping, sign_of
 
 #: What SQLite locks, shared, for as long as it has a file open: in the database, and in the ``-shm`` file.
 _SHARED_BYTES = (0x40000000 + 2, 510)
@@ -31,6 +32,9 @@ _LOG_HEAD, _FRAME_HEAD = 32, 24
 
 _NEXT = "Stop whatever does that; then stop this server, and start it again."
 _SAVED = "Nothing that was acknowledged is lost: it was brought over from the log."
+
+
+Found: TypeAlias = "dict[Path, os.stat_result | None]"
 
 
 class FileLost(Exception):
@@ -57,6 +61,7 @@ class HeldFiles:
         self._path, self._log, self._index = path, _beside(path, "-wal"), _beside(path, "-shm")
         self._names = (path, self._log, self._index, *(() if ofd.KNOWN else (sign_of(path),)))
         self._descriptor, self._index_descriptor = descriptor, -1
+        self._opened = ExitStack()
         self._identities: dict[Path, tuple[int, int]] = {}
         self._size = self._pages = 0
         #: The first thing that was found wrong.
@@ -71,7 +76,7 @@ class HeldFiles:
         Raises:
             OSError: they cannot be looked at.
         """
-        self._index_descriptor = os.open(self._index, os.O_RDWR | os.O_CLOEXEC)
+        self._index_descriptor = self._opened.enter_context(keeping(os.open(self._index, os.O_RDWR)))
         try:
             self._identities = {name: _identity(name.stat()) for name in self._names}
             self._size = self._path.stat().st_size
@@ -85,8 +90,7 @@ class HeldFiles:
 
     def close(self) -> None:
         """Close what was opened here. SQLite must have closed its own before: it would lose its locks."""
-        if self._index_descriptor != -1:
-            os.close(self._index_descriptor)
+        self._opened.close()
 
     def _guard(self) -> None:
         ofd.lock(self._descriptor, *_SHARED_BYTES, shared=True)
@@ -108,51 +112,54 @@ class HeldFiles:
             FileLost: they are not the ones that are open, or hold less than was written.
         """
         try:
-            found = self._found()
+            head, found = self._head(), {name: _stat(name) for name in self._names}
             self._check_names(found)
-            self._check_sizes(found)
+            self._check_sizes(head, found)
         except FileLost as lost:
             self.lost = self.lost or lost
             raise
 
-    def _found(self) -> dict[Path, os.stat_result | None]:
-        return {name: _stat(name) for name in self._names}
-
-    def _check_names(self, found: dict[Path, os.stat_result | None]) -> None:
-        log = found[self._log]
-        may_merge = log is None or _identity(log) == self._identities[self._log]
+    def _check_names(self, found: Found) -> None:
+        may_merge = found[self._log] is None or self._is_ours(self._log, found)
         for name, status in found.items():
             if status is None:
                 raise FileLost(f"{name} was removed or moved while it was in use.", may_merge=may_merge)
-            if _identity(status) != self._identities[name]:
-                aside = self._set_aside() if name == self._path and may_merge else ""
+            if not self._is_ours(name, found):
+                aside = self._set_aside(found) if name == self._path else ""
                 what = f"{name} was replaced by another file while it was in use.{aside}"
                 raise FileLost(what, may_merge=may_merge)
         if (names := _links(found[self._path])) > 1:
             what = f"{self._path} has {names} names now (hard links); by another one it has another log."
             raise FileLost(what, f"Remove the other names. {_NEXT}", may_merge=True)
 
-    def _set_aside(self) -> str:
+    def _is_ours(self, name: Path, found: Found) -> bool:
+        status = found[name]
+        return status is not None and _identity(status) == self._identities[name]
+
+    def _set_aside(self, found: Found) -> str:
         """Keep our log from being taken for that of the file that has our name now; say what became of it."""
         aside = _beside(self._log, ".replaced")
+        if not self._is_ours(self._log, found):
+            return ""
         try:
             self._log.rename(aside)
-            self._index.unlink(missing_ok=True)
+            if self._is_ours(self._index, found):
+                self._index.unlink()
         except OSError as error:
             return f" Remove {self._log} and {self._index}: they belong to the old one ({error})."
         return f" The log of the old one is {aside.name} now."
 
-    def _check_sizes(self, found: dict[Path, os.stat_result | None]) -> None:
-        page, frames, pages = self._head()
+    def _check_sizes(self, head: tuple[int, int, int], found: Found) -> None:
+        page, frames, pages = head
         if not page:
             return  # somebody else is just writing it; the next look sees what came of that
         pages = pages or self._pages
         size, logged = (status.st_size if (status := found[name]) else 0 for name in (self._path, self._log))
-        if frames and logged < _LOG_HEAD + frames * (_FRAME_HEAD + page):
-            raise _cut(self._log)
         # The file grows and shrinks only as the log is brought over, and then to as many pages as there are.
-        if size < min(self._size, self._pages * page, pages * page):
-            raise _cut(self._path)
+        is_cut = size < min(self._size, self._pages * page, pages * page)
+        log_is_cut = frames > 0 and logged < _LOG_HEAD + frames * (_FRAME_HEAD + page)
+        if (is_cut or log_is_cut) and self._head() == head:  # else somebody has just brought the log over
+            raise _cut(self._path if is_cut else self._log)
         self._size, self._pages = size, pages
 
     def _head(self) -> tuple[int, int, int]:

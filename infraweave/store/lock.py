@@ -40,7 +40,7 @@ def sole_process(database: Path, *, make: bool = False) -> Iterator[int]:
         StartupError: another process holds it, the file has another name, or there is no way to lock it.
     """
     path = sign_of(database)
-    with _keeping(_acquire(database, path)) as sign:
+    with keeping(_acquire(database, path)) as sign:
         try:
             os.truncate(sign, 0)
             os.pwrite(sign, json.dumps({"pid": os.getpid()}).encode(), 0)
@@ -81,7 +81,7 @@ def _holder_of_sign(path: Path) -> str | None:
 def _holder_of_file(database: Path) -> str | None:
     try:
         descriptor = os.open(database, os.O_RDONLY)
-    except FileNotFoundError:
+    except OSError:  # whoever reads it next says why it cannot be
         return None
     try:
         return "another process" if ofd.is_locked(descriptor, SERVED) else None
@@ -90,7 +90,8 @@ def _holder_of_file(database: Path) -> str | None:
 
 
 @contextmanager
-def _keeping(descriptor: int) -> Iterator[int]:
+def keeping(descriptor: int) -> Iterator[int]:
+    """Close a descriptor after the block, and in children that are forked meanwhile."""
     _descriptors.add(descriptor)
     try:
         yield descriptor
@@ -129,9 +130,10 @@ def _file(database: Path, make: bool) -> Iterator[int]:
         yield -1
         return
     _check_log(database)
-    with _keeping(_open(database, os.O_CREAT if make else 0)) as descriptor:
-        _check_file(database, descriptor)
+    with keeping(_open(database, os.O_CREAT if make else 0)) as descriptor:
+        _lock_file(database, descriptor)
         if make:
+            _check_names(database, descriptor)
             _make_private(database, descriptor)
         yield descriptor
 
@@ -146,7 +148,7 @@ def _check_log(database: Path) -> None:
         )
 
 
-def _check_file(database: Path, descriptor: int) -> None:
+def _lock_file(database: Path, descriptor: int) -> None:
     try:
         is_ours = ofd.lock(descriptor, SERVED, 1, shared=False)
     except OSError as error:
@@ -155,6 +157,9 @@ def _check_file(database: Path, descriptor: int) -> None:
         raise StartupError(f"{database} is already served by another process, perhaps by another name.")
     if not _is_still(database, descriptor):
         raise StartupError(f"{database} was replaced just now; try again.")
+
+
+def _check_names(database: Path, descriptor: int) -> None:
     names = os.fstat(descriptor).st_nlink
     if names > 1:
         raise StartupError(

@@ -75,6 +75,7 @@ class Stall:
             await waiter
         except asyncio.CancelledError:
             task.cancel()
+            task.add_done_callback(_hear)
             raise
         finally:
             self._waiters.discard(waiter)
@@ -100,4 +101,4 @@ def _wake(waiter: asyncio.Future[None], _: object = None) -> None:
 def _hear(task: asyncio.Task[Any]) -> None:
     """Nobody waits for it any more; an error of its own is told in the log."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.warning("a request whose caller was sent away failed: %r", error)
+        log.warning("a request failed whose caller no longer waited: %r", error)
