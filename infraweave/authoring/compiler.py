@@ -15,6 +15,7 @@ from attrs import evolve, frozen
 
 from infraweave.authoring.declarations import Declaration, name_of
 from infraweave.authoring.decorators import Workflow
+from infraweave.authoring.edges import edge_faults
 from infraweave.authoring.functions import Code, CodeParam, is_one_route, literals, read
 from infraweave.authoring.loops import carried_over
 from infraweave.authoring.options import NAMED, Options
@@ -121,7 +122,7 @@ class _Compilation(Options):
     def document(self) -> Document:
         workflow = self.workflow
         output = workflow.output_of
-        return Document(
+        document = Document(
             workflow_id=self.text("workflow_id", workflow.workflow_id),
             version=_UNKNOWN if workflow.version is None else self.text("version", workflow.version),
             input_schema=self.schema("input", workflow.input, {"type": "object"}),
@@ -131,6 +132,8 @@ class _Compilation(Options):
             schedules=tuple(read_schedule(self, given) for given in workflow.schedules),
             webhooks=tuple(read_webhook(self, given) for given in workflow.webhooks),
         )
+        self.faults += edge_faults(document, self.codes)
+        return document
 
     def _node(self, declaration: Declaration) -> Node:
         name = declaration.name

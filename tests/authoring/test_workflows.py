@@ -203,6 +203,7 @@ def test_every_mistake_is_told_at_once():
         "second: parameter first, which is positional-only, cannot be bound; parameters are bound by name",
         "second: retry.max_attempts is 0; expected 1 or more",
         "second: there are several nodes of this name",
+        "way: parameter first takes an integer, and first gives null",
         "way: route 'secnd' is no node (did you mean second?)",
     ]
 

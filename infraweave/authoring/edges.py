@@ -1,0 +1,109 @@
+"""Do the types along each edge agree? What a node is annotated to return, and what the next one takes.
+
+A schema stands for each end: of the return annotation, of an answer, of the workflow's input; and of the
+parameter. An end that has no annotation, or none with a schema, fits everything. Behind a router a node may
+take one member of a union alone: the router may have seen to it that no other comes there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from infraweave.authoring.functions import Code, CodeParam
+from infraweave.core.document import (
+    INPUT,
+    ITEM,
+    Document,
+    Map,
+    Node,
+    Param,
+    Subworkflow,
+    Timer,
+    Wait,
+    runs_child,
+    targets,
+)
+from infraweave.core.fits import alternatives, items, misfit, part
+from infraweave.core.shape import schema_of
+from infraweave.core.values import Json
+
+
+def edge_faults(document: Document, codes: Mapping[str, Code]) -> Iterator[str]:
+    """Yield a sentence for each parameter that cannot take all that its source may give."""
+    given = {INPUT: document.input_schema, **{node.name: _output(node, codes) for node in document.nodes}}
+    routed = _routed(document)
+    for node in document.nodes:
+        code = codes.get(getattr(node, "code", None) or "")
+        if code is not None:
+            sources = {**given, ITEM: _item(node, given)} if isinstance(node, Map) else given
+            yield from _faults(node.name, node.params, code, sources, narrowed=node.name in routed)
+        undo = getattr(node, "compensate", None)
+        if undo is not None and undo.code in codes and not isinstance(node, Map):
+            where = f"{node.name}.compensate"
+            yield from _faults(where, undo.params, codes[undo.code], given, narrowed=node.name in routed)
+
+
+def _routed(document: Document) -> set[str]:
+    """Return the nodes that a router leads to, and all behind them."""
+    below: dict[str, set[str]] = {}
+    for node in document.nodes:
+        for source in (*(param.source for param in node.params), *node.after):
+            below.setdefault(source, set()).add(node.name)
+    found: set[str] = set()
+    waiting = [route for node in document.nodes for route in targets(node)]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found.add(name)
+            waiting += below.get(name, ())
+    return found
+
+
+def _faults(
+    where: str, params: Sequence[Param], code: Code, given: Mapping[str, Json], *, narrowed: bool
+) -> Iterator[str]:
+    taken = {param.name: param for param in code.params}
+    for param in params:
+        wanted, source = _taken(taken.get(param.name)), given.get(param.source, {})
+        fault = misfit(source, wanted) if wanted else None
+        if narrowed and any(misfit(option, wanted) is None for option in alternatives(source)):
+            continue
+        if fault is not None:
+            wanted = f"{fault.wanted} at {fault.path}" if fault.path else fault.wanted
+            source = "the item" if param.source == ITEM else param.source
+            yield f"{where}: parameter {param.name} takes {wanted}, and {source} gives {fault.given}"
+
+
+def _taken(param: CodeParam | None) -> Json:
+    return {} if param is None else _schema(param.annotation)
+
+
+def _output(node: Node, codes: Mapping[str, Code]) -> Json:
+    """Return the schema of a node's output; ``{}`` where it is not known."""
+    if isinstance(node, Wait):
+        return node.schema
+    code = codes.get(getattr(node, "code", None) or "")
+    if isinstance(node, Map | Subworkflow) and runs_child(node):
+        one = node.schema or {}
+    else:
+        one = {} if code is None or isinstance(node, Timer) else _schema(code.returns)
+    if not isinstance(node, Map):
+        return one
+    return _list_of({"anyOf": [one, {"type": "null"}]} if node.max_failures and one else one, one)
+
+
+def _list_of(item: Json, one: Json) -> Json:
+    definitions = {"$defs": one["$defs"]} if "$defs" in one else {}
+    return {"type": "array", "items": item, **definitions}
+
+
+def _item(node: Map, given: Mapping[str, Json]) -> Json:
+    return items(part(given.get(node.over, {}), node.pointer.split("/")[1:]))
+
+
+def _schema(annotation: Any) -> Json:
+    try:
+        return {} if annotation is Any else schema_of(annotation)
+    except TypeError:
+        return {}
