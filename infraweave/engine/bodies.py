@@ -311,9 +311,9 @@ def _structured(param: CodeParam, value: Json) -> Any:
     try:
         if (fault := param.contract.fault(value)) is None:
             return param.contract.made(value)
-    except Misfit as error:
-        fault = str(error)
     except BaseException as error:
-        message = f"{param.name} does not fit its annotation: {describe(error)}"
-        raise BodyError("input_mismatch", message, final=True, traceback=_where(error)) from error
+        reason = str(error) if isinstance(error, Misfit) else describe(error)
+        message = f"{param.name} does not fit its annotation: {reason}"
+        where = _where(error.__cause__ or error if isinstance(error, Misfit) else error)
+        raise BodyError("input_mismatch", message, final=True, traceback=where) from error
     raise BodyError("input_mismatch", f"{param.name} does not fit its annotation: {fault}", final=True)

@@ -103,7 +103,7 @@ async def test_sigterm_ends_streams_lets_bodies_finish_and_exits_0(process):
         path = f"/v1/runs/{run.run_id}/events"
         async with client._http.stream("GET", path, headers={"Accept": "text/event-stream"}) as answer:
             parts = answer.aiter_text()
-            assert (await anext(parts)).startswith("retry: 1000\nid: 1\n")
+            assert (await anext(parts)).startswith("retry: 1000\nevent: status_changed\n")
             os.kill(process.pid, signal.SIGTERM)
             assert "event: completed" not in "".join([part async for part in parts])
             (process.folder / "go").touch()

@@ -248,7 +248,7 @@ async def test_an_input_that_does_not_fit_its_annotation_is_final(world):
     flow = Workflow("fit", version="v1")
 
     @flow.node
-    def source() -> str:
+    def source():
         return "five"
 
     @flow.node

@@ -170,7 +170,7 @@ async def test_a_child_is_not_started_with_an_input_that_it_does_not_take(world,
     flow = Workflow("order", version="v1")
 
     @flow.subworkflow("invoice")
-    def bill() -> dict:
+    def bill():
         return given
 
     async with world(flow, invoice()) as w:
