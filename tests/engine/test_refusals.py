@@ -17,8 +17,7 @@ LARGE = "x" * 30_000
 
 
 async def limited(w):
-    connection = w.engine.db._writer._connection
-    await connection._execute(connection._conn.setlimit, sqlite3.SQLITE_LIMIT_LENGTH, MOST)
+    await w.engine.db.transact(lambda file: file.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MOST))
     return w
 
 
