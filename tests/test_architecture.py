@@ -21,7 +21,7 @@ FLOORS = {
     "serving": {"api", "engine", "authoring", "core", "settings", "errors", "wire"},
     "wire": {"api", "engine", "core", "errors"},
     "api": {"engine", "store", "core", "settings", "errors"},
-    "engine": {"store", "authoring", "core", "settings", "errors", "failpoints"},
+    "engine": {"store", "authoring", "core", "settings", "errors", "failpoints", "forks"},
     "store": {"core", "errors", "failpoints"},
     "authoring": {"core", "errors"},
     "core": {"errors"},
@@ -29,6 +29,7 @@ FLOORS = {
     "inprocess": set(),
     "settings": set(),
     "failpoints": set(),
+    "forks": set(),
     "errors": set(),
 }
 #: floor → the packages from outside that it may import, beside attrs

@@ -29,6 +29,7 @@ from infraweave.engine.threads import Threads
 from infraweave.engine.tracebacks import traceback_of
 from infraweave.engine.unawaited import close_unawaited
 from infraweave.errors import NonRetryable
+from infraweave.forks import ends_here
 
 #: Bytes of values from which making classes of them is left to a thread.
 _LARGE = 64 * 1024
@@ -141,7 +142,7 @@ class Call:
         self, function: Callable[..., Any], arguments: dict[str, Any], tell: Callable[[], object]
     ) -> Any:
         tell()
-        with self._timed():
+        with self._timed(), ends_here():
             return in_own_context(function, arguments)
 
     async def _awaited(self, value: Awaitable[Any]) -> Any:
@@ -220,7 +221,8 @@ def call_in_process(file: str, reference: str, values: bytes, context: RunContex
     """Call a function of a workflow file; return its output as JSON, and what it reported."""
     code = codes_of(file)[reference]
     try:
-        output = in_own_context(code.function, _own_arguments(code, values, context))
+        with ends_here():
+            output = in_own_context(code.function, _own_arguments(code, values, context))
         if inspect.isawaitable(output):
             output = asyncio.run(_awaiting(output))
     except (BodyError, asyncio.CancelledError):

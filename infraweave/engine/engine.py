@@ -49,6 +49,7 @@ from infraweave.engine.starts import Starts
 from infraweave.engine.trust import Trust
 from infraweave.engine.unbegun import unbegun
 from infraweave.errors import Draining, RequestError, StorageUnavailable
+from infraweave.forks import loop_stays_here
 from infraweave.settings import Settings
 from infraweave.store.admin import Admin
 from infraweave.store.agenda import Agenda
@@ -117,17 +118,18 @@ class Engine:
         """
         clock, settings = clock or SystemClock(), settings or Settings()
         opening = Database.open(path, now=clock.now(), readers=settings.readers, patient=True)
-        async with opening as db:
-            engine = cls(db, clock, settings, workflows, stand_in)
-            try:
-                await engine._begin()
-                yield engine
-            finally:
-                await engine.drain()
-                await engine.changes.close()
-                await engine.builtins.close()
-                await engine.apart.close()
-                await engine.ledger.close()
+        with loop_stays_here():
+            async with opening as db:
+                engine = cls(db, clock, settings, workflows, stand_in)
+                try:
+                    await engine._begin()
+                    yield engine
+                finally:
+                    await engine.drain()
+                    await engine.changes.close()
+                    await engine.builtins.close()
+                    await engine.apart.close()
+                    await engine.ledger.close()
 
     async def _begin(self) -> None:
         await self.trust.begin()
