@@ -20,6 +20,7 @@ from infraweave.cli.files import DEFAULT_FOLDER, load_workflows, read_json
 from infraweave.cli.follow import failure
 from infraweave.cli.options import calling
 from infraweave.cli.output import FAILED, USAGE, fail, remark, remark_below, remark_error
+from infraweave.cli.telling import never_wait_for_readers
 from infraweave.core import codec
 from infraweave.errors import RequestError, StartupError
 
@@ -53,6 +54,7 @@ class Options:
 @calling
 def command(**options: Any) -> None:
     """Execute one run of FILE_OR_WORKFLOW (a file, or a workflow of workflows/) in this process."""
+    never_wait_for_readers("stderr")
     code = asyncio.run(_run(Options(**options)))
     sys.stdout.flush()
     sys.stderr.flush()

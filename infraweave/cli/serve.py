@@ -21,6 +21,7 @@ from infraweave.cli.logs import set_up_logging
 from infraweave.cli.options import as_bytes, as_seconds, calling, guarding
 from infraweave.cli.output import FAILED, remark
 from infraweave.cli.reload import Watch, tell
+from infraweave.cli.telling import fill_standard_descriptors, never_wait_for_readers
 from infraweave.core.access import is_token
 from infraweave.errors import InfraWeaveError, StartupError, VersionConflict, WebhookConflict
 from infraweave.settings import Settings
@@ -117,6 +118,8 @@ def _in_a_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Pa
 def command(**options: Any) -> None:
     """Serve WORKFLOWS (files or folders, default workflows/) from one SQLite file."""
     chosen = Options(**options)
+    fill_standard_descriptors()
+    never_wait_for_readers("stdout", "stderr")
     set_up_logging(chosen.log_format, access=chosen.access_log)
     asyncio.run(_serve(chosen))
 
@@ -215,8 +218,8 @@ async def _stop_signals() -> AsyncIterator[asyncio.Event]:
     def stop() -> None:
         if stopped.is_set():
             os._exit(1)
-        remark("Shutting down; a second signal ends this at once.")
         stopped.set()
+        remark("Shutting down; a second signal ends this at once.")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
