@@ -37,7 +37,7 @@ from infraweave.core.events import (
     SignalReceived,
     StatusChanged,
 )
-from infraweave.core.facts import NO_USAGE, Erred, Usage
+from infraweave.core.facts import NO_USAGE, Erred, PutBack, Usage
 from infraweave.core.graph import Graph
 from infraweave.core.preparing import Preparing
 from infraweave.core.state import RunState, evolve
@@ -180,22 +180,30 @@ class Book:
             self.touched.append(entry.address.node)
 
     def interrupt(self, entry: Entry) -> None:
-        """Close an attempt that was in flight when the process ended; it is due again at once."""
-        again = (
-            retry_policy(self.graph, entry.address).max_attempts > 1
-            and entry.interruptions + 1 < retry.MAX_INTERRUPTIONS
-            and not self.is_given_up(entry)
-        )
+        """Close an attempt that was in flight when the process died; it is due again at once."""
         message = "The process ended while this attempt was running"
-        if again:
-            self._failed(entry, "interrupted", message, 0, NO_USAGE, self.now)
+        crashes_on = entry.interruptions + 1 >= retry.MAX_INTERRUPTIONS
+        if crashes_on or self.is_given_up(entry) or not self._may_run_again(entry):
+            self.give_up(entry, "interrupted", message, self.open_for(entry))
         else:
-            self.give_up(entry, "interrupted", message, 0)
+            self._failed(entry, "interrupted", message, self.open_for(entry), NO_USAGE, self.now)
 
-    def put_back(self, entry: Entry) -> None:
-        """Close an attempt whose body was not called; it is due again at once, however few it may have."""
-        message = "The process ended before this attempt began"
-        self._failed(entry, "interrupted", message, 0, NO_USAGE, self.now)
+    def put_back(self, entry: Entry, fact: PutBack) -> None:
+        """Close an attempt that the next process begins anew: at once, and however often that has been.
+
+        One whose body was called here is not begun anew where it may have no other attempt.
+        """
+        latency_ms = self.open_for(entry) if fact.begun else 0
+        when = "while this attempt was running" if fact.begun else "before this attempt began"
+        message = f"The server was stopped {when}"
+        if fact.begun and not self._may_run_again(entry):
+            self.give_up(entry, "interrupted", message, latency_ms, fact.usage)
+        else:
+            self._failed(entry, "interrupted", message, latency_ms, fact.usage, self.now, planned=True)
+            self.written.held = True  # it is the next process that begins it, before what it has queued
+
+    def _may_run_again(self, entry: Entry) -> bool:
+        return retry_policy(self.graph, entry.address).max_attempts > 1
 
     def is_given_up(self, entry: Entry) -> bool:
         """Tell whether the entry belongs to what is being stopped."""
@@ -216,6 +224,8 @@ class Book:
         usage: Usage,
         retry_at: int | None,
         traceback: str | None = None,
+        *,
+        planned: bool = False,
     ) -> None:
         self.record(
             NodeFailed,
@@ -227,6 +237,7 @@ class Book:
             retry_at=retry_at,
             tolerated=retry_at is None and code != "cancelled" and self._tolerates(entry.address),
             traceback=traceback,
+            planned=planned,
             **_spent(usage),
         )
 

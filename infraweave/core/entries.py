@@ -37,7 +37,7 @@ class Entry:
     attempt: int = 1
     #: Failures that used up an attempt; interruptions do not.
     failures: int = 0
-    #: Interruptions in a row.
+    #: Crashes in a row that interrupted it; a stop on purpose is none.
     interruptions: int = 0
     due_at: int | None = None
     #: What the code was given.

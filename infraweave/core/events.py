@@ -220,6 +220,8 @@ class NodeFailed(AttemptEvent):
     retry_at: int | None = None
     #: The map goes on without this item.
     tolerated: bool = False
+    #: The server was asked to stop: the attempt was interrupted by no fault of its body's.
+    planned: bool = False
     tokens: int = 0
     cost_micro_usd: int = 0
     model: str | None = None

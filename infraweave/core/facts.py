@@ -39,14 +39,6 @@ class Woken:
 
 
 @frozen(kw_only=True)
-class PutBack:
-    """The process is ending, and an attempt's body has not been called: the next process calls it."""
-
-    address: Address
-    attempt: int
-
-
-@frozen(kw_only=True)
 class Usage:
     """What an attempt reported."""
 
@@ -56,6 +48,19 @@ class Usage:
 
 
 NO_USAGE = Usage()
+
+
+@frozen(kw_only=True)
+class PutBack:
+    """The process was asked to end, and the next one calls an attempt's body anew.
+
+    ``begun``: it was called here, and cut off.
+    """
+
+    address: Address
+    attempt: int
+    begun: bool = False
+    usage: Usage = NO_USAGE
 
 
 @frozen(kw_only=True)

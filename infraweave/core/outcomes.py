@@ -26,7 +26,7 @@ def conclude(book: Book, fact: Succeeded | Erred | PutBack | ChildEnded) -> None
         case PutBack():
             entry = _in_flight(book.state, fact)
             if entry is not None and not book.is_given_up(entry):
-                book.put_back(entry)
+                book.put_back(entry, fact)
         case ChildEnded():
             _child_ended(book, fact)
         case _:

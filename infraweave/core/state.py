@@ -384,7 +384,7 @@ def _back_off(state: RunState, event: NodeFailed) -> None:
     state.backing_off += 1
     entry.status, entry.due_at, entry.child_run_id = "backoff", event.retry_at, None
     if event.code == "interrupted":
-        entry.interruptions += 1
+        entry.interruptions += not event.planned
     else:
         entry.failures, entry.interruptions = entry.failures + 1, 0
 

@@ -36,7 +36,7 @@ from infraweave.engine.refusals import Turn, blamed, is_stored, refused
 from infraweave.engine.resting import Resting
 from infraweave.engine.slots import Slots
 from infraweave.engine.threads import Threads
-from infraweave.engine.unbegun import put_back
+from infraweave.engine.unbegun import cut_off, put_back
 from infraweave.errors import RunNotFound, StorageUnavailable, Unstorable
 from infraweave.failpoints import reach
 from infraweave.settings import Settings
@@ -360,9 +360,12 @@ class Host:
 
     async def _put_back(self) -> None:
         """Close what is open and did not begin, so that the next process need not take it for begun."""
+        await self._close_all(put_back)
+
+    async def _close_all(self, close: Callable[[LiveRun], None]) -> None:
         with suppress(StorageUnavailable):
             for live in list(self.live.values()):
-                put_back(live)
+                close(live)
             for live in list(self.live.values()):
                 await live.durable()
 
@@ -381,6 +384,7 @@ class Host:
             idle.cancel()
         expired.cancel()
         await self._put_back()  # what was about to begin as the end began
+        await self._close_all(cut_off)
         self.abandon()
         tasks = [*self._tasks, *self._loading.values()]
         for task in tasks:

@@ -1,4 +1,4 @@
-"""Attempts that are open, and whose bodies were not called: for want of a slot, of room or of a thread."""
+"""Attempts that are open: what those wait for whose bodies were not called, and the end of all at a stop."""
 
 from __future__ import annotations
 
@@ -33,6 +33,25 @@ def put_back(live: LiveRun) -> None:
     for address, attempt in back:
         live.forget(address)
         live.take(PutBack(address=address, attempt=attempt))
+
+
+def cut_off(live: LiveRun) -> None:
+    """Close the attempts whose bodies did not end within the grace period: they are interrupted.
+
+    Raises:
+        StorageUnavailable: that cannot be stored.
+    """
+    for attempt in live.attempts:
+        if not isinstance(attempt, Preparation):
+            attempt.abandon()
+            live.forget(attempt.address)
+            fact = PutBack(
+                address=attempt.address,
+                attempt=attempt.context.attempt,
+                begun=True,
+                usage=attempt.context.usage,
+            )
+            live.take(fact)
 
 
 def _in_line(live: LiveRun) -> list[NodeStarted]:

@@ -480,6 +480,8 @@ attempts AS MATERIALIZED (
     WHERE type IN ('node_completed', 'node_failed')
       AND seq <= :most_events
       AND coalesce(json_extract(data, '$.phase'), 'forward') = 'forward'
+      -- What a stop or a crash of the server cut off neither failed nor tells how long the node takes.
+      AND NOT (coalesce(json_extract(data, '$.code'), '') = 'interrupted' AND json_extract(data, '$.will_retry'))
 ),
 placed AS (
     SELECT *, cume_dist() OVER (PARTITION BY workflow_id, node ORDER BY ms) AS place

@@ -185,9 +185,9 @@ class Story:
         )
         return self.give(fact)
 
-    def put_back(self, name: str, **where) -> list[str]:
+    def put_back(self, name: str, *, begun: bool = False, **where) -> list[str]:
         entry = self.entry(name, **where)
-        return self.give(PutBack(address=entry.address, attempt=entry.attempt))
+        return self.give(PutBack(address=entry.address, attempt=entry.attempt, begun=begun))
 
     def launch(self, name: str, **where) -> list[str]:
         """Let a child start that was being prepared."""

@@ -231,6 +231,37 @@ def test_ten_interruptions_in_a_row_fail():
     assert run.crash() == ["fail a/10 interrupted", "failed", "failed"]
 
 
+def test_a_stop_on_purpose_is_tried_again_however_often_and_is_no_crash():
+    run = Story(node("a", retry=STEADY))
+    run.start()
+    for attempt in range(2, 32):
+        run.now += 60_000
+        assert "again" in run.put_back("a", begun=attempt % 2 == 0)[0]
+        assert run.crash() == ["running", f"start a/{attempt}"]
+    for _ in range(9):
+        assert "again" in run.crash()[0]
+    assert run.crash() == ["fail a/40 interrupted", "failed", "failed"]
+
+
+def test_what_was_cut_off_took_as_long_as_it_was_open():
+    run = Story(node("a", retry=STEADY))
+    run.start()
+    run.now += 60_000
+    run.put_back("a", begun=True)
+    assert (run.log[-2].latency_ms, run.log[-2].planned) == (60_000, True)
+    run.crash()
+    run.now += 5_000
+    run.crash()
+    failure = next(event for event in reversed(run.log) if event.type == "node_failed")
+    assert (failure.latency_ms, failure.planned) == (5_000, False)
+
+
+def test_with_one_attempt_a_stop_on_purpose_fails_it():
+    run = Story(node("a", retry=ONCE))
+    run.start()
+    assert run.put_back("a", begun=True) == ["fail a interrupted", "failed", "failed"]
+
+
 def test_a_failure_between_them_starts_the_count_of_interruptions_anew():
     run = Story(node("a", retry=STEADY))
     run.start()

@@ -348,6 +348,35 @@ async def test_what_outlasts_the_grace_is_interrupted_and_tried_again(world):
         assert "node_failed endless interrupted" in await w.told(run)
 
 
+async def test_what_a_stop_cut_off_is_an_interruption_of_its_true_length_and_fails_no_node(world):
+    flow, begun = Workflow("hour", version="v1"), []
+
+    @flow.node
+    async def works(ctx: Context) -> int:
+        begun.append(ctx.attempt)
+        ctx.report(tokens=1)
+        if ctx.attempt < 13:
+            await asyncio.Event().wait()
+        return ctx.attempt
+
+    run = None
+    for attempt in range(1, 13):
+        async with world(flow, grace=1.0) as w:
+            run = run or await w.start(flow)
+            await w.at_work(run, attempt=attempt)
+            await w.clock.advance(60)
+            await stop(w)
+        await w.clock.advance(3600)  # nobody serves
+    async with world(flow) as w:
+        assert (await w.end(run))["result"] == 13
+        cut = [event for event in await w.events(run) if event["type"] == "node_failed"]
+        assert [(one["code"], one["latency_ms"], one["planned"]) for one in cut] == [
+            ("interrupted", 61_000, True)
+        ] * 12
+        assert (await w.engine.inspect(run)).state.tokens == 13
+    assert begun == list(range(1, 14))
+
+
 async def test_after_the_disk_failed_nothing_is_acknowledged(world, monkeypatch):
     flow, gate = gated()
     async with world(flow) as w:
