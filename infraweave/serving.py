@@ -89,7 +89,7 @@ async def serving(
         async with opening as engine:
             first = await admit_first(engine, token or make_token(token_secret()))
             url = _url(host, listener)
-            async with _answering(engine, settings, listener, host):
+            async with engine.loop_watch.watching(), _answering(engine, settings, listener, host):
                 yield Serving(engine, url, first, await engine.sign_in.first_code())
 
 

@@ -21,6 +21,8 @@ class Settings:
     lost_threads: int = 32
     #: How long an attempt waits for the body of an earlier one that did not stop; then its node fails.
     stuck_after: float = 300.0
+    #: Seconds for which an async body may hold the event loop before the log names it; 0: for ever.
+    slow_body: float = 0.1
     #: Requests of http nodes that are under way at once; others wait in order, before their time counts.
     max_calls: int = 200
     #: How long a stopped body may clean up, and how long a shutdown waits for bodies.

@@ -52,13 +52,30 @@ class Metrics:
             ["state"],
             registry=registry,
         )
+        self._lag = Histogram(
+            "infraweave_loop_lag_seconds",
+            "How late the event loop is, ten times a second.",
+            buckets=(0.005, 0.02, 0.1, 0.5, 2.0, 10.0),
+            registry=registry,
+        )
+        self._holds = Counter(
+            "infraweave_loop_holds",
+            "How often the event loop was late by slow_body or more.",
+            registry=registry,
+        )
         engine.db.listen(self._committed)
+        engine.loop_watch.on_beat = self._beat
 
     def _committed(self, written: Sequence[Rows]) -> None:
         events = sum(len(rows.events) for rows in written)
         if events:
             self._commits.inc()
             self._events.inc(events)
+
+    def _beat(self, late: float) -> None:
+        self._lag.observe(late)
+        if late >= self._engine.loop_watch.patience:
+            self._holds.inc()
 
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answer that begins."""

@@ -12,10 +12,7 @@ import os
 import select
 import sys
 import threading
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from _typeshed import ReadableBuffer
+from typing import Any
 
 #: Seconds that a reader gets to take something.
 PATIENCE = 0.5
@@ -70,7 +67,7 @@ class Dropping(io.RawIOBase):
         """Tell whether it is a terminal."""
         return os.isatty(self._descriptor)
 
-    def write(self, data: ReadableBuffer, /) -> int:
+    def write(self, data: Any, /) -> int:
         """Write what is taken within a moment, and say that all was."""
         view = memoryview(data).cast("B")
         for start in range(0, len(view), _PIECE):

@@ -32,6 +32,7 @@ from infraweave.engine.host import Host
 from infraweave.engine.ledger import Ledger
 from infraweave.engine.live import LiveRun
 from infraweave.engine.looks import Looks
+from infraweave.engine.loop_watch import LoopWatch
 from infraweave.engine.requests import (
     Delivered,
     Inspection,
@@ -94,6 +95,7 @@ class Engine:
         self._looks = Looks(self.journal, self.catalog)
         self.scheduler = Scheduler(self)
         self.hooks = Hooks(self)
+        self.loop_watch = LoopWatch(clock, settings.slow_body if isinstance(clock, SystemClock) else 0)
         self.sweeper = Sweeper(db, clock, self.trust, settings)
         self._recovered = False
         self._drained = asyncio.Event()

@@ -7,18 +7,15 @@ out of it, for that may quote what a run was given, which is never logged; the r
 from __future__ import annotations
 
 import logging
-import traceback
 from types import FrameType
 
 from infraweave.core.events import NodeFailed
 from infraweave.core.tracebacks import place_in
 from infraweave.core.values import rfc3339
 from infraweave.engine.context import RunContext
+from infraweave.engine.tracebacks import stack_of
 
 log = logging.getLogger("infraweave.node")
-
-#: How many frames of a stack are told, innermost last.
-_FRAMES = 10
 
 
 def tell_failure(run_id: str, event: NodeFailed) -> None:
@@ -41,12 +38,12 @@ def tell_failure(run_id: str, event: NodeFailed) -> None:
 def tell_lost(context: RunContext, frame: FrameType, *, replaced: bool) -> None:
     """Log that a sync body did not return after its attempt was over, and where its thread is."""
     log.error(
-        "%s %s attempt %d has not returned though its time is over: its thread is lost%s\n%s",
+        "%s %s attempt %d has not returned though its time is over: its thread is lost%s; it is at %s",
         context.run_id,
         context.address,
         context.attempt,
-        " and replaced" if replaced else "; no more are replaced (lost_threads): restart the server",
-        "".join(traceback.format_stack(frame)[-_FRAMES:]).rstrip(),
+        " and replaced" if replaced else ", and no more are replaced (lost_threads)",
+        stack_of(frame),
         extra={"run_id": context.run_id, "node": str(context.address), "attempt": context.attempt},
     )
 

@@ -24,6 +24,7 @@ from infraweave.engine.bodies import BodyError, Call, fault_of
 from infraweave.engine.clock import Clock, chance, sleep
 from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.context import RunContext
+from infraweave.engine.loop_watch import BODY
 from infraweave.engine.processes import Processes
 from infraweave.engine.threads import Threads
 from infraweave.errors import StorageUnavailable
@@ -66,8 +67,10 @@ class Attempt:
         """Begin, once ``after`` (what is left of an earlier attempt) is done."""
         self._timeout, self._after = timeout, after
         # A context of its own: else it would have what another body, or a request, has set in its own.
+        own = contextvars.Context()
+        own.run(BODY.set, self.context)
         self._task = asyncio.get_running_loop().create_task(
-            self._run(), name=f"{self.context.run_id} {self.address}", context=contextvars.Context()
+            self._run(), name=f"{self.context.run_id} {self.address}", context=own
         )
 
     def stop(self, why: Stop) -> None:

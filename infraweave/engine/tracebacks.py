@@ -24,6 +24,8 @@ MOST, _HEAD = 4_000, 1_200
 _TEXT = 500
 #: How many exceptions that one came of, or that it holds, are told; and how many of one group.
 _DEPTH, _MEMBERS = 4, 3
+#: How many frames of a stack are told.
+_STACK = 12
 _OURS = re.compile(r"(?:infraweave|asyncio|concurrent\.futures)(?:\.|$)")
 _INSTALLED = re.compile(r".*/((?:site|dist)-packages/.*)")
 _STDLIB = f"{Path(os.__file__).parent.as_posix()}/"
@@ -45,6 +47,17 @@ def traceback_of(error: BaseException) -> str | None:
         return None
     lines = [_short(line) for block in _told(error, _DEPTH) for line in block.split("\n")]
     return _cut(lines).encode(errors="replace").decode()  # names of files may hold lone surrogates
+
+
+def stack_of(frame: FrameType | None) -> str:
+    """Return where a thread is, in one line, innermost first: ``flow.py:8 in work < flow.py:3 in helper``."""
+    walked = list(traceback.walk_stack(frame))
+    theirs = [(one, line) for one, line in walked if not _OURS.match(str(one.f_globals.get("__name__")))]
+    told = [
+        f"{_spelled(one.f_code.co_filename)}:{line} in {one.f_code.co_name}"
+        for one, line in (theirs or walked)[:_STACK]
+    ]
+    return redact(" < ".join(told)) or "nowhere"
 
 
 def _family(error: BaseException, depth: int) -> Iterator[BaseException]:

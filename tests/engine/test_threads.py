@@ -196,7 +196,7 @@ async def test_a_lost_thread_is_told_and_replaced_until_it_is_back(world, caplog
         assert w.engine.host.threads.lost == 0
     (told,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert told.getMessage().startswith(f"{run.run_id} stuck attempt 1 has not returned")
-    assert "in stuck\n    assert release.wait(20)" in told.getMessage()
+    assert " in stuck < " in told.getMessage()
 
 
 async def test_a_retry_waits_for_a_body_that_is_late_and_not_stuck(world):
