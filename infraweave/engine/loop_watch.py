@@ -43,7 +43,7 @@ class LoopWatch:
         self._ended = threading.Event()
         self._due_at = 0.0
         #: What was seen to run at the last look, since when, and whether it was told.
-        self._seen: asyncio.Handle | None = None
+        self._seen: Any = None
         self._since = 0.0
         self._told: str | None = None
 
