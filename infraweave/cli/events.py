@@ -23,8 +23,6 @@ def _told(event: dict[str, Any]) -> str:
             again = ", runs again" if event.get("again") else ""
             skipped = f", skips {', '.join(event['skipped'])}" if event.get("skipped") else ""
             return f"{place} completed in {event['latency_ms']} ms{again}{skipped}"
-        case "node_failed" if event["code"] == "interrupted":
-            return f"{place} interrupted: {event['message']}"
         case "node_failed":
             how = "was interrupted" if is_interruption(event) else "failed"
             return f"{place} {how}: {event['message']}"
