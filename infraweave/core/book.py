@@ -180,13 +180,13 @@ class Book:
             self.touched.append(entry.address.node)
 
     def interrupt(self, entry: Entry) -> None:
-        """Close an attempt that was in flight when the process died; it is due again at once."""
+        """Close an attempt that was in flight when the process died, nobody knows when; it is due again at once."""
         message = "The process ended while this attempt was running"
         crashes_on = entry.interruptions + 1 >= retry.MAX_INTERRUPTIONS
         if crashes_on or self.is_given_up(entry) or not self._may_run_again(entry):
-            self.give_up(entry, "interrupted", message, self.open_for(entry))
+            self.give_up(entry, "interrupted", message, 0)
         else:
-            self._failed(entry, "interrupted", message, self.open_for(entry), NO_USAGE, self.now)
+            self._failed(entry, "interrupted", message, 0, NO_USAGE, self.now)
 
     def put_back(self, entry: Entry, fact: PutBack) -> None:
         """Close an attempt that the next process begins anew: at once, and however often that has been.
