@@ -180,7 +180,7 @@ class Book:
             self.touched.append(entry.address.node)
 
     def interrupt(self, entry: Entry) -> None:
-        """Close an attempt that was in flight when the process died, nobody knows when; it is due again at once."""
+        """Close an attempt that was in flight when the process died, whenever that was; it is due at once."""
         message = "The process ended while this attempt was running"
         crashes_on = entry.interruptions + 1 >= retry.MAX_INTERRUPTIONS
         if crashes_on or self.is_given_up(entry) or not self._may_run_again(entry):
