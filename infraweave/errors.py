@@ -245,6 +245,12 @@ class RunStopping(RequestError):
     code, status = "run_stopping", 409
 
 
+class RunSetAside(RequestError):
+    """The process died several times as the run was taken up; it waits to be resumed or stopped."""
+
+    code, status = "run_set_aside", 409
+
+
 class SignalConflict(RequestError):
     """The signal contradicts what was already delivered."""
 

@@ -52,6 +52,11 @@ class Metrics:
             ["state"],
             registry=registry,
         )
+        self._aside = Gauge(
+            "infraweave_runs_set_aside",
+            "Runs that are not taken up, because the process died as they were.",
+            registry=registry,
+        )
         self._lag = Histogram(
             "infraweave_loop_lag_seconds",
             "How late the event loop is, ten times a second.",
@@ -104,6 +109,7 @@ class Metrics:
         slots = self._engine.host.slots
         self._queued.set(self._engine.host.gate.queued)
         self._slots.set(slots.used)
+        self._aside.set(len(self._engine.suspects.aside))
         self._limit.set(slots.limit)
         threads = self._engine.host.threads
         for state, count in (("busy", threads.busy), ("lost", threads.lost), ("waiting", threads.queued)):

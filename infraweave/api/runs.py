@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from typing import Any, TypedDict
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from infraweave.api import views
 from infraweave.api.queries import HistoryQuery, RunFilter, RunQuery, cursor
@@ -61,7 +61,8 @@ class RunRoutes:
         page = _bounded(rows[:limit])
         following = cursor("runs", page[-1].run_key) if len(rows) > len(page) else None
         heads = await self._engine.journal.last_seqs([row.run_key for row in page])
-        listed = [views.listed(row, heads[row.run_key]) for row in page]
+        aside = self._engine.suspects.aside
+        listed = [views.listed(row, heads[row.run_key], row.run_id in aside) for row in page]
         return Answer(RunList(runs=tuple(listed), next_cursor=following))
 
     async def counts(self, call: Call[RunFilter, None]) -> Answer:
@@ -74,7 +75,8 @@ class RunRoutes:
         return Answer(await self._run(call.run))
 
     async def _run(self, row: RunRow) -> Run:
-        return views.run(row, await self._engine.inspect(row))
+        seen = views.run(row, await self._engine.inspect(row))
+        return evolve(seen, set_aside=row.finished_at is None and self._engine.suspects.is_aside(row.run_id))
 
     async def explain(self, call: Call[NoQuery, None]) -> Answer:
         """Say why a run is not moving."""
@@ -123,7 +125,12 @@ class RunRoutes:
         await self._engine.terminate(call.run, **_who(call))
         return Answer(await self._stopped(call))
 
-    async def _stopped(self, call: Call[NoQuery, StopRun]) -> Run | StopAcknowledged:
+    async def resume(self, call: Call[NoQuery, None]) -> Answer:
+        """Let a run go on that was set aside."""
+        await self._engine.resume(call.run, call.note)
+        return Answer(await self._stopped(call))
+
+    async def _stopped(self, call: Call[NoQuery, Any]) -> Run | StopAcknowledged:
         run = await self._run(call.run)
         return run if call.may_read(run.workflow_id) else views.stopped(run)
 

@@ -33,7 +33,8 @@ class ServiceRoutes:
         """Say whether requests can be served: recovery is done and the database can be written."""
         match await self._engine.ready():
             case None:
-                return Answer(shapes.Health(status="ready"))
+                aside = len(self._engine.suspects.aside)
+                return Answer(shapes.Health(status="ready", runs_set_aside=aside))
             case "draining":
                 raise Draining(headers=_RETRY)
             case "recovering":

@@ -137,6 +137,11 @@ class ListedRun:
     cancel_requested: bool
     forced: bool = said("True where an operator terminated the run.")
     last_seq: int = said("The number of the run's newest event.")
+    set_aside: bool = said(
+        "True where the process died repeatedly as the run was taken up: it is to be resumed or stopped.",
+        default=False,
+        omit=True,
+    )
     usage: Usage
 
 
@@ -389,6 +394,11 @@ class Health:
     """A sign of life."""
 
     status: Literal["ok", "ready"]
+    runs_set_aside: int = said(
+        "Runs that are not taken up, because the process died as they were; operators resume or stop them.",
+        default=0,
+        omit=True,
+    )
 
 
 # --- errors ------------------------------------------------------------------------------------------------

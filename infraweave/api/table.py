@@ -42,6 +42,7 @@ from infraweave.errors import (
     RunFinished,
     RunNotFinished,
     RunNotFound,
+    RunSetAside,
     RunStopping,
     SignalConflict,
     SignalNotFound,
@@ -73,6 +74,16 @@ RETRY_AFTER = Header(name="Retry-After", doc="Seconds until a try makes sense of
 #: All of the run for who may read it.
 STOPPED = ((JSON, shapes.Run), (JSON, shapes.StopAcknowledged))
 WRITES: tuple[type[RequestError], ...] = (Draining, StorageUnavailable, Unstorable)
+#: What a signal may be refused for.
+SIGNAL_ERRORS: tuple[type[RequestError], ...] = (
+    SignalNotFound,
+    RunFinished,
+    RunStopping,
+    RunSetAside,
+    SignalConflict,
+    PayloadInvalid,
+    *WRITES,
+)
 
 
 def routes(engine: Engine, settings: Settings, metrics: Metrics) -> Sequence[Route]:
@@ -252,6 +263,19 @@ def _views(runs: RunRoutes) -> list[Route]:
     ]
 
 
+def _resume(runs: RunRoutes) -> Route:
+    return _on_run(
+        "resume_run",
+        "POST",
+        "/resume",
+        runs.resume,
+        "operate",
+        summary="Let a run go on that was set aside, because the process died as it was taken up",
+        replies={200: Reply(doc="It goes on; or it was not set aside.", media=STOPPED)},
+        errors=WRITES,
+    )
+
+
 def _acts(runs: RunRoutes, signals: SignalRoutes) -> list[Route]:
     return [
         _on_run(
@@ -283,6 +307,7 @@ def _acts(runs: RunRoutes, signals: SignalRoutes) -> list[Route]:
             replies={200: Reply(doc="The run has ended.", media=STOPPED)},
             errors=WRITES,
         ),
+        _resume(runs),
         _on_run(
             "send_signal",
             "POST",
@@ -298,7 +323,7 @@ def _acts(runs: RunRoutes, signals: SignalRoutes) -> list[Route]:
                 202: Reply(doc="The signal is durable.", shape=shapes.SignalReceipt),
                 200: Reply(doc="It was delivered before.", shape=shapes.SignalReceipt),
             },
-            errors=(SignalNotFound, RunFinished, RunStopping, SignalConflict, PayloadInvalid, *WRITES),
+            errors=SIGNAL_ERRORS,
         ),
     ]
 

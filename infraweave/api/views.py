@@ -46,7 +46,7 @@ def started(row: RunRow) -> StartedRun:
     )
 
 
-def listed(row: RunRow, last_seq: int) -> ListedRun:
+def listed(row: RunRow, last_seq: int, set_aside: bool = False) -> ListedRun:
     """Return a run as lists show it."""
     return ListedRun(
         run_id=row.run_id,
@@ -65,6 +65,7 @@ def listed(row: RunRow, last_seq: int) -> ListedRun:
         cancel_requested=row.cancel_requested,
         forced=row.forced,
         last_seq=last_seq,
+        set_aside=set_aside,
         usage=Usage(tokens=row.tokens, cost_micro_usd=row.cost_micro_usd),
     )
 

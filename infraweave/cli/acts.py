@@ -1,4 +1,4 @@
-"""``infraweave runs cancel``, ``terminate`` and ``signal``: what changes the course of a run."""
+"""``infraweave runs cancel``, ``terminate``, ``resume`` and ``signal``: what changes the course of a run."""
 
 from __future__ import annotations
 
@@ -70,6 +70,24 @@ def terminate(run_id: str, reason: str | None, yes: bool, url: str, token: str |
         click.echo(f"{run_id} is terminated; no compensation ran")
     else:
         click.echo(f"{run_id} had ended: {paint_state(run['state'])}")
+
+
+@click.command(
+    short_help="Let a run go on that was set aside.",
+    epilog="Example: infraweave runs resume RUN",
+)
+@click.argument("run_id", metavar="RUN")
+@answer_options
+def resume(run_id: str, url: str, token: str | None, as_json: bool) -> None:
+    """Let RUN go on, which is set aside because the server died three times in a row as it was taken up.
+
+    If the server dies once more, the run is set aside again. A run that is not set aside stays as it is.
+    """
+    run = connected(url, token, lambda client: client.run(run_id).resume())
+    if as_json:
+        show_json(run)
+    else:
+        click.echo(f"{run_id} is {paint_state(run['state'])}")
 
 
 def _confirm(run_id: str) -> None:
@@ -169,4 +187,4 @@ def _show_receipt(receipt: Json, *, as_json: bool) -> None:
         click.echo(f"{receipt['name']} {done}, as {receipt['request_id']}")
 
 
-COMMANDS: Sequence[click.Command] = (cancel, terminate, signal)
+COMMANDS: Sequence[click.Command] = (cancel, terminate, resume, signal)

@@ -112,6 +112,10 @@ class Run:
         """End the run by force, without clean-up and compensation; return it as it is then."""
         return await self._post("/terminate", {} if reason is None else {"reason": reason})
 
+    async def resume(self) -> Json:
+        """Let the run go on where it is set aside, because the server died as it was taken up; return it."""
+        return await self._post("/resume", {})
+
     async def rerun(
         self,
         from_node: str | None = None,

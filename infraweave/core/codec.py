@@ -359,6 +359,16 @@ def from_author(value: Any) -> Json:
         TypeError: JSON cannot carry it (NaN, an unknown class).
         ValueError: it holds an integer that requests could not send, outside 64 bits.
     """
+    return orjson.loads(dump_author(value))
+
+
+def dump_author(value: Any) -> bytes:
+    """Return what a node's code returned as JSON.
+
+    Raises:
+        TypeError: JSON cannot carry it (NaN, an unknown class).
+        ValueError: it holds an integer that requests could not send, outside 64 bits.
+    """
     try:
         data = orjson.dumps(value, default=_authors.unstructure, option=_AS_CATTRS_DOES)
     except TypeError:  # keys that are no text, which only the converter can turn into text
@@ -368,7 +378,7 @@ def from_author(value: Any) -> Json:
         json.dumps(_authors.unstructure(value), allow_nan=False, default=str, skipkeys=True)
     if _LONG_NUMBER.search(data):
         json.loads(data, parse_int=_checked_int)  # orjson writes 64 bits without a sign, too
-    return loads(data)
+    return data
 
 
 def _with_names(value: Any) -> Any:

@@ -9,6 +9,7 @@ from attrs import define, field, frozen
 
 from infraweave.core.address import Address
 from infraweave.core.events import InputRequested, InputResolved, NodeStarted, RunError
+from infraweave.core.sizes import weigh
 from infraweave.core.values import Json, spell
 
 NodeStateName: TypeAlias = Literal[
@@ -69,6 +70,8 @@ class Items:
     stopped: int = 0
     #: Those of a map that has ended are its node's.
     outputs: list[Json] = field(factory=list)
+    #: Bytes of them, as JSON.
+    size: int = 0
 
     def unopened(self, limit: int, first: int = 0) -> list[int]:
         """Return the lowest indexes from ``first`` on that were never opened."""
@@ -93,6 +96,7 @@ class Items:
         self.open -= 1
         self.closed += 1
         self.outputs[index] = output
+        self.size += weigh(output)
 
 
 def given_in(entries: Mapping[Address, Entry], event: NodeStarted) -> Json:

@@ -110,7 +110,7 @@ class StatusChanged(EventBase):
 
     state: State
     #: accepted · slot_granted · retry_scheduled · retry_started · cancel_requested · terminated ·
-    #: unstorable · node_failed · input_timed_out · all_nodes_settled
+    #: unstorable · node_failed · input_timed_out · result_too_large · all_nodes_settled
     cause: str
     cancel_requested: bool = False
     reason: str | None = None

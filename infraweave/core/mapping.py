@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from infraweave.core import template
+from infraweave.core.sizes import Room, TooLarge
 from infraweave.core.values import Json
 
 
@@ -12,14 +13,23 @@ def fill(mapping: Json, values: Mapping[str, Json]) -> Json:
     """Return a mapping with every place filled.
 
     Raises:
-        TemplateError: a place names nothing that is there.
+        TemplateError: a place names nothing that is there, or the value would be too large.
     """
+    try:
+        return _filled(mapping, values, Room())
+    except TooLarge as error:
+        raise template.TemplateTooLarge(str(error)) from None
+
+
+def _filled(mapping: Json, values: Mapping[str, Json], room: Room) -> Json:
     if isinstance(mapping, str):
-        return template.value_of(mapping, values)
+        made = template.value_of(mapping, values)
+        room.take_value(made)
+        return made
     if isinstance(mapping, Mapping):
-        return {key: fill(item, values) for key, item in mapping.items()}
+        return {key: _filled(item, values, room) for key, item in mapping.items()}
     if isinstance(mapping, list | tuple):
-        return [fill(item, values) for item in mapping]
+        return [_filled(item, values, room) for item in mapping]
     return mapping
 
 

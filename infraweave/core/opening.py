@@ -26,8 +26,12 @@ from infraweave.core.document import (
 )
 from infraweave.core.events import InputRequested, NodeStarted
 from infraweave.core.ids import child_run_id, input_request_id
-from infraweave.core.template import TemplateError, render
+from infraweave.core.sizes import TooLarge
+from infraweave.core.template import TemplateError, TemplateTooLarge, render
 from infraweave.core.values import Json
+
+#: The code of nodes that would be given too much.
+INPUT_TOO_LARGE = "input_too_large"
 
 
 def open_entry(book: Book, address: Address) -> None:
@@ -70,21 +74,46 @@ def reopen_due(book: Book) -> None:
 
 
 def start(book: Book, address: Address, attempt: int) -> None:
-    """Open an attempt of code, or of a child."""
-    child = None
+    """Open an attempt of code, or of a child; it fails at once where it would be given too much."""
     if address in book.launches:
         child = child_run_id(book.state.run_id, address, attempt, book.now)
-    value = _given(book, address) if child is None else book.launches[address]
+        _started(book, address, attempt, book.launches[address], child)
+        return
+    try:
+        given = _given(book, address)
+    except TooLarge as error:
+        _started(book, address, attempt)
+        book.give_up(book.state.entries[address], INPUT_TOO_LARGE, too_much(error), 0)
+    else:
+        _started(book, address, attempt, given)
+
+
+def too_much(error: TooLarge) -> str:
+    """Return why a node fails that would be given too much."""
+    return f"What it is to be given is too large: together, {error}"
+
+
+def _started(
+    book: Book, address: Address, attempt: int, given: Json = None, child: str | None = None
+) -> None:
     before = book.state.entries.get(address)
-    same = before is not None and bool(value) and before.told == value
+    same = before is not None and bool(given) and before.told == given
     book.record(
         NodeStarted,
         **address._asdict(),
         attempt=attempt,
         child_run_id=child,
-        input=value,
+        input=given,
         input_seq=before.told_at if before is not None and same else None,
     )
+
+
+def fail_to_open(book: Book, address: Address, code: str, message: str, traceback: str | None = None) -> None:
+    """Open an entry only to close it as failed for good: what must come before it failed."""
+    before = book.state.entries.get(address)
+    start(book, address, 1 if before is None else before.attempt + 1)
+    if (entry := book.state.entries.get(address)) is not None:
+        book.give_up(entry, code, message, 0, traceback=traceback)
 
 
 def _given(book: Book, address: Address) -> dict[str, Json]:
@@ -101,7 +130,11 @@ def _given(book: Book, address: Address) -> dict[str, Json]:
 def _open_map(book: Book, address: Address, node: Map) -> None:
     items = settle.items_of(book.state, node)
     total = len(items) if isinstance(items, list) else 0
-    shared = None if runs_child(node) else settle.given_to_all(book.graph, book.state, address) or None
+    try:
+        shared = None if runs_child(node) else settle.given_to_all(book.graph, book.state, address) or None
+    except TooLarge:
+        start(book, address, 1)  # it fails for the same reason
+        return
     book.record(NodeStarted, **address._asdict(), attempt=1, items=total, input=shared)
     if isinstance(items, list):
         book.moved.append(address)
@@ -128,9 +161,12 @@ def _ask_as_declared(book: Book, address: Address, node: HumanInput, prompt: str
     try:
         absent = {param.name: None for param in node.params}
         filled = render(prompt, {**absent, **_given(book, address)}) if node.params else prompt
-    except TemplateError as error:
+    except TemplateTooLarge as error:
+        fail_to_open(book, address, INPUT_TOO_LARGE, f"The prompt: {error}")
+    except TooLarge:
         start(book, address, 1)
-        book.give_up(book.state.entries[address], "input_mismatch", f"The prompt: {error}", 0)
+    except TemplateError as error:
+        fail_to_open(book, address, "input_mismatch", f"The prompt: {error}")
     else:
         ask(book, address, node, filled)
 

@@ -10,6 +10,7 @@ from infraweave.core.document import Loop, Map, Node, Router, Subworkflow
 from infraweave.core.entries import Entry
 from infraweave.core.facts import ChildEnded, Erred, PutBack, Succeeded
 from infraweave.core.schema import validator
+from infraweave.core.sizes import MOST, weigh
 from infraweave.core.state import RunState
 from infraweave.core.values import Json
 
@@ -43,7 +44,7 @@ def _succeeded(book: Book, fact: Succeeded) -> None:
     if entry is None:
         return
     node = book.graph.nodes[fact.address.node]
-    more = _decided(book, node, fact.output) if fact.address.phase == "forward" else {}
+    more = _decided(book, entry, node, fact.output) if fact.address.phase == "forward" else {}
     if isinstance(more, _Fault):
         book.give_up(entry, more.code, more.message, fact.latency_ms, fact.usage)
     else:
@@ -57,12 +58,24 @@ class _Fault(NamedTuple):
     message: str
 
 
-def _decided(book: Book, node: Node, output: Json) -> dict[str, Any] | _Fault:
+def _decided(book: Book, entry: Entry, node: Node, output: Json) -> dict[str, Any] | _Fault:
     """Return what a router or a loop's condition decided with its output."""
+    if isinstance(node, Map):
+        return _overfull(book, entry, output) or {}
     if isinstance(node, Loop):
         return _repetition(book, node, output)
     routes = _chosen(node, output) if isinstance(node, Router) else None
     return _Fault("unknown_route", routes) if isinstance(routes, str) else {"routes": routes}
+
+
+def _overfull(book: Book, entry: Entry, output: Json) -> _Fault | None:
+    """Return why a map's results have no room for an item's."""
+    address = entry.address
+    items = None if address.index is None else book.state.maps[address._replace(index=None)]
+    if items is None or items.size + weigh(output) <= MOST:
+        return None
+    message = f"With this item's the results of {address.node} would have more than {MOST:,} bytes as JSON"
+    return _Fault("output_too_large", message)
 
 
 def _repetition(book: Book, node: Loop, output: Json) -> dict[str, Any] | _Fault:
@@ -94,7 +107,7 @@ def _child_ended(book: Book, fact: ChildEnded) -> None:
     if entry is None or entry.child_run_id != fact.child_run_id:
         return
     latency_ms = book.open_for(entry)
-    problem = _child_problem(book.graph.nodes[fact.address.node], fact)
+    problem = _child_problem(book.graph.nodes[fact.address.node], fact) or _overfull(book, entry, fact.output)
     if problem is None:
         book.complete(entry, latency_ms, output=fact.output)
         return
@@ -108,7 +121,7 @@ def _child_ended(book: Book, fact: ChildEnded) -> None:
             code=code,
             message=problem.message,
             latency_ms=latency_ms,
-            final=problem.code == "output_invalid",
+            final=problem.code in ("output_invalid", "output_too_large"),
             chance=fact.chance,
         ),
     )

@@ -17,8 +17,10 @@ from attrs import evolve, frozen
 from infraweave.core import template
 from infraweave.core.codec import dumps
 from infraweave.core.document import Request
+from infraweave.core.mapping import fill
 from infraweave.core.media import is_json
 from infraweave.core.secrets import NAME, SECRET, Given
+from infraweave.core.sizes import TooLarge
 from infraweave.core.values import Json, at_pointer, is_pointer
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
@@ -26,6 +28,8 @@ MAX_REDIRECTS = 10
 #: The largest response that a request may ask for, in bytes: outputs are kept in the database.
 MOST_BYTES = 16 * 2**20
 MAX_URL = 8_000
+#: Characters of all headers that a request sets, and of a body that is a form.
+MAX_HEADERS, MAX_FORM = 65_536, 2**20
 _MAX_DEPTH = 64
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNFIT = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
@@ -44,6 +48,14 @@ _FORM = "application/x-www-form-urlencoded"
 
 class UnfitRequest(ValueError):
     """With these values no request can be made."""
+
+    code = "input_mismatch"
+
+
+class RequestTooLarge(UnfitRequest):
+    """With these values the request would be larger than is allowed."""
+
+    code = "request_too_large"
 
 
 @frozen(kw_only=True)
@@ -199,12 +211,15 @@ def filled(request: Request, values: Mapping[str, Json], secrets: Given | None =
 
     Raises:
         UnfitRequest: a place leads nowhere, or what it leads to cannot stand there.
+        RequestTooLarge: a part of it would be too large.
     """
     values = values if secrets is None else {**values, SECRET: secrets.values}
     try:
         headers = dict(_filled_headers(request, values))
         url = _filled_url(request, values)
-        body = None if request.body is None else _encoded(_fill(request.body, values), headers)
+        body = None if request.body is None else _encoded(_fill("body", request.body, values), headers)
+    except TooLarge as error:
+        raise RequestTooLarge(str(error)) from None
     except template.TemplateError as error:
         raise UnfitRequest(str(error)) from None
     for name in (name for name, text in headers.items() if _UNFIT.search(text)):
@@ -226,13 +241,20 @@ def _bound(made: Filled, request: Request, secrets: Given) -> Filled:
 
 def _filled_url(request: Request, values: Mapping[str, Json]) -> str:
     first = re.match(r"\{[^{}]+\}", request.url)
-    start = template.render(first[0], values) if first else ""
-    url = start + template.render(request.url[first.end() if first else 0 :], values, _quoted)
-    query = [pair for name, value in request.query.items() for pair in _pairs(name, _fill(value, values))]
+    try:
+        start = template.render(first[0], values, most=MAX_URL) if first else ""
+        url = start + template.render(request.url[first.end() if first else 0 :], values, _quoted, MAX_URL)
+    except TooLarge:
+        raise RequestTooLarge(f"the url would have more than {MAX_URL:,} characters") from None
+    query = [
+        pair for name, value in request.query.items() for pair in _pairs(name, _fill("query", value, values))
+    ]
     if query:
         url, hash_, fragment = url.partition("#")
-        url += ("&" if "?" in url else "?") + urlencode(query) + hash_ + fragment
-    fault = _wrong_with(url) or ("it is too long" if len(url) > MAX_URL else None)
+        url += ("&" if "?" in url else "?") + _form("query", query, MAX_URL) + hash_ + fragment
+    if len(url) > MAX_URL:
+        raise RequestTooLarge(f"the url would have more than {MAX_URL:,} characters")
+    fault = _wrong_with(url)
     if fault:
         # What is wrong with a part of a secret would tell that part.
         raise UnfitRequest("the url cannot be used" + ("" if secrets_in(request.url) else f": {fault}"))
@@ -241,16 +263,26 @@ def _filled_url(request: Request, values: Mapping[str, Json]) -> str:
 
 def _filled_headers(request: Request, values: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
     """Yield the headers; one that is a place alone is left out where that is null, as queries are."""
+    left = MAX_HEADERS
     for name, text in request.headers.items():
-        if template.value_of(text, values) is not None:
-            # What surrounds a value is no part of it, and connections refuse to send it.
-            yield name.lower(), template.render(text, values).strip(" \t")
+        path = template.whole(text)
+        if path and template.look_up(path, values) is None:
+            continue
+        try:
+            made = template.render(text, values, most=left)
+        except TooLarge:
+            raise RequestTooLarge(f"the headers would have more than {MAX_HEADERS:,} characters") from None
+        left -= len(made)
+        # What surrounds a value is no part of it, and connections refuse to send it.
+        yield name.lower(), made.strip(" \t")
 
 
 def _quoted(value: Json) -> str:
     if value is None:
         raise template.TemplateError("a place of the url is null, which only query, body and headers may be")
     text = template.spelled(value)
+    if len(text) > MAX_URL:  # to quote it would take seconds
+        raise template.TemplateTooLarge
     if text in (".", ".."):
         raise template.TemplateError("a place of the url may not be . or ..")
     return quote(text, safe="")
@@ -263,19 +295,26 @@ def _pairs(name: str, value: Json) -> Iterator[tuple[str, str]]:
         yield name, template.spelled(value)
 
 
-def _fill(value: Json, values: Mapping[str, Json]) -> Json:
-    if isinstance(value, str):
-        return template.value_of(value, values)
-    if isinstance(value, Mapping):
-        return {key: _fill(item, values) for key, item in value.items()}
-    return [_fill(item, values) for item in value] if isinstance(value, list | tuple) else value
+def _fill(what: str, value: Json, values: Mapping[str, Json]) -> Json:
+    try:
+        return fill(value, values)
+    except TooLarge as error:
+        raise RequestTooLarge(f"the {what} is too large: {error}") from None
+
+
+def _form(what: str, pairs: list[tuple[str, str]], most: int) -> str:
+    """Return pairs as forms and queries spell them; to quote what is far too long would take seconds."""
+    if sum(len(name) + len(text) + 2 for name, text in pairs) > most:
+        raise RequestTooLarge(f"the {what} would have more than {most:,} characters")
+    return urlencode(pairs)
 
 
 def _encoded(body: Json, headers: dict[str, str]) -> bytes:
     """Return the body as its Content-Type says; without one it is JSON."""
     kind = headers.setdefault("content-type", "application/json").partition(";")[0].strip().lower()
     if kind == _FORM and isinstance(body, dict):
-        return urlencode([pair for name, value in body.items() for pair in _pairs(name, value)]).encode()
+        pairs = [pair for name, value in body.items() for pair in _pairs(name, value)]
+        return _form("form", pairs, MAX_FORM).encode()
     if isinstance(body, str) and not is_json(kind):
         return body.encode()
     return dumps(body)
@@ -289,4 +328,4 @@ def output_of(request: Request, status: int, headers: Mapping[str, str], body: J
     """
     answer = dict(zip(_PARTS, (status, headers, body), strict=True))
     is_path = isinstance(request.output, str) and is_pointer(request.output)
-    return at_pointer(answer, request.output) if is_path else _fill(request.output, answer)
+    return at_pointer(answer, request.output) if is_path else fill(request.output, answer)

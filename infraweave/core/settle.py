@@ -18,6 +18,7 @@ from infraweave.core.address import Address
 from infraweave.core.document import INPUT, ITEM, Map, Node, Param, runs_child
 from infraweave.core.entries import Kept
 from infraweave.core.graph import Graph
+from infraweave.core.sizes import check
 from infraweave.core.state import RunState
 from infraweave.core.values import Json, at_pointer
 
@@ -214,6 +215,9 @@ def bind(
     """Return the values of a node's parameters; without a value one is left out: its default applies.
 
     One whose pointer leads nowhere is left out too; where it is required, the attempt then fails.
+
+    Raises:
+        TooLarge: together they are larger than a node may be given; each parameter is a copy in the end.
     """
     values: dict[str, Json] = {}
     for param in params:
@@ -228,6 +232,8 @@ def bind(
                 _point(values, param, item)
         elif state.settled.get(param.source) and _is_shown(graph, state, name, param.source):
             _point(values, param, state.outputs[param.source])
+    if len(values) > 1:  # one alone is no larger than what it is
+        check(values.values())
     return values
 
 
@@ -295,6 +301,7 @@ def bind_undo(graph: Graph, state: RunState, address: Address, params: Iterable[
             source = state.kept.get(Address(param.source, kept.iterations.get(param.source, 1)))
             if source is not None:
                 _point(values, param, source.output)
+    check(values.values())
     return values
 
 
@@ -331,10 +338,16 @@ def may_open(graph: Graph, state: RunState, address: Address) -> bool:
 
 
 def result(graph: Graph, state: RunState) -> Json:
-    """Return the run's result: the named output, the single sink's, or a dict of the sinks that ran."""
+    """Return the run's result: the named output, the single sink's, or a dict of the sinks that ran.
+
+    Raises:
+        TooLarge: it would be larger than a run may yield.
+    """
     named = graph.document.output
     if named is None and len(graph.sinks) == 1:
         named = graph.sinks[0]
     if named is not None:
         return state.outputs.get(named)
-    return {name: state.outputs[name] for name in graph.sinks if state.settled.get(name)}
+    result = {name: state.outputs[name] for name in graph.sinks if state.settled.get(name)}
+    check(result.values())
+    return result

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
+from infraweave.core import sizes
 from infraweave.core.address import Address
 from infraweave.core.codec import digest
 from infraweave.core.document import Loop, signal_schemas
@@ -39,7 +40,7 @@ def admit(
 
     Raises:
         SignalConflict: the request_id was used otherwise, or its request is closed, or no node that takes
-            the signal can open again.
+            the signal can open again, or too much waits already to be taken.
         SignalNotFound: the definition declares no such signal.
         RunFinished: the run is terminal.
         RunStopping: the run is being cancelled or compensated.
@@ -66,7 +67,21 @@ def admit(
             f"The payload does not match the schema of {name}: {faults[0].path or '/'} {faults[0].message}",
             details=faults,
         )
+    if state.oldest_request(name) is None:
+        _check_mailbox(state, name, payload)
     return True
+
+
+def _check_mailbox(state: RunState, name: str, payload: Json) -> None:
+    """Refuse a signal that would have to be kept where too much is kept already."""
+    try:
+        sizes.check([payload, *(letter.payload for kept in state.mailbox.values() for letter in kept)])
+    except sizes.TooLarge as error:
+        message = (
+            f"Signal {name} came before its node, and with it more than {sizes.MOST:,} bytes of signals wait "
+            f"in run {state.run_id}; send it once the node waits for it."
+        )
+        raise SignalConflict(message) from error
 
 
 def _is_duplicate(state: RunState, name: str, request_id: str, payload: Json) -> bool:

@@ -181,6 +181,8 @@ def _status(state: RunState, event: StatusChanged) -> None:
     if event.cancel_requested:
         state.cancel_requested = True
         _stop(state, "cancelled", RunError(code="cancelled", message=_cancel_message(event)))
+    if event.cause == "result_too_large":
+        _stop(state, "failed", RunError(code=event.cause, message=event.reason or ""))
     if event.cause == "terminated":
         error = RunError(code="terminated", message=_cancel_message(event))
         state.stopping = Stopping("cancelled", error, forced=True)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from infraweave.core.codec import dumps
+from infraweave.core.sizes import MOST_TEXT, TooLarge
 from infraweave.core.values import Json, listed
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
@@ -17,7 +18,11 @@ _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[^.{}\s]+)*")
 
 
 class TemplateError(ValueError):
-    """A place names nothing that is there."""
+    """A place names nothing that is there, or something that cannot stand there."""
+
+
+class TemplateTooLarge(TemplateError, TooLarge):
+    """What a template would make has more characters than are allowed."""
 
 
 def faults(text: str, names: Collection[str]) -> Iterator[str]:
@@ -45,25 +50,41 @@ def spelled(value: Json) -> str:
     return value if isinstance(value, str) else dumps(value).decode()
 
 
-def render(text: str, values: Mapping[str, Json], spell: Callable[[Json], str] = spelled) -> str:
-    """Return the text with each place filled.
+def render(
+    text: str, values: Mapping[str, Json], spell: Callable[[Json], str] = spelled, most: int = MOST_TEXT
+) -> str:
+    """Return the text with each place filled; ``spell`` says how a value stands in it.
 
     Raises:
-        TemplateError: a place names nothing that is there.
+        TemplateError: a place names nothing that is there, or the text would have more than ``most``
+            characters.
     """
-    return _PIECE.sub(
-        lambda piece: piece[0][0] if piece[1] is None else spell(look_up(piece[1], values)), text
-    )
+    parts, size, end, known = [], 0, 0, dict[str, str]()
+    for piece in _PIECE.finditer(text):
+        path = piece[1]
+        if path is not None and path not in known:
+            known[path] = spell(look_up(path, values))
+        parts += [text[end : piece.start()], piece[0][0] if path is None else known[path]]
+        end, size = piece.end(), size + len(parts[-1]) + len(parts[-2])
+        if size > most:
+            raise TemplateTooLarge(f"its text would have more than {most:,} characters")
+    return "".join([*parts, text[end:]])
 
 
 def value_of(text: str, values: Mapping[str, Json]) -> Json:
     """Return what a template stands for: where it is one place and nothing else, the value itself.
 
     Raises:
-        TemplateError: a place names nothing that is there.
+        TemplateError: see ``render``.
     """
-    whole = _PIECE.fullmatch(text)
-    return look_up(whole[1], values) if whole is not None and whole[1] else render(text, values)
+    path = whole(text)
+    return look_up(path, values) if path else render(text, values)
+
+
+def whole(text: str) -> str | None:
+    """Return what stands in the place of a template that is one place and nothing else; None for others."""
+    only = _PIECE.fullmatch(text)
+    return only[1] if only is not None else None
 
 
 def look_up(path: str, values: Mapping[str, Json]) -> Json:

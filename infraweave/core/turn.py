@@ -39,9 +39,10 @@ from infraweave.core.facts import (
 )
 from infraweave.core.graph import Graph
 from infraweave.core.items import close_maps, open_items
-from infraweave.core.opening import ask, open_entry, prepare_reopening, reopen_due, sleep, start
+from infraweave.core.opening import ask, fail_to_open, open_entry, prepare_reopening, reopen_due, sleep, start
 from infraweave.core.outcomes import conclude
 from infraweave.core.preparing import Preparing
+from infraweave.core.sizes import TooLarge
 from infraweave.core.state import RunState
 from infraweave.core.unwind import refuse, terminate, unwind, withdraw_losers
 
@@ -158,9 +159,7 @@ def _prepared(book: Book, fact: Prompted | Scheduled | Launched | Unprepared) ->
             else:
                 book.reopen.append(fact.address)
         case Unprepared():
-            start(book, fact.address, 1 if entry is None else entry.attempt + 1)
-            opened = book.state.entries[fact.address]
-            book.give_up(opened, fact.code, fact.message, 0, traceback=fact.traceback)
+            fail_to_open(book, fact.address, fact.code, fact.message, fact.traceback)
         case _:
             assert_never(fact)
 
@@ -218,10 +217,21 @@ def _go_forward(book: Book) -> None:
     if book.state.stopping is not None:  # something could not even open
         unwind(book)
     elif len(book.state.settled) == len(book.graph.nodes) and not book.state.entries:
-        book.record(StatusChanged, state="succeeded", cause="all_nodes_settled")
-        book.record(Completed, result=settle.result(book.graph, book.state))
+        _succeed(book)
     else:
         book.update_status()  # what opened and closed at once may have won over what was to be tried again
+
+
+def _succeed(book: Book) -> None:
+    try:
+        result = settle.result(book.graph, book.state)
+    except TooLarge as error:
+        reason = f"The run's result is too large: together, {error}"
+        book.record(StatusChanged, state=book.state.state, cause="result_too_large", reason=reason)
+        unwind(book)
+        return
+    book.record(StatusChanged, state="succeeded", cause="all_nodes_settled")
+    book.record(Completed, result=result)
 
 
 def _ready(book: Book) -> list[Address]:

@@ -94,12 +94,14 @@ def next_undo(graph: Graph, state: RunState) -> Address | None:
 
 
 def _undo_next(book: Book) -> None:
-    address = next_undo(book.graph, book.state)
-    if address is None:
-        _finish(book)
-        return
-    for undo in book.keep_back([address]):
-        start(book, undo, 1)
+    while not book.state.entries:  # one that cannot even open does not stop the others
+        address = next_undo(book.graph, book.state)
+        if address is None:
+            _finish(book)
+            return
+        if not book.keep_back([address]):
+            return
+        start(book, address, 1)
 
 
 def _finish(book: Book) -> None:
@@ -107,7 +109,7 @@ def _finish(book: Book) -> None:
     if stopping is None:
         raise ValueError("a run that is not stopping has nothing to unwind")
     cause = "cancel_requested" if stopping.outcome == "cancelled" else stopping.error.code
-    if cause not in ("cancel_requested", "input_timed_out", "unstorable"):
+    if cause not in ("cancel_requested", "input_timed_out", "unstorable", "result_too_large"):
         cause = "node_failed"
     book.record(StatusChanged, state=stopping.outcome, cause=cause)
     _end(book, book.state.not_compensated)

@@ -110,15 +110,7 @@ class Call:
             if isinstance(error, GeneratorExit) and not _is_current(task):
                 raise  # Python closes what waited on a loop that has gone
             raise fault_of(error, tell=not self._code.reference.startswith("builtin:")) from error
-        try:
-            output = _output(self._code, value)
-            size = codec.measured(output)
-        except BaseException as error:
-            raise _unfit_output(error, value) from error
-        if size > self._max_output:
-            message = f"The output has {size:,} bytes as JSON; {self._max_output:,} are allowed"
-            raise BodyError("output_too_large", message, final=True)
-        return output
+        return _kept(self._code, value, self._max_output)
 
     async def _prepared(self) -> dict[str, Any]:
         """Return what the function is called with; of large values it is made while the loop turns."""
@@ -155,7 +147,7 @@ class Call:
 
     async def _in_process(self, pool: Processes, tell: Callable[[], object]) -> Json:
         file = inspect.unwrap(self._code.function).__code__.co_filename
-        given = file, self._code.reference, codec.dumps(self._values), self._context
+        given = file, self._code.reference, codec.dumps(self._values), self._context, self._max_output
 
         def wait() -> tuple[Json, Usage]:
             with pool.seated(self._seat) as call:
@@ -178,12 +170,17 @@ class Call:
 
     async def _left(self, work: Future[Any]) -> Any:
         self._work, self.thread = work, asyncio.wrap_future(work)
+        del work
         self.thread.add_done_callback(_hear)
         try:
             # Shielded: a thread cannot be stopped, and its end must still be known.
             return await asyncio.shield(self.thread)
-        except asyncio.CancelledError:
-            self.withdraw()
+        except BaseException as error:
+            if self.thread.done():
+                # It keeps the error, whose frames keep this call: a circle, unless it is cut.
+                self._work = self.thread = None
+            elif isinstance(error, asyncio.CancelledError):
+                self.withdraw()
             raise
 
     @property
@@ -217,7 +214,9 @@ def _hear(thread: asyncio.Future[Any]) -> None:
         thread.exception()
 
 
-def call_in_process(file: str, reference: str, values: bytes, context: RunContext) -> tuple[Json, Usage]:
+def call_in_process(
+    file: str, reference: str, values: bytes, context: RunContext, most: int
+) -> tuple[Json, Usage]:
     """Call a function of a workflow file; return its output as JSON, and what it reported."""
     code = codes_of(file)[reference]
     try:
@@ -230,10 +229,7 @@ def call_in_process(file: str, reference: str, values: bytes, context: RunContex
     except BaseException as error:
         # It stays here and its text goes: over there it has no frames, and perhaps not even its class.
         raise fault_of(error) from error
-    try:
-        return _output(code, output), context.usage
-    except BaseException as error:
-        raise _unfit_output(error, output) from error
+    return _kept(code, output, most), context.usage
 
 
 async def _awaiting(value: Awaitable[Any]) -> Any:
@@ -264,13 +260,30 @@ def fault_of(error: BaseException, *, tell: bool = True) -> BodyError:
     return BodyError("error", describe(error), final=False, traceback=where)
 
 
-def _output(code: Code, value: Any) -> Json:
-    """Return what a function returned as JSON, held to the function's return annotation.
+def _kept(code: Code, value: Any, most: int) -> Json:
+    """Return what a function returned as it is kept, of ``most`` bytes.
 
     Raises:
-        Exception: JSON cannot carry it, or the annotation promises something else.
+        BodyError: it is larger, JSON cannot carry it, or the annotation promises something else.
     """
-    output = codec.from_author(value)
+    try:
+        data = codec.dump_author(value)
+        if len(data) <= most:  # read only then: as objects it is many times as large
+            output = codec.loads(data)
+            codec.measured(output)
+            return _held_to(code, output, value)
+    except BaseException as error:
+        raise _unfit_output(error, value) from error
+    message = f"The output has {len(data):,} bytes as JSON; {most:,} are allowed"
+    raise BodyError("output_too_large", message, final=True)
+
+
+def _held_to(code: Code, output: Json, value: Any) -> Json:
+    """Return what a function returned as ``value`` in its JSON, held to the function's return annotation.
+
+    Raises:
+        Misfit: the annotation promises something else.
+    """
     if (fault := code.result.output_fault(output, value)) is not None:
         raise Misfit(fault)
     return output

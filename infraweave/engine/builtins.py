@@ -31,6 +31,7 @@ from infraweave.core.document import (
 from infraweave.core.media import is_json, text_of, value_of
 from infraweave.core.outgoing import Filled, UnfitRequest, filled, output_of, secrets_in
 from infraweave.core.secrets import SECRET, Hidden
+from infraweave.core.sizes import TooLarge
 from infraweave.core.values import Json
 from infraweave.engine.apart import Apart, Overrun, Rejected
 from infraweave.engine.bodies import BodyError
@@ -94,7 +95,7 @@ class Builtins:
             answer = await self._send(request, given)
             return hidden.value(_output(request, answer, hidden, self._clock.now()))
         except UnfitRequest as error:
-            raise BodyError("input_mismatch", hidden.text(str(error)), final=True) from error
+            raise BodyError(error.code, hidden.text(str(error)), final=True) from error
         except BodyError as error:
             told = hidden.text(str(error))
             raise BodyError(error.code, told, final=error.final, retry_after=error.retry_after) from error
@@ -208,6 +209,9 @@ def _output(request: Request, answer: Answer, hidden: Hidden, now: int) -> Json:
     try:
         body = value_of(answer.body, answer.content_type)
         return output_of(request, answer.status, answer.headers, body)
+    except TooLarge as error:
+        message = f"{request.method} {answer.host} answered {answer.status}, and of it the output: {error}"
+        raise BodyError("output_too_large", message, final=True) from error
     except (LookupError, ValueError) as error:
         message = f"{request.method} {answer.host} answered {answer.status}: {error}"
         raise BodyError("output_invalid", message, final=True) from error

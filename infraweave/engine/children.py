@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from infraweave.core import ids
 from infraweave.core.document import Map, Subworkflow
 from infraweave.core.events import NodeStarted, Origin, ParentEntry
-from infraweave.core.facts import Accepted, CancelAsked
+from infraweave.core.facts import Accepted, CancelAsked, Resumed
 from infraweave.core.graph import Graph
 from infraweave.core.lanes import lane_of
 from infraweave.core.state import RunState
 from infraweave.core.values import Json
 from infraweave.engine.bodies import BodyError
+from infraweave.engine.commit import end_of
 from infraweave.engine.lanes import candidate
 from infraweave.engine.live import LiveRun
 from infraweave.errors import InputInvalid, RunNotFound, VersionNotFound, WorkflowNotFound
@@ -101,9 +103,19 @@ class Children:
         if row is None:
             raise RunNotFound(f"No run {child_run_id}.")
         reason = f"its parent {parent.state.run_id} does without it"
-        async with self._host.pinned(row.run_key) as child:
+        async with self._host.pinned(row.run_key, lifting=True) as child:
             child.take(CancelAsked(by=parent.origin.by, reason=reason))
             await child.durable()
+
+    async def catch_up(self, live: LiveRun) -> None:
+        """Resume a run that was set aside, and tell it of the children that have ended meanwhile."""
+        live.take(Resumed())
+        for entry in [entry for entry in live.state.entries.values() if entry.child_run_id is not None]:
+            row = await self._runs.get(entry.child_run_id or "")
+            if row is None or row.finished_at is None:
+                continue
+            state = await self._host.journal.fold(row.run_key, row.run_id)
+            live.take(end_of(state, entry.address, entry.attempt))
 
     async def family(self, stack: AsyncExitStack, run_key: int) -> list[LiveRun]:
         """Pin a run and its open children, and theirs, for as long as ``stack`` lasts.
@@ -114,7 +126,8 @@ class Children:
             RunNotFound: there is no such run.
             StorageUnavailable: what their states say cannot be stored.
         """
-        found = [await stack.enter_async_context(self._host.pinned(run_key))]
+        bare = partial(self._host.pinned, lifting=True, payloads=False)  # who is terminated needs no payloads
+        found = [await stack.enter_async_context(bare(run_key))]
         known: set[str] = set()
         while missing := [(live, child) for live in found for child in _open_children(live, known)]:
             for parent, child in missing:
@@ -122,7 +135,7 @@ class Children:
                 await parent.durable()  # or the child might not be there yet
                 row = await self._runs.get(child)
                 if row is not None:
-                    found.append(await stack.enter_async_context(self._host.pinned(row.run_key)))
+                    found.append(await stack.enter_async_context(bare(row.run_key)))
         return found
 
 

@@ -11,12 +11,14 @@ from contextlib import AsyncExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
+from infraweave.core.address import Address
 from infraweave.core.book import Written
 from infraweave.core.events import Completed, NodeStarted
 from infraweave.core.facts import ChildEnded, Fact
+from infraweave.core.state import RunState
 from infraweave.engine.clock import chance
 from infraweave.engine.refusals import Turn
-from infraweave.errors import RunNotFound, StorageUnavailable, Unstorable
+from infraweave.errors import RunNotFound, RunSetAside, StorageUnavailable, Unstorable
 
 if TYPE_CHECKING:
     from infraweave.engine.host import Host
@@ -67,7 +69,10 @@ class Commit:
             if parent is None:
                 return child.parent_key
             self._ended.pop()
-            self.turn(parent, _end_of(child))
+            entry = child.origin.parent_entry
+            if entry is None:
+                raise ValueError(f"{child.state.run_id} is no child")
+            self.turn(parent, end_of(child.state, entry.address, entry.attempt))
         return None
 
     def append(self) -> asyncio.Future[None]:
@@ -116,8 +121,9 @@ class Commit:
                 while (parent_key := self.answer()) is not None:
                     try:
                         await stack.enter_async_context(self._host.pinned(parent_key))
-                    except RunNotFound:
-                        self._ended.pop()  # it was removed; nobody is left to be told
+                    except (RunNotFound, RunSetAside):
+                        # It was removed, and nobody is left to be told; or it will hear when it is resumed.
+                        self._ended.pop()
                 commit = self.append()
                 for live in self._waiting:
                     live.stop_waiting_for(later)
@@ -148,15 +154,14 @@ class Commit:
             live.committed(written, fact, commit)
 
 
-def _end_of(child: LiveRun) -> ChildEnded:
-    """Return a child's end as its parent takes it."""
-    state, origin = child.state, child.origin
-    if origin.parent_entry is None or state.end is None:
-        raise ValueError(f"{state.run_id} is no child that has ended")
+def end_of(state: RunState, address: Address, attempt: int) -> ChildEnded:
+    """Return a child's end as its parent takes it, whose attempt the child was."""
+    if state.end is None:
+        raise ValueError(f"{state.run_id} has not ended")
     done = isinstance(state.end, Completed)
     return ChildEnded(
-        address=origin.parent_entry.address,
-        attempt=origin.parent_entry.attempt,
+        address=address,
+        attempt=attempt,
         child_run_id=state.run_id,
         state=state.state,
         output=state.end.result if isinstance(state.end, Completed) else None,

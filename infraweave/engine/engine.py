@@ -28,7 +28,7 @@ from infraweave.engine.checks import Checks
 from infraweave.engine.clock import Clock, SystemClock, request_id, sleep, ulid
 from infraweave.engine.ends import give_up
 from infraweave.engine.hooks import Hooks
-from infraweave.engine.host import Host
+from infraweave.engine.host import Host, set_aside
 from infraweave.engine.ledger import Ledger
 from infraweave.engine.live import LiveRun
 from infraweave.engine.looks import Looks
@@ -61,6 +61,7 @@ from infraweave.store.journal import Journal
 from infraweave.store.notes import Note
 from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewToken, Principals
 from infraweave.store.runs import RunRow, Runs
+from infraweave.store.suspects import Suspects
 from infraweave.store.trust import Sightings
 
 T = TypeVar("T")
@@ -89,7 +90,10 @@ class Engine:
         self.checks = Checks(self.apart)
         self.builtins = Builtins(clock, settings, self.apart)
         self.catalog = Catalog(self.documents, clock, self.builtins, workflows, stand_in)
-        self.host = Host(clock, settings, self.journal, Agenda(db), self.runs, self.catalog, self.checks)
+        self.suspects = Suspects(db.path)
+        self.host = Host(
+            clock, settings, self.journal, Agenda(db), self.runs, self.catalog, self.checks, self.suspects
+        )
         self._starts = Starts(self.host, self.catalog, self.runs)
         self._reruns = Reruns(self.journal, self.catalog, self.checks)
         self._looks = Looks(self.journal, self.catalog)
@@ -132,6 +136,7 @@ class Engine:
                     await engine.builtins.close()
                     await engine.apart.close()
                     await engine.ledger.close()
+                    engine.suspects.close()
 
     async def _begin(self) -> None:
         await self.trust.begin()
@@ -141,6 +146,7 @@ class Engine:
         self.host.spawn(self.host.alarm.run(), "alarm")
         await self.scheduler.begin()
         self.host.spawn(self.sweeper.run(), "retention")
+        self.host.spawn(self.host.take_up_suspects(), "suspects")
         self._recovered = True
 
     async def welcome(self, tenant: str) -> None:
@@ -285,6 +291,19 @@ class Engine:
         """
         return await self._stop(run, TerminateAsked(by=by, reason=reason, link=link), note)
 
+    async def resume(self, run: RunRow, note: Note | None = None) -> bool:
+        """Let a run go on that is set aside; return False where it was not, which changes nothing.
+
+        Raises:
+            Draining, StorageUnavailable: nothing can be stored now.
+        """
+        self._accepting()
+        if not self.suspects.is_aside(run.run_id):
+            return False
+        async with self.host.pinned(run.run_key, lifting=True) as live:
+            self._keep(note, live)
+        return True
+
     async def _stop(self, run: RunRow, fact: CancelAsked | TerminateAsked, note: Note | None) -> bool:
         self._accepting()
         dumps([fact.by, fact.reason, fact.link])
@@ -292,7 +311,8 @@ class Engine:
             if isinstance(fact, TerminateAsked):  # at once, so with all that it started
                 live, *children = await self.host.children.family(stack, run.run_key)
             else:
-                live, children = await stack.enter_async_context(self.host.pinned(run.run_key)), []
+                pinned = self.host.pinned(run.run_key, lifting=True)
+                live, children = await stack.enter_async_context(pinned), []
             is_open = live.state.end is None
             if is_open:
                 live.take(fact, *((child, fact) for child in children))
@@ -322,6 +342,9 @@ class Engine:
             RunNotFound: it is gone.
         """
         seen = await self.inspect(run)
+        if seen.state.end is None and self.suspects.is_aside(run.run_id):
+            why = set_aside(run.run_id, self.suspects.deaths(run.run_id))
+            return seen.state.state, Explanation(False, why)
         start_at, now = seen.origin.start_at, self.clock.now()
         queued = self.host.gate.reason(run.run_key) or "its turn has come"
         if start_at is not None and start_at > now:

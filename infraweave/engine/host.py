@@ -15,10 +15,12 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from infraweave.core.address import Address
+from infraweave.core.codec import decode_event
 from infraweave.core.document import Activity, Map
 from infraweave.core.events import Origin
 from infraweave.core.facts import Fact, Granted, Refused, Resumed, Woken
 from infraweave.core.graph import Graph
+from infraweave.core.state import RunState, evolve
 from infraweave.core.values import Json
 from infraweave.engine.alarm import Alarm
 from infraweave.engine.catalog import Catalog
@@ -37,12 +39,13 @@ from infraweave.engine.resting import Resting
 from infraweave.engine.slots import Slots
 from infraweave.engine.threads import Threads
 from infraweave.engine.unbegun import cut_off, put_back
-from infraweave.errors import RunNotFound, StorageUnavailable, Unstorable
+from infraweave.errors import RunNotFound, RunSetAside, StorageUnavailable, Unstorable
 from infraweave.failpoints import reach
 from infraweave.settings import Settings
 from infraweave.store.agenda import Agenda
 from infraweave.store.journal import Entry, Journal
 from infraweave.store.runs import RunRow, Runs
+from infraweave.store.suspects import Suspects
 
 log = logging.getLogger("infraweave.engine")
 
@@ -66,7 +69,12 @@ class Host:
         runs: Runs,
         catalog: Catalog,
         checks: Checks,
+        suspects: Suspects,
     ) -> None:
+        self.suspects = suspects
+        #: Runs at whose taking-up the last process died, until they are taken up, one by one; then those that
+        #: are set aside.
+        self._apart: set[int] = set()
         self.clock, self.settings, self.journal, self.catalog = clock, settings, journal, catalog
         self.checks = checks
         self._agenda, self._runs = agenda, runs
@@ -99,15 +107,27 @@ class Host:
         return live
 
     @asynccontextmanager
-    async def pinned(self, run_key: int) -> AsyncIterator[LiveRun]:
+    async def pinned(
+        self, run_key: int, *, lifting: bool = False, payloads: bool = True
+    ) -> AsyncIterator[LiveRun]:
         """Give a run that stays in memory for the length of the block.
+
+        ``lifting``: also one that is set aside; it goes on at the end of the block, from what that has told
+        it. Without ``payloads`` it must have ended by then.
 
         Raises:
             RunNotFound: there is no such run.
+            RunSetAside: it is not to be taken up.
         """
         self._pins[run_key] += 1
         try:
-            yield self.live.get(run_key) or self._rested(run_key) or await self._loaded(run_key)
+            live = self.live.get(run_key) or self._rested(run_key)
+            if live is None:
+                live = await self._loaded(run_key, lifting=lifting, payloads=payloads)
+            yield live
+            if live.is_lifted:
+                live.is_lifted = False
+                await self.children.catch_up(live)
         finally:
             self._pins[run_key] -= 1
             if not self._pins[run_key]:
@@ -119,29 +139,59 @@ class Host:
         live = self.resting.take(run_key)
         return None if live is None else self.adopt(live)
 
-    async def _loaded(self, run_key: int) -> LiveRun:
+    async def _loaded(self, run_key: int, *, lifting: bool, payloads: bool) -> LiveRun:
         task = self._loading.get(run_key)
         if task is None:
-            task = self._loading[run_key] = asyncio.create_task(self._load(run_key), name=f"load {run_key}")
+            loading = self._load(run_key, lifting, payloads)
+            task = self._loading[run_key] = asyncio.create_task(loading, name=f"load {run_key}")
             task.add_done_callback(lambda _: self._loading.pop(run_key, None))
         return await asyncio.shield(task)
 
-    async def _load(self, run_key: int) -> LiveRun:
+    async def _load(self, run_key: int, lifting: bool, payloads: bool) -> LiveRun:
         row = await self._runs.get_by_key(run_key)
         if row is None:
             raise RunNotFound
+        if is_lifted := self._lift(row.run_id, lifting):
+            self._apart.discard(run_key)
+        self.suspects.begin(row.run_id)
+        try:
+            return await self._folded(row, is_lifted, payloads or not is_lifted)
+        except BaseException:
+            self.suspects.survived(row.run_id)  # it could not be taken up, and killed nobody
+            raise
+
+    def _lift(self, run_id: str, lifting: bool) -> bool:
+        """Tell whether a run is set aside and is to be taken up all the same.
+
+        Raises:
+            RunSetAside: it is set aside.
+        """
+        if not self.suspects.is_aside(run_id):
+            return False
+        if not lifting:
+            raise RunSetAside(set_aside(run_id, self.suspects.deaths(run_id)))
+        self.suspects.lift(run_id)
+        return True
+
+    async def _folded(self, row: RunRow, is_lifted: bool, payloads: bool) -> LiveRun:
+        run_key = row.run_key
         if run_key in self._refused:
             await self.journal.settled()  # what was appended before the refusal is a part of it
         graph = await self.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
-        state = await self.journal.fold(run_key, row.run_id, undoable=graph.undoable)
+        state = RunState(row.run_id, undoable=graph.undoable)
+        if not payloads:  # but what the run was started with stands in the first
+            for first in await self.journal.read(run_key, 0, 1):
+                evolve(state, decode_event(first.type, first.data, first.payload))
+        await self.journal.catch_up(run_key, state, payloads=payloads)
         if row.finished_at is not None and state.end is None:
             raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
         parent = None if row.parent_run_id is None else await self._runs.get(row.parent_run_id)
         live = self.adopt(LiveRun(self, run_key, graph, state))  # others see it now, so it must be whole
         live.parent_key = None if parent is None else parent.run_key
+        live.is_unproven, live.is_lifted = True, is_lifted
         if (refused := self._refused.pop(run_key, None)) is not None:
             live.mend(refused)
-        if live.refusal is None:
+        if live.refusal is None and not is_lifted:
             live.take(Resumed())
         if live.refusal is not None:
             raise live.refusal
@@ -233,13 +283,42 @@ class Host:
         # Gathered, or the tenant that comes first in the file would come first, and who is queued before
         # those who were taken up: these ask for slots once what they do next is on disk.
         with self.slots.gathering():
-            await self._each(await self._agenda.urgent(), self._take_up)
+            await self._find_suspects()
+            urgent = await self._agenda.urgent()
+            await self._each([key for key in urgent if key not in self._apart], self._take_up)
             for live in list(self.live.values()):
                 await live.durable()
-            queued = [(row.run_key, await self._candidate(row)) for row in await self._runs.queued(ALL)]
+            rows = [row for row in await self._runs.queued(ALL) if row.run_key not in self._apart]
+            queued = [(row.run_key, await self._candidate(row)) for row in rows]
             await self.gate.prepare(candidate for _, candidate in queued)
             for run_key, candidate in queued:
                 self.gate.line_up(run_key, candidate)
+
+    async def _find_suspects(self) -> None:
+        for run_id in sorted(self.suspects.apart):
+            row = await self._runs.get(run_id)
+            if row is None or row.finished_at is not None:
+                self.suspects.lift(run_id)
+                self.suspects.survived(run_id)
+                continue
+            self._apart.add(row.run_key)
+            if self.suspects.is_aside(run_id):
+                log.error("%s", set_aside(run_id, self.suspects.deaths(run_id)))
+
+    async def take_up_suspects(self) -> None:
+        """Take up, one by one, the runs at whose taking-up a process has died: only the guilty dies again."""
+        for run_key in sorted(self._apart):
+            row = await self._runs.get_by_key(run_key)
+            if row is None or self.suspects.is_aside(row.run_id):
+                continue
+            said = "taking up %s by itself: %s processes in a row have died at that"
+            log.warning(said, row.run_id, self.suspects.deaths(row.run_id))
+            await self._each([run_key], self._take_up_suspect)
+            if (live := self.live.get(run_key)) is not None:
+                await live.proven.wait()
+            self._apart.discard(run_key)
+            if row.state == "queued":
+                await self._each([run_key], self._line_up)
 
     async def _candidate(self, run: RunRow | Origin) -> Candidate:
         graph = await self.catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
@@ -267,12 +346,17 @@ class Host:
         for run_key, error in failed:
             if isinstance(error, StorageUnavailable):
                 raise error
-            log.error("the run with the key %s cannot be taken up", run_key, exc_info=error)
+            if not isinstance(error, RunSetAside):  # which has been told
+                log.error("the run with the key %s cannot be taken up", run_key, exc_info=error)
         return [run_key for run_key, _ in failed]
 
     async def _take_up(self, run_key: int) -> None:
         async with self.pinned(run_key) as live:
             live.was_urgent()
+            reach("recovery")
+
+    async def _take_up_suspect(self, run_key: int) -> None:
+        async with self.pinned(run_key):
             reach("recovery")
 
     async def _wake_due(self, limit: int) -> int:
@@ -290,6 +374,8 @@ class Host:
         return min((*self._urgent.values(), *(() if stored is None else (stored,))), default=None)
 
     async def _wake(self, run_key: int) -> None:
+        if run_key in self._apart:
+            raise RunSetAside
         async with self.pinned(run_key) as live:
             live.take(Woken())
             if live.state.state == "queued" and (live.origin.start_at or 0) <= self.clock.now():
@@ -392,6 +478,14 @@ class Host:
         await asyncio.gather(*tasks, return_exceptions=True)
         self.threads.shutdown()
         self._processes.shutdown()
+
+
+def set_aside(run_id: str, deaths: int) -> str:
+    """Return why a run is not taken up, and what to do."""
+    return (
+        f"Run {run_id} is set aside, because {deaths} processes in a row have died as it was taken up: "
+        "resume it, cancel it, or terminate it, which reads of its payloads only the input."
+    )
 
 
 def _runs_apart(graph: Graph, address: Address) -> bool:

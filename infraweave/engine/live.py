@@ -15,9 +15,11 @@ from infraweave.core.address import Address
 from infraweave.core.book import Written
 from infraweave.core.entries import Entry as OpenEntry
 from infraweave.core.events import NodeFailed, NodeStarted, Origin, StatusChanged
-from infraweave.core.facts import Fact, Launched, Refused, Woken
+from infraweave.core.facts import Fact, Launched, Refused, Unprepared, Woken
 from infraweave.core.graph import Graph
+from infraweave.core.opening import INPUT_TOO_LARGE, too_much
 from infraweave.core.preparing import Preparing
+from infraweave.core.sizes import TooLarge
 from infraweave.core.state import RunState
 from infraweave.core.turn import turn
 from infraweave.core.values import Json
@@ -33,6 +35,10 @@ from infraweave.store.projection import UNCHANGED, URGENT, Unchanged
 
 if TYPE_CHECKING:
     from infraweave.engine.host import Host
+
+
+#: Seconds after which a run counts as taken up, though what must come before its waits has not returned.
+LONG_ENOUGH = 10.0
 
 
 class LiveRun:
@@ -57,6 +63,12 @@ class LiveRun:
         #: Children that were asked to stop.
         self._told: set[str] = set()
         self._told_all = False
+        #: It was taken up from the disk, and may still be what kills the process.
+        self.is_unproven = False
+        self.proven = asyncio.Event()
+        self._patience: ClockTimer | None = None
+        #: It was set aside, and is not resumed yet.
+        self.is_lifted = False
         self._uncommitted = 0
         self._last_commit: asyncio.Future[None] | None = None
         self.is_abandoned, self._holds_all = False, False
@@ -265,6 +277,8 @@ class LiveRun:
 
     def _granted(self) -> None:
         self._in_line, self.has_slot = False, True
+        if self.is_unproven:
+            self.host.suspects.begin(self.state.run_id)
         self._work()
         self.rest()
 
@@ -286,7 +300,12 @@ class LiveRun:
             return
         entry = self.state.entries.get(address)
         number = 1 if entry is None else entry.attempt + 1
-        values = settle.given(self.graph, self.state, address)
+        try:
+            values = settle.given(self.graph, self.state, address)
+        except TooLarge as error:
+            self._preparing.end(address)
+            self.take(Unprepared(address=address, code=INPUT_TOO_LARGE, message=too_much(error)))
+            return
         kind = PREPARATIONS[type(self.graph.nodes[address.node])]
         attempt = self._make(kind, address, number, values)
         if isinstance(attempt, ChildPreparation):
@@ -356,12 +375,41 @@ class LiveRun:
 
     def rest(self) -> None:
         """Leave memory, where nothing is in flight; else see to timers that run beside it."""
+        if self.is_unproven:
+            self._look_whether_proven()
         if self._uncommitted or self.todo or self._attempts or self._in_line:
             self._arm_soon()
         else:
             self._disarm()
             self.release()
             self.host.let_go(self)
+
+    def _look_whether_proven(self) -> None:
+        """Tell the suspects where the run, taken up, has done all that it does by itself.
+
+        That is over once its first turn is on disk, its bodies have been called, and what must come before
+        its waits has returned. What a body does later is counted by its interruptions.
+        """
+        if self._in_line:
+            self.host.suspects.pause(self.state.run_id)
+            self.proven.set()
+        elif self._uncommitted or self.todo or self.is_lifted:
+            return
+        elif not self._preparing.entries:
+            # The tasks of its attempts make their first step before this.
+            asyncio.get_running_loop().call_soon(self.prove)
+        elif self._patience is None:
+            self._patience = self.host.clock.call_later(LONG_ENOUGH, self.prove)
+
+    def prove(self) -> None:
+        """Take the run off the suspects: it has been taken up, and the process lives."""
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+        if self.is_unproven and not self._in_line:
+            self.is_unproven = False
+            self.host.suspects.survived(self.state.run_id)
+        self.proven.set()
 
     def release(self) -> None:
         """Give the slot back."""
@@ -425,6 +473,7 @@ class LiveRun:
         """Stop all bodies without a fact: the process is ending, or the disk has failed."""
         self._disarm()
         self.is_abandoned = True
+        self.proven.set()
         self.todo.clear()
         for attempt in self._attempts.values():
             attempt.abandon()

@@ -218,6 +218,7 @@ class Attempt:
         self._delivered = True
         for timer in self._timers:
             timer.cancel()
+        self._timers.clear()  # one that rang calls this attempt, and would keep it
 
     def _latency(self) -> int:
         return round((self._clock.elapsed() - self._started_at) * 1000)

@@ -6,6 +6,7 @@ from difflib import get_close_matches
 
 from attrs import frozen
 
+from infraweave.core import sizes
 from infraweave.core.events import TERMINAL_STATES
 from infraweave.core.graph import Graph
 from infraweave.core.rerun import merge_patch, plan, reused
@@ -18,6 +19,8 @@ from infraweave.store.runs import RunRow
 
 #: Names of nodes that a refusal lists.
 _LISTED = 20
+#: Bytes, as JSON, of the results that a rerun keeps: they stand in one event.
+MOST_KEPT = 4 * sizes.MOST
 
 
 @frozen
@@ -35,7 +38,7 @@ class Reruns:
             RunNotFinished: the run is still open.
             RunNotFound: it is being removed.
             VersionNotFound: there is no such version.
-            MalformedRequest: ``from_node`` is no node of it, or what is kept skips it.
+            MalformedRequest: ``from_node`` is no node of it, or what is kept skips it, or is too large.
             InputInvalid: the input, patched, does not match its schema.
         """
         if run.state not in TERMINAL_STATES:
@@ -50,6 +53,11 @@ class Reruns:
             raise RunNotFound(f"No run {run.run_id}.")  # it is being removed
         planned = plan(old, state, new, wish.from_node)
         kept = reused(new, state, planned.reused)
+        try:
+            sizes.check(kept.results.outputs.values(), MOST_KEPT)
+        except sizes.TooLarge as error:
+            message = f"What the rerun would keep is too large: together, {error}; begin at an earlier node"
+            raise MalformedRequest(message, details=[Fault("/from_node", message)]) from error
         if wish.from_node in kept.skipped:
             raise _skipped(new, wish.from_node)
         value = state.input if wish.patch is None else merge_patch(state.input, wish.patch)

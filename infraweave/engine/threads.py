@@ -144,4 +144,4 @@ class Threads:
             work.future.set_result(result)
         else:
             work.future.set_exception(error)
-            del error  # else this frame and its traceback would hold each other
+            del error, work  # else this frame and its traceback would hold each other

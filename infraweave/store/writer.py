@@ -30,6 +30,8 @@ log = logging.getLogger("infraweave.store")
 #: Seconds between two tries to write what cannot be written now.
 _PAUSE = 0.5
 _UNKNOWN = "The database cannot be written; whether this was stored is not known before it is restarted."
+#: In place of the work of a write that is done.
+_DONE = Rows()
 
 
 class Writer:
@@ -122,6 +124,8 @@ class Writer:
             else:
                 write.set_exception(write.fault)
         self._stop_runs(batch)
+        for write in batch:
+            write.work = _DONE  # what has been written need not stay as long as the promise does
         self._follow_up(batch)
 
     def _stop_runs(self, batch: Sequence[Write]) -> None:
@@ -150,8 +154,10 @@ class Writer:
         try:
             while self._effects:
                 write = self._effects.popleft()
-                if write.effect is not None:
-                    write.effect(write)
+                # The effect keeps who waits, and who waits keeps the write: a circle, unless it is cut.
+                effect, write.effect = write.effect, None
+                if effect is not None:
+                    effect(write)
         finally:  # what one effect raised is the loop's to log, and holds up no other
             if self._effects:
                 self._loop.call_soon(self._take_effect)

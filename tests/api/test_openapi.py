@@ -293,6 +293,7 @@ async def _well(api, run_id, request_id, stopping, failed, done):
     await post(f"/v1/runs/{stopping}/cancel", {"reason": "x"})
     await post(f"/v1/runs/{done}/cancel")
     await post(f"/v1/runs/{done}/terminate")
+    await post(f"/v1/runs/{done}/resume")
     await put("/v1/workflows/quick/active", json={"version": "v1"})
     await put("/v1/workflows/quick/active", json={"version": "v9"})
     await _publish(api)

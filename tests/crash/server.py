@@ -225,10 +225,10 @@ class Process:
         assert self._server is not None
         self._server.terminate()
 
-    def wait(self) -> int:
+    def wait(self, timeout: float = 20) -> int:
         """Wait for it to end by itself."""
         assert self._server is not None
-        return self._server.wait(timeout=20)
+        return self._server.wait(timeout=timeout)
 
     def second(self) -> tuple[int, str]:
         """Start a second server on the same file; return its exit code and what it said."""

@@ -1,0 +1,145 @@
+"""Runs that are set aside, because processes died as they were taken up: what may be done with them."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from infraweave import Workflow
+from infraweave.errors import RunSetAside
+from infraweave.store.suspects import MOST_DEATHS, Suspects
+
+
+def asking() -> Workflow:
+    flow = Workflow("asking", version="v1")
+
+    @flow.node
+    async def booked() -> int:
+        return 1
+
+    @booked.compensate
+    async def cancel_booking(booked: int) -> None: ...
+
+    @flow.human_input(schema={}, after=[booked])
+    def person() -> str:
+        return "well?"
+
+    return flow
+
+
+def parent() -> Workflow:
+    flow = Workflow("parent", version="v1")
+
+    @flow.subworkflow("asking")
+    def child() -> dict:
+        return {}
+
+    return flow
+
+
+def die_at(db, run_id: str, times: int = MOST_DEATHS) -> None:
+    """Leave what processes leave that die at the taking-up of a run."""
+    for _ in range(times):
+        Suspects(db).begin(run_id)
+
+
+async def waiting(w, flow: Workflow):
+    run = await w.start(flow)
+    await w.explained(run, "a person must answer")
+    return run
+
+
+async def test_a_run_that_is_set_aside_takes_no_signal_and_says_why(world, db):
+    flow = asking()
+    async with world(flow) as w, asyncio.timeout(20):
+        run = await waiting(w, flow)
+    die_at(db, run.run_id)
+    async with world(flow) as w, asyncio.timeout(20):
+        with pytest.raises(RunSetAside, match="3 processes in a row have died"):
+            await w.engine.signal(run, "person", "r1", "yes", by="story")
+        assert "is set aside" in (await w.engine.explain(run))[1].sentence
+        assert await w.engine.resume(run)
+        assert not await w.engine.resume(run)
+        await w.engine.signal(run, "person", "r1", "yes", by="story")
+        assert (await w.end(run))["type"] == "completed"
+    async with world(flow) as w:
+        assert w.engine.suspects.apart == frozenset()
+
+
+async def test_a_run_that_is_set_aside_stays_so_over_clean_restarts(world, db):
+    flow = asking()
+    async with world(flow) as w, asyncio.timeout(20):
+        run = await waiting(w, flow)
+    die_at(db, run.run_id)
+    for _ in range(2):
+        async with world(flow) as w:
+            assert w.engine.suspects.aside == {run.run_id}
+
+
+async def test_a_run_that_is_set_aside_can_be_cancelled_and_is_undone(world, db):
+    flow = asking()
+    async with world(flow) as w, asyncio.timeout(20):
+        run = await waiting(w, flow)
+    die_at(db, run.run_id)
+    async with world(flow) as w, asyncio.timeout(20):
+        assert await w.engine.cancel(run, by="story")
+        end = await w.end(run)
+        assert (end["type"], end["compensated"]) == ("cancelled", ["booked"])
+
+
+async def test_a_run_that_is_set_aside_is_terminated_by_its_input_alone(world, db, monkeypatch):
+    flow = asking()
+    async with world(flow) as w, asyncio.timeout(20):
+        run = await waiting(w, flow)
+    die_at(db, run.run_id)
+    async with world(flow) as w, asyncio.timeout(20):
+        read, asked = w.engine.journal.read, []
+
+        async def watched(self, run_key, after, limit, *, payloads=True):
+            asked.append(payloads)
+            return await read(run_key, after, limit, payloads=payloads)
+
+        monkeypatch.setattr(type(w.engine.journal), "read", watched)
+        assert await w.engine.terminate(run, by="story")
+        monkeypatch.undo()
+        assert asked.count(True) == 1
+        assert False in asked
+        assert (await w.end(run))["type"] == "cancelled"
+
+
+async def test_a_parent_that_was_set_aside_hears_of_its_child_when_it_is_resumed(world, db):
+    child, above = asking(), parent()
+    async with world(child, above) as w, asyncio.timeout(20):
+        run = await w.start(above)
+        below_id = (await w.until(run, "node_started", node="child"))["child_run_id"]
+        below = await w.engine.runs.get(below_id)
+        await w.explained(below, "a person must answer")
+    die_at(db, run.run_id)
+    async with world(child, above) as w, asyncio.timeout(20):
+        await w.engine.signal(below, "person", "r1", "yes", by="story")
+        assert (await w.end(below))["type"] == "completed"
+        assert await w.engine.resume(run)
+        assert (await w.end(run))["result"] == "yes"
+
+
+async def test_a_suspect_is_taken_up_by_itself_and_is_none_any_more_once_it_lives(world, db):
+    flow, gate = Workflow("flow", version="v1"), asyncio.Event()
+
+    @flow.node
+    async def work() -> int:
+        await gate.wait()
+        return 1
+
+    async with world(flow, grace=0) as w, asyncio.timeout(20):
+        runs = [await w.start(flow) for _ in range(3)]
+        for run in runs:
+            await w.at_work(run)
+        w.engine.abandon()
+    for run in runs:
+        die_at(db, run.run_id, MOST_DEATHS - 1)
+    gate.set()
+    async with world(flow) as w, asyncio.timeout(20):
+        assert [(await w.end(run))["type"] for run in runs] == ["completed"] * 3
+        while w.engine.suspects.apart:
+            await w.clock.advance(0)
