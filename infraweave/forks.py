@@ -15,6 +15,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -22,6 +23,8 @@ from functools import partial
 from typing import Any, NoReturn
 
 _let_go: list[Callable[[], None]] = []
+#: The signal mask of a thread that forks.
+_held = threading.local()
 
 
 @contextmanager
@@ -118,10 +121,21 @@ def _exit(error: BaseException | None) -> NoReturn:
     os._exit(code)
 
 
+def _before() -> None:
+    """Hold signals back: one that reached the child right away would go to the server, and be lost there."""
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT}) if _let_go else None
+
+
+def _in_parent() -> None:
+    if _held.mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
+
+
 def _in_child() -> None:
     for let_go in _let_go:
         let_go()
     _let_go.clear()
+    _in_parent()
 
 
-os.register_at_fork(after_in_child=_in_child)
+os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
