@@ -23,6 +23,7 @@ from functools import partial
 from typing import Any, NoReturn
 
 _let_go: list[Callable[[], None]] = []
+_ENDING = {signal.SIGTERM, signal.SIGINT}
 #: The signal mask of a thread that forks.
 _held = threading.local()
 
@@ -123,7 +124,7 @@ def _exit(error: BaseException | None) -> NoReturn:
 
 def _before() -> None:
     """Hold signals back: one that reached the child right away would go to the server, and be lost there."""
-    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT}) if _let_go else None
+    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING) if _let_go else None
 
 
 def _in_parent() -> None:
