@@ -22,6 +22,9 @@ from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
+from hypercorn.events import Closed, RawData
+from hypercorn.protocol.events import Event as StreamEvent
+from hypercorn.protocol.events import Response
 from hypercorn.protocol.h11 import H11Protocol
 from hypercorn.typing import ConnectionState, Framework, LifespanState
 from hypercorn.utils import parse_socket_addr, wrap_app
@@ -29,6 +32,7 @@ from hypercorn.utils import parse_socket_addr, wrap_app
 from infraweave.api.errors import envelope
 from infraweave.api.guard import own_id
 from infraweave.api.policy import secured
+from infraweave.api.routing import SSE
 from infraweave.api.visit import KNOWN
 from infraweave.core.codec import dumps
 from infraweave.engine.clock import Clock, request_id
@@ -38,11 +42,15 @@ log = logging.getLogger("infraweave.http")
 
 #: Header lines that a request may have.
 MOST_HEADERS = 100
+#: Seconds that an answer gets once its caller has closed the way there, as one does who hangs up.
+HALF_CLOSED = 2.0
 #: Seconds that a connection gets to take what was written to it, once it is to be closed.
 LAST_WRITE = 2.0
 _PIECE = 64 * 1024
 #: Seconds between two lines in the log about connections that are closed because there are too many.
 TELLING = 60.0
+#: An end of a line without a carriage return, and a line that goes on with the one before (obs-fold).
+_BARE, _FOLDED = re.compile(rb"(?<!\r)\n"), re.compile(rb"\r\n[ \t]")
 _VERSION_1 = re.compile(rb"1\.\d")
 
 
@@ -137,6 +145,8 @@ class _Requests(h11.Connection):
         Raises:
             h11.RemoteProtocolError: it is none that is taken here; ``refusal`` says why.
         """
+        if self.their_state is h11.IDLE:
+            self._check_lines()
         try:
             event = super().next_event()
         except h11.RemoteProtocolError as error:
@@ -145,6 +155,19 @@ class _Requests(h11.Connection):
         if isinstance(event, h11.Request):
             self._check(event)
         return event
+
+    def _check_lines(self) -> None:
+        """Take nothing for a line of a head that others may take for two, or for none.
+
+        Empty lines before a request are let go, as RFC 9112 asks (2.2).
+        """
+        while self.trailing_data[0].startswith(b"\r\n"):
+            self._receive_buffer.maybe_extract_at_most(2)
+        head, _, _ = self.trailing_data[0].partition(b"\r\n\r\n")
+        if _BARE.search(head):
+            self._refuse(MalformedRequest("The head has a line that ends without a carriage return."))
+        if _FOLDED.search(head):
+            self._refuse(MalformedRequest("The head has a header that is folded over several lines."))
 
     def _check(self, request: h11.Request) -> None:
         """Refuse what the app must not see."""
@@ -194,8 +217,42 @@ class _Protocol(H11Protocol):
     #: What to do before a connection is closed over what its caller is still sending.
     linger: Callable[[], Awaitable[None]]
 
-    async def _check_protocol(self, event: h11.Request) -> None:
+    def __init__(self, *options: Any) -> None:
+        super().__init__(*options)
+        #: Set while no request is being answered.
+        self.at_rest = asyncio.Event()
+        self.at_rest.set()
+        self._is_streaming = False
+
+    async def _check_protocol(self, event: h11.Request) -> None:  # noqa: ARG002 - as Hypercorn calls it
         """Let no request change the protocol."""
+        self.at_rest.clear()
+        self._is_streaming = False
+
+    async def stream_send(self, event: StreamEvent) -> None:
+        """Send a part of an answer."""
+        if isinstance(event, Response):
+            self._is_streaming = (b"content-type", SSE.encode()) in event.headers
+        await super().stream_send(event)
+
+    async def _maybe_recycle(self) -> None:
+        await super()._maybe_recycle()
+        self.at_rest.set()
+
+    async def hear_no_more(self) -> None:
+        """Take note that nothing more comes. What was asked for is answered, for a while.
+
+        A stream that has begun ends: its reader has gone, most likely.
+        """
+        if self._is_streaming:
+            pass
+        elif self.connection.their_state is h11.DONE:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(HALF_CLOSED):
+                    await self.at_rest.wait()
+        else:
+            await self.handle(RawData(b""))
+        await self.handle(Closed())
 
     async def _send_error_response(self, _: int) -> None:
         await self._refuse(self.connection.refusal)
@@ -259,6 +316,14 @@ class _Connection(TCPServer):
             pass  # the caller is gone
         finally:
             await self._close()
+
+    async def _read_data(self) -> None:
+        with suppress(OSError):
+            while data := await self.reader.read(_PIECE):
+                await self.protocol.handle(RawData(data))
+            await self.protocol.hear_no_more()
+            return
+        await self.protocol.handle(Closed())
 
     async def _initiate_server_close(self) -> None:
         await self.protocol.give_up()

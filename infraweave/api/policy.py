@@ -31,15 +31,29 @@ _TAKEN = (
 _SHOWN = b"Idempotent-Replayed, Location, Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id"
 #: Seconds for which browsers may remember a preflight.
 _REMEMBER = b"600"
+#: A name of labels, of which one dot may follow, or an address of IPv6; and a port.
+_HOST = re.compile(
+    r"(?:(?P<name>[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*)\.?"
+    r"|\[(?P<address>[0-9A-Fa-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?"
+)
+_LAST_PORT = 65_535
 _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 
 def host_name(text: str) -> str:
-    """Return the host of a Host header, or of an option: without its port, in small letters."""
+    """Return the host of an option: without its port, in small letters."""
     host = text.strip().lower()
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host if host.count(":") > 1 else host.partition(":")[0].rstrip(".")
+
+
+def named_host(text: str) -> str | None:
+    """Return the host that a Host header names, in small letters; None where it is no host and port."""
+    found = _HOST.fullmatch(text)
+    if found is None or int(found["port"] or 0) > _LAST_PORT:
+        return None
+    return (found["name"] or found["address"]).lower()
 
 
 def check_origin(text: str) -> str:
@@ -69,9 +83,10 @@ class Policy:
         if self._hosts is None:
             return
         named = _values(scope, b"host") or _values(scope, b":authority")
-        host = named[0].decode("latin-1") if len(named) == 1 else ""
-        if not self._is_ours(host_name(host), scope):
-            name = one_line(host_name(host), 100) or "no host"
+        told = named[0].decode("latin-1").strip() if len(named) == 1 else ""
+        host = named_host(told)
+        if host is None or not self._is_ours(host, scope):
+            name = one_line(told, 100) or "no host"
             raise MisdirectedRequest(
                 f"This server does not answer as {name}; `--allow-host` lets it answer to more names."
             )

@@ -238,6 +238,24 @@ def _something(value: Json) -> str:
     return template.spelled(value)
 
 
+def fingerprint(webhook: Webhook, headers: Mapping[str, str], body: bytes) -> str | None:
+    """Return what tells a signed delivery from others where its id is not signed, but its time is.
+
+    Whoever has such a delivery could send it again under another id as long as it is recent. None: what tells
+    deliveries apart is signed itself, or they could be sent again at any time, as no time is signed.
+    """
+    if _is_signed(webhook):
+        return None
+    claim = _claim(webhook, headers, body)
+    return None if claim.timestamp is None else hashlib.sha256(claim.signed).hexdigest()
+
+
+def _is_signed(webhook: Webhook) -> bool:
+    if "{" in webhook.delivery:
+        return "{headers" not in webhook.delivery
+    return webhook.scheme == "standard" and webhook.delivery == DELIVERY_HEADER
+
+
 def values(headers: Mapping[str, str], body: Json, delivery: str) -> dict[str, Json]:
     """Return what the places of a webhook's input may name."""
     shown = {name: value for name, value in headers.items() if name not in _PRIVATE}

@@ -7,6 +7,7 @@ same work: nobody learns which names exist.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 import os
@@ -18,6 +19,7 @@ from attrs import evolve
 
 from infraweave.core import trace, webhooks
 from infraweave.core.mapping import fill
+from infraweave.core.redact import one_line
 from infraweave.core.template import TemplateError
 from infraweave.core.triggers import Scheme, Webhook
 from infraweave.core.values import Json
@@ -31,7 +33,8 @@ from infraweave.errors import (
 )
 from infraweave.store.notes import Note
 from infraweave.store.principals import FIRST_TENANT
-from infraweave.store.webhooks import WebhookRow, Webhooks
+from infraweave.store.runs import Filters, RunRow
+from infraweave.store.webhooks import WebhookRow, Webhooks, no_webhook
 
 if TYPE_CHECKING:
     from infraweave.engine.engine import Engine
@@ -41,8 +44,14 @@ log = logging.getLogger("infraweave.engine")
 #: The tags of a delivered run; ids are cut to what a tag should hold.
 WEBHOOK_TAG, DELIVERY_TAG = "webhook", "delivery_id"
 _LONGEST_TAG = 255
-#: Checked where there is no webhook, so that its absence takes as long as a wrong signature.
-_NONE = Webhook(name="none")
+#: The tag of a run that was started by a delivery whose time is signed and whose id is not.
+SIGNATURE_TAG = "delivery_signature"
+#: Signs nothing: stands in where there is no key.
+_NO_KEY = b"none"
+#: Signatures of second tries that are remembered.
+_MOST_AGAIN = 10_000
+#: Characters of a name that the log repeats.
+_SHOWN = 128
 
 
 def address(tenant: str, name: str) -> str:
@@ -68,6 +77,10 @@ class Hooks:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.webhooks = Webhooks(engine.db)
+        #: Held while a delivery is looked for and, where it is new, started.
+        self._starting = asyncio.Lock()
+        #: The runs of signatures by which senders tried again: their tags tell the first one.
+        self._again: dict[str, int] = {}
 
     async def create(self, row: WebhookRow, note: Note | None = None) -> WebhookRow:
         """Make a webhook, with a secret of its own unless one is given.
@@ -109,7 +122,32 @@ class Hooks:
             made = fill(row.webhook.input, webhooks.values(headers, value, delivery))
         except TemplateError as error:
             raise InputInvalid(f"The input cannot be made of this delivery: {error}.") from error
-        return await self._engine.start(evolve(_request(row, delivery, made, headers), note=note))
+        request = evolve(_request(row, delivery, made, headers), note=note)
+        mark = webhooks.fingerprint(row.webhook, headers, body)
+        return await (self._engine.start(request) if mark is None else self._start_once(request, mark))
+
+    async def _start_once(self, request: StartRequest, mark: str) -> Started:
+        """Start the run of a delivery whose id is not signed, or return that of the signature.
+
+        The same id under another signature is the same delivery, too: its sender tries again.
+        """
+        async with self._starting:
+            made = Filters(trigger="webhook", tag=(SIGNATURE_TAG, mark))
+            for row in await self._engine.runs.list(request.tenant, made):
+                if row.by == request.by:
+                    return Started(row, replayed=True)
+            if (known := await self._tried_again(mark)) is not None:
+                return Started(known, replayed=True)
+            started = await self._engine.start(evolve(request, tags={**request.tags, SIGNATURE_TAG: mark}))
+            if started.replayed:
+                self._again[mark] = started.run.run_key
+                if len(self._again) > _MOST_AGAIN:
+                    self._again.pop(next(iter(self._again)))
+        return started
+
+    async def _tried_again(self, mark: str) -> RunRow | None:
+        run_key = self._again.get(mark)
+        return None if run_key is None else await self._engine.runs.get_by_key(run_key)
 
     async def genuine(self, name: str, headers: Mapping[str, str], body: bytes) -> WebhookRow:
         """Return the webhook that a delivery is for, if the delivery passes.
@@ -117,29 +155,29 @@ class Hooks:
         Raises:
             WebhookNotFound: there is none, or its secret is not set, or the signature or its time do not fit.
         """
-        row = await self.webhooks.get(*_owner(name))
-        key = None if row is None else _key(row)
-        webhook = _NONE if row is None else row.webhook
-        passes = webhooks.is_genuine(webhook, key or b"none", headers, body, self._engine.clock.now())
-        if row is not None and key is not None and not passes:
-            why = webhooks.refusal(webhook, headers)
-            log.warning("webhook %s of tenant %s refused a delivery: %s", webhook.name, row.tenant, why)
-        if row is None or key is None or not passes:
-            raise WebhookNotFound
-        return row
+        tenant, name = _owner(name)
+        # The same is done whether there is one or not: how long it takes tells nobody which names exist.
+        row = await self.webhooks.get(tenant, name) or no_webhook(tenant, name)
+        key, trouble = _key(row)
+        passes = webhooks.is_genuine(row.webhook, key, headers, body, self._engine.clock.now())
+        if passes and trouble is None:
+            return row
+        why = webhooks.refusal(row.webhook, headers)
+        shown = one_line(row.webhook.name, _SHOWN), one_line(row.tenant, _SHOWN)
+        log.warning("webhook %s of tenant %s refused a delivery: %s", *shown, trouble or why)
+        raise WebhookNotFound
 
 
-def _key(row: WebhookRow) -> bytes | None:
+def _key(row: WebhookRow) -> tuple[bytes, str | None]:
+    """Return the key that a webhook's deliveries are signed with, and why none of them passes, if so."""
     variable = row.webhook.secret_env
     text = row.secret if variable is None else os.environ.get(variable)
     if not text:
-        log.warning("webhook %s refuses all: %s is not set", row.webhook.name, variable)
-        return None
+        return _NO_KEY, f"{variable} is not set" if variable is not None else "there is none of that name"
     try:
-        return webhooks.key_of(row.webhook.scheme, text.encode("utf-8", "surrogateescape"))
+        return webhooks.key_of(row.webhook.scheme, text.encode("utf-8", "surrogateescape")), None
     except ValueError as error:
-        log.warning("webhook %s refuses all: its secret is none: %s", row.webhook.name, error)
-        return None
+        return _NO_KEY, f"its secret is none: {error}"
 
 
 def _secret_faults(row: WebhookRow) -> Iterator[str]:

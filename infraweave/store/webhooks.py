@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from infraweave.core.codec import dumps, loads, trigger_to_json, webhook_from_json
 from infraweave.core.document import Document
@@ -29,6 +29,16 @@ class WebhookRow:
     declared_in: str | None = None
     #: None: the environment holds it.
     secret: str | None = field(default=None, repr=False)
+
+
+#: How the file holds a webhook that there is not.
+_NONE = dumps(trigger_to_json(Webhook(name="none"))).decode()
+
+
+def no_webhook(tenant: str, name: str) -> WebhookRow:
+    """Return what stands in for a webhook that there is not, read as one that there is: it has no secret."""
+    webhook = evolve(webhook_from_json(loads(_NONE)), name=name)
+    return WebhookRow(tenant=tenant, workflow_id="", webhook=webhook)
 
 
 @frozen(eq=False)

@@ -16,7 +16,16 @@ RUN = {"workflow_id": "quick", "input": {"amount": 1}}
 
 @pytest.mark.parametrize(
     "host",
-    ["localhost", "LOCALHOST:80", "127.0.0.1:1", "[::1]:8470", "127.1.2.3", "wf.example.", "WF.example"],
+    [
+        "localhost",
+        "LOCALHOST:80",
+        "localhost.:80",
+        "127.0.0.1:1",
+        "[::1]:8470",
+        "127.1.2.3",
+        "wf.example.",
+        "WF.example",
+    ],
 )
 async def test_the_server_answers_to_loopback_and_to_what_is_allowed(open_api, host):
     async with open_api(settings=Settings(allow_hosts=("wf.example",))) as api:
@@ -28,6 +37,24 @@ async def test_the_server_answers_to_loopback_and_to_what_is_allowed(open_api, h
     [
         *("evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1", "2130706433", ""),
         *("localhost@evil", "evil.example:8470", "0.0.0.0", "[::ffff:8.8.8.8]", "xn--localhst-9za"),
+        *(
+            "localhost..",
+            "127.0.0.1:80@evil.example",
+            "[::1]evil.example",
+            "[::1]:80:80",
+            "::1",
+            "localhost:x",
+        ),
+        *(
+            "localhost:99999",
+            ".localhost",
+            "local host",
+            "localhost/",
+            "localhost#",
+            "-localhost",
+            "[::1",
+            "[]",
+        ),
     ],
 )
 @pytest.mark.parametrize("path", ["/healthz", "/v1/runs", "/nothing"])

@@ -78,11 +78,46 @@ POST = b"POST /v1/runs HTTP/1.1\r\nHost: localhost\r\n"
         POST + b"Content-Length: -1\r\n\r\n",
         POST + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n",
         POST + b"Transfer-Encoding: gzip\r\n\r\n",
+        GET + b"A: 1\r\n 2\r\n\r\n",
+        GET + b"A: 1\r\n\t2\r\n\r\n",
+        GET + b" A: 1\r\n\r\n",
+        GET + b"A: 1\nB: 2\r\n\r\n",
+        GET + b"A: 1\r\n\n",
+        b"GET /healthz HTTP/1.1\nHost: localhost\n\n",
+        b"\nGET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        GET + b"A: 1\r2\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n",  # somebody speaks TLS
     ],
 )
 async def test_what_is_no_http_is_refused_with_the_envelope(api, request_):
     assert refusal(await sent(api, request_)) == (400, "malformed_request")
+
+
+@pytest.mark.parametrize("pieces", [[b"\r\n\r\n"], [b"\r", b"\n"]])
+async def test_empty_lines_before_a_request_are_let_go_between_two_requests_too(api, pieces):
+    last = GET + b"Connection: close\r\n\r\n"
+    answers = await sent(api, *pieces, GET + b"\r\n", *pieces, last)
+    assert answers.count(b"HTTP/1.1 200") == 2
+    post = head(api, "POST", "/v1/runs", "Content-Length: 2") + b"{}\r\n"
+    answers = await sent(api, post, last)
+    assert (answers.count(b"HTTP/1.1 400"), answers.count(b"HTTP/1.1 200")) == (1, 1)
+
+
+async def test_whoever_closes_the_way_there_is_answered_all_the_same(api):
+    body = b'{"workflow_id": "quick", "input": {"amount": 1}}'
+    start = head(api, "POST", "/v1/runs", "Content-Type: application/json", f"Content-Length: {len(body)}")
+    async with connection(api) as (reader, writer), asyncio.timeout(20):
+        writer.write(GET + b"\r\n" + start + body)
+        writer.write_eof()
+        answers = await reader.read()
+    assert (answers.count(b"HTTP/1.1 200"), answers.count(b"HTTP/1.1 201")) == (1, 1)
+
+
+async def test_whoever_closes_the_way_there_amid_a_request_is_told_so(api):
+    async with connection(api) as (reader, writer), asyncio.timeout(20):
+        writer.write(head(api, "POST", "/v1/runs", "Content-Length: 9") + b"{")
+        writer.write_eof()
+        assert b"HTTP/1.1 201" not in await reader.read()
 
 
 async def test_a_broken_chunk_is_refused_with_the_envelope(api):

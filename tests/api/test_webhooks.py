@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
+import sys
+from collections import Counter
 
 import pytest
 
 from infraweave import Workflow
 from infraweave.core.webhooks import key_of, sign, sign_standard
+from infraweave.errors import WebhookNotFound
 from infraweave.settings import Settings
 from tests.api.conftest import told
 
@@ -164,6 +168,69 @@ async def test_the_log_of_the_server_says_why_a_delivery_did_not_pass(api, sende
     ]
 
 
+async def test_names_that_there_are_not_are_refused_by_the_very_same_steps(api, sender, hook, caplog):
+    hooks, headers = api.server.engine.hooks, {"x-signature": "sha256=" + "0" * 64}
+
+    async def steps(name):
+        seen = []
+
+        def watch(frame, event, _):
+            if event == "call" and "/infraweave/" in frame.f_code.co_filename:
+                seen.append(frame.f_code.co_name)
+
+        with pytest.raises(WebhookNotFound):
+            await hooks.genuine(name, headers, BODY)  # once before: what is read first is kept
+        sys.setprofile(watch)
+        try:
+            with pytest.raises(WebhookNotFound):
+                await hooks.genuine(name, headers, BODY)
+        finally:
+            sys.setprofile(None)
+        work = {"genuine", "_key", "is_genuine", "refusal", "webhook_from_json", "_claim", "_mac", "one_line"}
+        return Counter(name for name in seen if name in work)
+
+    assert await steps("order") == await steps("none")
+    refused = [record.args[2] for record in caplog.records if "refused a delivery" in record.msg]
+    assert refused[1:3] == ["its signature or its time of signing does not fit", "there is none of that name"]
+
+
+TIMED = {**HOOK, "timestamp_header": "X-Timestamp"}
+
+
+def timed(clock, delivery=None, body=BODY, later=0):
+    """A delivery whose time is signed; its id is not."""
+    stamp = str(clock.now() // 1000 + later)
+    given = {"X-Signature": f"sha256={sign(SECRET.encode(), body, stamp)}", "X-Timestamp": stamp}
+    return {"content": body, "headers": given | ({} if delivery is None else {"X-Delivery-Id": delivery})}
+
+
+async def test_one_signed_delivery_makes_one_run_whatever_id_is_written_beside_it(api, sender, clock):
+    await api.post("/v1/webhooks", TIMED)
+    sent = [timed(clock, delivery) for delivery in ("a", "b", None)]
+    answers = await asyncio.gather(*(sender.http.post("/hooks/order", **one) for one in sent))
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 201]
+    assert len({answer.json()["run_id"] for answer in answers}) == 1
+
+
+async def test_a_sender_that_tries_again_signs_anew_and_gets_its_run(api, sender, clock):
+    await api.post("/v1/webhooks", TIMED)
+    first = await sender.http.post("/hooks/order", **timed(clock, "a"))
+    again = await sender.http.post("/hooks/order", **timed(clock, "a", later=30))
+    other = await sender.http.post("/hooks/order", **timed(clock, "b", later=31))
+    assert [answer.status_code for answer in (first, again, other)] == [201, 200, 201]
+    assert first.json()["run_id"] == again.json()["run_id"] != other.json()["run_id"]
+    replayed = await sender.http.post("/hooks/order", **timed(clock, "c", later=30))
+    assert (replayed.status_code, replayed.json()["run_id"]) == (200, first.json()["run_id"])
+
+
+async def test_a_tag_that_a_caller_gives_stands_in_for_no_delivery(api, sender, clock):
+    await api.post("/v1/webhooks", TIMED)
+    one = timed(clock, "a")
+    mark = hashlib.sha256(one["headers"]["X-Timestamp"].encode() + b"." + BODY).hexdigest()
+    await api.start(tags={"delivery_signature": mark})
+    assert (await sender.http.post("/hooks/order", **one)).status_code == 201
+
+
 async def test_a_genuine_delivery_that_cannot_be_taken_is_told_why(api, sender, hook):
     deep = b'{"amount": ' + b"[" * 100 + b"]" * 100 + b"}"
     for body, refusal in [
@@ -256,7 +323,7 @@ async def test_a_declared_webhook_may_be_signed_as_standard_webhooks(
         monkeypatch.setenv("HOOK_SECRET", "not in base64")
         refused = await api.http.post("/hooks/pushed", content=b"{}", headers=headers)
         assert told(refused) == (404, "webhook_not_found")
-        assert "webhook pushed refuses all: its secret is none: expected whsec_" in caplog.text
+        assert "webhook pushed of tenant default refused a delivery: its secret is none" in caplog.text
         monkeypatch.setenv("HOOK_SECRET", secret)
         assert (await api.http.post("/hooks/pushed", content=b"{}", headers=headers)).status_code == 201
         document = (await api.get("/v1/workflows/declared/versions/v1")).json()
