@@ -5,11 +5,11 @@ An admin's grant is on all tenants. What is taken away ends open streams too.
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 
 from infraweave.api import admin_shapes as shapes
 from infraweave.api import views
-from infraweave.api.queries import cursor
+from infraweave.api.cursors import Cursors
 from infraweave.api.routing import Answer, Call, NoQuery
 from infraweave.api.tokens import read_grants
 from infraweave.core.access import parse_grant
@@ -24,6 +24,11 @@ class AdminRoutes:
     """The handlers of administration."""
 
     _engine: Engine
+    _cursors: Cursors = field(init=False)
+
+    @_cursors.default
+    def _made(self) -> Cursors:
+        return Cursors(self._engine)
 
     async def tenants(self, call: Call[NoQuery, None]) -> Answer:  # noqa: ARG002 - every handler takes a call
         """List the tenants."""
@@ -96,9 +101,10 @@ class AdminRoutes:
         filters = AuditFilters(
             **{name: getattr(query, name) for name in names}, after=query.after, before=query.before
         )
-        rows = await engine.audit.list(filters, limit=query.limit + 1, cursor=query.cursor)
-        page = rows[: query.limit]
-        following = cursor("audit", page[-1].audit_id) if len(rows) > query.limit else None
+        before = await self._cursors.read("audit", call)
+        rows = await engine.audit.list(filters, limit=query.limit + 1, cursor=before)
+        page, is_more = rows[: query.limit], len(rows) > query.limit
+        following = await self._cursors.give("audit", call, page[-1].audit_id) if is_more else None
         return Answer(shapes.AuditPage(audit=tuple(map(_entry, page)), next_cursor=following))
 
 

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from attrs import NOTHING, frozen
 
-from infraweave.api.queries import integer, one_of, read_cursor, text
+from infraweave.api.queries import cursor, integer, one_of, text
 from infraweave.api.reading import read_time
 from infraweave.api.shapes import Time, given, said
 from infraweave.core.access import parse_grant
@@ -155,9 +155,7 @@ class AuditQuery:
         {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
         100,
     )
-    cursor: int | None = given(
-        read_cursor("audit"), "The next_cursor of the page before; opaque.", {"type": "string"}
-    )
+    cursor: str | None = cursor()
 
 
 @frozen(kw_only=True)

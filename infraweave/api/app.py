@@ -30,7 +30,7 @@ from infraweave.api.routing import JSON, Answer, Call, Caller, Route
 from infraweave.api.table import routes
 from infraweave.api.visit import VISIT, Visit
 from infraweave.core.codec import dumps
-from infraweave.core.redact import one_line
+from infraweave.core.redact import shown
 from infraweave.core.values import Json
 from infraweave.engine.engine import Engine
 from infraweave.errors import (
@@ -350,6 +350,6 @@ async def _failed_in_transit(error: HTTPException) -> Response:
 
 async def _failed(error: Exception) -> Response:
     extra = {"request_id": current_id()}
-    path = one_line(request.path, 200)
+    path = shown(request.path, 200)
     log.error("%s %s failed (%s)", request.method, path, current_id(), exc_info=error, extra=extra)
     return await _refused(Internal())

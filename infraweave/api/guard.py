@@ -18,7 +18,7 @@ from infraweave.api.metrics import Metrics
 from infraweave.api.policy import Headers, Policy, secured
 from infraweave.api.visit import VISIT, Strangers, Visit
 from infraweave.core.codec import dumps
-from infraweave.core.redact import one_line
+from infraweave.core.redact import redact, shown
 from infraweave.engine.clock import Clock, request_id
 from infraweave.errors import Internal, MisdirectedRequest, RequestError, RouteNotFound
 from infraweave.settings import Settings
@@ -91,7 +91,7 @@ class Guard:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception:
             if visit.refusal is None:
-                path = one_line(scope["path"], _LONGEST_NAME)
+                path = shown(scope["path"], _LONGEST_NAME)
                 log.exception("%s %s failed", scope["method"], path, extra=_extra(scope))
             if not exchange.started:
                 await exchange.refuse(visit.refusal or Internal())
@@ -194,8 +194,10 @@ class _Exchange:
 def own_id(scope: Scope) -> str | None:
     """Return the caller's own X-Request-Id, if there is one and it is fit to be repeated."""
     values = [value for name, value in scope["headers"] if name.lower() == b"x-request-id"]
-    valid = len(values) == 1 and _OWN_ID.fullmatch(values[0])
-    return values[0].decode() if valid else None
+    if len(values) != 1 or not _OWN_ID.fullmatch(values[0]):
+        return None
+    own = values[0].decode()
+    return own if redact(own) == own else None  # a token is no name
 
 
 def _log_access(scope: Scope, route: str, status: int, seconds: float) -> None:
@@ -205,12 +207,12 @@ def _log_access(scope: Scope, route: str, status: int, seconds: float) -> None:
     what = "-" if note is None else note.resource
     access.info(
         "%s %s %s %d %.1fms %s %s %s",
-        one_line(str(client[0]), _LONGEST_NAME),
-        one_line(who, _LONGEST_NAME).replace(" ", "_"),
+        shown(str(client[0]), _LONGEST_NAME),
+        shown(who, _LONGEST_NAME).replace(" ", "_"),
         f"{scope['method'][:10]} {route}",
         status,
         seconds * 1000,
-        one_line(what, _LONGEST_NAME).replace(" ", "_"),
+        shown(what, _LONGEST_NAME).replace(" ", "_"),
         scope[REQUEST_ID],
         scope.get("http_version", "-"),
         extra=_extra(scope),

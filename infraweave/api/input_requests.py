@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
+from attrs import field, frozen
 
 from infraweave.api import views
-from infraweave.api.queries import InputRequestQuery, cursor
+from infraweave.api.cursors import Cursors
+from infraweave.api.queries import InputRequestQuery
 from infraweave.api.routing import Answer, Call, Reply, Route
 from infraweave.api.shapes import Time, said
 from infraweave.core.access import Principal, readable
@@ -50,14 +51,23 @@ class InputRequestRoutes:
     """The handler of open input requests."""
 
     _engine: Engine
+    _cursors: Cursors = field(init=False)
+
+    @_cursors.default
+    def _made(self) -> Cursors:
+        return Cursors(self._engine)
 
     async def list(self, call: Call[InputRequestQuery, None]) -> Answer:
         """List what is being asked by runs of the workflows that the principal may read."""
         query, who = call.query, call.principal
         requests, names = InputRequests(self._engine.db), _meant(query, who)
-        page = await requests.list(who.tenant, names, limit=query.limit, after=query.cursor or 0)
+        after = await self._cursors.read("input-requests", call) or 0
+        page = await requests.list(who.tenant, names, limit=query.limit, after=after)
         total = await requests.count(who.tenant, names)
-        following = cursor("input-requests", page.requests[-1].event_key) if page.more else None
+        following = None
+        if page.more:
+            last = page.requests[-1].event_key
+            following = await self._cursors.give("input-requests", call, last)
         listed = tuple(map(_listed, page.requests))
         return Answer(InputRequestList(input_requests=listed, next_cursor=following, total=total))
 

@@ -35,17 +35,9 @@ class Metrics:
         self.open_streams = 0
         #: The same by principal.
         self.streams_of: collections.Counter[tuple[str, str]] = collections.Counter()
-        self._streams = Gauge("infraweave_event_streams", "Open event streams.", registry=registry)
         self._commits = Counter("infraweave_commits", "Transactions with events.", registry=registry)
         self._events = Counter("infraweave_events", "Events committed.", registry=registry)
-        self._runs = Gauge("infraweave_runs", "Runs by state.", ["state"], registry=registry)
-        self._queued = Gauge(
-            "infraweave_queue_depth",
-            "Runs that wait for a slot or a lane.",
-            registry=registry,
-        )
-        self._slots = Gauge("infraweave_slots_used", "Slots that runs hold.", registry=registry)
-        self._limit = Gauge("infraweave_slots", "Slots there are.", registry=registry)
+        self._of_runs = _OfRuns(registry)
         self._threads = Gauge(
             "infraweave_threads",
             "Threads of sync bodies: busy, of these lost; and bodies that wait for one.",
@@ -101,18 +93,42 @@ class Metrics:
             if not self.streams_of[key]:
                 del self.streams_of[key]
 
-    async def text(self) -> bytes:
-        """Return all of it in Prometheus' text format."""
-        counts = await self._engine.runs.counts()
+    async def text(self, tenant: str | None = None) -> bytes:
+        """Return all of it in Prometheus' text format; or what there is of one tenant."""
+        if tenant is None:
+            await self._of_runs.read(self._engine, None, self.open_streams)
+            self._aside.set(len(self._engine.suspects.aside))
+            threads = self._engine.host.threads
+            for state, count in (
+                ("busy", threads.busy),
+                ("lost", threads.lost),
+                ("waiting", threads.queued),
+            ):
+                self._threads.labels(state).set(count)
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        streams = sum(count for (owner, _), count in self.streams_of.items() if owner == tenant)
+        await _OfRuns(registry).read(self._engine, tenant, streams)
+        return generate_latest(registry)
+
+
+class _OfRuns:
+    """Gauges that are read when asked, of all tenants or of one."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._streams = Gauge("infraweave_event_streams", "Open event streams.", registry=registry)
+        self._runs = Gauge("infraweave_runs", "Runs by state.", ["state"], registry=registry)
+        self._queued = Gauge(
+            "infraweave_queue_depth", "Runs that wait for a slot or a lane.", registry=registry
+        )
+        self._slots = Gauge("infraweave_slots_used", "Slots that runs hold.", registry=registry)
+        self._limit = Gauge("infraweave_slots", "Slots there are.", registry=registry)
+
+    async def read(self, engine: Engine, tenant: str | None, streams: int) -> None:
+        counts, host = await engine.runs.counts(tenant), engine.host
         for state in get_args(State):
             self._runs.labels(state).set(counts.get(state, 0))
-        slots = self._engine.host.slots
-        self._queued.set(self._engine.host.gate.queued)
-        self._slots.set(slots.used)
-        self._aside.set(len(self._engine.suspects.aside))
-        self._limit.set(slots.limit)
-        threads = self._engine.host.threads
-        for state, count in (("busy", threads.busy), ("lost", threads.lost), ("waiting", threads.queued)):
-            self._threads.labels(state).set(count)
-        self._streams.set(self.open_streams)
-        return generate_latest(self._registry)
+        self._queued.set(host.gate.queued_of(tenant))
+        self._slots.set(host.slots_of(tenant))
+        self._limit.set(host.slots.limit)
+        self._streams.set(streams)

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 
 from infraweave.api import views
-from infraweave.api.queries import HistoryQuery, RunFilter, RunQuery, cursor
+from infraweave.api.cursors import Cursors
+from infraweave.api.queries import HistoryQuery, RunFilter, RunQuery
 from infraweave.api.rerun_shapes import RunExplanation
 from infraweave.api.routing import Answer, Call, NoQuery
 from infraweave.api.shapes import (
@@ -51,15 +52,22 @@ class RunRoutes:
     """The handlers of runs."""
 
     _engine: Engine
+    _cursors: Cursors = field(init=False)
+
+    @_cursors.default
+    def _made(self) -> Cursors:
+        return Cursors(self._engine)
 
     async def list(self, call: Call[RunQuery, None]) -> Answer:
         """List the runs of the workflows that the principal may read."""
         query = call.query
         filters = _filters(query, call.principal, query.status)
         tenant, limit = call.principal.tenant, query.limit
-        rows = await self._engine.runs.list(tenant, filters, limit=limit + 1, before=query.cursor)
+        before = await self._cursors.read("runs", call)
+        rows = await self._engine.runs.list(tenant, filters, limit=limit + 1, before=before)
         page = _bounded(rows[:limit])
-        following = cursor("runs", page[-1].run_key) if len(rows) > len(page) else None
+        is_more = len(rows) > len(page)
+        following = await self._cursors.give("runs", call, page[-1].run_key) if is_more else None
         heads = await self._engine.journal.last_seqs([row.run_key for row in page])
         aside = self._engine.suspects.aside
         listed = [views.listed(row, heads[row.run_key], row.run_id in aside) for row in page]
@@ -107,12 +115,15 @@ class RunRoutes:
         graph = await self._engine.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
         kinds = {name: node.kind for name, node in graph.nodes.items()}
         wanted = Wanted(node=query.node, iteration=query.iteration, index=query.index, state=query.state)
+        after = await self._cursors.read("history", call) or 0
         page = await history_page(
-            self._engine.journal, row.run_key, row.run_id, kinds, wanted, query.limit, query.cursor or 0
+            self._engine.journal, row.run_key, row.run_id, kinds, wanted, query.limit, after
         )
         if page.gone and row.finished_at is not None:
             raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
-        following = cursor("history", page.rows[-1].first_seq) if page.more else None
+        following = None
+        if page.more:
+            following = await self._cursors.give("history", call, page.rows[-1].first_seq)
         return Answer(History(history=tuple(map(views.history_row, page.rows)), next_cursor=following))
 
     async def cancel(self, call: Call[NoQuery, StopRun]) -> Answer:

@@ -9,6 +9,7 @@ from attrs import frozen
 from infraweave.api import shapes, views
 from infraweave.api.metrics import MEDIA, Metrics
 from infraweave.api.routing import Answer, Call, NoQuery
+from infraweave.api.statistics import whose
 from infraweave.core.codec import dumps
 from infraweave.core.values import Json
 from infraweave.engine.engine import Engine
@@ -48,9 +49,9 @@ class ServiceRoutes:
         grants = views.grants(principal.grants)
         return Answer(shapes.WhoAmI(tenant=principal.tenant, principal=principal.name, grants=grants))
 
-    async def metrics(self, call: Call[NoQuery, None]) -> Answer:  # noqa: ARG002 - every handler takes a call
-        """Return the metrics as Prometheus text."""
-        return Answer(await self._metrics.text(), media=MEDIA)
+    async def metrics(self, call: Call[NoQuery, None]) -> Answer:
+        """Return the metrics as Prometheus text: of the caller's tenant, or of all for an admin."""
+        return Answer(await self._metrics.text(whose(call.principal)), media=MEDIA)
 
     async def openapi(self, call: Call[NoQuery, None]) -> Answer:  # noqa: ARG002 - every handler takes a call
         """Describe every route."""

@@ -19,7 +19,7 @@ from infraweave.api.statistics_shapes import (
     ThreadUse,
     UsageStatistics,
 )
-from infraweave.core.access import readable
+from infraweave.core.access import Principal, allows, readable
 from infraweave.core.values import rfc3339
 from infraweave.engine.engine import Engine
 from infraweave.engine.threads import Threads
@@ -53,19 +53,19 @@ class StatisticsRoutes:
         )
         return Answer(_told(asked, await self._statistics.of(asked)))
 
-    async def status(self, call: Call[NoQuery, None]) -> Answer:  # noqa: ARG002 - every handler takes a call
-        """Tell what the server is doing."""
-        engine, now = self._engine, await self._statistics.open_now()
-        slots = engine.host.slots
+    async def status(self, call: Call[NoQuery, None]) -> Answer:
+        """Tell what the server is doing: of the caller's tenant, or of all where the caller is an admin."""
+        engine, tenant = self._engine, whose(call.principal)
+        now = await self._statistics.open_now(tenant)
         return Answer(
             Status(
                 version=__version__,
-                slots=SlotUse(total=slots.limit, taken=slots.used),
-                threads=_threads(engine.host.threads),
+                slots=SlotUse(total=engine.host.slots.limit, taken=engine.host.slots_of(tenant)),
+                threads=_threads(engine.host.threads) if tenant is None else None,
                 queued=now.queued,
                 waiting=now.waiting,
                 open_runs=now.open_runs,
-                database_bytes=await self._statistics.size(),
+                database_bytes=await self._statistics.size() if tenant is None else None,
                 uptime_s=int(engine.clock.elapsed() - self._opened_at),
             )
         )
@@ -73,6 +73,11 @@ class StatisticsRoutes:
 
 def _threads(threads: Threads) -> ThreadUse:
     return ThreadUse(total=threads.count, busy=threads.busy, waiting=threads.queued, lost=threads.lost)
+
+
+def whose(who: Principal) -> str | None:
+    """Return the tenant whose totals a principal may be told; None: those of all."""
+    return None if allows(who, "admin", "tenant:*") else who.tenant
 
 
 def _since(wanted: int | None, until: int) -> int:

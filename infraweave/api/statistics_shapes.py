@@ -129,13 +129,13 @@ class ThreadUse:
 
 @frozen(kw_only=True)
 class Status:
-    """What the server is doing, for all tenants."""
+    """What the server is doing: of all tenants for an admin, else of the caller's."""
 
     version: str
     slots: SlotUse
-    threads: ThreadUse
+    threads: ThreadUse | None = said("Of all tenants; null for who is no admin.")
     queued: int = said("Runs that have not started, delayed ones among them.")
     waiting: int = said("Runs that started and hold no slot: they wait for a time, a person, or another run.")
     open_runs: int
-    database_bytes: int
+    database_bytes: int | None = said("Of the whole file; null for who is no admin.")
     uptime_s: int

@@ -105,7 +105,7 @@ function figures({ runs, success_rate: rate, duration, usage }, status) {
       ),
       figure(
         "Database",
-        bytes(status.database_bytes),
+        status.database_bytes === null ? "–" : bytes(status.database_bytes),
         `InfraWeave ${status.version}, up ${span(status.uptime_s * 1000)}`,
       ),
     ],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 _SECRETS = re.compile(
-    r"(?P<kind>iw_live_|whsec_)[0-9A-Za-z]{8,}"
+    r"(?P<kind>iw_live_|whsec_)[0-9A-Za-z+/=_-]{8,}"
     r"|(?P<scheme>\b(?:Bearer|Basic))\s+[A-Za-z0-9._~+/=-]{12,}"
     r"|(?<=://)[^/\s:@]*:[^/\s@]+(?=@)",
     re.IGNORECASE,
@@ -36,3 +36,8 @@ def one_line(text: str, longest: int) -> str:
 
 def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
+
+
+def shown(text: str, longest: int) -> str:
+    """Return what a caller named as a part of one line, without what must not be told."""
+    return one_line(redact(text), longest)

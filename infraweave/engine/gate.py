@@ -54,6 +54,10 @@ class Gate:
         self.queued = 0
         self._queued: Counter[str] = Counter()
 
+    def queued_of(self, tenant: str | None) -> int:
+        """Return how many runs of a tenant are in line; None: of all."""
+        return self.queued if tenant is None else self._queued[tenant]
+
     # --- coming in -----------------------------------------------------------------------------------------
 
     async def prepare(self, candidates: Iterable[Candidate]) -> None:

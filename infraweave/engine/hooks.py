@@ -19,7 +19,7 @@ from attrs import evolve
 
 from infraweave.core import trace, webhooks
 from infraweave.core.mapping import fill
-from infraweave.core.redact import one_line
+from infraweave.core.redact import shown
 from infraweave.core.template import TemplateError
 from infraweave.core.triggers import Scheme, Webhook
 from infraweave.core.values import Json
@@ -163,8 +163,8 @@ class Hooks:
         if passes and trouble is None:
             return row
         why = webhooks.refusal(row.webhook, headers)
-        shown = one_line(row.webhook.name, _SHOWN), one_line(row.tenant, _SHOWN)
-        log.warning("webhook %s of tenant %s refused a delivery: %s", *shown, trouble or why)
+        who = shown(row.webhook.name, _SHOWN), shown(row.tenant, _SHOWN)
+        log.warning("webhook %s of tenant %s refused a delivery: %s", *who, trouble or why)
         raise WebhookNotFound
 
 

@@ -431,6 +431,12 @@ class Host:
         if not task.cancelled() and task.exception() is not None:
             log.error("%s failed", task.get_name(), exc_info=task.exception())
 
+    def slots_of(self, tenant: str | None) -> int:
+        """Return how many slots the runs of a tenant hold; None: of all."""
+        if tenant is None:
+            return self.slots.used
+        return sum(live.has_slot and live.origin.tenant == tenant for live in self.live.values())
+
     def in_flight(self) -> list[Attempt]:
         """Return the attempts whose bodies have been called and have not returned."""
         return [attempt for live in self.live.values() for attempt in live.attempts]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from attrs import define, evolve, field
 
+from infraweave.core.redact import redact
 from infraweave.store.rows import Row
 
 #: Characters that are kept of what callers name.
@@ -37,7 +38,7 @@ class Note:
         return evolve(self, outcome="denied", reason=reason, detail=detail)
 
     def row(self) -> Row:
-        """Return the row of the statement ``insert_audit``."""
+        """Return the row of the statement ``insert_audit``; no token that was given as a name is in it."""
         cut = (self.tenant, self.principal, self.token_id, self.action, self.resource)
         told = (self.outcome, self.reason, self.detail, self.request_id, self.source)
-        return (self.at, *(None if text is None else text[:LONGEST] for text in (*cut, *told)))
+        return (self.at, *(None if text is None else redact(text)[:LONGEST] for text in (*cut, *told)))

@@ -525,6 +525,13 @@ SELECT count(*) AS open_runs,
           WHERE state = 'queued' AND due_at IS NOT 0) AS waiting
 FROM agenda;
 
+-- open_now_of: the same of one tenant
+SELECT count(*) AS open_runs,
+       count(*) FILTER (WHERE state = 'queued') AS queued,
+       count(*) FILTER (WHERE state <> 'queued' AND due_at IS NOT 0) AS waiting
+FROM runs LEFT JOIN agenda USING (run_key)
+WHERE tenant = :tenant AND finished_at IS NULL;
+
 -- Rebuilding the index ------------------------------------------------------------------------------------
 
 -- keep_runs: set the index aside before it is rebuilt

@@ -163,9 +163,12 @@ class Statistics:
                 case _:
                     figures.sampled_runs = loads(told)["runs"]
 
-    async def open_now(self) -> OpenNow:
-        """Return how many runs of all tenants are open."""
-        ((*counts,),) = await self._db.read("open_now")
+    async def open_now(self, tenant: str | None = None) -> OpenNow:
+        """Return how many runs are open; of one tenant, or of all."""
+        if tenant is None:
+            ((*counts,),) = await self._db.read("open_now")
+        else:
+            ((*counts,),) = await self._db.read("open_now_of", {"tenant": tenant})
         return OpenNow(*counts)
 
     async def size(self) -> int:

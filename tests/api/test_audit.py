@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 
 import pytest
@@ -108,6 +109,27 @@ async def test_denials_are_told_with_their_reason_whoever_asked(api):
         (None, "deliver", "webhook:none", "webhook_not_found"),
     ]
     assert rows[-1]["detail"] == "Principal lacks cancel on workflow:quick."
+
+
+async def test_a_token_that_was_pasted_as_a_name_stands_nowhere(api, caplog):
+    token, nobody = await api.token(), await api.with_headers({})
+    caplog.set_level(logging.INFO)
+    before = len(caplog.records)
+    for someone in (api, nobody):
+        await someone.get(f"/v1/runs/{token}", headers={"X-Request-Id": token})
+        await someone.post(f"/v1/runs/{token}/cancel")
+        await someone.post(f"/hooks/{token}", {})
+        await someone.get(f"/v1/runs?{token}=1&workflow_id={token}")
+    await api.post("/v1/runs", {"workflow_id": token})
+    await api.post("/v1/admin/tenants", {"tenant": token})
+    eve = await api.other(name="eve")
+    await eve.post("/v1/runs", {"workflow_id": token, "tags": {token: token}})
+    await api.http.delete(f"/v1/tokens/{token}")
+    rows = await audit(api)
+    assert len(rows) >= 6
+    assert token not in repr(rows)
+    assert "iw_live_[redacted]" in repr(rows)
+    assert not [r for r in caplog.records[before:] if token in r.getMessage() and r.name.startswith("infra")]
 
 
 async def test_a_request_that_is_merely_wrong_is_neither_act_nor_denial(api):

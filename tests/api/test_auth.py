@@ -257,14 +257,42 @@ async def test_no_filter_reaches_into_another_tenant(api, query):
     assert len((await api.get(f"/v1/runs{query}")).json()["runs"]) == 1
 
 
-async def test_a_cursor_of_another_tenant_shows_ones_own_runs_only(api):
+async def test_a_cursor_is_good_for_the_list_that_gave_it_alone(api):
     stranger = await api.other(*all_grants(), tenant="elsewhere")
-    theirs = [await stranger.start() for _ in range(2)]
-    for _ in range(3):
+    for someone in (stranger, api, stranger, api):
+        await someone.start()
+    cursor = (await api.get("/v1/runs?limit=1")).json()["next_cursor"]
+    again = (await api.get("/v1/runs?limit=1")).json()["next_cursor"]
+    assert (cursor, len(cursor)) == (again, 32)
+    assert (await api.get("/v1/runs", params={"cursor": cursor, "limit": 9})).status_code == 200
+    others = [
+        (stranger, "/v1/runs", {}),
+        (api, "/v1/runs", {"workflow_id": "quick"}),
+        (api, "/v1/input-requests", {}),
+        (api, "/v1/audit", {}),
+    ]
+    for someone, path, query in others:
+        answer = await someone.get(path, params={**query, "cursor": cursor})
+        assert told(answer) == (400, "invalid_cursor"), path
+
+
+async def test_a_cursor_of_one_history_is_none_of_another(api):
+    (run, _), (second, _) = await api.asked(), await api.asked()
+    cursor = (await api.get(f"/v1/runs/{run}/history?limit=1")).json()["next_cursor"]
+    assert cursor is not None
+    assert (await api.get(f"/v1/runs/{run}/history?cursor={cursor}")).status_code == 200
+    assert told(await api.get(f"/v1/runs/{second}/history?cursor={cursor}")) == (400, "invalid_cursor")
+
+
+async def test_a_changed_cursor_is_none(api):
+    for _ in range(2):
         await api.start()
     cursor = (await api.get("/v1/runs?limit=1")).json()["next_cursor"]
-    shown = (await stranger.get("/v1/runs", params={"cursor": cursor})).json()["runs"]
-    assert [run["run_id"] for run in shown] == theirs[::-1]
+    for place in range(len(cursor)):
+        changed = cursor[:place] + ("A" if cursor[place] != "A" else "B") + cursor[place + 1 :]
+        assert told(await api.get(f"/v1/runs?cursor={changed}")) == (400, "invalid_cursor")
+    for text in (cursor + "A", cursor + "=", cursor[:-1] + "=", cursor[:-1], "é" * 32):
+        assert told(await api.get("/v1/runs", params={"cursor": text})) == (400, "invalid_cursor")
 
 
 async def test_a_signals_id_of_another_tenant_is_unknown(api):

@@ -152,6 +152,19 @@ async def test_metrics_are_prometheus_text_and_count(api):
         assert float(values[f"infraweave_{gauge}"]) == 0
 
 
+async def test_an_operator_of_one_tenant_is_told_the_totals_of_that_tenant_alone(api):
+    for _ in range(3):
+        await api.ended()
+    other = await api.other("operate:workflow:*", "execute:workflow:*", tenant="elsewhere")
+    await other.start("asking")
+    text = (await other.get("/metrics")).text
+    assert 'infraweave_runs{state="succeeded"} 0.0' in text
+    assert 'infraweave_runs{state="running"} 1.0' in text
+    assert "infraweave_http_requests" not in text
+    assert "infraweave_commits" not in text
+    assert 'infraweave_runs{state="succeeded"} 3.0' in (await api.get("/metrics")).text
+
+
 async def test_labels_do_not_grow_with_what_callers_make_up(api):
     for number in range(20):
         await api.get(f"/v1/runs/run_{number}")

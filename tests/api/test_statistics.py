@@ -239,5 +239,11 @@ async def test_the_status_tells_what_the_server_is_doing(api, clock):
     }
     assert version[0].isdigit()
     assert size > 100_000
+    other = await api.other("operate:workflow:*", "execute:workflow:*", tenant="elsewhere")
+    await other.start("asking", start_at="2027-01-01T00:00:00Z")
+    shown = (await other.get("/v1/status")).json()
+    assert (shown["open_runs"], shown["queued"], shown["waiting"]) == (1, 1, 0)
+    assert shown["database_bytes"] is None
+    assert (await api.get("/v1/status")).json()["open_runs"] == 3
     eve = await api.other("read:workflow:*")
     assert told(await eve.get("/v1/status")) == (403, "acl_denied")
