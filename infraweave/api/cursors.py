@@ -20,6 +20,8 @@ from infraweave.store.keys import Keys
 
 #: Bytes of the signature and of the place.
 _SIGNATURE, _PLACE = 16, 8
+#: Characters of a cursor.
+_LENGTH = 32
 #: Parameters with which the next page may differ.
 _FREE = {"cursor", "limit"}
 
@@ -53,7 +55,7 @@ class Cursors:
             raise InvalidCursor from None
         key, signature = await self._of_file(), raw[:_SIGNATURE]
         place = int.from_bytes(raw[_SIGNATURE:], "big") ^ _mask(key, signature)
-        is_ours = len(raw) == _SIGNATURE + _PLACE and place < 2**63
+        is_ours = len(text) == _LENGTH and len(raw) == _SIGNATURE + _PLACE and place < 2**63
         if not is_ours or not hmac.compare_digest(signature, _signature(key, kind, call, place)):
             raise InvalidCursor
         return place
