@@ -9,7 +9,7 @@ from attrs import NOTHING, frozen
 from infraweave.api.queries import cursor, integer, one_of, text
 from infraweave.api.reading import read_time
 from infraweave.api.shapes import Time, given, said
-from infraweave.core.access import parse_grant
+from infraweave.core.access import LONGEST_NAME, parse_grant
 
 # --- what callers send -------------------------------------------------------------------------------------
 
@@ -18,15 +18,15 @@ from infraweave.core.access import parse_grant
 class CreateTenant:
     """A new tenant; one that exists stays as it is."""
 
-    tenant: str = said("Its name.", minLength=1, maxLength=128)
+    tenant: str = said("Its name.", minLength=1, maxLength=LONGEST_NAME)
 
 
 @frozen(kw_only=True)
 class CreatePrincipal:
     """A principal of a tenant; one that exists gets the grants too."""
 
-    tenant: str = said("The tenant; made if it is new.", minLength=1, maxLength=128)
-    principal: str = said("Its name within the tenant.", minLength=1, maxLength=128)
+    tenant: str = said("The tenant; made if it is new.", minLength=1, maxLength=LONGEST_NAME)
+    principal: str = said("Its name within the tenant.", minLength=1, maxLength=LONGEST_NAME)
     grants: tuple[str, ...] = said("ACTION:RESOURCE, such as execute:workflow:*", default=())
 
 
@@ -34,8 +34,8 @@ class CreatePrincipal:
 class AddGrants:
     """More that a principal may do."""
 
-    tenant: str = said("Its tenant.", minLength=1, maxLength=128)
-    principal: str = said("The principal.", minLength=1, maxLength=128)
+    tenant: str = said("Its tenant.", minLength=1, maxLength=LONGEST_NAME)
+    principal: str = said("The principal.", minLength=1, maxLength=LONGEST_NAME)
     grants: tuple[str, ...] = said("ACTION:RESOURCE, such as execute:workflow:*")
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from attrs import NOTHING, field, frozen
 
+from infraweave.core.access import LONGEST_NAME
 from infraweave.core.address import Phase
 from infraweave.core.entries import NodeStateName
 from infraweave.core.events import Event, RunError, State, Trigger
@@ -87,8 +88,8 @@ class ActivateVersion:
 class CreateToken:
     """A new token for a principal, and more grants for that principal."""
 
-    tenant: str = said("The tenant; made if it is new.", minLength=1, maxLength=128)
-    principal: str = said("The principal that the token speaks for.", minLength=1, maxLength=128)
+    tenant: str = said("The tenant; made if it is new.", minLength=1, maxLength=LONGEST_NAME)
+    principal: str = said("The principal that the token speaks for.", minLength=1, maxLength=LONGEST_NAME)
     grants: tuple[str, ...] = said("ACTION:RESOURCE, such as execute:workflow:*", default=())
     expires: str | None = said(
         "How long the token lives, such as 90d; for ever where it is left out.", default=None

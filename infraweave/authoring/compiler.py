@@ -330,7 +330,7 @@ class _Compilation(Options):
             return {"on_timeout": "route", "timeout_route": name_of(given)}
         try:
             return {"on_timeout": "value", "timeout_value": from_author(given)}
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             self.faults.append(f"{declaration.name}: on_timeout={given!r:.100}: {error}")
             return {}
 

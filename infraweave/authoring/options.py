@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from enum import Enum
 from typing import Any
 
@@ -109,6 +110,8 @@ class Options:
         nodes = [given] if isinstance(given, NAMED) else given
         if not isinstance(nodes, Iterable):
             nodes = [nodes]
+        if isinstance(nodes, AbstractSet):  # in another order in each process, which would be another content
+            nodes = sorted(nodes, key=lambda node: name_of(node) if isinstance(node, NAMED) else repr(node))
         names = []
         for node in nodes:
             if isinstance(node, NAMED):

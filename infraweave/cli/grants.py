@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from infraweave.cli.connect import connected
-from infraweave.cli.in_file import Opened, act, shown_principal, target_options
+from infraweave.cli.in_file import Opened, act, check_names, shown_principal, target_options
 from infraweave.cli.output import show_json, show_table
 from infraweave.cli.tokens import read_grants
 from infraweave.core.access import Grant
@@ -63,6 +63,7 @@ def create(
     """Let a principal do more."""
     wanted = read_grants(grants)
     if db is not None:
+        check_names(tenant=tenant, principal=principal)
         made = act(db, lambda file: _add(file, tenant, principal, wanted))
     else:
         body = {"tenant": tenant, "principal": principal, "grants": list(grants)}

@@ -12,6 +12,7 @@ import click
 from attrs import frozen
 
 from infraweave.cli.connect import client_options
+from infraweave.cli.output import USAGE, fail
 from infraweave.core.values import rfc3339
 from infraweave.errors import StartupError
 
@@ -30,6 +31,15 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
         "--db", type=click.Path(path_type=Path), help="A file that nobody serves, in place of a server."
     )(command)
     return client_options(command)
+
+
+def check_names(**names: str) -> None:
+    """End the process where a name of a tenant or principal is none that a server would take."""
+    from infraweave.core.access import name_fault
+
+    for option, name in names.items():
+        if (fault := name_fault(name)) is not None:
+            fail(f"{option} {fault}", code=USAGE)
 
 
 @frozen

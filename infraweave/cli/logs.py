@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import sys
 from typing import Any
 
 from infraweave.core.redact import one_line, redact
@@ -16,6 +17,7 @@ from infraweave.core.redact import one_line, redact
 _MESSAGE, _TRACEBACK = 4_000, 16_000
 _KNOWN = ("run_id", "node", "attempt", "request_id")
 _INDENT = "    | "
+_handler = logging.StreamHandler()
 
 
 class TextFormatter(logging.Formatter):
@@ -54,8 +56,22 @@ def _cut(text: str, longest: int) -> str:
 
 def set_up_logging(log_format: str, *, access: bool) -> None:
     """Log warnings, what node bodies log, and, with ``access``, every answer, to stderr."""
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
-    logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    _handler.setStream(sys.stderr)
+    _handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    logging.basicConfig(level=logging.WARNING, handlers=[_handler])
     logging.getLogger("infraweave.node").setLevel(logging.INFO)
     logging.getLogger("infraweave.access").setLevel(logging.INFO if access else logging.WARNING)
+
+
+def restore_logging() -> None:
+    """Let our loggers log as they did before files were loaded.
+
+    A file's ``logging.config`` turns off those that are there, by default, and takes the handlers away.
+    """
+    ours = logging.getLogger("infraweave")
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition(".")[0] == ours.name:
+            logging.getLogger(name).disabled = False
+    ours.setLevel(logging.WARNING)
+    if _handler not in logging.getLogger().handlers:
+        ours.addHandler(_handler)

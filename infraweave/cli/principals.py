@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from infraweave.cli.connect import connected
-from infraweave.cli.in_file import Opened, act, shown_principal, target_options
+from infraweave.cli.in_file import Opened, act, check_names, shown_principal, target_options
 from infraweave.cli.output import show_json, show_table
 from infraweave.cli.tokens import read_grants
 from infraweave.core.access import Grant
@@ -57,6 +57,7 @@ def create(
     """Create a principal; without a token it cannot ask yet."""
     wanted = read_grants(grants)
     if db is not None:
+        check_names(tenant=tenant, principal=principal)
         made = act(db, lambda file: _create(file, tenant, principal, wanted), create=True)
     else:
         body = {"tenant": tenant, "principal": principal, "grants": list(grants)}

@@ -55,17 +55,17 @@ class Options:
 def command(**options: Any) -> None:
     """Execute one run of FILE_OR_WORKFLOW (a file, or a workflow of workflows/) in this process."""
     never_wait_for_readers("stderr")
-    code = asyncio.run(_run(Options(**options)))
+    chosen = Options(**options)
+    code = asyncio.run(_run(chosen, *_chosen(chosen)))  # loaded before: a file may run a loop of its own
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # neither an open prompt nor a body that does not stop is waited for
 
 
-async def _run(options: Options) -> int:
+async def _run(options: Options, workflows: list[Any], workflow_id: str) -> int:
     from infraweave.engine.engine import Engine
     from infraweave.settings import Settings
 
-    workflows, workflow_id = _chosen(options)
     value = read_json(options.input_json, "--input")
     settings = Settings(
         schedules=False,

@@ -17,7 +17,7 @@ import click
 from attrs import evolve, frozen
 
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
-from infraweave.cli.logs import set_up_logging
+from infraweave.cli.logs import restore_logging, set_up_logging
 from infraweave.cli.options import as_bytes, as_seconds, calling, guarding
 from infraweave.cli.output import FAILED, remark
 from infraweave.cli.reload import Watch, tell
@@ -124,16 +124,32 @@ def command(**options: Any) -> None:
     asyncio.run(_serve(chosen))
 
 
-async def _serve(options: Options) -> None:
+def _serve(options: Options) -> Coroutine[Any, Any, None]:
+    """Load the files and return what serves them: before there is a loop, for a file may run one itself."""
     from infraweave.authoring.loader import LoadError
-    from infraweave.serving import tune_collector
 
     watch = Watch(options.workflows or (DEFAULT_FOLDER,)) if options.reload else None
     try:
         workflows = load_workflows(options.workflows)
+    except LoadError as error:
+        if watch is None:
+            raise
+        return _wait_and_leave(watch, error)
+    restore_logging()
+    return _serve_loaded(options, workflows, watch)
+
+
+async def _wait_and_leave(watch: Watch, error: InfraWeaveError) -> None:
+    _leave(await _wait_for_save(watch, error))
+
+
+async def _serve_loaded(options: Options, workflows: Sequence[Workflow], watch: Watch | None) -> None:
+    from infraweave.serving import tune_collector
+
+    try:
         tune_collector()
         ended = await _serve_until_stopped(options, workflows, watch)
-    except (LoadError, VersionConflict, WebhookConflict) as error:
+    except (VersionConflict, WebhookConflict) as error:
         if watch is None:
             raise
         ended = await _wait_for_save(watch, error)

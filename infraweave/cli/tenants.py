@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from infraweave.cli.connect import connected
-from infraweave.cli.in_file import Opened, act, target_options
+from infraweave.cli.in_file import Opened, act, check_names, target_options
 from infraweave.cli.output import show_json, show_table
 from infraweave.core.values import rfc3339
 
@@ -40,6 +40,7 @@ def list_(url: str, token: str | None, db: Path | None, as_json: bool) -> None:
 def create(tenant: str, url: str, token: str | None, db: Path | None, as_json: bool) -> None:
     """Create TENANT; one that exists stays as it is."""
     if db is not None:
+        check_names(tenant=tenant)
         made = act(db, lambda file: _create(file, tenant), create=True)
     else:
         body = {"tenant": tenant}

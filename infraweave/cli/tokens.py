@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from infraweave.cli.connect import connected
-from infraweave.cli.in_file import Opened, act, target_options, time_of
+from infraweave.cli.in_file import Opened, act, check_names, target_options, time_of
 from infraweave.cli.output import USAGE, fail, show_json, show_table
 from infraweave.core.access import Grant, parse_grant
 from infraweave.core.values import seconds
@@ -53,6 +53,7 @@ def create(
     """Create a token; it is printed this once."""
     wanted, life = read_grants(grants), _life(expires)
     if db is not None:
+        check_names(tenant=tenant, principal=principal)
         made = act(db, lambda file: _create_in_file(file, tenant, principal, wanted, life), create=True)
     else:
         body = {"tenant": tenant, "principal": principal, "grants": list(grants), "expires": expires}

@@ -52,6 +52,17 @@ EVERY_GRANT: tuple[Grant, ...] = tuple(
 )
 
 
+#: Characters of the name of a tenant or a principal.
+LONGEST_NAME = 128
+
+
+def name_fault(text: str) -> str | None:
+    """Return what is wrong with the name of a tenant or a principal, if anything is."""
+    if not 1 <= len(text) <= LONGEST_NAME:
+        return f"must have 1 to {LONGEST_NAME} characters"
+    return "must be text in UTF-8" if any("\ud800" <= sign <= "\udfff" for sign in text) else None
+
+
 def parse_grant(text: str) -> Grant:
     """Return the grant that ``text`` (``execute:workflow:checkout-flow``) spells.
 

@@ -13,6 +13,7 @@ import json
 import operator
 import re
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from decimal import Decimal
 from enum import Enum
@@ -346,10 +347,19 @@ _authors.register_unstructure_hook_func(
     lambda kind: isinstance(kind, type) and library_of(kind) is not None,
     lambda value: cast("ModelLibrary", library_of(type(value))).unstructure(value),
 )
+# In another order in each process, a set would be another value.
+_authors.register_unstructure_hook_func(
+    lambda kind: _is_a_set(kind) or _is_a_set(get_origin(kind)),
+    lambda value: sorted(map(_authors.unstructure, value), key=canonical),
+)
 #: Plain values are written as they are; for classes the converter is asked.
 _AS_CATTRS_DOES = (
     orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME
 )
+
+
+def _is_a_set(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, AbstractSet)
 
 
 def from_author(value: Any) -> Json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 from base64 import b64encode
 
-from infraweave.core import codec
+from infraweave.core import foreign
 from infraweave.core.values import Json
 
 #: What Python calls the encodings of responses; it knows others, some of them slow or no text at all.
@@ -41,7 +41,7 @@ def value_of(body: bytes, content_type: str) -> Json:
     if not is_json(content_type):
         return text_of(body, content_type) if _is_text(content_type) else _text_or_base64(body, encoding)
     try:
-        return codec.parse(body if encoding == "utf-8" else body.decode(encoding).encode())
+        return foreign.read(body if encoding == "utf-8" else body.decode(encoding).encode())
     except ValueError as error:
         raise ValueError(f"its body is not JSON: {error}") from error
 

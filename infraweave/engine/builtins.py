@@ -28,6 +28,7 @@ from infraweave.core.document import (
     Timer,
     runs_child,
 )
+from infraweave.core.foreign import shallow
 from infraweave.core.media import is_json, text_of, value_of
 from infraweave.core.outgoing import Filled, UnfitRequest, filled, output_of, secrets_in
 from infraweave.core.secrets import SECRET, Hidden
@@ -208,7 +209,7 @@ def _output(request: Request, answer: Answer, hidden: Hidden, now: int) -> Json:
         raise _refusal(request.method, answer, hidden, now)
     try:
         body = value_of(answer.body, answer.content_type)
-        return output_of(request, answer.status, answer.headers, body)
+        return shallow(output_of(request, answer.status, answer.headers, body))
     except TooLarge as error:
         message = f"{request.method} {answer.host} answered {answer.status}, and of it the output: {error}"
         raise BodyError("output_too_large", message, final=True) from error

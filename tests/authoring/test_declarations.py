@@ -420,3 +420,54 @@ def test_a_thousand_routers_in_a_row_compile():
 
     assert len(flow.compile().nodes) == 2_000
     assert time.process_time() - began < 4
+
+
+# --- sets --------------------------------------------------------------------------------------------------
+
+NAMES = [f"n{number}" for number in range(20)]
+
+
+@frozen
+class Tagged:
+    tags: frozenset[str]
+
+
+def with_names(kind) -> Workflow:
+    flow = Workflow("sets", version="v1")
+    flow.router(name="choose", routes=kind(NAMES))(lambda: NAMES[0])
+    for name in NAMES:
+        flow.node(name=name)(lambda: None)
+    flow.node(name="end", after=kind(NAMES))(lambda: None)
+    flow.human_input("ask", prompt="?", schema={}, timeout=1, on_timeout=kind(NAMES))
+    flow.signal("go", schema={}, timeout=1, on_timeout=Tagged(frozenset(kind(NAMES))))
+    return flow
+
+
+def test_a_set_in_a_declaration_is_the_same_content_in_every_process():
+    ordered = with_names(sorted).compile()
+    for kind in (set, frozenset):
+        assert content_digest(with_names(kind).compile()) == content_digest(ordered)
+
+
+@pytest.mark.parametrize(
+    "declare",
+    [
+        lambda flow: flow.http("h", url="https://a.test/", accept={404, 500}),
+        lambda flow: flow.http("h", method="POST", url="https://a.test/", body={"a": {"b", "c"}}),
+        lambda flow: flow.signal("s", schema={"enum": {"a", "b"}}),
+        lambda flow: flow.schedule("s", every="1h", input={"a": {"b", "c"}}),
+        lambda flow: flow.output({"n", "m"}),
+    ],
+)
+def test_where_an_order_or_json_is_wanted_a_set_is_refused_with_a_word(declare):
+    flow = Workflow("sets", version="v1")
+    for name in ("n", "m"):
+        flow.sleep(name, 1)
+    declare(flow)
+    assert any("expected" in fault or "JSON" in fault for fault in faults(flow))
+
+
+def test_an_integer_that_no_request_could_send_is_a_fault_of_on_timeout():
+    flow = Workflow("large", version="v1")
+    flow.signal("s", schema={}, timeout=1, on_timeout=10**30)
+    assert "on_timeout" in faults(flow)[0]

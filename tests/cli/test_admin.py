@@ -82,3 +82,20 @@ def test_the_readme_tells_of_every_limit_and_every_code():
     found = [cls for cls in vars(errors).values() if isinstance(cls, type)]
     codes = {cls.code for cls in found if issubclass(cls, errors.RequestError) and hasattr(cls, "code")}
     assert {name for name in {*limits(), *codes} if f"`{name}`" not in readme} == set()
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        (["tokens", "create"], ["--tenant", "--principal"]),
+        (["principals", "create"], ["--tenant", "--principal"]),
+        (["grants", "create", "read:workflow:*"], ["--tenant", "--principal"]),
+        (["tenants", "create"], []),
+    ],
+)
+def test_a_name_that_no_server_takes_is_taken_by_no_file(infraweave, command, options):  # noqa: F811
+    for name in ("", "x" * 129):
+        named = [part for option in options for part in (option, name)] or [name]
+        done = infraweave(*command, *named, "--db", "t.db")
+        assert (done.returncode, done.stdout) == (2, "")
+        assert "tenant must have 1 to 128 characters" in done.stderr

@@ -68,6 +68,32 @@ async def test_inputs_outputs_payloads_and_tokens_are_never_in_the_log(process):
     assert written.count(token) == 1  # told once, on the first start
 
 
+NOISY = """
+import asyncio
+import logging.config
+
+async def settings():
+    return "v1"
+
+logging.config.dictConfig({"version": 1, "root": {"level": "CRITICAL"}})
+VERSION = asyncio.run(settings())
+"""
+
+
+async def test_a_file_that_sets_up_logging_and_runs_a_loop_of_its_own_is_served_and_silences_nothing(
+    process, infraweave
+):
+    file = process.folder / "flows.py"
+    file.write_text(NOISY + FLOW)
+    assert (await infraweave("workflows", "check", str(file)))[0] == 0
+    async with process.start() as client:
+        run = await client.start("double", {"n": 1, "fail": True})
+        assert (await run.outcome())["state"] == "failed"
+    written = (process.folder / "out").read_text()
+    assert "infraweave.access" in written
+    assert "double attempt 1 failed with ValueError" in written
+
+
 def record(message, *args, exc_info=None):
     return logging.LogRecord("infraweave.x", logging.ERROR, "f.py", 1, message, args, exc_info)
 

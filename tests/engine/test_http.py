@@ -101,6 +101,31 @@ async def test_a_form_is_sent_as_a_form(world):
     assert web.asked[0].body == b"a=x+y&b=1%262"
 
 
+FOREIGN = (
+    b'{"id": "c9", "id": "c10", "huge": 123456789012345678901234567890, "deep": '
+    + b"[" * 300
+    + b"]" * 300
+    + b"}"
+)
+
+
+@pytest.mark.parametrize(
+    ("output", "result"),
+    [
+        ("/body/id", "c10"),
+        ("/body/huge", "123456789012345678901234567890"),
+        ({"n": "{body.huge}"}, {"n": "123456789012345678901234567890"}),
+        ("/body/deep", None),
+    ],
+)
+async def test_an_answer_is_read_as_it_comes_for_the_call_has_taken_effect(world, output, result):
+    async with serving(answer(200, FOREIGN, content_type="application/json")) as web:
+        end = await outcome(world, web.url, output=output)
+    assert end["type"] == "completed"
+    if result is not None:
+        assert end["result"] == result
+
+
 @pytest.mark.parametrize(
     ("given", "output", "result"),
     [
