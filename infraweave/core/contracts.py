@@ -8,19 +8,17 @@ has no word for (times, UUIDs, decimals, bytes, sets) is left to the converter, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any, get_args, get_origin
 
 from infraweave.core.codec import conversion_faults, to_author, unfit
 from infraweave.core.fields import is_class
 from infraweave.core.models import library_of
 from infraweave.core.schema import Validator
-from infraweave.core.shape import Schema, schema_of
+from infraweave.core.shape import is_decimal, schema_of
 from infraweave.core.values import Json
 from infraweave.errors import Fault
 
 _TIMES_AND_IDS = ("date-time", "date", "uuid")
-_DECIMAL = schema_of(Decimal)
 
 
 class Contract:
@@ -68,7 +66,8 @@ class Contract:
         fault = self.fault(output)
         if self._validator is not None and fault is None and self._asks_classes:
             own = get_origin(self._annotation) or self._annotation
-            if not (isinstance(own, type) and isinstance(returned, own)) or get_args(self._annotation):
+            # Not isinstance, which a TypedDict refuses.
+            if own not in type(returned).__mro__ or get_args(self._annotation):
                 self.made(output)
         return fault
 
@@ -104,10 +103,6 @@ def _loosened(schema: Any) -> Any:
         return [_loosened(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    if schema.get("format") in _TIMES_AND_IDS or "contentEncoding" in schema or _is_decimal(schema):
+    if schema.get("format") in _TIMES_AND_IDS or "contentEncoding" in schema or is_decimal(schema):
         return {}
     return {key: _loosened(value) for key, value in schema.items() if key != "uniqueItems"}
-
-
-def _is_decimal(schema: Schema) -> bool:
-    return schema.items() >= _DECIMAL.items()

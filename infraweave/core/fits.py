@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
+from infraweave.core.shape import is_decimal
 from infraweave.core.values import Json, pointer
 
 Schema: TypeAlias = dict[str, Any]
@@ -88,7 +89,8 @@ class _Comparison:
 
     def _one(self, given: Schema, wanted: Schema, path: _Path) -> Iterator[Misfit]:
         gives, takes = _types(given), _types(wanted)
-        taken = {*takes, "integer"} if "number" in takes else set(takes)
+        numbers = "number" in takes or is_decimal(wanted)
+        taken = {*takes, "integer", "number"} if numbers else set(takes)
         if takes and not taken.issuperset(gives):
             yield Misfit(pointer(path), _spell([given]), _spell([wanted]))
         elif _values(given) and _values(wanted) and not any(v in _values(wanted) for v in _values(given)):

@@ -296,6 +296,11 @@ def _default(default: Any) -> Schema:
         return {}
 
 
+def is_decimal(schema: Schema) -> bool:
+    """Tell whether a schema is that of a decimal, for which the converter takes numbers, too."""
+    return schema.items() >= _PLAIN[Decimal].items()
+
+
 def _docstring(cls: type) -> Schema:
     """Return what the author wrote; dataclasses write their signature where there is nothing."""
     doc = cls.__dict__.get("__doc__")

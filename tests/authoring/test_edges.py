@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from enum import Enum
 from typing import Any, Literal, NotRequired, TypedDict
 
@@ -128,6 +129,9 @@ def test_an_edge_whose_types_clash_is_refused_with_both_ends(returns, takes, fau
         (str, Color),
         (Literal["x"], Literal["x", "y"]),
         (complex, int),
+        (int, Decimal),
+        (float, Decimal | None),
+        (Literal[1], Decimal),
     ],
     ids=str,
 )

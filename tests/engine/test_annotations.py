@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TypedDict
 
 import pytest
+import typing_extensions
 from attrs import field, frozen
 from attrs.validators import gt
 
@@ -69,6 +70,22 @@ async def test_a_validator_of_the_class_is_asked_where_no_instance_was_returned(
         end = await w.end(await w.start(flow))
     assert end["error"]["code"] == "output_invalid"
     assert end["error"]["message"].endswith("annotation: ValueError: 'count' must be > 0: 0")
+
+
+@pytest.mark.parametrize(
+    "typed_dict", [TypedDict, typing_extensions.TypedDict], ids=["typing", "typing_extensions"]
+)
+async def test_a_typed_dict_is_an_output_and_the_next_parameter(world, typed_dict):
+    row = typed_dict("row", {"count": int})
+    flow = returning(row, {"count": 1}, sync=True)
+
+    @flow.node
+    def total(make: row) -> list[row]:
+        return [make]
+
+    async with world(flow) as w:
+        run = await w.start(flow)
+        assert (await w.end(run))["type"] == "completed"
 
 
 @pytest.mark.parametrize(
