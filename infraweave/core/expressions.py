@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
+from infraweave.core.bounded import Bounded
 from infraweave.core.codec import dumps
 from infraweave.core.pattern_cost import weight
 from infraweave.core.values import Json, listed
@@ -144,8 +145,20 @@ def _usable(names: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(n for n in names if _IDENTIFIER.fullmatch(n) and not _RESERVED.fullmatch(n)))
 
 
-@lru_cache(maxsize=1_024)
+#: By expression and names. A program takes some hundred kilobytes, and more with each character of a name.
+_programs: Bounded[tuple[str, tuple[str, ...]], Any] = Bounded(100 << 20)
+_PROGRAM, _NAME = 100 << 10, 30
+
+
 def _compiled(expression: str, names: tuple[str, ...]) -> Any:
+    found = _programs.get((expression, names))
+    if found is None:
+        found = _program(expression, names)
+        _programs.keep((expression, names), found, _PROGRAM + _NAME * sum(map(len, names)))
+    return found
+
+
+def _program(expression: str, names: tuple[str, ...]) -> Any:
     from cel_expr_python import cel  # its library is read when the first expression is
 
     try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
-from functools import lru_cache
 from itertools import islice
 from typing import Any, NamedTuple, NoReturn
 
@@ -19,6 +18,7 @@ import jsonschema_rs
 from jsonschema_rs import ValidationError
 from jsonschema_rs import ValidationErrorKind as Kind
 
+from infraweave.core.bounded import Bounded
 from infraweave.core.codec import canonical, dumps, loads
 from infraweave.core.pattern_cost import heaviest
 from infraweave.core.schema_cost import (
@@ -147,14 +147,18 @@ class _Size(NamedTuple):
 _UNMEASURED = _Size(1, 1, 10**9)
 
 
+#: By the schema as JSON. A validator takes some sixty times the bytes of its schema.
+_validators: Bounded[bytes, Validator] = Bounded(2 << 20)
+
+
 def validator(schema: JsonObject) -> Validator:
     """Return the validator of a schema; the same schema gives the same validator."""
-    return _validator(canonical(schema))
-
-
-@lru_cache(maxsize=512)
-def _validator(schema: bytes) -> Validator:
-    return Validator(loads(schema))
+    key = canonical(schema)
+    found = _validators.get(key)
+    if found is None:
+        found = Validator(loads(key))
+        _validators.keep(key, found, len(key))
+    return found
 
 
 def schema_faults(schema: Json) -> list[str]:

@@ -11,10 +11,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, assert_never
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from infraweave.authoring.compiler import Code, Compiled
 from infraweave.authoring.decorators import Workflow
 from infraweave.core.address import Address
+from infraweave.core.bounded import Bounded
+from infraweave.core.codec import document_to_json, dumps
 from infraweave.core.document import (
     Activity,
     Document,
@@ -34,6 +37,9 @@ from infraweave.engine.clock import Clock
 from infraweave.errors import VersionNotFound, WorkflowNotFound
 from infraweave.store.documents import Documents, Published
 from infraweave.store.notes import Note
+
+#: Bytes, as JSON, of the documents that are kept in memory though no run of them is.
+MOST_BYTES = 8 << 20
 
 #: Gives the code that a test puts in the place of an entry's own.
 StandIn: TypeAlias = Callable[[Graph, Address, Code | None], Code | None]
@@ -62,13 +68,13 @@ class Catalog:
             for reference, code in codes.items():
                 self._newest.setdefault(reference, []).append(code)
         self._exact = {(document.workflow_id, document.version): codes for document, codes in self._loaded}
-        self._graphs: dict[tuple[str, str, str], Graph] = {}
+        #: Those that somebody holds, and of the others those that were asked for last.
+        self._graphs: WeakValueDictionary[tuple[str, str, str], Graph] = WeakValueDictionary()
+        self._recent: Bounded[Graph, Graph] = Bounded(MOST_BYTES)
         self._active: dict[tuple[str, str], str] = {}
         self._changes: Counter[tuple[str, str]] = Counter()
         self._welcomed: set[str] = set()
-        self._codes: dict[tuple[int, str, str], Code | None] = {}
-        #: Graphs that live runs may still hold, so that no other gets their identity.
-        self._retired: list[Graph] = []
+        self._codes: WeakKeyDictionary[Graph, dict[tuple[str, str], Code | None]] = WeakKeyDictionary()
 
     @property
     def workflow_ids(self) -> list[str]:
@@ -111,8 +117,7 @@ class Catalog:
         for tenant in sorted(self._welcomed):
             await self._documents.load(tenant, document, self._clock.now())
             self._forget_active(tenant, document.workflow_id)
-            stale = self._graphs.pop((tenant, document.workflow_id, document.version), None)
-            self._retired += [] if stale is None else [stale]
+            self._graphs.pop((tenant, document.workflow_id, document.version), None)
         codes = self._add(workflow)
         for reference, code in codes.items():
             self._newest.setdefault(reference, []).insert(0, code)
@@ -208,22 +213,24 @@ class Catalog:
             if document is None:
                 await self.active_version(tenant, workflow_id)
                 raise VersionNotFound(f"Workflow {workflow_id} has no version {version}.")
-            # Kept for ever, and one only, for code is remembered by the graph's identity.
             graph = self._graphs.setdefault(key, self._shared(document))
+        if self._recent.get(graph) is None:
+            self._recent.keep(graph, graph, len(dumps(document_to_json(graph.document))))
         return graph
 
     def _shared(self, document: Document) -> Graph:
         """Return one graph for equal documents of different tenants: code is resolved per graph."""
-        same = (graph for graph in self._graphs.values() if graph.document == document)
+        same = (graph for graph in list(self._graphs.values()) if graph.document == document)
         return next(same, None) or Graph(document, self._models.get((document.workflow_id, document.version)))
 
     def code(self, graph: Graph, address: Address) -> Code | None:
         """Return the code that an entry runs, or None where none is loaded."""
-        key = (id(graph), address.node, address.phase)
+        codes = self._codes.setdefault(graph, {})
+        key = (address.node, address.phase)
         try:
-            code = self._codes[key]
+            code = codes[key]
         except KeyError:
-            code = self._codes.setdefault(key, self._find(graph, address))
+            code = codes[key] = self._find(graph, address)
         return code if self._stand_in is None else self._stand_in(graph, address, code)
 
     def lacks_code(self, graph: Graph, address: Address) -> bool:

@@ -92,7 +92,8 @@ class Commit:
         except StorageUnavailable:
             self._lose()
             raise
-        for live, _, _ in self._parts:
+        for (live, _, _), entry in zip(self._parts, entries, strict=True):
+            live.size += entry.size
             live.wait_for(commit)
             live.tell_gate()
         for child in self._queued:

@@ -182,13 +182,13 @@ class Host:
         if not payloads:  # but what the run was started with stands in the first
             for first in await self.journal.read(run_key, 0, 1):
                 evolve(state, decode_event(first.type, first.data, first.payload))
-        await self.journal.catch_up(run_key, state, payloads=payloads)
+        size = await self.journal.catch_up(run_key, state, payloads=payloads)
         if row.finished_at is not None and state.end is None:
             raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
         parent = None if row.parent_run_id is None else await self._runs.get(row.parent_run_id)
         live = self.adopt(LiveRun(self, run_key, graph, state))  # others see it now, so it must be whole
         live.parent_key = None if parent is None else parent.run_key
-        live.is_unproven, live.is_lifted = True, is_lifted
+        live.size, live.is_unproven, live.is_lifted = size, True, is_lifted
         if (refused := self._refused.pop(run_key, None)) is not None:
             live.mend(refused)
         if live.refusal is None and not is_lifted:

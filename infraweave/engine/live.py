@@ -69,6 +69,8 @@ class LiveRun:
         self._patience: ClockTimer | None = None
         #: It was set aside, and is not resumed yet.
         self.is_lifted = False
+        #: Bytes of its events: how much it may hold of what callers sent.
+        self.size = 0
         self._uncommitted = 0
         self._last_commit: asyncio.Future[None] | None = None
         self.is_abandoned, self._holds_all = False, False
@@ -123,9 +125,11 @@ class LiveRun:
             return None
         try:
             effect = partial(self.committed, written, fact)
-            commit = self.host.journal.append([self.entry(written)], effect)
+            entry = self.entry(written)
+            commit = self.host.journal.append([entry], effect)
         except Unstorable as error:
             return self.host.refuse(error, [(self, written, fact)])
+        self.size += entry.size
         self.wait_for(commit)
         self.tell_gate()
         return commit

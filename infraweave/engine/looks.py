@@ -8,10 +8,10 @@ what is kept here: what is dropped is folded again.
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
 
 from attrs import define, field
 
+from infraweave.core.bounded import Bounded
 from infraweave.core.codec import decode_event, loads
 from infraweave.core.events import StatusChanged
 from infraweave.core.graph import Graph
@@ -26,13 +26,16 @@ from infraweave.store.runs import RunRow
 
 #: Events that are folded so quickly that it is not worth the memory.
 LONG = 200
-#: Events of all histories together: some 50 MB. The latest stays however long it is.
-MOST_EVENTS = 250_000
+#: Bytes of the events of all histories together, without payloads, which are not folded: some 150,000 events.
+#: The latest stays however long it is.
+MOST_BYTES = 32 << 20
 
 
 @define(eq=False)
 class _Look:
     state: RunState
+    #: Bytes of the events that were folded.
+    size: int = 0
     #: Held while it is brought up to date.
     lock: asyncio.Lock = field(factory=asyncio.Lock)
 
@@ -42,7 +45,7 @@ class Looks:
 
     def __init__(self, journal: Journal, catalog: Catalog) -> None:
         self._journal, self._catalog = journal, catalog
-        self._looks: OrderedDict[int, _Look] = OrderedDict()
+        self._looks: Bounded[int, _Look] = Bounded(MOST_BYTES)
 
     def __len__(self) -> int:
         return len(self._looks)
@@ -56,11 +59,10 @@ class Looks:
         opening = await self._opening(run)
         graph = await self._catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
         look = self._looks.get(run.run_key) or _Look(RunState(run.run_id))
-        self._looks[run.run_key] = look
-        self._looks.move_to_end(run.run_key)
+        self._looks.keep(run.run_key, look, look.size)
         async with look.lock:
             try:
-                return await self._now(run, look.state, opening, graph)
+                return await self._now(run, look, opening, graph)
             finally:
                 self._bound(run.run_key, look)
 
@@ -72,8 +74,9 @@ class Looks:
                 return event
         raise RunNotFound(f"No run {run.run_id}.")
 
-    async def _now(self, run: RunRow, state: RunState, opening: StatusChanged, graph: Graph) -> Inspection:
-        await self._journal.catch_up(run.run_key, state, payloads=False)
+    async def _now(self, run: RunRow, look: _Look, opening: StatusChanged, graph: Graph) -> Inspection:
+        state = look.state
+        look.size += await self._journal.catch_up(run.run_key, state, payloads=False)
         if opening.origin is None or (run.finished_at is not None and state.end is None):
             raise RunNotFound(f"No run {run.run_id}.")  # it is being removed
         return Inspection(
@@ -94,9 +97,9 @@ class Looks:
         return shown
 
     def _bound(self, run_key: int, look: _Look) -> None:
-        if look.state.seq < LONG and self._looks.get(run_key) is look:
-            del self._looks[run_key]
-        events = sum(look.state.seq for look in self._looks.values())
-        while events > MOST_EVENTS and len(self._looks) > 1:
-            _, oldest = self._looks.popitem(last=False)
-            events -= oldest.state.seq
+        if self._looks.get(run_key) is not look:
+            return  # it was dropped while it was folded
+        if look.state.seq < LONG:
+            self._looks.take(run_key)
+        else:
+            self._looks.keep(run_key, look, look.size)

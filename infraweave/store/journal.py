@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
-from attrs import field, frozen
+from attrs import define, field, frozen
 
 from infraweave.core.codec import decode_event, dumps
 from infraweave.core.events import Event
@@ -30,7 +30,7 @@ LOAD_PAGE = 256
 PAGE_BYTES = 4 << 20
 
 
-@frozen
+@define(eq=False)
 class Entry:
     """The next events of one run, and when the run must then be in memory (see projection)."""
 
@@ -38,6 +38,8 @@ class Entry:
     run_id: str
     events: Sequence[Event]
     due_at: DueAt = UNCHANGED
+    #: Bytes of the events, known once they are appended.
+    size: int = field(default=0, init=False)
 
 
 @frozen
@@ -104,11 +106,14 @@ class Journal:
         await self.catch_up(run_key, state, payloads=payloads)
         return state
 
-    async def catch_up(self, run_key: int, state: RunState, *, payloads: bool = True) -> None:
-        """Fold into ``state`` what a run's log holds beyond it."""
+    async def catch_up(self, run_key: int, state: RunState, *, payloads: bool = True) -> int:
+        """Fold into ``state`` what a run's log holds beyond it; return the bytes of that."""
+        size = 0
         while page := await self.read(run_key, state.seq, LOAD_PAGE, payloads=payloads):
             for stored in page:
                 evolve(state, decode_event(stored.type, stored.data, stored.payload))
+                size += stored.size
+        return size
 
     async def read(self, run_key: int, after: int, limit: int, *, payloads: bool = True) -> list[Stored]:
         """Return up to ``limit`` events after a seq, fewer where they are big; none only at the head."""
@@ -174,9 +179,11 @@ class Journal:
 
 def _projected(entry: Entry) -> Rows:
     try:
-        return project(entry.run_key, entry.run_id, entry.events, entry.due_at)
+        rows = project(entry.run_key, entry.run_id, entry.events, entry.due_at)
     except (TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise Unstorable.of(entry.run_key, error) from error
+    entry.size = sum(len(data) + len(payload or "") for *_, data, payload in rows.events)
+    return rows
 
 
 def _stored(row: Row) -> Stored:

@@ -1,10 +1,15 @@
-"""Which version is the active one, however many are made active at once."""
+"""Which version is the active one, however many are made active at once; and what is kept of versions."""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 
 from infraweave import Workflow
+from infraweave.core.address import Address
+from infraweave.core.document import Document, HumanInput
+from infraweave.core.graph import Graph
+from infraweave.engine import catalog as catalogs
 from infraweave.store.documents import Documents
 
 
@@ -54,3 +59,23 @@ async def test_a_version_that_was_read_before_an_activation_is_not_remembered(wo
         gate.set()
         assert await early == "v1"
         assert await catalog.active_version("default", "w") == "v2"
+
+
+async def test_documents_that_no_run_needs_are_kept_within_bounds_and_read_again(world, monkeypatch):
+    monkeypatch.setattr(catalogs, "MOST_BYTES", 50_000)
+    ask = HumanInput(name="ask", prompt="x" * 8_000, schema={})
+    async with world() as w, asyncio.timeout(20):
+        for number in range(20):
+            made = Document(workflow_id="flow", version=f"v{number}", nodes=(ask,))
+            await w.engine.documents.publish("default", made, 0)
+        held = await w.engine.catalog.graph("default", "flow", "v0")
+        for number in range(20):
+            graph = await w.engine.catalog.graph("default", "flow", f"v{number}")
+            w.engine.catalog.code(graph, Address("ask"))
+        del graph
+        assert await w.engine.catalog.graph("default", "flow", "v0") is held
+        gc.collect()
+        kept = [one for one in gc.get_objects() if isinstance(one, Graph)]
+        assert len([one for one in kept if one.document.workflow_id == "flow"]) <= 7
+        again = await w.engine.catalog.graph("default", "flow", "v1")
+        assert again.document.version == "v1"

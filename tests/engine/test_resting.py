@@ -72,29 +72,54 @@ async def test_what_is_kept_goes_on_where_it_was_after_a_restart_too(world, monk
         assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
 
 
-def run(key: int, seq: int):
-    return SimpleNamespace(run_key=key, state=SimpleNamespace(seq=seq))
+def run(key: int, seq: int, size: int):
+    return SimpleNamespace(run_key=key, state=SimpleNamespace(seq=seq), size=size)
 
 
 def test_no_more_is_kept_than_may_be(monkeypatch):
-    monkeypatch.setattr(resting, "MOST_RUNS", 3)
-    monkeypatch.setattr(resting, "MOST_EVENTS", 1_000)
+    monkeypatch.setattr(resting, "MOST_BYTES", 1_000)
     kept = resting.Resting()
-    kept.keep(run(1, 10))
+    kept.keep(run(1, 10, 300))
     assert len(kept) == 0  # quickly folded again
     for key in (2, 3, 4, 5):
-        kept.keep(run(key, 250))
+        kept.keep(run(key, 250, 300))
     assert [live.run_key for live in kept] == [3, 4, 5]
     assert kept.take(4).run_key == 4
     assert kept.take(4) is None
-    kept.keep(run(6, 900))
+    kept.keep(run(6, 900, 900))
     assert [live.run_key for live in kept] == [6]
-    kept.keep(run(7, 5_000))
+    kept.keep(run(7, 500, 5_000))
     assert [live.run_key for live in kept] == [7]
     kept.take(7)
     for key in (8, 9, 10):
-        kept.keep(run(key, 300))
+        kept.keep(run(key, 300, 300))
     assert len(kept) == 3
+
+
+@pytest.mark.parametrize("taken_up", [False, True], ids=["as it ran", "taken up"])
+async def test_runs_at_rest_are_weighed_by_what_was_sent_to_them(world, monkeypatch, taken_up):
+    monkeypatch.setattr(resting, "LONG", 0)
+    monkeypatch.setattr(resting, "MOST_BYTES", 500_000)
+    flow = Workflow("flow", version="v1")
+    flow.signal("word")
+    async with world(flow) as w, asyncio.timeout(20):
+        runs = [await w.start(flow, {"text": "x" * 200_000}) for _ in range(5)]
+        for each in runs:
+            await w.until(each, "node_started")
+            while each.run_key in w.engine.host.live:
+                await w.clock.advance(0)
+        if taken_up:
+            w.engine.host.resting.clear()
+            for each in runs:
+                async with w.engine.host.pinned(each.run_key):
+                    pass
+            while w.engine.host.live:
+                await w.clock.advance(0)
+        kept = list(w.engine.host.resting)
+        assert [live.run_key for live in kept] == [each.run_key for each in runs[-2:]]
+        for live in kept:
+            stored = await w.engine.journal.read(live.run_key, 0, 100)
+            assert live.size == sum(one.size for one in stored)
 
 
 async def test_many_failures_of_one_moment_cost_few_looks_at_all_that_is_open(world, monkeypatch):
@@ -162,7 +187,7 @@ async def test_a_long_history_that_is_looked_at_again_is_folded_from_where_it_wa
 
 
 async def test_of_long_histories_that_were_looked_at_only_so_much_is_kept(world, monkeypatch):
-    monkeypatch.setattr(looks, "MOST_EVENTS", 500)
+    monkeypatch.setattr(looks, "MOST_BYTES", 100_000)
     async with world(wide(100)) as w, asyncio.timeout(20):
         for _ in range(4):
             run = await w.start("wide", list(range(100)))
