@@ -11,7 +11,7 @@ import hmac
 from base64 import b64decode, urlsafe_b64encode
 from typing import Any
 
-from attrs import asdict, define, field
+from attrs import asdict, define
 
 from infraweave.api.routing import Call
 from infraweave.engine.engine import Engine
@@ -31,7 +31,8 @@ class Cursors:
     """The cursors of one server."""
 
     _engine: Engine
-    _key: bytes | None = field(default=None, init=False)
+    #: The file's key, once it has been read.
+    _key: bytes | None = None
 
     async def give(self, kind: str, call: Call[Any, Any], place: int) -> str:
         """Return the cursor of what follows a place of the list that a call has asked for."""

@@ -56,7 +56,7 @@ async def test_a_publication_never_replaces(documents):
     await documents.publish("default", tea(), 5)
 
     with pytest.raises(
-        VersionConflict, match=r"tea v1 exists with another content \(node boil: timeout is 3.0, was null\)"
+        VersionConflict, match=r"tea v1 exists with another content \(node boil: timeout is 3, was null\)"
     ):
         await documents.publish("default", tea(timeout=3.0), 6)
     assert await documents.get("default", "tea", "v1") == tea()

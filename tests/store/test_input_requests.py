@@ -117,7 +117,10 @@ async def test_a_file_from_before_is_given_the_list(path):
         await fill(Journal(db))
         now = await InputRequests(db).list("default")
     with closing(sqlite3.connect(path)) as connection:  # as it was before the list
-        connection.executescript("DROP TABLE input_requests; DROP INDEX runs_ended;")
+        connection.executescript("""
+            DROP TABLE input_requests; DROP INDEX runs_ended;
+            DROP TABLE keys; DROP INDEX audit_by_kind; DROP TABLE clock;
+        """)
         connection.execute("DELETE FROM migrations WHERE version > ?", (BEFORE[-1].version,))
         connection.commit()
     prepare(path, 0)

@@ -30,6 +30,7 @@ VARYING = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "TIME"),
     (re.compile(r'"latency_ms":\d+'), '"latency_ms":N'),
     (re.compile(r'"(trace_id|span_id)":"[0-9a-f]+"'), r'"\1":"HEX"'),
+    (re.compile(r'"next_cursor":"[\w-]+"'), '"next_cursor":"CURSOR"'),
 )
 
 
