@@ -9,12 +9,14 @@ import attrs
 from attrs import frozen
 
 from infraweave.core.codec import canonical
-from infraweave.core.document import Document
+from infraweave.core.document import Document, Node, Router
 from infraweave.core.values import Json
 
 Change: TypeAlias = Literal["added", "removed", "changed"]
 
 _ABSENT = object()
+#: Keywords of a schema under which authors give the names.
+_NAMES = frozenset({"properties", "patternProperties", "$defs"})
 
 
 @frozen
@@ -64,6 +66,31 @@ def first_difference(old: Document, new: Document) -> str | None:
     """Return one sentence that names the first difference of two contents; None where they are the same."""
     first = next(differences(old, new), None)
     return None if first is None else first.text
+
+
+def is_told_anew(old: Document, new: Document) -> bool:
+    """Tell whether one file, unchanged, may have been compiled to both: to ``old`` by an earlier release.
+
+    Those left the defaults of containers out of schemas, and kept sets of names in no order.
+    """
+    return all(map(_is_default, differences(_sorted(old), _sorted(new))))
+
+
+def _is_default(difference: Difference) -> bool:
+    *way, last = difference.field.split(".")
+    is_keyword = len(way) > 1 and way[0] in ("input_schema", "schema") and way[-1] not in _NAMES
+    return difference.change == "added" and last == "default" and is_keyword
+
+
+def _sorted(document: Document) -> Document:
+    """Return a document with the names that are sets to it in order."""
+    return attrs.evolve(document, nodes=tuple(map(_sorted_node, document.nodes)))
+
+
+def _sorted_node(node: Node) -> Node:
+    if isinstance(node, Router):
+        node = attrs.evolve(node, routes=tuple(sorted(node.routes)))
+    return attrs.evolve(node, after=tuple(sorted(node.after)))
 
 
 def _by_name(document: dict[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from itertools import groupby
 
 from attrs import field, frozen
 
-from infraweave.core.check import first_difference
 from infraweave.core.codec import content_digest, document_from_json, document_to_json, dumps, loads
+from infraweave.core.difference import first_difference, is_told_anew
 from infraweave.core.document import Document
 from infraweave.errors import VersionConflict, VersionNotFound, WorkflowNotFound
 from infraweave.store import schedules, webhooks
@@ -103,7 +103,9 @@ class Documents:
         if stored is None or content_digest(stored) == content_digest(document):
             return None
         used = await self._db.read_one("version_is_used", (tenant, document.workflow_id, document.version))
-        return _conflict(stored, document) if used and used[0] else None
+        return (
+            _conflict(stored, document) if used and used[0] and not is_told_anew(stored, document) else None
+        )
 
     async def _tell(self, tenant: str, workflow_id: str) -> None:
         for listener in self.listeners:
@@ -170,7 +172,9 @@ class _Tenant:
         stored = self._stored(document)
         replaced = stored is not None and content_digest(stored) != content_digest(document)
         if stored is not None and replaced and self._is_used(document):
-            raise _conflict(stored, document)
+            if not is_told_anew(stored, document):
+                raise _conflict(stored, document)
+            replaced = False  # what runs have used stays as it is
         if stored is None or replaced:
             self._put(document)
         active, loaded = self._pointers(document.workflow_id)

@@ -78,8 +78,8 @@ class HeldFiles:
         """
         self._index_descriptor = self._opened.enter_context(keeping(os.open(self._index, os.O_RDWR)))
         try:
-            self._identities = {name: _identity(name.stat()) for name in self._names}
-            self._size = self._path.stat().st_size
+            self._identities = {name: _identity(name.lstat()) for name in self._names}
+            self._size = self._path.lstat().st_size
             page, _, pages = self._head()
             self._pages = pages or self._size // (page or 1)  # an empty log counts none
             self._guard()
@@ -184,7 +184,7 @@ def _beside(path: Path, ending: str) -> Path:
 
 def _stat(path: Path) -> os.stat_result | None:
     try:
-        return path.stat()
+        return path.lstat()  # a link that is there now leads to a file with another log
     except FileNotFoundError:
         return None
 

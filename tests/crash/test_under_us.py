@@ -192,6 +192,16 @@ async def test_a_log_in_the_place_of_ours_is_not_touched_as_the_server_ends(proc
     assert beside(process.db, "-wal").read_bytes() == b""
 
 
+async def test_a_file_that_was_moved_and_left_a_link_behind_is_whole_where_it_is(process):
+    async with process.start() as client:
+        run_ids = [await start(client, n) for n in range(5)]
+        process.db.symlink_to(process.db.rename(process.db.with_name("moved.db")))
+        assert await refusal(client) == UNAVAILABLE
+        assert await ready(process) == UNAVAILABLE
+    process.kill()
+    await stands(process, run_ids)
+
+
 async def test_a_file_that_was_moved_is_whole_under_its_new_name(process):
     async with process.start() as client:
         run_ids = [await start(client, n) for n in range(5)]

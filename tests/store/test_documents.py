@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from infraweave.core.document import Activity, Document, Param
+from infraweave.core.document import Activity, Document, Param, Router
 from infraweave.errors import VersionConflict, VersionNotFound, WorkflowNotFound
 from infraweave.store.database import Database
 from infraweave.store.documents import Documents, Version, Workflow
@@ -80,6 +80,54 @@ async def test_a_load_may_not_replace_what_a_run_has_used(documents, journal):
     assert await documents.get("default", "tea", "v1") == tea()
     assert (await documents.load("other", tea(timeout=3.0), 6)).replaced
     assert not (await documents.load("default", tea(), 7)).replaced
+
+
+def typed(routes=("a", "b"), *, late=None, **schema):
+    """Return a document with a schema of its input, with a default where ``late`` is given."""
+    tags = {"type": "array", **({} if late is None else {"default": late})}
+    pick = Router(name="pick", code="typed:pick", routes=routes, params=(Param("input", "input"),))
+    return Document(
+        workflow_id="typed",
+        version="v1",
+        input_schema={"type": "object", "properties": {"tags": tags}, **schema},
+        nodes=(pick, *(Activity(name=name, code=f"typed:{name}") for name in "ab")),
+    )
+
+
+async def test_a_file_that_an_earlier_release_compiled_loads_unchanged(documents, journal):
+    before, after = typed(("b", "a")), typed(late=[])
+    await documents.load("default", before, 5)
+    await journal.append([entry(1, opening(workflow_id="typed"))])
+
+    assert await documents.conflict("default", after) is None
+    assert not (await documents.load("default", after, 6)).replaced
+    assert await documents.get("default", "typed", "v1") == before
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        typed(late=[], required=["tags"]),
+        typed(("a", "c"), late=[]),
+        typed(properties={"tags": {"type": "array"}, "default": {"type": "string"}}),
+    ],
+)
+async def test_a_changed_file_is_no_recompiled_one(documents, journal, changed):
+    await documents.load("default", typed(), 5)
+    await journal.append([entry(1, opening(workflow_id="typed"))])
+
+    assert await documents.conflict("default", changed)
+    with pytest.raises(VersionConflict):
+        await documents.load("default", changed, 6)
+
+
+async def test_a_default_that_changes_is_another_content(documents, journal):
+    await documents.load("default", typed(late=[]), 5)
+    await journal.append([entry(1, opening(workflow_id="typed"))])
+
+    for changed in (typed(late=["x"]), typed()):
+        with pytest.raises(VersionConflict):
+            await documents.load("default", changed, 6)
 
 
 async def test_a_rollback_survives_restarts_until_the_file_declares_another_version(path):
