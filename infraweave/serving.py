@@ -8,7 +8,6 @@ period, then connections close and the file is checkpointed.
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import os
 import socket
@@ -24,6 +23,7 @@ from infraweave.authoring.decorators import Workflow
 from infraweave.core.access import make_token, token_hash
 from infraweave.engine.catalog import StandIn
 from infraweave.engine.clock import Clock, token_secret, ulid
+from infraweave.engine.collector import Collector
 from infraweave.engine.engine import Engine
 from infraweave.errors import StartupError
 from infraweave.settings import Settings
@@ -37,17 +37,6 @@ BACKLOG = 1024
 GOODBYE = 2.0
 #: Seconds that a head may take to come, and that a connection may rest between two requests.
 IDLE = 5.0
-
-
-def tune_collector() -> None:
-    """Let the garbage collector of a process that only serves look rarely, and not at what was imported.
-
-    Events and futures are freed by their reference counts; the collector's full passes over what lives cost a
-    fifth of the throughput (``tests/bench`` shows it).
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
 
 
 @frozen
@@ -89,7 +78,8 @@ async def serving(
         async with opening as engine:
             first = await admit_first(engine, token or make_token(token_secret()))
             url = _url(host, listener)
-            async with engine.loop_watch.watching(), _answering(engine, settings, listener, host):
+            watching = engine.loop_watch.watching()
+            async with Collector().looking(), watching, _answering(engine, settings, listener, host):
                 yield Serving(engine, url, first, await engine.sign_in.first_code())
 
 

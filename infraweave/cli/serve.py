@@ -144,10 +144,10 @@ async def _wait_and_leave(watch: Watch, error: InfraWeaveError) -> None:
 
 
 async def _serve_loaded(options: Options, workflows: Sequence[Workflow], watch: Watch | None) -> None:
-    from infraweave.serving import tune_collector
+    from infraweave.engine import collector
 
     try:
-        tune_collector()
+        collector.tune()
         ended = await _serve_until_stopped(options, workflows, watch)
     except (VersionConflict, WebhookConflict) as error:
         if watch is None:

@@ -28,9 +28,10 @@ export function actions(now, again) {
   const run = now();
   const ended = ENDED.has(run.state);
   return [
+    run.set_aside && actionButton("Resume", "operate", now, (each) => resume(each, again), { kind: "primary" }),
     !ended &&
       actionButton("Cancel", "cancel", now, (each) => cancel(each, again), {
-        kind: "primary",
+        kind: run.set_aside ? "" : "primary",
         possible: !run.cancel_requested,
         why: "It is being cancelled already.",
       }),
@@ -41,8 +42,8 @@ export function actions(now, again) {
     }),
     !ended &&
       actionButton("Signal", "signal", now, (each) => signal(each), {
-        possible: !run.cancel_requested,
-        why: "It is being cancelled.",
+        possible: !run.cancel_requested && !run.set_aside,
+        why: run.set_aside ? "It is set aside and takes nothing: resume it first." : "It is being cancelled.",
       }),
     !ended && actionButton("Terminate", "operate", now, (each) => terminate(each, again), { kind: "danger" }),
   ];
@@ -131,6 +132,26 @@ export function cancel(run, again) {
 function undone(run) {
   const finished = run.nodes.filter(({ state }) => state === "succeeded").map(({ node }) => node);
   return finished.length ? `Completed so far: ${finished.join(", ")}.` : "Nothing has completed yet.";
+}
+
+function resume(run, again) {
+  ask("Resume this run", {
+    says: [
+      "The server has died three times in a row as it took this run up, so it was set aside while all others go on. " +
+        "To resume it is to take it up again from where its events end.",
+      "If the server dies once more at that, everything that it serves is interrupted, and the run is set aside again.",
+    ],
+    label: "Resume the run",
+    request: () => ({
+      method: "POST",
+      path: `/v1/runs/${seg(run.run_id)}/resume`,
+      python: `await ${handle(run)}.resume()`,
+    }),
+    done: (answer) => {
+      notice("The run goes on");
+      again?.(answer);
+    },
+  });
 }
 
 function terminate(run, again) {

@@ -13,7 +13,7 @@ import { rounded } from "./lossless.js";
 import { summary } from "./summary.js";
 import { apply, create, ended, remember, seed, telling } from "./model.js";
 import { timeline } from "./timeline.js";
-import { button, chip, complain, copy, copyButton, time } from "./widgets.js";
+import { button, chip, complain, copy, copyButton, setAside, time } from "./widgets.js";
 
 /** Runs with more events are begun from their summary. */
 const WHOLE = 5000;
@@ -102,12 +102,13 @@ export async function open(main, parameters, runId) {
   );
   function drawHeader() {
     const stopping = model.cancelRequested && !ended(model);
-    put(place.chip, chip(model.state, stopping ? ", being cancelled" : ""));
-    const stamp = `${ended(model) ? model.state : ""}|${stopping}`;
+    const aside = Boolean(run.set_aside) && !ended(model);
+    put(place.chip, chip(model.state, stopping ? ", being cancelled" : ""), aside && setAside());
+    const stamp = `${ended(model) ? model.state : ""}|${stopping}|${aside}`;
     if (place.stamp !== stamp) {
       place.stamp = stamp;
       const act = (answer) => {
-        run = { ...run, ...answer };
+        run = { ...run, set_aside: false, ...answer };
         look();
       };
       put(

@@ -8,7 +8,7 @@ import { atMostEvery, follow, h, put } from "./dom.js";
 import { compact, dollars, plural, shortId, span } from "./format.js";
 import { may } from "./session.js";
 import { startDialog } from "./start.js";
-import { button, chip, complain, dialog, empty, icon, notice, time } from "./widgets.js";
+import { button, chip, complain, dialog, empty, icon, notice, setAside, time } from "./widgets.js";
 
 const STATES = ["queued", "running", "retrying", "succeeded", "failed", "cancelled"];
 const TRIGGERS = ["api", "console", "cli", "schedule", "webhook", "subworkflow"];
@@ -260,7 +260,7 @@ export async function open(main, parameters) {
     );
   }
   function update(element, run) {
-    const stamp = `${run.state}|${run.last_seq}|${run.cancel_requested}`;
+    const stamp = `${run.state}|${run.last_seq}|${run.cancel_requested}|${run.set_aside}`;
     element.classList.toggle("chosen", run.run_id === marked);
     element.firstChild.firstChild.checked = picked.has(run.run_id);
     if (element.dataset.stamp === stamp) return;
@@ -273,6 +273,7 @@ export async function open(main, parameters) {
       h("b", run.workflow_id),
       " ",
       h("span.faint", run.workflow_version),
+      run.set_aside && setAside(),
       Object.entries(run.tags).map(([key, value]) => h("span.tag", `${key}:${value}`)),
       run.error && h("span.why", run.error.message),
     );

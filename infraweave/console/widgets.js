@@ -52,6 +52,9 @@ export const path = (name) => PATHS[name] ?? PATHS.node;
 
 /** A state by colour, icon and word. */
 export const chip = (state, more = "") => h(`span.chip.is-${state}`, icon(state), state + more);
+/** What stands beside the state of a run that the server does not take up. */
+export const setAside = () =>
+  h("span.tag.aside", { title: "The server has died three times as it took this run up" }, "set aside");
 
 /** A time that reads relative and tells the exact one on hover; `tick` keeps it true. */
 export function time(at, empty = "–") {

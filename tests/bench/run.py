@@ -24,9 +24,9 @@ from pathlib import Path
 import infraweave
 from infraweave import Workflow
 from infraweave.core.trace import TraceContext
+from infraweave.engine import collector
 from infraweave.engine.engine import Engine
 from infraweave.engine.requests import StartRequest
-from infraweave.serving import tune_collector
 from infraweave.settings import Settings
 from tests.bench import yardstick
 
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--inflight", type=int, default=1000)
     parser.add_argument("--limit-program", default=os.environ.get("BENCH_LIMIT_PROGRAM"))
     chosen = parser.parse_args()
-    tune_collector()  # as `infraweave serve` does
+    collector.tune()  # as `infraweave serve` does
     with tempfile.TemporaryDirectory() as folder:
         if chosen.limit_program:
             bare = limit(chosen.limit_program, chosen.seconds, chosen.inflight, folder)

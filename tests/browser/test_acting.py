@@ -7,6 +7,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
+from infraweave.store.suspects import MOST_DEATHS, Suspects
+
 
 def state(page):
     return page.locator(".title .chip")
@@ -212,3 +214,38 @@ def test_what_is_typed_stays_while_the_run_goes_on_and_its_data_stands_beside_th
     server.go.unlink()
     expect(forms.first.get_by_label("note")).to_have_value("half a thought")
     server.api("POST", f"/v1/runs/{run_id}/cancel", {})
+
+
+@pytest.fixture
+def set_aside(server):
+    """A run at whose taking-up, as it seems, three processes in a row have died."""
+    run_id = server.start_run("claims", tags={"case": "aside"})
+    server.kill()
+    for _ in range(MOST_DEATHS):
+        Suspects(server.db).begin(run_id)
+    server.begin()
+    yield run_id
+    server.api("POST", f"/v1/runs/{run_id}/cancel", {})
+
+
+def test_a_run_that_is_set_aside_says_so_and_is_resumed(set_aside, console, server):
+    page = console("runs?tag=case:aside")
+    expect(page.locator(".run-rows .run-row")).to_contain_text("set aside")
+    page.locator(".run-rows .run-row").get_by_role("link").click()
+    expect(page.locator(".title")).to_contain_text("set aside")
+    expect(page.get_by_text("3 processes in a row have died")).to_be_visible()
+    expect(page.get_by_role("button", name="Signal", exact=True)).to_have_attribute(
+        "title", re.compile("resume")
+    )
+    page.get_by_role("button", name="Resume", exact=True).click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("If the server dies once more")
+    dialog.get_by_role("button", name="curl").click()
+    assert f"/v1/runs/{set_aside}/resume" in page.evaluate("navigator.clipboard.readText()")
+    dialog.get_by_role("button", name="Resume the run").click()
+    expect(page.get_by_role("button", name="Resume", exact=True)).to_have_count(0)
+    expect(page.locator(".title")).not_to_contain_text("set aside")
+    assert not server.state(set_aside).get("set_aside")
+    page.goto(f"{server.url}/console/runs?tag=case:aside")
+    expect(page.locator(".run-rows .run-row")).to_contain_text("running")
+    expect(page.locator(".run-rows .run-row")).not_to_contain_text("set aside")
