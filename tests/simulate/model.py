@@ -102,7 +102,7 @@ class Model:
     """All runs of a file. ``undoes`` tells whether a node of a workflow declares a compensation."""
 
     undoes: Callable[[str, str], bool]
-    #: The time of the engine's clock.
+    #: The latest time that an event may bear.
     now: Callable[[], int]
     faults: list[str] = field(factory=list)
     runs: dict[int, Run] = field(factory=dict)
@@ -125,6 +125,12 @@ class Model:
 
     def __attrs_post_init__(self) -> None:
         self.fault = self.faults.append
+
+    def root(self, run: Run) -> Run:
+        """Return the run that nobody's node has started, from which a run descends."""
+        while (parent := run.origin.get("parent_run_id")) is not None:
+            run = self.ids[parent]
+        return run
 
     # --- commits -------------------------------------------------------------------------------------------
 

@@ -29,8 +29,6 @@ TENANTS = ("default", "other", "third")
 SECRET = "whsec_" + "c2ltdWxhdGVkIHdvcmxkcyBrZWVwIG5vIHNlY3JldHM="
 #: Bytes of an output, and its depth, that are too much for newer worlds.
 LARGE, DEEP = 4_096, 300
-#: Starts from the queue that others may have before a tenant that waits has its turn.
-TURNS = 12
 
 
 @define(eq=False)
@@ -39,21 +37,36 @@ class Fairness:
 
     free: frozenset[str]
     fault: Callable[[str], object]
-    #: By tenant: its runs that wait for a slot, and starts of others since it had one.
+    slots: int = 1
+    #: Runs that wait for anything.
+    lined_up: set[str] = field(factory=set)
+    #: By tenant: its runs that wait for a slot alone, and starts of others since it had one.
     queued: dict[str, set[str]] = field(factory=dict)
     passed: dict[str, int] = field(factory=dict)
 
-    def restart(self) -> None:
+    def restart(self, slots: int) -> None:
         """Begin another life: who is queued is lined up anew."""
+        self.slots = slots
         self.passed.clear()
+
+    @property
+    def most(self) -> int:
+        """Return how many starts others may have while a tenant waits.
+
+        Those that had their slots before it came, one turn of each other tenant, and those that have the
+        other slots while its own start is being read and stored.
+        """
+        return self.slots + len(TENANTS) - 1 + self.slots - 1
 
     def hear(self, run: Run) -> None:
         """Take in what one commit has told of a run."""
         tenant, waits = run.origin["tenant"], self.queued.setdefault(run.origin["tenant"], set())
         if run.state == "queued" and run.end is None:
+            self.lined_up.add(run.run_id)
             if run.origin["workflow_id"] in self.free and run.origin.get("start_at") is None:
                 waits.add(run.run_id)
-        elif run.run_id in waits:
+        elif run.run_id in self.lined_up:
+            self.lined_up.discard(run.run_id)
             waits.discard(run.run_id)
             if run.started_at is not None:
                 self._started(tenant)
@@ -63,7 +76,7 @@ class Fairness:
         for other, waits in self.queued.items():
             if other != tenant and waits:
                 self.passed[other] = self.passed.get(other, 0) + 1
-                if self.passed[other] > TURNS:
+                if self.passed[other] > self.most:
                     self.fault(f"{other} waits for a slot while others had {self.passed[other]}")
             elif other != tenant:
                 self.passed[other] = 0

@@ -14,16 +14,18 @@ from tests.simulate.more import NEWER, TENANTS
 
 KEPT = Path(__file__).with_name("regressions.txt")
 SEEDS = [int(line.split()[0]) for line in KEPT.read_text().splitlines() if not line.startswith("#")]
-#: So many worlds a test, and tests: about half a minute on each of two processes.
-WORLDS, TESTS = 5, 16
+#: So many worlds a test, and tests: seven seconds of a processor at most for one, 100 for all.
+WORLDS, TESTS = 2, 40
+#: A plain world, one with schedules, and a newer one.
+TWICE = (3, 30, NEWER)
 
 
 @pytest.mark.parametrize("first", range(0, WORLDS * TESTS, WORLDS))
 def test_worlds_of_the_server_are_lived_without_a_violation(first):
     tally, faults = portion(live_server, 10_000 + first, WORLDS)
     assert faults == {}
-    assert tally.runs > 50
-    assert tally.crashes > 5
+    assert tally.runs > 20
+    assert tally.crashes > 2
 
 
 @pytest.mark.parametrize("first", range(0, 16, 2))
@@ -45,19 +47,18 @@ def test_a_seed_that_once_found_something_finds_nothing_any_more(seed):
     assert live_server(seed, Tally()) == []
 
 
-def test_a_seed_is_lived_alike_in_every_process():
-    here = [lived(seed).digest() for seed in (3, 17, 29, 30)]
-    code = "from tests.simulate.lives import lived; print(*[lived(s).digest() for s in (3, 17, 29, 30)])"
-    for hashing in ("1", "4711"):
-        there = subprocess.run(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONHASHSEED": hashing},
-            cwd=Path(__file__).parents[2],
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-        assert there.stdout.split() == here
+@pytest.mark.parametrize("seed", TWICE)
+def test_a_seed_is_lived_alike_in_every_process(seed):
+    code = f"from tests.simulate.lives import lived; print(lived({seed}).digest())"
+    there = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONHASHSEED": "4711"},
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert there.stdout.split() == [lived(seed).digest()]
 
 
 def test_another_seed_is_another_world():

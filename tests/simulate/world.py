@@ -173,7 +173,7 @@ class World:
         self.trouble = rng.choice([0.02, 0.1, 0.25])
         self.model = Model(
             self._undoes,
-            lambda: self.latest,
+            self._no_later,
             self.faults,
             hear=self._hear,
             gone=self.removed,
@@ -206,6 +206,12 @@ class World:
         self.seen = max(self.seen, self.latest)
         return said
 
+    def _no_later(self) -> int:
+        """Return a time that no event may be ahead of: the machine's, but for a second."""
+        if self.loop.now - self.jumped < LATE:
+            return self.latest
+        return round((BEGINNING + self.loop.now + self.offset + 1) * 1000) + 1
+
     def _wrong(self, *event: Any) -> Iterator[str]:
         yield from () if self.more is None else self.more.wrong(*event)
 
@@ -219,8 +225,11 @@ class World:
         return run.run_key not in self.model.runs
 
     def removed(self, run: Run) -> None:
-        """Hear that a run is gone: none goes before its time has passed by a clock that leaps no further."""
-        early = self.ended[run.run_key] + KEEP - self.loop.now - self.believed
+        """Hear that a run is gone: none goes before its time has passed by a clock that leaps no further.
+
+        Children go with their root, which has ended before them by a clock that was set back in between.
+        """
+        early = self.ended[self.model.root(run).run_key] + KEEP - self.loop.now - self.believed
         if early > 1:
             self.fault(f"{run.run_id} was removed {early} s early")
 
@@ -484,7 +493,6 @@ class World:
             self.more.between_lives()
         self.clock = clock.SystemClock()
         self.timetable.restart()
-        self.fairness.restart()
         if self.calm:
             self.offset = self.furthest  # or what waits for a time that was once near would wait for days
         else:
@@ -526,6 +534,7 @@ class World:
         keep = rng.choice([None, None, KEEP]) if not self.calm else None
         self.model.removes = self.model.removes or keep is not None
         slots = rng.choice([1, 2, 3, 10])
+        self.fairness.restart(slots)
         settings = Settings(keep=keep, grace=5.0, max_running=slots, readers=1, schedules=not self.calm)
         if self.more is not None:
             settings = evolve(settings, max_output=LARGE)
