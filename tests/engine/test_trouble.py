@@ -8,7 +8,7 @@ import random
 import pytest
 
 from infraweave.engine import clock, resting
-from tests.engine.trouble import trouble
+from tests.engine.trouble import few, trouble
 
 SEEDS = range(60)
 BATCH = 12
@@ -22,7 +22,7 @@ async def test_every_run_ends_once_and_leaves_nothing_behind(tmp_path, monkeypat
         clock._IDS.seed(seed)
         random.seed(seed)
         monkeypatch.setattr(resting, "LONG", seed % 2 * 200)
-        monkeypatch.setattr(resting, "MOST_RUNS", 1 + seed % 3)
+        monkeypatch.setattr(resting, "Bounded", few(1 + seed % 3))
         world = trouble(seed, tmp_path / f"{seed}.db")
         async with asyncio.timeout(60):
             await world.live()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import sqlite3
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from infraweave import NonRetryable
 from infraweave.authoring.compiler import Compiled
 from infraweave.authoring.functions import Code
 from infraweave.core.address import Address
+from infraweave.core.bounded import Bounded
 from infraweave.core.check import faults
 from infraweave.core.document import (
     Activity,
@@ -65,6 +66,18 @@ class Loaded:
         ]
         found = {code_of(graph, address)[0] for address in addresses}
         return {ref: Code(ref, self._body, True, (), "ctx", Any) for ref in found - {None, *self._lost}}
+
+
+class _Few(Bounded):
+    """Keeps so many, whatever they weigh."""
+
+    def keep(self, key, value, weight):
+        super().keep(key, value, 1)
+
+
+def few(runs: int) -> Callable[[int], Bounded]:
+    """What keeps so many runs at rest instead of so many bytes of them, that they are dropped often."""
+    return lambda _: _Few(runs)
 
 
 def family(rng: random.Random) -> list[Document]:

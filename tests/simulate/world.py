@@ -47,7 +47,7 @@ from infraweave.errors import Capacity, IdempotencyMismatch, RequestError
 from infraweave.settings import Settings
 from infraweave.store import batch, database, migrations, retention
 from infraweave.store.runs import Filters, RunRow
-from tests.engine.trouble import Loaded, family
+from tests.engine.trouble import Loaded, family, few
 from tests.simulate.check import compare, forget
 from tests.simulate.disk import Disk, Pool, copy
 from tests.simulate.loop import SimLoop, Standstill
@@ -678,7 +678,7 @@ def _around(world: World) -> Iterator[None]:
             patch.object(host, "Threads", lambda *_, **__: Pool(rng)),
             patch.object(resting, "LONG", world.seed % 2 * 200),
             patch.object(looks, "LONG", world.seed % 2 * 200),
-            patch.object(resting, "MOST_RUNS", 1 + world.seed % 3),
+            patch.object(resting, "Bounded", few(1 + world.seed % 3)),
             _places(world.reach),
         ):
             yield
