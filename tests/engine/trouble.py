@@ -335,10 +335,10 @@ class Trouble:
     async def check_live(self, engine: Engine) -> None:
         """What is in memory and on disk says the same."""
         for live in [*engine.host.live.values(), *engine.host.resting]:
-            events = await engine.journal.load(live.run_key)
-            settled = len(events) == live.state.seq and not live._uncommitted
-            if settled and fold(live.state.run_id, events) != live.state:
-                self.faults.append(f"{live.state.run_id}: memory and file differ")
+            state = live.state
+            stored = await engine.journal.fold(live.run_key, state.run_id, undoable=state.undoable)
+            if stored.seq == state.seq and not live._uncommitted and stored != state:
+                self.faults.append(f"{state.run_id}: memory and file differ")
 
     async def _check_rest(self, engine: Engine) -> None:
         """Nobody holds what nobody needs."""
