@@ -144,7 +144,7 @@ class World:
     seen: int = 0
     #: Seconds by which it was set forward in steps so small that removal believes them.
     believed: float = 0
-    #: By the key of a run that has ended: when it did by the machine's clock, in seconds.
+    #: By the key of a run that has ended: when it did by its events, in seconds.
     ended: dict[int, float] = field(factory=dict)
     path: Path = field(init=False)
     #: Where the next process dies: a place, and how often it may reach it before.
@@ -218,8 +218,8 @@ class World:
     def _hear(self, run: Run) -> None:
         self.timetable.hear(run)
         self.fairness.hear(run)
-        if run.end is not None:
-            self.ended.setdefault(run.run_key, self.loop.now + self.offset)
+        if run.finished_at is not None:
+            self.ended[run.run_key] = run.finished_at / 1000 - BEGINNING
 
     def _is_gone(self, run: Run) -> bool:
         return run.run_key not in self.model.runs
@@ -366,6 +366,8 @@ class World:
         self.jumped = self.loop.now
         self.believed += seconds if 0 < seconds <= 60 else 0
         self.offset += seconds
+        if not self.model.events:
+            self.believed = max(0, self.offset)  # a file that knows of no time before believes the first
         self.furthest = max(self.furthest, self.offset)
 
     async def _open(self, engine: Engine, limit: int) -> list[RunRow]:
