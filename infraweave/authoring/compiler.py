@@ -66,11 +66,13 @@ class Compiled:
     """A workflow's document, its code by reference, and the models that judge what comes from outside.
 
     ``models``: classes of pydantic or msgspec by ``input`` and by the nodes that wait for a signal.
+    ``derived``: the schema of the input was derived from a class, and other builds may derive another.
     """
 
     document: Document
     codes: Mapping[str, Code]
     models: Mapping[str, Any]
+    derived: bool = False
 
 
 def compile_workflow(workflow: Workflow) -> Compiled:
@@ -87,7 +89,8 @@ def compile_workflow(workflow: Workflow) -> Compiled:
     document = _stored(workflow, document)
     if workflow.version is None:
         document = evolve(document, version=derived_version(document))
-    return Compiled(document, work.codes, work.models)
+    derived = workflow.input is not None and not isinstance(workflow.input, Mapping)
+    return Compiled(document, work.codes, work.models, derived)
 
 
 def _stored(workflow: Workflow, document: Document) -> Document:
@@ -125,7 +128,7 @@ class _Compilation(Options):
         document = Document(
             workflow_id=self.text("workflow_id", workflow.workflow_id),
             version=_UNKNOWN if workflow.version is None else self.text("version", workflow.version),
-            input_schema=self.schema("input", workflow.input, {"type": "object"}),
+            input_schema=self.schema("input", workflow.input, {"type": "object"}, closed=True),
             nodes=carried_over([self._node(declaration) for declaration in workflow.declarations]),
             output=None if output is None else next(iter(self.named("output", "it", [output])), None),
             concurrency=self.limits(workflow.concurrency),

@@ -31,14 +31,14 @@ class Options:
         #: Models of a library that were given for a schema, by what they were given for.
         self.models: dict[str, Any] = {}
 
-    def schema(self, name: str, shape: Any, default: Json) -> Json:
-        """Return a JSON Schema, derived where a class was given."""
+    def schema(self, name: str, shape: Any, default: Json, *, closed: bool = False) -> Json:
+        """Return a JSON Schema, derived where a class was given; see ``schema_of``."""
         if shape is None or isinstance(shape, Mapping):
             return default if shape is None else dict(shape)
         if library_of(shape) is not None:
             self.models[name] = shape
         try:
-            return schema_of(shape)
+            return schema_of(shape, closed=closed)
         except TypeError as error:
             self.faults.append(f"{name}: no JSON Schema can be derived: {error}")
             return default

@@ -23,11 +23,12 @@ if TYPE_CHECKING:
 #: Seconds between looks at the workflow files.
 LOOK_EVERY = 0.5
 
-#: Tells why documents that compile could not be loaded where they are to be served.
-Check: TypeAlias = Callable[[Sequence["Document"]], Awaitable[list[str]]]
+#: Tells why documents that compile could not be loaded where they are to be served; with each it is told
+#: whether the schema of its input was derived from a class.
+Check: TypeAlias = Callable[[Sequence[tuple["Document", bool]]], Awaitable[list[str]]]
 
 
-async def _no_faults(_: Sequence[Document]) -> list[str]:
+async def _no_faults(_: Sequence[tuple[Document, bool]]) -> list[str]:
     return []
 
 
@@ -106,7 +107,7 @@ async def _faults(paths: Sequence[Path], check: Check) -> list[str]:
     from infraweave.core import codec
 
     found = await _survey(paths)
-    documents = [codec.document_from_json(document) for document in found["documents"]]
+    documents = [(codec.document_from_json(document), derived) for document, derived in found["documents"]]
     return found["faults"] or await check(documents)
 
 
@@ -141,7 +142,8 @@ def _answer(paths: Sequence[Path]) -> None:
         found, faults = survey_workflows(paths)
     except StartupError as error:
         found, faults = [], [error.message]
-    documents = [document_to_json(workflow.compile()) for _, workflow in found]
+    every = [workflow.compiled for _, workflow in found]
+    documents = [[document_to_json(compiled.document), compiled.derived] for compiled in every]
     with os.fdopen(stdout, "wb") as file:
         file.write(dumps({"faults": faults, "documents": documents}))
     os._exit(0)  # threads that files began are not waited for

@@ -352,6 +352,30 @@ _authors.register_unstructure_hook_func(
     lambda kind: _is_a_set(kind) or _is_a_set(get_origin(kind)),
     lambda value: sorted(map(_authors.unstructure, value), key=canonical),
 )
+
+
+def _is_whole_or_other(kind: Any) -> bool:
+    """Tell whether a union has integers and no other numbers; optional integers the converter knows."""
+    members = set(get_args(kind)) if get_origin(kind) in (Union, UnionType) else set()
+    return int in members and float not in members and len(members - {NoneType}) > 1
+
+
+def _whole_or_other(kind: Any) -> Callable[[Json, Any], Any]:
+    """Return what makes a union: ``1.0`` is an integer in JSON, and the converter would refuse it."""
+    with_floats: Any = reduce(operator.or_, (*get_args(kind), float))
+    make = _authors.get_structure_hook(with_floats)
+
+    def hook(value: Json, _: Any) -> Any:
+        if type(value) is not float:
+            return make(value, with_floats)
+        if not value.is_integer():
+            raise ValueError(f"{value} is no integer")
+        return int(value)
+
+    return hook
+
+
+_authors.register_structure_hook_factory(_is_whole_or_other, _whole_or_other)
 #: Plain values are written as they are; for classes the converter is asked.
 _AS_CATTRS_DOES = (
     orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME

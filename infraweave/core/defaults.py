@@ -7,9 +7,10 @@ templates, keys, maps), and they all must read the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any
 
-from infraweave.core.codec import dumps, loads
+from infraweave.core.codec import canonical, dumps, loads
 from infraweave.core.schema_cost import Cost, references, subschemas
 from infraweave.core.values import Json, JsonObject
 
@@ -39,6 +40,16 @@ class Defaults:
             ValueError: that would add more than it may.
         """
         return value if self.is_empty else _Filling(self._resolve).at(self._root, value)
+
+
+def defaults_of(schema: JsonObject) -> Defaults:
+    """Return the defaults of a schema; the same schema gives the same."""
+    return _defaults(canonical(schema))
+
+
+@lru_cache(maxsize=512)
+def _defaults(schema: bytes) -> Defaults:
+    return Defaults(loads(schema))
 
 
 class _Filling:

@@ -68,12 +68,21 @@ def first_difference(old: Document, new: Document) -> str | None:
     return None if first is None else first.text
 
 
-def is_told_anew(old: Document, new: Document) -> bool:
+def is_told_anew(old: Document, new: Document, *, derived: bool = False) -> bool:
     """Tell whether one file, unchanged, may have been compiled to both: to ``old`` by an earlier release.
 
-    Those left the defaults of containers out of schemas, and kept sets of names in no order.
+    Those left the defaults of containers out of schemas, and kept sets of names in no order. They left the
+    classes of an input open: ``derived`` says that its schema comes from a class.
     """
-    return all(map(_is_default, differences(_sorted(old), _sorted(new))))
+    return all(
+        _is_default(one) or (derived and _is_closing(one)) for one in differences(_sorted(old), _sorted(new))
+    )
+
+
+def _is_closing(difference: Difference) -> bool:
+    *way, last = difference.field.split(".")
+    is_keyword = way[:1] == ["input_schema"] and way[-1] not in _NAMES and last == "additionalProperties"
+    return difference.change == "added" and is_keyword and difference.after is False
 
 
 def _is_default(difference: Difference) -> bool:

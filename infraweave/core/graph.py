@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from infraweave.core.defaults import Defaults
+from infraweave.core.defaults import Defaults, defaults_of
 from infraweave.core.document import (
     INPUT,
     ITEM,
@@ -152,7 +152,7 @@ class Graph:
     @cached_property
     def input_defaults(self) -> Defaults:
         """What the input of a start has where its caller says nothing."""
-        return Defaults(self.document.input_schema)
+        return defaults_of(self.document.input_schema)
 
     def in_order(self, names: set[str]) -> list[str]:
         """Return ``names`` in the order of the definition."""

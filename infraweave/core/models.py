@@ -152,8 +152,17 @@ def _belongs(annotation: Any, library: ModelLibrary) -> bool:
     return isinstance(cls, type) and library.is_model(cls)
 
 
-@lru_cache(maxsize=1024)
 def _type_adapter(annotation: Any) -> Any:
+    """Return what converts an annotation; keywords for the schema have no hash, and do nothing to it."""
+    if get_origin(annotation) is Annotated:
+        core, *extras = get_args(annotation)
+        meant = tuple(extra for extra in extras if not isinstance(extra, dict))
+        return _adapter(Annotated[(core, *meant)] if meant else core)
+    return _adapter(annotation)
+
+
+@lru_cache(maxsize=1024)
+def _adapter(annotation: Any) -> Any:
     pydantic = sys.modules["pydantic"]
     try:
         return pydantic.TypeAdapter(annotation)

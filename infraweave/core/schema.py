@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
+from difflib import get_close_matches
 from itertools import islice
 from typing import Any, NamedTuple, NoReturn
 
@@ -30,13 +31,15 @@ from infraweave.core.schema_cost import (
     references,
     subschemas,
 )
-from infraweave.core.values import Json, JsonObject, pointer
+from infraweave.core.values import Json, JsonObject, listed, pointer
 from infraweave.errors import Fault
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 MAX_FAULTS = 50
 _MAX_MESSAGE = 300
+#: Unknown keys of one object for which a name is looked for that was meant, among how many, and their length.
+_MAX_HINTS, _SEARCHED, _MAX_NAME = 5, 100, 64
 
 
 class Bounds(NamedTuple):
@@ -104,7 +107,9 @@ class Validator:
         if self._steps(size) > most.visits * _STEPS:
             return [Fault("", "has texts too long to be checked against the patterns of this schema")]
         try:
-            return [] if self._compiled.is_valid(value) else list(_collect(self._told(value, size, most)))
+            if self._compiled.is_valid(value):
+                return []
+            return list(_collect(self._told(value, size, most), self.schema))
         except ValueError as error:
             return [Fault("", _trim(str(error)))]
 
@@ -226,7 +231,7 @@ def _schema_message(error: ValidationError) -> str:
         )
     if isinstance(error.kind, Kind.Referencing):
         return _trim(error.message)
-    fault = next(_faults(error))
+    fault = next(_faults(error, {}))
     return _trim(f"{fault.path or 'the schema'} {fault.message}")
 
 
@@ -280,17 +285,20 @@ def _measured(value: Json, may_go_on: Callable[[int, int], bool]) -> _Size | Non
 # --- errors as faults --------------------------------------------------------------------------------------
 
 
-def _collect(found: Iterable[ValidationError | Fault]) -> Iterator[Fault]:
+def _collect(found: Iterable[ValidationError | Fault], schema: JsonObject) -> Iterator[Fault]:
     seen: dict[str, Fault] = {}
-    for fault in (fault for error in found for fault in _faults(error)):
+    for fault in (fault for error in found for fault in _faults(error, schema)):
         seen.setdefault(fault.path, fault)
         if len(seen) == MAX_FAULTS:
             break
     return iter(seen.values())
 
 
-def _faults(error: ValidationError | Fault) -> Iterator[Fault]:
-    """Yield the faults of one error, at the field that is wrong rather than at the object around it."""
+def _faults(error: ValidationError | Fault, schema: JsonObject) -> Iterator[Fault]:
+    """Yield the faults of one error, at the field that is wrong rather than at the object around it.
+
+    ``schema`` is the whole one, whose properties are what an unknown key can have meant.
+    """
     if isinstance(error, Fault):
         yield error
         return
@@ -299,21 +307,48 @@ def _faults(error: ValidationError | Fault) -> Iterator[Fault]:
         case Kind.Required(property=name):
             yield _fault([*path, name], "is required")
         case Kind.AdditionalProperties(unexpected=names) | Kind.UnevaluatedProperties(unexpected=names):
-            yield from (_fault([*path, name], "is not allowed") for name in islice(names, MAX_FAULTS))
+            known = _known(schema, error.schema_path)
+            for place, name in enumerate(islice(names, MAX_FAULTS)):
+                hint = _nearest_name(name, known) if place < _MAX_HINTS else ""
+                yield _fault([*path, name], f"is not allowed{hint}")
         case Kind.AnyOf(context=branches) | Kind.OneOfNotValid(context=branches):
-            yield from _nearest(path, branches)
+            yield from _nearest(path, branches, schema)
         case _:
             yield _fault(path, _message(error))
 
 
-def _nearest(path: list[str | int], branches: list[list[ValidationError]]) -> Iterator[Fault]:
+def _known(schema: Json, way: Sequence[str | int]) -> list[str]:
+    """Return the names that the object has whose keyword is at the end of a way through a schema."""
+    try:
+        for part in way[:-1]:
+            schema = schema[part]
+        return list(schema["properties"])
+    except LookupError:
+        return []
+
+
+def _nearest_name(name: str, known: list[str]) -> str:
+    """Return which of the known names was meant, or which there are, as the end of a message."""
+    close = get_close_matches(
+        name[:_MAX_NAME], [one for one in known[:_SEARCHED] if len(one) <= _MAX_NAME], 1
+    )
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known are {listed(known)}" if known else ""
+
+
+def _nearest(
+    path: list[str | int], branches: list[list[ValidationError]], schema: JsonObject
+) -> Iterator[Fault]:
     """Yield the faults of the alternative that was meant: of the right type, with the right constants."""
     meant = [branch for branch in branches if not any(_is_type_at(error, path) for error in branch)]
     if len(meant) > 1:
         meant = [branch for branch in meant if not any(_is_choice(error) for error in branch)] or meant
+    if len(meant) > 1:
+        meant = [branch for branch in meant if not any(_lacks_at(error, path) for error in branch)] or meant
     if len(meant) == 1:
         for error in meant[0]:
-            yield from _faults(error)
+            yield from _faults(error, schema)
     elif meant:
         yield _fault(path, f"fits none of the {len(branches)} alternatives")
     else:
@@ -324,6 +359,10 @@ def _nearest(path: list[str | int], branches: list[list[ValidationError]]) -> It
 
 def _is_type_at(error: ValidationError, path: list[str | int]) -> bool:
     return isinstance(error.kind, Kind.Type) and error.instance_path == path
+
+
+def _lacks_at(error: ValidationError, path: list[str | int]) -> bool:
+    return isinstance(error.kind, Kind.Required) and error.instance_path == path
 
 
 def _is_choice(error: ValidationError) -> bool:

@@ -54,19 +54,22 @@ _EMPTY = (list, dict, set, frozenset, tuple)
 _TOLD_APART = frozenset({bool, int, float, str, type(None)})
 
 
-def schema_of(annotation: Any) -> Schema:
+def schema_of(annotation: Any, *, closed: bool = False) -> Schema:
     """Return the JSON Schema of a class, container, union or other annotation.
+
+    ``closed``: objects of a class have no keys but its fields, unless its library says that it takes others.
 
     Raises:
         TypeError: it has no schema, or a class within it has none; the sentence names it.
     """
-    return _Shapes().root(annotation)
+    return _Shapes(closed).root(annotation)
 
 
 class _Shapes:
     """Collects the classes met on the way, each once."""
 
-    def __init__(self) -> None:
+    def __init__(self, closed: bool) -> None:
+        self._closed: Schema = {"additionalProperties": False} if closed else {}
         self._references: dict[Any, str] = {}
         self._definitions: dict[str, Schema] = {}
         #: Of each definition that a library named: what it said, and the name it has here.
@@ -75,7 +78,7 @@ class _Shapes:
     def root(self, annotation: Any) -> Schema:
         core, keywords = _peel(annotation)
         if (library := library_of(annotation)) is not None:
-            schema, keywords = self._inlined(self._from_library(library, annotation)), {}
+            schema = self._inlined(self._from_library(library, annotation))
         elif is_class(core):
             self._references[core] = "#"
             schema = self._class(core)
@@ -85,9 +88,9 @@ class _Shapes:
         return {**schema, **keywords, **definitions}
 
     def _of(self, annotation: Any) -> Schema:
-        if (library := library_of(annotation)) is not None:
-            return self._from_library(library, annotation)
         core, keywords = _peel(annotation)
+        if (library := library_of(annotation)) is not None:
+            return {**self._from_library(library, annotation), **keywords}
         schema = self._reference(core) if is_class(core) else self._other(core)
         return {**schema, **keywords}
 
@@ -105,11 +108,16 @@ class _Shapes:
             schema = library.schema(annotation)
         except TypeError as error:
             raise TypeError(f"{_spell(annotation)} has no JSON schema: {error}") from None
-        definitions = schema.pop("$defs", {})
+        definitions = {name: self._class_of(cls) for name, cls in schema.pop("$defs", {}).items()}
+        schema = self._class_of(schema)
         names = {name: self._named(library, name, definition) for name, definition in definitions.items()}
         for name, definition in definitions.items():
             self._definitions[names[name]] = _renamed(definition, names)
         return cast("Schema", _renamed(schema, names))
+
+    def _class_of(self, schema: Schema) -> Schema:
+        """Return what a library says of a class, closed unless it says otherwise."""
+        return {**self._closed, **schema} if "properties" in schema else schema
 
     def _named(self, library: ModelLibrary, name: str, definition: Schema) -> str:
         """Return the name of a library's definition among ours: the same definition keeps its name."""
@@ -202,7 +210,7 @@ class _Shapes:
         if issubclass(origin, Enum):
             return {**_values([member.value for member in origin], cls), **doc}
         fields = list(fields_of(cls))
-        schema: Schema = {"type": "object", **doc}
+        schema: Schema = {"type": "object", **doc, **self._closed}
         schema["properties"] = {item.name: self._property(origin, item) for item in fields}
         required = [item.name for item in fields if item.required]
         return {**schema, "required": required} if required else schema

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from infraweave.core import schedules, webhooks
-from infraweave.core.defaults import Defaults
+from infraweave.core.defaults import defaults_of
 from infraweave.core.document import Document
 from infraweave.core.schema import schema_faults, validator
 
@@ -32,7 +32,7 @@ def _unfit(document: Document) -> Iterator[str]:
     sound = [schedule for schedule in document.schedules if not any(schedules.faults(schedule))]
     if not sound or schema_faults(document.input_schema):
         return
-    check, defaults = validator(document.input_schema), Defaults(document.input_schema)
+    check, defaults = validator(document.input_schema), defaults_of(document.input_schema)
     for schedule in sound:
         for fault in check.faults(defaults.filled(schedules.sample_input(schedule))):
             told = f"{fault.path or '/'} {fault.message}"

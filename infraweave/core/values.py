@@ -9,7 +9,7 @@ from __future__ import annotations
 import heapq
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, TypeAlias
 
@@ -23,6 +23,7 @@ _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 6048
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 #: A hundred years. Longer waits are mistakes, and sums with them would leave datetime's range.
 LONGEST = 100 * 365 * 86400.0
+_EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 #: The first and the last millisecond that RFC 3339 can spell in UTC: of the years 0001 and 9999.
 _FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
 
@@ -96,7 +97,7 @@ def from_rfc3339(text: str) -> int:
         when = datetime.fromisoformat(text)
         if when.tzinfo is None or "T" not in text.upper():
             raise ValueError
-        at = round(when.timestamp() * 1000)
+        at = (when - _EPOCH) // _MILLISECOND  # what is less is left out, or the last moment would be none
     except (ValueError, OverflowError):
         raise ValueError(f"{text!r:.100} is no RFC 3339 time such as 2026-07-04T18:22:31Z") from None
     if not _FIRST <= at <= _LAST:

@@ -58,16 +58,16 @@ class Catalog:
     ) -> None:
         self._documents, self._clock, self._builtins = documents, clock, builtins
         self._stand_in = stand_in
-        self._loaded: list[tuple[Document, Mapping[str, Code]]] = []
+        self._loaded: list[Compiled] = []
         self._models: dict[tuple[str, str], Mapping[str, Any]] = {}
         for workflow in workflows:
             self._add(workflow)
         #: The loaded code of each reference, the newest first: the last file wins.
         self._newest: dict[str, list[Code]] = {}
-        for _, codes in reversed(self._loaded):
-            for reference, code in codes.items():
+        for compiled in reversed(self._loaded):
+            for reference, code in compiled.codes.items():
                 self._newest.setdefault(reference, []).append(code)
-        self._exact = {(document.workflow_id, document.version): codes for document, codes in self._loaded}
+        self._exact = {(one.document.workflow_id, one.document.version): one.codes for one in self._loaded}
         #: Those that somebody holds, and of the others those that were asked for last.
         self._graphs: WeakValueDictionary[tuple[str, str, str], Graph] = WeakValueDictionary()
         self._recent: Bounded[Graph, Graph] = Bounded(MOST_BYTES)
@@ -79,7 +79,7 @@ class Catalog:
     @property
     def workflow_ids(self) -> list[str]:
         """The ids of the loaded workflows."""
-        return sorted({document.workflow_id for document, _ in self._loaded})
+        return sorted({one.document.workflow_id for one in self._loaded})
 
     @property
     def tenants(self) -> int:
@@ -94,16 +94,24 @@ class Catalog:
         """
         if tenant in self._welcomed:
             return
-        last = {document.workflow_id: document.version for document, _ in self._loaded}
-        for document, _ in self._loaded:
-            superseded = last[document.workflow_id] != document.version
-            await self._documents.load(tenant, document, self._clock.now(), superseded=superseded)
+        last = {one.document.workflow_id: one.document.version for one in self._loaded}
+        for one in self._loaded:
+            superseded = last[one.document.workflow_id] != one.document.version
+            await self._documents.load(
+                tenant, one.document, self._clock.now(), superseded=superseded, derived=one.derived
+            )
         self._welcomed.add(tenant)
 
-    async def conflicts(self, documents: Iterable[Document]) -> list[str]:
-        """Return why tenants could not have these documents loaded, each reason once."""
-        pairs = ((tenant, document) for document in documents for tenant in sorted(self._welcomed))
-        found = [await self._documents.conflict(tenant, document) for tenant, document in pairs]
+    async def conflicts(self, documents: Iterable[tuple[Document, bool]]) -> list[str]:
+        """Return why tenants could not have these documents loaded, each reason once.
+
+        With each document it is told whether the schema of its input was derived from a class.
+        """
+        found = [
+            await self._documents.conflict(tenant, document, derived=derived)
+            for document, derived in documents
+            for tenant in sorted(self._welcomed)
+        ]
         return list(dict.fromkeys(conflict.message for conflict in found if conflict is not None))
 
     async def load(self, workflow: Workflow) -> None:
@@ -113,9 +121,10 @@ class Catalog:
             DeclarationError: it cannot be compiled.
             VersionConflict: a version that runs have used is loaded with another content.
         """
-        document = workflow.compile()
+        compiled: Compiled = workflow.compiled
+        document = compiled.document
         for tenant in sorted(self._welcomed):
-            await self._documents.load(tenant, document, self._clock.now())
+            await self._documents.load(tenant, document, self._clock.now(), derived=compiled.derived)
             self._forget_active(tenant, document.workflow_id)
             self._graphs.pop((tenant, document.workflow_id, document.version), None)
         codes = self._add(workflow)
@@ -127,7 +136,7 @@ class Catalog:
     def _add(self, workflow: Workflow) -> Mapping[str, Code]:
         compiled: Compiled = workflow.compiled
         document = compiled.document
-        self._loaded.append((document, compiled.codes))
+        self._loaded.append(compiled)
         self._models[document.workflow_id, document.version] = compiled.models
         return compiled.codes
 

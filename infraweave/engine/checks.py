@@ -7,10 +7,11 @@ import asyncio
 from attrs import frozen
 
 from infraweave.core.codec import dumps, measured
+from infraweave.core.defaults import Defaults, defaults_of
 from infraweave.core.document import INPUT
 from infraweave.core.graph import Graph
-from infraweave.core.schema import Validator
-from infraweave.core.values import Json
+from infraweave.core.schema import Validator, validator
+from infraweave.core.values import Json, JsonObject
 from infraweave.engine.apart import Apart, Overrun
 from infraweave.errors import Fault, InputInvalid
 
@@ -44,7 +45,7 @@ class Checks:
             TypeError: JSON cannot carry it.
         """
         try:
-            filled = await self._filled(graph, value)
+            filled = await _filled(graph.input_defaults, value)
             measured(filled)
             faults = await self.faults(graph.input_validator, filled) or graph.model_faults(INPUT, filled)
         except ValueError as error:
@@ -57,8 +58,20 @@ class Checks:
             )
         return filled
 
-    async def _filled(self, graph: Graph, value: Json) -> Json:
-        defaults = graph.input_defaults
-        if defaults.is_empty or len(dumps(value)) <= _SMALL:
-            return defaults.filled(value)
-        return await asyncio.to_thread(defaults.filled, value)
+    async def filled(self, schema: JsonObject, payload: Json) -> tuple[Json, list[Fault]]:
+        """Return a payload with the defaults of its schema, and what is wrong with it.
+
+        Raises:
+            TypeError: JSON cannot carry it.
+        """
+        try:
+            filled = await _filled(defaults_of(schema), payload)
+        except ValueError as error:
+            return payload, [Fault("", str(error))]
+        return filled, await self.faults(validator(schema), filled)
+
+
+async def _filled(defaults: Defaults, value: Json) -> Json:
+    if defaults.is_empty or len(dumps(value)) <= _SMALL:
+        return defaults.filled(value)
+    return await asyncio.to_thread(defaults.filled, value)

@@ -84,28 +84,41 @@ class Documents:
         await self._tell(tenant, document.workflow_id)
         return done
 
-    async def load(self, tenant: str, document: Document, now: int, *, superseded: bool = False) -> Published:
+    async def load(
+        self,
+        tenant: str,
+        document: Document,
+        now: int,
+        *,
+        superseded: bool = False,
+        derived: bool = False,
+    ) -> Published:
         """Store what the author's file declares; active if the file declared another version before.
 
         ``superseded``: a later file declares another version of the workflow, so this one does not count.
+        ``derived``: the schema of its input comes from a class. A version that runs have used keeps the one
+        that an earlier release derived.
 
         Raises:
             VersionConflict: a run has used the version with another content.
             WebhookConflict: it declares a webhook that the tenant has for another workflow.
         """
-        done = await self._db.transact(lambda db: _Tenant(db, tenant, now).load(document, superseded))
+        done = await self._db.transact(
+            lambda db: _Tenant(db, tenant, now).load(document, superseded, derived)
+        )
         await self._tell(tenant, document.workflow_id)
         return done
 
-    async def conflict(self, tenant: str, document: Document) -> VersionConflict | None:
+    async def conflict(
+        self, tenant: str, document: Document, *, derived: bool = False
+    ) -> VersionConflict | None:
         """Return what ``load`` would raise now because a run has used the version with another content."""
         stored = await self.get(tenant, document.workflow_id, document.version)
         if stored is None or content_digest(stored) == content_digest(document):
             return None
         used = await self._db.read_one("version_is_used", (tenant, document.workflow_id, document.version))
-        return (
-            _conflict(stored, document) if used and used[0] and not is_told_anew(stored, document) else None
-        )
+        is_changed = used and used[0] and not is_told_anew(stored, document, derived=derived)
+        return _conflict(stored, document) if is_changed else None
 
     async def _tell(self, tenant: str, workflow_id: str) -> None:
         for listener in self.listeners:
@@ -167,12 +180,12 @@ class _Tenant:
             self._declare(document)
         return Published(created=stored is None, active_version=active, previous=previous)
 
-    def load(self, document: Document, superseded: bool) -> Published:
+    def load(self, document: Document, superseded: bool, derived: bool) -> Published:
         """See ``Documents.load``."""
         stored = self._stored(document)
         replaced = stored is not None and content_digest(stored) != content_digest(document)
         if stored is not None and replaced and self._is_used(document):
-            if not is_told_anew(stored, document):
+            if not is_told_anew(stored, document, derived=derived):
                 raise _conflict(stored, document)
             replaced = False  # what runs have used stays as it is
         if stored is None or replaced:

@@ -335,6 +335,18 @@ def spoil(value, rng):
     return rng.choice([None, True, 0, 1.5, "", "gold", "2026-07-04", [], {}, {"number": "1"}, {"a": 1}])
 
 
+@pytest.mark.parametrize(
+    "annotation", [int | str, bool | int, int | list[int] | None, int | Card, Annotated[int, "why"] | str]
+)
+def test_a_whole_number_is_an_integer_however_it_is_spelled(annotation):
+    assert Validator(schema_of(annotation)).faults(1.0) == []
+    made = to_author(1.0, annotation)
+    assert (made, type(made)) == (1, int)
+    assert to_author({"a": [1.0]}, dict[str, list[annotation]]) == {"a": [1]}
+    with pytest.raises(Exception, match="no integer"):
+        to_author(1.5, annotation)
+
+
 # --- what the converter cannot do has no schema, and the other way round -----------------------------------
 
 

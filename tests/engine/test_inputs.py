@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+from typing import Annotated, TypedDict
+
 import attrs
+import msgspec
+import pydantic
 import pytest
 
 from infraweave import Concurrency, Workflow
+from infraweave.core import defaults
 from infraweave.core.document import Activity, Document, Param
+from infraweave.core.shape import schema_of
+from infraweave.errors import DeclarationError, InputInvalid, PayloadInvalid, SignalConflict, VersionConflict
 from tests.engine.test_expressions import Made
 
 
@@ -66,3 +74,232 @@ async def test_what_a_caller_says_stays(world, given):
         run = await w.start("greeting", given)
         await w.end(run)
         assert (await w.engine.inspect(run)).input == {"who": "world", "docs": ["a", "b"], **given}
+
+
+# --- unknown keys ------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class AttrsLine:
+    sku: str
+    quantity: int = 1
+
+
+@attrs.frozen
+class AttrsOrder:
+    who: str
+    lines: list[AttrsLine] = attrs.field(factory=list)
+
+
+@dataclasses.dataclass
+class DataLine:
+    sku: str
+    quantity: int = 1
+
+
+@dataclasses.dataclass
+class DataOrder:
+    who: str
+    lines: list[DataLine]
+
+
+class DictLine(TypedDict, total=False):
+    sku: str
+    quantity: int
+
+
+class DictOrder(TypedDict):
+    who: str
+    lines: list[DictLine]
+
+
+class ModelLine(pydantic.BaseModel):
+    sku: str
+    quantity: int = 1
+
+
+class ModelOrder(pydantic.BaseModel):
+    who: str
+    lines: list[ModelLine]
+
+
+class StructLine(msgspec.Struct):
+    sku: str
+    quantity: int = 1
+
+
+class StructOrder(msgspec.Struct):
+    who: str
+    lines: list[StructLine]
+
+
+class OpenOrder(ModelOrder, extra="allow"):
+    pass
+
+
+def ordering(declared, version="v1") -> Workflow:
+    flow = Workflow("ordering", version=version, input=declared)
+
+    @flow.node
+    async def seen(input):
+        return sorted(input)
+
+    return flow
+
+
+CLASSES = [AttrsOrder, DataOrder, DictOrder, ModelOrder, StructOrder]
+
+
+@pytest.mark.parametrize("declared", CLASSES)
+async def test_keys_that_no_class_knows_are_refused_with_the_nearest_that_it_does(world, declared):
+    async with world(ordering(declared)) as w:
+        given = {"who": "Ann", "whom": "Bob", "lines": [{"sku": "a"}, {"sku": "b", "quantty": 2}]}
+        with pytest.raises(InputInvalid) as refused:
+            await w.start("ordering", given)
+        assert {(fault.path, fault.message) for fault in refused.value.details} == {
+            ("/whom", "is not allowed; did you mean who?"),
+            ("/lines/1/quantty", "is not allowed; did you mean quantity?"),
+        }
+        assert (await w.end(await w.start("ordering", {"who": "Ann", "lines": []})))["type"] == "completed"
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [OpenOrder, Annotated[AttrsOrder, {"additionalProperties": True}], schema_of(AttrsOrder), None],
+)
+async def test_an_input_that_is_declared_open_takes_other_keys(world, declared):
+    async with world(ordering(declared)) as w:
+        end = await w.end(await w.start("ordering", {"who": "Ann", "lines": [], "more": 1}))
+        assert end["result"] == ["lines", "more", "who"]
+
+
+async def test_a_child_and_a_schedule_are_held_to_the_class_too(world):
+    parent = Workflow("parent", version="v1")
+
+    @parent.subworkflow("ordering")
+    async def child():
+        return {"who": "Ann", "more": 1}
+
+    async with world(ordering(AttrsOrder), parent) as w:
+        end = await w.end(await w.start("parent", {}))
+        assert (end["type"], end["error"]["code"]) == ("failed", "input_invalid")
+        assert "/more is not allowed" in end["error"]["message"]
+    flow = ordering(AttrsOrder)
+    flow.schedule("often", every="15m", input={"who": "Ann", "more": 1})
+    with pytest.raises(DeclarationError, match="/more is not allowed"):
+        flow.compile()
+
+
+def as_before(declared) -> Workflow:
+    """The workflow as builds compiled it that left classes open, and knew of no default."""
+    schema = schema_of(declared)
+    for cls in (schema, *schema.get("$defs", {}).values()):
+        for field in cls["properties"].values():
+            field.pop("default", None)
+    flow = ordering(declared)
+    earlier = attrs.evolve(flow.compile(), input_schema=schema)
+    flow.compiled = attrs.evolve(flow.compiled, document=earlier)
+    return flow
+
+
+@pytest.mark.parametrize("declared", CLASSES)
+async def test_an_unchanged_file_loads_where_an_earlier_build_has_run_its_version(world, declared):
+    given = {"who": "Ann", "lines": [], "more": 1}
+    async with world(as_before(declared)) as w:
+        await w.end(await w.start("ordering", given))
+    flow = ordering(declared)
+    async with world(flow) as w:
+        assert await w.engine.catalog.conflicts([(flow.compile(), flow.compiled.derived)]) == []
+        # The version is what it was; the next one is derived anew.
+        await w.end(await w.start("ordering", given))
+        await w.engine.catalog.load(ordering(declared, "v2"))
+        with pytest.raises(InputInvalid, match="more is not allowed"):
+            await w.start("ordering", given)
+
+
+async def test_a_version_that_no_run_has_used_is_derived_anew(world):
+    async with world(as_before(AttrsOrder)):
+        pass
+    async with world(ordering(AttrsOrder)) as w:
+        with pytest.raises(InputInvalid, match="more is not allowed"):
+            await w.start("ordering", {"who": "Ann", "more": 1})
+
+
+@attrs.frozen
+class Grown(AttrsOrder):
+    default: str = ""
+
+
+@pytest.mark.parametrize("changed", [Grown, {**schema_of(AttrsOrder), "additionalProperties": False}])
+async def test_what_an_author_changes_is_refused_under_a_used_version(world, changed):
+    async with world(ordering(schema_of(AttrsOrder))) as w:
+        await w.end(await w.start("ordering", {"who": "Ann"}))
+    with pytest.raises(VersionConflict, match="input_schema"):
+        async with world(ordering(changed)) as w:
+            await w.start("ordering", {"who": "Ann"})
+
+
+# --- payloads ----------------------------------------------------------------------------------------------
+
+
+@attrs.frozen
+class Decision:
+    approved: bool
+    note: str = "none"
+
+
+def deciding() -> Workflow:
+    flow = Workflow("deciding", version="v1")
+    approval = flow.human_input(
+        "approval", prompt="Go?", schema=Decision, timeout="1h", on_timeout={"approved": False}
+    )
+    flow.signal("steer", schema=Decision, after=[approval])
+    return flow
+
+
+async def test_answers_and_signals_have_the_defaults_of_their_schema(world):
+    async with world(deciding()) as w:
+        run = await w.start("deciding")
+        asked = (await w.until(run, "input_requested"))["request_id"]
+        for name, request in (("approval", asked), ("steer", "s1")):
+            assert not (await answer(w, run, name, request)).duplicate
+        received = [e["payload"] for e in await w.events(run) if e["type"] == "signal_received"]
+        assert received == [{"approved": True, "note": "none"}] * 2
+        assert (await w.end(run))["result"] == {"approved": True, "note": "none"}
+
+
+async def test_a_value_for_a_time_out_has_the_defaults_of_its_schema(world):
+    async with world(deciding()) as w:
+        run = await w.start("deciding")
+        await w.until(run, "input_requested")
+        await w.clock.advance(3601)
+        await w.until(run, "input_resolved")
+        resolved = next(e for e in await w.events(run) if e["type"] == "input_resolved")
+        assert resolved["payload"] == {"approved": False, "note": "none"}
+
+
+async def test_an_answer_that_comes_again_is_a_duplicate_with_its_defaults_or_without(world):
+    async with world(deciding()) as w:
+        run = await w.start("deciding")
+        await answer(w, run, "steer", "s1")
+        assert (await answer(w, run, "steer", "s1")).duplicate
+        assert (await answer(w, run, "steer", "s1", {"approved": True, "note": "none"})).duplicate
+        with pytest.raises(SignalConflict):
+            await answer(w, run, "steer", "s1", {"approved": True, "note": "other"})
+        with pytest.raises(PayloadInvalid, match="/approved is required"):
+            await answer(w, run, "steer", "s2", {})
+
+
+async def test_an_answer_that_an_earlier_build_kept_without_defaults_may_come_again(world, monkeypatch):
+    async with world(deciding()) as w:
+        run = await w.start("deciding")
+        with monkeypatch.context() as before:
+            before.setattr(defaults.Defaults, "filled", lambda _, value: value)
+            await answer(w, run, "steer", "s1")
+    async with world(deciding()) as w:
+        assert (await answer(w, run, "steer", "s1")).duplicate
+
+
+async def answer(w, run, name, request, payload=None):
+    payload = {"approved": True} if payload is None else payload
+    return await w.engine.signal(run, name, request, payload, by="story")
