@@ -69,7 +69,9 @@ def test_an_unknown_key_is_told_with_the_nearest_known_one():
         "$defs": {"Line": {**line, "required": ["sku"]}},
     }
 
-    assert faults(schema, {"lines": [], "line": {"sku": 1, "quantty": 1}, "by": {"number": 1, "holdr": 2}}) == [
+    assert faults(
+        schema, {"lines": [], "line": {"sku": 1, "quantty": 1}, "by": {"number": 1, "holdr": 2}}
+    ) == [
         ("/line/quantty", "is not allowed; did you mean quantity?"),
         ("/by/holdr", "is not allowed; did you mean holder?"),
         ("/lines", "is not allowed; did you mean line?"),
