@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Annotated, Any, Protocol, Union, cast, get_args, get_origin
 
+from infraweave.core.schema_cost import subschemas
 from infraweave.core.values import Json, pointer
 from infraweave.errors import Fault
 
@@ -190,8 +191,14 @@ def _check_there_and_back(taken: dict[str, Any], given: dict[str, Any]) -> None:
     """Refuse a model whose own JSON it would not read back.
 
     Raises:
-        TypeError: a field goes out under another name than it comes in, or not at all, or masked.
+        TypeError: a field goes out under another name than it comes in, or not at all, or masked, or is of
+            bytes that must be UTF-8 to go out.
     """
+    if any(item.get("format") == "binary" for item in subschemas(given)):
+        raise TypeError(
+            "its bytes are written as text, which only UTF-8 is; set ser_json_bytes='base64' and "
+            "val_json_bytes='base64' in its model_config"
+        )
     out = dict(_classes(given))
     for name, cls in _classes(taken):
         for field, schema in cls.get("properties", {}).items():

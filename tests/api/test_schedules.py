@@ -135,8 +135,11 @@ async def test_an_input_that_the_active_version_does_not_take_is_refused(api, ho
     ):
         assert told(answer) == (422, "input_invalid")
         error = answer.json()["error"]
-        assert error["message"] == "The input does not match the schema of quick: /amount is required"
-        assert error["details"][0] == {"path": "/amount", "message": "is required"}
+        unknown = {"path": "/amont", "message": "is not allowed; did you mean amount?"}
+        assert error["details"] == [unknown, {"path": "/amount", "message": "is required"}]
+        assert error["message"] == (
+            f"The input does not match the schema of quick: /amont {unknown['message']}"
+        )
     assert (await api.get("/v1/schedules")).json() == {"schedules": [hourly]}
 
 

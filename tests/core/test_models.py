@@ -73,6 +73,22 @@ class Even(BaseModel):
         return number
 
 
+class Raw(BaseModel):
+    data: bytes
+
+
+class Encoded(Raw, ser_json_bytes="base64", val_json_bytes="base64"):
+    pass
+
+
+def test_bytes_of_a_model_are_refused_where_not_all_of_them_can_go_out():
+    with pytest.raises(TypeError, match="set ser_json_bytes='base64' and val_json_bytes='base64'"):
+        schema_of(Raw)
+    value = Encoded(data=b"\xff\x00")
+    schema_of(Encoded)
+    assert codec.to_author(codec.from_author(value), Encoded) == value
+
+
 @pydantic.dataclasses.dataclass
 class Point:
     x: Annotated[int, Field(ge=0)]
