@@ -342,7 +342,7 @@ def test_two_hundred_within_each_other_around_a_dense_graph_are_checked_in_bound
     ("new", "sentence"),
     [
         (document(act("a", retry=Retry(max_attempts=5))), "node a: retry.max_attempts is 5, was 3"),
-        (document(act("a", timeout=30.0)), "node a: timeout is 30.0, was null"),
+        (document(act("a", timeout=30.0)), "node a: timeout is 30, was null"),
         (document(act("a", kind="agent")), 'node a: kind is "agent", was "node"'),
         (document(act("a", after=["b"])), 'node a: after is ["b"], was []'),
         (document(act("a"), act("b")), "node b is new"),
