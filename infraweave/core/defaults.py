@@ -7,9 +7,9 @@ templates, keys, maps), and they all must read the same.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
+from infraweave.core.bounded import Bounded
 from infraweave.core.codec import canonical, dumps, loads
 from infraweave.core.schema_cost import Cost, references, subschemas
 from infraweave.core.values import Json, JsonObject
@@ -42,14 +42,18 @@ class Defaults:
         return value if self.is_empty else _Filling(self._resolve).at(self._root, value)
 
 
+#: By the schema as JSON.
+_kept: Bounded[bytes, Defaults] = Bounded(2 << 20)
+
+
 def defaults_of(schema: JsonObject) -> Defaults:
     """Return the defaults of a schema; the same schema gives the same."""
-    return _defaults(canonical(schema))
-
-
-@lru_cache(maxsize=512)
-def _defaults(schema: bytes) -> Defaults:
-    return Defaults(loads(schema))
+    key = canonical(schema)
+    found = _kept.get(key)
+    if found is None:
+        found = Defaults(loads(key))
+        _kept.keep(key, found, len(key))
+    return found
 
 
 class _Filling:
