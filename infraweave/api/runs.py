@@ -84,7 +84,8 @@ class RunRoutes:
 
     async def _run(self, row: RunRow) -> Run:
         seen = views.run(row, await self._engine.inspect(row))
-        return evolve(seen, set_aside=row.finished_at is None and self._engine.suspects.is_aside(row.run_id))
+        is_aside = row.finished_at is None and self._engine.suspects.is_aside(row.run_id)
+        return evolve(seen, set_aside=is_aside or None)
 
     async def explain(self, call: Call[NoQuery, None]) -> Answer:
         """Say why a run is not moving."""

@@ -35,7 +35,7 @@ class ServiceRoutes:
         match await self._engine.ready():
             case None:
                 aside = len(self._engine.suspects.aside)
-                return Answer(shapes.Health(status="ready", runs_set_aside=aside))
+                return Answer(shapes.Health(status="ready", runs_set_aside=aside or None))
             case "draining":
                 raise Draining(headers=_RETRY)
             case "recovering":

@@ -138,9 +138,9 @@ class ListedRun:
     cancel_requested: bool
     forced: bool = said("True where an operator terminated the run.")
     last_seq: int = said("The number of the run's newest event.")
-    set_aside: bool = said(
+    set_aside: bool | None = said(
         "True where the process died repeatedly as the run was taken up: it is to be resumed or stopped.",
-        default=False,
+        default=None,
         omit=True,
     )
     usage: Usage
@@ -395,9 +395,9 @@ class Health:
     """A sign of life."""
 
     status: Literal["ok", "ready"]
-    runs_set_aside: int = said(
+    runs_set_aside: int | None = said(
         "Runs that are not taken up, because the process died as they were; operators resume or stop them.",
-        default=0,
+        default=None,
         omit=True,
     )
 

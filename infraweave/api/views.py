@@ -65,7 +65,7 @@ def listed(row: RunRow, last_seq: int, set_aside: bool = False) -> ListedRun:
         cancel_requested=row.cancel_requested,
         forced=row.forced,
         last_seq=last_seq,
-        set_aside=set_aside,
+        set_aside=set_aside or None,
         usage=Usage(tokens=row.tokens, cost_micro_usd=row.cost_micro_usd),
     )
 

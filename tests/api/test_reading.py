@@ -9,10 +9,11 @@ import pytest
 from attrs import frozen
 
 from infraweave.api import negotiate
-from infraweave.api.queries import EventQuery, HistoryQuery, RunQuery, cursor
+from infraweave.api.queries import EventQuery, RunQuery
 from infraweave.api.reading import dump, read_body, read_query
 from infraweave.api.shapes import CreateToken, Error, ErrorInfo, SendSignal, StartRun, StopRun
 from infraweave.errors import InvalidCursor, MalformedRequest
+from tests.api.cursor_calls import give, read
 
 
 @frozen(kw_only=True)
@@ -118,25 +119,25 @@ def test_a_query_that_does_not_parse_is_refused_with_what_was_expected(pairs, wo
 
 
 def test_a_cursor_is_taken_back_by_the_list_that_gave_it_and_by_no_other():
-    assert read_query(RunQuery, [("cursor", cursor("runs", 42))]).cursor == 42
-    with pytest.raises(InvalidCursor):
-        read_query(HistoryQuery, [("cursor", cursor("runs", 42))])
+    assert read(give(42)) == 42
+    assert read(give(42, state="failed"), state="failed", limit=7) == 42
+    for other in ({"kind": "history"}, {"tenant": "acme"}, {"state": "failed"}):
+        with pytest.raises(InvalidCursor):
+            read(give(42), **other)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "42", "x" * 500, "=", "é", cursor("runs", 42)[:-1], cursor("runs", 42) + "A"]
-)
+@pytest.mark.parametrize("text", ["", "42", "x" * 500, "=", "é", give(42)[:-1], give(42) + "A"])
 def test_a_cursor_that_we_did_not_give_out_is_refused(text):
     with pytest.raises(InvalidCursor):
-        read_query(RunQuery, [("cursor", text)])
+        read(text)
 
 
 def test_changing_any_character_of_a_cursor_spoils_it():
-    good = cursor("runs", 1234)
+    good = give(1234)
     for place, was in enumerate(good):
         spoilt = good[:place] + ("A" if was != "A" else "B") + good[place + 1 :]
         with pytest.raises(InvalidCursor):
-            read_query(RunQuery, [("cursor", spoilt)])
+            read(spoilt)
 
 
 @pytest.mark.parametrize("text", ["", "x", "-1", "1.0", "1e3", " 1", "0x1", "9" * 30, "²"])

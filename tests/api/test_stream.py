@@ -166,7 +166,7 @@ async def test_payloads_come_on_request_only_and_nothing_of_the_servers_own_with
     assert by_type["input_resolved"]["payload"] == {"approved": True}
     assert by_type["completed"]["result"] == "yes"
     first = json.loads(blocks(full)[0]["data"])
-    assert first["input"] == {"amount": 21}
+    assert first["input"] == {"amount": 21, "note": ""}
     assert "origin" not in first
     assert not {"input", "output", "payload", "result"} & {
         key for b in blocks(plain) for key in json.loads(b["data"])

@@ -8,14 +8,11 @@ from __future__ import annotations
 import copy
 import json
 import os
-from types import SimpleNamespace
 
 import pytest
-from attrs import frozen
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infraweave.api.cursors import Cursors
 from infraweave.api.negotiate import choose, is_json, preferred_wait
 from infraweave.api.queries import read_seq, read_tag
 from infraweave.api.reading import parsed, read_body, read_time
@@ -30,6 +27,7 @@ from infraweave.core.triggers import Schedule
 from infraweave.core.values import at_pointer, from_rfc3339, is_pointer, seconds
 from infraweave.engine.outbound import parse_allowed
 from infraweave.errors import InfraWeaveError, RequestError
+from tests.api import cursor_calls
 from tests.conftest import EXAMPLES
 
 settings.register_profile(
@@ -74,22 +72,9 @@ def tried(call, refusal):
         return None, error
 
 
-@frozen
-class Query:
-    cursor: str
-
-
-def read_cursor(text):
-    """Read a cursor with a key that is known already, so that nothing is waited for."""
-    call = SimpleNamespace(query=Query(text), principal=SimpleNamespace(tenant="default"), path={})
-    with pytest.raises(StopIteration) as done:
-        Cursors(engine=None, key=bytes(32)).read("runs", call).send(None)
-    return done.value.value
-
-
 #: What is read, what it may raise, and texts that are right.
 READERS = {
-    "cursor": (read_cursor, RequestError, ["048-NYXDCTCum_Z8eEKzxW6c6a0NIN05"]),
+    "cursor": (cursor_calls.read, RequestError, ["048-NYXDCTCum_Z8eEKzxW6c6a0NIN05"]),
     "last event id": (read_seq, RequestError, ["41", "9223372036854775807"]),
     "tag": (read_tag, ValueError, ["key:value"]),
     "time": (read_time, (ValueError, RequestError), ["2026-07-04T18:22:31Z", "2026-07-04T18:22:31.5+02:00"]),
