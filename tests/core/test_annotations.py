@@ -188,7 +188,7 @@ def declared(annotation):
 
 
 @given(st.data())
-@settings(deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
+@settings(derandomize=True, deadline=None, max_examples=100, suppress_health_check=[HealthCheck.too_slow])
 def test_values_of_every_annotation_that_is_accepted_come_back_as_they_were(data):
     annotation, values = data.draw(annotations)
     schema = declared(annotation)
