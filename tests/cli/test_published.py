@@ -69,7 +69,7 @@ async def test_publishing_tells_the_version_the_differences_and_the_open_runs(in
     assert out.splitlines() == [
         "label v2 published, not active; v1 is",
         "Different from v1, which is active:",
-        "  ~ node nap: delay is 6.0, was 5.0",
+        "  ~ node nap: delay is 6, was 5",
         "  + node more is new",
         "VERSION  ACTIVE  OPEN_RUNS  CREATED_AT",
         "v1       yes     1          2026-01-01T00:00:00.000Z",
@@ -126,7 +126,7 @@ async def test_other_content_under_a_version_is_a_conflict(infraweave):
     code, _, err = await infraweave("publish", "-", stdin=json.dumps({**LATER, "version": "v1"}))
     assert code == 1
     assert "version_conflict" in err
-    assert "node nap: delay is 6.0, was 5.0" in err
+    assert "node nap: delay is 6, was 5" in err
 
 
 async def test_two_versions_are_compared(infraweave):
@@ -134,7 +134,7 @@ async def test_two_versions_are_compared(infraweave):
         await infraweave("publish", "-", stdin=json.dumps(document))
     assert await infraweave("diff", "label", "v2", "v1") == (
         0,
-        "~ node nap: delay is 5.0, was 6.0\n- node more is gone\n",
+        "~ node nap: delay is 5, was 6\n- node more is gone\n",
         "",
     )
     code, out, _ = await infraweave("diff", "label", "v1", "v2", "--json")
