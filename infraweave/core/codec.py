@@ -19,7 +19,7 @@ from decimal import Decimal
 from enum import Enum
 from functools import reduce
 from types import NoneType, UnionType
-from typing import Any, Union, cast, get_args, get_origin
+from typing import Annotated, Any, Union, cast, get_args, get_origin
 from uuid import UUID
 
 import attrs
@@ -356,8 +356,12 @@ _authors.register_unstructure_hook_func(
 
 def _is_whole_or_other(kind: Any) -> bool:
     """Tell whether a union has integers and no other numbers; optional integers the converter knows."""
-    members = set(get_args(kind)) if get_origin(kind) in (Union, UnionType) else set()
+    members = {_bare(arg) for arg in get_args(kind)} if get_origin(kind) in (Union, UnionType) else set()
     return int in members and float not in members and len(members - {NoneType}) > 1
+
+
+def _bare(annotation: Any) -> Any:
+    return get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
 
 
 def _whole_or_other(kind: Any) -> Callable[[Json, Any], Any]:

@@ -153,7 +153,8 @@ class _Shapes:
     def _union(self, annotation: Any, args: tuple[Any, ...]) -> Schema:
         cores = [_peel(arg)[0] for arg in args]
         hard = [core for core in cores if core not in _TOLD_APART and get_origin(core) is not Literal]
-        if len(hard) > 1 and (not all(map(has_attributes, hard)) or unfit(functools.reduce(or_, hard))):
+        mixed = len(hard) > 1 and (not all(map(has_attributes, hard)) or unfit(functools.reduce(or_, hard)))
+        if mixed or (str in cores and any(_is_text(self._of(core), self._definitions) for core in hard)):
             raise TypeError(
                 f"{_spell(annotation)} has no JSON schema: its members cannot be told apart in JSON; "
                 "use classes with different fields, or one class"

@@ -90,6 +90,7 @@ def test_the_schemas_come_from_the_annotations():
             "tier": {"type": "string", "enum": ["standard", "enterprise"], "default": "standard"},
         },
         "required": ["order_id"],
+        "additionalProperties": False,
     }
     assert document.nodes[3].schema["required"] == ["approved"]
 
