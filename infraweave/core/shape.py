@@ -12,7 +12,7 @@ import functools
 import inspect
 import re
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
@@ -154,12 +154,18 @@ class _Shapes:
         cores = [_peel(arg)[0] for arg in args]
         hard = [core for core in cores if core not in _TOLD_APART and get_origin(core) is not Literal]
         mixed = len(hard) > 1 and (not all(map(has_attributes, hard)) or unfit(functools.reduce(or_, hard)))
-        if mixed or (str in cores and any(_is_text(self._of(core), self._definitions) for core in hard)):
+        if mixed or any(map(self._is_written_as(cores), hard)):
             raise TypeError(
                 f"{_spell(annotation)} has no JSON schema: its members cannot be told apart in JSON; "
                 "use classes with different fields, or one class"
             )
         return {"anyOf": [self._of(arg) for arg in args]}
+
+    def _is_written_as(self, plain: Sequence[Any]) -> Callable[[Any], bool]:
+        """Return what tells whether a member's JSON is of the type of a plain one: a date that of a text."""
+        taken = {name for kind, name in _JSON_TYPES if kind in plain}
+        taken |= {"integer"} if "number" in taken else set()
+        return lambda core: not taken.isdisjoint(_types(self._of(core), self._definitions))
 
     def _container(self, origin: type, args: tuple[Any, ...], annotation: Any) -> Schema:
         if hasattr(origin, "_fields"):
@@ -277,8 +283,13 @@ def _refers(schema: Any, reference: str) -> Iterator[bool]:
 
 
 def _is_text(schema: Schema, definitions: Mapping[str, Schema]) -> bool:
+    return _types(schema, definitions) == ["string"]
+
+
+def _types(schema: Schema, definitions: Mapping[str, Schema]) -> list[str]:
     target = definitions.get(schema.get("$ref", "").rpartition("/")[2], schema)
-    return target.get("type") == "string"
+    named = target.get("type", [])
+    return [named] if isinstance(named, str) else list(named)
 
 
 def _is_hashable(annotation: Any, around: tuple[Any, ...] = ()) -> bool:
