@@ -13,7 +13,6 @@ from attrs import define, field
 
 from infraweave.core import retry, settle
 from infraweave.core.address import Address
-from infraweave.core.defaults import defaults_of
 from infraweave.core.document import (
     Activity,
     Http,
@@ -277,7 +276,7 @@ class Book:
         if not isinstance(node, Wait) or node.on_timeout == "fail":
             return {}
         if node.on_timeout == "value":
-            return {"on_timeout": "value", "payload": defaults_of(node.schema).filled(node.timeout_value)}
+            return {"on_timeout": "value", "payload": node.timeout_value}
         return {"on_timeout": "route", "routes": targets(node)}
 
     def receive(self, entry: Entry, letter: SignalReceived) -> None:

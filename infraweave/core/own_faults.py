@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import assert_never
 
 from infraweave.core import template
-from infraweave.core.defaults import defaults_of
 from infraweave.core.document import (
     Activity,
     Compensation,
@@ -28,7 +27,6 @@ from infraweave.core.expressions import faults as expression_faults
 from infraweave.core.outgoing import request_faults
 from infraweave.core.schema import schema_faults, validator
 from infraweave.core.values import LONGEST, is_pointer, spell
-from infraweave.errors import Fault
 
 #: What ids and versions of workflows look like.
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -140,15 +138,8 @@ def _wait(node: Wait) -> Iterator[str]:
     if (node.on_timeout == "route") != (node.timeout_route is not None):
         yield "timeout_route goes with on_timeout: route"
     if node.on_timeout == "value" and not found:
-        for fault in _value_faults(node)[:1]:
+        for fault in validator(node.schema).faults(node.timeout_value)[:1]:
             yield f"timeout_value does not fit the schema: {fault.path or '/'} {fault.message}"
-
-
-def _value_faults(node: Wait) -> list[Fault]:
-    try:
-        return validator(node.schema).faults(defaults_of(node.schema).filled(node.timeout_value))
-    except ValueError as error:
-        return [Fault("", str(error))]
 
 
 def _at_least(name: str, number: int, least: int) -> Iterator[str]:

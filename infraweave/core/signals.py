@@ -6,7 +6,6 @@ so that a late answer never approves something else.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import assert_never
 
 from infraweave.core import sizes
@@ -34,13 +33,10 @@ def admit(
     request_id: str,
     payload: Json,
     faults: list[Fault],
-    *,
-    sent: Json,
 ) -> bool:
     """Return True for a signal to record and False for a duplicate, which changes nothing.
 
-    ``payload`` is what was ``sent``, with the defaults of the schema of the name; ``faults`` is what is wrong
-    with it under that schema.
+    ``faults`` is what is wrong with the payload under the schema of the name.
 
     Raises:
         SignalConflict: the request_id was used otherwise, or its request is closed, or no node that takes
@@ -50,7 +46,7 @@ def admit(
         RunStopping: the run is being cancelled or compensated.
         PayloadInvalid: the payload does not pass the node's schema; an open request stays open.
     """
-    if _is_duplicate(state, name, request_id, (sent, payload)):
+    if _is_duplicate(state, name, request_id, payload):
         return False
     schemas = signal_schemas(graph.document)
     if name not in schemas:
@@ -88,14 +84,13 @@ def _check_mailbox(state: RunState, name: str, payload: Json) -> None:
         raise SignalConflict(message) from error
 
 
-def _is_duplicate(state: RunState, name: str, request_id: str, payloads: Iterable[Json]) -> bool:
-    """Tell whether a signal was delivered; earlier builds kept it as it was sent, without defaults."""
+def _is_duplicate(state: RunState, name: str, request_id: str, payload: Json) -> bool:
     before = state.delivered.get(request_id)
     if before is None:
         return False
     if before.name != name:
         raise SignalConflict(f"request_id {request_id} was delivered as signal {before.name}, not {name}.")
-    if before.digest not in map(digest, payloads):
+    if before.digest != digest(payload):
         raise SignalConflict(f"request_id {request_id} was delivered with another payload.")
     return True
 

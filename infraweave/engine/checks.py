@@ -7,11 +7,11 @@ import asyncio
 from attrs import frozen
 
 from infraweave.core.codec import dumps, measured
-from infraweave.core.defaults import Defaults, defaults_of
+from infraweave.core.defaults import Defaults
 from infraweave.core.document import INPUT
 from infraweave.core.graph import Graph
-from infraweave.core.schema import Validator, validator
-from infraweave.core.values import Json, JsonObject
+from infraweave.core.schema import Validator
+from infraweave.core.values import Json
 from infraweave.engine.apart import Apart, Overrun
 from infraweave.errors import Fault, InputInvalid
 
@@ -57,18 +57,6 @@ class Checks:
                 details=faults,
             )
         return filled
-
-    async def filled(self, schema: JsonObject, payload: Json) -> tuple[Json, list[Fault]]:
-        """Return a payload with the defaults of its schema, and what is wrong with it.
-
-        Raises:
-            TypeError: JSON cannot carry it.
-        """
-        try:
-            filled = await _filled(defaults_of(schema), payload)
-        except ValueError as error:
-            return payload, [Fault("", str(error))]
-        return filled, await self.faults(validator(schema), filled)
 
 
 async def _filled(defaults: Defaults, value: Json) -> Json:

@@ -19,6 +19,7 @@ from infraweave.core.document import signal_schemas
 from infraweave.core.events import State
 from infraweave.core.explain import Explanation, explain
 from infraweave.core.facts import CancelAsked, Signalled, TerminateAsked
+from infraweave.core.schema import validator
 from infraweave.core.values import Json, rfc3339
 from infraweave.engine.apart import Apart
 from infraweave.engine.builtins import Builtins
@@ -244,14 +245,14 @@ class Engine:
             request = request_id_ or request_id(self.clock.now())
             schema = signal_schemas(live.graph.document).get(name)
             # Found before it is decided, for that may take a while, and nothing may come in between.
-            filled, faults = (payload, []) if schema is None else await self.checks.filled(schema, payload)
+            faults = [] if schema is None else await self.checks.faults(validator(schema), payload)
             try:
-                fresh = signals.admit(live.graph, live.state, name, request, filled, faults, sent=payload)
+                fresh = signals.admit(live.graph, live.state, name, request, payload, faults)
             except RequestError:
                 await live.durable()  # a refusal too tells of what must not be lost
                 raise
             if fresh:
-                live.take(Signalled(name=name, request_id=request, payload=filled, by=by, link=link))
+                live.take(Signalled(name=name, request_id=request, payload=payload, by=by, link=link))
                 self._keep(note, live)
             await live.durable()
         return Delivered(request, duplicate=not fresh)

@@ -10,7 +10,7 @@ from tests.core.story import Story, human, loop, node, router, signal
 
 
 def takes(run: Story, name: str, request_id: str = "late") -> bool:
-    return admit(run.graph, run.state, name, request_id, None, [], sent=None)
+    return admit(run.graph, run.state, name, request_id, None, [])
 
 
 def refusal(run: Story, name: str, request_id: str = "late") -> str:

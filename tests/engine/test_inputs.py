@@ -11,10 +11,9 @@ import pydantic
 import pytest
 
 from infraweave import Concurrency, Workflow
-from infraweave.core import defaults
 from infraweave.core.document import Activity, Document, Param
 from infraweave.core.shape import schema_of
-from infraweave.errors import DeclarationError, InputInvalid, PayloadInvalid, SignalConflict, VersionConflict
+from infraweave.errors import DeclarationError, InputInvalid, VersionConflict
 from tests.engine.test_expressions import Made
 
 
@@ -237,69 +236,3 @@ async def test_what_an_author_changes_is_refused_under_a_used_version(world, cha
     with pytest.raises(VersionConflict, match="input_schema"):
         async with world(ordering(changed)) as w:
             await w.start("ordering", {"who": "Ann"})
-
-
-# --- payloads ----------------------------------------------------------------------------------------------
-
-
-@attrs.frozen
-class Decision:
-    approved: bool
-    note: str = "none"
-
-
-def deciding() -> Workflow:
-    flow = Workflow("deciding", version="v1")
-    approval = flow.human_input(
-        "approval", prompt="Go?", schema=Decision, timeout="1h", on_timeout={"approved": False}
-    )
-    flow.signal("steer", schema=Decision, after=[approval])
-    return flow
-
-
-async def test_answers_and_signals_have_the_defaults_of_their_schema(world):
-    async with world(deciding()) as w:
-        run = await w.start("deciding")
-        asked = (await w.until(run, "input_requested"))["request_id"]
-        for name, request in (("approval", asked), ("steer", "s1")):
-            assert not (await answer(w, run, name, request)).duplicate
-        received = [e["payload"] for e in await w.events(run) if e["type"] == "signal_received"]
-        assert received == [{"approved": True, "note": "none"}] * 2
-        assert (await w.end(run))["result"] == {"approved": True, "note": "none"}
-
-
-async def test_a_value_for_a_time_out_has_the_defaults_of_its_schema(world):
-    async with world(deciding()) as w:
-        run = await w.start("deciding")
-        await w.until(run, "input_requested")
-        await w.clock.advance(3601)
-        await w.until(run, "input_resolved")
-        resolved = next(e for e in await w.events(run) if e["type"] == "input_resolved")
-        assert resolved["payload"] == {"approved": False, "note": "none"}
-
-
-async def test_an_answer_that_comes_again_is_a_duplicate_with_its_defaults_or_without(world):
-    async with world(deciding()) as w:
-        run = await w.start("deciding")
-        await answer(w, run, "steer", "s1")
-        assert (await answer(w, run, "steer", "s1")).duplicate
-        assert (await answer(w, run, "steer", "s1", {"approved": True, "note": "none"})).duplicate
-        with pytest.raises(SignalConflict):
-            await answer(w, run, "steer", "s1", {"approved": True, "note": "other"})
-        with pytest.raises(PayloadInvalid, match="/approved is required"):
-            await answer(w, run, "steer", "s2", {})
-
-
-async def test_an_answer_that_an_earlier_build_kept_without_defaults_may_come_again(world, monkeypatch):
-    async with world(deciding()) as w:
-        run = await w.start("deciding")
-        with monkeypatch.context() as before:
-            before.setattr(defaults.Defaults, "filled", lambda _, value: value)
-            await answer(w, run, "steer", "s1")
-    async with world(deciding()) as w:
-        assert (await answer(w, run, "steer", "s1")).duplicate
-
-
-async def answer(w, run, name, request, payload=None):
-    payload = {"approved": True} if payload is None else payload
-    return await w.engine.signal(run, name, request, payload, by="story")
