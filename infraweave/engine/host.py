@@ -75,6 +75,8 @@ class Host:
         #: Runs at whose taking-up the last process died, until they are taken up, one by one; then those that
         #: are set aside.
         self._apart: set[int] = set()
+        #: Those of them whose turn in the queue has come: each keeps its places until it is taken up.
+        self._withheld: set[int] = set()
         self.clock, self.settings, self.journal, self.catalog = clock, settings, journal, catalog
         self.checks = checks
         self._agenda, self._runs = agenda, runs
@@ -128,6 +130,8 @@ class Host:
             if live.is_lifted:
                 live.is_lifted = False
                 await self.children.catch_up(live)
+                if live.state.state == "queued":  # nobody has lined it up so far
+                    self.spawn(self._wake(run_key), f"line up {run_key}")
         finally:
             self._pins[run_key] -= 1
             if not self._pins[run_key]:
@@ -288,7 +292,8 @@ class Host:
             await self._each([key for key in urgent if key not in self._apart], self._take_up)
             for live in list(self.live.values()):
                 await live.durable()
-            rows = [row for row in await self._runs.queued(ALL) if row.run_key not in self._apart]
+            # A suspect too: it is no reason that others pass it.
+            rows = [row for row in await self._runs.queued(ALL) if not self.suspects.is_aside(row.run_id)]
             queued = [(row.run_key, await self._candidate(row)) for row in rows]
             await self.gate.prepare(candidate for _, candidate in queued)
             for run_key, candidate in queued:
@@ -309,16 +314,23 @@ class Host:
         """Take up, one by one, the runs at whose taking-up a process has died: only the guilty dies again."""
         for run_key in sorted(self._apart):
             row = await self._runs.get_by_key(run_key)
-            if row is None or self.suspects.is_aside(row.run_id):
+            if row is not None and self.suspects.is_aside(row.run_id):
                 continue
-            said = "taking up %s by itself: %s processes in a row have died at that"
-            log.warning(said, row.run_id, self.suspects.deaths(row.run_id))
-            await self._each([run_key], self._take_up_suspect)
-            if (live := self.live.get(run_key)) is not None:
-                await live.proven.wait()
+            if row is not None:
+                await self._take_up_apart(row)
             self._apart.discard(run_key)
-            if row.state == "queued":
-                await self._each([run_key], self._line_up)
+            if row is not None and row.state == "queued":
+                await self._each([run_key], self._wake)  # its time may have come meanwhile
+            if run_key in self._withheld:
+                self._withheld.discard(run_key)
+                self._grant(run_key)
+
+    async def _take_up_apart(self, row: RunRow) -> None:
+        said = "taking up %s by itself: %s processes in a row have died at that"
+        log.warning(said, row.run_id, self.suspects.deaths(row.run_id))
+        await self._each([row.run_key], self._take_up_suspect)
+        if (live := self.live.get(row.run_key)) is not None:
+            await live.proven.wait()
 
     async def _candidate(self, run: RunRow | Origin) -> Candidate:
         graph = await self.catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
@@ -403,6 +415,9 @@ class Host:
     def _grant(self, run_key: int) -> None:
         if self.draining:
             return  # it stays queued, and the next process takes it up
+        if run_key in self._apart:
+            self._withheld.add(run_key)
+            return
         self.spawn(self._start_queued(run_key), f"start {run_key}")
 
     async def _start_queued(self, run_key: int) -> None:

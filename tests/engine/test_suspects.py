@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from infraweave import Workflow
+from infraweave import Concurrency, Workflow
 from infraweave.errors import RunSetAside
 from infraweave.store.suspects import MOST_DEATHS, Suspects
 
@@ -143,3 +143,73 @@ async def test_a_suspect_is_taken_up_by_itself_and_is_none_any_more_once_it_live
         assert [(await w.end(run))["type"] for run in runs] == ["completed"] * 3
         while w.engine.suspects.apart:
             await w.clock.advance(0)
+
+
+def one_at_a_time(order: list[int], **limits) -> Workflow:
+    flow = Workflow("orders", version="v1", **limits)
+
+    @flow.node
+    async def work(input: dict) -> None:
+        order.append(input["number"])
+
+    return flow
+
+
+async def queued_at_the_end(world, order: list[int], number: int, **limits):
+    """Return runs that were queued, in order, when the process ended."""
+    async with world(one_at_a_time(order, **limits), max_running=1, grace=0) as w:
+        assert w.engine.host.slots.take()  # so nobody's turn comes
+        runs = [await w.start("orders", {"number": i}) for i in range(number)]
+        w.engine.abandon()
+    return runs
+
+
+@pytest.mark.parametrize("limits", [{}, {"concurrency": [Concurrency(1)]}])
+@pytest.mark.parametrize("suspect", [0, 2])
+async def test_a_suspect_in_the_queue_keeps_its_place(world, db, limits, suspect):
+    order: list[int] = []
+    runs = await queued_at_the_end(world, order, 4, **limits)
+    die_at(db, runs[suspect].run_id, MOST_DEATHS - 1)
+    async with world(one_at_a_time(order, **limits), max_running=1) as w, asyncio.timeout(20):
+        assert [(await w.end(run))["type"] for run in runs] == ["completed"] * 4
+    assert order == [0, 1, 2, 3]
+
+
+async def test_a_suspect_that_was_cancelled_in_the_queue_keeps_no_place(world, db):
+    order: list[int] = []
+    runs = await queued_at_the_end(world, order, 3)
+    die_at(db, runs[0].run_id, MOST_DEATHS - 1)
+    async with world(one_at_a_time(order), max_running=1) as w, asyncio.timeout(20):
+        await w.engine.cancel(runs[0], by="story")
+        assert [(await w.end(run))["type"] for run in runs] == ["cancelled", "completed", "completed"]
+    assert order == [1, 2]
+
+
+async def test_a_suspect_whose_time_is_to_come_starts_no_sooner(world, db, clock):
+    order: list[int] = []
+    flow = one_at_a_time(order)
+    async with world(flow, grace=0) as w:
+        run = await w.start(flow, {"number": 1}, start_at=clock.now() + 60_000)
+        w.engine.abandon()
+    die_at(db, run.run_id, MOST_DEATHS - 1)
+    async with world(flow) as w, asyncio.timeout(20):
+        while w.engine.suspects.apart:
+            await clock.advance(0)
+        await w.start(flow, {"number": 0})
+        while not order:
+            await clock.advance(0)
+        assert (await w.engine.inspect(run)).state.state == "queued"
+        await clock.advance(60)
+        await w.end(run)
+    assert order == [0, 1]
+
+
+async def test_a_queued_run_that_was_set_aside_starts_when_it_is_resumed(world, db):
+    order: list[int] = []
+    runs = await queued_at_the_end(world, order, 2)
+    die_at(db, runs[0].run_id)
+    async with world(one_at_a_time(order), max_running=1) as w, asyncio.timeout(20):
+        await w.end(runs[1])
+        assert await w.engine.resume(runs[0])
+        await w.end(runs[0])
+    assert order == [1, 0]
