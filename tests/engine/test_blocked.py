@@ -34,9 +34,9 @@ def count_loads(w) -> Counter:
     loads: Counter = Counter()
     load = w.engine.host._load
 
-    async def counted(run_key):
+    async def counted(run_key, *how):
         loads[run_key] += 1
-        return await load(run_key)
+        return await load(run_key, *how)
 
     w.engine.host._load = counted
     return loads
