@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+import logging
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
@@ -14,6 +15,23 @@ from infraweave.embedding import Server
 from infraweave.testing import VirtualClock
 
 EXAMPLES = Path(__file__).parent.parent / "workflows.example"
+
+
+@pytest.fixture(autouse=True)
+def _no_test_silences_the_next() -> Iterator[None]:
+    """Fail a test that leaves logging quieter: a later one that waits for a line would hang."""
+    before = _silenced()
+    yield
+    assert _silenced() == before
+
+
+def _silenced() -> tuple[int, int, list[str]]:
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == "infraweave"]
+    return (
+        logging.root.manager.disable,
+        logging.root.level,
+        [name for name in names if logging.getLogger(name).disabled],
+    )
 
 
 @pytest.fixture
