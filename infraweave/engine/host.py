@@ -338,8 +338,8 @@ class Host:
         held = await self.children.held_above(run) if limits else ()
         return Candidate(run.tenant, run.workflow_id, run.lane, limits, held)
 
-    async def _each(self, run_keys: Sequence[int], act: Callable[[int], Any]) -> list[int]:
-        """Act on runs side by side; return those with which that failed: their trouble is no other's.
+    async def _each(self, run_keys: Sequence[int], act: Callable[[int], Any]) -> None:
+        """Act on runs side by side; log what failed: the trouble of one is no other's.
 
         Raises:
             StorageUnavailable: that is everybody's trouble.
@@ -354,13 +354,11 @@ class Host:
                     self.journal.forget(run_key)
 
         outcomes = await asyncio.gather(*(one(run_key) for run_key in run_keys), return_exceptions=True)
-        failed = [(key, error) for key, error in zip(run_keys, outcomes, strict=True) if error is not None]
-        for run_key, error in failed:
+        for run_key, error in zip(run_keys, outcomes, strict=True):
             if isinstance(error, StorageUnavailable):
                 raise error
-            if not isinstance(error, RunSetAside):  # which has been told
+            if error is not None and not isinstance(error, RunSetAside):  # which has been told
                 log.error("the run with the key %s cannot be taken up", run_key, exc_info=error)
-        return [run_key for run_key, _ in failed]
 
     async def _take_up(self, run_key: int) -> None:
         async with self.pinned(run_key) as live:
@@ -377,9 +375,18 @@ class Host:
         urgent = [run_key for run_key, due_at in self._urgent.items() if due_at <= now]
         for run_key in urgent:
             del self._urgent[run_key]
-        for run_key in await self._each([*run_keys, *urgent], self._wake):
-            self.journal.append([Entry(run_key, "", (), now + SOME_TIME)])
+        await self._each([*run_keys, *urgent], self._wake_or_postpone)
         return len(run_keys)
+
+    async def _wake_or_postpone(self, run_key: int) -> None:
+        try:
+            await self._wake(run_key)
+        except (RunNotFound, StorageUnavailable):
+            raise
+        except Exception:
+            # At once: whoever takes the run up meanwhile writes its time after this, and not before.
+            self.journal.append([Entry(run_key, "", (), self.clock.now() + SOME_TIME)])
+            raise
 
     async def _next_due(self) -> int | None:
         stored = await self._agenda.next_due()

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 
 from infraweave import Concurrency, Workflow
+from infraweave.engine.host import Host
 from infraweave.errors import RunSetAside
 from infraweave.store.suspects import MOST_DEATHS, Suspects
 
@@ -213,3 +214,50 @@ async def test_a_queued_run_that_was_set_aside_starts_when_it_is_resumed(world, 
         assert await w.engine.resume(runs[0])
         await w.end(runs[0])
     assert order == [1, 0]
+
+
+def sleeping() -> Workflow:
+    flow = Workflow("sleeping", version="v1")
+    first = flow.sleep("first", 10)
+    flow.sleep("second", 10, after=[first])
+    return flow
+
+
+async def test_a_suspect_keeps_its_next_time_though_others_are_still_being_woken(
+    world, db, clock, monkeypatch
+):
+    async with world(sleeping()) as w, asyncio.timeout(20):
+        suspect, other = [await w.start("sleeping") for _ in range(2)]
+        for run in (suspect, other):
+            await w.until(run, "node_started", node="first")
+    die_at(db, suspect.run_id, MOST_DEATHS - 1)
+    await clock.advance(11)
+    suspect_is_due, others_are_woken, all_are_woken = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    wake, wake_due, take_up_apart = Host._wake, Host._wake_due, Host._take_up_apart
+
+    async def slow(self, run_key):
+        if run_key == suspect.run_key:
+            suspect_is_due.set()
+        elif not others_are_woken.is_set():
+            await others_are_woken.wait()
+        await wake(self, run_key)
+
+    async def watched(self, limit):
+        number = await wake_due(self, limit)
+        all_are_woken.set()
+        return number
+
+    async def after_it_was_due(self, row):
+        await suspect_is_due.wait()
+        await take_up_apart(self, row)
+
+    monkeypatch.setattr(Host, "_wake", slow)
+    monkeypatch.setattr(Host, "_wake_due", watched)
+    monkeypatch.setattr(Host, "_take_up_apart", after_it_was_due)
+    async with world(sleeping()) as w, asyncio.timeout(20):
+        await w.until(suspect, "node_started", node="second")
+        others_are_woken.set()
+        await all_are_woken.wait()
+        await w.engine.journal.settled()
+        await clock.advance(10)
+        assert (await w.end(suspect))["type"] == "completed"
