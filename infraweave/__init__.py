@@ -8,28 +8,34 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from infraweave.authoring.context import Context
     from infraweave.authoring.decorators import Workflow
-    from infraweave.core.document import Concurrency, Retry
-    from infraweave.embedding import asgi, embed, serve
+    from infraweave.core.workflow.document import Concurrency, Retry
     from infraweave.errors import DeclarationError, InfraWeaveError, NonRetryable
+    from infraweave.server.embedding import asgi, embed, serve
 
     __version__: str
 
 #: Where each name comes from; it is loaded once the name is used.
 _HOMES = {
-    "Concurrency": "core.document",
+    "Concurrency": "core.workflow.document",
     "Context": "authoring.context",
     "DeclarationError": "errors",
     "InfraWeaveError": "errors",
     "NonRetryable": "errors",
-    "Retry": "core.document",
+    "Retry": "core.workflow.document",
     "Workflow": "authoring.decorators",
-    "asgi": "embedding",
-    "embed": "embedding",
-    "serve": "embedding",
+    "asgi": "server.embedding",
+    "embed": "server.embedding",
+    "serve": "server.embedding",
 }
 
 #: Modules that programs may reach for as attributes, without an import of their own.
-_MODULES = frozenset({"client", "embedding", "errors", "settings", "testing"})
+_MODULES = {
+    "client": "client",
+    "embedding": "server.embedding",
+    "errors": "errors",
+    "settings": "settings",
+    "testing": "testing",
+}
 
 __all__ = [
     "Concurrency",
@@ -54,7 +60,7 @@ def __getattr__(name: str) -> Any:
     elif name in _HOMES:
         found = getattr(import_module(f"infraweave.{_HOMES[name]}"), name)
     elif name in _MODULES:
-        found = import_module(f"infraweave.{name}")
+        found = import_module(f"infraweave.{_MODULES[name]}")
     else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     globals()[name] = found

@@ -11,7 +11,7 @@ import pytest
 
 import infraweave
 from infraweave.authoring.decorators import Workflow
-from infraweave.embedding import Server
+from infraweave.server.embedding import Server
 from infraweave.testing import VirtualClock
 
 EXAMPLES = Path(__file__).parent.parent / "workflows.example"

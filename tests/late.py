@@ -18,9 +18,9 @@ import aiosqlite
 import pytest
 from aiosqlite.context import contextmanager
 
-from infraweave.engine.perform import Attempt
-from infraweave.engine.threads import Threads
-from infraweave.store.writer import Writer
+from infraweave.engine.execution.attempt import Attempt
+from infraweave.engine.execution.thread_pool import Threads
+from infraweave.store.sqlite.writer import Writer
 
 SEED = os.environ.get("LATE_SEED", "0")
 #: The longest that anything is late, in seconds.

@@ -17,21 +17,21 @@ from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, Map
 
-from infraweave.api import negotiate
-from infraweave.api.auth import Gate, admit_body
-from infraweave.api.errors import envelope, translated
-from infraweave.api.guard import NOTE, REQUEST_ID, ROUTE, Guard
-from infraweave.api.limiter import Limiter
-from infraweave.api.limits import LARGE, read_within
-from infraweave.api.metrics import Metrics
-from infraweave.api.policy import Policy
-from infraweave.api.reading import dump, read_body, read_query
-from infraweave.api.routing import JSON, Answer, Call, Caller, Route
-from infraweave.api.table import routes
-from infraweave.api.visit import VISIT, Visit
-from infraweave.core.codec import dumps
-from infraweave.core.redact import shown
-from infraweave.core.values import Json
+from infraweave.api.http import headers
+from infraweave.api.http.asgi_middleware import NOTE, REQUEST_ID, ROUTE, Guard
+from infraweave.api.http.auth import Gate, admit_body
+from infraweave.api.http.body_limits import LARGE, read_within
+from infraweave.api.http.browser_security import Policy
+from infraweave.api.http.decoding import dump, read_body, read_query
+from infraweave.api.http.errors import envelope, translated
+from infraweave.api.http.exchange import VISIT, Visit
+from infraweave.api.http.metrics import Metrics
+from infraweave.api.http.rate_limiter import Limiter
+from infraweave.api.http.routing import JSON, Answer, Call, Caller, Route
+from infraweave.api.routes import routes
+from infraweave.core.data.codec import dumps
+from infraweave.core.data.redact import shown
+from infraweave.core.data.values import Json
 from infraweave.engine.engine import Engine
 from infraweave.errors import (
     AclDenied,
@@ -47,7 +47,7 @@ from infraweave.errors import (
     WebhookNotFound,
 )
 from infraweave.settings import Settings
-from infraweave.store.notes import Note
+from infraweave.store.sqlite.audit_note import Note
 
 log = logging.getLogger("infraweave.api")
 
@@ -256,7 +256,7 @@ def _check_type() -> None:
             "The body must come as it is, without a Content-Encoding; nothing is unpacked."
         )
     content_type = request.headers.get("Content-Type")
-    if content_type and not negotiate.is_json(content_type):
+    if content_type and not headers.is_json(content_type):
         raise UnsupportedMediaType(f"The body must be {JSON} in UTF-8, not {content_type}.")
 
 
@@ -280,7 +280,7 @@ def _relevant(route: Route, sent: Json) -> Json:
 def _accepted(route: Route) -> str:
     if route.page:
         return route.produces[0]
-    accept = negotiate.choose(request.headers.getlist("Accept"), route.produces)
+    accept = headers.choose(request.headers.getlist("Accept"), route.produces)
     if accept is None:
         raise NotAcceptable(f"This is served as {' or '.join(route.produces)}, which Accept does not take.")
     return accept

@@ -11,14 +11,15 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import attrs
 
 from infraweave import __version__, errors
-from infraweave.api import document_schema, shapes
-from infraweave.api.reading import hints, parameter_name
-from infraweave.api.routing import JSON, Header, Reply, Route
-from infraweave.core.codec import ALWAYS, TIMES
-from infraweave.core.document import Document
-from infraweave.core.events import EventBase
-from infraweave.core.layout_boxes import Layout
-from infraweave.core.values import Json
+from infraweave.api.http.decoding import hints, parameter_name
+from infraweave.api.http.routing import JSON, Header, Reply, Route
+from infraweave.api.runs import schemas
+from infraweave.api.workflows import document_schema
+from infraweave.core.data.codec import ALWAYS, TIMES
+from infraweave.core.data.values import Json
+from infraweave.core.layout.boxes import Layout
+from infraweave.core.run.events import EventBase
+from infraweave.core.workflow.document import Document
 from infraweave.errors import (
     AclDenied,
     Capacity,
@@ -78,7 +79,7 @@ def describe(table: Sequence[Route]) -> Json:
     paths: dict[str, dict[str, Json]] = {}
     for route in table:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, known)
-    known.reference(shapes.Error)
+    known.reference(schemas.Error)
     known.made["ErrorInfo"]["properties"]["code"]["enum"] = sorted(cls.code for cls in error_classes())
     return {
         "openapi": "3.1.0",
@@ -140,7 +141,7 @@ def _responses(route: Route, known: _Shapes) -> Json:
 
 
 def _refusal(classes: Sequence[type[RequestError]], known: _Shapes) -> Json:
-    content = {JSON: {"schema": known.reference(shapes.Error)}}
+    content = {JSON: {"schema": known.reference(schemas.Error)}}
     told = f"{HTTPStatus(classes[0].status).phrase}: " + ", ".join(sorted(cls.code for cls in classes))
     telling = [_TELLING[cls] for cls in classes if cls in _TELLING]
     return {"description": told, "headers": _headers(telling), "content": content}

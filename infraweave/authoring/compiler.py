@@ -21,8 +21,7 @@ from infraweave.authoring.loops import carried_over
 from infraweave.authoring.options import NAMED, Options
 from infraweave.authoring.requests import request_from_author
 from infraweave.authoring.trigger_options import read_schedule, read_webhook, unwritable_triggers
-from infraweave.core.check import faults as document_faults
-from infraweave.core.codec import (
+from infraweave.core.data.codec import (
     derived_version,
     document_from_json,
     document_to_json,
@@ -31,7 +30,8 @@ from infraweave.core.codec import (
     loads,
     unfit,
 )
-from infraweave.core.document import (
+from infraweave.core.data.values import pointer
+from infraweave.core.workflow.document import (
     INPUT,
     ITEM,
     Activity,
@@ -49,8 +49,8 @@ from infraweave.core.document import (
     Subworkflow,
     Timer,
 )
-from infraweave.core.outgoing import names_in
-from infraweave.core.values import pointer
+from infraweave.core.workflow.http_request import names_in
+from infraweave.core.workflow.rules.check import faults as document_faults
 from infraweave.errors import DeclarationError
 
 __all__ = ["Code", "CodeParam", "Compiled", "compile_workflow"]

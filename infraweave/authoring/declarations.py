@@ -12,8 +12,8 @@ from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
 from attrs import define, field, frozen
 
-from infraweave.core.document import ITEMS_AT_ONCE, Retry
-from infraweave.core.values import Duration
+from infraweave.core.data.values import Duration
+from infraweave.core.workflow.document import ITEMS_AT_ONCE, Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, ParamSpec, TypeVar, overload
 
-from infraweave.authoring.calls import Calls, Join
 from infraweave.authoring.declarations import (
     DEFAULT,
     Declaration,
@@ -21,9 +20,10 @@ from infraweave.authoring.declarations import (
     name_of_function,
     scope_of_caller,
 )
+from infraweave.authoring.http_declarations import Calls, Join
 from infraweave.authoring.triggers import Triggers
-from infraweave.core.document import ITEMS_AT_ONCE, Concurrency, Document, Retry
-from infraweave.core.values import Duration
+from infraweave.core.data.values import Duration
+from infraweave.core.workflow.document import ITEMS_AT_ONCE, Concurrency, Document, Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -11,7 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from infraweave.authoring.functions import Code, CodeParam
-from infraweave.core.document import (
+from infraweave.core.data.schema_compatibility import alternatives, items, misfit, part
+from infraweave.core.data.type_schema import schema_of
+from infraweave.core.data.values import Json
+from infraweave.core.workflow.document import (
     INPUT,
     ITEM,
     Document,
@@ -24,9 +27,6 @@ from infraweave.core.document import (
     runs_child,
     targets,
 )
-from infraweave.core.fits import alternatives, items, misfit, part
-from infraweave.core.shape import schema_of
-from infraweave.core.values import Json
 
 
 def edge_faults(document: Document, codes: Mapping[str, Code]) -> Iterator[str]:

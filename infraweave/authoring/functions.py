@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal
 from attrs import frozen
 
 from infraweave.authoring.context import Context
-from infraweave.core.contracts import Contract
+from infraweave.core.data.contracts import Contract
 
 #: What the reading of an annotation may raise.
 _UNREADABLE = (NameError, TypeError, AttributeError, SyntaxError, ValueError, LookupError, ImportError)

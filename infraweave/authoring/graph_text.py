@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from infraweave.core.document import Document, Loop, Node, targets
-from infraweave.core.regions import carried_sources, data_sources
+from infraweave.core.workflow.document import Document, Loop, Node, targets
+from infraweave.core.workflow.regions import carried_sources, data_sources
 
 #: kind → mermaid's brackets, dot's shape
 _SHAPES = {

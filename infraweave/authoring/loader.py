@@ -18,7 +18,7 @@ from types import ModuleType
 from typing import NamedTuple, TypeAlias
 
 from infraweave.authoring.decorators import Workflow
-from infraweave.core.check import first_difference
+from infraweave.core.workflow.rules.check import first_difference
 from infraweave.errors import DeclarationError, StartupError
 
 #: Returns the workflow that a document's file spells.

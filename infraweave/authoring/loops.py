@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from attrs import evolve
 
-from infraweave.core.document import Document, Loop, Node, Param
-from infraweave.core.graph import Graph
+from infraweave.core.workflow.document import Document, Loop, Node, Param
+from infraweave.core.workflow.graph import Graph
 
 
 def carried_over(nodes: Sequence[Node]) -> tuple[Node, ...]:

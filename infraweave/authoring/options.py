@@ -11,10 +11,10 @@ from attrs import evolve
 
 from infraweave.authoring.declarations import Node as DeclaredNode
 from infraweave.authoring.declarations import Wait, name_of
-from infraweave.core.document import Concurrency, Retry
-from infraweave.core.models import library_of
-from infraweave.core.shape import schema_of
-from infraweave.core.values import Duration, Json, seconds
+from infraweave.core.data.model_libraries import library_of
+from infraweave.core.data.type_schema import schema_of
+from infraweave.core.data.values import Duration, Json, seconds
+from infraweave.core.workflow.document import Concurrency, Retry
 
 ONCE = Retry(max_attempts=1)
 #: More is a mistake; whoever wants a node tried for ever means a loop or a timer.

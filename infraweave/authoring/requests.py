@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infraweave.core.document import Request
+from infraweave.core.workflow.document import Request
 
 
 def request_from_author(given: Mapping[str, Any]) -> Request:

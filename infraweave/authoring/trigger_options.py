@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infraweave.authoring.options import Options
-from infraweave.core.codec import dumps, trigger_to_json
-from infraweave.core.document import Document
-from infraweave.core.triggers import Schedule, Webhook
+from infraweave.core.data.codec import dumps, trigger_to_json
+from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.triggers import Schedule, Webhook
 
 
 def read_schedule(read: Options, given: Mapping[str, Any]) -> Schedule:

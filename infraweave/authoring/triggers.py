@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infraweave.core.triggers import CatchUp, Overlap, Scheme
-from infraweave.core.values import Duration, Json
+from infraweave.core.data.values import Duration, Json
+from infraweave.core.workflow.triggers import CatchUp, Overlap, Scheme
 
 
 class Triggers:

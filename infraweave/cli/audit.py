@@ -8,11 +8,11 @@ from typing import Any
 import click
 from attrs import asdict
 
-from infraweave.cli.connect import connected
-from infraweave.cli.in_file import Opened, act, target_options
+from infraweave.cli.offline import Opened, act, target_options
 from infraweave.cli.output import USAGE, fail, show_json, show_table
-from infraweave.core.redact import one_line
-from infraweave.core.values import from_rfc3339, rfc3339
+from infraweave.cli.remote import connected
+from infraweave.core.data.redact import one_line
+from infraweave.core.data.values import from_rfc3339, rfc3339
 
 COLUMNS = ("at", "outcome", "tenant", "principal", "action", "resource", "reason", "detail", "request_id")
 #: Characters of a cell.

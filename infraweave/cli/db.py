@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraweave.cli.keeping import backup, prune, verify
+from infraweave.cli.db_maintenance import backup, prune, verify
 from infraweave.cli.options import db_file
 from infraweave.cli.output import STATES, show_json, show_table, spell_size
 
 if TYPE_CHECKING:
-    from infraweave.store.inspection import Stats
+    from infraweave.store.maintenance.stats import Stats
 
 Json = dict[str, Any]
 
@@ -34,9 +34,9 @@ def stats(db: Path, as_json: bool) -> None:
 
     It only reads, also while a server serves the file; counting reads all of it.
     """
-    from infraweave.store import inspection
+    from infraweave.store.maintenance import stats
 
-    found = inspection.stats(db)
+    found = stats.stats(db)
     if as_json:
         show_json(_told(db, found))
     else:
@@ -66,6 +66,6 @@ def _show(db: Path, found: Stats) -> None:
 
 
 def _time(at: int) -> str:
-    from infraweave.core.values import rfc3339
+    from infraweave.core.data.values import rfc3339
 
     return rfc3339(at)

@@ -17,7 +17,7 @@ from attrs import frozen
 from infraweave.cli.output import FAILED, remark, show_json, show_table, spell_size
 
 if TYPE_CHECKING:
-    from infraweave.store.inspection import File
+    from infraweave.store.maintenance.stats import File
 
 Verdict: TypeAlias = Literal["ok", "note", "wrong"]
 
@@ -75,7 +75,7 @@ def _python() -> Finding:
 
 
 def _sqlite() -> Iterator[Finding]:
-    from infraweave.store.inspection import sqlite_of_here
+    from infraweave.store.maintenance.stats import sqlite_of_here
 
     found = sqlite_of_here()
     too_old = "" if found.new_enough else "; 3.37 is needed"
@@ -131,10 +131,10 @@ def _disk(folder: Path) -> Finding:
 
 def _file(db: Path) -> Iterator[Finding]:
     from infraweave.errors import StartupError
-    from infraweave.store import inspection
+    from infraweave.store.maintenance import stats
 
     try:
-        file = inspection.look(db)
+        file = stats.look(db)
     except StartupError as error:
         yield Finding("database", "wrong", error.message)
         return

@@ -18,7 +18,7 @@ from infraweave.errors import DeclarationError, MalformedRequest, StartupError
 if TYPE_CHECKING:
     from infraweave.authoring.decorators import Workflow
     from infraweave.authoring.loader import Found
-    from infraweave.core.document import Document
+    from infraweave.core.workflow.document import Document
 
 #: Where workflows are looked for when none are named.
 DEFAULT_FOLDER = Path("workflows")
@@ -60,7 +60,7 @@ def _written(file: Path) -> Workflow:
     Raises:
         OSError, ValueError: it cannot be read, or is no JSON object. What else is wrong, ``compile`` tells.
     """
-    from infraweave.authoring.written import Written
+    from infraweave.authoring.document_workflow import Written
 
     value = read_object(file.read_bytes())
     workflow_id = value.get("workflow_id")
@@ -75,7 +75,7 @@ def read_object(data: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is no JSON object.
     """
-    from infraweave.core import codec
+    from infraweave.core.data import codec
 
     value = codec.parse(data.removeprefix(codecs.BOM_UTF8))
     if not isinstance(value, dict):
@@ -89,10 +89,11 @@ def _document(value: dict[str, Any]) -> Document:
     Raises:
         DeclarationError: it is no valid one; lists every fault.
     """
-    from infraweave.api.document_schema import EDITORS_OWN, LAYOUT
-    from infraweave.api.reading import read_body
-    from infraweave.core import check, codec
-    from infraweave.core.document import Document
+    from infraweave.api.http.decoding import read_body
+    from infraweave.api.workflows.document_schema import EDITORS_OWN, LAYOUT
+    from infraweave.core.data import codec
+    from infraweave.core.workflow.document import Document
+    from infraweave.core.workflow.rules import check
 
     try:
         kept = {key: item for key, item in value.items() if key not in (EDITORS_OWN, LAYOUT)}
@@ -111,7 +112,7 @@ def _document(value: dict[str, Any]) -> Document:
 
 def read_json(text: str, option: str) -> Any:
     """Return the JSON that an option gives as text, as ``@file``, or as ``-`` for stdin."""
-    from infraweave.core import codec
+    from infraweave.core.data import codec
 
     try:
         if text == "-":

@@ -11,7 +11,7 @@ import logging
 import sys
 from typing import Any
 
-from infraweave.core.redact import one_line, redact
+from infraweave.core.data.redact import one_line, redact
 
 #: Characters of a message, and of a traceback, that are kept.
 _MESSAGE, _TRACEBACK = 4_000, 16_000

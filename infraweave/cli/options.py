@@ -18,7 +18,7 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 def as_seconds(_: click.Context, __: click.Parameter, given: str | None) -> float | None:
     """Read a duration such as 30d; ``forever`` is infinite."""
-    from infraweave.core.values import seconds
+    from infraweave.core.data.values import seconds
 
     try:
         return math.inf if given == "forever" else None if given is None else seconds(given)
@@ -50,8 +50,8 @@ def db_file(command: F) -> F:
 
 
 def _checked(_: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    from infraweave.engine.outbound import parse_allowed
-    from infraweave.engine.secrets import parse_bound
+    from infraweave.engine.execution.outbound_guard import parse_allowed
+    from infraweave.engine.execution.secrets import parse_bound
 
     parse: Callable[[str], object] = parse_bound if parameter.name == "secret" else parse_allowed
     for text in given:
@@ -149,7 +149,7 @@ def _limit(text: str) -> tuple[str, float]:
 
 
 def _origins(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    from infraweave.api.policy import check_origin
+    from infraweave.api.http.browser_security import check_origin
 
     try:
         return tuple(map(check_origin, given))

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from infraweave.cli.connect import connected
-from infraweave.cli.in_file import Opened, act, check_names, shown_principal, target_options
+from infraweave.cli.offline import Opened, act, check_names, shown_principal, target_options
 from infraweave.cli.output import show_json, show_table
+from infraweave.cli.remote import connected
 from infraweave.cli.tokens import read_grants
 from infraweave.core.access import Grant
 

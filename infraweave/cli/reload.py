@@ -18,7 +18,7 @@ from infraweave.cli.output import remark
 from infraweave.errors import StartupError
 
 if TYPE_CHECKING:
-    from infraweave.core.document import Document
+    from infraweave.core.workflow.document import Document
 
 #: Seconds between looks at the workflow files.
 LOOK_EVERY = 0.5
@@ -104,7 +104,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 async def _faults(paths: Sequence[Path], check: Check) -> list[str]:
-    from infraweave.core import codec
+    from infraweave.core.data import codec
 
     found = await _survey(paths)
     documents = [(codec.document_from_json(document), derived) for document, derived in found["documents"]]
@@ -113,7 +113,7 @@ async def _faults(paths: Sequence[Path], check: Check) -> list[str]:
 
 async def _survey(paths: Sequence[Path]) -> Any:
     """Have the files looked at; the process is gone when this returns, also where it is cancelled."""
-    from infraweave.core import codec
+    from infraweave.core.data import codec
 
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", __name__, *map(str, paths)),
@@ -134,7 +134,7 @@ async def _survey(paths: Sequence[Path]) -> Any:
 
 def _answer(paths: Sequence[Path]) -> None:
     """Write what files declare, and what is wrong with them, as JSON on stdout, and nothing else there."""
-    from infraweave.core.codec import document_to_json, dumps
+    from infraweave.core.data.codec import document_to_json, dumps
 
     stdout = os.dup(1)
     os.dup2(2, 1)  # what files print, by whatever means

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import frozen
 
-from infraweave.cli.connect import answer_options, connected
 from infraweave.cli.files import read_json
-from infraweave.cli.follow import FROM_HERE, begun
 from infraweave.cli.output import show_json, show_table
+from infraweave.cli.remote import answer_options, connected
+from infraweave.cli.run_follow import FROM_HERE, begun
 
 if TYPE_CHECKING:
     from infraweave.client import Client

@@ -14,14 +14,14 @@ from typing import Any
 import click
 from attrs import define, frozen
 
-from infraweave.cli.answers import Answers
 from infraweave.cli.events import told
 from infraweave.cli.files import DEFAULT_FOLDER, load_workflows, read_json
-from infraweave.cli.follow import failure
 from infraweave.cli.options import calling
 from infraweave.cli.output import FAILED, USAGE, fail, remark, remark_below, remark_error
+from infraweave.cli.run_follow import failure
+from infraweave.cli.run_prompts import Answers
 from infraweave.cli.telling import never_wait_for_readers
-from infraweave.core import codec
+from infraweave.core.data import codec
 from infraweave.errors import RequestError, StartupError
 
 #: How far the text of an event is from the margin.
@@ -118,9 +118,9 @@ class _Show:
     traceback: str | None = None
 
     async def run(self, workflow_id: str, value: Any) -> int:
-        from infraweave.core import trace
+        from infraweave.core import trace_context
         from infraweave.engine import clock
-        from infraweave.engine.requests import StartRequest
+        from infraweave.engine.runs.requests import StartRequest
 
         request = StartRequest(
             tenant="default",
@@ -128,7 +128,7 @@ class _Show:
             workflow_id=workflow_id,
             input=value,
             trigger="cli",
-            trace=trace.accept([], [], clock.trace_id()),
+            trace=trace_context.accept([], [], clock.trace_id()),
         )
         try:
             row = (await self.engine.start(request)).run
@@ -165,7 +165,7 @@ class _Show:
         return FAILED
 
     def _show(self, event: dict[str, Any], beside: dict[str, Any]) -> None:
-        from infraweave.core.values import from_rfc3339
+        from infraweave.core.data.values import from_rfc3339
 
         seconds = (from_rfc3339(event["at"]) - self.began) / 1000
         line = told(event)

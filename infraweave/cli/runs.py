@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraweave.cli import acts, rerun, starts, watch
-from infraweave.cli.connect import answer_options, connected
-from infraweave.cli.follow import end_of, failure, show_outcome
+from infraweave.cli import rerun, run_actions, starts, watch
 from infraweave.cli.output import (
     STATES,
     is_interruption,
@@ -20,6 +18,8 @@ from infraweave.cli.output import (
     show_json,
     show_table,
 )
+from infraweave.cli.remote import answer_options, connected
+from infraweave.cli.run_follow import end_of, failure, show_outcome
 
 if TYPE_CHECKING:
     from infraweave.client import Client, RunPage
@@ -38,7 +38,7 @@ def command() -> None:
     """Start runs at a server, see what they do, and steer them."""
 
 
-for _command in (*starts.COMMANDS, *rerun.COMMANDS, *watch.COMMANDS, *acts.COMMANDS):
+for _command in (*starts.COMMANDS, *rerun.COMMANDS, *watch.COMMANDS, *run_actions.COMMANDS):
     command.add_command(_command)
 
 
@@ -141,7 +141,7 @@ def _waits(run_id: str, waiting: Json) -> str:
 
 
 def _took(of: Json) -> str | None:
-    from infraweave.core.values import from_rfc3339
+    from infraweave.core.data.values import from_rfc3339
 
     if not of["started_at"] or not of["finished_at"]:
         return None
@@ -149,7 +149,7 @@ def _took(of: Json) -> str | None:
 
 
 def _spelled(milliseconds: int) -> str:
-    from infraweave.core.values import spell
+    from infraweave.core.data.values import spell
 
     return f"{milliseconds}ms" if milliseconds < 1000 else spell(milliseconds / 1000)
 
@@ -199,7 +199,7 @@ def _cut_off(row: Json) -> Json:
 
 def _why(error: Json) -> str:
     """Return why an attempt failed, and where in the author's code."""
-    from infraweave.core.tracebacks import place_in
+    from infraweave.core.run.tracebacks import place_in
 
     place = place_in(error.get("traceback") or "")
     return f"{error['code']}: {error['message']}" + (f" ({place})" if place else "")

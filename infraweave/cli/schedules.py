@@ -8,10 +8,10 @@ from urllib.parse import quote
 
 import click
 
-from infraweave.cli.connect import client_options, connected
 from infraweave.cli.files import read_json
 from infraweave.cli.output import USAGE, fail, plain, show_json, show_table
-from infraweave.core.triggers import CATCH_UPS, OVERLAPS
+from infraweave.cli.remote import client_options, connected
+from infraweave.core.workflow.triggers import CATCH_UPS, OVERLAPS
 
 COLUMNS = ("schedule_id", "times", "next", "last_run_id", "state", "declared_in")
 #: What a change sends, all of it.

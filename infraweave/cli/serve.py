@@ -28,7 +28,7 @@ from infraweave.settings import Settings
 
 if TYPE_CHECKING:
     from infraweave.authoring.decorators import Workflow
-    from infraweave.serving import Serving
+    from infraweave.server.serving import Serving
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: What happens, under --reload, until workflow files that do not load are saved again.
@@ -144,10 +144,10 @@ async def _wait_and_leave(watch: Watch, error: InfraWeaveError) -> None:
 
 
 async def _serve_loaded(options: Options, workflows: Sequence[Workflow], watch: Watch | None) -> None:
-    from infraweave.engine import collector
+    from infraweave.engine import garbage_collector
 
     try:
-        collector.tune()
+        garbage_collector.tune()
         ended = await _serve_until_stopped(options, workflows, watch)
     except (VersionConflict, WebhookConflict) as error:
         if watch is None:
@@ -161,7 +161,7 @@ async def _serve_until_stopped(options: Options, workflows: Sequence[Workflow], 
 
     "failed" in place of "stop", where the database has failed, and must be looked at anew.
     """
-    from infraweave.serving import serving
+    from infraweave.server.serving import serving
 
     async with (
         _stop_signals() as stopped,
@@ -257,7 +257,7 @@ async def _until(stopped: asyncio.Event, change: Coroutine[Any, Any, None] | Non
 
 
 def _announce(options: Options, server: Serving) -> None:
-    from infraweave.serving import write_token
+    from infraweave.server.serving import write_token
 
     url, token, workflow_ids = server.url, server.token, server.engine.catalog.workflow_ids
     token_file = options.db.with_name(options.db.name + ".token")

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import frozen
 
-from infraweave.cli.connect import answer_options, connected
 from infraweave.cli.files import read_json
-from infraweave.cli.follow import FROM_HERE, begun
 from infraweave.cli.output import FAILED, USAGE, fail, remark, show_json, show_table
+from infraweave.cli.remote import answer_options, connected
+from infraweave.cli.run_follow import FROM_HERE, begun
 
 if TYPE_CHECKING:
     from infraweave.client import Client
@@ -99,7 +99,7 @@ def read_tag(text: str) -> tuple[str, str]:
 
 
 def _start_at(at: str | None, delay: str | None) -> str:
-    from infraweave.core.values import rfc3339, seconds
+    from infraweave.core.data.values import rfc3339, seconds
     from infraweave.engine.clock import SystemClock
 
     if at is not None and delay is not None:
@@ -148,7 +148,7 @@ def start_batch(file: str, workflow: str | None, as_json: bool, url: str, token:
 
 def _lines(file: str) -> Iterator[tuple[int, Any]]:
     """Yield the number and the value of each line that is not empty."""
-    from infraweave.core import codec
+    from infraweave.core.data import codec
 
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")

@@ -7,10 +7,10 @@ from typing import Any
 
 import click
 
-from infraweave.cli.connect import connected
-from infraweave.cli.in_file import Opened, act, check_names, target_options
+from infraweave.cli.offline import Opened, act, check_names, target_options
 from infraweave.cli.output import show_json, show_table
-from infraweave.core.values import rfc3339
+from infraweave.cli.remote import connected
+from infraweave.core.data.values import rfc3339
 
 COLUMNS = ("tenant", "principals", "created_at")
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import click
 
-from infraweave.cli.connect import connected
-from infraweave.cli.in_file import Opened, act, check_names, target_options, time_of
+from infraweave.cli.offline import Opened, act, check_names, target_options, time_of
 from infraweave.cli.output import USAGE, fail, show_json, show_table
+from infraweave.cli.remote import connected
 from infraweave.core.access import Grant, parse_grant
-from infraweave.core.values import seconds
+from infraweave.core.data.values import seconds
 
 Json = dict[str, Any]
 

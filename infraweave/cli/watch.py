@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraweave.cli.connect import Absence, client_options, connected
-from infraweave.cli.follow import failure, tell
 from infraweave.cli.output import FAILED, remark, show_line
+from infraweave.cli.remote import Absence, client_options, connected
+from infraweave.cli.run_follow import failure, tell
 
 if TYPE_CHECKING:
     from infraweave.client import Client

@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 import click
 
-from infraweave.cli.connect import connected
 from infraweave.cli.files import read_json
 from infraweave.cli.output import USAGE, fail, show_json, show_table
+from infraweave.cli.remote import connected
 from infraweave.cli.schedules import server_options
-from infraweave.core.triggers import SCHEMES
+from infraweave.core.workflow.triggers import SCHEMES
 
 COLUMNS = ("name", "workflow_id", "path", "scheme", "signature_header", "delivery", "declared_in")
 

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from infraweave.cli import published
+from infraweave.cli import workflow_versions
 from infraweave.cli.files import load_workflows, survey_workflows
 from infraweave.cli.output import FAILED, USAGE, fail, remark, show_json, show_table
 
 if TYPE_CHECKING:
-    from infraweave.core.document import Document
+    from infraweave.core.workflow.document import Document
 
 
 @click.group(epilog="Example: infraweave workflows check workflows.example")
@@ -22,7 +22,7 @@ def command() -> None:
     """Check, draw, publish, compare and activate workflows."""
 
 
-for _command in published.COMMANDS:
+for _command in workflow_versions.COMMANDS:
     command.add_command(_command)
 
 
@@ -66,7 +66,7 @@ def check(workflows: tuple[Path, ...], as_json: bool) -> None:
 def graph(file: Path, form: str, workflow: str | None) -> None:
     """Draw the graph of a workflow of FILE."""
     from infraweave.authoring import graph_text
-    from infraweave.core.codec import document_to_json
+    from infraweave.core.data.codec import document_to_json
 
     document = _chosen(file, workflow)
     if form == "json":

@@ -15,10 +15,10 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from infraweave.authoring.compiler import Code, Compiled
 from infraweave.authoring.decorators import Workflow
-from infraweave.core.address import Address
-from infraweave.core.bounded import Bounded
-from infraweave.core.codec import document_to_json, dumps
-from infraweave.core.document import (
+from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.data.codec import document_to_json, dumps
+from infraweave.core.run.address import Address
+from infraweave.core.workflow.document import (
     Activity,
     Document,
     Http,
@@ -31,12 +31,12 @@ from infraweave.core.document import (
     Subworkflow,
     Timer,
 )
-from infraweave.core.graph import Graph
-from infraweave.engine.builtins import Builtins
+from infraweave.core.workflow.graph import Graph
 from infraweave.engine.clock import Clock
+from infraweave.engine.execution.builtins import Builtins
 from infraweave.errors import VersionNotFound, WorkflowNotFound
 from infraweave.store.documents import Documents, Published
-from infraweave.store.notes import Note
+from infraweave.store.sqlite.audit_note import Note
 
 #: Bytes, as JSON, of the documents that are kept in memory though no run of them is.
 MOST_BYTES = 8 << 20

@@ -12,9 +12,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from infraweave.core import ids
 from infraweave.core.access import ALPHABET, SECRET_LENGTH
-from infraweave.core.values import rfc3339, spell
+from infraweave.core.data.values import rfc3339, spell
+from infraweave.core.run import ids
 
 log = logging.getLogger("infraweave.engine")
 

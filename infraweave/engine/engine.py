@@ -12,28 +12,32 @@ from typing import Any, TypeVar
 from attrs import evolve
 
 from infraweave.authoring.decorators import Workflow
-from infraweave.core import signals
 from infraweave.core.access import EVERY_GRANT
-from infraweave.core.codec import dumps
-from infraweave.core.document import signal_schemas
-from infraweave.core.events import State
-from infraweave.core.explain import Explanation, explain
-from infraweave.core.facts import CancelAsked, Signalled, TerminateAsked
-from infraweave.core.schema import validator
-from infraweave.core.values import Json, rfc3339
-from infraweave.engine.apart import Apart
-from infraweave.engine.builtins import Builtins
+from infraweave.core.data.codec import dumps
+from infraweave.core.data.json_schema import validator
+from infraweave.core.data.values import Json, rfc3339
+from infraweave.core.run import signals
+from infraweave.core.run.events import State
+from infraweave.core.run.explain import Explanation, explain
+from infraweave.core.run.facts import CancelAsked, Signalled, TerminateAsked
+from infraweave.core.workflow.document import signal_schemas
+from infraweave.engine.access.audit_buffer import Ledger
+from infraweave.engine.access.revocation import Standing
+from infraweave.engine.access.sign_in import SignIn
 from infraweave.engine.catalog import Catalog, StandIn
-from infraweave.engine.checks import Checks
 from infraweave.engine.clock import Clock, SystemClock, request_id, sleep, ulid
-from infraweave.engine.ends import give_up
-from infraweave.engine.hooks import Hooks
-from infraweave.engine.host import Host, set_aside
-from infraweave.engine.ledger import Ledger
-from infraweave.engine.live import LiveRun
-from infraweave.engine.looks import Looks
+from infraweave.engine.clock_trust import Trust
+from infraweave.engine.execution.builtins import Builtins
+from infraweave.engine.execution.compute_process import Apart
+from infraweave.engine.execution.value_checks import Checks
 from infraweave.engine.loop_watch import LoopWatch
-from infraweave.engine.requests import (
+from infraweave.engine.retention import Sweeper
+from infraweave.engine.runs.completion import give_up
+from infraweave.engine.runs.inspection import Looks
+from infraweave.engine.runs.live_run import LiveRun
+from infraweave.engine.runs.not_started import unbegun
+from infraweave.engine.runs.registry import Host, set_aside
+from infraweave.engine.runs.requests import (
     Delivered,
     Inspection,
     PlannedRerun,
@@ -41,28 +45,24 @@ from infraweave.engine.requests import (
     Started,
     StartRequest,
 )
-from infraweave.engine.reruns import Reruns
-from infraweave.engine.retention import Sweeper
-from infraweave.engine.scheduler import Scheduler
-from infraweave.engine.sign_in import SignIn
-from infraweave.engine.standing import Standing
-from infraweave.engine.starts import Starts
-from infraweave.engine.trust import Trust
-from infraweave.engine.unbegun import unbegun
+from infraweave.engine.runs.reruns import Reruns
+from infraweave.engine.runs.starts import Starts
+from infraweave.engine.triggers.scheduler import Scheduler
+from infraweave.engine.triggers.webhooks import Hooks
 from infraweave.errors import Draining, RequestError, StorageUnavailable
 from infraweave.forks import loop_stays_here
 from infraweave.settings import Settings
 from infraweave.store.admin import Admin
 from infraweave.store.agenda import Agenda
 from infraweave.store.changes import Changes
-from infraweave.store.database import Database
+from infraweave.store.clock_trust import Sightings
 from infraweave.store.documents import Documents
 from infraweave.store.journal import Journal
-from infraweave.store.notes import Note
 from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewToken, Principals
 from infraweave.store.runs import RunRow, Runs
+from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.database import Database
 from infraweave.store.suspects import Suspects
-from infraweave.store.trust import Sightings
 
 T = TypeVar("T")
 

@@ -18,8 +18,8 @@ from types import FrameType
 from typing import Any
 
 from infraweave.engine.clock import Clock
-from infraweave.engine.context import RunContext
-from infraweave.engine.tracebacks import stack_of
+from infraweave.engine.execution.context import RunContext
+from infraweave.engine.execution.tracebacks import stack_of
 
 log = logging.getLogger("infraweave.node")
 

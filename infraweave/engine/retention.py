@@ -7,13 +7,13 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from infraweave.core.values import rfc3339, spell
+from infraweave.core.data.values import rfc3339, spell
 from infraweave.engine.clock import Clock, sleep
-from infraweave.engine.trust import DAY, Trust
+from infraweave.engine.clock_trust import DAY, Trust
 from infraweave.settings import Settings
-from infraweave.store.database import Database
 from infraweave.store.retention import Keep, Removed, Retention
-from infraweave.store.rows import Rows
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.rows import Rows
 
 log = logging.getLogger("infraweave.engine")
 

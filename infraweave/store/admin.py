@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from infraweave.core.access import Grant, parse_grant
-from infraweave.core.codec import loads
+from infraweave.core.data.codec import loads
 from infraweave.errors import GrantNotFound, PrincipalNotFound, TenantNotFound
-from infraweave.store.database import Database
-from infraweave.store.notes import Note
 from infraweave.store.principals import add_principal
-from infraweave.store.statements import QUERIES
+from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.statements import QUERIES
 
 
 @frozen(kw_only=True)

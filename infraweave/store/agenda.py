@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from attrs import frozen
 
-from infraweave.store.database import Database
+from infraweave.store.sqlite.database import Database
 
 
 @frozen(eq=False)

@@ -12,10 +12,10 @@ from typing import Literal, TypeAlias
 
 from attrs import define, frozen
 
-from infraweave.store.database import Database
-from infraweave.store.notes import Note
-from infraweave.store.rows import Rows
-from infraweave.store.statements import QUERIES
+from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.rows import Rows
+from infraweave.store.sqlite.statements import QUERIES
 
 Outcome: TypeAlias = Literal["allowed", "denied"]
 

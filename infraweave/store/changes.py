@@ -17,10 +17,10 @@ from weakref import WeakSet
 from attrs import define, field, frozen
 
 from infraweave.errors import StorageUnavailable
-from infraweave.store.database import Database
 from infraweave.store.follow import Sleep, alarm
-from infraweave.store.rows import Rows
 from infraweave.store.runs import RunRow, Runs
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.rows import Rows
 
 #: Seconds from one batch to the next.
 PAUSE = 0.5

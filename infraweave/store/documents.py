@@ -14,14 +14,14 @@ from itertools import groupby
 
 from attrs import field, frozen
 
-from infraweave.core.codec import content_digest, document_from_json, document_to_json, dumps, loads
-from infraweave.core.difference import first_difference, is_told_anew
-from infraweave.core.document import Document
+from infraweave.core.data.codec import content_digest, document_from_json, document_to_json, dumps, loads
+from infraweave.core.workflow.diff import first_difference, is_told_anew
+from infraweave.core.workflow.document import Document
 from infraweave.errors import VersionConflict, VersionNotFound, WorkflowNotFound
 from infraweave.store import schedules, webhooks
-from infraweave.store.database import Database
-from infraweave.store.notes import Note
-from infraweave.store.statements import QUERIES
+from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.statements import QUERIES
 
 
 @frozen(kw_only=True)

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from infraweave.core.codec import decode_event, loads
-from infraweave.core.history import Ledger, Row, Wanted
+from infraweave.core.data.codec import decode_event, loads
+from infraweave.core.run.history import Ledger, Row, Wanted
 from infraweave.store.follow import TERMINAL_TYPES
 from infraweave.store.journal import PAGE_BYTES, Journal
 

@@ -8,9 +8,9 @@ from typing import Any, cast
 
 from attrs import frozen
 
-from infraweave.core.codec import decode_event, dumps
-from infraweave.core.events import InputRequested
-from infraweave.store.database import Database
+from infraweave.core.data.codec import decode_event, dumps
+from infraweave.core.run.events import InputRequested
+from infraweave.store.sqlite.database import Database
 
 #: A page ends early beyond so many bytes of events, but never before one.
 PAGE_BYTES = 4 << 20

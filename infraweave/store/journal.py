@@ -13,16 +13,16 @@ from functools import partial
 
 from attrs import define, field, frozen
 
-from infraweave.core.codec import decode_event, dumps
-from infraweave.core.events import Event
-from infraweave.core.state import RunState, evolve
+from infraweave.core.data.codec import decode_event, dumps
+from infraweave.core.run.events import Event
+from infraweave.core.run.state import RunState, evolve
 from infraweave.errors import Unstorable
 from infraweave.store.audit import Audit
-from infraweave.store.batch import Effect
-from infraweave.store.database import Database
 from infraweave.store.follow import TERMINAL_TYPES, Follower, Sleep, Stored, Topic
 from infraweave.store.projection import UNCHANGED, DueAt, project
-from infraweave.store.rows import Row, Rows, merge
+from infraweave.store.sqlite.batch import Effect
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.rows import Row, Rows, merge
 
 #: Events to decode at a stretch: about two milliseconds of the loop's time.
 LOAD_PAGE = 256

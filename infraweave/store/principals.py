@@ -9,11 +9,11 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from infraweave.core.access import EVERY_GRANT, Grant, Principal, parse_grant
-from infraweave.core.codec import dumps, loads
+from infraweave.core.data.codec import dumps, loads
 from infraweave.errors import PrincipalNotFound, TokenNotFound
-from infraweave.store.database import Database
-from infraweave.store.notes import Note
-from infraweave.store.statements import QUERIES
+from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.statements import QUERIES
 
 #: What a new database gets.
 FIRST_TENANT = "default"

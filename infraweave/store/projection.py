@@ -14,8 +14,8 @@ from typing import Final, Literal, TypeAlias, assert_never
 
 from attrs import asdict, define
 
-from infraweave.core.codec import dumps, encode_event
-from infraweave.core.events import (
+from infraweave.core.data.codec import dumps, encode_event
+from infraweave.core.run.events import (
     Cancelled,
     Completed,
     Event,
@@ -32,7 +32,7 @@ from infraweave.core.events import (
     StatusChanged,
     Terminal,
 )
-from infraweave.store.rows import Row, Rows
+from infraweave.store.sqlite.rows import Row, Rows
 
 
 class Unchanged(Enum):

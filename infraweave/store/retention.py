@@ -17,11 +17,11 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from infraweave.core.codec import dumps
+from infraweave.core.data.codec import dumps
 from infraweave.failpoints import reach
-from infraweave.store.database import Database
-from infraweave.store.statements import QUERIES
-from infraweave.store.view import reading
+from infraweave.store.maintenance.read_only import reading
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.statements import QUERIES
 
 Pause: TypeAlias = Callable[[], Awaitable[None]]
 

@@ -9,12 +9,12 @@ from typing import Any, get_args
 
 from attrs import asdict, field, frozen
 
-from infraweave.core.codec import decode_event, dumps, loads
-from infraweave.core.events import Event, RunError, State, Trigger
-from infraweave.store.batch import write_rows
-from infraweave.store.database import Database
+from infraweave.core.data.codec import decode_event, dumps, loads
+from infraweave.core.run.events import Event, RunError, State, Trigger
 from infraweave.store.projection import index
-from infraweave.store.statements import QUERIES
+from infraweave.store.sqlite.batch import write_rows
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.statements import QUERIES
 
 #: A cursor that lies before every run.
 NEWEST = 2**63 - 1

@@ -11,14 +11,14 @@ from collections.abc import Callable, Collection
 
 from attrs import evolve, frozen
 
-from infraweave.core.codec import dumps, loads, schedule_from_json, trigger_to_json
-from infraweave.core.document import Document
-from infraweave.core.schedules import admit
-from infraweave.core.triggers import Schedule
+from infraweave.core.data.codec import dumps, loads, schedule_from_json, trigger_to_json
+from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.schedules import admit
+from infraweave.core.workflow.triggers import Schedule
 from infraweave.errors import ScheduleConflict, ScheduleDeclared, ScheduleNotFound, WorkflowNotFound
-from infraweave.store.database import Database
-from infraweave.store.notes import Note
-from infraweave.store.statements import QUERIES
+from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.statements import QUERIES
 
 
 @frozen(kw_only=True)

@@ -14,8 +14,8 @@ from typing import Any
 
 from attrs import Factory, asdict, define, field, frozen
 
-from infraweave.core.codec import dumps, loads
-from infraweave.store.database import Database
+from infraweave.core.data.codec import dumps, loads
+from infraweave.store.sqlite.database import Database
 
 HOUR = 3_600_000
 #: How many of the newest ended runs are looked into, and at how many events of theirs.

@@ -9,13 +9,13 @@ import sqlite3
 
 from attrs import evolve, field, frozen
 
-from infraweave.core.codec import dumps, loads, trigger_to_json, webhook_from_json
-from infraweave.core.document import Document
-from infraweave.core.triggers import Webhook
+from infraweave.core.data.codec import dumps, loads, trigger_to_json, webhook_from_json
+from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.triggers import Webhook
 from infraweave.errors import WebhookConflict, WebhookDeclared, WebhookNotFound, WorkflowNotFound
-from infraweave.store.database import Database
-from infraweave.store.notes import Note
-from infraweave.store.statements import QUERIES
+from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.statements import QUERIES
 
 
 @frozen(kw_only=True)

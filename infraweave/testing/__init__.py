@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from infraweave.testing.clock import VirtualClock
+    from infraweave.testing.harness import Iw
     from infraweave.testing.replace import Call, Replacement
     from infraweave.testing.runs import IwClient, IwRun, NodeReport
     from infraweave.testing.time import Stuck
-    from infraweave.testing.world import Iw
 
 #: Where each name comes from; pytest loads the plugin in every project, so nothing else is loaded with it.
 _HOMES = {
     "Call": "replace",
-    "Iw": "world",
+    "Iw": "harness",
     "IwClient": "runs",
     "IwRun": "runs",
     "NodeReport": "runs",

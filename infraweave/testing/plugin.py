@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from infraweave.testing.world import Iw
+    from infraweave.testing.harness import Iw
 
 _MARKER = (
     "infraweave(*workflows, settings=None, now=None, skip_time=True): what the fixture iw serves, its"
@@ -53,7 +53,7 @@ def iw(
         assert charge.count == 2
     ```
     """
-    from infraweave.testing.world import Iw
+    from infraweave.testing.harness import Iw
 
     workflows, options = _marked(request.node)
 
@@ -117,5 +117,5 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 def _has_iw(item: pytest.Function) -> bool:
     """Tell whether a test has a server, under whatever name."""
-    loaded = sys.modules.get("infraweave.testing.world")
+    loaded = sys.modules.get("infraweave.testing.harness")
     return loaded is not None and any(isinstance(value, loaded.Iw) for value in item.funcargs.values())

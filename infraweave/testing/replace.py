@@ -11,12 +11,12 @@ from attrs import define, field, frozen
 
 from infraweave.authoring.context import Context
 from infraweave.authoring.functions import Code, CodeParam, is_context
-from infraweave.core.address import Address
-from infraweave.core.graph import Graph
-from infraweave.core.values import Duration, Json, seconds
+from infraweave.core.data.values import Duration, Json, seconds
+from infraweave.core.run.address import Address
+from infraweave.core.workflow.graph import Graph
 from infraweave.engine.catalog import code_of
 from infraweave.engine.clock import Clock, sleep
-from infraweave.engine.context import RunContext
+from infraweave.engine.execution.context import RunContext
 
 Phase: TypeAlias = Literal["forward", "compensation"]
 #: What makes a body fail: an exception, its class, or its text.

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from infraweave.client import TERMINAL_TYPES, Client, Run, RunFailed
 from infraweave.client.stream import Notify
-from infraweave.core.values import from_rfc3339, spell
+from infraweave.core.data.values import from_rfc3339, spell
 from infraweave.testing.time import Stuck
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from attrs import evolve
 
 from infraweave.authoring.decorators import Workflow
 from infraweave.authoring.loader import load
-from infraweave.engine.perform import Attempt
-from infraweave.serving import Serving, serving
+from infraweave.engine.execution.attempt import Attempt
+from infraweave.server.serving import Serving, serving
 from infraweave.settings import Settings
 from infraweave.testing.clock import VirtualClock
 from infraweave.testing.replace import Replacements

@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
-from infraweave.core.values import rfc3339, spell
-from infraweave.engine.perform import Attempt
+from infraweave.core.data.values import rfc3339, spell
+from infraweave.engine.execution.attempt import Attempt
 from infraweave.testing.clock import VirtualClock
 
 T = TypeVar("T")

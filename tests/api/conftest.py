@@ -13,8 +13,8 @@ from attrs import field, frozen
 
 from infraweave import NonRetryable, Retry, Workflow
 from infraweave.core.access import make_token, parse_grant, token_hash
-from infraweave.embedding import Server
 from infraweave.engine.clock import token_secret, ulid
+from infraweave.server.embedding import Server
 from infraweave.store.principals import NewToken
 
 #: Made once: httpx reads all certificates for each client that brings none.

@@ -8,7 +8,7 @@ from typing import Any
 
 from attrs import frozen
 
-from infraweave.api.cursors import Cursors
+from infraweave.api.http.cursors import Cursors
 
 KEY = bytes(32)
 

@@ -8,7 +8,7 @@ import sqlite3
 import pytest
 from attrs import evolve
 
-from infraweave.engine.denials import Denials
+from infraweave.engine.access.denials import Denials
 from infraweave.errors import StorageUnavailable
 from infraweave.settings import Settings
 from infraweave.store.audit import AuditFilters
@@ -165,7 +165,7 @@ async def test_an_act_that_cannot_be_stored_is_not_told_as_done(api):
 
 
 def api_note():
-    from infraweave.store.notes import Note
+    from infraweave.store.sqlite.audit_note import Note
 
     return Note(at=1, action="x", resource="y")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.api.metrics import Metrics
-from infraweave.api.table import routes
+from infraweave.api.http.metrics import Metrics
+from infraweave.api.routes import routes
 from infraweave.core.access import make_token
 from infraweave.engine.clock import token_secret
 from tests.api.conftest import told

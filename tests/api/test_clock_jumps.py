@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import pytest
 
 from infraweave import Retry, Workflow
-from infraweave.core.values import from_rfc3339
+from infraweave.core.data.values import from_rfc3339
 from infraweave.engine import clock as seam
 from infraweave.engine.clock import SystemClock
 from infraweave.settings import Settings
-from infraweave.store.verify import verify
+from infraweave.store.maintenance.verify import verify
 from tests.api.conftest import Api, told
 
 HOUR = 3_600_000

@@ -7,7 +7,7 @@ from importlib.resources import files
 
 import pytest
 
-from infraweave.api.console import MEDIA, POLICY
+from infraweave.api.service.console_files import MEDIA, POLICY
 from tests.api.conftest import told
 from tests.api.test_mounted import mounted
 

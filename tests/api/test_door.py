@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.api.policy import check_origin, host_name
+from infraweave.api.http.browser_security import check_origin, host_name
 from infraweave.settings import Settings
 from tests.api.conftest import told
 

@@ -12,8 +12,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from infraweave import Workflow, serving
+from infraweave import Workflow
 from infraweave.api import app
+from infraweave.server import serving
 from infraweave.settings import Settings
 from tests.api.conftest import told
 from tests.api.test_errors import head

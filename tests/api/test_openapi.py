@@ -11,10 +11,10 @@ from openapi_spec_validator import validate
 
 from infraweave import Workflow, errors
 from infraweave.api.app import create_app
-from infraweave.api.metrics import Metrics
-from infraweave.api.table import routes
-from infraweave.core.events import EVENT_TYPES
-from infraweave.core.webhooks import sign
+from infraweave.api.http.metrics import Metrics
+from infraweave.api.routes import routes
+from infraweave.core.run.events import EVENT_TYPES
+from infraweave.core.workflow.webhooks import sign
 from infraweave.settings import Settings
 from tests.api.test_auth import BODIES
 

@@ -8,10 +8,10 @@ from typing import Any, Literal
 import pytest
 from attrs import frozen
 
-from infraweave.api import negotiate
-from infraweave.api.queries import EventQuery, RunQuery
-from infraweave.api.reading import dump, read_body, read_query
-from infraweave.api.shapes import CreateToken, Error, ErrorInfo, SendSignal, StartRun, StopRun
+from infraweave.api.http import headers
+from infraweave.api.http.decoding import dump, read_body, read_query
+from infraweave.api.runs.queries import EventQuery, RunQuery
+from infraweave.api.runs.schemas import CreateToken, Error, ErrorInfo, SendSignal, StartRun, StopRun
 from infraweave.errors import InvalidCursor, MalformedRequest
 from tests.api.cursor_calls import give, read
 
@@ -179,7 +179,7 @@ SSE, JSON = "text/event-stream", "application/json"
     ],
 )
 def test_accept_chooses_by_quality_then_by_what_was_named(accepts, chosen):
-    assert negotiate.choose(accepts, (SSE, JSON)) == chosen
+    assert headers.choose(accepts, (SSE, JSON)) == chosen
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_accept_chooses_by_quality_then_by_what_was_named(accepts, chosen):
     ],
 )
 def test_only_json_in_utf8_is_json(content_type, is_json):
-    assert negotiate.is_json(content_type) is is_json
+    assert headers.is_json(content_type) is is_json
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,7 @@ def test_only_json_in_utf8_is_json(content_type, is_json):
     ],
 )
 def test_prefer_wait_is_read_as_rfc_7240_says_and_what_is_not_understood_is_ignored(prefers, wait):
-    assert negotiate.preferred_wait(prefers, 60) == wait
+    assert headers.preferred_wait(prefers, 60) == wait
 
 
 def test_classes_of_a_union_are_told_apart_by_their_kind():

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from infraweave import Context, Workflow
-from infraweave.core.ids import root_span_id
+from infraweave.core.run.ids import root_span_id
 from infraweave.settings import Settings
 from tests.api.conftest import told
 

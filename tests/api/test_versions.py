@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from infraweave import Workflow
-from infraweave.api import layouts
+from infraweave.api.workflows import layouts
 from tests.api.conftest import told
 
 

@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from infraweave import Workflow
-from infraweave.core.webhooks import key_of, sign, sign_standard
+from infraweave.core.workflow.webhooks import key_of, sign, sign_standard
 from infraweave.errors import WebhookNotFound
 from infraweave.settings import Settings
 from tests.api.conftest import told

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from infraweave import Context, DeclarationError, Retry, Workflow
 from infraweave.authoring.compiler import Code
-from infraweave.core.codec import content_digest, document_from_json, document_to_json, dumps, loads
+from infraweave.core.data.codec import content_digest, document_from_json, document_to_json, dumps, loads
 
 
 def faults(flow: Workflow) -> list[str]:

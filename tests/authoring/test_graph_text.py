@@ -8,7 +8,7 @@ import pytest
 
 from infraweave import Workflow
 from infraweave.authoring.graph_text import dot, mermaid
-from infraweave.core.document import Activity, Document
+from infraweave.core.workflow.document import Activity, Document
 
 
 def drawn() -> Document:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infraweave import DeclarationError, Retry, Workflow
-from infraweave.core.document import Http, Param
+from infraweave.core.workflow.document import Http, Param
 
 
 def test_each_name_in_a_place_makes_an_edge():

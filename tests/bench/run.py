@@ -23,10 +23,10 @@ from pathlib import Path
 
 import infraweave
 from infraweave import Workflow
-from infraweave.core.trace import TraceContext
-from infraweave.engine import collector
+from infraweave.core.trace_context import TraceContext
+from infraweave.engine import garbage_collector
 from infraweave.engine.engine import Engine
-from infraweave.engine.requests import StartRequest
+from infraweave.engine.runs.requests import StartRequest
 from infraweave.settings import Settings
 from tests.bench import yardstick
 
@@ -101,7 +101,7 @@ def main() -> None:
     parser.add_argument("--inflight", type=int, default=1000)
     parser.add_argument("--limit-program", default=os.environ.get("BENCH_LIMIT_PROGRAM"))
     chosen = parser.parse_args()
-    collector.tune()  # as `infraweave serve` does
+    garbage_collector.tune()  # as `infraweave serve` does
     with tempfile.TemporaryDirectory() as folder:
         if chosen.limit_program:
             bare = limit(chosen.limit_program, chosen.seconds, chosen.inflight, folder)

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from infraweave.cli import serve
 from infraweave.cli.main import cli
-from infraweave.store.lock import sole_process
-from infraweave.store.migrations import MIGRATIONS
+from infraweave.store.sqlite.lock import sole_process
+from infraweave.store.sqlite.migrations import MIGRATIONS
 from tests.journals.make import HERE
 
 

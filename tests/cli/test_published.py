@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from infraweave import Workflow
-from infraweave.api.document_schema import workflow_schema
+from infraweave.api.workflows.document_schema import workflow_schema
 from infraweave.cli.main import cli
 from infraweave.cli.output import paint
 

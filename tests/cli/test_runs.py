@@ -11,7 +11,7 @@ import pytest
 
 from infraweave import NonRetryable, Workflow
 from infraweave.cli.main import main
-from infraweave.core.values import from_rfc3339
+from infraweave.core.data.values import from_rfc3339
 
 
 def double() -> Workflow:

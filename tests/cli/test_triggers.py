@@ -11,8 +11,8 @@ import pytest
 
 from infraweave import Workflow
 from infraweave.cli.main import main
-from infraweave.core.codec import document_to_json
-from infraweave.core.webhooks import sign
+from infraweave.core.data.codec import document_to_json
+from infraweave.core.workflow.webhooks import sign
 
 
 @pytest.fixture

@@ -6,28 +6,9 @@ import random
 
 from attrs import define, evolve, field
 
-from infraweave.core.address import Address
-from infraweave.core.book import Written
-from infraweave.core.check import faults
-from infraweave.core.document import (
-    ITEM,
-    Activity,
-    Compensation,
-    Document,
-    HumanInput,
-    Loop,
-    Map,
-    Param,
-    Retry,
-    Router,
-    Signal,
-    Subworkflow,
-    Timer,
-    Wait,
-    runs_child,
-)
-from infraweave.core.events import Event, Origin, RunError
-from infraweave.core.facts import (
+from infraweave.core.run.address import Address
+from infraweave.core.run.events import Event, Origin, RunError
+from infraweave.core.run.facts import (
     Accepted,
     CancelAsked,
     ChildEnded,
@@ -46,9 +27,28 @@ from infraweave.core.facts import (
     Usage,
     Woken,
 )
-from infraweave.core.graph import Graph
-from infraweave.core.state import RunState
-from infraweave.core.turn import turn
+from infraweave.core.run.recorder import Written
+from infraweave.core.run.state import RunState
+from infraweave.core.run.turn import turn
+from infraweave.core.workflow.document import (
+    ITEM,
+    Activity,
+    Compensation,
+    Document,
+    HumanInput,
+    Loop,
+    Map,
+    Param,
+    Retry,
+    Router,
+    Signal,
+    Subworkflow,
+    Timer,
+    Wait,
+    runs_child,
+)
+from infraweave.core.workflow.graph import Graph
+from infraweave.core.workflow.rules.check import faults
 
 ORIGIN = Origin(
     workflow_id="w", workflow_version="v1", trigger="api", tenant="default", by="admin", trace_id="0" * 32

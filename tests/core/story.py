@@ -4,9 +4,39 @@ from __future__ import annotations
 
 from attrs import evolve
 
-from infraweave.core.address import Address
-from infraweave.core.book import Hold, Written
-from infraweave.core.document import (
+from infraweave.core.run.address import Address
+from infraweave.core.run.entries import Entry
+from infraweave.core.run.events import (
+    Event,
+    InputRequested,
+    InputResolved,
+    NodeCompleted,
+    NodeFailed,
+    NodeStarted,
+    Origin,
+    RunError,
+    SignalReceived,
+    StatusChanged,
+)
+from infraweave.core.run.facts import (
+    Accepted,
+    CancelAsked,
+    ChildEnded,
+    Erred,
+    Fact,
+    Launched,
+    PutBack,
+    Resumed,
+    Signalled,
+    Succeeded,
+    TerminateAsked,
+    Woken,
+)
+from infraweave.core.run.preparing import Preparing
+from infraweave.core.run.recorder import Hold, Written
+from infraweave.core.run.state import RunState, fold
+from infraweave.core.run.turn import hold_nothing, turn
+from infraweave.core.workflow.document import (
     ITEM,
     Activity,
     Compensation,
@@ -22,37 +52,7 @@ from infraweave.core.document import (
     Subworkflow,
     Timer,
 )
-from infraweave.core.entries import Entry
-from infraweave.core.events import (
-    Event,
-    InputRequested,
-    InputResolved,
-    NodeCompleted,
-    NodeFailed,
-    NodeStarted,
-    Origin,
-    RunError,
-    SignalReceived,
-    StatusChanged,
-)
-from infraweave.core.facts import (
-    Accepted,
-    CancelAsked,
-    ChildEnded,
-    Erred,
-    Fact,
-    Launched,
-    PutBack,
-    Resumed,
-    Signalled,
-    Succeeded,
-    TerminateAsked,
-    Woken,
-)
-from infraweave.core.graph import Graph
-from infraweave.core.preparing import Preparing
-from infraweave.core.state import RunState, fold
-from infraweave.core.turn import hold_nothing, turn
+from infraweave.core.workflow.graph import Graph
 
 ONCE = Retry(max_attempts=1)
 STEADY = Retry(max_attempts=3, initial=10, factor=2, jitter=False)

@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
 from infraweave import DeclarationError, Workflow
-from infraweave.core.codec import document_from_json, document_to_json, dumps, from_author, loads, parse
-from infraweave.core.contracts import Contract
-from infraweave.core.defaults import defaults_of
-from infraweave.core.schema import validator
+from infraweave.core.data.codec import document_from_json, document_to_json, dumps, from_author, loads, parse
+from infraweave.core.data.contracts import Contract
+from infraweave.core.data.json_schema import validator
+from infraweave.core.data.schema_defaults import defaults_of
 
 
 class Colour(Enum):

@@ -7,9 +7,9 @@ import random
 import attrs
 import pytest
 
-from infraweave.core.audit import objection
-from infraweave.core.events import Completed, Event, NodeStarted, SignalReceived, StatusChanged
-from infraweave.core.state import RunState, evolve
+from infraweave.core.run.events import Completed, Event, NodeStarted, SignalReceived, StatusChanged
+from infraweave.core.run.invariants import objection
+from infraweave.core.run.state import RunState, evolve
 from tests.core.graphs import live
 
 

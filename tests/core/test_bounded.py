@@ -2,8 +2,8 @@
 
 import pytest
 
-from infraweave.core import expressions, schema
-from infraweave.core.bounded import Bounded
+from infraweave.core.data import expressions, json_schema
+from infraweave.core.data.bounded_cache import Bounded
 
 
 def test_the_oldest_go_where_all_weigh_too_much_and_a_use_makes_a_value_the_latest():
@@ -42,13 +42,13 @@ def fresh(monkeypatch):
 
 
 def test_large_schemas_leave_few_validators(fresh):
-    kept = fresh(schema, "_validators", 100_000)
+    kept = fresh(json_schema, "_validators", 100_000)
     small = {"type": "object", "properties": {"a": {"type": "string"}}}
     for number in range(20):
         large = {"type": "object", "properties": {f"{number}_{n}": {} for n in range(2_000)}}
-        assert schema.validator(small).faults({"a": 1})
-        assert schema.validator(large) is schema.validator(dict(large))
-    assert schema.validator(small) in list(kept)
+        assert json_schema.validator(small).faults({"a": 1})
+        assert json_schema.validator(large) is json_schema.validator(dict(large))
+    assert json_schema.validator(small) in list(kept)
     assert 2 <= len(kept) <= 6
     assert kept.weight <= 100_000
 

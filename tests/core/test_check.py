@@ -7,10 +7,10 @@ from time import process_time
 import pytest
 from attrs import evolve
 
-from infraweave.core.check import MAX_FAULTS, faults
-from infraweave.core.codec import content_digest, document_from_json, document_to_json
-from infraweave.core.difference import differences, first_difference
-from infraweave.core.document import (
+from infraweave.core.data.codec import content_digest, document_from_json, document_to_json
+from infraweave.core.layout.layout import layout
+from infraweave.core.workflow.diff import differences, first_difference
+from infraweave.core.workflow.document import (
     Activity,
     Compensation,
     Document,
@@ -22,8 +22,8 @@ from infraweave.core.document import (
     Router,
     Timer,
 )
-from infraweave.core.graph import Graph
-from infraweave.core.layout import layout
+from infraweave.core.workflow.graph import Graph
+from infraweave.core.workflow.rules.check import MAX_FAULTS, faults
 from tests.core.graphs import random_document
 
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from infraweave.core.defaults import MOST_BYTES, Defaults
+from infraweave.core.data.schema_defaults import MOST_BYTES, Defaults
 
 SCHEMA = {
     "type": "object",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from infraweave.core.document import Retry
-from infraweave.core.explain import explain
+from infraweave.core.run.explain import explain
+from infraweave.core.workflow.document import Retry
 from tests.core.story import Story, child, human, mapped, node, signal, timer
 
 

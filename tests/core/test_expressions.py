@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from infraweave.core.expressions import MAX_LENGTH, ExpressionError, evaluate, faults, is_quick
+from infraweave.core.data.expressions import MAX_LENGTH, ExpressionError, evaluate, faults, is_quick
 
 VALUES = {
     "input": {"total": 120, "tags": ["new", "vip"], "lines": [{"sku": "a", "n": 1}, {"sku": "b", "n": 3}]},
@@ -136,7 +136,7 @@ def test_a_hostile_pattern_takes_no_time():
 
 
 def test_the_library_is_loaded_only_when_an_expression_is():
-    code = "import sys, infraweave.core.expressions; sys.exit('cel_expr_python' in sys.modules)"
+    code = "import sys, infraweave.core.data.expressions; sys.exit('cel_expr_python' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

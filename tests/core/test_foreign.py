@@ -7,7 +7,7 @@ import json
 import orjson
 import pytest
 
-from infraweave.core.foreign import read, shallow
+from infraweave.core.data.foreign_json import read, shallow
 
 
 @pytest.mark.parametrize(

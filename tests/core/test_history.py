@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.address import Address
-from infraweave.core.events import (
+from infraweave.core.run.address import Address
+from infraweave.core.run.events import (
     InputRequested,
     InputResolved,
     NodeCompleted,
@@ -13,8 +13,8 @@ from infraweave.core.events import (
     NodeStarted,
     StatusChanged,
 )
-from infraweave.core.history import Ledger, RowError
-from infraweave.core.ids import span_id
+from infraweave.core.run.history import Ledger, RowError
+from infraweave.core.run.ids import span_id
 from tests.core.graphs import live
 
 KINDS = {"a": "agent", "ask": "human_input", "nap": "timer"}

@@ -8,10 +8,10 @@ from time import process_time
 
 import pytest
 
-from infraweave.core.document import ITEM, Activity, Document, HumanInput, Loop, Map, Param, Router
-from infraweave.core.graph import Graph
-from infraweave.core.layout import MAX_EDGES, layout
-from infraweave.core.layout_boxes import Layout
+from infraweave.core.layout.boxes import Layout
+from infraweave.core.layout.layout import MAX_EDGES, layout
+from infraweave.core.workflow.document import ITEM, Activity, Document, HumanInput, Loop, Map, Param, Router
+from infraweave.core.workflow.graph import Graph
 from tests.core.graphs import random_document
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.check import faults
-from infraweave.core.document import Document
-from infraweave.core.graph import Graph
+from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.graph import Graph
+from infraweave.core.workflow.rules.check import faults
 from tests.core.story import ONCE, Story, carried, human, loop, node, router
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from infraweave.core.address import Address
-from infraweave.core.document import Map, Retry
-from infraweave.core.facts import ChildEnded, Resumed, Unprepared
-from infraweave.core.state import fold
-from infraweave.core.turn import hold_nothing
+from infraweave.core.run.address import Address
+from infraweave.core.run.facts import ChildEnded, Resumed, Unprepared
+from infraweave.core.run.state import fold
+from infraweave.core.run.turn import hold_nothing
+from infraweave.core.workflow.document import Map, Retry
 from tests.core.story import ONCE, STEADY, Story, child, loop, mapped, node
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.media import is_json, text_of, value_of
+from infraweave.core.data.media_types import is_json, text_of, value_of
 
 
 @pytest.mark.parametrize(

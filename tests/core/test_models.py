@@ -16,11 +16,11 @@ import pytest
 from attrs import frozen
 from pydantic import BaseModel, Field, SecretStr, computed_field, field_validator
 
-from infraweave.core import codec
-from infraweave.core.contracts import Contract, Misfit
-from infraweave.core.models import faults_of
-from infraweave.core.schema import schema_faults, validator
-from infraweave.core.shape import schema_of
+from infraweave.core.data import codec
+from infraweave.core.data.contracts import Contract, Misfit
+from infraweave.core.data.json_schema import schema_faults, validator
+from infraweave.core.data.model_libraries import faults_of
+from infraweave.core.data.type_schema import schema_of
 
 T = TypeVar("T")
 

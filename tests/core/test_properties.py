@@ -7,9 +7,8 @@ from collections import Counter
 import attrs
 import pytest
 
-from infraweave.core import codec
-from infraweave.core.document import Map
-from infraweave.core.events import (
+from infraweave.core.data import codec
+from infraweave.core.run.events import (
     TERMINAL_STATES,
     Cancelled,
     Completed,
@@ -23,9 +22,10 @@ from infraweave.core.events import (
     SignalReceived,
     StatusChanged,
 )
-from infraweave.core.facts import Woken
-from infraweave.core.state import RunState, evolve, fold
-from infraweave.core.turn import turn
+from infraweave.core.run.facts import Woken
+from infraweave.core.run.state import RunState, evolve, fold
+from infraweave.core.run.turn import turn
+from infraweave.core.workflow.document import Map
 from tests.core.graphs import World, live
 
 SEEDS = range(3_000)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from infraweave.core.check import faults
-from infraweave.core.document import Document
+from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.rules.check import faults
 from tests.core.story import STEADY, Story, child, human, loop, mapped, node, router, signal, timer
 
 

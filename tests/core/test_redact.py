@@ -3,7 +3,7 @@
 import pytest
 
 from infraweave.core.access import make_token
-from infraweave.core.redact import one_line, redact
+from infraweave.core.data.redact import one_line, redact
 
 TOKEN = make_token("a" * 30)
 

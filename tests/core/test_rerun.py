@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from infraweave.core.document import Document
-from infraweave.core.facts import Accepted
-from infraweave.core.graph import Graph
-from infraweave.core.rerun import merge_patch, plan, reused
+from infraweave.core.run.facts import Accepted
+from infraweave.core.run.rerun import merge_patch, plan, reused
+from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.graph import Graph
 from tests.core.story import ONCE, ORIGIN, Story, human, loop, mapped, node, router
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.document import Retry
-from infraweave.core.facts import Erred
+from infraweave.core.run.facts import Erred
+from infraweave.core.workflow.document import Retry
 from tests.core.story import Story, node
 
 

@@ -10,9 +10,18 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from infraweave.core.schedules import LATE, QUEUE_LIMIT, Due, admit, due, faults, fire_times, next_fire
-from infraweave.core.triggers import Schedule
-from infraweave.core.values import from_rfc3339
+from infraweave.core.data.values import from_rfc3339
+from infraweave.core.workflow.schedules import (
+    LATE,
+    QUEUE_LIMIT,
+    Due,
+    admit,
+    due,
+    faults,
+    fire_times,
+    next_fire,
+)
+from infraweave.core.workflow.triggers import Schedule
 
 YEAR = 2026
 HOUR = 3_600_000

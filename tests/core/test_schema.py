@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from infraweave.core.pattern_cost import weight
-from infraweave.core.schema import LONG, MAX_FAULTS, Validator, schema_faults, validator
+from infraweave.core.data.json_schema import LONG, MAX_FAULTS, Validator, schema_faults, validator
+from infraweave.core.data.pattern_cost import weight
 from infraweave.errors import Fault
 
 ORDER = {

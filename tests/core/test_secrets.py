@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
-from infraweave.core.secrets import Hidden
+from infraweave.core.workflow.secret_refs import Hidden
 
 SECRET = 's3cr/et "key"+äß&\\ 7'
 DIGITS = "1234567890123"

@@ -26,9 +26,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infraweave.core.codec import from_author, to_author, unfit
-from infraweave.core.schema import Validator, schema_faults
-from infraweave.core.shape import schema_of
+from infraweave.core.data.codec import from_author, to_author, unfit
+from infraweave.core.data.json_schema import Validator, schema_faults
+from infraweave.core.data.type_schema import schema_of
 
 
 class Tier(StrEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.signals import admit
+from infraweave.core.run.signals import admit
 from infraweave.errors import SignalConflict
 from tests.core.story import Story, human, loop, node, router, signal
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.template import TemplateError, faults, render, value_of
+from infraweave.core.data.template import TemplateError, faults, render, value_of
 
 VALUES = {"input": {"id": "o1", "lines": [{"sku": "a"}, {"sku": "b"}], "paid": True, "note": None}}
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.trace import MAX_MEMBERS, RANDOM, SAMPLED, TraceContext, accept, combine, headers, link
+from infraweave.core.trace_context import (
+    MAX_MEMBERS,
+    RANDOM,
+    SAMPLED,
+    TraceContext,
+    accept,
+    combine,
+    headers,
+    link,
+)
 
 NEW = "f" * 32
 TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.tracebacks import place_in
+from infraweave.core.run.tracebacks import place_in
 
 PLAIN = """Traceback (most recent call last):
   File "flows.py", line 12, in z

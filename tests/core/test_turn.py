@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.address import Address
-from infraweave.core.document import Retry
-from infraweave.core.facts import Granted, Prompted, Scheduled, Succeeded, Unprepared
-from infraweave.core.ids import input_request_id
+from infraweave.core.run.address import Address
+from infraweave.core.run.facts import Granted, Prompted, Scheduled, Succeeded, Unprepared
+from infraweave.core.run.ids import input_request_id
+from infraweave.core.workflow.document import Retry
 from tests.core.story import ONCE, STEADY, Story, human, node, router, timer
 
 # --- branches and joins ------------------------------------------------------------------------------------

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from infraweave.core.address import Address
-from infraweave.core.document import ITEM, Compensation, Param
-from infraweave.core.events import NodeFailed
-from infraweave.core.facts import Granted, Prompted
+from infraweave.core.run.address import Address
+from infraweave.core.run.events import NodeFailed
+from infraweave.core.run.facts import Granted, Prompted
+from infraweave.core.workflow.document import ITEM, Compensation, Param
 from tests.core.story import ONCE, STEADY, Story, human, loop, mapped, node, params, router, timer
 
 

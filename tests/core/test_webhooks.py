@@ -6,10 +6,10 @@ from base64 import b64encode
 
 import pytest
 
-from infraweave.core.mapping import fill
-from infraweave.core.template import TemplateError
-from infraweave.core.triggers import Webhook
-from infraweave.core.webhooks import delivery_id, faults, is_genuine, key_of, sign, values
+from infraweave.core.data.mapping import fill
+from infraweave.core.data.template import TemplateError
+from infraweave.core.workflow.triggers import Webhook
+from infraweave.core.workflow.webhooks import delivery_id, faults, is_genuine, key_of, sign, values
 
 SECRET, BODY, NOW = b"a secret of many letters", b'{"id": 7}', 1_767_225_600_000
 PLAIN = Webhook(name="h")

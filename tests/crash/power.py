@@ -24,8 +24,8 @@ from pathlib import Path
 from attrs import define, field
 
 from infraweave.errors import StartupError, StorageUnavailable
-from infraweave.store.database import Database
-from infraweave.store.verify import verify
+from infraweave.store.maintenance.verify import verify
+from infraweave.store.sqlite.database import Database
 from tests.crash.disk_trace import CALLS, Entry, Op, Said, Sync, Trace, Truncate, Write
 from tests.crash.load import WORKFLOWS, Ledger, drive
 from tests.crash.server import Process

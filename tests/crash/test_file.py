@@ -12,9 +12,9 @@ import sys
 
 import pytest
 
-from infraweave.store.examine import Counts
-from infraweave.store.migrations import MIGRATIONS, found_version
-from infraweave.store.verify import verify
+from infraweave.store.maintenance.verify import verify
+from infraweave.store.maintenance.verify_run import Counts
+from infraweave.store.sqlite.migrations import MIGRATIONS, found_version
 from tests.crash.server import WORKFLOWS, Process
 from tests.journals.make import HERE
 

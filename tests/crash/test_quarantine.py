@@ -8,7 +8,7 @@ from collections.abc import Coroutine
 import pytest
 
 from infraweave.client import Client, ClientError
-from infraweave.core.values import Json
+from infraweave.core.data.values import Json
 from tests.crash.server import Process
 
 WORKFLOWS = '''

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from infraweave.core.values import from_rfc3339
+from infraweave.core.data.values import from_rfc3339
 from tests.crash.server import Process
 
 FLOW = """

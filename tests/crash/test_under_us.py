@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from infraweave.client import Client, ClientError
-from infraweave.store.verify import verify
+from infraweave.store.maintenance.verify import verify
 from tests.crash.load import WORKFLOWS as LOAD
 from tests.crash.load import Ledger, check
 from tests.crash.server import Process

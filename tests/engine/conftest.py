@@ -9,15 +9,15 @@ from contextlib import asynccontextmanager
 import pytest
 
 from infraweave import Workflow
-from infraweave.core import codec
-from infraweave.core.address import Address
-from infraweave.core.trace import TraceContext
+from infraweave.core.data import codec
+from infraweave.core.run.address import Address
+from infraweave.core.trace_context import TraceContext
 from infraweave.engine.engine import Engine
-from infraweave.engine.perform import Attempt
-from infraweave.engine.requests import StartRequest
+from infraweave.engine.execution.attempt import Attempt
+from infraweave.engine.runs.requests import StartRequest
 from infraweave.settings import Settings
-from infraweave.store import batch
 from infraweave.store.runs import RunRow
+from infraweave.store.sqlite import batch
 from infraweave.testing import VirtualClock
 
 TRACE = TraceContext("a" * 32, "b" * 16, 1, "vendor=1")

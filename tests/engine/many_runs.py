@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from infraweave import Workflow
-from infraweave.core.trace import TraceContext
-from infraweave.engine import collector
+from infraweave.core.trace_context import TraceContext
+from infraweave.engine import garbage_collector
 from infraweave.engine.engine import Engine
-from infraweave.engine.requests import StartRequest
-from infraweave.serving import serving
+from infraweave.engine.runs.requests import StartRequest
+from infraweave.server.serving import serving
 from infraweave.settings import Settings
 
 TRACE = TraceContext("0" * 31 + "1")
@@ -52,12 +52,12 @@ async def end_many(engine: Engine, runs: int, at_once: int) -> int:
     for first in range(0, runs, at_once):
         values = (large(n) if n % 200 == 0 else {"n": n} for n in range(first, first + at_once))
         await asyncio.gather(*(one(engine, value) for value in values))
-    return collector.resident()
+    return garbage_collector.resident()
 
 
 async def main(circles: bool) -> None:
-    collector.tune()
-    collector.BEAT = 0.01
+    garbage_collector.tune()
+    garbage_collector.BEAT = 0.01
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(keep_runs=500)
         async with serving(Path(folder) / "runs.db", [flow(circles)], settings=settings) as served:

@@ -11,13 +11,13 @@ import sys
 
 import pytest
 
-from infraweave.engine.apart import Apart, Overrun, Rejected
+from infraweave.engine.execution.compute_process import Apart, Overrun, Rejected
 
 #: A search that takes half a minute.
 ENDLESS = ("s.contains(t)", {"s": "a" * 2_000_000, "t": "a" * 1_000_000 + "b"})
 SERVER = """
 import asyncio
-from infraweave.engine.apart import Apart
+from infraweave.engine.execution.compute_process import Apart
 async def main():
     apart = Apart()
     await apart.call("evaluate", "1 + 1", {}, seconds=9)

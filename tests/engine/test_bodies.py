@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 
 from infraweave import Context, NonRetryable, Retry, Workflow
 from infraweave.authoring.functions import Code
-from infraweave.engine.bodies import MAX_MESSAGE, Call
+from infraweave.engine.execution.call import MAX_MESSAGE, Call
 
 
 class BadText(Exception):

@@ -6,9 +6,9 @@ import asyncio
 import gc
 
 from infraweave import Workflow
-from infraweave.core.address import Address
-from infraweave.core.document import Document, HumanInput
-from infraweave.core.graph import Graph
+from infraweave.core.run.address import Address
+from infraweave.core.workflow.document import Document, HumanInput
+from infraweave.core.workflow.graph import Graph
 from infraweave.engine import catalog as catalogs
 from infraweave.store.documents import Documents
 

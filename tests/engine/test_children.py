@@ -8,9 +8,9 @@ import gc
 import pytest
 
 from infraweave import Context, NonRetryable, Retry, Workflow
-from infraweave.core.codec import document_from_json, document_to_json
-from infraweave.core.document import ITEM, Document, Map, Param
-from infraweave.engine.host import Host
+from infraweave.core.data.codec import document_from_json, document_to_json
+from infraweave.core.workflow.document import ITEM, Document, Map, Param
+from infraweave.engine.runs.registry import Host
 from infraweave.store.runs import Runs
 from tests.engine.conftest import beat
 

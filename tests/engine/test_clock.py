@@ -10,8 +10,8 @@ import pytest
 
 from infraweave import Workflow
 from infraweave.engine import clock as seam
-from infraweave.engine.alarm import Alarm
 from infraweave.engine.clock import SystemClock
+from infraweave.engine.runs.alarm import Alarm
 from infraweave.testing import VirtualClock
 from tests.engine.conftest import beat
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from infraweave import Concurrency, Workflow
-from infraweave.engine.requests import Started, StartRequest
+from infraweave.engine.runs.requests import Started, StartRequest
 from infraweave.errors import (
     Capacity,
     IdempotencyMismatch,

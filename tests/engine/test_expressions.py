@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from infraweave.authoring.written import Written
-from infraweave.core.address import Address
-from infraweave.core.check import faults
-from infraweave.core.document import (
+from infraweave.authoring.document_workflow import Written
+from infraweave.core.data.values import rfc3339
+from infraweave.core.run.address import Address
+from infraweave.core.workflow.document import (
     Activity,
     Compensation,
     Document,
@@ -22,11 +22,11 @@ from infraweave.core.document import (
     Router,
     Timer,
 )
-from infraweave.core.values import rfc3339
-from infraweave.engine.apart import Apart
-from infraweave.engine.bodies import BodyError
-from infraweave.engine.builtins import expression_code
-from infraweave.engine.context import RunContext
+from infraweave.core.workflow.rules.check import faults
+from infraweave.engine.execution.builtins import expression_code
+from infraweave.engine.execution.call import BodyError
+from infraweave.engine.execution.compute_process import Apart
+from infraweave.engine.execution.context import RunContext
 from tests.core.story import ORIGIN
 from tests.engine.web import answer, serving
 
@@ -232,7 +232,7 @@ async def test_a_start_after_a_crash_waits_for_no_expression(world):
 
 
 async def test_an_expression_that_takes_too_long_fails_for_good(world, monkeypatch):
-    monkeypatch.setattr("infraweave.engine.builtins.MAX_SECONDS", 1)
+    monkeypatch.setattr("infraweave.engine.execution.builtins.MAX_SECONDS", 1)
     async with world(searching()) as w, asyncio.timeout(50):
         end = await w.end(await w.start("made", ENDLESS))
     assert end["error"]["code"] == "expression_failed"

@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 
 from infraweave import Context, NonRetryable, Workflow
-from infraweave.core.facts import TerminateAsked
+from infraweave.core.run.facts import TerminateAsked
 from infraweave.errors import StorageUnavailable
 from infraweave.store.runs import Runs
 from tests.engine.conftest import beat

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infraweave.core.document import Concurrency
-from infraweave.core.events import Origin
-from infraweave.engine import gate as gate_module
-from infraweave.engine.gate import Gate
-from infraweave.engine.lanes import Candidate, LaneKey
-from infraweave.engine.slots import Slots
+from infraweave.core.run.events import Origin
+from infraweave.core.workflow.document import Concurrency
+from infraweave.engine.admission import admission as gate_module
+from infraweave.engine.admission.admission import Gate
+from infraweave.engine.admission.limits import Candidate, LaneKey
+from infraweave.engine.admission.slots import Slots
 from infraweave.settings import Settings
 
 KEY = "{input.k}"

@@ -10,7 +10,8 @@ import time
 import pytest
 
 from infraweave import Retry, Workflow
-from infraweave.core.document import (
+from infraweave.core.data.values import rfc3339
+from infraweave.core.workflow.document import (
     INPUT,
     ITEM,
     Document,
@@ -22,8 +23,7 @@ from infraweave.core.document import (
     Request,
     Router,
 )
-from infraweave.core.outgoing import filled
-from infraweave.core.values import rfc3339
+from infraweave.core.workflow.http_request import filled
 from tests.engine.web import answer, serving
 
 HERE = {"allow_outbound": ("127.0.0.1",)}

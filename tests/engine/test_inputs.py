@@ -11,8 +11,8 @@ import pydantic
 import pytest
 
 from infraweave import Concurrency, Workflow
-from infraweave.core.document import Activity, Document, Param
-from infraweave.core.shape import schema_of
+from infraweave.core.data.type_schema import schema_of
+from infraweave.core.workflow.document import Activity, Document, Param
 from infraweave.errors import DeclarationError, InputInvalid, VersionConflict
 from tests.engine.test_expressions import Made
 

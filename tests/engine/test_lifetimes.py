@@ -9,8 +9,8 @@ import threading
 import pytest
 
 from infraweave import Context, Retry, Workflow
-from infraweave.core.trace import TraceContext
-from infraweave.engine.requests import StartRequest
+from infraweave.core.trace_context import TraceContext
+from infraweave.engine.runs.requests import StartRequest
 from infraweave.errors import (
     Capacity,
     Draining,
@@ -385,7 +385,7 @@ async def test_after_the_disk_failed_nothing_is_acknowledged(world, monkeypatch)
         def broken(*_):
             raise sqlite3.OperationalError("disk I/O error")
 
-        monkeypatch.setattr("infraweave.store.batch.write_rows", broken)
+        monkeypatch.setattr("infraweave.store.sqlite.batch.write_rows", broken)
         for _ in range(2):
             with pytest.raises(StorageUnavailable):
                 await w.start(flow)

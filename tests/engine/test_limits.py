@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from infraweave import Concurrency, Workflow
-from infraweave.engine.host import Host
+from infraweave.engine.runs.registry import Host
 from infraweave.errors import Capacity, InputInvalid
 from infraweave.store.runs import Filters
 

@@ -11,10 +11,10 @@ import time
 import pytest
 
 from infraweave import Workflow
-from infraweave.core.address import Address
+from infraweave.core.run.address import Address
 from infraweave.engine import loop_watch
 from infraweave.engine.clock import SystemClock
-from infraweave.engine.context import RunContext
+from infraweave.engine.execution.context import RunContext
 from infraweave.engine.loop_watch import BODY, LoopWatch
 from tests.crash.server import Process
 

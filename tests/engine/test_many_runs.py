@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infraweave.engine.collector import STEP, Collector
+from infraweave.engine.garbage_collector import STEP, Collector
 
 ROOT = Path(__file__).parents[2]
 #: The page caches of SQLite fill to 64 MB and three times 8 MB, and an allocator keeps some for later.

@@ -11,9 +11,9 @@ import pytest
 import trustme
 
 from infraweave import Retry, Workflow
-from infraweave.core.outgoing import Filled
-from infraweave.engine.http import Sender, look_up
-from infraweave.engine.outbound import Guard, Refused, parse_allowed
+from infraweave.core.workflow.http_request import Filled
+from infraweave.engine.execution.http_sender import Sender, look_up
+from infraweave.engine.execution.outbound_guard import Guard, Refused, parse_allowed
 from tests.engine.web import answer, serving
 
 PUBLIC = "93.184.216.34"

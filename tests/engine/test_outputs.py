@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from infraweave import Retry, Workflow
-from infraweave.core import codec
 from infraweave.core.access import make_token
+from infraweave.core.data import codec
 from infraweave.settings import Settings
 
 TOKEN = make_token("s" * 30)

@@ -8,8 +8,8 @@ from types import SimpleNamespace
 import pytest
 
 from infraweave import Context, Retry, Workflow
-from infraweave.engine import looks, resting
-from infraweave.engine.live import LiveRun
+from infraweave.engine.runs import idle_cache, inspection
+from infraweave.engine.runs.live_run import LiveRun
 from infraweave.store.journal import Journal
 
 
@@ -49,7 +49,7 @@ def parent() -> tuple[Workflow, Workflow]:
 
 
 async def test_a_parent_with_a_long_history_is_folded_once_for_many_children(world, loads, monkeypatch):
-    monkeypatch.setattr(resting, "LONG", 20)
+    monkeypatch.setattr(idle_cache, "LONG", 20)
     async with world(*parent()) as w, asyncio.timeout(20):
         run = await w.start("parent", list(range(40)))
         await naps(w, run, 40)
@@ -59,7 +59,7 @@ async def test_a_parent_with_a_long_history_is_folded_once_for_many_children(wor
 
 
 async def test_what_is_kept_goes_on_where_it_was_after_a_restart_too(world, monkeypatch):
-    monkeypatch.setattr(resting, "LONG", 0)
+    monkeypatch.setattr(idle_cache, "LONG", 0)
     async with world(*parent()) as w, asyncio.timeout(20):
         run = await w.start("parent", [1, 2, 3])
         await naps(w, run, 2)
@@ -77,8 +77,8 @@ def run(key: int, seq: int, size: int):
 
 
 def test_no_more_is_kept_than_may_be(monkeypatch):
-    monkeypatch.setattr(resting, "MOST_BYTES", 1_000)
-    kept = resting.Resting()
+    monkeypatch.setattr(idle_cache, "MOST_BYTES", 1_000)
+    kept = idle_cache.Resting()
     kept.keep(run(1, 10, 300))
     assert len(kept) == 0  # quickly folded again
     for key in (2, 3, 4, 5):
@@ -98,8 +98,8 @@ def test_no_more_is_kept_than_may_be(monkeypatch):
 
 @pytest.mark.parametrize("taken_up", [False, True], ids=["as it ran", "taken up"])
 async def test_runs_at_rest_are_weighed_by_what_was_sent_to_them(world, monkeypatch, taken_up):
-    monkeypatch.setattr(resting, "LONG", 0)
-    monkeypatch.setattr(resting, "MOST_BYTES", 500_000)
+    monkeypatch.setattr(idle_cache, "LONG", 0)
+    monkeypatch.setattr(idle_cache, "MOST_BYTES", 500_000)
     flow = Workflow("flow", version="v1")
     flow.signal("word")
     async with world(flow) as w, asyncio.timeout(20):
@@ -132,7 +132,7 @@ async def test_many_failures_of_one_moment_cost_few_looks_at_all_that_is_open(wo
         return item
 
     def counted(live):
-        looks.append(live)
+        inspection.append(live)
         return next_due(live)
 
     monkeypatch.setattr(LiveRun, "next_due", counted)
@@ -187,7 +187,7 @@ async def test_a_long_history_that_is_looked_at_again_is_folded_from_where_it_wa
 
 
 async def test_of_long_histories_that_were_looked_at_only_so_much_is_kept(world, monkeypatch):
-    monkeypatch.setattr(looks, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(inspection, "MOST_BYTES", 100_000)
     async with world(wide(100)) as w, asyncio.timeout(20):
         for _ in range(4):
             run = await w.start("wide", list(range(100)))

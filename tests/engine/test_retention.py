@@ -9,8 +9,8 @@ import pytest
 
 from infraweave import Workflow
 from infraweave.errors import RunNotFound
+from infraweave.store.maintenance.verify import verify
 from infraweave.store.retention import Keep, Retention
-from infraweave.store.verify import verify
 
 DAY = 86_400.0
 

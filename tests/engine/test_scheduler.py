@@ -11,9 +11,9 @@ import pytest
 
 from infraweave import Workflow
 from infraweave.core.access import Principal
-from infraweave.core.schedules import fire_times
-from infraweave.core.triggers import Schedule
-from infraweave.core.values import from_rfc3339, rfc3339
+from infraweave.core.data.values import from_rfc3339, rfc3339
+from infraweave.core.workflow.schedules import fire_times
+from infraweave.core.workflow.triggers import Schedule
 from infraweave.engine.engine import Engine
 from infraweave.errors import DefinitionInvalid, ScheduleConflict, ScheduleDeclared, ScheduleNotFound
 from infraweave.settings import Settings

@@ -9,9 +9,8 @@ import logging
 import pytest
 
 from infraweave import Retry, Workflow
-from infraweave.core.check import faults
-from infraweave.core.codec import document_to_json
-from infraweave.core.document import (
+from infraweave.core.data.codec import document_to_json
+from infraweave.core.workflow.document import (
     Compensation,
     Concurrency,
     Document,
@@ -20,8 +19,9 @@ from infraweave.core.document import (
     Param,
     Request,
 )
-from infraweave.core.secrets import Hidden, origin
-from infraweave.engine.secrets import Bound, parse_bound
+from infraweave.core.workflow.rules.check import faults
+from infraweave.core.workflow.secret_refs import Hidden, origin
+from infraweave.engine.execution.secrets import Bound, parse_bound
 from tests.engine.web import answer, serving
 
 VALUE = 's3cret/"wört" &+key'

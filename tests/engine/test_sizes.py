@@ -8,8 +8,9 @@ import tracemalloc
 import pytest
 
 from infraweave import Workflow
-from infraweave.core import sizes
-from infraweave.core.document import (
+from infraweave.core.data import sizes
+from infraweave.core.data.template import TemplateTooLarge, render
+from infraweave.core.workflow.document import (
     Activity,
     Compensation,
     Document,
@@ -21,7 +22,6 @@ from infraweave.core.document import (
     Signal,
     Subworkflow,
 )
-from infraweave.core.template import TemplateTooLarge, render
 from infraweave.errors import SignalConflict
 from tests.engine.web import answer, serving
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from infraweave import Concurrency, Workflow
-from infraweave.engine.host import Host
+from infraweave.engine.runs.registry import Host
 from infraweave.errors import RunSetAside
 from infraweave.store.suspects import MOST_DEATHS, Suspects
 

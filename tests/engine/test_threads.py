@@ -10,7 +10,7 @@ from concurrent.futures import Future
 import pytest
 
 from infraweave import Context, Retry, Workflow
-from infraweave.engine.threads import Threads
+from infraweave.engine.execution.thread_pool import Threads
 
 
 @pytest.fixture

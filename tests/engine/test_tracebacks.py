@@ -13,8 +13,8 @@ import pytest
 
 from infraweave import Context, NonRetryable, Retry, Workflow
 from infraweave.authoring.loader import load
-from infraweave.core import codec
-from infraweave.engine.tracebacks import MOST, traceback_of
+from infraweave.core.data import codec
+from infraweave.engine.execution.tracebacks import MOST, traceback_of
 
 HERE = Path(__file__).as_posix().removeprefix(f"{Path.cwd().as_posix()}/")
 FLOW = """

@@ -7,7 +7,8 @@ import random
 
 import pytest
 
-from infraweave.engine import clock, resting
+from infraweave.engine import clock
+from infraweave.engine.runs import idle_cache
 from tests.engine.trouble import few, trouble
 
 SEEDS = range(60)
@@ -21,8 +22,8 @@ async def test_every_run_ends_once_and_leaves_nothing_behind(tmp_path, monkeypat
     for seed in range(first, first + BATCH):
         clock._IDS.seed(seed)
         random.seed(seed)
-        monkeypatch.setattr(resting, "LONG", seed % 2 * 200)
-        monkeypatch.setattr(resting, "Bounded", few(1 + seed % 3))
+        monkeypatch.setattr(idle_cache, "LONG", seed % 2 * 200)
+        monkeypatch.setattr(idle_cache, "Bounded", few(1 + seed % 3))
         world = trouble(seed, tmp_path / f"{seed}.db")
         async with asyncio.timeout(60):
             await world.live()

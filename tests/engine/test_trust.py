@@ -7,8 +7,8 @@ import asyncio
 import pytest
 
 from infraweave import Workflow
-from infraweave.engine.trust import DAY, MINUTE, look
-from infraweave.store.trust import Seen, Sightings
+from infraweave.engine.clock_trust import DAY, MINUTE, look
+from infraweave.store.clock_trust import Seen, Sightings
 from infraweave.testing import VirtualClock
 
 MONTHS = 40 * 86_400.0

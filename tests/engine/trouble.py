@@ -15,10 +15,12 @@ from attrs import define, evolve, field
 from infraweave import NonRetryable
 from infraweave.authoring.compiler import Compiled
 from infraweave.authoring.functions import Code
-from infraweave.core.address import Address
-from infraweave.core.bounded import Bounded
-from infraweave.core.check import faults
-from infraweave.core.document import (
+from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.run.address import Address
+from infraweave.core.run.events import NodeCompleted, NodeStarted
+from infraweave.core.run.state import fold
+from infraweave.core.trace_context import TraceContext
+from infraweave.core.workflow.document import (
     Activity,
     Concurrency,
     Document,
@@ -29,13 +31,11 @@ from infraweave.core.document import (
     Timer,
     runs_child,
 )
-from infraweave.core.events import NodeCompleted, NodeStarted
-from infraweave.core.graph import Graph
-from infraweave.core.state import fold
-from infraweave.core.trace import TraceContext
+from infraweave.core.workflow.graph import Graph
+from infraweave.core.workflow.rules.check import faults
 from infraweave.engine.catalog import code_of
 from infraweave.engine.engine import Engine
-from infraweave.engine.requests import RerunWish, StartRequest
+from infraweave.engine.runs.requests import RerunWish, StartRequest
 from infraweave.errors import RequestError
 from infraweave.settings import Settings
 from infraweave.store.input_requests import InputRequests

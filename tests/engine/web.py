@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from attrs import define, field, frozen
 
-from infraweave.core import codec
+from infraweave.core.data import codec
 
 
 @frozen

@@ -13,19 +13,21 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infraweave.api.negotiate import choose, is_json, preferred_wait
-from infraweave.api.queries import read_seq, read_tag
-from infraweave.api.reading import parsed, read_body, read_time
-from infraweave.core import codec, expressions, schedules, template, trace
+from infraweave.api.http.decoding import parsed, read_body, read_time
+from infraweave.api.http.headers import choose, is_json, preferred_wait
+from infraweave.api.runs.queries import read_seq, read_tag
+from infraweave.core import trace_context
 from infraweave.core.access import is_token, make_token, parse_grant
-from infraweave.core.check import faults
-from infraweave.core.document import Document
-from infraweave.core.graph import Graph
-from infraweave.core.rerun import merge_patch
-from infraweave.core.schema import schema_faults
-from infraweave.core.triggers import Schedule
-from infraweave.core.values import at_pointer, from_rfc3339, is_pointer, seconds
-from infraweave.engine.outbound import parse_allowed
+from infraweave.core.data import codec, expressions, template
+from infraweave.core.data.json_schema import schema_faults
+from infraweave.core.data.values import at_pointer, from_rfc3339, is_pointer, seconds
+from infraweave.core.run.rerun import merge_patch
+from infraweave.core.workflow import schedules
+from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.graph import Graph
+from infraweave.core.workflow.rules.check import faults
+from infraweave.core.workflow.triggers import Schedule
+from infraweave.engine.execution.outbound_guard import parse_allowed
 from infraweave.errors import InfraWeaveError, RequestError
 from tests.api import cursor_calls
 from tests.conftest import EXAMPLES
@@ -82,7 +84,7 @@ READERS = {
     "duration": (seconds, ValueError, ["1h30m", "48h", "30s", "0.5"]),
     "grant": (parse_grant, (ValueError, InfraWeaveError), ["read:workflow:a", "admin:tenant:*"]),
     "token": (is_token, (), [make_token("a" * 30)]),
-    "traceparent": (trace.link, (), [PARENT]),
+    "traceparent": (trace_context.link, (), [PARENT]),
     "accept": (lambda text: choose([text], ["application/json"]), (), ["text/*;q=0.5, */*"]),
     "content type": (is_json, (), ["application/json; charset=utf-8"]),
     "prefer": (lambda text: preferred_wait([text], 60), RequestError, ["wait=10, respond-async"]),
@@ -117,7 +119,7 @@ def test_a_body_is_read_or_refused(data):
     near("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"), st.lists(near("a=b,c@d=e"), max_size=3)
 )
 def test_a_trace_is_joined_or_begun_anew(traceparent, tracestates):
-    joined = trace.accept([traceparent], tracestates, "f" * 32)
+    joined = trace_context.accept([traceparent], tracestates, "f" * 32)
     assert len(joined.trace_id) == 32
     assert set(joined.trace_id) <= set("0123456789abcdef")
 

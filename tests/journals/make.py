@@ -14,15 +14,15 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-from infraweave.core import codec
-from infraweave.core.codec import decode_event
-from infraweave.core.state import fold
-from infraweave.core.trace import TraceContext
+from infraweave.core.data import codec
+from infraweave.core.data.codec import decode_event
+from infraweave.core.run.state import fold
+from infraweave.core.trace_context import TraceContext
 from infraweave.engine.engine import Engine
-from infraweave.engine.requests import RerunWish, StartRequest
+from infraweave.engine.runs.requests import RerunWish, StartRequest
 from infraweave.settings import Settings
-from infraweave.store.migrations import MIGRATIONS, prepare
 from infraweave.store.runs import RunRow
+from infraweave.store.sqlite.migrations import MIGRATIONS, prepare
 from infraweave.testing import VirtualClock
 from tests.engine.web import answer, serving
 from tests.journals.flows import all_flows

@@ -9,7 +9,7 @@ from typing import Any
 
 import attrs
 
-from infraweave.core.state import RunState
+from infraweave.core.run.state import RunState
 
 
 def portrait(state: RunState) -> dict[str, Any]:

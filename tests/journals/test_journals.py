@@ -8,15 +8,15 @@ from contextlib import closing
 
 import pytest
 
-from infraweave.core import codec
-from infraweave.core.audit import objection
-from infraweave.core.codec import decode_event
-from infraweave.core.events import EVENT_TYPES
-from infraweave.core.state import RunState, evolve, fold
+from infraweave.core.data import codec
+from infraweave.core.data.codec import decode_event
+from infraweave.core.run.events import EVENT_TYPES
+from infraweave.core.run.invariants import objection
+from infraweave.core.run.state import RunState, evolve, fold
 from infraweave.engine.engine import Engine
 from infraweave.settings import Settings
-from infraweave.store.migrations import MIGRATIONS, found_version
-from infraweave.store.verify import verify
+from infraweave.store.maintenance.verify import verify
+from infraweave.store.sqlite.migrations import MIGRATIONS, found_version
 from infraweave.testing import VirtualClock
 from tests.journals.flows import all_flows
 from tests.journals.make import HERE, TOO_NEW

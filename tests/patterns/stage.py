@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from textwrap import dedent
 from typing import Any
 
-from infraweave.core.address import Address
+from infraweave.core.run.address import Address
 from infraweave.store.runs import RunRow
 from tests.engine.conftest import World
 

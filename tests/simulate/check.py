@@ -8,8 +8,8 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 
-from infraweave.store.examine import Counts, Examiner
-from infraweave.store.verify import _scratch
+from infraweave.store.maintenance.verify import _scratch
+from infraweave.store.maintenance.verify_run import Counts, Examiner
 from tests.simulate.model import Model, Run
 
 _scratch_file = cache(_scratch)

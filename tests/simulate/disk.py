@@ -18,9 +18,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from infraweave.engine.threads import Threads
-from infraweave.store.batch import BATCH, Write
-from infraweave.store.rows import Rows
+from infraweave.engine.execution.thread_pool import Threads
+from infraweave.store.sqlite.batch import BATCH, Write
+from infraweave.store.sqlite.rows import Rows
 
 #: Seconds that a statement may take, beside none.
 DELAYS = (0.0001, 0.001, 0.001, 0.02)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 from attrs import astuple, define
 
-from infraweave.core.audit import objection
-from infraweave.core.events import Completed, NodeCompleted, NodeStarted
-from infraweave.core.facts import Resumed
-from infraweave.core.state import RunState, evolve, fold
+from infraweave.core.run.events import Completed, NodeCompleted, NodeStarted
+from infraweave.core.run.facts import Resumed
+from infraweave.core.run.invariants import objection
+from infraweave.core.run.state import RunState, evolve, fold
 from tests.core.graphs import World as CoreWorld
 from tests.core.graphs import live
 from tests.simulate.world import World

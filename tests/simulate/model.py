@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import define, field
 
-from infraweave.store.rows import Row, Rows
+from infraweave.store.sqlite.rows import Row, Rows
 
 TERMINAL = {"completed": "succeeded", "failed": "failed", "cancelled": "cancelled"}
 

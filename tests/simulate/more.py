@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import define, field
 
-from infraweave.core.triggers import DELIVERY_HEADER, SIGNATURE_HEADER, Webhook
-from infraweave.core.webhooks import key_of, sign
+from infraweave.core.workflow.triggers import DELIVERY_HEADER, SIGNATURE_HEADER, Webhook
+from infraweave.core.workflow.webhooks import key_of, sign
 from infraweave.engine.engine import Engine
 from infraweave.errors import WebhookConflict, WebhookNotFound
 from infraweave.store.webhooks import WebhookRow

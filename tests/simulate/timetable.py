@@ -16,8 +16,8 @@ from typing import Any
 
 from attrs import define, evolve, field
 
-from infraweave.core.document import Document
-from infraweave.core.triggers import Schedule
+from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.triggers import Schedule
 from infraweave.engine.engine import Engine
 from infraweave.store.schedules import ScheduleRow
 from tests.simulate.model import Run, milliseconds

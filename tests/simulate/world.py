@@ -28,7 +28,8 @@ from attrs import define, evolve, field
 from infraweave import NonRetryable
 from infraweave.authoring.functions import Code
 from infraweave.core.access import Principal
-from infraweave.core.document import (
+from infraweave.core.trace_context import TraceContext
+from infraweave.core.workflow.document import (
     Activity,
     Document,
     HumanInput,
@@ -39,14 +40,15 @@ from infraweave.core.document import (
     Wait,
     runs_child,
 )
-from infraweave.core.trace import TraceContext
-from infraweave.engine import clock, host, live, looks, resting
+from infraweave.engine import clock
 from infraweave.engine.engine import Engine
-from infraweave.engine.requests import RerunWish, StartRequest
+from infraweave.engine.runs import idle_cache, inspection, live_run, registry
+from infraweave.engine.runs.requests import RerunWish, StartRequest
 from infraweave.errors import Capacity, IdempotencyMismatch, RequestError
 from infraweave.settings import Settings
-from infraweave.store import batch, database, migrations, retention
+from infraweave.store import retention
 from infraweave.store.runs import Filters, RunRow
+from infraweave.store.sqlite import batch, database, migrations
 from tests.engine.trouble import Loaded, family, few
 from tests.simulate.check import compare, forget
 from tests.simulate.disk import Disk, Pool, copy
@@ -677,10 +679,10 @@ def _around(world: World) -> Iterator[None]:
                 clock, "time", SimpleNamespace(time_ns=world.wall, monotonic=lambda: world.loop.now)
             ),
             patch.object(database, "aiosqlite", SimpleNamespace(connect=world.disk.connect)),
-            patch.object(host, "Threads", lambda *_, **__: Pool(rng)),
-            patch.object(resting, "LONG", world.seed % 2 * 200),
-            patch.object(looks, "LONG", world.seed % 2 * 200),
-            patch.object(resting, "Bounded", few(1 + world.seed % 3)),
+            patch.object(registry, "Threads", lambda *_, **__: Pool(rng)),
+            patch.object(idle_cache, "LONG", world.seed % 2 * 200),
+            patch.object(inspection, "LONG", world.seed % 2 * 200),
+            patch.object(idle_cache, "Bounded", few(1 + world.seed % 3)),
             _places(world.reach),
         ):
             yield
@@ -692,7 +694,7 @@ def _around(world: World) -> Iterator[None]:
 
 @contextmanager
 def _places(reach: Callable[[str], None]) -> Iterator[None]:
-    modules = (batch, database, migrations, host, live, retention)
+    modules = (batch, database, migrations, registry, live_run, retention)
     patches = [patch.object(module, "reach", reach) for module in modules]
     for one in patches:
         one.start()

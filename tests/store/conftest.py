@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.store.database import Database
 from infraweave.store.journal import Journal
+from infraweave.store.sqlite.database import Database
 
 
 @pytest.fixture

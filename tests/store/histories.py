@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infraweave.core.events import (
+from infraweave.core.run.events import (
     Cancelled,
     Completed,
     Event,

@@ -10,12 +10,12 @@ from contextlib import closing
 import pytest
 
 from infraweave.errors import StartupError
-from infraweave.store import copying
-from infraweave.store.backup import backup
-from infraweave.store.database import Database
 from infraweave.store.journal import Journal
-from infraweave.store.migrations import MIGRATIONS, prepare
+from infraweave.store.maintenance.backup import backup
 from infraweave.store.runs import Runs
+from infraweave.store.sqlite import copying
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.migrations import MIGRATIONS, prepare
 
 from .histories import entry, opening, steps, success
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from infraweave.store.database import Database
 from infraweave.store.journal import Journal
+from infraweave.store.sqlite.database import Database
 
 WRITER = """
 import asyncio, sys
-from infraweave.store.database import Database
+from infraweave.store.sqlite.database import Database
 from infraweave.store.journal import Journal
 from tests.store.histories import entry, opening, steps
 

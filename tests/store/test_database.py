@@ -8,10 +8,10 @@ import sqlite3
 import pytest
 
 from infraweave.errors import StorageUnavailable
-from infraweave.store import batch
-from infraweave.store.database import Database
-from infraweave.store.rows import Rows
-from infraweave.store.statements import QUERIES
+from infraweave.store.sqlite import batch
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.rows import Rows
+from infraweave.store.sqlite.statements import QUERIES
 
 from .histories import entry, opening, steps
 

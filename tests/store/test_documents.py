@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from infraweave.core.document import Activity, Document, Param, Router
+from infraweave.core.workflow.document import Activity, Document, Param, Router
 from infraweave.errors import VersionConflict, VersionNotFound, WorkflowNotFound
-from infraweave.store.database import Database
 from infraweave.store.documents import Documents, Version, Workflow
+from infraweave.store.sqlite.database import Database
 
 from .histories import entry, opening, success
 

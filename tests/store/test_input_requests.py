@@ -8,11 +8,11 @@ from contextlib import closing
 import pytest
 
 from infraweave.store import input_requests
-from infraweave.store.database import Database
 from infraweave.store.input_requests import InputRequests
 from infraweave.store.journal import Journal
-from infraweave.store.migrations import MIGRATIONS, prepare
 from infraweave.store.runs import rebuild
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.migrations import MIGRATIONS, prepare
 
 from .histories import answering, asking, entry, opening, steps, success, termination
 

@@ -9,9 +9,9 @@ from contextlib import closing
 import pytest
 
 from infraweave.errors import StartupError
-from infraweave.store import inspection
-from infraweave.store.database import Database
 from infraweave.store.journal import Journal
+from infraweave.store.maintenance import stats
+from infraweave.store.sqlite.database import Database
 from tests.store.histories import entry, opening, steps
 
 
@@ -27,7 +27,7 @@ async def test_a_served_file_tells_what_it_holds_and_who_serves_it(path):
         await journal.append([entry(first, opening(), 0)])
         await journal.append([entry(first, steps(2, 3))])
         await journal.append([entry(journal.new_key(), opening(), 0)])
-        found, file = inspection.stats(path), inspection.look(path)
+        found, file = stats.stats(path), stats.look(path)
     assert found.runs == {"running": 2}
     rows = {table.table: table.rows for table in found.tables}
     assert (rows["runs"], rows["events"]) == (2, 5)
@@ -43,8 +43,8 @@ async def test_a_file_that_nobody_serves_is_not_changed(path):
     async with Database.open(path):
         pass
     before = path.read_bytes()
-    assert inspection.look(path).served_by is None
-    assert inspection.stats(path).oldest_open is None
+    assert stats.look(path).served_by is None
+    assert stats.stats(path).oldest_open is None
     assert path.read_bytes() == before
 
 
@@ -52,7 +52,7 @@ async def test_what_a_killed_server_left_behind_counts_as_served_by_nobody(path)
     async with Database.open(path):
         pass
     path.with_name("tea.db.lock").write_text('{"pid": 1}')
-    assert inspection.look(path).served_by is None
+    assert stats.look(path).served_by is None
 
 
 @pytest.mark.parametrize(
@@ -61,7 +61,7 @@ async def test_what_a_killed_server_left_behind_counts_as_served_by_nobody(path)
 def test_what_is_no_file_of_ours_is_refused_by_name(path, content, words):
     if content is not None:
         path.write_bytes(content)
-    for look in (inspection.look, inspection.stats):
+    for look in (stats.look, stats.stats):
         with pytest.raises(StartupError, match=f"tea.db.*{words}"):
             look(path)
 
@@ -74,8 +74,8 @@ async def test_a_file_of_another_schema_is_not_counted_but_looked_at(path, schem
         connection.execute("DELETE FROM migrations WHERE version > 1")
         connection.execute("UPDATE migrations SET version = ?", (schema,))
     with pytest.raises(StartupError, match=step):
-        inspection.stats(path)
-    assert inspection.look(path).schema_version == schema
+        stats.stats(path)
+    assert stats.look(path).schema_version == schema
 
 
 @pytest.mark.parametrize(
@@ -94,4 +94,4 @@ async def test_a_file_of_another_schema_is_not_counted_but_looked_at(path, schem
     ],
 )
 def test_which_releases_of_sqlite_have_the_wal_fix(version, fixed):
-    assert inspection.has_wal_fix(version) is fixed
+    assert stats.has_wal_fix(version) is fixed

@@ -11,14 +11,14 @@ from contextlib import closing
 import pytest
 
 from infraweave.errors import StartupError
-from infraweave.store import migrations
-from infraweave.store.database import Database
-from infraweave.store.migrations import MIGRATIONS, Migration, prepare
-from infraweave.store.statements import QUERIES, parse, split
+from infraweave.store.sqlite import migrations
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.migrations import MIGRATIONS, Migration, prepare
+from infraweave.store.sqlite.statements import QUERIES, parse, split
 
 HOLDER = """
 import asyncio, sys
-from infraweave.store.database import Database
+from infraweave.store.sqlite.database import Database
 
 async def main():
     async with Database.open(sys.argv[1]):

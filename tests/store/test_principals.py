@@ -8,8 +8,8 @@ import pytest
 
 from infraweave.core.access import EVERY_GRANT, Grant, token_hash
 from infraweave.errors import TokenNotFound
-from infraweave.store.database import Database
 from infraweave.store.principals import NewToken, Principals
+from infraweave.store.sqlite.database import Database
 
 READ, SIGNAL = Grant("read", "workflow:*"), Grant("signal", "workflow:tea")
 

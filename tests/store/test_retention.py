@@ -10,10 +10,10 @@ import pytest
 
 from infraweave.errors import StartupError
 from infraweave.store import retention
-from infraweave.store.database import Database
 from infraweave.store.journal import Journal
 from infraweave.store.retention import Keep, Retention, foresee
 from infraweave.store.runs import Runs, rebuild
+from infraweave.store.sqlite.database import Database
 
 from .histories import asking, entry, opening, steps, success
 

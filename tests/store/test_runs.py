@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from infraweave.core.events import RunError
+from infraweave.core.run.events import RunError
 from infraweave.store.agenda import Agenda
 from infraweave.store.runs import Filters, OpenRuns, Runs, rebuild
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from attrs import evolve
 
-from infraweave.core.triggers import Schedule, Webhook
+from infraweave.core.workflow.triggers import Schedule, Webhook
 from infraweave.errors import WebhookConflict
 from infraweave.store.documents import Documents
 from infraweave.store.schedules import Schedules

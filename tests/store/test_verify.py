@@ -7,15 +7,15 @@ from contextlib import closing
 
 import pytest
 
-from infraweave.core.codec import document_to_json, dumps
-from infraweave.core.document import Activity, Document
-from infraweave.core.events import NodeFailed, NodeStarted
+from infraweave.core.data.codec import document_to_json, dumps
+from infraweave.core.run.events import NodeFailed, NodeStarted
+from infraweave.core.workflow.document import Activity, Document
 from infraweave.errors import StartupError
-from infraweave.store import migrations
-from infraweave.store.database import Database
-from infraweave.store.examine import Counts
 from infraweave.store.journal import Journal
-from infraweave.store.verify import repair, verify
+from infraweave.store.maintenance.verify import repair, verify
+from infraweave.store.maintenance.verify_run import Counts
+from infraweave.store.sqlite import migrations
+from infraweave.store.sqlite.database import Database
 
 from .histories import asking, entry, failure, opening, steps, success
 

@@ -9,12 +9,12 @@ from contextlib import closing
 import pytest
 
 from infraweave.errors import StorageUnavailable
-from infraweave.store import database
-from infraweave.store.backup import backup
-from infraweave.store.database import Database
-from infraweave.store.rows import Rows
-from infraweave.store.stall import Stall
-from infraweave.store.statements import QUERIES
+from infraweave.store.maintenance.backup import backup
+from infraweave.store.sqlite import database
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.rows import Rows
+from infraweave.store.sqlite.stall import Stall
+from infraweave.store.sqlite.statements import QUERIES
 
 
 @pytest.fixture

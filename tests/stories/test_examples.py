@@ -9,7 +9,7 @@ import pytest
 
 import infraweave
 from infraweave.authoring.loader import load
-from infraweave.core import codec
+from infraweave.core.data import codec
 from infraweave.settings import Settings
 from tests.conftest import EXAMPLES
 from tests.engine.web import answer, serving

@@ -8,8 +8,8 @@ import re
 import pytest
 
 import infraweave
-from infraweave.core.check import faults
-from infraweave.core.codec import document_from_json
+from infraweave.core.data.codec import document_from_json
+from infraweave.core.workflow.rules.check import faults
 from tests.conftest import EXAMPLES
 
 README = (EXAMPLES.parent / "README.md").read_text()

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from attrs import frozen
 
-from infraweave.core.document import Document, Timer
-from infraweave.core.values import from_rfc3339
+from infraweave.core.data.values import from_rfc3339
+from infraweave.core.workflow.document import Document, Timer
 
 ROOT = Path(__file__).parent.parent.parent
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from infraweave import Context, Workflow
-from infraweave.core import codec
+from infraweave.core.data import codec
 from infraweave.engine.clock import sleep
 from infraweave.engine.engine import Engine
 from infraweave.settings import Settings

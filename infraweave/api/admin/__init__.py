@@ -1,0 +1,1 @@
+"""The routes of administration: tokens, tenants, principals, grants, and the audit log."""

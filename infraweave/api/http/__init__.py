@@ -1,0 +1,1 @@
+"""The HTTP framework: routing, decoding, authentication, errors, and limits."""

@@ -1,0 +1,138 @@
+"""What browsers are told, and which names the server answers to.
+
+A page on the internet can have its own name resolve to this machine (DNS rebinding), and would then talk to
+the server as if it came from it: so a request must name a host that is ours. Pages of other origins may read
+nothing unless their origin is allowed, exactly as it is spelled.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
+from typing import Any
+
+from infraweave.core.data.redact import one_line
+from infraweave.errors import MisdirectedRequest
+
+Headers = list[tuple[bytes, bytes]]
+
+#: On every answer that does not say otherwise itself.
+SECURITY: Mapping[bytes, bytes] = {
+    b"x-content-type-options": b"nosniff",
+    b"referrer-policy": b"no-referrer",
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+}
+_METHODS = b"GET, POST, PUT, DELETE"
+_TAKEN = (
+    b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, traceparent, tracestate,"
+    b" X-Infraweave-Trigger, X-Request-Id"
+)
+_SHOWN = b"Idempotent-Replayed, Location, Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id"
+#: Seconds for which browsers may remember a preflight.
+_REMEMBER = b"600"
+#: A name of labels, of which one dot may follow, or an address of IPv6; and a port.
+_HOST = re.compile(
+    r"(?:(?P<name>[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*)\.?"
+    r"|\[(?P<address>[0-9A-Fa-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?"
+)
+_LAST_PORT = 65_535
+_ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
+
+
+def host_name(text: str) -> str:
+    """Return the host of an option: without its port, in small letters."""
+    host = text.strip().lower()
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host if host.count(":") > 1 else host.partition(":")[0].rstrip(".")
+
+
+def named_host(text: str) -> str | None:
+    """Return the host that a Host header names, in small letters; None where it is no host and port."""
+    found = _HOST.fullmatch(text)
+    if found is None or int(found["port"] or 0) > _LAST_PORT:
+        return None
+    return (found["name"] or found["address"]).lower()
+
+
+def check_origin(text: str) -> str:
+    """Return an origin as browsers spell it.
+
+    Raises:
+        ValueError: it is none; a star is none.
+    """
+    if not _ORIGIN.fullmatch(text):
+        raise ValueError(f"{text!r} is no origin; expected https://console.example.com, without a path")
+    return text
+
+
+class Policy:
+    """The policy of one server. ``hosts`` None: whoever mounts the app sees to that."""
+
+    def __init__(self, hosts: Iterable[str] | None, origins: Iterable[str]) -> None:
+        self._hosts = None if hosts is None else {host_name(host) for host in hosts}
+        self._origins = {origin.encode() for origin in origins}
+
+    def check_host(self, scope: Mapping[str, Any]) -> None:
+        """Let a request pass that names this server.
+
+        Raises:
+            MisdirectedRequest: it names another, none, or several.
+        """
+        if self._hosts is None:
+            return
+        named = _values(scope, b"host") or _values(scope, b":authority")
+        told = named[0].decode("latin-1").strip() if len(named) == 1 else ""
+        host = named_host(told)
+        if host is None or not self._is_ours(host, scope):
+            name = one_line(told, 100) or "no host"
+            raise MisdirectedRequest(
+                f"This server does not answer as {name}; `--allow-host` lets it answer to more names."
+            )
+
+    def _is_ours(self, host: str, scope: Mapping[str, Any]) -> bool:
+        if host == "localhost" or host in (self._hosts or ()):
+            return True
+        try:
+            address = ip_address(host)
+        except ValueError:
+            return False
+        # An address cannot be rebound; the one that the connection came in at is ours.
+        reached = (scope.get("server") or ("",))[0]
+        return address.is_loopback or host == reached
+
+    def preflight(self, scope: Mapping[str, Any]) -> Headers | None:
+        """Return the answer to an allowed origin that asks what it may send; None for anything else."""
+        asks = scope["method"] == "OPTIONS" and _values(scope, b"access-control-request-method")
+        if not asks or self._origin(scope) is None:
+            return None
+        return [
+            (b"access-control-allow-methods", _METHODS),
+            (b"access-control-allow-headers", _TAKEN),
+            (b"access-control-max-age", _REMEMBER),
+        ]
+
+    def cross_origin(self, scope: Mapping[str, Any]) -> Headers:
+        """Return what lets a page of an allowed origin read an answer; nothing where none is allowed."""
+        if not self._origins:
+            return []
+        origin = self._origin(scope)
+        if origin is None:
+            return [(b"vary", b"Origin")]
+        shown = [(b"access-control-expose-headers", _SHOWN)] if scope["method"] != "OPTIONS" else []
+        return [(b"vary", b"Origin"), (b"access-control-allow-origin", origin), *shown]
+
+    def _origin(self, scope: Mapping[str, Any]) -> bytes | None:
+        origins = _values(scope, b"origin")
+        return origins[0] if len(origins) == 1 and origins[0] in self._origins else None
+
+
+def secured(headers: Headers) -> Headers:
+    """Return the security headers that an answer lacks."""
+    there = {name.lower() for name, _ in headers}
+    return [(name, value) for name, value in SECURITY.items() if name not in there]
+
+
+def _values(scope: Mapping[str, Any], name: bytes) -> list[bytes]:
+    return [value for other, value in scope["headers"] if other.lower() == name]

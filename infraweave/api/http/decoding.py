@@ -1,0 +1,328 @@
+"""Strict reading of what callers send: bodies and query parameters into attrs classes, and shapes into JSON.
+
+Driven by the annotations of the class. Whatever is unknown, missing or of a wrong type is refused, all faults
+at once, each with the path to it. The classes are in ``shapes``; nothing here knows HTTP.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import types
+import typing
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+
+import attrs
+
+from infraweave.core.data.codec import parse
+from infraweave.core.data.values import Json, from_rfc3339, pointer
+from infraweave.errors import Fault, MalformedRequest
+
+T = TypeVar("T")
+Path = tuple[str | int, ...]
+
+#: Faults that one answer tells of; a body can hold many thousands, and each costs time to put in words.
+MOST_FAULTS = 100
+#: Characters of a caller's name that are looked at and repeated.
+_LONGEST_NAME = 60
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+#: Characters of a path that are told; more are a caller's own long names.
+_LONGEST_PATH = 1_000
+#: Beyond it floats have no place for units.
+_EXACT = 2**53
+_NAMES = {
+    str: "a string",
+    int: "an integer",
+    bool: "true or false",
+    float: "a number",
+    dict: "an object",
+    Mapping: "an object",
+    tuple: "an array",
+}
+
+
+class _Faults(list[Fault]):
+    def add(self, path: Path, message: str) -> None:
+        if not self.full:
+            self.append(Fault(pointer(path)[:_LONGEST_PATH], message))
+
+    @property
+    def full(self) -> bool:
+        return len(self) >= MOST_FAULTS
+
+
+@cache
+def hints(cls: type) -> dict[str, Any]:
+    """Return the annotations of a class, evaluated."""
+    return typing.get_type_hints(cls, include_extras=True)
+
+
+def parsed(data: bytes, max_depth: int) -> Json:
+    """Return the value of a body.
+
+    Raises:
+        MalformedRequest: it is no JSON, or none that can be taken.
+    """
+    if not data:
+        raise MalformedRequest("Body is not JSON: it is empty; a JSON object is expected.")
+    try:
+        return parse(data, max_depth)
+    except json.JSONDecodeError as error:
+        raise MalformedRequest(f"Body is not JSON: {error}.") from error
+    except ValueError as error:
+        raise MalformedRequest(f"Body cannot be taken: {error}.") from error
+    except RecursionError as error:
+        raise MalformedRequest(
+            f"Body cannot be taken: it is nested deeper than {max_depth} levels."
+        ) from error
+
+
+def read_body(cls: type[T], value: Json, what: str = "The body") -> T:
+    """Return ``value`` as the class; ``what`` it is called where it does not fit.
+
+    Raises:
+        MalformedRequest: it does not fit; the details name every fault.
+    """
+    faults = _Faults()
+    result = _object(cls, value, (), faults)
+    _refuse(what, faults)
+    return typing.cast("T", result)
+
+
+def read_time(text: str) -> int:
+    """Return the milliseconds of an RFC 3339 time; other forms of ISO 8601 are none.
+
+    Raises:
+        ValueError: it is no such time.
+    """
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError(f"expected an RFC 3339 time such as 2026-07-04T18:22:31Z, not {text!r:.60}")
+    return from_rfc3339(text.upper())
+
+
+def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
+    """Return query parameters as the class, each read by the function that its field names.
+
+    Raises:
+        MalformedRequest: one is unknown, given twice, or does not parse.
+        InvalidCursor: a cursor is none of ours.
+    """
+    faults, values = _Faults(), {}
+    fields = {parameter_name(field): field for field in attrs.fields(cls)}  # type: ignore[arg-type]  # attrs
+    for name, text in pairs:
+        if faults.full:
+            break
+        if name not in fields:
+            faults.add((name,), unknown("query parameter", name, list(fields)))
+        elif fields[name].name in values:
+            faults.add((name,), f"the query parameter {name} is given twice")
+        else:
+            values[fields[name].name] = _parsed(fields[name].metadata["read"], name, text, faults)
+    for name, field in fields.items():
+        if field.default is attrs.NOTHING and field.name not in values:
+            faults.add((name,), f"the query parameter {name} is missing")
+    _refuse("The query", faults)
+    return cls(**values)
+
+
+def parameter_name(field: attrs.Attribute[Any]) -> str:
+    """Return a query parameter's name on the wire, which Python may not allow for a field."""
+    return str(field.metadata.get("name", field.name))
+
+
+def unknown(what: str, name: str, names: Sequence[str]) -> str:
+    """Return the sentence about a name that does not exist, with the nearest one that does."""
+    shown = name[:_LONGEST_NAME]
+    nearest = difflib.get_close_matches(shown, names, 1, 0.0)
+    hint = f"the nearest known one is {nearest[0]}" if nearest else "none is taken here"
+    return f"unknown {what} {shown}; {hint}"
+
+
+def _parsed(read: Callable[[str], Any], name: str, text: str, faults: _Faults) -> Any:
+    try:
+        return read(text)
+    except ValueError as error:
+        faults.add((name,), f"{name}: {error}")
+        return None
+
+
+def _refuse(what: str, faults: _Faults) -> None:
+    if faults:
+        told = "; ".join(fault.message for fault in faults[:3])
+        more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
+        raise MalformedRequest(f"{what} does not fit: {told}{more}.", details=faults)
+
+
+def _object(cls: type, value: Json, path: Path, faults: _Faults) -> Any:
+    if not isinstance(value, dict):
+        faults.add(path, f"{_where(path)} must be an object, not {_kind(value)}")
+        return None
+    before, fields = len(faults), attrs.fields_dict(cls)
+    for name in value:
+        if name not in fields and not faults.full:
+            faults.add((*path, name), unknown("field", name, list(fields)))
+    values = {
+        name: _field(hints(cls)[name], field, value[name], (*path, name), faults)
+        for name, field in fields.items()
+        if name in value
+    }
+    for name, field in fields.items():
+        if name not in value and field.default is attrs.NOTHING:
+            faults.add((*path, name), f"{_where((*path, name))} is missing")
+    return cls(**values) if len(faults) == before and not faults.full else None
+
+
+def _field(annotation: Any, field: attrs.Attribute[Any], value: Json, path: Path, faults: _Faults) -> Any:
+    result = _value(annotation, value, path, faults)
+    schema = field.metadata.get("schema", {})
+    if isinstance(result, str):
+        least, most = schema.get("minLength", 0), schema.get("maxLength")
+        if len(result) < least or (most is not None and len(result) > most):
+            length = f"at least {least}" if most is None else f"{least} to {most}"
+            faults.add(path, f"{_where(path)} must have {length} characters")
+    if isinstance(result, tuple) and len(result) > schema.get("maxItems", len(result)):
+        faults.add(path, f"{_where(path)} has {len(result):,} items; {schema['maxItems']:,} are allowed")
+    return result
+
+
+def _value(annotation: Any, value: Json, path: Path, faults: _Faults) -> Any:
+    if annotation is Any:
+        return value
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        return _union(arguments, value, path, faults)
+    if origin is Annotated:  # shapes.Time
+        return _time(value, path, faults)
+    if origin is Literal:
+        if value not in arguments:
+            faults.add(path, f"{_where(path)} must be one of {', '.join(map(str, arguments))}")
+        return value
+    if origin in _JSON:
+        return _container(origin, arguments, value, path, faults)
+    if attrs.has(annotation):
+        return _object(annotation, value, path, faults)
+    if not _takes(annotation, value):
+        faults.add(path, f"{_where(path)} must be {_NAMES[annotation]}, not {_kind(value)}")
+        return None
+    return annotation(value) if annotation in (int, float) else value
+
+
+def _union(arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults) -> Any:
+    if value is None and types.NoneType in arguments:
+        return None
+    inner = [argument for argument in arguments if argument is not types.NoneType]
+    if len(inner) > 1 and all(attrs.has(argument) and "kind" in hints(argument) for argument in inner):
+        return _tagged(inner, value, path, faults)
+    fitting = inner if len(inner) == 1 else [argument for argument in inner if _takes(argument, value)]
+    if not fitting:
+        expected = " or ".join(dict.fromkeys(_expected(argument) for argument in inner))
+        faults.add(path, f"{_where(path)} must be {expected}, not {_kind(value)}")
+        return None
+    return _value(max(fitting, key=lambda argument: _known(argument, value)), value, path, faults)
+
+
+def _known(annotation: Any, value: Json) -> int:
+    """Return how many fields of a value a class has: of several classes, the one with the most was meant."""
+    if not isinstance(value, dict) or not attrs.has(annotation):
+        return 0
+    return sum(name in hints(annotation) for name in value)
+
+
+def _tagged(classes: Sequence[type], value: Json, path: Path, faults: _Faults) -> Any:
+    """Return an object as one of several classes, which its ``kind`` tells apart."""
+    if not isinstance(value, dict):
+        faults.add(path, f"{_where(path)} must be an object, not {_kind(value)}")
+        return None
+    by_kind = {kind: cls for cls in classes for kind in get_args(hints(cls)["kind"])}
+    kind, at = value.get("kind"), (*path, "kind")
+    if "kind" not in value:
+        faults.add(at, f"{_where(at)} is missing; it is one of {', '.join(by_kind)}")
+    elif not isinstance(kind, str) or kind not in by_kind:
+        faults.add(at, f"{_where(at)} must be one of {', '.join(by_kind)}")
+    else:
+        return _object(by_kind[kind], value, path, faults)
+    return None
+
+
+#: How containers stand in JSON.
+_JSON: Mapping[Any, type] = {dict: dict, Mapping: dict, tuple: list}
+
+
+def _takes(annotation: Any, value: Json) -> bool:
+    """Tell whether a value has the JSON type of an annotation."""
+    origin = get_origin(annotation)
+    if origin is Literal:
+        return value in get_args(annotation)
+    if origin in _JSON or attrs.has(annotation):
+        return isinstance(value, _JSON.get(origin, dict))
+    if annotation is int and type(value) is float:  # 3.0 is an integer in JSON Schema, and so in our own
+        return value.is_integer() and abs(value) < _EXACT
+    return annotation is Any or type(value) in ((int, float) if annotation is float else (annotation,))
+
+
+def _expected(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " or ".join(map(str, get_args(annotation)))
+    return _NAMES.get(get_origin(annotation) or annotation, "an object")
+
+
+def _time(value: Json, path: Path, faults: _Faults) -> Json:
+    if not isinstance(value, str):
+        faults.add(path, f"{_where(path)} must be a string, not {_kind(value)}")
+        return value
+    try:
+        read_time(value)
+    except ValueError as error:
+        faults.add(path, f"{_where(path)}: {error}")
+    return value
+
+
+def _container(
+    origin: Any, arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults
+) -> dict[str, Any] | tuple[Any, ...] | None:
+    if isinstance(value, dict) and _JSON[origin] is dict:
+        return dict(zip(value, _items(arguments[1], value.items(), path, faults), strict=False))
+    if not isinstance(value, list) or _JSON[origin] is not list:
+        faults.add(path, f"{_where(path)} must be {_NAMES[origin]}, not {_kind(value)}")
+        return None
+    return tuple(_items(arguments[0], enumerate(value), path, faults))
+
+
+def _items(
+    annotation: Any, items: Iterable[tuple[str | int, Json]], path: Path, faults: _Faults
+) -> Iterator[Any]:
+    """Yield the items of a container; no more once there are faults enough, for bodies can be large."""
+    for place, item in items:
+        if faults.full:
+            break
+        fits = annotation is Any or (annotation is str and type(item) is str)
+        yield item if fits else _value(annotation, item, (*path, place), faults)
+
+
+def _where(path: Path) -> str:
+    return pointer(path)[: 2 * _LONGEST_NAME] or "the body"
+
+
+def _kind(value: Json) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, list):
+        return "an array"
+    return _NAMES[type(value)]
+
+
+def dump(value: Any) -> Json:
+    """Return a shape as JSON; fields that are marked ``omit`` are left out while they are None."""
+    if attrs.has(type(value)):
+        pairs = ((field, getattr(value, field.name)) for field in attrs.fields(type(value)))
+        return {
+            field.name: dump(item)
+            for field, item in pairs
+            if item is not None or "omit" not in field.metadata
+        }
+    if isinstance(value, tuple) or (isinstance(value, list) and value and attrs.has(type(value[0]))):
+        return [dump(item) for item in value]
+    return value  # JSON as it is: there can be a million lists in it

@@ -1,0 +1,134 @@
+"""What Prometheus may ask. One registry per app, so that several servers in a process do not meet."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import get_args
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from infraweave.core.access import Principal
+from infraweave.core.run.events import State
+from infraweave.engine.engine import Engine
+from infraweave.store.sqlite.rows import Rows
+
+MEDIA = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Metrics:
+    """Counters that run along, and gauges that are read when asked."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "infraweave_http_requests", "Answers.", ["method", "route", "status"], registry=registry
+        )
+        self.latency = Histogram(
+            "infraweave_http_request_seconds",
+            "Seconds until an answer begins.",
+            ["method", "route"],
+            registry=registry,
+        )
+        self.open_streams = 0
+        #: The same by principal.
+        self.streams_of: collections.Counter[tuple[str, str]] = collections.Counter()
+        self._commits = Counter("infraweave_commits", "Transactions with events.", registry=registry)
+        self._events = Counter("infraweave_events", "Events committed.", registry=registry)
+        self._of_runs = _OfRuns(registry)
+        self._threads = Gauge(
+            "infraweave_threads",
+            "Threads of sync bodies: busy, of these lost; and bodies that wait for one.",
+            ["state"],
+            registry=registry,
+        )
+        self._aside = Gauge(
+            "infraweave_runs_set_aside",
+            "Runs that are not taken up, because the process died as they were.",
+            registry=registry,
+        )
+        self._lag = Histogram(
+            "infraweave_loop_lag_seconds",
+            "How late the event loop is, ten times a second.",
+            buckets=(0.005, 0.02, 0.1, 0.5, 2.0, 10.0),
+            registry=registry,
+        )
+        self._holds = Counter(
+            "infraweave_loop_holds",
+            "How often the event loop was late by slow_body or more.",
+            registry=registry,
+        )
+        engine.db.listen(self._committed)
+        engine.loop_watch.on_beat = self._beat
+
+    def _committed(self, written: Sequence[Rows]) -> None:
+        events = sum(len(rows.events) for rows in written)
+        if events:
+            self._commits.inc()
+            self._events.inc(events)
+
+    def _beat(self, late: float) -> None:
+        self._lag.observe(late)
+        if late >= self._engine.loop_watch.patience:
+            self._holds.inc()
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count an answer that begins."""
+        self.requests.labels(method, route, str(status)).inc()
+        self.latency.labels(method, route).observe(seconds)
+
+    @contextmanager
+    def streaming(self, who: Principal) -> Iterator[None]:
+        """Count an event stream for as long as it is open."""
+        key = (who.tenant, who.name)
+        self.open_streams += 1
+        self.streams_of[key] += 1
+        try:
+            yield
+        finally:
+            self.open_streams -= 1
+            self.streams_of[key] -= 1
+            if not self.streams_of[key]:
+                del self.streams_of[key]
+
+    async def text(self, tenant: str | None = None) -> bytes:
+        """Return all of it in Prometheus' text format; or what there is of one tenant."""
+        if tenant is None:
+            await self._of_runs.read(self._engine, None, self.open_streams)
+            self._aside.set(len(self._engine.suspects.aside))
+            threads = self._engine.host.threads
+            for state, count in (
+                ("busy", threads.busy),
+                ("lost", threads.lost),
+                ("waiting", threads.queued),
+            ):
+                self._threads.labels(state).set(count)
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        streams = sum(count for (owner, _), count in self.streams_of.items() if owner == tenant)
+        await _OfRuns(registry).read(self._engine, tenant, streams)
+        return generate_latest(registry)
+
+
+class _OfRuns:
+    """Gauges that are read when asked, of all tenants or of one."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._streams = Gauge("infraweave_event_streams", "Open event streams.", registry=registry)
+        self._runs = Gauge("infraweave_runs", "Runs by state.", ["state"], registry=registry)
+        self._queued = Gauge(
+            "infraweave_queue_depth", "Runs that wait for a slot or a lane.", registry=registry
+        )
+        self._slots = Gauge("infraweave_slots_used", "Slots that runs hold.", registry=registry)
+        self._limit = Gauge("infraweave_slots", "Slots there are.", registry=registry)
+
+    async def read(self, engine: Engine, tenant: str | None, streams: int) -> None:
+        counts, host = await engine.runs.counts(tenant), engine.host
+        for state in get_args(State):
+            self._runs.labels(state).set(counts.get(state, 0))
+        self._queued.set(host.gate.queued_of(tenant))
+        self._slots.set(host.slots_of(tenant))
+        self._limit.set(host.slots.limit)
+        self._streams.set(streams)

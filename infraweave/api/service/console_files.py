@@ -1,0 +1,171 @@
+"""The web console's files, as browsers get them: the page, what it loads, and the way there from the root.
+
+Public, for they hold nothing of anybody: the page signs in by itself. It is the answer to every path below
+/console that names no file, since it routes by the browser's history. Files are read and compressed once.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import html
+from collections.abc import Mapping, Sequence
+from functools import cache, lru_cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+
+from attrs import frozen
+
+from infraweave.api.http.routing import Answer, Call, Handler, Header, NoQuery, Reply, Route
+from infraweave.errors import RouteNotFound
+
+PAGE = "index.html"
+#: Stands in the page for the mount path and ``/console/``, against which it loads the rest.
+BASE = b"{{base}}"
+#: The media type of each kind of file; files of other kinds are not served.
+MEDIA: Mapping[str, str] = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
+}
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+    " base-uri 'self'; form-action 'none'; frame-ancestors 'none'"
+)
+_STATIC = "static"
+
+
+@frozen
+class File:
+    """One file as it is sent, plain and compressed; ``tag`` is of its content."""
+
+    media: str
+    plain: bytes
+    packed: bytes
+    tag: str
+
+
+def packed(media: str, content: bytes) -> File:
+    """Return a file with this content."""
+    return File(media, content, gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest()[:32])
+
+
+@cache
+def static_files() -> Mapping[str, File]:
+    """Return what the page loads, by name: the files of the package's folder, which is flat."""
+    kinds = {item: MEDIA.get(item.name.rpartition(".")[2]) for item in _folder().iterdir()}
+    return {
+        item.name: packed(media, item.read_bytes())
+        for item, media in kinds.items()
+        if media is not None and item.name != PAGE
+    }
+
+
+@lru_cache(maxsize=16)
+def page(root: str) -> File:
+    """Return the page of an app that is mounted at ``root`` ("" at the top)."""
+    content = _folder().joinpath(PAGE).read_bytes()
+    return packed(MEDIA["html"], content.replace(BASE, html.escape(f"{root}/console/").encode()))
+
+
+def _folder() -> Traversable:
+    return files("infraweave").joinpath("console")
+
+
+async def show_page(call: Call[NoQuery, None]) -> Answer:
+    """Return the page, whatever path below /console it is asked for."""
+    if call.path.get("path", "").partition("/")[0] == _STATIC:
+        raise RouteNotFound
+    return _answer(call, page(call.root))
+
+
+async def show_file(call: Call[NoQuery, None]) -> Answer:
+    """Return a file that the page loads."""
+    found = static_files().get(call.path["file"])
+    if found is None:
+        raise RouteNotFound
+    return _answer(call, found)
+
+
+async def lead_in(call: Call[NoQuery, None]) -> Answer:
+    """Lead a browser that asks for the root to the console."""
+    if "text/html" not in call.headers.get("Accept", ""):
+        raise RouteNotFound
+    return Answer(None, 307, {"Location": "/console"})
+
+
+def _answer(call: Call[NoQuery, None], file: File) -> Answer:
+    compressed = _takes_gzip(call.headers.getlist("Accept-Encoding"))
+    headers = {
+        "ETag": f'"{file.tag}-gzip"' if compressed else f'"{file.tag}"',
+        "Vary": "Accept-Encoding",
+        "Cache-Control": "no-cache",
+        "Content-Security-Policy": POLICY,
+    }
+    if _has_it(call.headers.getlist("If-None-Match"), headers["ETag"]):
+        return Answer(None, 304, headers)
+    if compressed:
+        return Answer(file.packed, 200, {**headers, "Content-Encoding": "gzip"}, file.media)
+    return Answer(file.plain, 200, headers, file.media)
+
+
+def _takes_gzip(accepts: Sequence[str]) -> bool:
+    """Tell whether Accept-Encoding names gzip, and not to refuse it."""
+    for part in ",".join(accepts).lower().split(","):
+        name, _, quality = part.replace(" ", "").partition(";q=")
+        if name == "gzip":
+            return quality.strip("0.") != "" or quality == ""
+    return False
+
+
+def _has_it(tags: Sequence[str], tag: str) -> bool:
+    """Tell whether If-None-Match names the tag; proxies may have made it a weak one."""
+    known = {part.strip().removeprefix("W/") for part in ",".join(tags).split(",")}
+    return "*" in known or tag in known
+
+
+# --- the table ---------------------------------------------------------------------------------------------
+
+_HEADERS = (
+    Header(name="ETag", doc="Names the content as it was sent."),
+    Header(name="Vary", doc="Accept-Encoding."),
+    Header(name="Content-Encoding", doc="gzip, where the request takes it."),
+)
+_UNCHANGED = Reply(doc="It is what If-None-Match names.", headers=_HEADERS)
+_TAKES = (Header(name="If-None-Match", doc="The ETag of what the browser has."),)
+
+
+def console_routes() -> list[Route]:
+    """Return the routes of the console."""
+    root = Reply(doc="To the console.", headers=(Header(name="Location", doc="Where the console is."),))
+    return [
+        _route("console", "/console", show_page, "The web console", ("html",)),
+        _route("console_static", "/console/static/{file}", show_file, "A file of it", ("css", "js", "svg")),
+        _route("console_page", "/console/{path}", show_page, "Its page, at every path of it", ("html",)),
+        Route(
+            name="root",
+            method="GET",
+            path="/",
+            handler=lead_in,
+            summary="Lead browsers to the console",
+            on="public",
+            page=True,
+            replies={307: root},
+        ),
+    ]
+
+
+def _route(name: str, path: str, handler: Handler, summary: str, kinds: Sequence[str]) -> Route:
+    media = tuple((MEDIA[kind].partition(";")[0], None) for kind in kinds)
+    return Route(
+        name=name,
+        method="GET",
+        path=path,
+        handler=handler,
+        summary=summary,
+        on="public",
+        page=True,
+        takes=_TAKES,
+        replies={200: Reply(doc=summary, media=media, headers=_HEADERS), 304: _UNCHANGED},
+    )

@@ -1,0 +1,1 @@
+"""JSON and types: values, schemas, templates, expressions, and the Python types of authors."""

@@ -1,0 +1,294 @@
+"""Expressions in the Common Expression Language (CEL), for routers and conditions of published documents.
+
+An expression has no loops of its own and touches nothing but the values it is given, but it can multiply
+them. It is bounded four times: its length; its nesting (32) and the turns of its macros (10,000), which the
+library counts; and, before it runs, the memory that it could come to take with the values at hand. None of
+this bounds its time well, and nothing can stop it: ``is_quick`` tells where others may wait for it.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
+from typing import Any
+
+from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.data.codec import dumps
+from infraweave.core.data.pattern_cost import weight
+from infraweave.core.data.values import Json, listed
+
+MAX_LENGTH = 2_000
+#: Most macros in one expression, and list or map elements beside them: each can multiply what the last made.
+MAX_MACROS, MAX_COMMAS = 3, 64
+#: The items that ``map`` and ``filter`` may go over: the library copies the list with each.
+MAX_ITEMS = 2_000
+#: Bytes that sums of texts and lists may come to hold.
+MAX_SUMS = 256 * 2**20
+#: Bytes of values that an expression with macros may see.
+MAX_SEEN = 2**20
+#: Values that may be looked at, a fifth of a microsecond each: some seconds at the very worst.
+MAX_WORK = 30_000_000
+#: Turns of macros that the library allows.
+_MAX_TURNS = 10_000
+#: Values that a result may hold.
+MAX_RESULT = 100_000
+#: Bytes of values that can be given to the library while others wait: it copies them all first.
+_SMALL = 32 * 1024
+#: Nanoseconds, reckoned at the worst, that others may wait for an expression: some milliseconds in truth.
+_QUICK = 20_000_000
+#: Nanoseconds of one value looked at; of one character and atom of a pattern; of a turn of a macro; of a
+#: value of the result.
+_LOOK, _MATCH, _TURN, _YIELD = 200, 20, 2_000, 1_000
+#: Bytes that are compared, or copied, in a nanosecond.
+_COMPARED, _COPIED = 10, 5
+#: The end of a message of the library that people need not see.
+_STATUS = re.compile(r"\s*\[[A-Z_]+\]$")
+_PROBLEM = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
+#: Comments and texts, raw ones first: what stands in them is no code.
+_QUOTED = re.compile(
+    r"""//[^\n]*|[bB]?[rR][bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"\n]*"|'[^'\n]*')"""
+    r"""|\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""",
+    re.DOTALL,
+)
+_MACRO = re.compile(r"\.\s*(all|exists|exists_one|existsOne|map|filter|transform\w+)\s*\(")
+#: What may look at all of a value: comparisons with anything but a literal, ``in``, functions but a few.
+_LOOKING = re.compile(
+    r"[=!]=(?!\s*(?:''|-?\d|true\b|false\b|null\b))|\bin\b"
+    r"|\b(?!(?:has|size|all|exists|exists_one|existsOne|map|filter)\s*\()\w+\s*\("
+)
+#: A pattern looks ten times.
+_PATTERN = re.compile(r"\bmatches\s*\(")
+#: A pattern that stands in the expression as it is; of any other the weight is not known beforehand.
+_KNOWN_PATTERN = re.compile(r"\bmatches\s*\(\s*''\s*\)")
+#: What compares one text with all parts of another.
+_SEARCH = re.compile(r"\bcontains\s*\(")
+_PARENTHESIS = re.compile(rf"(?P<macro>{_MACRO.pattern})|\(|\)")
+_COLLECTING = re.compile(r"\.\s*(?:map|filter|transform\w+)\s*\(")
+_COPYING = re.compile(r"\+|\b(?:string|bytes)\s*\(")
+_IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+#: Words of the language, which cannot be names of values there.
+_RESERVED = re.compile(
+    "as|break|const|continue|else|false|for|function|if|import|in|let|loop|package|namespace|null|return|true"
+    "|var|void|while"
+)
+
+
+class ExpressionError(ValueError):
+    """An expression cannot be evaluated with these values."""
+
+
+def faults(expression: str, names: Collection[str]) -> list[str]:
+    """Return what is wrong with an expression whose variables may be ``names``."""
+    if len(expression) > MAX_LENGTH:
+        return [f"the expression has {len(expression):,} characters, more than {MAX_LENGTH:,}"]
+    found = list(_excesses(expression))
+    if not found:
+        try:
+            _compiled(expression, _usable(names))
+        except ExpressionError as error:
+            found = str(error).split("\n")
+    return [f"{fault} in the expression {expression!r:.120}" for fault in found]
+
+
+def evaluate(expression: str, values: Mapping[str, Json]) -> Json:
+    """Return what an expression yields, as plain JSON.
+
+    Raises:
+        ExpressionError: it is no expression, asks for what is not there, mixes types, yields no JSON, or
+            would take too much memory with these values.
+    """
+    for excess in _excesses(expression):
+        raise ExpressionError(excess)
+    _check_work(expression, values)
+    program = _compiled(expression, _usable(values))
+    try:
+        yielded = program.eval(data={name: values[name] for name in _usable(values)})
+        return _Result().plain(yielded)
+    except (RuntimeError, MemoryError) as error:
+        raise ExpressionError(_told(str(error))) from error
+
+
+def is_quick(expression: str, values: Mapping[str, Json]) -> bool:
+    """Tell whether ``evaluate`` is done within milliseconds, whatever the values and the patterns are."""
+    code, size = _code(expression), len(dumps(values))
+    if size > _SMALL or len(_KNOWN_PATTERN.findall(code)) < len(_PATTERN.findall(code)):
+        return False
+    count, longest = _measured(values)
+    sums = len(_COPYING.findall(code))
+    # Sums make texts longer, and lists hold one value many times.
+    text = (size + len(expression)) * (1 + sums)
+    macros = len(_MACRO.findall(code))
+    held = 1 + max(0, code.count(",") - macros)  # each macro has one comma of its own
+    turns = min(_MAX_TURNS, max(longest, held) ** _nesting(code)) * max(1, macros)
+    looks = len(_LOOKING.findall(code)) * held * (count + text // 32) * _LOOK
+    searches = len(_SEARCH.findall(code)) * text * (text // 4 // _COMPARED + _LOOK // 20)
+    matches = _pattern_weight(expression) * text * _MATCH
+    yields = min(MAX_RESULT, turns * held * count) * _YIELD
+    reckoned: int = turns * (looks + searches + matches + _TURN) + yields + sums * text // _COPIED
+    return reckoned < _QUICK
+
+
+def _pattern_weight(expression: str) -> int:
+    """Return how many atoms the texts of an expression have, if one of them is a pattern."""
+    patterns = len(_PATTERN.findall(_code(expression)))
+    return patterns and patterns * sum(_weight(text) for text in _QUOTED.findall(expression))
+
+
+def _weight(text: str) -> int:
+    # An escape could hide what a pattern repeats; in a raw text it is the pattern's own.
+    return 10**9 if "\\" in text and text[0] not in "rR" else weight(text)
+
+
+def _usable(names: Collection[str]) -> tuple[str, ...]:
+    return tuple(sorted(n for n in names if _IDENTIFIER.fullmatch(n) and not _RESERVED.fullmatch(n)))
+
+
+#: By expression and names. A program takes some hundred kilobytes, and more with each character of a name.
+_programs: Bounded[tuple[str, tuple[str, ...]], Any] = Bounded(100 << 20)
+_PROGRAM, _NAME = 100 << 10, 30
+
+
+def _compiled(expression: str, names: tuple[str, ...]) -> Any:
+    found = _programs.get((expression, names))
+    if found is None:
+        found = _program(expression, names)
+        _programs.keep((expression, names), found, _PROGRAM + _NAME * sum(map(len, names)))
+    return found
+
+
+def _program(expression: str, names: tuple[str, ...]) -> Any:
+    from cel_expr_python import cel  # its library is read when the first expression is
+
+    try:
+        return cel.NewEnv(variables=dict.fromkeys(names, cel.Type.DYN)).compile(expression)
+    except (RuntimeError, ValueError, TypeError) as error:
+        raise ExpressionError("\n".join(_problems(str(error), names))) from None
+
+
+def _problems(message: str, names: tuple[str, ...]) -> Iterator[str]:
+    """Yield the library's complaints, one a line, with the names that there are."""
+    found = list(dict.fromkeys(_PROBLEM.findall(message)))
+    if not found:
+        yield _told(message)
+    for _, column, text in found:
+        said = _STATUS.sub("", text).replace(" (in container '')", "").partition(" expecting {")[0]
+        if said.startswith("undeclared reference"):
+            said += f"; there are {listed(names) or 'no names'}"
+        yield said if column.startswith("-") else f"at character {column}: {said}"
+
+
+def _told(message: str) -> str:
+    """Return a message of the library without its codes."""
+    text = _STATUS.sub("", message.partition("\n")[0])
+    _, separator, rest = text.partition(": ")
+    return f"the expression fails: {rest if separator else text}"
+
+
+# --- bounds ------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=1_024)
+def _code(expression: str) -> str:
+    return _QUOTED.sub("''", expression)
+
+
+def _excesses(expression: str) -> Iterator[str]:
+    if len(expression) > MAX_LENGTH:
+        yield f"the expression has {len(expression):,} characters, more than {MAX_LENGTH:,}"
+        return
+    code = _code(expression)
+    macros = len(_MACRO.findall(code))
+    if macros > MAX_MACROS:
+        yield f"there are {macros} macros (all, exists, map, filter, …), more than {MAX_MACROS}"
+    if macros and _COPYING.search(code):
+        yield "+, string() and bytes() cannot stand beside macros: they could multiply what those go over"
+    if macros and code.count(",") > MAX_COMMAS:
+        yield f"there are more than {MAX_COMMAS} commas beside macros"
+
+
+def _check_work(expression: str, values: Mapping[str, Json]) -> None:
+    code, size = _code(expression), len(dumps(values))
+    looks = len(_LOOKING.findall(code)) + 9 * len(_PATTERN.findall(code))
+    if _MACRO.search(code) is None:
+        work = looks * (size // 2)
+        if size * len(_COPYING.findall(code)) ** 2 > MAX_SUMS:
+            raise ExpressionError(f"the values have {size:,} bytes, too many for so many sums of texts")
+    else:
+        if size > MAX_SEEN:
+            raise ExpressionError(f"the values have {size:,} bytes; beside macros at most {MAX_SEEN:,}")
+        count, longest = _measured(values)
+        if longest > MAX_ITEMS and _COLLECTING.search(code):
+            raise ExpressionError(f"map and filter go over lists of at most {MAX_ITEMS:,} items")
+        turns = min(_MAX_TURNS, max(longest, 1) ** _nesting(code))
+        # Lists within macros may hold one value many times; each macro has one comma of its own.
+        copies = 1 + max(0, code.count(",") - len(_MACRO.findall(code)))
+        work = turns * (looks * copies**2 * (count + size // 32) + 1)
+    if work > MAX_WORK:
+        raise ExpressionError(f"the values have {size:,} bytes, too many for an expression of so many steps")
+
+
+def _nesting(code: str) -> int:
+    """Return how deep macros stand within macros."""
+    deepest, open_ones = 0, [False]
+    for found in _PARENTHESIS.finditer(code):
+        if found[0] != ")":
+            open_ones.append(found["macro"] is not None)
+            deepest = max(deepest, sum(open_ones))
+        elif len(open_ones) > 1:
+            open_ones.pop()
+    return deepest
+
+
+def _measured(values: Json) -> tuple[int, int]:
+    """Return how many values there are, and the length of the longest list or object."""
+    count, longest, level = 0, 0, [values]
+    while level:
+        count += len(level)
+        level = [item for item in level if isinstance(item, dict | list)]
+        longest = max([longest, *map(len, level)])
+        level = [child for item in level for child in (item.values() if isinstance(item, dict) else item)]
+    return count, longest
+
+
+# --- results -----------------------------------------------------------------------------------------------
+
+
+class _Result:
+    """Reads a result value by value, since it may hold one value so often that it would fill the memory."""
+
+    def __init__(self) -> None:
+        self._left = MAX_RESULT
+
+    def plain(self, yielded: Any) -> Json:
+        """Return a value of the library as JSON."""
+        kind, value = yielded.type().name(), yielded.value()
+        self._left -= 1 + (len(value) // 32 if kind == "STRING" else 0)
+        if kind == "ERROR":
+            raise ExpressionError(_told(str(value)))
+        if kind.startswith(("LIST", "MAP")):
+            self._left -= len(value)
+        if self._left < 0:
+            raise ExpressionError(f"the expression yields more than {MAX_RESULT:,} values")
+        if kind.startswith("LIST"):
+            return [self.plain(item) for item in value]
+        if kind.startswith("MAP"):
+            return {_key(key): self.plain(item) for key, item in value.items()}
+        return _scalar(kind, value)
+
+
+def _key(key: Any) -> str:
+    if not isinstance(key, str):
+        raise ExpressionError(
+            f"the expression yields a map with the key {key!r:.100}; JSON has texts for keys"
+        )
+    return key
+
+
+def _scalar(kind: str, value: Any) -> Json:
+    if kind == "DOUBLE" and not math.isfinite(value):
+        raise ExpressionError("the expression yields a number that is infinite, or none; JSON has no such")
+    if kind not in ("BOOL", "DOUBLE", "INT", "NULL", "STRING", "UINT"):
+        raise ExpressionError(f"the expression yields {kind.lower()}, which is no JSON value")
+    return value

@@ -1,0 +1,407 @@
+"""JSON Schema: does a value fit, and is a schema fit to be published. The only module with jsonschema_rs.
+
+Schemas come from authors and over the wire, so none of them is trusted: patterns run in a linear-time
+engine, no ``$ref`` leaves the schema, and work that grows without bound is refused beforehand
+(``schema_cost``). Draft 2020-12, unless ``$schema`` names another; ``format`` is checked. Messages say what
+was expected and never repeat the value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, datetime
+from difflib import get_close_matches
+from itertools import islice
+from typing import Any, NamedTuple, NoReturn
+
+import jsonschema_rs
+from jsonschema_rs import ValidationError
+from jsonschema_rs import ValidationErrorKind as Kind
+
+from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.data.codec import canonical, dumps, loads
+from infraweave.core.data.pattern_cost import heaviest
+from infraweave.core.data.schema_cost import (
+    BOUNDLESS,
+    MAX_SUBSCHEMAS,
+    Cost,
+    comparisons,
+    errors,
+    references,
+    subschemas,
+)
+from infraweave.core.data.values import Json, JsonObject, listed, pointer
+from infraweave.errors import Fault
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 64
+MAX_FAULTS = 50
+_MAX_MESSAGE = 300
+#: Unknown keys of one object for which a name is looked for that was meant, among how many, and their length.
+_MAX_HINTS, _SEARCHED, _MAX_NAME = 5, 100, 64
+
+
+class Bounds(NamedTuple):
+    """What one check may take."""
+
+    #: Visits of a place by a subschema: 20 to 300 ns each.
+    visits: int
+    #: Errors that are listed: the library makes them all at once, over a kilobyte each.
+    errors: int
+    #: Bytes of the values in them: each has a copy of what is wrong.
+    copied: int
+
+
+#: Where everybody waits; where everybody waits and it can be done nowhere else; where nobody waits.
+QUICK = Bounds(500_000, 20_000, 20_000_000)
+AT_MOST = Bounds(5_000_000, 20_000, 20_000_000)
+LONG = Bounds(50_000_000, 200_000, 200_000_000)
+#: Steps of patterns that are worth one visit; some 50 ns each where they thwart the engine's cache.
+_STEPS = 4
+#: Below this weight of its patterns no text that a value of so few visits can have is too long.
+_LIGHT = 10
+#: Bytes of a number, a truth value, or nothing.
+_BYTES = 16
+#: A schema that visits one place of a value more often than this is refused when it is published.
+_MAX_COST = 10_000
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
+_TIME = re.compile(
+    _DATE.pattern + r"[Tt]([01]\d|2[0-3]):\d\d:\d\d(\.\d+)?([Zz]|[+-]([01]\d|2[0-3]):\d\d)", re.ASCII
+)
+_ARTICLES = {"array": "an array", "integer": "an integer", "null": "null", "object": "an object"}
+
+
+class Validator:
+    """One compiled schema.
+
+    Raises:
+        ValueError: the schema is not valid; ``schema_faults`` says why in a sentence.
+    """
+
+    def __init__(self, schema: JsonObject) -> None:
+        self.schema = schema
+        self._compiled = _compile(schema)
+        self._visits, self._errors = Cost(dict(schema), comparisons), Cost(dict(schema), errors)
+        self._weight = heaviest(schema)
+        # The first error of alternatives tells all that is wrong with each of them.
+        self._alternates = any(key in item for item in subschemas(schema) for key in ("anyOf", "oneOf"))
+
+    def is_quick(self, value: Json) -> bool:
+        """Tell whether ``faults`` is done within milliseconds, or a tenth of a second at the worst."""
+        size = self._size(value, QUICK.visits)
+        if size is None or self._steps(size) > QUICK.visits * _STEPS:
+            return False
+        return self._can_list(size, QUICK) or self._compiled.is_valid(value)
+
+    def faults(self, value: Json, most: Bounds = AT_MOST) -> list[Fault]:
+        """Return what is wrong with ``value``, one fault per wrong field, at most fifty.
+
+        Of a value that is very large, or a schema with very many names or alternatives, only the first is
+        told, or that there are faults.
+        """
+        size = self._size(value, most.visits)
+        if size is None:
+            return [Fault("", "is too large, or nested too deeply, to be checked against this schema")]
+        if self._steps(size) > most.visits * _STEPS:
+            return [Fault("", "has texts too long to be checked against the patterns of this schema")]
+        try:
+            if self._compiled.is_valid(value):
+                return []
+            return list(_collect(self._told(value, size, most), self.schema))
+        except ValueError as error:
+            return [Fault("", _trim(str(error)))]
+
+    def _told(self, value: Json, size: _Size, most: Bounds) -> Iterable[ValidationError | Fault]:
+        if self._can_list(size, most):
+            return self._compiled.iter_errors(value)
+        if self._alternates:
+            return [Fault("", "does not fit the schema; it is too large for its faults to be told")]
+        try:
+            self._compiled.validate(value)
+        except ValidationError as first:
+            return [first]
+        return []
+
+    def _size(self, value: Json, most: int) -> _Size | None:
+        """Return the size of a value; None where checking it could take more than ``most`` visits."""
+        size = _measured(value, lambda parts, depth: parts * self._visits.at(depth) <= most)
+        if size is None and self._visits.at(MAX_DEPTH) == 1 and not self._weight:
+            return _UNMEASURED  # no more than the root is looked at
+        return size
+
+    def _steps(self, size: _Size) -> int:
+        heavy = self._weight > _LIGHT
+        return size.characters * self._weight * (self._visits.at(size.depth) if heavy else 1)
+
+    def _can_list(self, size: _Size, most: Bounds) -> bool:
+        copied = self._errors.widest * size.depth * (size.characters + _BYTES * size.parts)
+        return size.parts * self._errors.at(size.depth) <= most.errors and copied <= most.copied
+
+
+class _Size(NamedTuple):
+    """How many parts a value has, how deeply it is nested, and the characters of its texts and keys."""
+
+    parts: int
+    depth: int
+    characters: int
+
+
+#: A value that is checked in no time and too large for its errors to hold copies of it.
+_UNMEASURED = _Size(1, 1, 10**9)
+
+
+#: By the schema as JSON. A validator takes some sixty times the bytes of its schema.
+_validators: Bounded[bytes, Validator] = Bounded(2 << 20)
+
+
+def validator(schema: JsonObject) -> Validator:
+    """Return the validator of a schema; the same schema gives the same validator."""
+    key = canonical(schema)
+    found = _validators.get(key)
+    if found is None:
+        found = Validator(loads(key))
+        _validators.keep(key, found, len(key))
+    return found
+
+
+def schema_faults(schema: Json) -> list[str]:
+    """Return why a schema cannot be published; empty where it can."""
+    return list(_shape_faults(schema)) or list(_reference_faults(schema)) or list(_compile_faults(schema))
+
+
+def _shape_faults(schema: Json) -> Iterator[str]:
+    if not isinstance(schema, dict):
+        yield "it must be a JSON object"
+        return
+    try:
+        size = len(dumps(schema))
+    except TypeError as error:
+        yield f"it cannot be written as JSON: {_trim(str(error))}"
+        return
+    if size > MAX_BYTES:
+        yield f"it has {size:,} bytes, more than {MAX_BYTES:,}"
+    elif _measured(schema, lambda _, depth: depth <= MAX_DEPTH) is None:
+        yield f"it is nested deeper than {MAX_DEPTH} levels"
+
+
+def _reference_faults(schema: dict[str, Any]) -> Iterator[str]:
+    cost = Cost(schema)
+    for item in subschemas(schema):
+        if item is not schema and isinstance(item.get("$id"), str):
+            yield f"$id {_trim(item['$id'])!r} stands within the schema; only its root may have one"
+        for reference in references(item):
+            if not reference.startswith("#"):
+                yield f"$ref {_trim(reference)!r} leads outside the schema; only #/… is followed"
+            elif cost.resolve(reference) is None:
+                yield f"$ref {_trim(reference)!r} names nothing in the schema"
+    if cost.widest >= BOUNDLESS:
+        yield f"it has more than {MAX_SUBSCHEMAS:,} subschemas, or references chained too far"
+    elif cost.widest > _MAX_COST:
+        yield f"its alternatives multiply to more than {_MAX_COST:,} checks of one value"
+
+
+def _compile_faults(schema: dict[str, Any]) -> Iterator[str]:
+    try:
+        _compile(schema)
+        # Definitions that nothing refers to are not compiled; a published schema is checked whole.
+        every = [{"$ref": f"#/$defs/{_escaped(name)}"} for name in schema.get("$defs", {})]
+        _compile({**schema, "allOf": [*schema.get("allOf", []), *every, {}]})
+    except ValidationError as error:
+        yield _schema_message(error)
+    except ValueError as error:
+        yield _trim(str(error))
+
+
+def _escaped(name: str) -> str:
+    return "".join(c if c.isalnum() and c.isascii() else _percent(c) for c in pointer([name])[1:])
+
+
+def _percent(character: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in character.encode())
+
+
+def _schema_message(error: ValidationError) -> str:
+    where = pointer(error.instance_path)
+    if isinstance(error.kind, Kind.Format) and error.kind.format == "regex":
+        return (
+            f"the pattern at {where} is refused: it is no regular expression, is too large, or needs "
+            "look-around or back-references, which cannot run in linear time"
+        )
+    if isinstance(error.kind, Kind.Referencing):
+        return _trim(error.message)
+    fault = next(_faults(error, {}))
+    return _trim(f"{fault.path or 'the schema'} {fault.message}")
+
+
+def _compile(schema: JsonObject) -> jsonschema_rs.Validator:
+    return jsonschema_rs.validator_for(
+        dict(schema),
+        validate_formats=True,
+        formats={"date-time": _is_time, "date": _is_date},
+        retriever=_refuse,
+        mask="it",
+        pattern_options=jsonschema_rs.RegexOptions(),
+    )
+
+
+def _is_time(text: str) -> bool:
+    """Tell whether a text is an RFC 3339 time that a calendar has; it has no leap seconds and no year 0."""
+    return _TIME.fullmatch(text) is not None and _is_read(datetime.fromisoformat, text.upper())
+
+
+def _is_date(text: str) -> bool:
+    return _DATE.fullmatch(text) is not None and _is_read(date.fromisoformat, text)
+
+
+def _is_read(read: Callable[[str], object], text: str) -> bool:
+    try:
+        read(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _refuse(uri: str) -> NoReturn:
+    raise LookupError(f"{_trim(uri)} is outside the schema, and nothing is fetched")
+
+
+def _measured(value: Json, may_go_on: Callable[[int, int], bool]) -> _Size | None:
+    """Return the size of a value; None as soon as ``may_go_on`` says no to the parts and the depth so far."""
+    parts, depth, characters, level = 1, 0, 0, [value]
+    while level:
+        characters += sum(len(item) for item in level if type(item) is str)
+        level = [item for item in level if type(item) is dict or type(item) is list]
+        depth += bool(level)
+        parts += sum(map(len, level))
+        if not may_go_on(parts, depth):
+            return None
+        characters += sum(len(key) for item in level if type(item) is dict for key in item)
+        level = [child for item in level for child in (item.values() if type(item) is dict else item)]
+    return _Size(parts, depth, characters)
+
+
+# --- errors as faults --------------------------------------------------------------------------------------
+
+
+def _collect(found: Iterable[ValidationError | Fault], schema: JsonObject) -> Iterator[Fault]:
+    seen: dict[str, Fault] = {}
+    for fault in (fault for error in found for fault in _faults(error, schema)):
+        seen.setdefault(fault.path, fault)
+        if len(seen) == MAX_FAULTS:
+            break
+    return iter(seen.values())
+
+
+def _faults(error: ValidationError | Fault, schema: JsonObject) -> Iterator[Fault]:
+    """Yield the faults of one error, at the field that is wrong rather than at the object around it.
+
+    ``schema`` is the whole one, whose properties are what an unknown key can have meant.
+    """
+    if isinstance(error, Fault):
+        yield error
+        return
+    path = error.instance_path
+    match error.kind:
+        case Kind.Required(property=name):
+            yield _fault([*path, name], "is required")
+        case Kind.AdditionalProperties(unexpected=names) | Kind.UnevaluatedProperties(unexpected=names):
+            known = _known(schema, error.schema_path)
+            for place, name in enumerate(islice(names, MAX_FAULTS)):
+                hint = _nearest_name(name, known) if place < _MAX_HINTS else ""
+                yield _fault([*path, name], f"is not allowed{hint}")
+        case Kind.AnyOf(context=branches) | Kind.OneOfNotValid(context=branches):
+            yield from _nearest(path, branches, schema)
+        case _:
+            yield _fault(path, _message(error))
+
+
+def _known(schema: Json, way: Sequence[str | int]) -> list[str]:
+    """Return the names that the object has whose keyword is at the end of a way through a schema."""
+    try:
+        for part in way[:-1]:
+            schema = schema[part]
+        return list(schema["properties"])
+    except LookupError:
+        return []
+
+
+def _nearest_name(name: str, known: list[str]) -> str:
+    """Return which of the known names was meant, or which there are, as the end of a message."""
+    close = get_close_matches(
+        name[:_MAX_NAME], [one for one in known[:_SEARCHED] if len(one) <= _MAX_NAME], 1
+    )
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; known are {listed(known)}" if known else ""
+
+
+def _nearest(
+    path: list[str | int], branches: list[list[ValidationError]], schema: JsonObject
+) -> Iterator[Fault]:
+    """Yield the faults of the alternative that was meant: of the right type, with the right constants."""
+    meant = [branch for branch in branches if not any(_is_type_at(error, path) for error in branch)]
+    if len(meant) > 1:
+        meant = [branch for branch in meant if not any(_is_choice(error) for error in branch)] or meant
+    if len(meant) > 1:
+        meant = [branch for branch in meant if not any(_lacks_at(error, path) for error in branch)] or meant
+    if len(meant) == 1:
+        for error in meant[0]:
+            yield from _faults(error, schema)
+    elif meant:
+        yield _fault(path, f"fits none of the {len(branches)} alternatives")
+    else:
+        kinds = (error.kind for branch in branches for error in branch if _is_type_at(error, path))
+        types = [name for kind in kinds if isinstance(kind, Kind.Type) for name in kind.types]
+        yield _fault(path, _must_be(types))
+
+
+def _is_type_at(error: ValidationError, path: list[str | int]) -> bool:
+    return isinstance(error.kind, Kind.Type) and error.instance_path == path
+
+
+def _lacks_at(error: ValidationError, path: list[str | int]) -> bool:
+    return isinstance(error.kind, Kind.Required) and error.instance_path == path
+
+
+def _is_choice(error: ValidationError) -> bool:
+    return isinstance(error.kind, Kind.Constant | Kind.Enum)
+
+
+def _message(error: ValidationError) -> str:
+    match error.kind:
+        case Kind.Type(types=types):
+            return _must_be(types)
+        case Kind.Format(format=name):
+            return f"must be a valid {name}"
+        case Kind.Constant(expected_value=expected):
+            return f"must be {_spelled(expected)}"
+        case Kind.Enum(options=options):
+            return f"must be one of {', '.join(_spelled(option) for option in options)}"
+        case Kind.FalseSchema():
+            return "is not allowed"
+        case Kind.Not():
+            return "must not fit what `not` describes"
+        case Kind.Contains():
+            return "has no item that `contains` describes"
+        case Kind.OneOfMultipleValid():
+            return "fits more than one of the alternatives"
+        case _:
+            return error.message.removeprefix("it ")
+
+
+def _must_be(types: Sequence[str]) -> str:
+    return "must be " + " or ".join(_ARTICLES.get(name, f"a {name}") for name in dict.fromkeys(types))
+
+
+def _spelled(value: Json) -> str:
+    return _trim(dumps(value).decode(), 80)
+
+
+def _fault(path: Sequence[str | int], message: str) -> Fault:
+    return Fault(pointer([part if isinstance(part, int) else _trim(part) for part in path]), _trim(message))
+
+
+def _trim(text: str, length: int = _MAX_MESSAGE) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,0 +1,236 @@
+"""Models of libraries that convert their own values: pydantic and msgspec.
+
+Neither is a dependency. An annotation can only name a model of a library that its author imported, so the
+library is looked up among the imported modules and never imported here. Each library is one ``ModelLibrary``:
+which annotations are its own, their JSON Schema, JSON in (strict), JSON out, and its errors as faults.
+Everything else belongs to the converter in ``codec``.
+"""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Annotated, Any, Protocol, Union, cast, get_args, get_origin
+
+from infraweave.core.data.schema_cost import subschemas
+from infraweave.core.data.values import Json, pointer
+from infraweave.errors import Fault
+
+#: Where a library's schema puts its classes; ``shape`` renames them where two have one name.
+DEFINITIONS = "#/$defs/"
+
+
+class ModelLibrary(Protocol):
+    """What InfraWeave asks of a library of models."""
+
+    #: The name under which its authors import it.
+    package: str
+
+    def is_model(self, cls: type) -> bool:
+        """Tell whether a class is one of its models."""
+
+    def is_constraint(self, extra: Any) -> bool:
+        """Tell whether what stands in ``Annotated[…, extra]`` is meant for it."""
+
+    def schema(self, annotation: Any) -> dict[str, Any]:
+        """Return the JSON Schema of what it takes in, its classes under ``$defs``.
+
+        Raises:
+            TypeError: it has none, or its values would not come back from JSON as they were.
+        """
+
+    def structure(self, value: Json, annotation: Any) -> Any:
+        """Return JSON as a model, strictly: a text is no number.
+
+        Raises:
+            Exception: the library's own error, which ``faults`` reads.
+        """
+
+    def unstructure(self, value: Any) -> Json:
+        """Return a model as JSON that ``structure`` takes in again."""
+
+    def faults(self, error: Exception, value: Json) -> list[Fault]:
+        """Return what ``structure`` found wrong with a value."""
+
+
+class _Pydantic:
+    package = "pydantic"
+
+    def is_model(self, cls: type) -> bool:
+        return issubclass(cls, sys.modules["pydantic"].BaseModel) or "__pydantic_validator__" in vars(cls)
+
+    def is_constraint(self, extra: Any) -> bool:
+        return (type(extra) if not isinstance(extra, type) else extra).__module__.startswith("pydantic")
+
+    def schema(self, annotation: Any) -> dict[str, Any]:
+        adapter = _type_adapter(annotation)
+        generator = _schema_generator()
+        try:
+            taken = adapter.json_schema(schema_generator=generator)
+            given = adapter.json_schema(schema_generator=generator, mode="serialization")
+        except sys.modules["pydantic"].errors.PydanticUserError as error:
+            raise TypeError(
+                f"pydantic cannot describe it in JSON Schema: {error.message.splitlines()[0]}"
+            ) from None
+        _check_there_and_back(taken, given)
+        return cast("dict[str, Any]", taken)
+
+    def structure(self, value: Json, annotation: Any) -> Any:
+        from infraweave.core.data.codec import dumps  # codec asks this module for its hooks
+
+        return _type_adapter(annotation).validate_json(dumps(value), strict=True)
+
+    def unstructure(self, value: Any) -> Json:
+        adapter = _type_adapter(cast("Any", type(value)))
+        return adapter.dump_python(value, mode="json", by_alias=True, round_trip=True, warnings="error")
+
+    def faults(self, error: Exception, value: Json) -> list[Fault]:
+        if not isinstance(error, sys.modules["pydantic"].ValidationError):
+            return [Fault("", str(error))]
+        told = error.errors(include_url=False, include_context=False, include_input=False)
+        return [Fault(_pydantic_path(one, value), one["msg"]) for one in told]
+
+
+class _Msgspec:
+    package = "msgspec"
+
+    def is_model(self, cls: type) -> bool:
+        return issubclass(cls, sys.modules["msgspec"].Struct)
+
+    def is_constraint(self, extra: Any) -> bool:
+        return isinstance(extra, sys.modules["msgspec"].Meta)
+
+    def schema(self, annotation: Any) -> dict[str, Any]:
+        schema: dict[str, Any] = sys.modules["msgspec"].json.schema(annotation)
+        return schema
+
+    def structure(self, value: Json, annotation: Any) -> Any:
+        return sys.modules["msgspec"].convert(value, annotation, strict=True, str_keys=True)
+
+    def unstructure(self, value: Any) -> Json:
+        return sys.modules["msgspec"].to_builtins(value, str_keys=True)
+
+    def faults(self, error: Exception, value: Json) -> list[Fault]:  # noqa: ARG002 - its errors bear no path
+        return [Fault("", str(error))]
+
+
+_LIBRARIES: tuple[ModelLibrary, ...] = (_Pydantic(), _Msgspec())
+
+
+def library_of(annotation: Any) -> ModelLibrary | None:
+    """Return the library that an annotation belongs to, or None where the converter knows it.
+
+    A model belongs to its library; so does a union with a model in it, and whatever bears a constraint of the
+    library (``Annotated[int, Field(gt=0)]``).
+    """
+    imported = [library for library in _LIBRARIES if library.package in sys.modules]
+    return next((library for library in imported if _belongs(annotation, library)), None)
+
+
+def faults_of(value: Json, annotation: Any) -> list[Fault]:
+    """Return what the library of an annotation finds wrong with a value; nothing where it has no library."""
+    library = library_of(annotation)
+    if library is None:
+        return []
+    try:
+        library.structure(value, annotation)
+    except Exception as error:  # noqa: BLE001 - validators are authors' code
+        return library.faults(error, value)
+    return []
+
+
+def _belongs(annotation: Any, library: ModelLibrary) -> bool:
+    origin, args = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return any(map(library.is_constraint, args[1:])) or _belongs(args[0], library)
+    if origin in (Union, types.UnionType):
+        return any(_belongs(arg, library) for arg in args)
+    if type(annotation).__name__ == "TypeAliasType":
+        return _belongs(annotation.__value__, library)
+    cls = origin or annotation
+    return isinstance(cls, type) and library.is_model(cls)
+
+
+def _type_adapter(annotation: Any) -> Any:
+    """Return what converts an annotation; keywords for the schema have no hash, and do nothing to it."""
+    if get_origin(annotation) is Annotated:
+        core, *extras = get_args(annotation)
+        meant = tuple(extra for extra in extras if not isinstance(extra, dict))
+        return _adapter(Annotated[(core, *meant)] if meant else core)
+    return _adapter(annotation)
+
+
+@lru_cache(maxsize=1024)
+def _adapter(annotation: Any) -> Any:
+    pydantic = sys.modules["pydantic"]
+    try:
+        return pydantic.TypeAdapter(annotation)
+    except pydantic.errors.PydanticUserError as error:
+        raise TypeError(_first_line("pydantic cannot convert it", error)) from None
+
+
+@lru_cache(maxsize=1)
+def _schema_generator() -> Any:
+    from_library: Any = sys.modules["pydantic"].json_schema.GenerateJsonSchema
+
+    class Generator(from_library):  # type: ignore[misc]  # known at run time alone
+        def decimal_schema(self, schema: Any) -> Any:
+            """Say it without look-ahead, which no linear-time engine runs."""
+            made = super().decimal_schema(schema)
+            texts = [kind for kind in made.get("anyOf", [made]) if kind.get("type") == "string"]
+            for text in texts:
+                text.pop("pattern", None)
+            return made
+
+    return Generator
+
+
+def _check_there_and_back(taken: dict[str, Any], given: dict[str, Any]) -> None:
+    """Refuse a model whose own JSON it would not read back.
+
+    Raises:
+        TypeError: a field goes out under another name than it comes in, or not at all, or masked, or is of
+            bytes that must be UTF-8 to go out.
+    """
+    if any(item.get("format") == "binary" for item in subschemas(given)):
+        raise TypeError(
+            "its bytes are written as text, which only UTF-8 is; set ser_json_bytes='base64' and "
+            "val_json_bytes='base64' in its model_config"
+        )
+    out = dict(_classes(given))
+    for name, cls in _classes(taken):
+        for field, schema in cls.get("properties", {}).items():
+            if field not in out.get(name, {}).get("properties", {field: None}):
+                raise TypeError(f"{field} is read under a name that is not written; give it one alias")
+            if schema.get("writeOnly") and schema.get("format") == "password":
+                raise TypeError(f"{field} is written masked, as a secret, and cannot be read back; use str")
+
+
+def _classes(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield the classes of a schema by name; the root's name is empty."""
+    yield "", schema
+    yield from schema.get("$defs", {}).items()
+
+
+def _pydantic_path(error: Any, value: Json) -> str:
+    """Return where a fault is; what pydantic names beside keys and indexes (a union's member) is left out."""
+    way: list[str | int] = []
+    *around, last = error["loc"] or ("",)
+    for part in (*around, last):
+        if isinstance(value, list | dict) and _leads_on(value, part):
+            value = value[part]
+            way.append(part)
+    if error["type"] == "missing":
+        way.append(last)
+    return pointer(way)
+
+
+def _leads_on(value: list[Json] | dict[str, Json], part: str | int) -> bool:
+    return part in value if isinstance(value, dict) else isinstance(part, int) and part < len(value)
+
+
+def _first_line(what: str, error: Any) -> str:
+    """Return a short reason: the library's own goes on for paragraphs."""
+    return f"{what}: {error.message.splitlines()[0]}"

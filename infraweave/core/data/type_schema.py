@@ -1,0 +1,354 @@
+"""The JSON Schema (2020-12) of an author's annotation: what ``codec.to_author`` can structure, and no more.
+
+Classes stand under ``$defs``; the root is the object itself, and a class that contains itself says ``#``.
+Schemas are stricter than the converter on purpose: it would take the text ``"5"`` for a number, and a time
+without an offset, and a client that sends those has made a mistake.
+"""
+
+from __future__ import annotations
+
+import collections.abc
+import functools
+import inspect
+import re
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from enum import Enum
+from operator import or_
+from typing import Annotated, Any, ForwardRef, Literal, NewType, Union, cast, get_args, get_origin
+from uuid import UUID
+
+import attrs
+
+from infraweave.core.data.class_fields import QUALIFIERS, Field, fields_of, has_attributes, is_class
+from infraweave.core.data.codec import from_author, unfit
+from infraweave.core.data.model_libraries import DEFINITIONS, ModelLibrary, library_of
+
+Schema = dict[str, Any]
+
+_PLAIN: dict[Any, Schema] = {
+    Any: {},
+    object: {},
+    None: {"type": "null"},
+    type(None): {"type": "null"},
+    bool: {"type": "boolean"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    str: {"type": "string"},
+    bytes: {
+        "type": "string",
+        "contentEncoding": "base85",
+        "pattern": "^[0-9A-Za-z!#$%&()*+;<=>?@^_`{|}~-]*$",
+    },
+    datetime: {"type": "string", "format": "date-time"},
+    date: {"type": "string", "format": "date"},
+    UUID: {"type": "string", "format": "uuid"},
+    Decimal: {"type": "string", "pattern": r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"},
+}
+_JSON_TYPES = ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (type(None), "null"))
+#: Factories that make the same for every value.
+_EMPTY = (list, dict, set, frozenset, tuple)
+#: Bound by the converter to members of a union by their JSON type alone.
+_TOLD_APART = frozenset({bool, int, float, str, type(None)})
+
+
+def schema_of(annotation: Any, *, closed: bool = False) -> Schema:
+    """Return the JSON Schema of a class, container, union or other annotation.
+
+    ``closed``: objects of a class have no keys but its fields, unless its library says that it takes others.
+
+    Raises:
+        TypeError: it has no schema, or a class within it has none; the sentence names it.
+    """
+    return _Shapes(closed).root(annotation)
+
+
+class _Shapes:
+    """Collects the classes met on the way, each once."""
+
+    def __init__(self, closed: bool) -> None:
+        self._closed: Schema = {"additionalProperties": False} if closed else {}
+        self._references: dict[Any, str] = {}
+        self._definitions: dict[str, Schema] = {}
+        #: Of each definition that a library named: what it said, and the name it has here.
+        self._foreign: dict[tuple[ModelLibrary, str], tuple[Schema, str]] = {}
+
+    def root(self, annotation: Any) -> Schema:
+        core, keywords = _peel(annotation)
+        if (library := library_of(annotation)) is not None:
+            schema = self._inlined(self._from_library(library, annotation))
+        elif is_class(core):
+            self._references[core] = "#"
+            schema = self._class(core)
+        else:
+            schema = self._of(core)
+        definitions = {"$defs": self._definitions} if self._definitions else {}
+        return {**schema, **keywords, **definitions}
+
+    def _of(self, annotation: Any) -> Schema:
+        core, keywords = _peel(annotation)
+        if (library := library_of(annotation)) is not None:
+            return {**self._from_library(library, annotation), **keywords}
+        schema = self._reference(core) if is_class(core) else self._other(core)
+        return {**schema, **keywords}
+
+    def _reference(self, cls: Any) -> Schema:
+        if cls not in self._references:
+            name = _unused(_name(cls), self._definitions)
+            self._references[cls] = f"#/$defs/{name}"
+            self._definitions[name] = {}
+            self._definitions[name] = self._class(cls)
+        return {"$ref": self._references[cls]}
+
+    def _from_library(self, library: ModelLibrary, annotation: Any) -> Schema:
+        """Return a library's schema of its own models; its definitions join ours under free names."""
+        try:
+            schema = library.schema(annotation)
+        except TypeError as error:
+            raise TypeError(f"{_spell(annotation)} has no JSON schema: {error}") from None
+        definitions = {name: self._class_of(cls) for name, cls in schema.pop("$defs", {}).items()}
+        schema = self._class_of(schema)
+        names = {name: self._named(library, name, definition) for name, definition in definitions.items()}
+        for name, definition in definitions.items():
+            self._definitions[names[name]] = _renamed(definition, names)
+        return cast("Schema", _renamed(schema, names))
+
+    def _class_of(self, schema: Schema) -> Schema:
+        """Return what a library says of a class, closed unless it says otherwise."""
+        return {**self._closed, **schema} if "properties" in schema else schema
+
+    def _named(self, library: ModelLibrary, name: str, definition: Schema) -> str:
+        """Return the name of a library's definition among ours: the same definition keeps its name."""
+        known, ours = self._foreign.get((library, name), (None, ""))
+        if known != definition:
+            ours = _unused(name, self._definitions)
+            self._foreign[library, name] = definition, ours
+            self._definitions[ours] = {}
+        return ours
+
+    def _inlined(self, schema: Schema) -> Schema:
+        """Return the object itself for a root that only refers to it."""
+        name = schema.get("$ref", "").removeprefix(DEFINITIONS)
+        if name not in self._definitions:
+            return schema
+        whole = {**self._definitions[name], **{key: schema[key] for key in schema if key != "$ref"}}
+        if not any(_refers([whole, *self._definitions.values()], f"{DEFINITIONS}{name}")):
+            del self._definitions[name]
+        return whole
+
+    def _other(self, annotation: Any) -> Schema:
+        if annotation in _PLAIN:
+            return dict(_PLAIN[annotation])
+        origin, args = get_origin(annotation) or annotation, get_args(annotation)
+        if origin is Literal:
+            return _values([arg.value if isinstance(arg, Enum) else arg for arg in args], annotation)
+        if origin in (Union, types.UnionType):
+            return self._union(annotation, args)
+        if isinstance(origin, type):
+            return self._container(origin, args, annotation)
+        raise TypeError(_no_schema(annotation))
+
+    def _union(self, annotation: Any, args: tuple[Any, ...]) -> Schema:
+        cores = [_peel(arg)[0] for arg in args]
+        hard = [core for core in cores if core not in _TOLD_APART and get_origin(core) is not Literal]
+        mixed = len(hard) > 1 and (not all(map(has_attributes, hard)) or unfit(functools.reduce(or_, hard)))
+        if mixed or any(map(self._is_written_as(cores), hard)):
+            raise TypeError(
+                f"{_spell(annotation)} has no JSON schema: its members cannot be told apart in JSON; "
+                "use classes with different fields, or one class"
+            )
+        return {"anyOf": [self._of(arg) for arg in args]}
+
+    def _is_written_as(self, plain: Sequence[Any]) -> Callable[[Any], bool]:
+        """Return what tells whether a member's JSON is of the type of a plain one: a date that of a text."""
+        taken = {name for kind, name in _JSON_TYPES if kind in plain}
+        taken |= {"integer"} if "number" in taken else set()
+        return lambda core: not taken.isdisjoint(_types(self._of(core), self._definitions))
+
+    def _container(self, origin: type, args: tuple[Any, ...], annotation: Any) -> Schema:
+        if hasattr(origin, "_fields"):
+            raise TypeError(_no_schema(annotation))  # a NamedTuple, of which the converter knows no types
+        if issubclass(origin, tuple):
+            return self._tuple(args, annotation)
+        if issubclass(origin, collections.abc.Mapping):
+            return self._mapping(origin, args, annotation)
+        if issubclass(origin, collections.abc.Set):
+            return {**self._set(args, annotation), "uniqueItems": True}
+        if issubclass(origin, collections.abc.Sequence) and not issubclass(origin, str | bytes | range):
+            return self._array(args)
+        raise TypeError(_no_schema(annotation))
+
+    def _array(self, args: tuple[Any, ...]) -> Schema:
+        return {"type": "array", "items": self._of(args[0])} if args else {"type": "array"}
+
+    def _set(self, args: tuple[Any, ...], annotation: Any) -> Schema:
+        if not args or _peel(args[0])[0] in (Any, object):
+            return {"type": "array", "items": {"type": [name for _, name in _JSON_TYPES]}}
+        if not _is_hashable(args[0]):
+            raise TypeError(f"{_spell(annotation)} has no JSON schema: its items have no hash; use a list")
+        return self._array(args)
+
+    def _tuple(self, args: tuple[Any, ...], annotation: Any) -> Schema:
+        if not args and get_origin(annotation) is tuple:
+            return {"type": "array", "maxItems": 0}
+        if not args or args[-1] is Ellipsis:
+            return self._array(args)
+        items = [self._of(arg) for arg in args]
+        return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
+
+    def _mapping(self, origin: type, args: tuple[Any, ...], annotation: Any) -> Schema:
+        if not args:
+            return {"type": "object"}
+        value = int if issubclass(origin, collections.Counter) else args[1]
+        schema: Schema = {"type": "object", "additionalProperties": self._of(value)}
+        key = _peel(args[0])[0]
+        if key in (Any, str):
+            return schema
+        names = {"pattern": "^[+-]?[0-9]+$"} if key is int else self._of(args[0])
+        if key is bytes or (key is not int and not _is_text(names, self._definitions)):
+            raise TypeError(f"{_spell(annotation)} has no JSON schema: the keys of a JSON object are text")
+        return {**schema, "propertyNames": names}
+
+    def _class(self, cls: Any) -> Schema:
+        origin = get_origin(cls) or cls
+        doc = _docstring(origin)
+        if issubclass(origin, Enum):
+            return {**_values([member.value for member in origin], cls), **doc}
+        fields = list(fields_of(cls))
+        schema: Schema = {"type": "object", **doc, **self._closed}
+        schema["properties"] = {item.name: self._property(origin, item) for item in fields}
+        required = [item.name for item in fields if item.required]
+        return {**schema, "required": required} if required else schema
+
+    def _property(self, cls: type, item: Field) -> Schema:
+        try:
+            schema = self._of(item.annotation)
+        except TypeError as error:
+            raise TypeError(f"{cls.__name__}.{item.name}: {error}") from None
+        told = {key: item.metadata[key] for key in ("title", "description") if key in item.metadata}
+        return {**schema, **told, **_default(item.default)}
+
+
+# --- small things ------------------------------------------------------------------------------------------
+
+
+def _peel(annotation: Any) -> tuple[Any, Schema]:
+    """Return an annotation without NewType, alias, Annotated and qualifiers; and the keywords found there."""
+    keywords: Schema = {}
+    while True:
+        origin = get_origin(annotation)
+        if origin is Annotated:
+            annotation, *extras = get_args(annotation)
+            found = [extra for extra in extras if isinstance(extra, dict)]
+            keywords = {key: value for extra in found for key, value in extra.items()} | keywords
+        elif origin in QUALIFIERS:
+            (annotation,) = get_args(annotation)
+        elif isinstance(annotation, NewType):
+            annotation = annotation.__supertype__
+        elif type(annotation).__name__ == "TypeAliasType":
+            annotation = annotation.__value__
+        else:
+            return annotation, keywords
+
+
+def _values(values: list[Any], annotation: Any) -> Schema:
+    """Return the schema of one of some constants."""
+    kinds = [next((name for kind, name in _JSON_TYPES if isinstance(value, kind)), None) for value in values]
+    if not kinds or None in kinds:
+        raise TypeError(f"{_spell(annotation)} has no JSON schema: its values are not plain JSON values")
+    names = list(dict.fromkeys(kinds))
+    return {"type": names[0] if len(names) == 1 else names, "enum": values}
+
+
+def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
+    """Return a library's schema with the names that its definitions have here."""
+    if isinstance(schema, list):
+        return [_renamed(item, names) for item in schema]
+    if isinstance(schema, dict):
+        return {key: _renamed(value, names) for key, value in schema.items()}
+    if isinstance(schema, str) and schema.startswith(DEFINITIONS):
+        return DEFINITIONS + names.get(schema.removeprefix(DEFINITIONS), schema.removeprefix(DEFINITIONS))
+    return schema
+
+
+def _refers(schema: Any, reference: str) -> Iterator[bool]:
+    """Yield True for each place of a schema that is a reference."""
+    if isinstance(schema, str):
+        yield schema == reference
+    elif isinstance(schema, dict | list):
+        for item in schema.values() if isinstance(schema, dict) else schema:
+            yield from _refers(item, reference)
+
+
+def _is_text(schema: Schema, definitions: Mapping[str, Schema]) -> bool:
+    return _types(schema, definitions) == ["string"]
+
+
+def _types(schema: Schema, definitions: Mapping[str, Schema]) -> list[str]:
+    target = definitions.get(schema.get("$ref", "").rpartition("/")[2], schema)
+    named = target.get("type", [])
+    return [named] if isinstance(named, str) else list(named)
+
+
+def _is_hashable(annotation: Any, around: tuple[Any, ...] = ()) -> bool:
+    """Tell whether what an annotation names can be in a set; ``around`` are the classes that hold it."""
+    core = _peel(annotation)[0]
+    origin = get_origin(core) or core
+    if not isinstance(origin, type) or issubclass(origin, tuple) or origin is types.UnionType:
+        return all(_is_hashable(arg, around) for arg in get_args(core) if origin is not Literal)
+    if origin.__hash__ is None or issubclass(origin, collections.abc.MutableSequence):
+        return False
+    if not has_attributes(core) or core in around or origin.__hash__ is object.__hash__:
+        return True
+    return all(_is_hashable(item.annotation, (core, *around)) for item in fields_of(core))
+
+
+def _default(default: Any) -> Schema:
+    if default is attrs.NOTHING:
+        return {}
+    if isinstance(default, attrs.Factory) and default.factory in _EMPTY:  # type: ignore[arg-type]  # attrs
+        default = default.factory()
+    try:
+        return {"default": from_author(default)}
+    except (TypeError, ValueError):
+        return {}
+
+
+def is_decimal(schema: Schema) -> bool:
+    """Tell whether a schema is that of a decimal, for which the converter takes numbers, too."""
+    return schema.items() >= _PLAIN[Decimal].items()
+
+
+def _docstring(cls: type) -> Schema:
+    """Return what the author wrote; dataclasses write their signature where there is nothing."""
+    doc = cls.__dict__.get("__doc__")
+    if not doc or doc.startswith(f"{cls.__name__}(") or doc == "An enumeration.":
+        return {}
+    return {"description": inspect.cleandoc(doc)}
+
+
+def _name(cls: Any) -> str:
+    arguments = [_spell(arg) for arg in get_args(cls)]
+    return re.sub(r"\W+", "_", "_".join([_spell(get_origin(cls) or cls), *arguments])).strip("_")
+
+
+def _unused(name: str, taken: Mapping[str, Any]) -> str:
+    candidates = (name if n == 1 else f"{name}_{n}" for n in range(1, len(taken) + 2))
+    return next(candidate for candidate in candidates if candidate not in taken)
+
+
+def _spell(annotation: Any) -> str:
+    if isinstance(annotation, type) and not get_args(annotation):
+        return annotation.__name__
+    return repr(annotation).replace("typing.", "")
+
+
+def _no_schema(annotation: Any) -> str:
+    if isinstance(annotation, str | ForwardRef):
+        return f"{annotation!r} has no JSON schema: give the class itself, not its name"
+    return (
+        f"{_spell(annotation)} has no JSON schema; use attrs classes, dataclasses, pydantic models, msgspec "
+        "structs, TypedDicts, enums, builtin containers and plain values, or give the schema as a dict"
+    )

@@ -1,0 +1,1 @@
+"""Drawing a graph: where its nodes and edges stand."""

@@ -1,0 +1,52 @@
+"""What a drawing of a graph is made of. All lengths are in pixels, from the upper left corner."""
+
+from __future__ import annotations
+
+from attrs import frozen
+
+from infraweave.core.layout.heights import HALF
+from infraweave.core.layout.layers import EdgeKind
+
+WIDTH, HEIGHT = 184, 2 * HALF
+
+
+@frozen(kw_only=True)
+class NodeBox:
+    """Where a node stands: its upper left corner and its size."""
+
+    x: int
+    y: int
+    width: int = WIDTH
+    height: int = HEIGHT
+
+
+@frozen(kw_only=True)
+class EdgeLine:
+    """An edge: from where, to where, what it is, and the points of its line with both its ends."""
+
+    source: str
+    target: str
+    kind: EdgeKind
+    points: tuple[tuple[int, ...], ...]
+
+
+@frozen(kw_only=True)
+class LoopBox:
+    """The box around what a loop repeats; ``node`` is its condition."""
+
+    node: str
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@frozen(kw_only=True)
+class Layout:
+    """A drawing of a graph, layered from left to right."""
+
+    width: int
+    height: int
+    nodes: dict[str, NodeBox]
+    edges: tuple[EdgeLine, ...]
+    regions: tuple[LoopBox, ...]

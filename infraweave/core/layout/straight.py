@@ -1,0 +1,88 @@
+"""Small steps out of lines: what the middle of four places left a little higher or lower is put in line.
+
+Whole lines first, then single items. A line moves only where there is room, only onto the height of a
+neighbour, and only where all its edges together rise less; so nothing that was balanced tips over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+
+from infraweave.core.layout.heights import HALF, space
+from infraweave.core.layout.rows import Kind, Sketch
+
+#: The greatest step that is smoothed: less than the distance of two nodes.
+STEP = HALF + 12
+#: How much more the rise of an edge between two nodes counts than that of a piece of a long one.
+WEIGHT = 4
+PASSES = 3
+
+
+def straighten(made: Sketch, found: list[int]) -> None:
+    """Move items into line; ``found`` are their heights."""
+    above, below = _next(made)
+    for turn in range(PASSES):
+        lines = _lines(made, found, whole=turn < PASSES - 1)
+        moved = [_moved(made, found, line, above, below) for line in lines]
+        if not any(moved) and turn > 0:
+            return
+
+
+def _next(made: Sketch) -> tuple[dict[int, int], dict[int, int]]:
+    """Return what stands above, and below, each item in its layer."""
+    pairs = [pair for row in made.rows for pair in pairwise(row)]
+    return {lower: upper for upper, lower in pairs}, dict(pairs)
+
+
+def _lines(made: Sketch, found: list[int], *, whole: bool) -> Iterator[list[int]]:
+    """Yield the items that are in line, from left to right; else each node alone, and each long edge."""
+    seen: set[int] = set()
+    for start in (item for row in made.rows for item in row):
+        if start in seen or made.kind[start] >= Kind.TOP:
+            continue
+        line = [start]
+        seen.add(start)
+        for item in line:
+            for other in (*made.down[item], *made.up[item]):
+                alike = whole or made.kind[item] == made.kind[other] == Kind.BEND
+                if alike and found[other] == found[item] and other not in seen:
+                    seen.add(other)
+                    line.append(other)
+        yield line
+
+
+def _moved(
+    made: Sketch, found: list[int], line: list[int], above: dict[int, int], below: dict[int, int]
+) -> bool:
+    """Move a line to where its edges rise least; return whether it moved."""
+    inside = set(line)
+    rises = [
+        (found[other] - found[item], WEIGHT if made.kind[item] == made.kind[other] == Kind.NODE else 1)
+        for item in line
+        for other in (*made.up[item], *made.down[item])
+        if other not in inside
+    ]
+    steps = {rise for rise, _ in rises if 0 < abs(rise) <= STEP}
+    if not steps:
+        return False
+    room = _room(made, found, inside, above, below)
+    fitting = [step for step in sorted(steps) if room[0] <= step <= room[1]]
+    best = min((0, *fitting), key=lambda step: sum(weight * abs(rise - step) for rise, weight in rises))
+    for item in line:
+        found[item] += best
+    return best != 0
+
+
+def _room(
+    made: Sketch, found: list[int], inside: set[int], above: dict[int, int], below: dict[int, int]
+) -> tuple[int, int]:
+    """Return how far a line can move up, as a negative number, and down."""
+    up, down = -STEP, STEP
+    for item in inside:
+        upper, lower = above.get(item, -1), below.get(item, -1)
+        if upper >= 0 and upper not in inside:
+            up = max(up, found[upper] + space(made, upper, item) - found[item])
+        if lower >= 0 and lower not in inside:
+            down = min(down, found[lower] - space(made, item, lower) - found[item])
+    return up, down

@@ -1,0 +1,128 @@
+"""Why a run is not moving, in one sentence for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from attrs import frozen
+
+from infraweave.core.data.values import rfc3339, spell
+from infraweave.core.run.address import Address
+from infraweave.core.run.entries import Entry
+from infraweave.core.run.events import Cancelled, Failed, RunError
+from infraweave.core.run.state import RunState
+from infraweave.core.workflow.document import Map, Timer
+from infraweave.core.workflow.graph import Graph
+
+#: Things that one sentence names.
+_MOST = 3
+
+
+@frozen
+class Explanation:
+    """One sentence; ``moving``: code is at work, so there is nothing to explain away."""
+
+    moving: bool
+    sentence: str
+
+
+def explain(
+    graph: Graph,
+    state: RunState,
+    now: int,
+    *,
+    blocked: Sequence[str] = (),
+    queued: str = "",
+    unbegun: Mapping[Address, str] | None = None,
+) -> Explanation:
+    """Return why a run is not moving, or that it is.
+
+    ``blocked``: nodes whose code is not loaded. ``queued``: what a queued run waits for.
+    ``unbegun``: what attempts wait for that are open and whose bodies have not been called.
+    """
+    if state.end is not None:
+        return Explanation(False, _ended(state))
+    if state.state == "queued":
+        return Explanation(False, f"It is queued: {queued}.")
+    entries = list(state.entries.values())
+    running, unbegun = [entry for entry in entries if entry.status == "running"], unbegun or {}
+    working = [_at_work(entry) for entry in running if entry.address not in unbegun]
+    told = [f"{_name(e)} waits for {unbegun[e.address]}" for e in running if e.address in unbegun]
+    told += [f"no code for {name} is loaded, so it cannot open" for name in blocked]
+    told += [_waits(graph, entry, now) for entry in entries if _counts(state, entry, blocked)]
+    why = _stopping(state)
+    if working:
+        return Explanation(True, f"{why or 'It is moving'}: {_listed(working)}.")
+    if told:
+        return Explanation(False, f"{why or 'It waits'}: {_listed(told)}.")
+    return Explanation(True, f"{why or 'It is about to go on'}.")
+
+
+def _ended(state: RunState) -> str:
+    at = rfc3339(state.finished_at or 0)
+    if isinstance(state.end, Failed | Cancelled):
+        verb = "failed" if isinstance(state.end, Failed) else "was cancelled"
+        return f"It {verb} at {at}: {_cause(state.end.error)}."
+    return f"It succeeded at {at}."
+
+
+def _stopping(state: RunState) -> str:
+    if state.stopping is None:
+        return ""
+    verb = "being cancelled" if state.stopping.outcome == "cancelled" else "failing"
+    return f"It is {verb} ({_cause(state.stopping.error)})"
+
+
+def _cause(error: RunError) -> str:
+    """Return what went wrong, and in which node, as the start of a longer sentence."""
+    message = error.message.rstrip(".")
+    if error.node is None:
+        return message
+    return f"{Address(error.node, error.iteration, error.index)}: {message}"
+
+
+def _at_work(entry: Entry) -> str:
+    doing = "is being undone" if entry.address.phase == "compensation" else "is at work"
+    return f"{_name(entry)} {doing} since {rfc3339(entry.opened_at)} (attempt {entry.attempt})"
+
+
+def _name(entry: Entry) -> Address:
+    return entry.address._replace(phase="forward")
+
+
+def _counts(state: RunState, entry: Entry, blocked: Collection[str]) -> bool:
+    """Tell whether it is for an entry that a run waits: not for a map, where it is for its items.
+
+    What has no code waits for that, however soon its next attempt would be due.
+    """
+    if entry.status == "running" or (entry.status == "backoff" and entry.address.node in blocked):
+        return False
+    items = state.maps.get(entry.address)
+    return items is None or not items.open
+
+
+def _waits(graph: Graph, entry: Entry, now: int) -> str:
+    name = entry.address
+    if entry.status == "backoff":
+        wait = spell(max(0, (entry.due_at or now) - now) / 1000)
+        doing = "undoing " if name.phase == "compensation" else ""
+        return f"attempt {entry.attempt} of {doing}{_name(entry)} failed, and the next begins in {wait}"
+    until = "" if entry.due_at is None else f", until {rfc3339(entry.due_at)}"
+    since = rfc3339(entry.opened_at)
+    if entry.request is not None:
+        prompt = " ".join(entry.request.prompt.split())
+        return f"a person must answer {name} ({prompt!r:.100}), asked since {since}{until}"
+    if entry.signal is not None:
+        return f"the signal {entry.signal} has not come, awaited since {since}{until}"
+    if entry.child_run_id is not None:
+        return f"{name} waits for its child run {entry.child_run_id}, since {since}"
+    if isinstance(graph.nodes[name.node], Timer):
+        return f"{name} sleeps{until}"
+    what = "its items" if isinstance(graph.nodes[name.node], Map) else "what comes"
+    return f"{name} waits for {what}"
+
+
+def _listed(parts: Iterable[str]) -> str:
+    every = list(parts)
+    more = len(every) - _MOST
+    return "; ".join(every[:_MOST]) + (f"; and {more:,} more" if more > 0 else "")

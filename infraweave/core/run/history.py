@@ -1,0 +1,239 @@
+"""The node-by-node history of a run: events in, one row per attempt out, in order of ``first_seq``.
+
+A row is opened by one event and closed by one, like the attempt that it tells of. A person's answer is one
+row from the request to its end. Skipped nodes have no row: nothing was attempted. The ledger may begin in
+the middle of a run; what was opened before is then none of its business. Pure; knows no store.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypeAlias, assert_never
+
+from attrs import define, evolve, field, frozen
+
+from infraweave.core.data.values import Json, JsonObject
+from infraweave.core.run.address import Address, Phase
+from infraweave.core.run.events import (
+    AttemptEvent,
+    Event,
+    InputRequested,
+    InputResolved,
+    NodeCompleted,
+    NodeFailed,
+    NodeStarted,
+    Outcome,
+)
+from infraweave.core.run.ids import span_id
+
+RowState: TypeAlias = Literal["running", "waiting", "succeeded", "failed", "cancelled"]
+
+_RESOLVED: dict[Outcome, RowState] = {
+    "answered": "succeeded",
+    "timed_out": "failed",
+    "withdrawn": "cancelled",
+}
+
+
+@frozen
+class RowError:
+    """Why an attempt failed; ``traceback``: where in the author's code it was, innermost last, else null."""
+
+    code: str
+    message: str
+    traceback: str | None = None
+
+
+_OPENINGS = frozenset({"node_started", "input_requested"})
+_CLOSINGS = frozenset({"node_completed", "node_failed", "input_resolved"})
+_UNANSWERED: dict[Outcome, RowError] = {
+    "timed_out": RowError("input_timed_out", "Nobody answered in time"),
+    "withdrawn": RowError("cancelled", "Withdrawn before anyone answered"),
+}
+
+
+@define(kw_only=True)
+class Row:
+    """One attempt. Times in milliseconds; None where something has not happened or does not apply."""
+
+    node: str
+    kind: str
+    iteration: int | None
+    index: int | None
+    attempt: int
+    phase: Phase
+    state: RowState
+    started_at: int
+    finished_at: int | None = None
+    latency_ms: int | None = None
+    input: Json = None
+    output: Json = None
+    error: RowError | None = None
+    tokens: int = 0
+    cost_micro_usd: int = 0
+    span_id: str
+    first_seq: int
+    last_seq: int
+    #: The run that the attempt started.
+    child_run_id: str | None = None
+    #: When the next attempt begins, while that is to come.
+    retry_at: int | None = None
+
+    def fill(self, opening: JsonObject, closing: JsonObject) -> None:
+        """Take in what lies beside the events that opened and closed it; empty where nothing does."""
+        self.input = opening.get("input", opening.get("data"))
+        self.output = closing.get("output", closing.get("payload"))
+        if self.error is not None and self.error.traceback is None:
+            self.error = evolve(self.error, traceback=closing.get("traceback"))
+
+    @property
+    def is_settled(self) -> bool:
+        """True where nothing of it can change any more."""
+        return self.finished_at is not None and self.retry_at is None
+
+
+@frozen(kw_only=True)
+class Wanted:
+    """Which rows to show; None: all."""
+
+    node: str | None = None
+    iteration: int | None = None
+    index: int | None = None
+    state: RowState | None = None
+
+    def is_at(self, address: Address) -> bool:
+        """Tell whether attempts at an address are wanted."""
+        pairs = (
+            (self.node, address.node),
+            (self.iteration, address.iteration),
+            (self.index, address.index),
+        )
+        return all(wanted is None or wanted == there for wanted, there in pairs)
+
+    def fits(self, row: Row) -> bool:
+        """Tell whether a row is wanted as it is now."""
+        return self.state is None or row.state == self.state
+
+
+@define
+class Ledger:
+    """Rows as they grow with each event of one run; ``kinds`` names the kind of each node."""
+
+    run_id: str
+    kinds: Mapping[str, str]
+    wanted: Wanted = Wanted()
+    #: Rows to begin; those after them are left to a later ledger. None: all.
+    most: int | None = None
+    #: Rows that are wanted, and such that may come to be.
+    rows: list[Row] = field(factory=list)
+    #: Rows of entries that wait for their next attempt.
+    _resting: dict[Address, Row] = field(factory=dict)
+    _open: dict[tuple[Address, int], Row] = field(factory=dict)
+
+    @property
+    def is_full(self) -> bool:
+        """True where no more rows are begun."""
+        return self.most is not None and len(self.rows) >= self.most
+
+    def needs(self, kind: str) -> bool:
+        """Tell whether an event of a kind may change anything: what is not needed need not be decoded."""
+        if kind in _OPENINGS:
+            return bool(self._resting) or not self.is_full
+        return kind in _CLOSINGS and bool(self._resting or self._open)
+
+    def take(self, event: Event) -> None:
+        """Enter one event."""
+        match event:
+            case NodeStarted():
+                waits = event.wake_at is not None or event.signal is not None
+                state: RowState = "waiting" if waits else "running"
+                self._begin(event, event.address, event.attempt, state, event.input)
+            case InputRequested():
+                self._begin(event, event.address, 1, "waiting", event.data)
+            case NodeCompleted() | NodeFailed():
+                self._end_attempt(event)
+            case InputResolved():
+                self._resolve(event)
+            case _:
+                pass  # the events of the run itself make no row
+
+    def found(self) -> list[Row]:
+        """Return the rows that are wanted."""
+        return [row for row in self.rows if self.wanted.fits(row)]
+
+    def settled(self, limit: int) -> bool:
+        """Tell whether there are ``limit`` rows and none of those can change any more.
+
+        Where a state is wanted, nor can the one after them, which may yet turn out not to be wanted.
+        """
+        if self.wanted.state is not None:
+            self.rows = [row for row in self.rows if not row.is_settled or self.wanted.fits(row)]
+        first = self.rows[: limit if self.wanted.state is None else limit + 1]
+        return len(self.rows) >= limit and all(row.is_settled for row in first)
+
+    def _begin(
+        self,
+        event: NodeStarted | InputRequested,
+        address: Address,
+        attempt: int,
+        state: RowState,
+        value: Json,
+    ) -> None:
+        self._rest_is_over(address)
+        if self.is_full or not self.wanted.is_at(address):
+            return
+        row = Row(
+            node=event.node,
+            kind=self.kinds.get(event.node, "node"),
+            iteration=event.iteration,
+            index=event.index,
+            attempt=attempt,
+            phase=address.phase,
+            state=state,
+            started_at=event.at,
+            input=value,
+            span_id=span_id(self.run_id, address, attempt),
+            first_seq=event.seq,
+            last_seq=event.seq,
+            child_run_id=event.child_run_id if isinstance(event, NodeStarted) else None,
+        )
+        self.rows.append(row)
+        self._open[address, attempt] = row
+
+    def _end(self, event: AttemptEvent | InputResolved, attempt: int) -> Row | None:
+        row = self._open.pop((event.address, attempt), None)
+        if row is not None:
+            row.finished_at, row.last_seq = event.at, event.seq
+        return row
+
+    def _rest_is_over(self, address: Address) -> None:
+        row = self._resting.pop(address, None)
+        if row is not None:
+            row.retry_at = None
+
+    def _end_attempt(self, event: NodeCompleted | NodeFailed) -> None:
+        self._rest_is_over(event.address)
+        row = self._end(event, event.attempt)
+        if row is None:
+            return  # an entry given up during backoff: the attempt itself had failed before
+        row.latency_ms, row.tokens, row.cost_micro_usd = event.latency_ms, event.tokens, event.cost_micro_usd
+        match event:
+            case NodeCompleted():
+                row.state, row.output = "succeeded", event.output
+            case NodeFailed():
+                row.state = "cancelled" if event.code == "cancelled" else "failed"
+                row.error = RowError(event.code, event.message, event.traceback)
+                row.retry_at = event.retry_at
+                if event.retry_at is not None:
+                    self._resting[event.address] = row
+            case _:
+                assert_never(event)
+
+    def _resolve(self, event: InputResolved) -> None:
+        row = self._end(event, 1)
+        if row is None:
+            return
+        row.latency_ms = max(0, event.at - row.started_at)
+        outcome = "answered" if event.on_timeout == "value" else event.outcome
+        row.state, row.output = _RESOLVED[outcome], event.payload
+        row.error = _UNANSWERED.get(outcome)

@@ -1,0 +1,146 @@
+"""What the end of a body, or of a child, means for its node: done and decided, or failed."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, assert_never
+
+from infraweave.core.data.codec import measured
+from infraweave.core.data.json_schema import validator
+from infraweave.core.data.sizes import MOST, weigh
+from infraweave.core.data.values import Json
+from infraweave.core.run.entries import Entry
+from infraweave.core.run.facts import ChildEnded, Erred, PutBack, Succeeded
+from infraweave.core.run.recorder import Book
+from infraweave.core.run.state import RunState
+from infraweave.core.workflow.document import Loop, Map, Node, Router, Subworkflow
+
+
+def conclude(book: Book, fact: Succeeded | Erred | PutBack | ChildEnded) -> None:
+    """Close the attempt that has ended; one that is not open any more changes nothing."""
+    match fact:
+        case Succeeded():
+            _succeeded(book, fact)
+        case Erred():
+            entry = _in_flight(book.state, fact)
+            if entry is not None:
+                book.fail(entry, fact)
+        case PutBack():
+            entry = _in_flight(book.state, fact)
+            if entry is not None and not book.is_given_up(entry):
+                book.put_back(entry, fact)
+        case ChildEnded():
+            _child_ended(book, fact)
+        case _:
+            assert_never(fact)
+
+
+def _in_flight(state: RunState, fact: Succeeded | Erred | PutBack) -> Entry | None:
+    entry = state.entries.get(fact.address)
+    return entry if entry and entry.status == "running" and entry.attempt == fact.attempt else None
+
+
+def _succeeded(book: Book, fact: Succeeded) -> None:
+    entry = _in_flight(book.state, fact)
+    if entry is None:
+        return
+    node = book.graph.nodes[fact.address.node]
+    more = _decided(book, entry, node, fact.output) if fact.address.phase == "forward" else {}
+    if isinstance(more, _Fault):
+        book.give_up(entry, more.code, more.message, fact.latency_ms, fact.usage)
+    else:
+        book.complete(entry, fact.latency_ms, fact.usage, fact.output, **more)
+
+
+class _Fault(NamedTuple):
+    """Why a node's output cannot be taken."""
+
+    code: str
+    message: str
+
+
+def _decided(book: Book, entry: Entry, node: Node, output: Json) -> dict[str, Any] | _Fault:
+    """Return what a router or a loop's condition decided with its output."""
+    if isinstance(node, Map):
+        return _overfull(book, entry, output) or {}
+    if isinstance(node, Loop):
+        return _repetition(book, node, output)
+    routes = _chosen(node, output) if isinstance(node, Router) else None
+    return _Fault("unknown_route", routes) if isinstance(routes, str) else {"routes": routes}
+
+
+def _overfull(book: Book, entry: Entry, output: Json) -> _Fault | None:
+    """Return why a map's results have no room for an item's."""
+    address = entry.address
+    items = None if address.index is None else book.state.maps[address._replace(index=None)]
+    if items is None or items.size + weigh(output) <= MOST:
+        return None
+    message = f"With this item's the results of {address.node} would have more than {MOST:,} bytes as JSON"
+    return _Fault("output_too_large", message)
+
+
+def _repetition(book: Book, node: Loop, output: Json) -> dict[str, Any] | _Fault:
+    if not isinstance(output, bool):
+        return _Fault("output_invalid", f"{node.name} returned {output!r:.200}; expected True or False")
+    if output and book.state.repeated.get(node.name, 0) + 1 >= node.max_iterations:
+        if node.on_exhausted == "fail":
+            times = f"{node.max_iterations} iterations" if node.max_iterations > 1 else "one iteration"
+            return _Fault("loop_exhausted", f"{node.name} would go on after {times}, its max_iterations")
+        output = False
+    return {"again": output, "repeats": book.graph.repeated(node.name) if output else ()}
+
+
+def _chosen(node: Router, output: Json) -> tuple[str, ...] | str:
+    """Return the routes that a router's output names, or why it names none."""
+    names = [output] if isinstance(output, str) else output
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        return f"{node.name} returned {output!r:.200}; expected a route, a list of routes, or []"
+    unknown = [name for name in names if name not in node.routes]
+    if unknown:
+        return f"{node.name} returned the unknown route {unknown[0]!r:.200}; it has {', '.join(node.routes)}"
+    if len(names) > 1 and not node.many:
+        return f"{node.name} is declared to return one route and returned {', '.join(names)}"
+    return tuple(name for name in node.routes if name in names)
+
+
+def _child_ended(book: Book, fact: ChildEnded) -> None:
+    entry = book.state.entries.get(fact.address)
+    if entry is None or entry.child_run_id != fact.child_run_id:
+        return
+    latency_ms = book.open_for(entry)
+    problem = _child_problem(book.graph.nodes[fact.address.node], fact) or _overfull(book, entry, fact.output)
+    if problem is None:
+        book.complete(entry, latency_ms, output=fact.output)
+        return
+    stopped = fact.state == "cancelled" and book.is_given_up(entry)
+    code = "cancelled" if stopped else problem.code
+    book.fail(
+        entry,
+        Erred(
+            address=fact.address,
+            attempt=fact.attempt,
+            code=code,
+            message=problem.message,
+            latency_ms=latency_ms,
+            final=problem.code in ("output_invalid", "output_too_large"),
+            chance=fact.chance,
+        ),
+    )
+
+
+def _child_problem(node: Node, fact: ChildEnded) -> _Fault | None:
+    """Return why a child's end is no answer for its parent."""
+    if fact.state == "succeeded":
+        try:
+            measured(fact.output)
+        except ValueError as error:  # of all that a child gives, only its result is made of several values
+            return _Fault(
+                "output_invalid", f"The result of child {fact.child_run_id} cannot be kept: {error}"
+            )
+        schema = node.schema if isinstance(node, Subworkflow | Map) else None
+        faults = [] if schema is None else validator(schema).faults(fact.output)
+        if not faults:
+            return None
+        where = f"{faults[0].path or '/'} {faults[0].message}"
+        return _Fault("output_invalid", f"The result of child {fact.child_run_id} does not fit: {where}")
+    why = f": {fact.error.message}" if fact.error else ""
+    return _Fault(f"child_{fact.state}", f"Child {fact.child_run_id} {fact.state}{why}")

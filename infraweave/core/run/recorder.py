@@ -1,0 +1,347 @@
+"""The book of one turn: the moves that events can spell, each writing one closing or one opening.
+
+Every event goes through ``Book.record``, which lets the fold agree first. The book knows how to write, not
+when: ``turn`` and ``unwind`` decide that. Here are the closings; ``opening`` and ``items`` have the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, TypeVar, assert_never
+
+from attrs import define, field
+
+from infraweave.core.data.values import Json, spell
+from infraweave.core.run import readiness, retry
+from infraweave.core.run.address import Address
+from infraweave.core.run.entries import Entry
+from infraweave.core.run.events import (
+    Event,
+    InputResolved,
+    NodeCompleted,
+    NodeFailed,
+    Outcome,
+    SignalReceived,
+    StatusChanged,
+)
+from infraweave.core.run.facts import NO_USAGE, Erred, PutBack, Usage
+from infraweave.core.run.preparing import Preparing
+from infraweave.core.run.state import RunState, evolve
+from infraweave.core.workflow.document import (
+    Activity,
+    Http,
+    HumanInput,
+    Loop,
+    Map,
+    Retry,
+    Router,
+    Signal,
+    Subworkflow,
+    Timer,
+    Wait,
+    targets,
+)
+from infraweave.core.workflow.graph import Graph
+
+E = TypeVar("E", bound=Event)
+#: Tells whether an entry must not be opened now (the server drains, or has no code for it).
+Hold: TypeAlias = Callable[[Address], bool]
+
+
+@define
+class Written:
+    """What a turn led to: events to commit, and entries that must be prepared before they can open."""
+
+    events: list[Event] = field(factory=list)
+    prepare: list[Address] = field(factory=list)
+    #: Something could open but was held back; a later Resumed opens it.
+    held: bool = False
+
+
+def retry_policy(graph: Graph, address: Address) -> Retry:
+    """Return how an entry's failures are retried."""
+    if address.phase == "compensation":
+        undo = graph.compensation(address.node)
+        return undo.retry if undo else Retry(max_attempts=1)
+    node = graph.nodes[address.node]
+    match node:
+        case Activity() | Router() | Loop() | Map() | Subworkflow() | Http():
+            return node.retry
+        case HumanInput() | Signal() | Timer():
+            return Retry(max_attempts=1)
+        case _:
+            assert_never(node)
+
+
+class Book:
+    """One turn's writing: the state as it changes, and what has been written."""
+
+    def __init__(self, graph: Graph, state: RunState, now: int, hold: Hold, preparing: Preparing) -> None:
+        self.graph, self.state, self.now, self.hold = graph, state, now, hold
+        self.preparing = preparing
+        self.was_stopping = state.stopping is not None
+        self.written = Written()
+        #: Nodes that this turn settled: what stands below them may be ready.
+        self.touched: list[str] = []
+        #: Nodes that this turn made as new.
+        self.fresh: list[str] = []
+        #: Maps of which this turn closed an item.
+        self.moved: list[Address] = []
+        #: Entries in backoff whose time has come.
+        self.reopen: list[Address] = []
+        #: The inputs of children that may start now.
+        self.launches: dict[Address, Json] = {}
+        #: Look at every node for what may open, not only below ``touched``.
+        self.look_everywhere = False
+
+    def record(self, kind: type[E], **fields: Any) -> E:
+        """Write one event."""
+        event = kind(seq=self.state.seq + 1, at=self.now, **fields)
+        evolve(self.state, event)
+        self.written.events.append(event)
+        return event
+
+    # --- closing -------------------------------------------------------------------------------------------
+
+    def open_for(self, entry: Entry) -> int:
+        """Return for how many milliseconds an attempt is open; the clock may have been set back meanwhile."""
+        return max(0, self.now - entry.opened_at)
+
+    def complete(
+        self, entry: Entry, latency_ms: int, usage: Usage = NO_USAGE, output: Json = None, **more: Any
+    ) -> None:
+        """Close an entry as done, and settle what that skips; ``more``: further fields of the event."""
+        address = entry.address
+        skipped = self._skipped(address, more)
+        self.record(
+            NodeCompleted,
+            **_place(entry),
+            latency_ms=latency_ms,
+            **_spent(usage),
+            skipped=skipped,
+            output=output,
+            **more,
+        )
+        if address.index is not None:
+            self.moved.append(address._replace(index=None))
+        else:
+            self.fresh += more.get("repeats", ())
+            self.touched += skipped if more.get("again") else (address.node, *skipped)
+
+    def _skipped(self, address: Address, more: dict[str, Any]) -> tuple[str, ...]:
+        """Return the nodes that are skipped by an end; ``more``: the further fields of its event."""
+        graph = self.graph
+        if address.node not in graph.choosers and not graph.races:
+            return ()  # most nodes choose nothing
+        if address.phase == "compensation" or self.state.stopping is not None or address.index is not None:
+            return ()
+        routes = more.get("routes")
+        if routes is None and targets(graph.nodes[address.node]):
+            routes = ()
+        return readiness.skipped_by(
+            graph,
+            self.state,
+            address.node,
+            ran=more.get("on_timeout") != "route",
+            routes=routes,
+            repeats=more.get("repeats", ()),
+        )
+
+    def fail(self, entry: Entry, fact: Erred) -> None:
+        """Close an attempt that failed; the entry stays open where another attempt is due."""
+        policy = retry_policy(self.graph, entry.address)
+        if fact.final or self.is_given_up(entry) or entry.failures + 1 >= policy.max_attempts:
+            self.give_up(
+                entry, fact.code, fact.message, fact.latency_ms, fact.usage, traceback=fact.traceback
+            )
+            return
+        wait = retry.delay(policy, entry.failures + 1, fact.chance, fact.retry_after)
+        message = retry.retry_message(fact.message, wait, entry.failures + 2, policy.max_attempts)
+        retry_at = self.now + round(wait * 1000)
+        self._failed(entry, fact.code, message, fact.latency_ms, fact.usage, retry_at, fact.traceback)
+
+    def give_up(
+        self,
+        entry: Entry,
+        code: str,
+        message: str,
+        latency_ms: int,
+        usage: Usage = NO_USAGE,
+        *,
+        traceback: str | None = None,
+    ) -> None:
+        """Close an entry as failed for good."""
+        if self.has_lost(entry):
+            code = "cancelled"  # whatever it was, it is no reason for the run to fail
+        self._failed(entry, code, message, latency_ms, usage, None, traceback)
+        if entry.address.index is not None and entry.address.phase == "forward":
+            self.moved.append(entry.address._replace(index=None))
+        elif entry.address.node in self.state.settled:
+            self.touched.append(entry.address.node)
+
+    def interrupt(self, entry: Entry) -> None:
+        """Close an attempt that was in flight when the process died, whenever that was; it is due at once."""
+        message = "The process ended while this attempt was running"
+        crashes_on = entry.interruptions + 1 >= retry.MAX_INTERRUPTIONS
+        if crashes_on or self.is_given_up(entry) or not self._may_run_again(entry):
+            self.give_up(entry, "interrupted", message, 0)
+        else:
+            self._failed(entry, "interrupted", message, 0, NO_USAGE, self.now)
+
+    def put_back(self, entry: Entry, fact: PutBack) -> None:
+        """Close an attempt that the next process begins anew: at once, and however often that has been.
+
+        One whose body was called here is not begun anew where it may have no other attempt.
+        """
+        latency_ms = self.open_for(entry) if fact.begun else 0
+        when = "while this attempt was running" if fact.begun else "before this attempt began"
+        message = f"The server was stopped {when}"
+        if fact.begun and not self._may_run_again(entry):
+            self.give_up(entry, "interrupted", message, latency_ms, fact.usage)
+        else:
+            self._failed(entry, "interrupted", message, latency_ms, fact.usage, self.now, planned=True)
+            self.written.held = True  # it is the next process that begins it, before what it has queued
+
+    def _may_run_again(self, entry: Entry) -> bool:
+        return retry_policy(self.graph, entry.address).max_attempts > 1
+
+    def is_given_up(self, entry: Entry) -> bool:
+        """Tell whether the entry belongs to what is being stopped."""
+        return readiness.is_given_up(self.graph, self.state, entry.address)
+
+    def has_lost(self, entry: Entry) -> bool:
+        """Tell whether the entry's node has lost a race."""
+        if not self.graph.races or self.state.stopping is not None:
+            return False
+        return readiness.has_lost(self.graph, self.state, entry.address.node)
+
+    def _failed(
+        self,
+        entry: Entry,
+        code: str,
+        message: str,
+        latency_ms: int,
+        usage: Usage,
+        retry_at: int | None,
+        traceback: str | None = None,
+        *,
+        planned: bool = False,
+    ) -> None:
+        self.record(
+            NodeFailed,
+            **_place(entry),
+            latency_ms=latency_ms,
+            code=code,
+            message=message,
+            will_retry=retry_at is not None,
+            retry_at=retry_at,
+            tolerated=retry_at is None and code != "cancelled" and self._tolerates(entry.address),
+            traceback=traceback,
+            planned=planned,
+            **_spent(usage),
+        )
+
+    def _tolerates(self, address: Address) -> bool:
+        """Tell whether a map goes on without this item."""
+        if address.index is None or address.phase == "compensation" or self.state.stopping is not None:
+            return False
+        node, items = self.graph.nodes[address.node], self.state.maps[address._replace(index=None)]
+        return isinstance(node, Map) and items.failed < node.max_failures
+
+    def resolve(self, entry: Entry, outcome: Outcome, letter: SignalReceived | None = None) -> None:
+        """Close a human node's entry; ``letter`` is the signal that answers it."""
+        request = entry.request
+        if request is None:
+            raise ValueError(f"{entry.address} asks nobody")
+        more = self._instead(entry) if outcome == "timed_out" else {}
+        if letter:
+            more = {"answered_with": letter.request_id, "by": letter.by, "payload": letter.payload}
+        skipped = self._skipped(entry.address, more) if more else ()
+        self.record(
+            InputResolved,
+            node=request.node,
+            iteration=request.iteration,
+            index=request.index,
+            request_id=request.request_id,
+            outcome=outcome,
+            skipped=skipped,
+            **more,
+        )
+        if request.node in self.state.settled:
+            self.touched += (request.node, *skipped)
+
+    def _instead(self, entry: Entry) -> dict[str, Any]:
+        """Return what takes the place of an answer that did not come: nothing where the run fails."""
+        node = self.graph.nodes[entry.address.node]
+        if not isinstance(node, Wait) or node.on_timeout == "fail":
+            return {}
+        if node.on_timeout == "value":
+            return {"on_timeout": "value", "payload": node.timeout_value}
+        return {"on_timeout": "route", "routes": targets(node)}
+
+    def receive(self, entry: Entry, letter: SignalReceived) -> None:
+        """Close a wait with the signal that it was given."""
+        if entry.request is not None:
+            self.resolve(entry, "answered", letter)
+        else:
+            latency_ms = self.open_for(entry)
+            self.complete(entry, latency_ms, output=letter.payload, answered_with=letter.request_id)
+
+    def run_out(self, entry: Entry) -> None:
+        """Close a wait whose deadline has passed."""
+        if entry.request is not None:
+            self.resolve(entry, "timed_out")
+            return
+        latency_ms, more = self.open_for(entry), self._instead(entry)
+        if not more:
+            message = f"No signal {entry.signal} within {spell(latency_ms / 1000)}"
+            self.give_up(entry, "signal_timed_out", message, latency_ms)
+        else:
+            self.complete(entry, latency_ms, output=more.pop("payload", None), **more)
+
+    def withdraw(self, entry: Entry, because: str = "the run is stopping") -> None:
+        """Close an entry because it is being stopped."""
+        if entry.request is not None:
+            self.resolve(entry, "withdrawn")
+            return
+        code, message = "cancelled", f"Stopped, because {because}"
+        if self.has_lost(entry):
+            message = "Stopped, because it lost a race"
+        elif (failed := self._failed_item(entry.address)) is not None:
+            code, message = "item_failed", f"Item {failed.index} failed: {failed.message}"
+        latency_ms = 0 if entry.status == "backoff" else self.open_for(entry)
+        self.give_up(entry, code, message, latency_ms)
+
+    def _failed_item(self, address: Address) -> Any:
+        """Return the error of the item that makes a map fail."""
+        stopping = self.state.stopping
+        if stopping is None or address not in self.state.maps or stopping.outcome != "failed":
+            return None
+        error = stopping.error
+        same = (error.node, error.iteration) == (address.node, address.iteration)
+        return error if same and error.index is not None else None
+
+    def keep_back(self, addresses: list[Address]) -> list[Address]:
+        """Return those that may open now; the others are held."""
+        free = [address for address in addresses if not self.hold(address)]
+        self.written.held |= len(free) < len(addresses)
+        return free
+
+    def update_status(self) -> None:
+        """Write the run's state, where what is in backoff has changed it."""
+        retrying = self.state.backing_off > len(self.reopen)
+        state = "retrying" if retrying else "running"
+        if state != self.state.state:
+            cause = "retry_scheduled" if retrying else "retry_started"
+            self.record(StatusChanged, state=state, cause=cause)
+
+
+def _place(entry: Entry) -> dict[str, Any]:
+    node, iteration, index, phase = entry.address
+    return {"node": node, "iteration": iteration, "index": index, "phase": phase, "attempt": entry.attempt}
+
+
+def _spent(usage: Usage) -> dict[str, Any]:
+    if usage is NO_USAGE:
+        return {}
+    return {"tokens": usage.tokens, "cost_micro_usd": usage.cost_micro_usd, "model": usage.model}

@@ -1,0 +1,119 @@
+"""A second chance: which results of a finished run another run keeps, and which nodes it runs anew.
+
+Kept is what finished and depends on nothing that runs anew. A node runs anew if it is where the new run is to
+begin, if it never finished or was compensated, if it is new, or if it depends on such a node; and if one node
+of a loop does, all of the loop do, and all that leads to a race if one of its ways does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from attrs import field, frozen
+
+from infraweave.core.data.values import Json
+from infraweave.core.run.events import ReusedResults
+from infraweave.core.run.readiness import has_lost, skipped_at_first
+from infraweave.core.run.state import RunState
+from infraweave.core.workflow.graph import Graph
+
+
+@frozen(kw_only=True)
+class Plan:
+    """The nodes of the new run's version by what becomes of them, and those that it has no more."""
+
+    reused: tuple[str, ...]
+    rerun: tuple[str, ...]
+    new: tuple[str, ...]
+    gone: tuple[str, ...]
+
+
+@frozen(kw_only=True)
+class Reused:
+    """What a run begins with: nodes that ran before it, nodes that were skipped, and what they gave."""
+
+    ran: tuple[str, ...] = ()
+    skipped: tuple[str, ...] = ()
+    results: ReusedResults = field(factory=ReusedResults)
+
+
+def plan(old: Graph, state: RunState, new: Graph, from_node: str | None) -> Plan:
+    """Return what becomes of each node; without ``from_node`` everything runs anew.
+
+    Raises:
+        LookupError: the new version has no such node.
+    """
+    if from_node is not None and from_node not in new.nodes:
+        raise LookupError(from_node)
+    anew = set(new.nodes) if from_node is None else _anew(old, state, new, from_node)
+    return Plan(
+        reused=tuple(name for name in new.nodes if name not in anew),
+        rerun=tuple(name for name in new.nodes if name in anew and name in old.nodes),
+        new=tuple(name for name in new.nodes if name not in old.nodes),
+        gone=tuple(name for name in old.nodes if name not in new.nodes),
+    )
+
+
+def _anew(old: Graph, state: RunState, new: Graph, from_node: str) -> set[str]:
+    undone = {name.partition("#")[0].partition("[")[0] for name in state.compensated}
+    work = [name for name in new.nodes if not _finished(old, state, new, name) or name in undone]
+    anew: set[str] = set()
+    work.append(from_node)
+    while work:
+        name = work.pop()
+        if name not in anew:
+            anew.add(name)
+            work += new.downstream[name]
+            work += [n for region in new.regions.values() if name in region.nodes for n in region.nodes]
+            work += [n for race in new.races_of.get(name, ()) for n in new.races[race]]
+    return anew
+
+
+def _finished(old: Graph, state: RunState, new: Graph, name: str) -> bool:
+    """Tell whether a node of the new version has a result: one of the same kind ran, was skipped, or lost.
+
+    A node that was stopped with its run has none; nor has one that chose a way which the new version does not
+    have, or that was skipped where the new version has other ways to it.
+    """
+    if name not in old.nodes or old.nodes[name].kind != new.nodes[name].kind:
+        return False
+    if any(new.router_of.get(route) != name for route in state.routes.get(name, ())):
+        return False
+    was_skipped = name in state.nodes and state.nodes[name].state == "skipped"
+    if was_skipped:
+        return _ways_to(old, name) == _ways_to(new, name)
+    return state.settled.get(name, False) or has_lost(old, state, name)
+
+
+def _ways_to(graph: Graph, name: str) -> tuple[object, ...]:
+    """Return what a node's being skipped follows from."""
+    return graph.router_of.get(name), set(graph.upstream[name]), set(graph.required[name])
+
+
+def reused(new: Graph, state: RunState, kept: tuple[str, ...]) -> Reused:
+    """Return what the kept nodes gave; a node that lost a race counts as skipped.
+
+    Skipped are also nodes of the new run that the kept ones leave no way: their router has not chosen them,
+    or data that they require is missing.
+    """
+    ran = tuple(name for name in kept if state.settled.get(name))
+    routes = {name: state.routes[name] for name in kept if name in state.routes}
+    return Reused(
+        ran=ran,
+        skipped=tuple(skipped_at_first(new, {name: name in ran for name in kept}, routes)),
+        results=ReusedResults(outputs={name: state.outputs[name] for name in ran}, routes=routes),
+    )
+
+
+def merge_patch(value: Json, patch: Json) -> Json:
+    """Return a value changed by a JSON Merge Patch (RFC 7396): null removes, objects go deeper."""
+    if not isinstance(patch, Mapping):
+        return patch
+    merged: dict[str, Any] = dict(value) if isinstance(value, Mapping) else {}
+    for key, change in patch.items():
+        if change is None:
+            merged.pop(key, None)
+        else:
+            merged[key] = merge_patch(merged.get(key), change)
+    return merged

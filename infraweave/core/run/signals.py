@@ -1,0 +1,146 @@
+"""Whether a signal may come in. Checked in the order of the wire contract: duplicate, terminal, schema.
+
+Delivery is idempotent by (run_id, request_id). A request_id that was announced belongs to that request alone,
+so that a late answer never approves something else.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from infraweave.core.data import sizes
+from infraweave.core.data.codec import digest
+from infraweave.core.data.values import Json, rfc3339
+from infraweave.core.run.address import Address
+from infraweave.core.run.entries import Closed
+from infraweave.core.run.state import RunState
+from infraweave.core.workflow.document import Loop, signal_schemas
+from infraweave.core.workflow.graph import Graph
+from infraweave.errors import (
+    Fault,
+    PayloadInvalid,
+    RunFinished,
+    RunStopping,
+    SignalConflict,
+    SignalNotFound,
+)
+
+
+def admit(
+    graph: Graph,
+    state: RunState,
+    name: str,
+    request_id: str,
+    payload: Json,
+    faults: list[Fault],
+) -> bool:
+    """Return True for a signal to record and False for a duplicate, which changes nothing.
+
+    ``faults`` is what is wrong with the payload under the schema of the name.
+
+    Raises:
+        SignalConflict: the request_id was used otherwise, or its request is closed, or no node that takes
+            the signal can open again, or too much waits already to be taken.
+        SignalNotFound: the definition declares no such signal.
+        RunFinished: the run is terminal.
+        RunStopping: the run is being cancelled or compensated.
+        PayloadInvalid: the payload does not pass the node's schema; an open request stays open.
+    """
+    if _is_duplicate(state, name, request_id, payload):
+        return False
+    schemas = signal_schemas(graph.document)
+    if name not in schemas:
+        raise SignalNotFound(_unknown(graph, name, list(schemas)))
+    if state.end is not None:
+        raise RunFinished(f"Run {state.run_id} is {state.state} and takes no more signals.")
+    if state.stopping is not None:
+        raise RunStopping(
+            f"Run {state.run_id} is stopping ({state.stopping.outcome}) and takes no more signals."
+        )
+    _check_announced(state, name, request_id)
+    if not _can_open(graph, state, name):
+        last = _last(graph, state, name)
+        raise SignalConflict(f"Nothing in run {state.run_id} can take {name} any more: {last}.")
+    faults = faults or graph.model_faults(name, payload)
+    if faults:
+        raise PayloadInvalid(
+            f"The payload does not match the schema of {name}: {faults[0].path or '/'} {faults[0].message}",
+            details=faults,
+        )
+    if state.oldest_request(name) is None:
+        _check_mailbox(state, name, payload)
+    return True
+
+
+def _check_mailbox(state: RunState, name: str, payload: Json) -> None:
+    """Refuse a signal that would have to be kept where too much is kept already."""
+    try:
+        sizes.check([payload, *(letter.payload for kept in state.mailbox.values() for letter in kept)])
+    except sizes.TooLarge as error:
+        message = (
+            f"Signal {name} came before its node, and with it more than {sizes.MOST:,} bytes of signals wait "
+            f"in run {state.run_id}; send it once the node waits for it."
+        )
+        raise SignalConflict(message) from error
+
+
+def _is_duplicate(state: RunState, name: str, request_id: str, payload: Json) -> bool:
+    before = state.delivered.get(request_id)
+    if before is None:
+        return False
+    if before.name != name:
+        raise SignalConflict(f"request_id {request_id} was delivered as signal {before.name}, not {name}.")
+    if before.digest != digest(payload):
+        raise SignalConflict(f"request_id {request_id} was delivered with another payload.")
+    return True
+
+
+def _check_announced(state: RunState, name: str, request_id: str) -> None:
+    address = state.announced.get(request_id)
+    if address is None:
+        return
+    if state.request(request_id) is None:
+        told = _told(state.closed.get(address))
+        raise SignalConflict(f"The input request {request_id} is closed: {told}.")
+    if address.node != name:
+        raise SignalConflict(f"The input request {request_id} belongs to signal {address.node}, not {name}.")
+
+
+def _can_open(graph: Graph, state: RunState, name: str) -> bool:
+    """Tell whether a node waits for a signal, or may still come to wait for it."""
+    if name not in state.settled:
+        return True
+    around = (region.condition for region in graph.regions.values() if name in region.nodes)
+    return any(_may_repeat(graph, state, condition) for condition in around)
+
+
+def _may_repeat(graph: Graph, state: RunState, condition: str) -> bool:
+    node = graph.nodes[condition]
+    most = node.max_iterations if isinstance(node, Loop) else 0
+    return condition not in state.settled and state.repeated.get(condition, 0) + 1 < most
+
+
+def _last(graph: Graph, state: RunState, name: str) -> str:
+    """Say how the node of a signal was closed the last time."""
+    iteration = state.iterations.get(name, 1) if name in graph.loop_of else None
+    return _told(state.closed.get(Address(name, iteration)))
+
+
+def _told(closed: Closed | None) -> str:
+    if closed is None:
+        return "the run has skipped it"
+    at = rfc3339(closed.at)
+    match closed.how:
+        case "answered":
+            return f"{closed.by or 'somebody'} answered it at {at}, with the request_id {closed.request_id}"
+        case "timed_out":
+            return f"nobody answered in time; its time was over at {at}"
+        case "withdrawn":
+            return f"it was withdrawn at {at}, when the run went on without it"
+        case _:
+            assert_never(closed.how)
+
+
+def _unknown(graph: Graph, name: str, names: list[str]) -> str:
+    known = f"it declares {', '.join(names)}" if names else "it declares none"
+    return f"Workflow {graph.document.workflow_id} has no signal {name}; {known}."

@@ -1,0 +1,445 @@
+"""The state of a run: a fold over its events.
+
+Two rules. ``evolve`` is the only function that may change a RunState; everything else reads it. And it asks
+nothing but the event: no graph, no clock, so that a stored history means the same for ever.
+
+A step is opened by one event and closed by exactly one. What is open stands in ``entries``, and those open
+entries are the commands: the engine performs what is ``running``, the alarm wakes what has a ``due_at``. The
+state is a plain mutable object with one owner, because copying on write is quadratic in a wide fan-out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Literal, assert_never
+
+from attrs import define, field
+
+from infraweave.core.data.codec import digest
+from infraweave.core.data.values import Json
+from infraweave.core.run.address import Address
+from infraweave.core.run.entries import (
+    Closed,
+    Delivered,
+    Entry,
+    Items,
+    Kept,
+    NodeState,
+    Stopping,
+    close_map,
+    given_in,
+    no_answer,
+)
+from infraweave.core.run.events import (
+    Cancelled,
+    Completed,
+    Event,
+    Failed,
+    InputRequested,
+    InputResolved,
+    NodeCompleted,
+    NodeFailed,
+    NodeStarted,
+    Origin,
+    ReusedResults,
+    RunError,
+    SignalReceived,
+    State,
+    StatusChanged,
+    Terminal,
+)
+
+
+@define
+class RunState:
+    """Everything that the events of one run say."""
+
+    run_id: str
+    seq: int = 0
+    state: State = "queued"
+    origin: Origin | None = None
+    input: Json = None
+    created_at: int = 0
+    started_at: int | None = None
+    finished_at: int | None = None
+    cancel_requested: bool = False
+    stopping: Stopping | None = None
+    end: Terminal | None = None
+    #: Open steps in the order in which they opened.
+    entries: dict[Address, Entry] = field(factory=dict)
+    #: How many entries are ``running`` and in ``backoff``.
+    running: int = 0
+    backing_off: int = 0
+    nodes: dict[str, NodeState] = field(factory=dict)
+    #: True: the node has an output; False: it was skipped.
+    settled: dict[str, bool] = field(factory=dict)
+    outputs: dict[str, Json] = field(factory=dict)
+    #: The outputs of the previous iteration.
+    previous: dict[str, Json] = field(factory=dict)
+    #: By node of a loop that has repeated: which iteration it is in, counted over the whole run.
+    iterations: dict[str, int] = field(factory=dict)
+    #: By condition: how often the loop has repeated since it was entered.
+    repeated: dict[str, int] = field(factory=dict)
+    #: Open maps.
+    maps: dict[Address, Items] = field(factory=dict)
+    routes: dict[str, tuple[str, ...]] = field(factory=dict)
+    #: Completed entries that no compensation has taken up, in order of completion.
+    done: list[Address] = field(factory=list)
+    kept: dict[Address, Kept] = field(factory=dict)
+    #: Nodes of which iterations and items are kept, because a compensation may need them. None: all.
+    undoable: frozenset[str] | None = field(default=None, eq=False)
+    #: Nodes that ran in another run, whose results this one was given.
+    reused: tuple[str, ...] = ()
+    compensated: list[str] = field(factory=list)
+    not_compensated: list[str] = field(factory=list)
+    #: Accepted signals that nothing has consumed, by name, oldest first.
+    mailbox: dict[str, list[SignalReceived]] = field(factory=dict)
+    #: Every signal that was accepted, by request_id.
+    delivered: dict[str, Delivered] = field(factory=dict)
+    #: Every input request that was announced, by request_id.
+    announced: dict[str, Address] = field(factory=dict)
+    #: How each wait for a signal ended.
+    closed: dict[Address, Closed] = field(factory=dict)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that all attempts reported."""
+        return sum(node.tokens for node in self.nodes.values())
+
+    @property
+    def cost_micro_usd(self) -> int:
+        """Cost that all attempts reported, in millionths of a US dollar."""
+        return sum(node.cost_micro_usd for node in self.nodes.values())
+
+    def due_at(self) -> int | None:
+        """Return when this run must next be in memory: 0 = now, None = when something arrives."""
+        if self.state == "queued":  # the agenda drops its time once the run is lined up for a slot
+            return self.origin.start_at if self.origin is not None else None
+        if self.running or self.end is not None or self._stops_children():
+            return 0
+        return min((e.due_at for e in self.entries.values() if e.due_at is not None), default=None)
+
+    def _stops_children(self) -> bool:
+        return self.stopping is not None and any(e.child_run_id for e in self.entries.values())
+
+    def request(self, request_id: str) -> Entry | None:
+        """Return the open entry that was announced under ``request_id``."""
+        address = self.announced.get(request_id)
+        return self.entries.get(address) if address is not None else None
+
+    def oldest_request(self, signal: str) -> Entry | None:
+        """Return the oldest open entry that waits for a signal of that name."""
+        return next((e for e in self.entries.values() if e.signal == signal), None)
+
+
+def fold(run_id: str, events: Iterable[Event]) -> RunState:
+    """Return the state that a run's events add up to."""
+    state = RunState(run_id)
+    for event in events:
+        evolve(state, event)
+    return state
+
+
+def evolve(state: RunState, event: Event) -> None:
+    """Change ``state`` by one event: the only door."""
+    state.seq = event.seq
+    match event:
+        case NodeStarted():
+            _started(state, event)
+        case NodeCompleted():
+            _completed(state, event)
+        case NodeFailed():
+            _failed(state, event)
+        case StatusChanged():
+            _status(state, event)
+        case InputRequested():
+            _requested(state, event)
+        case InputResolved():
+            _resolved(state, event)
+        case SignalReceived():
+            state.delivered[event.request_id] = Delivered(
+                event.name, event.request_id, event.by, digest(event.payload)
+            )
+            state.mailbox.setdefault(event.name, []).append(event)
+        case Completed() | Failed() | Cancelled():
+            state.end, state.finished_at = event, event.at
+        case _:
+            assert_never(event)
+
+
+def _node(state: RunState, name: str) -> NodeState:
+    return state.nodes.get(name) or state.nodes.setdefault(name, NodeState())
+
+
+def _status(state: RunState, event: StatusChanged) -> None:
+    state.state = event.state
+    if event.origin is not None or event.seq == 1:
+        state.origin, state.input, state.created_at = event.origin, event.input, event.at
+        _reuse(state, event)
+    if event.state == "running" and state.started_at is None:
+        state.started_at = event.at
+    if event.cancel_requested:
+        state.cancel_requested = True
+        _stop(state, "cancelled", RunError(code="cancelled", message=_cancel_message(event)))
+    if event.cause == "result_too_large":
+        _stop(state, "failed", RunError(code=event.cause, message=event.reason or ""))
+    if event.cause == "terminated":
+        error = RunError(code="terminated", message=_cancel_message(event))
+        state.stopping = Stopping("cancelled", error, forced=True)
+    if event.cause == "unstorable":
+        _stop(state, "failed", RunError(code="unstorable", message=event.reason or ""))
+
+
+def _reuse(state: RunState, event: StatusChanged) -> None:
+    """Begin with the results of another run."""
+    given, state.reused = event.results or ReusedResults(), event.reused
+    for name in event.reused:
+        state.settled[name], state.outputs[name] = True, given.outputs.get(name)
+        _node(state, name).state = "succeeded"
+    state.routes.update(given.routes)
+    _skip(state, event.skipped)
+
+
+def _cancel_message(event: StatusChanged) -> str:
+    verb = "Terminated" if event.cause == "terminated" else "Cancelled"
+    return f"{verb} by {event.by}" + (f": {event.reason}" if event.reason else "")
+
+
+def _stop(state: RunState, outcome: Literal["failed", "cancelled"], error: RunError) -> None:
+    if state.stopping is None:
+        state.stopping = Stopping(outcome, error)
+
+
+def _started(state: RunState, event: NodeStarted) -> None:
+    address = event.address
+    entry = state.entries.get(address)
+    if entry is None:
+        entry = _opened(state, event)
+    elif entry.status == "backoff":
+        state.backing_off -= 1
+    entry.status = "running" if event.runs_code else "waiting"
+    entry.attempt, entry.opened_at = event.attempt, event.at
+    entry.due_at = event.deadline if event.wake_at is None else event.wake_at
+    entry.signal, entry.child_run_id = event.signal, event.child_run_id
+    if event.input_seq is None and (not entry.told_at or event.input != entry.told):
+        entry.told, entry.told_at = event.input, event.seq
+        entry.input = given_in(state.entries, event)
+    state.running += entry.status == "running"
+    if event.phase == "forward":
+        _show_start(_node(state, event.node), event)
+
+
+def _opened(state: RunState, event: NodeStarted) -> Entry:
+    address = event.address
+    entry = state.entries[address] = Entry(address, "running", event.at)
+    if event.phase == "compensation":
+        _take_up(state, address._replace(phase="forward"))
+    elif event.items is not None:
+        items = Items(event.items, outputs=[None] * event.items)
+        state.maps[address] = _node(state, event.node).items = items
+    elif event.index is not None:
+        state.maps[address._replace(index=None)].begin(event.index)
+    return entry
+
+
+def _show_start(node: NodeState, event: NodeStarted) -> None:
+    if event.index is not None:
+        node.attempts += 1  # the map itself is running already
+        return
+    waits = event.wake_at is not None or event.signal is not None
+    node.state = "waiting" if waits else "running"
+    node.attempts += event.items is None
+    node.iterations = max(node.iterations, event.iteration or 0)
+    node.started_at = event.at if node.started_at is None else node.started_at
+
+
+def _take_up(state: RunState, address: Address) -> None:
+    """Drop ``address`` from what may be compensated, and what completed after it and needs nothing."""
+    while state.done and (last := state.done.pop()) != address:
+        state.kept.pop(last, None)
+
+
+def _close(state: RunState, address: Address) -> Entry | None:
+    entry = state.entries.pop(address, None)
+    if entry is not None:
+        state.running -= entry.status == "running"
+        state.backing_off -= entry.status == "backoff"
+    return entry
+
+
+def _spend(state: RunState, event: NodeCompleted | NodeFailed) -> NodeState:
+    node = _node(state, event.node)
+    node.tokens += event.tokens
+    node.cost_micro_usd += event.cost_micro_usd
+    return node
+
+
+def _completed(state: RunState, event: NodeCompleted) -> None:
+    address = event.address
+    entry = _close(state, address)
+    if entry is not None and entry.signal is not None:
+        _shut(state, event)
+    node = _spend(state, event)
+    if event.phase == "compensation":
+        node.state = "compensated"
+        state.kept.pop(address._replace(phase="forward"), None)
+        state.compensated.append(str(address._replace(phase="forward")))
+        return
+    _consume(state, event.answered_with)
+    if not close_map(state.maps, address):
+        state.done.append(address)
+    _keep(state, event, event.output, entry)
+    if event.index is not None:
+        state.maps[address._replace(index=None)].end(event.index, event.output)
+        return
+    node.state, node.finished_at, node.latency_ms = "succeeded", event.at, event.latency_ms
+    if event.again:
+        _repeat(state, event)
+    else:
+        _settle(state, event, event.output)
+
+
+def _keep(state: RunState, event: NodeCompleted | InputResolved, output: Json, entry: Entry | None) -> None:
+    """Keep what an iteration or an item gave, for the compensations of its time."""
+    turned = event.iteration is not None or event.index is not None
+    if state.undoable is not None and event.node not in state.undoable:
+        return  # nobody can ask for it: of a loop it would be all that its iterations gave
+    if turned and entry is not None and event.on_timeout != "route":
+        state.kept[event.address] = Kept(entry.input, output, state.iterations)
+
+
+def _repeat(state: RunState, event: NodeCompleted) -> None:
+    """Make the nodes of a loop as new, and keep what they gave for the next iteration."""
+    state.iterations = dict(state.iterations)  # the one before may be kept
+    for name in event.repeats:
+        state.previous.pop(name, None)
+        if state.settled.pop(name, False):
+            state.previous[name] = state.outputs.get(name)
+        state.outputs.pop(name, None)
+        state.routes.pop(name, None)
+        state.iterations[name] = state.iterations.get(name, 1) + 1
+        _node(state, name).repeat()
+        if name != event.node:
+            state.repeated.pop(name, None)
+    state.repeated[event.node] = state.repeated.get(event.node, 0) + 1
+    _skip(state, event.skipped)
+
+
+def _settle(state: RunState, event: NodeCompleted | InputResolved, output: Json) -> None:
+    """Settle a node, and those that its end skips; one whose time ran out into a route has no output."""
+    name = event.node
+    if event.routes is not None:
+        state.routes[name] = event.routes
+    state.settled[name] = event.on_timeout != "route"
+    if state.settled[name]:
+        state.outputs[name] = output
+    else:
+        _node(state, name).state = "skipped"
+    _skip(state, event.skipped)
+
+
+def _skip(state: RunState, names: Iterable[str]) -> None:
+    for name in names:
+        state.settled[name] = False
+        _node(state, name).state = "skipped"
+
+
+def _failed(state: RunState, event: NodeFailed) -> None:
+    node = _spend(state, event)
+    if event.will_retry:
+        _back_off(state, event)
+        if event.phase == "forward" and event.index is None:
+            node.state = "retrying"
+        return
+    address = event.address
+    entry = _close(state, address)
+    if entry is not None and entry.signal is not None:
+        _shut(state, event)
+    close_map(state.maps, address)
+    if event.phase == "compensation":
+        state.kept.pop(address._replace(phase="forward"), None)
+        state.not_compensated.append(str(address._replace(phase="forward")))
+        return
+    if event.index is not None:
+        items = state.maps[address._replace(index=None)]
+        items.end(event.index, None)
+        items.failed += event.code != "cancelled"
+        items.stopped += event.code == "cancelled"
+    else:
+        node.state = "cancelled" if event.code == "cancelled" else "failed"
+        node.finished_at, node.latency_ms = event.at, event.latency_ms
+    if event.code != "cancelled" and not event.tolerated:
+        _stop(state, "failed", event.error)
+    elif event.index is None:
+        _lose(state, event.node)
+
+
+def _lose(state: RunState, name: str) -> None:
+    """Settle a node that was stopped while the run goes on: it lost a race."""
+    if state.stopping is None:
+        state.settled[name] = False
+
+
+def _back_off(state: RunState, event: NodeFailed) -> None:
+    entry = state.entries[event.address]
+    state.running -= entry.status == "running"
+    state.backing_off += 1
+    entry.status, entry.due_at, entry.child_run_id = "backoff", event.retry_at, None
+    if event.code == "interrupted":
+        entry.interruptions += not event.planned
+    else:
+        entry.failures, entry.interruptions = entry.failures + 1, 0
+
+
+def _requested(state: RunState, event: InputRequested) -> None:
+    entry = Entry(event.address, "waiting", event.at, due_at=event.deadline, request=event)
+    entry.signal = event.signal
+    state.entries[event.address] = entry
+    state.announced[event.request_id] = event.address
+    node = _node(state, event.node)
+    node.state, node.attempts, node.started_at = "waiting", node.attempts + 1, event.at
+    node.iterations = max(node.iterations, event.iteration or 0)
+
+
+def _resolved(state: RunState, event: InputResolved) -> None:
+    entry = _close(state, event.address)
+    _shut(state, event)
+    node = _node(state, event.node)
+    node.finished_at = event.at
+    node.latency_ms = max(0, event.at - entry.opened_at) if entry else None
+    if event.outcome == "withdrawn":
+        node.state = "cancelled"
+        _lose(state, event.node)
+    elif event.outcome == "timed_out" and event.on_timeout is None:
+        node.state = "failed"
+        _stop(state, "failed", no_answer(event, entry))
+    else:
+        node.state = "succeeded"
+        _consume(state, event.answered_with)
+        state.done.append(event.address)
+        _keep(state, event, event.payload, entry)
+        _settle(state, event, event.payload)
+
+
+def _shut(state: RunState, event: NodeCompleted | NodeFailed | InputResolved) -> None:
+    """Keep how a wait for a signal ended."""
+    if isinstance(event, InputResolved):
+        state.closed[event.address] = Closed(event.outcome, event.at, event.by, event.answered_with)
+    elif isinstance(event, NodeFailed):
+        how: Literal["timed_out", "withdrawn"] = "withdrawn" if event.code == "cancelled" else "timed_out"
+        state.closed[event.address] = Closed(how, event.at)
+    elif (answer := state.delivered.get(event.answered_with or "")) is None:
+        state.closed[event.address] = Closed("timed_out", event.at)
+    else:
+        state.closed[event.address] = Closed("answered", event.at, answer.by, answer.request_id)
+
+
+def _consume(state: RunState, request_id: str | None) -> None:
+    if request_id is None:
+        return
+    for name, letters in list(state.mailbox.items()):
+        kept = [letter for letter in letters if letter.request_id != request_id]
+        if len(kept) != len(letters):
+            state.mailbox[name] = kept
+        if not kept:
+            del state.mailbox[name]

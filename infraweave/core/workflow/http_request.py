@@ -1,0 +1,331 @@
+"""An http node's request: what may be wrong with it, and what it says once its places are filled. Pure.
+
+What comes from values can never change where a request goes, unless the author let a place begin the url:
+places are percent-encoded there, and headers take no line breaks.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from attrs import evolve, frozen
+
+from infraweave.core.data import template
+from infraweave.core.data.codec import dumps
+from infraweave.core.data.mapping import fill
+from infraweave.core.data.media_types import is_json
+from infraweave.core.data.sizes import TooLarge
+from infraweave.core.data.values import Json, at_pointer, is_pointer
+from infraweave.core.workflow.document import Request
+from infraweave.core.workflow.secret_refs import NAME, SECRET, Given
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+MAX_REDIRECTS = 10
+#: The largest response that a request may ask for, in bytes: outputs are kept in the database.
+MOST_BYTES = 16 * 2**20
+MAX_URL = 8_000
+#: Characters of all headers that a request sets, and of a body that is a form.
+MAX_HEADERS, MAX_FORM = 65_536, 2**20
+_MAX_DEPTH = 64
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_UNFIT = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
+_SPACE = re.compile(r"[\x00-\x20\x7f]")
+#: Headers that follow from the url, the body and the connection.
+_OURS = re.compile(
+    "host|content-length|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect"
+    "|proxy-authorization|proxy-connection|accept-encoding"
+)
+#: Where the host of an url stands, or the place that gives it.
+_HOST = re.compile(r"^(?:\{[^{}]*\}|\w+://)?[^/?#]*")
+#: What there is of a response.
+_PARTS = ("status", "headers", "body")
+_FORM = "application/x-www-form-urlencoded"
+
+
+class UnfitRequest(ValueError):
+    """With these values no request can be made."""
+
+    code = "input_mismatch"
+
+
+class RequestTooLarge(UnfitRequest):
+    """With these values the request would be larger than is allowed."""
+
+    code = "request_too_large"
+
+
+@frozen(kw_only=True)
+class Filled:
+    """A request without places."""
+
+    method: str
+    url: str
+    #: Names in lower case.
+    headers: Mapping[str, str]
+    body: bytes | None
+    #: The origins that it may be sent to; None: any, for it holds no secret.
+    origins: frozenset[str] | None = None
+    #: The headers that hold secrets, and whether the body does, and the host.
+    secret_headers: frozenset[str] = frozenset()
+    secret_body: bool = False
+    secret_host: bool = False
+
+
+def request_faults(request: Request, names: Collection[str]) -> Iterator[str]:
+    """Yield what is wrong with a request whose places may name ``names``."""
+    if SECRET in names:
+        yield f"parameter {SECRET}: in a request this name stands for the secrets of the server"
+    names = {*names, SECRET}
+    for path in _paths_in(request.url, request.headers, request.query, request.body):
+        head, _, name = path.partition(".")
+        if head == SECRET and not NAME.fullmatch(name):
+            yield f"{{{path[:100]}}} is no secret; expected {{secret.NAME}}, the name in capital letters"
+    if request.method not in METHODS:
+        yield f"method is {request.method!r:.40}; expected one of {', '.join(METHODS)}"
+    yield from _url_faults(request.url, names)
+    yield from _header_faults(request.headers, names)
+    for name, value in request.query.items():
+        yield from _value_faults(f"query {name!r:.100}", value, names)
+    yield from _value_faults("body", request.body, names)
+    if request.body is not None and request.method in ("GET", "HEAD"):
+        yield f"a {request.method} request has no body"
+    yield from _answer_faults(request)
+
+
+def _answer_faults(request: Request) -> Iterator[str]:
+    yield from _output_faults(request.output)
+    for status in request.accept:
+        if not 200 <= status <= 599:
+            yield f"accept has {status}; expected statuses from 200 to 599"
+    if not 0 <= request.follow_redirects <= MAX_REDIRECTS:
+        yield f"follow_redirects is {request.follow_redirects}; expected 0 to {MAX_REDIRECTS}"
+    if not 1 <= request.max_bytes <= MOST_BYTES:
+        yield f"max_bytes is {request.max_bytes}; expected 1 to {MOST_BYTES:,}"
+
+
+def _output_faults(output: Json) -> Iterator[str]:
+    if not isinstance(output, str):
+        yield from _value_faults("output", output, _PARTS)
+    elif not is_pointer(output):
+        bad = list(template.faults(output, _PARTS))
+        yield from (f"output: {fault}" for fault in bad)
+        if not bad and not any(template.paths(output)):
+            yield f"output {output!r:.100} is no JSON Pointer such as /body/id, nor a template: {{body.id}}"
+    elif output and output.split("/")[1] not in _PARTS:
+        yield f"output {output!r:.100} leads nowhere; there are /status, /headers and /body"
+
+
+def _url_faults(url: str, names: Collection[str]) -> Iterator[str]:
+    bad = list(template.faults(url, names))
+    yield from (f"url: {fault}" for fault in bad)
+    if len(url) > MAX_URL:
+        yield f"url has more than {MAX_URL:,} characters"
+    elif not bad and not url.startswith("{"):
+        fault = _wrong_with(re.sub(r"\{\{|\}\}|\{[^{}]*\}", "0", url))
+        if fault:
+            yield f"url: {fault}"
+
+
+def _wrong_with(url: str) -> str | None:
+    """Return why nothing can be sent to a url without places, in words that do not repeat it."""
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname, parts.port
+    except ValueError as error:
+        return f"it cannot be read: {error}"
+    if _SPACE.search(url):
+        return "it has spaces or control characters"
+    if parts.scheme not in ("http", "https"):
+        return f"its scheme is {parts.scheme or 'missing'}; expected http:// or https://"
+    if not host or "\\" in parts.netloc:
+        return "it names no host"
+    if "%" in host:
+        return "it names no host: a place within it takes letters, digits, . and -"
+    if "@" in parts.netloc:
+        return "it has credentials; send them in an Authorization header"
+    return None
+
+
+def _header_faults(headers: Mapping[str, str], names: Collection[str]) -> Iterator[str]:
+    times = Counter(name.lower() for name in headers)
+    for name, text in headers.items():
+        if not _TOKEN.fullmatch(name):
+            yield f"header {name!r:.100} is no header name"
+        elif _OURS.fullmatch(name.lower()):
+            yield f"header {name}: it follows from the request and cannot be set"
+        elif times[name.lower()] > 1:
+            yield f"header {name}: it stands there several times"
+        yield from (f"header {name[:100]}: {fault}" for fault in template.faults(text, names))
+        if _UNFIT.search(text):
+            yield f"header {name[:100]}: its value has characters that no header may have"
+
+
+def _value_faults(where: str, value: Json, names: Collection[str]) -> Iterator[str]:
+    level, depth = [value], 0
+    while level:
+        for text in (item for item in level if isinstance(item, str)):
+            yield from (f"{where}: {fault}" for fault in template.faults(text, names))
+        depth += 1
+        if depth > _MAX_DEPTH:
+            yield f"{where}: it is nested deeper than {_MAX_DEPTH} levels"
+            return
+        level = [child for item in level for child in _children(item)]
+
+
+def _children(value: Json) -> list[Any]:
+    if isinstance(value, Mapping):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else []
+
+
+def names_in(request: Request) -> Iterator[str]:
+    """Yield the names that the places of a request stand for, apart from secrets."""
+    for path in _paths_in(request.url, request.headers, request.query, request.body):
+        if (name := path.partition(".")[0]) != SECRET:
+            yield name
+
+
+def secrets_in(*parts: Json) -> list[str]:
+    """Return the names of the secrets that parts of a request have places for."""
+    paths = (path.partition(".") for path in _paths_in(*parts))
+    return list(dict.fromkeys(name for head, _, name in paths if head == SECRET))
+
+
+def _paths_in(*parts: Json) -> Iterator[str]:
+    level: list[Any] = list(parts)
+    while level:
+        for text in (item for item in level if isinstance(item, str)):
+            yield from template.paths(text)
+        level = [child for item in level for child in _children(item)]
+
+
+# --- filling -----------------------------------------------------------------------------------------------
+
+
+def filled(request: Request, values: Mapping[str, Json], secrets: Given | None = None) -> Filled:
+    """Return a request with its places filled.
+
+    Raises:
+        UnfitRequest: a place leads nowhere, or what it leads to cannot stand there.
+        RequestTooLarge: a part of it would be too large.
+    """
+    values = values if secrets is None else {**values, SECRET: secrets.values}
+    try:
+        headers = dict(_filled_headers(request, values))
+        url = _filled_url(request, values)
+        body = None if request.body is None else _encoded(_fill("body", request.body, values), headers)
+    except TooLarge as error:
+        raise RequestTooLarge(str(error)) from None
+    except template.TemplateError as error:
+        raise UnfitRequest(str(error)) from None
+    for name in (name for name, text in headers.items() if _UNFIT.search(text)):
+        raise UnfitRequest(f"the header {name} would have characters that no header may have")
+    made = Filled(method=request.method, url=url, headers=headers, body=body)
+    return made if secrets is None else _bound(made, request, secrets)
+
+
+def _bound(made: Filled, request: Request, secrets: Given) -> Filled:
+    holding = (name.lower() for name, text in request.headers.items() if secrets_in(text))
+    return evolve(
+        made,
+        origins=secrets.origins,
+        secret_headers=frozenset(holding),
+        secret_body=bool(secrets_in(request.body)),
+        secret_host=bool(secrets_in(_HOST.findall(request.url)[0])),
+    )
+
+
+def _filled_url(request: Request, values: Mapping[str, Json]) -> str:
+    first = re.match(r"\{[^{}]+\}", request.url)
+    try:
+        start = template.render(first[0], values, most=MAX_URL) if first else ""
+        url = start + template.render(request.url[first.end() if first else 0 :], values, _quoted, MAX_URL)
+    except TooLarge:
+        raise RequestTooLarge(f"the url would have more than {MAX_URL:,} characters") from None
+    query = [
+        pair for name, value in request.query.items() for pair in _pairs(name, _fill("query", value, values))
+    ]
+    if query:
+        url, hash_, fragment = url.partition("#")
+        url += ("&" if "?" in url else "?") + _form("query", query, MAX_URL) + hash_ + fragment
+    if len(url) > MAX_URL:
+        raise RequestTooLarge(f"the url would have more than {MAX_URL:,} characters")
+    fault = _wrong_with(url)
+    if fault:
+        # What is wrong with a part of a secret would tell that part.
+        raise UnfitRequest("the url cannot be used" + ("" if secrets_in(request.url) else f": {fault}"))
+    return url
+
+
+def _filled_headers(request: Request, values: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
+    """Yield the headers; one that is a place alone is left out where that is null, as queries are."""
+    left = MAX_HEADERS
+    for name, text in request.headers.items():
+        path = template.whole(text)
+        if path and template.look_up(path, values) is None:
+            continue
+        try:
+            made = template.render(text, values, most=left)
+        except TooLarge:
+            raise RequestTooLarge(f"the headers would have more than {MAX_HEADERS:,} characters") from None
+        left -= len(made)
+        # What surrounds a value is no part of it, and connections refuse to send it.
+        yield name.lower(), made.strip(" \t")
+
+
+def _quoted(value: Json) -> str:
+    if value is None:
+        raise template.TemplateError("a place of the url is null, which only query, body and headers may be")
+    text = template.spelled(value)
+    if len(text) > MAX_URL:  # to quote it would take seconds
+        raise template.TemplateTooLarge
+    if text in (".", ".."):
+        raise template.TemplateError("a place of the url may not be . or ..")
+    return quote(text, safe="")
+
+
+def _pairs(name: str, value: Json) -> Iterator[tuple[str, str]]:
+    if isinstance(value, list):
+        yield from ((name, template.spelled(item)) for item in value)
+    elif value is not None:
+        yield name, template.spelled(value)
+
+
+def _fill(what: str, value: Json, values: Mapping[str, Json]) -> Json:
+    try:
+        return fill(value, values)
+    except TooLarge as error:
+        raise RequestTooLarge(f"the {what} is too large: {error}") from None
+
+
+def _form(what: str, pairs: list[tuple[str, str]], most: int) -> str:
+    """Return pairs as forms and queries spell them; to quote what is far too long would take seconds."""
+    if sum(len(name) + len(text) + 2 for name, text in pairs) > most:
+        raise RequestTooLarge(f"the {what} would have more than {most:,} characters")
+    return urlencode(pairs)
+
+
+def _encoded(body: Json, headers: dict[str, str]) -> bytes:
+    """Return the body as its Content-Type says; without one it is JSON."""
+    kind = headers.setdefault("content-type", "application/json").partition(";")[0].strip().lower()
+    if kind == _FORM and isinstance(body, dict):
+        pairs = [pair for name, value in body.items() for pair in _pairs(name, value)]
+        return _form("form", pairs, MAX_FORM).encode()
+    if isinstance(body, str) and not is_json(kind):
+        return body.encode()
+    return dumps(body)
+
+
+def output_of(request: Request, status: int, headers: Mapping[str, str], body: Json) -> Json:
+    """Return what becomes the node's output.
+
+    Raises:
+        LookupError, TemplateError: the pointer, or a place, leads nowhere.
+    """
+    answer = dict(zip(_PARTS, (status, headers, body), strict=True))
+    is_path = isinstance(request.output, str) and is_pointer(request.output)
+    return at_pointer(answer, request.output) if is_path else fill(request.output, answer)

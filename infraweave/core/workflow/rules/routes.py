@@ -1,0 +1,97 @@
+"""What must have happened for a node to run: which routes were chosen, which nodes came before.
+
+For documents whose edges are sound and free of cycles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from infraweave.core.workflow.document import Router, Wait
+from infraweave.core.workflow.graph import Graph
+
+#: By router that chooses one route: the route that a node needs.
+Needs = dict[str, str]
+
+
+def in_flow(graph: Graph) -> list[str]:
+    """Return the nodes so that each stands after all that it waits for."""
+    done: dict[str, None] = {}
+    stack = list(reversed(graph.nodes))
+    while stack:
+        missing = [source for source in graph.upstream[stack[-1]] if source not in done]
+        if missing:
+            stack += missing
+        else:
+            done[stack.pop()] = None
+    return list(done)
+
+
+def ancestors(graph: Graph) -> dict[str, int]:
+    """Return for each node all that comes before it, as the bits of their places in the order."""
+    before: dict[str, int] = {}
+    for name in in_flow(graph):
+        before[name] = 0
+        for source in graph.upstream[name]:
+            before[name] |= before[source] | 1 << graph.order[source]
+    return before
+
+
+def never_together(graph: Graph) -> Iterator[str]:
+    """Yield a fault for each node that needs two routes of a router that chooses one.
+
+    A node needs what its router, and the data that it requires, need; without those, what all its upstreams
+    need, since one of them must have run.
+    """
+    needs: dict[str, Needs] = {}
+    for name in in_flow(graph):
+        needed, conflict = _united(_wanted(graph, name, needs))
+        needs[name] = needed
+        if conflict is not None:
+            first, second, router = conflict
+            yield (
+                f"{name}: it needs both {first} and {second}, but {_chooser(graph, router)} one of them,"
+                " so it would always be skipped; give the parameters defaults"
+            )
+
+
+def _wanted(graph: Graph, name: str, needs: dict[str, Needs]) -> list[Needs]:
+    router = graph.router_of.get(name)
+    sources = [*graph.required[name], *([router] if router else [])]
+    if not sources and graph.upstream[name]:
+        return [_common([needs[source] for source in graph.upstream[name]])]
+    wanted = [needs[source] for source in sources]
+    # A wait has an answer, or its time runs out into a route.
+    wanted += [{source: source} for source in graph.required[name] if _may_run_out(graph, source)]
+    if router is not None and not _chooses_many(graph, router):
+        wanted.append({router: name})
+    return wanted
+
+
+def _united(wanted: list[Needs]) -> tuple[Needs, tuple[str, str, str] | None]:
+    """Return all needs as one; and the first two routes that exclude each other, with their router."""
+    needed: Needs = {}
+    for router, route in (pair for needs in wanted for pair in needs.items()):
+        other = needed.setdefault(router, route)
+        if other != route:
+            return needed, (other, route, router)
+    return needed, None
+
+
+def _chooses_many(graph: Graph, router: str) -> bool:
+    node = graph.nodes[router]
+    return isinstance(node, Router) and node.many
+
+
+def _chooser(graph: Graph, router: str) -> str:
+    return f"router {router} chooses" if isinstance(graph.nodes[router], Router) else f"{router} leads to"
+
+
+def _may_run_out(graph: Graph, source: str) -> bool:
+    node = graph.nodes[source]
+    return isinstance(node, Wait) and node.timeout_route is not None
+
+
+def _common(choices: list[Needs]) -> Needs:
+    first, *others = choices
+    return {key: route for key, route in first.items() if all(other.get(key) == route for other in others)}

@@ -1,0 +1,239 @@
+"""When schedules fire. Pure: everything is a function of a moment, in milliseconds since the Unix epoch.
+
+``cron`` is read as Debian's cron reads it (by cronsim), also where clocks are changed: a job at a fixed time
+(neither minute nor hour begins with ``*``) that falls into the hour that is left out runs once, right after
+it, and one that falls into the hour that comes twice runs once, the first time; other jobs keep to the clock
+on the wall. The rules of time zones come from the machine, or from the package tzdata.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from functools import lru_cache
+from itertools import takewhile
+from typing import assert_never
+from zoneinfo import ZoneInfo
+
+from attrs import frozen
+from cronsim import CronSim, CronSimError
+
+from infraweave.core.data.mapping import fill, mapping_faults
+from infraweave.core.data.template import TemplateError
+from infraweave.core.data.values import LONGEST, Json, from_rfc3339, rfc3339
+from infraweave.core.workflow.triggers import CATCH_UPS, OVERLAPS, SCHEDULE_VALUES, Overlap, Schedule
+from infraweave.core.workflow.wallclock import first_on_the_wall
+
+#: A time that is noticed later than this, in milliseconds, was missed; sooner, it is merely late.
+LATE = 60_000
+#: The most missed times that ``all`` makes up for, and the most that wait in a queue.
+QUEUE_LIMIT = 1_000
+_HOUR = 3_600_000
+#: 2026-01-01T00:00:00Z: a time as good as any other.
+_SAMPLE = 1_767_225_600_000
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}")
+_LONGEST_TEXT = 256
+_FIELDS = 5
+_SHORTHANDS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+
+
+def faults(schedule: Schedule) -> Iterator[str]:
+    """Yield what is wrong with a schedule."""
+    if not _NAME.fullmatch(schedule.name):
+        yield f"name {schedule.name!r:.140} must be 1 to 128 letters, digits, . _ or -"
+    if schedule.cron is None and schedule.every is None:
+        yield "it needs cron or every, which say when"
+    if schedule.cron is not None and schedule.every is not None:
+        yield "it needs cron or every, not both"
+    if schedule.every is not None:
+        yield from _interval_faults(schedule)
+    elif schedule.anchor is not None:
+        yield "anchor goes with every; cron has its own times"
+    yield from _zone_faults(schedule)
+    if schedule.cron is not None:
+        yield from _cron_faults(schedule.cron)
+    if schedule.catch_up not in CATCH_UPS:
+        yield f"catch_up is {schedule.catch_up!r:.60}; expected {', '.join(CATCH_UPS)}"
+    if schedule.overlap not in OVERLAPS:
+        yield f"overlap is {schedule.overlap!r:.60}; expected {', '.join(OVERLAPS)}"
+    elif schedule.catch_up == "all" and schedule.overlap != "queue":
+        yield "catch_up='all' needs overlap='queue': missed times are made up for one after the other"
+    yield from (f"input: {fault}" for fault in _input_faults(schedule))
+
+
+def run_input(schedule: Schedule, at: int) -> Json:
+    """Return the input of the run of a time.
+
+    Raises:
+        TemplateError: a place of it names nothing that is there.
+    """
+    return fill(schedule.input, {"schedule": schedule.name, "scheduled_at": rfc3339(at)})
+
+
+def sample_input(schedule: Schedule) -> Json:
+    """Return the input of a run of some time, to be checked; the schedule has no faults."""
+    return run_input(schedule, _SAMPLE)
+
+
+def _input_faults(schedule: Schedule) -> Iterator[str]:
+    named = list(mapping_faults(schedule.input, SCHEDULE_VALUES))
+    yield from named
+    if not named:
+        try:
+            sample_input(schedule)
+        except TemplateError as error:
+            yield str(error)
+
+
+def _interval_faults(schedule: Schedule) -> Iterator[str]:
+    every = schedule.every
+    if every is None or not 1 <= every <= LONGEST:
+        yield f"every is {every} s; expected at least one second"
+    elif (every * 1000) % 1:
+        yield f"every is {every} s; expected whole milliseconds"
+    if schedule.anchor is not None:
+        try:
+            from_rfc3339(schedule.anchor)
+        except ValueError as error:
+            yield f"anchor: {error}"
+
+
+def _zone_faults(schedule: Schedule) -> Iterator[str]:
+    if schedule.every is not None and schedule.timezone != "UTC":
+        yield "timezone goes with cron; every counts from its anchor"
+    elif not _is_zone(schedule.timezone):
+        yield f"timezone {schedule.timezone!r:.80} is no IANA time zone; expected one such as Europe/Zurich"
+
+
+def _is_zone(name: str) -> bool:
+    if len(name) > _LONGEST_TEXT or not _ZONE.fullmatch(name):
+        return False
+    try:
+        ZoneInfo(name)
+    except (KeyError, ValueError, OSError):
+        return False
+    return True
+
+
+def _cron_faults(cron: str) -> Iterator[str]:
+    expected = "expected five fields such as '30 2 * * 1-5': minute, hour, day of month, month, day of week"
+    if cron.startswith("@") and cron not in _SHORTHANDS:
+        yield f"cron {cron!r:.80} is no shorthand; there are {', '.join(_SHORTHANDS)}"
+    elif len(cron) > _LONGEST_TEXT or len(_five_fields(cron).split()) != _FIELDS:
+        yield f"cron {cron!r:.80} is no schedule; {expected}"
+    else:
+        try:
+            if next(CronSim(_five_fields(cron), datetime(2000, 1, 1, tzinfo=UTC)), None) is None:
+                yield f"cron {cron!r} names a day that does not come within fifty years"
+        except CronSimError as error:
+            yield f"cron {cron!r} is no schedule ({str(error).lower()}); {expected}"
+
+
+@lru_cache(maxsize=1024)
+def _five_fields(cron: str) -> str:
+    return _SHORTHANDS.get(cron, cron)
+
+
+# --- times -------------------------------------------------------------------------------------------------
+
+
+def next_fire(schedule: Schedule, after: int) -> int | None:
+    """Return the first time later than ``after``; None where there is none. The schedule has no faults."""
+    if schedule.every is not None:
+        every, anchor = round(schedule.every * 1000), _anchor(schedule)
+        return after + every - (after - anchor) % every
+    if schedule.cron is None:
+        return None
+    fields, start = _five_fields(schedule.cron), datetime.fromtimestamp(after // 1000, UTC)
+    if schedule.timezone == "UTC":
+        return _millis(next(CronSim(fields, start), None))
+    zone = ZoneInfo(schedule.timezone)
+    if any(field.startswith("*") for field in fields.split()[:2]):
+        return _millis(first_on_the_wall(lambda shown: next(CronSim(fields, shown), None), zone, start))
+    # Within the hour that comes twice, times of its first half are offered once more.
+    times = (_millis(time) for time in CronSim(fields, start.astimezone(zone)))
+    return next((at for at in times if at is None or at > after), None)
+
+
+def _anchor(schedule: Schedule) -> int:
+    return 0 if schedule.anchor is None else from_rfc3339(schedule.anchor)
+
+
+def _millis(when: datetime | None) -> int | None:
+    return None if when is None else round(when.timestamp()) * 1000
+
+
+def fire_times(schedule: Schedule, after: int) -> Iterator[int]:
+    """Yield the times later than ``after``, in order."""
+    at = next_fire(schedule, after)
+    while at is not None:
+        yield at
+        at = next_fire(schedule, at)
+
+
+@frozen
+class Due:
+    """Times for which runs must start now, in order, and the next time to look."""
+
+    times: tuple[int, ...]
+    next_at: int | None
+
+
+def due(schedule: Schedule, at: int, now: int) -> Due:
+    """Return what is due of a schedule whose next time ``at`` has come by ``now``, maybe long ago."""
+    return Due(_made_up(schedule, at, now), next_fire(schedule, now))
+
+
+def _made_up(schedule: Schedule, at: int, now: int) -> tuple[int, ...]:
+    match schedule.catch_up:
+        case "skip":
+            return tuple(time for time in _latest(schedule, at, now, 1) if now - time <= LATE)
+        case "last":
+            return _latest(schedule, at, now, 1)
+        case "all":
+            return _latest(schedule, at, now, QUEUE_LIMIT)
+        case _:
+            assert_never(schedule.catch_up)
+
+
+def _latest(schedule: Schedule, at: int, now: int, most: int) -> tuple[int, ...]:
+    """Return the last ``most`` times from ``at`` to ``now``, without a walk through years of them."""
+    span = _HOUR
+    while True:
+        after = max(at - 1, now - span)
+        found = deque(takewhile(lambda time: time <= now, fire_times(schedule, after)), most)
+        if len(found) == most or after == at - 1:
+            return tuple(found)
+        span *= 4
+
+
+# --- overlap -----------------------------------------------------------------------------------------------
+
+
+def admit(
+    overlap: Overlap, waiting: tuple[int, ...], times: tuple[int, ...], *, busy: bool
+) -> tuple[int, ...]:
+    """Return the times that wait for their runs, once ``times`` have come.
+
+    ``busy``: a run of the schedule is open. Times that are not in the answer are skipped.
+    """
+    match overlap:
+        case "skip":
+            return waiting if busy or waiting else times[-1:]
+        case "queue":
+            return (waiting + times)[:QUEUE_LIMIT]
+        case "cancel_running":
+            return times[-1:] or waiting
+        case _:
+            assert_never(overlap)

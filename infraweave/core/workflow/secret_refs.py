@@ -1,0 +1,129 @@
+"""Secrets in requests, ``{secret.NAME}``: where they may go, and how answers are freed of them. Pure."""
+
+from __future__ import annotations
+
+import base64
+import html
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from urllib.parse import quote, quote_plus
+
+from attrs import field, frozen
+
+from infraweave.core.data.codec import dump_ascii, dumps
+from infraweave.core.data.values import Json
+
+#: The first name of a place that stands for a secret; no parameter of a request may have it.
+SECRET = "secret"  # noqa: S105 - a word
+NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
+#: Shorter ones could not be told from what stands in answers anyway.
+LEAST = 8
+_HIDDEN = "[redacted]"
+#: Characters of a secret that is looked for in every mixture of escapes.
+_LONGEST = 1_024
+#: What every escape begins with; and where the two alphabets of base64 differ.
+_ESCAPES, _URL_SAFE = ("\\", "%", "&", "+"), str.maketrans("+/", "-_")
+
+
+@frozen
+class Given:
+    """The secrets that one request may use, by name; and the origins, all of which every one may go to."""
+
+    values: Mapping[str, str] = field(factory=dict, repr=False)
+    origins: frozenset[str] = frozenset()
+
+
+def origin(scheme: str, host: str, port: int | None) -> str:
+    """Return the one spelling of where a request goes: ``https://api.test:443``."""
+    host = host.lower()
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or (443 if scheme == 'https' else 80)}"
+
+
+class Hidden:
+    """Takes secrets out of what is kept and shown, in each form in which answers repeat them."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        # A longer one may hold a shorter one.
+        by_length = sorted(set(secrets), key=len, reverse=True)
+        forms = {form for secret in by_length for form in _forms(secret)}
+        self._forms = sorted(forms, key=len, reverse=True)
+        self._spellings = [re.compile(_spelling(secret)) for secret in by_length if len(secret) <= _LONGEST]
+
+    def text(self, text: str) -> str:
+        """Return a text without them."""
+        for form in self._forms:
+            text = text.replace(form, _HIDDEN)
+        if any(sign in text for sign in _ESCAPES):
+            for spelling in self._spellings:
+                text = spelling.sub(_HIDDEN, text)
+        return text
+
+    def value(self, value: Json) -> Json:
+        """Return a JSON value in whose texts, keys and numbers they are not."""
+        if not self._forms:
+            return value
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, Mapping):
+            return {self.text(key): self.value(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self.value(item) for item in value]
+        return _HIDDEN if self._is_told_by(value) else value
+
+    def _is_told_by(self, value: Json) -> bool:
+        """Tell whether a number spells a secret of digits."""
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return False
+        spelled = {repr(value)}
+        if isinstance(value, float) and value.is_integer():
+            spelled.add(str(int(value)))
+        return any(self.text(text) != text for text in spelled)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """Yield a secret as it is, and as JSON, urls, forms, HTML and base64 spell it."""
+    yield secret
+    for spelled in (dumps(secret).decode()[1:-1], dump_ascii(secret).decode()[1:-1]):
+        yield spelled
+        yield spelled.replace("/", "\\/")
+    for encoded in (quote(secret, safe=""), quote(secret), quote_plus(secret)):
+        yield encoded
+        yield re.sub("%..", lambda found: found[0].lower(), encoded)
+    yield html.escape(secret)
+    yield from _in_base64(secret.encode())
+
+
+def _in_base64(secret: bytes) -> Iterator[str]:
+    """Yield what a secret is in base64 wherever it stands in what was encoded, in both alphabets.
+
+    Of the characters at its ends, those that hold bits of what stands beside it are left out.
+    """
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + secret)
+        whole = encoded[-(-before * 8 // 6) : (before + len(secret)) * 8 // 6].decode()
+        yield whole
+        yield whole.translate(_URL_SAFE)
+
+
+def _spelling(secret: str) -> str:
+    """Return the pattern of a secret of which each character may be escaped in a way of its own."""
+    return "".join(f"(?:{'|'.join(_spellings(character))})" for character in secret)
+
+
+def _spellings(character: str) -> list[str]:
+    """Return patterns for one character, the longest first: in JSON, in urls, in HTML, and as it is.
+
+    Each begins with a literal, by which the engine passes over what cannot match.
+    """
+    units = character.encode("utf-16-be").hex()
+    in_json = "".join("\\\\u" + _digits(units[place : place + 4]) for place in range(0, len(units), 4))
+    in_urls = "".join("%" + _digits(f"{byte:02x}") for byte in character.encode())
+    in_html = [f"&#0*{ord(character)};", f"&#[xX]0*{_digits(f'{ord(character):x}')};"]
+    plain = {html.escape(character), dumps(character).decode()[1:-1], character}
+    plain |= {"\\/"} if character == "/" else {"+"} if character == " " else set()
+    return [in_json, in_urls, *in_html, *map(re.escape, sorted(plain, key=len, reverse=True))]
+
+
+def _digits(digits: str) -> str:
+    """Return the pattern of hexadecimal digits, in letters of either size."""
+    return "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in digits)

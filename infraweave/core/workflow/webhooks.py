@@ -1,0 +1,262 @@
+"""What a delivery must look like to pass, and what it starts. Pure; the secret and the time are handed in."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+from base64 import b64decode, b64encode
+from collections.abc import Iterator, Mapping
+from typing import assert_never
+
+from attrs import frozen
+
+from infraweave.core.data import template
+from infraweave.core.data.mapping import mapping_faults
+from infraweave.core.data.values import Json
+from infraweave.core.workflow.triggers import (
+    DELIVERY_HEADER,
+    DELIVERY_VALUES,
+    SCHEMES,
+    SIGNATURE_HEADER,
+    Scheme,
+    Webhook,
+)
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
+_UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
+#: What secrets begin with, those that are made here and those of Standard Webhooks.
+SECRET_PREFIX = "whsec_"  # noqa: S105 - no secret itself
+#: Bytes; Standard Webhooks asks senders for 24 to 64.
+_SHORTEST_KEY = 16
+#: A day; a longer tolerance protects from nothing.
+_LONGEST_TOLERANCE = 86_400
+#: Signatures of one delivery that are looked at: senders give two while they change the secret.
+_MOST_SIGNATURES = 4
+#: Headers that no input may take over.
+_PRIVATE = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+
+def faults(webhook: Webhook) -> Iterator[str]:
+    """Yield what is wrong with a webhook."""
+    if not _NAME.fullmatch(webhook.name):
+        yield f"name {webhook.name!r:.140} must be 1 to 128 letters, digits, . _ or -"
+    if webhook.secret_env is not None and not _VARIABLE.fullmatch(webhook.secret_env):
+        yield f"secret_env {webhook.secret_env!r:.140} is no name of an environment variable"
+    for option in ("signature_header", "timestamp_header"):
+        header = getattr(webhook, option)
+        if header is not None and not _HEADER.fullmatch(header):
+            yield f"{option} {header!r:.140} is no name of a header"
+    if webhook.scheme not in SCHEMES:
+        yield f"scheme is {webhook.scheme!r:.60}; expected {', '.join(SCHEMES)}"
+    elif webhook.scheme == "standard":
+        yield from _headers_of_its_own(webhook)
+    elif webhook.scheme == "base64" and _share_a_header(webhook):
+        yield "timestamp_header is the signature's own header, which goes with the scheme hex"
+    if not 1 <= webhook.tolerance <= _LONGEST_TOLERANCE:
+        yield f"tolerance is {webhook.tolerance} s; expected one second to a day"
+    if "{" in webhook.delivery:
+        yield from (f"delivery: {fault}" for fault in template.faults(webhook.delivery, ("body", "headers")))
+    elif not _HEADER.fullmatch(webhook.delivery):
+        yield f"delivery {webhook.delivery!r:.140} is no header's name and no template such as {{body.id}}"
+    yield from (f"input: {fault}" for fault in mapping_faults(webhook.input, DELIVERY_VALUES))
+
+
+def _headers_of_its_own(webhook: Webhook) -> Iterator[str]:
+    if webhook.signature_header != SIGNATURE_HEADER or webhook.timestamp_header is not None:
+        option = "signature_header" if webhook.timestamp_header is None else "timestamp_header"
+        yield f"{option} goes with the schemes hex and base64; the scheme standard has headers of its own"
+
+
+def _share_a_header(webhook: Webhook) -> bool:
+    return (webhook.timestamp_header or "").lower() == webhook.signature_header.lower()
+
+
+# --- signatures --------------------------------------------------------------------------------------------
+
+
+def sign(secret: bytes, body: bytes, timestamp: str | None = None) -> str:
+    """Return the signature of a delivery, hexadecimal."""
+    return _mac(secret, _timed(body, timestamp)).hex()
+
+
+def sign_standard(key: bytes, body: bytes, message_id: str, timestamp: str) -> str:
+    """Return the signature of a delivery as Standard Webhooks makes it; ``key`` is what ``key_of`` gives."""
+    return b64encode(_mac(key, _identified(body, message_id, timestamp))).decode()
+
+
+def _mac(key: bytes, signed: bytes) -> bytes:
+    return hmac.new(key, signed, hashlib.sha256).digest()
+
+
+def _timed(body: bytes, timestamp: str | None) -> bytes:
+    return body if timestamp is None else timestamp.encode() + b"." + body
+
+
+def _identified(body: bytes, message_id: str, timestamp: str) -> bytes:
+    return b".".join((message_id.encode(), timestamp.encode(), body))
+
+
+def key_of(scheme: Scheme, secret: bytes) -> bytes:
+    """Return the key that a secret stands for.
+
+    Raises:
+        ValueError: it stands for none; the message says what is expected.
+    """
+    if scheme != "standard":
+        return secret
+    try:
+        key = b64decode(secret.removeprefix(SECRET_PREFIX.encode()), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) < _SHORTEST_KEY:
+        raise ValueError(f"expected {SECRET_PREFIX} and at least {_SHORTEST_KEY} bytes in base64")
+    return key
+
+
+@frozen
+class _Claim:
+    """What a delivery says of itself: what was signed, when (None: not told), and with which outcome."""
+
+    signed: bytes
+    timestamp: str | None
+    signatures: list[str]
+
+
+def is_genuine(webhook: Webhook, key: bytes, headers: Mapping[str, str], body: bytes, now: int) -> bool:
+    """Tell whether a delivery was signed with the key, and lately where the time is signed.
+
+    ``headers`` have their names in small letters; ``now`` is in milliseconds.
+    """
+    claim = _claim(webhook, headers, body)
+    mac = _mac(key, claim.signed)
+    expected = mac.hex().encode() if webhook.scheme == "hex" else b64encode(mac)
+    fits = [hmac.compare_digest(expected, signature.encode()) for signature in claim.signatures]
+    is_timely = claim.timestamp is None or _is_recent(claim.timestamp, now, webhook.tolerance)
+    return any(fits) and is_timely
+
+
+def refusal(webhook: Webhook, headers: Mapping[str, str]) -> str:
+    """Return why a delivery does not pass, for whoever runs the server; no sender is told."""
+    names = headers_of(webhook)
+    wanted = (names["signature_header"], names["timestamp_header"])
+    missing = [name for name in wanted if name is not None and name.lower() not in headers]
+    if missing and _prefix(headers) == "webhook":
+        return f"it has no header {' and no '.join(missing)}"
+    return "its signature or its time of signing does not fit"
+
+
+def _claim(webhook: Webhook, headers: Mapping[str, str], body: bytes) -> _Claim:
+    match webhook.scheme:
+        case "hex":
+            timestamp, signatures = _hex_claims(webhook, headers)
+        case "base64":
+            timestamp = _header(headers, webhook.timestamp_header)
+            signatures = [_header(headers, webhook.signature_header) or ""]
+        case "standard":
+            return _standard_claim(headers, body)
+        case _:
+            assert_never(webhook.scheme)
+    return _Claim(_timed(body, timestamp), timestamp, signatures)
+
+
+def _standard_claim(headers: Mapping[str, str], body: bytes) -> _Claim:
+    prefix = _prefix(headers)
+    message_id, timestamp, given = (
+        headers.get(f"{prefix}-{name}", "") for name in ("id", "timestamp", "signature")
+    )
+    pairs = [part.partition(",") for part in given.split(maxsplit=_MOST_SIGNATURES)[:_MOST_SIGNATURES]]
+    signatures = [value for version, _, value in pairs if version == "v1" and message_id]
+    return _Claim(_identified(body, message_id, timestamp), timestamp, signatures)
+
+
+def _prefix(headers: Mapping[str, str]) -> str:
+    """Return how the headers of Standard Webhooks begin: some senders use the name of their service."""
+    return "svix" if "svix-signature" in headers and "webhook-signature" not in headers else "webhook"
+
+
+def _header(headers: Mapping[str, str], name: str | None) -> str | None:
+    """Return a header, empty where it is absent; None where no name is given."""
+    return None if name is None else headers.get(name.lower(), "").strip()
+
+
+def _hex_claims(webhook: Webhook, headers: Mapping[str, str]) -> tuple[str | None, list[str]]:
+    """Return the time of signing, empty where it is absent, and the signatures."""
+    given = headers.get(webhook.signature_header.lower(), "")
+    pairs = [part.strip().partition("=") for part in given.split(",")[: 2 * _MOST_SIGNATURES]]
+    timestamp, wanted = _header(headers, webhook.timestamp_header), "sha256"
+    if _share_a_header(webhook):
+        timestamp, wanted = next((value for key, _, value in pairs if key == "t"), ""), "v1"
+    named = [value if equals else key for key, equals, value in pairs if not equals or key == wanted]
+    return timestamp, [value.lower() for value in named[:_MOST_SIGNATURES]]
+
+
+def _is_recent(timestamp: str, now: int, tolerance: float) -> bool:
+    if not _UNIX_SECONDS.fullmatch(timestamp):
+        return False
+    return abs(now / 1000 - int(timestamp)) <= tolerance
+
+
+def headers_of(webhook: Webhook) -> dict[str, str | None]:
+    """Return in which headers a delivery has its signature and its time, and what tells it apart."""
+    own = webhook.scheme == "standard"
+    is_named = webhook.delivery != DELIVERY_HEADER
+    return {
+        "signature_header": "webhook-signature" if own else webhook.signature_header,
+        "timestamp_header": "webhook-timestamp" if own else webhook.timestamp_header,
+        "delivery": "webhook-id" if own and not is_named else webhook.delivery,
+    }
+
+
+# --- what it starts ----------------------------------------------------------------------------------------
+
+
+def delivery_id(webhook: Webhook, headers: Mapping[str, str], body: Json, raw: bytes) -> str:
+    """Return what tells this delivery from others: as the webhook says, else the digest of its body."""
+    if "{" in webhook.delivery:
+        named = _filled(webhook.delivery, {"body": body, "headers": dict(headers)})
+    elif webhook.scheme == "standard" and webhook.delivery == DELIVERY_HEADER:
+        named = headers.get(f"{_prefix(headers)}-id", "")
+    else:
+        named = headers.get(webhook.delivery.lower(), "")
+    return named or f"sha256:{hashlib.sha256(raw).hexdigest()}"
+
+
+def _filled(text: str, known: Mapping[str, Json]) -> str:
+    """Return a template's text; empty where a place names nothing that is there, or null."""
+    try:
+        return template.render(text, known, _something)
+    except template.TemplateError:
+        return ""
+
+
+def _something(value: Json) -> str:
+    if value is None:
+        raise template.TemplateError
+    return template.spelled(value)
+
+
+def fingerprint(webhook: Webhook, headers: Mapping[str, str], body: bytes) -> str | None:
+    """Return what tells a signed delivery from others where its id is not signed, but its time is.
+
+    Whoever has such a delivery could send it again under another id as long as it is recent. None: what tells
+    deliveries apart is signed itself, or they could be sent again at any time, as no time is signed.
+    """
+    if _is_signed(webhook):
+        return None
+    claim = _claim(webhook, headers, body)
+    return None if claim.timestamp is None else hashlib.sha256(claim.signed).hexdigest()
+
+
+def _is_signed(webhook: Webhook) -> bool:
+    if "{" in webhook.delivery:
+        return "{headers" not in webhook.delivery
+    return webhook.scheme == "standard" and webhook.delivery == DELIVERY_HEADER
+
+
+def values(headers: Mapping[str, str], body: Json, delivery: str) -> dict[str, Json]:
+    """Return what the places of a webhook's input may name."""
+    shown = {name: value for name, value in headers.items() if name not in _PRIVATE}
+    return {"body": body, "headers": shown, "delivery_id": delivery}

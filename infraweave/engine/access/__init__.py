@@ -1,0 +1,1 @@
+"""Who asked for what: the audit buffer, revocation, and signing in."""

@@ -1,0 +1,1 @@
+"""Who may start now: concurrency limits and slots."""

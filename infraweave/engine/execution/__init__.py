@@ -1,0 +1,1 @@
+"""Attempts, and the code that they call: on the loop, in threads, in processes, over HTTP."""

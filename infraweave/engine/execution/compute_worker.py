@@ -1,0 +1,70 @@
+"""The other end of ``apart``: one call after the other, until the server closes the pipe.
+
+What it may take is the kernel's to see to, for no thread of this process runs while a library computes.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Any, BinaryIO
+
+from infraweave.core.data import expressions
+from infraweave.core.data.codec import dumps, loads
+from infraweave.core.data.json_schema import LONG, validator
+from infraweave.core.data.values import Json
+
+#: Bytes that tell the length of what follows.
+LENGTH = 8
+#: Bytes of memory that the work may take.
+MAX_MEMORY = 2 * 2**30
+#: What can be asked for, by its name.
+WORKS: Mapping[str, Callable[..., Json]] = {
+    "evaluate": expressions.evaluate,
+    "faults": lambda schema, value: [[f.path, f.message] for f in validator(schema).faults(value, LONG)],
+}
+
+
+def main() -> None:
+    """Serve the calls that come in, and end with the server."""
+    # A terminal, or a supervisor, signals all processes of a server; when this one ends is its business.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    _limit(resource.RLIMIT_CORE, 0)
+    _limit(resource.RLIMIT_AS, MAX_MEMORY)
+    given, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)  # what a library prints is no answer
+    while request := _read(given):
+        work, seconds, *arguments = loads(request)
+        _limit(resource.RLIMIT_CPU, _used() + seconds)
+        answer = dumps(_outcome(WORKS[work], arguments))
+        answers.write(len(answer).to_bytes(LENGTH, "big") + answer)
+        answers.flush()
+
+
+def _outcome(work: Callable[..., Json], arguments: list[Any]) -> tuple[str, Json]:
+    try:
+        return "done", work(*arguments)
+    except ValueError as error:
+        return "rejected", str(error)
+
+
+def _read(file: BinaryIO) -> bytes:
+    return file.read(int.from_bytes(file.read(LENGTH), "big"))
+
+
+def _used() -> int:
+    """Return the seconds of processor time that this process has used, rounded up."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return math.ceil(used.ru_utime + used.ru_stime)
+
+
+def _limit(what: int, most: int) -> None:
+    """Set a limit as far as the system lets it be set."""
+    with suppress(ValueError, OSError):
+        resource.setrlimit(what, (most, resource.getrlimit(what)[1]))

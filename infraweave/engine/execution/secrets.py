@@ -1,0 +1,121 @@
+"""Which secrets there are, for whose workflows, and where each may be sent: what the server was started with.
+
+Whoever may publish a workflow could otherwise send a secret to a host of their own. So each is bound to
+origins, and to a tenant. Their values come from the environment or from files, when a request is made: they
+are never stored, and a file that is replaced counts from the next request on.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from attrs import frozen
+
+from infraweave.core.workflow.secret_refs import LEAST, NAME, Given, origin
+from infraweave.engine.execution.call import BodyError
+from infraweave.store.principals import FIRST_TENANT
+
+VARIABLE = "INFRAWEAVE_SECRET_"
+#: Characters that a file may hold; what is larger is no secret.
+_MOST = 65_536
+_HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|[0-9a-f:]*:[0-9a-f:.]*")
+
+
+@frozen
+class Bound:
+    """One permission: a tenant's workflows may send a secret to an origin."""
+
+    name: str
+    tenant: str
+    origin: str
+
+
+def parse_bound(text: str) -> Bound:
+    """Return the permission that ``[TENANT:]NAME@[http://]HOST[:PORT]`` spells; without a scheme it is https.
+
+    Raises:
+        ValueError: it spells none.
+    """
+    head, _, target = text.strip().partition("@")
+    tenant, _, name = head.rpartition(":")
+    if not NAME.fullmatch(name):
+        raise ValueError(
+            f"{text!r:.200} names no secret; expected NAME@HOST, such as GITHUB@api.github.com,"
+            " the name in capital letters, digits and _"
+        )
+    return Bound(name, tenant or FIRST_TENANT, _origin(target, text))
+
+
+def _origin(target: str, text: str) -> str:
+    try:
+        parts = urlsplit(target if "://" in target else f"https://{target}")
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        host, port, parts = "", None, urlsplit("")
+    rest = parts.path.rstrip("/") + parts.query + parts.fragment
+    if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or rest or "@" in parts.netloc:
+        raise ValueError(
+            f"{text!r:.200} says not where the secret may be sent; expected NAME@HOST, NAME@HOST:PORT, both"
+            " for https, or NAME@http://HOST:PORT"
+        )
+    return origin(parts.scheme, host, port)
+
+
+class Secrets:
+    """The secrets of a server."""
+
+    def __init__(self, bound: Iterable[str] = (), folder: str | None = None) -> None:
+        """Take permissions as ``parse_bound`` reads them; raises its ValueError."""
+        self._origins: dict[tuple[str, str], set[str]] = {}
+        for one in map(parse_bound, bound):
+            self._origins.setdefault((one.tenant, one.name), set()).add(one.origin)
+        self._folder = None if folder is None else Path(folder)
+
+    def give(self, tenant: str, names: Collection[str]) -> Given:
+        """Return the secrets that a request of a tenant's workflow names.
+
+        Raises:
+            BodyError: one of them is not for that tenant, or has no value that can be sent.
+        """
+        for name in names:
+            if (tenant, name) not in self._origins:
+                whose = "" if tenant == FIRST_TENANT else f"{tenant}:"
+                raise _missing(
+                    f"There is no secret {name} for workflows of tenant {tenant};"
+                    f" `--secret {whose}{name}@HOST` lets them send it"
+                )
+        values = {name: self._value(name) for name in names}
+        every = [self._origins[tenant, name] for name in names]
+        return Given(values, frozenset.intersection(*map(frozenset, every)) if every else frozenset())
+
+    def _value(self, name: str) -> str:
+        value = os.environ.get(VARIABLE + name)
+        if value is None and self._folder is not None:
+            value = self._from_file(self._folder / name)
+        if value is None:
+            raise _missing(
+                f"The secret {name} has no value: set {VARIABLE}{name}, or a file of --secret-files"
+            )
+        value = value.strip()  # files end with a line's end, and headers would lose the rest
+        if len(value) < LEAST:
+            raise _missing(
+                f"The secret {name} has less than {LEAST} characters, and could not be kept out of answers"
+            )
+        if any("\ud800" <= character <= "\udfff" for character in value):
+            raise _missing(f"The secret {name} is no text in UTF-8")
+        return value
+
+    def _from_file(self, file: Path) -> str | None:
+        try:
+            with file.open(encoding="utf-8", errors="surrogateescape") as opened:
+                return opened.read(_MOST)
+        except OSError:
+            return None
+
+
+def _missing(message: str) -> BodyError:
+    return BodyError("secret_missing", message, final=True)

@@ -1,0 +1,147 @@
+"""Threads for sync bodies: fair between tenants, and replaced where a body does not come back.
+
+A thread cannot be stopped. One whose body goes on after its attempt is over, grace included, is *lost*:
+another thread takes its place, up to a bound, until the body returns after all.
+"""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from types import FrameType
+from typing import Any, TypeVar
+
+from attrs import frozen
+
+from infraweave.engine.fair_queue import FairQueue
+
+T = TypeVar("T")
+
+
+@frozen(eq=False)
+class _Work:
+    future: Future[Any]
+    call: Callable[[], Any]
+
+
+class Threads:
+    """At most ``count`` threads that work, and at most ``spare`` more in place of lost ones."""
+
+    def __init__(self, count: int, spare: int, name: str) -> None:
+        self.count, self._spare = max(1, count), spare
+        self._names = (f"{name}_{number}" for number in itertools.count())
+        self._queue: FairQueue[_Work] = FairQueue()
+        self._changed = threading.Condition()
+        self._alive = self._idle = 0
+        #: The threads of calls that have begun, and those of them that are lost.
+        self._running: dict[Future[Any], int] = {}
+        self._lost: set[Future[Any]] = set()
+        self._closed = False
+
+    @property
+    def busy(self) -> int:
+        """How many calls are at work, lost ones among them."""
+        return len(self._running)
+
+    @property
+    def queued(self) -> int:
+        """How many calls wait for a thread."""
+        return len(self._queue)
+
+    @property
+    def lost(self) -> int:
+        """How many threads are lost."""
+        return len(self._lost)
+
+    @property
+    def can_replace(self) -> bool:
+        """Whether another lost thread would be replaced."""
+        return len(self._lost) < self._spare
+
+    def submit(self, tenant: str, call: Callable[[], T]) -> Future[T]:
+        """Have a function called in a thread, when its tenant's turn has come.
+
+        Raises:
+            RuntimeError: no thread can be started, or these were shut down.
+        """
+        future: Future[T] = Future()
+        with self._changed:
+            if self._closed:
+                raise RuntimeError("the server has stopped, and calls no more functions")
+            self._queue.put(tenant, _Work(future, call))
+            try:
+                self._staff()
+            except RuntimeError:
+                future.cancel()
+                raise
+            self._changed.notify()
+        return future
+
+    def lose(self, future: Future[Any]) -> FrameType | None:
+        """Count the thread of a call as lost, and replace it; return where it is now, None if it is back."""
+        with self._changed:
+            thread = self._running.get(future)
+            if thread is None or future in self._lost:
+                return None
+            self._lost.add(future)
+            self._staff()
+        return sys._current_frames().get(thread)  # noqa: SLF001 - the only way to another thread's stack
+
+    def shutdown(self) -> None:
+        """Take no more work, and cancel what has not begun; what runs is left to itself."""
+        with self._changed:
+            self._closed = True
+            while (work := self._queue.take(lambda _: True)) is not None:
+                work.future.cancel()
+            self._changed.notify_all()
+
+    @property
+    def _wanted(self) -> int:
+        """How many threads there may be."""
+        return self.count + min(len(self._lost), self._spare)
+
+    def _staff(self) -> None:
+        """Start the threads that are missing for what waits."""
+        while self._alive < self._wanted and len(self._queue) > self._idle:
+            # Daemons: a body that never returns does not keep the interpreter from ending.
+            threading.Thread(target=self._serve, name=next(self._names), daemon=True).start()
+            self._alive += 1
+            self._idle += 1
+
+    def _serve(self) -> None:
+        while (work := self._next()) is not None:
+            self._do(work)
+            del work  # an idle thread keeps no values of a run
+
+    def _next(self) -> _Work | None:
+        with self._changed:
+            while not self._closed and self._alive <= self._wanted:
+                work = self._queue.take(lambda work: work.future.set_running_or_notify_cancel())
+                if work is not None:
+                    self._idle -= 1
+                    self._running[work.future] = threading.get_ident()
+                    return work
+                self._changed.wait()
+            self._alive -= 1
+            self._idle -= 1
+            self._changed.notify()  # another one takes what this one was woken for
+            return None
+
+    def _do(self, work: _Work) -> None:
+        result, error = None, None
+        try:
+            result = work.call()
+        except BaseException as raised:  # noqa: BLE001 - it belongs to whoever waits
+            error = raised
+        with self._changed:
+            del self._running[work.future]
+            self._lost.discard(work.future)
+            self._idle += 1
+        if error is None:
+            work.future.set_result(result)
+        else:
+            work.future.set_exception(error)
+            del error, work  # else this frame and its traceback would hold each other

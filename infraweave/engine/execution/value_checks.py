@@ -1,0 +1,65 @@
+"""Values checked against JSON Schemas: at once where that is quick, else in a process beside the server."""
+
+from __future__ import annotations
+
+import asyncio
+
+from attrs import frozen
+
+from infraweave.core.data.codec import dumps, measured
+from infraweave.core.data.json_schema import Validator
+from infraweave.core.data.schema_defaults import Defaults
+from infraweave.core.data.values import Json
+from infraweave.core.workflow.document import INPUT
+from infraweave.core.workflow.graph import Graph
+from infraweave.engine.execution.compute_process import Apart, Overrun
+from infraweave.errors import Fault, InputInvalid
+
+#: Seconds of processor time that one check may take.
+MAX_SECONDS = 10
+#: Bytes of a value that is looked through for defaults while others wait.
+_SMALL = 64 * 1024
+
+
+@frozen
+class Checks:
+    """The checks of one server."""
+
+    _apart: Apart
+
+    async def faults(self, check: Validator, value: Json) -> list[Fault]:
+        """Return what is wrong with a value, as ``Validator.faults`` does."""
+        if check.is_quick(value):
+            return check.faults(value)
+        try:
+            found = await self._apart.call("faults", check.schema, value, seconds=MAX_SECONDS)
+        except Overrun as error:
+            return [Fault("", f"cannot be checked against this schema: {error}")]
+        return [Fault(path, message) for path, message in found]
+
+    async def taken(self, graph: Graph, value: Json) -> Json:
+        """Return an input as a version takes it: with the defaults of its schema.
+
+        Raises:
+            InputInvalid: it does not match the schema, or no answer could hold it; with every fault.
+            TypeError: JSON cannot carry it.
+        """
+        try:
+            filled = await _filled(graph.input_defaults, value)
+            measured(filled)
+            faults = await self.faults(graph.input_validator, filled) or graph.model_faults(INPUT, filled)
+        except ValueError as error:
+            faults = [Fault("", str(error))]
+        if faults:
+            first = f"{faults[0].path or '/'} {faults[0].message}"
+            raise InputInvalid(
+                f"The input does not match the schema of {graph.document.workflow_id}: {first}",
+                details=faults,
+            )
+        return filled
+
+
+async def _filled(defaults: Defaults, value: Json) -> Json:
+    if defaults.is_empty or len(dumps(value)) <= _SMALL:
+        return defaults.filled(value)
+    return await asyncio.to_thread(defaults.filled, value)

@@ -1,0 +1,144 @@
+"""Children: runs that a node of another run starts, and whose end is its answer."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import TYPE_CHECKING
+
+from infraweave.core.data.values import Json
+from infraweave.core.run import ids
+from infraweave.core.run.events import NodeStarted, Origin, ParentEntry
+from infraweave.core.run.facts import Accepted, CancelAsked, Resumed
+from infraweave.core.run.state import RunState
+from infraweave.core.workflow.concurrency import lane_of
+from infraweave.core.workflow.document import Map, Subworkflow
+from infraweave.core.workflow.graph import Graph
+from infraweave.engine.admission.limits import candidate
+from infraweave.engine.execution.call import BodyError
+from infraweave.engine.runs.live_run import LiveRun
+from infraweave.engine.runs.turns import end_of
+from infraweave.errors import InputInvalid, RunNotFound, VersionNotFound, WorkflowNotFound
+from infraweave.store.runs import RunRow, Runs
+
+if TYPE_CHECKING:
+    from infraweave.engine.runs.registry import Host
+
+#: Runs that may stand above each other: a workflow that starts itself must end somewhere.
+MAX_DEPTH = 32
+
+
+class Children:
+    """What a host does for children."""
+
+    def __init__(self, host: Host, runs: Runs) -> None:
+        self._host, self._runs = host, runs
+
+    async def graph(self, parent: LiveRun, name: str, value: Json) -> tuple[Graph, Json]:
+        """Return the graph of the run that a node starts, and its input as that takes it.
+
+        Raises:
+            BodyError: there is no such workflow, it does not take ``value``, or it lies too deep.
+        """
+        node, tenant = parent.graph.nodes[name], parent.origin.tenant
+        if not isinstance(node, Subworkflow | Map) or node.workflow_id is None:
+            raise TypeError(f"{name} starts no run")
+        if parent.origin.depth >= MAX_DEPTH:
+            raise BodyError("too_deep", f"{MAX_DEPTH} runs stand above each other already", final=True)
+        try:
+            active = node.workflow_version or await self._host.catalog.active_version(
+                tenant, node.workflow_id
+            )
+            graph = await self._host.catalog.graph(tenant, node.workflow_id, active)
+        except (WorkflowNotFound, VersionNotFound) as error:
+            raise BodyError(error.code, str(error), final=True) from error
+        try:
+            taken = await self._host.checks.taken(graph, value)
+            candidate(graph, tenant, taken)
+        except InputInvalid as error:
+            raise BodyError(error.code, str(error), final=True) from error
+        return graph, taken
+
+    async def held_above(self, run: RunRow | Origin) -> frozenset[str | None]:
+        """Return the lanes of a run's workflow in which the runs above it have places."""
+        held: set[str | None] = set()
+        above = run.parent_run_id
+        while above is not None and (row := await self._runs.get(above)) is not None:
+            if row.workflow_id == run.workflow_id:
+                held |= {None, row.lane}
+            above = row.parent_run_id
+        return frozenset(held)
+
+    def bear(self, parent: LiveRun, event: NodeStarted) -> tuple[LiveRun, Accepted]:
+        """Return the child that an attempt is, and the fact with which it starts."""
+        graph, origin = parent.child_graphs.pop(event.address), parent.origin
+        child = self._host.adopt(
+            LiveRun(self._host, self._host.journal.new_key(), graph, RunState(event.child_run_id or ""))
+        )
+        limits = graph.document.concurrency
+        child.parent_key, child.has_slot = parent.run_key, not limits and self._host.slots.take()
+        born = Origin(
+            workflow_id=graph.document.workflow_id,
+            workflow_version=graph.document.version,
+            trigger="subworkflow",
+            tenant=origin.tenant,
+            by=origin.by,
+            parent_run_id=parent.state.run_id,
+            parent_entry=ParentEntry(
+                node=event.node, iteration=event.iteration, index=event.index, attempt=event.attempt
+            ),
+            depth=origin.depth + 1,
+            trace_id=origin.trace_id,
+            parent_span_id=ids.span_id(parent.state.run_id, event.address, event.attempt),
+            trace_flags=origin.trace_flags,
+            tracestate=origin.tracestate,
+            lane=lane_of(limits, event.input),
+        )
+        return child, Accepted(origin=born, input=event.input, slot=child.has_slot)
+
+    async def cancel(self, parent: LiveRun, child_run_id: str) -> None:
+        """Ask a child to stop, because its parent does without it."""
+        await parent.durable()  # or the child might not be there yet
+        row = await self._runs.get(child_run_id)
+        if row is None:
+            raise RunNotFound(f"No run {child_run_id}.")
+        reason = f"its parent {parent.state.run_id} does without it"
+        async with self._host.pinned(row.run_key, lifting=True) as child:
+            child.take(CancelAsked(by=parent.origin.by, reason=reason))
+            await child.durable()
+
+    async def catch_up(self, live: LiveRun) -> None:
+        """Resume a run that was set aside, and tell it of the children that have ended meanwhile."""
+        live.take(Resumed())
+        for entry in [entry for entry in live.state.entries.values() if entry.child_run_id is not None]:
+            row = await self._runs.get(entry.child_run_id or "")
+            if row is None or row.finished_at is None:
+                continue
+            state = await self._host.journal.fold(row.run_key, row.run_id)
+            live.take(end_of(state, entry.address, entry.attempt))
+
+    async def family(self, stack: AsyncExitStack, run_key: int) -> list[LiveRun]:
+        """Pin a run and its open children, and theirs, for as long as ``stack`` lasts.
+
+        It is all of them only until something is awaited: a run that goes on may start another child.
+
+        Raises:
+            RunNotFound: there is no such run.
+            StorageUnavailable: what their states say cannot be stored.
+        """
+        bare = partial(self._host.pinned, lifting=True, payloads=False)  # who is terminated needs no payloads
+        found = [await stack.enter_async_context(bare(run_key))]
+        known: set[str] = set()
+        while missing := [(live, child) for live in found for child in _open_children(live, known)]:
+            for parent, child in missing:
+                known.add(child)
+                await parent.durable()  # or the child might not be there yet
+                row = await self._runs.get(child)
+                if row is not None:
+                    found.append(await stack.enter_async_context(bare(row.run_key)))
+        return found
+
+
+def _open_children(live: LiveRun, known: set[str]) -> list[str]:
+    ids = (entry.child_run_id for entry in live.state.entries.values())
+    return [child for child in ids if child is not None and child not in known]

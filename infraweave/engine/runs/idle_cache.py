@@ -1,0 +1,49 @@
+"""Waiting runs that are kept in memory, within bounds, because taking them up again would cost much.
+
+A run that waits costs nothing: it is folded again when something arrives. But a map of 50,000 children hears
+of the end of each, and folding its whole history each time would make the time for one item grow with the
+number of items. So the long histories among the waiting runs stay, those that came last. Nothing depends on
+it: what is dropped here is folded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from infraweave.core.data.bounded_cache import Bounded
+
+if TYPE_CHECKING:
+    from infraweave.engine.runs.live_run import LiveRun
+
+#: Events that are folded so quickly that it is not worth the memory.
+LONG = 200
+#: Bytes of the events of all of them together, with payloads, which take several times that as values; the
+#: latest run stays however long it is.
+MOST_BYTES = 32 << 20
+
+
+class Resting:
+    """Runs at rest, the latest last."""
+
+    def __init__(self) -> None:
+        self._runs: Bounded[int, LiveRun] = Bounded(MOST_BYTES)
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    def __iter__(self) -> Iterator[LiveRun]:
+        return iter(self._runs)
+
+    def keep(self, live: LiveRun) -> None:
+        """Keep a run that has nothing in flight, if its history is long; drop the oldest beyond the bound."""
+        if live.state.seq >= LONG:
+            self._runs.keep(live.run_key, live, live.size)
+
+    def take(self, run_key: int) -> LiveRun | None:
+        """Return a run as it was when it came to rest, and keep it no longer."""
+        return self._runs.take(run_key)
+
+    def clear(self) -> None:
+        """Keep nothing any longer."""
+        self._runs.clear()

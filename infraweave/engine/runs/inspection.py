@@ -1,0 +1,105 @@
+"""Long histories as they were folded for whoever looked last: the next look folds what has come since.
+
+Who looks at a run is told what is on disk, so its events are folded, not its live state shown. Of a map of
+50,000 items that takes a second, and people watch such a run by asking again and again. Nothing depends on
+what is kept here: what is dropped is folded again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from attrs import define, field
+
+from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.data.codec import decode_event, loads
+from infraweave.core.data.values import Json
+from infraweave.core.run.events import StatusChanged
+from infraweave.core.run.state import RunState
+from infraweave.core.workflow.graph import Graph
+from infraweave.engine.catalog import Catalog
+from infraweave.engine.runs.blocked import blocked
+from infraweave.engine.runs.requests import Inspection
+from infraweave.errors import RunNotFound
+from infraweave.store.journal import Journal
+from infraweave.store.runs import RunRow
+
+#: Events that are folded so quickly that it is not worth the memory.
+LONG = 200
+#: Bytes of the events of all histories together, without payloads, which are not folded: some 150,000 events.
+#: The latest stays however long it is.
+MOST_BYTES = 32 << 20
+
+
+@define(eq=False)
+class _Look:
+    state: RunState
+    #: Bytes of the events that were folded.
+    size: int = 0
+    #: Held while it is brought up to date.
+    lock: asyncio.Lock = field(factory=asyncio.Lock)
+
+
+class Looks:
+    """Folded histories by run, those looked at last at the end."""
+
+    def __init__(self, journal: Journal, catalog: Catalog) -> None:
+        self._journal, self._catalog = journal, catalog
+        self._looks: Bounded[int, _Look] = Bounded(MOST_BYTES)
+
+    def __len__(self) -> int:
+        return len(self._looks)
+
+    async def at(self, run: RunRow) -> Inspection:
+        """Return what a run's stored events say. Read it at once: its state goes on with the next look.
+
+        Raises:
+            RunNotFound: it is gone.
+        """
+        opening = await self._opening(run)
+        graph = await self._catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
+        look = self._looks.get(run.run_key) or _Look(RunState(run.run_id))
+        self._looks.keep(run.run_key, look, look.size)
+        async with look.lock:
+            try:
+                return await self._now(run, look, opening, graph)
+            finally:
+                self._bound(run.run_key, look)
+
+    async def _opening(self, run: RunRow) -> StatusChanged:
+        """Return the first event, with its payload: what the run was started with."""
+        for first in await self._journal.read(run.run_key, 0, 1):
+            event = decode_event(first.type, first.data, first.payload)
+            if isinstance(event, StatusChanged):
+                return event
+        raise RunNotFound(f"No run {run.run_id}.")
+
+    async def _now(self, run: RunRow, look: _Look, opening: StatusChanged, graph: Graph) -> Inspection:
+        state = look.state
+        look.size += await self._journal.catch_up(run.run_key, state, payloads=False)
+        if opening.origin is None or (run.finished_at is not None and state.end is None):
+            raise RunNotFound(f"No run {run.run_id}.")  # it is being removed
+        return Inspection(
+            origin=opening.origin,
+            state=state,
+            graph=graph,
+            blocked=blocked(self._catalog, graph, state),
+            input=opening.input,
+            asked=await self._asked(run, state),
+        )
+
+    async def _asked(self, run: RunRow, state: RunState) -> dict[str, Json]:
+        """Return what people are shown with each open request."""
+        shown = {}
+        for request in [entry.request for entry in state.entries.values() if entry.request is not None]:
+            (stored,) = await self._journal.read(run.run_key, request.seq - 1, 1)
+            shown[request.request_id] = loads(stored.payload)["data"] if stored.payload else None
+        return shown
+
+    def _bound(self, run_key: int, look: _Look) -> None:
+        if self._looks.get(run_key) is not look:
+            return  # it was dropped while it was folded
+        if look.state.seq < LONG:
+            self._looks.take(run_key)
+        else:
+            self._looks.keep(run_key, look, look.size)

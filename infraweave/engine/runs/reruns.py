@@ -1,0 +1,79 @@
+"""Second chances: plans another run of a finished one, which keeps what is told to be kept."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from attrs import frozen
+
+from infraweave.core.data import sizes
+from infraweave.core.run.events import TERMINAL_STATES
+from infraweave.core.run.rerun import merge_patch, plan, reused
+from infraweave.core.workflow.graph import Graph
+from infraweave.engine.catalog import Catalog
+from infraweave.engine.execution.value_checks import Checks
+from infraweave.engine.runs.requests import PlannedRerun, RerunWish
+from infraweave.errors import Fault, MalformedRequest, RunNotFinished, RunNotFound
+from infraweave.store.journal import Journal
+from infraweave.store.runs import RunRow
+
+#: Names of nodes that a refusal lists.
+_LISTED = 20
+#: Bytes, as JSON, of the results that a rerun keeps: they stand in one event.
+MOST_KEPT = 4 * sizes.MOST
+
+
+@frozen
+class Reruns:
+    """Plans reruns."""
+
+    _journal: Journal
+    _catalog: Catalog
+    _checks: Checks
+
+    async def plan(self, run: RunRow, wish: RerunWish) -> PlannedRerun:
+        """Return what a rerun would keep and run anew.
+
+        Raises:
+            RunNotFinished: the run is still open.
+            RunNotFound: it is being removed.
+            VersionNotFound: there is no such version.
+            MalformedRequest: ``from_node`` is no node of it, or what is kept skips it, or is too large.
+            InputInvalid: the input, patched, does not match its schema.
+        """
+        if run.state not in TERMINAL_STATES:
+            raise RunNotFinished(f"Run {run.run_id} is {run.state}; only a run that has ended is run again.")
+        old = await self._catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
+        version = wish.version or run.workflow_version
+        new = await self._catalog.graph(run.tenant, run.workflow_id, version)
+        if wish.from_node is not None and wish.from_node not in new.nodes:
+            raise _no_node(new, wish.from_node)
+        state = await self._journal.fold(run.run_key, run.run_id, undoable=frozenset())
+        if state.end is None:
+            raise RunNotFound(f"No run {run.run_id}.")  # it is being removed
+        planned = plan(old, state, new, wish.from_node)
+        kept = reused(new, state, planned.reused)
+        try:
+            sizes.check(kept.results.outputs.values(), MOST_KEPT)
+        except sizes.TooLarge as error:
+            message = f"What the rerun would keep is too large: together, {error}; begin at an earlier node"
+            raise MalformedRequest(message, details=[Fault("/from_node", message)]) from error
+        if wish.from_node in kept.skipped:
+            raise _skipped(new, wish.from_node)
+        value = state.input if wish.patch is None else merge_patch(state.input, wish.patch)
+        taken = await self._checks.taken(new, value)
+        return PlannedRerun(version=version, plan=planned, input=taken, reused=kept)
+
+
+def _skipped(new: Graph, name: str) -> MalformedRequest:
+    before = new.router_of.get(name) or ", ".join(new.upstream[name])
+    message = f"Node {name} is skipped again, as before: nothing that is kept leads to it; begin at {before}"
+    return MalformedRequest(message, details=[Fault("/from_node", message)])
+
+
+def _no_node(graph: Graph, name: str) -> MalformedRequest:
+    near = get_close_matches(name[:128], graph.nodes, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(list(graph.nodes)[:_LISTED])}"
+    document = graph.document
+    message = f"Workflow {document.workflow_id} {document.version} has no node {name[:128]}; {hint}"
+    return MalformedRequest(message, details=[Fault("/from_node", message)])

@@ -1,0 +1,246 @@
+"""Starting runs: one, or many in one commit; at most once per idempotency key.
+
+The order is always the same: the key, the workflow and its version, the input, the gate, the first event.
+What awaits anything comes before the gate; from the gate to the append there is no await, so that no slot can
+change hands in between, and a batch is one transaction.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+from attrs import evolve, fields, frozen
+
+from infraweave.core.data.codec import dumps
+from infraweave.core.run.events import Origin
+from infraweave.core.run.facts import Accepted
+from infraweave.core.run.state import RunState
+from infraweave.core.workflow.graph import Graph
+from infraweave.engine.admission.limits import Candidate, candidate
+from infraweave.engine.catalog import Catalog
+from infraweave.engine.clock import run_id
+from infraweave.engine.runs.live_run import LiveRun
+from infraweave.engine.runs.registry import Host
+from infraweave.engine.runs.requests import Started, StartRequest
+from infraweave.errors import (
+    Capacity,
+    IdempotencyMismatch,
+    RequestError,
+    StorageUnavailable,
+    Unstorable,
+)
+from infraweave.store.runs import RunRow, Runs
+
+#: A tenant and one of its idempotency keys.
+Key: TypeAlias = tuple[str, str]
+#: Requests of a batch read between two looks at other work.
+_STRETCH = 50
+
+
+@frozen(eq=False)
+class _Ready:
+    """A start that only the gate can refuse."""
+
+    request: StartRequest
+    graph: Graph
+    candidate: Candidate
+
+
+class Starts:
+    """The way in of all runs that somebody asks for."""
+
+    def __init__(self, host: Host, catalog: Catalog, runs: Runs) -> None:
+        self._host, self._catalog, self._runs = host, catalog, runs
+        self._starting: dict[Key, asyncio.Future[None]] = {}
+
+    async def one(self, request: StartRequest) -> Started:
+        """Start a run, or return the one that its key made; see ``Engine.start``."""
+        if request.idempotency_key is None:
+            return Started(await self._start(request), replayed=False)
+        key = (request.tenant, request.idempotency_key)
+        async with self._claimed([key]):
+            row = await self._runs.by_idempotency_key(*key)
+            if row is None:
+                return Started(await self._start(request), replayed=False)
+            return _replay(request, row)
+
+    @asynccontextmanager
+    async def _claimed(self, keys: Iterable[Key]) -> AsyncIterator[None]:
+        """Let simultaneous starts with one key pass one by one; the table's unique index stands behind."""
+        claimed: list[Key] = []
+        try:
+            for key in sorted(set(keys)):  # in one order, so that two batches cannot wait for each other
+                while (other := self._starting.get(key)) is not None:
+                    await asyncio.shield(other)
+                self._starting[key] = asyncio.get_running_loop().create_future()
+                claimed.append(key)
+            yield
+        finally:
+            for key in claimed:
+                self._starting.pop(key).set_result(None)
+
+    async def _start(self, request: StartRequest) -> RunRow:
+        ready = await self._ready(request)
+        if ready.candidate.limits:
+            await self._host.gate.prepare([ready.candidate])
+        live = self._begin(ready)
+        await live.durable()
+        return _row(live)
+
+    async def _ready(self, request: StartRequest) -> _Ready:
+        catalog = self._catalog
+        await catalog.welcome(request.tenant)
+        version = request.workflow_version or await catalog.active_version(
+            request.tenant, request.workflow_id
+        )
+        graph = await catalog.graph(request.tenant, request.workflow_id, version)
+        value = await self._host.checks.taken(graph, request.input)
+        return _Ready(evolve(request, input=value), graph, candidate(graph, request.tenant, value))
+
+    def _begin(self, ready: _Ready) -> LiveRun:
+        """Let a run in and append its first event; ``durable`` tells when that is on disk.
+
+        Raises:
+            Capacity: nothing has changed.
+        """
+        host, request = self._host, ready.request
+        now = host.clock.now()
+        later = request.start_at if request.start_at is not None and request.start_at > now else None
+        run_key = host.journal.new_key()
+        slot = later is None and host.gate.may_start(run_key, ready.candidate)
+        live = LiveRun(host, run_key, ready.graph, RunState(run_id(now)))
+        live.has_slot = slot
+        host.adopt(live)
+        fact = Accepted(origin=_origin(ready, later), input=request.input, slot=slot, reused=request.reused)
+        live.take(fact)
+        if live.refusal is not None:
+            raise live.refusal
+        if request.note is not None:  # no await in between: it is in the same transaction
+            request.note.detail = f"run:{live.state.run_id}"
+            host.journal.audit.keep(request.note)
+        return live
+
+    # --- many ----------------------------------------------------------------------------------------------
+
+    async def many(self, requests: Sequence[StartRequest]) -> list[Started | RequestError]:
+        """Start what can be started, in one transaction; see ``Engine.start_many``."""
+        for request in requests:
+            dumps([request.input, request.tags, request.by])  # or the first half would begin and the rest not
+        keys = [key for request in requests if (key := _key(request)) is not None]
+        async with self._claimed(keys):
+            made = await self._made(keys)
+            ready = await self._all_ready(requests, made)
+            await self._host.gate.prepare(one.candidate for one in ready if isinstance(one, _Ready))
+            begun: list[LiveRun] = []
+            outcomes = [
+                self._outcome(request, one, made, begun) for request, one in zip(requests, ready, strict=True)
+            ]
+            for live in begun:
+                await live.durable()
+        return outcomes
+
+    async def _made(self, keys: Sequence[Key]) -> dict[Key, RunRow]:
+        made: dict[Key, RunRow] = {}
+        for tenant in {tenant for tenant, _ in keys}:
+            own = [key for other, key in keys if other == tenant]
+            rows = await self._runs.by_idempotency_keys(tenant, own)
+            made.update({(tenant, key): row for key, row in rows.items()})
+        return made
+
+    async def _all_ready(
+        self, requests: Sequence[StartRequest], made: Mapping[Key, RunRow]
+    ) -> list[_Ready | RequestError]:
+        """Return each start as far as it comes before the gate; whose key is known needs nothing."""
+        found: list[_Ready | RequestError] = []
+        for place, request in enumerate(requests, start=1):
+            found.append(IdempotencyMismatch() if _key(request) in made else await self._tried(request))
+            if place % _STRETCH == 0:
+                await asyncio.sleep(0)
+        return found
+
+    async def _tried(self, request: StartRequest) -> _Ready | RequestError:
+        try:
+            return await self._ready(request)
+        except RequestError as error:
+            if error.status >= StorageUnavailable.status:
+                raise  # that is everybody's trouble
+            return error
+
+    def _outcome(
+        self,
+        request: StartRequest,
+        ready: _Ready | RequestError,
+        made: dict[Key, RunRow],
+        begun: list[LiveRun],
+    ) -> Started | RequestError:
+        key = _key(request)
+        try:
+            if key is not None and key in made:
+                return _replay(request, made[key])
+            if isinstance(ready, RequestError):
+                return ready
+            live = self._begin(ready)
+        except (IdempotencyMismatch, Capacity, Unstorable) as error:
+            return error
+        begun.append(live)
+        row = _row(live)
+        if key is not None:
+            made[key] = row
+        return Started(row, replayed=False)
+
+
+def _key(request: StartRequest) -> Key | None:
+    return None if request.idempotency_key is None else (request.tenant, request.idempotency_key)
+
+
+def _replay(request: StartRequest, row: RunRow) -> Started:
+    if row.body_digest != request.body_digest:
+        raise IdempotencyMismatch
+    return Started(row, replayed=True)
+
+
+#: What the index takes from a run's origin as it is.
+_ORIGIN = tuple({field.name for field in fields(Origin)} & {field.name for field in fields(RunRow)})
+
+
+def _row(live: LiveRun) -> RunRow:
+    """Return what the index holds of a run that was just started, without reading it back."""
+    state, origin = live.state, live.origin
+    return RunRow(
+        run_key=live.run_key,
+        run_id=state.run_id,
+        state="queued" if state.started_at is None else "running",
+        created_at=state.created_at,
+        started_at=state.started_at,
+        finished_at=None,
+        cancel_requested=False,
+        forced=False,
+        error=None,
+        tokens=0,
+        cost_micro_usd=0,
+        **{name: getattr(origin, name) for name in _ORIGIN},
+    )
+
+
+def _origin(ready: _Ready, start_at: int | None) -> Origin:
+    request, trace = ready.request, ready.request.trace
+    return Origin(
+        workflow_id=request.workflow_id,
+        workflow_version=ready.graph.document.version,
+        trigger=request.trigger,
+        tenant=request.tenant,
+        by=request.by,
+        tags=request.tags,
+        trace_id=trace.trace_id,
+        parent_span_id=trace.parent_span_id,
+        trace_flags=trace.flags,
+        tracestate=trace.tracestate,
+        idempotency_key=request.idempotency_key,
+        body_digest=request.body_digest,
+        rerun_of=request.rerun_of,
+        start_at=start_at,
+        lane=ready.candidate.lane,
+    )

@@ -1,0 +1,44 @@
+"""Events that can never be stored: which run is to blame, and with what it is taken up again.
+
+What a run holds is judged where it comes in, so this is the net below: what SQLite cannot hold, or JSON
+cannot carry, must leave no run that goes on for ever. Its log ends before those events; it is taken up from
+there, and what led to them fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+from infraweave.core.run.facts import Fact, Refused
+from infraweave.core.run.recorder import Written
+from infraweave.errors import Unstorable
+
+if TYPE_CHECKING:
+    from infraweave.engine.runs.live_run import LiveRun
+
+#: A run, what it wrote, and the fact that this follows from.
+Turn: TypeAlias = "tuple[LiveRun, Written, Fact]"
+#: Characters of the reason that an event tells.
+_LONGEST = 500
+
+
+def blamed(error: Unstorable, turns: Sequence[Turn]) -> Turn | None:
+    """Return the turn that is to fail; of a child that is not on disk yet, its parent's."""
+    by_key = {turn[0].run_key: turn for turn in turns}
+    turn = by_key.get(error.run_key or 0)
+    while turn is not None and not is_stored(turn):
+        turn = by_key.get(turn[0].parent_key or 0)
+    return turn
+
+
+def is_stored(turn: Turn) -> bool:
+    """Tell whether a turn's run is on disk, as far as it went before."""
+    _, written, _ = turn
+    return not written.events or written.events[0].seq > 1
+
+
+def refused(error: Unstorable, fact: Fact) -> Refused:
+    """Return the fact with which a run is taken up again."""
+    reason = error.message.encode(errors="replace").decode()
+    return Refused(reason[:_LONGEST], getattr(fact, "address", None))

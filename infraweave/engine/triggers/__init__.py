@@ -1,0 +1,1 @@
+"""Schedules and webhooks: what starts runs without a caller."""

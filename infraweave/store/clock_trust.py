@@ -1,0 +1,41 @@
+"""Until when the clock of the machine has been trusted, as the file remembers it."""
+
+from __future__ import annotations
+
+from attrs import asdict, frozen
+
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.statements import QUERIES
+
+
+@frozen(kw_only=True)
+class Seen:
+    """What the clock said, in milliseconds. See clock.sql."""
+
+    seen: int
+    last: int
+    #: None: it is trusted.
+    since: int | None = None
+
+
+@frozen(eq=False)
+class Sightings:
+    """The row of a database."""
+
+    _db: Database
+
+    async def read(self) -> Seen | None:
+        """Return what was noted, or else when the newest event was written; None: there is neither."""
+        row = await self._db.read_one("clock_seen")
+        if row is not None:
+            return Seen(**dict(row))
+        newest = await self._db.read_one("newest_event_at")
+        return None if newest is None else Seen(seen=newest[0], last=newest[0])
+
+    async def write(self, seen: Seen) -> None:
+        """Note what the clock says.
+
+        Raises:
+            StorageUnavailable: the database cannot be written.
+        """
+        await self._db.transact(lambda db: db.execute(QUERIES["see_clock"], asdict(seen)))

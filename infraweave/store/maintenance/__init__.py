@@ -1,0 +1,1 @@
+"""Tools for a file at rest or in use: verify, back up, count."""

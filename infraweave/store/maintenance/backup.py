@@ -1,0 +1,44 @@
+"""Consistent copies of a database file, also of one that is being served.
+
+The copy is of one moment: a read transaction pins it, and in WAL mode such a reader neither holds up a writer
+nor begins anew when something is written meanwhile.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from infraweave.errors import StartupError
+from infraweave.store.maintenance.read_only import reading
+from infraweave.store.sqlite.copying import Progress, beside, copy
+from infraweave.store.sqlite.lock import sole_process
+from infraweave.store.sqlite.statements import QUERIES
+
+
+def backup(source: Path, target: Path, *, force: bool = False, progress: Progress | None = None) -> int:
+    """Copy a database to ``target``; return the size of the copy in bytes. The source is only read.
+
+    Raises:
+        StartupError: the source is not ours or cannot be read, the target exists (without ``force``) or is
+            served, or the copy cannot be written or is not sound. The target is then as it was.
+    """
+    try:
+        _check(source, target, force)
+        with reading(source, any_schema=True) as connection, sole_process(target):
+            connection.execute("BEGIN")
+            connection.execute(QUERIES["any_table"]).fetchone()  # only a read pins the moment
+            copy(connection, target, progress)
+            return target.stat().st_size
+    except (sqlite3.Error, OSError) as error:
+        raise StartupError(f"{source} cannot be copied to {target}: {error}") from error
+
+
+def _check(source: Path, target: Path, force: bool) -> None:
+    if target.is_dir() or not target.absolute().parent.is_dir():
+        raise StartupError(f"{target} is no name for a file; name one in a folder that exists")
+    if source.exists() and target.exists() and target.samefile(source):
+        raise StartupError(f"{target} is the database itself; give its copy another name")
+    taken = [path for path in (target, *beside(target)) if path.exists()]
+    if taken and not force:
+        raise StartupError(f"{taken[0]} exists; choose another name, or overwrite it with --force")

@@ -1,0 +1,237 @@
+"""Examines one run after another: its events, folded, and what stands in other tables about it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from typing import Any, Literal, TypeAlias
+
+from attrs import define, field, frozen
+
+from infraweave.core.data.codec import decode_event, document_from_json, loads
+from infraweave.core.run.events import Event
+from infraweave.core.run.invariants import objection
+from infraweave.core.run.state import RunState, evolve
+from infraweave.core.workflow.document import Document
+from infraweave.store.projection import index
+from infraweave.store.sqlite.batch import write_rows
+from infraweave.store.sqlite.statements import QUERIES
+
+#: What a problem is about. Events and the file are mended by a backup alone; the index and the agenda follow
+#: from the events; documents and families need somebody who knows what happened.
+About: TypeAlias = Literal["file", "events", "index", "agenda", "document", "family"]
+
+#: Documents kept at hand.
+_DOCUMENTS = 64
+#: Events that are indexed at a stretch.
+_PAGE = 256
+
+
+@frozen(kw_only=True)
+class Problem:
+    """One thing that is wrong; of a run, if it has an id or at least a key."""
+
+    about: About
+    message: str
+    run_id: str | None = None
+    run_key: int | None = None
+    #: When the run must be in memory: what its agenda should say.
+    due_at: int | None = None
+
+
+@define
+class Counts:
+    """What was looked at."""
+
+    runs: int = 0
+    events: int = 0
+
+
+@define
+class Examiner:
+    """Reads a file, and has a database in memory with our tables to write a run's rows into."""
+
+    file: sqlite3.Connection
+    scratch: sqlite3.Connection
+    counts: Counts
+    _documents: dict[tuple[str, str, str], Document | str] = field(factory=dict)
+
+    def run(self, run_key: int) -> list[Problem]:
+        """Return what is wrong with a run, of one moment."""
+        self.file.execute("BEGIN")
+        self.scratch.execute("BEGIN")
+        try:
+            if self.file.execute(QUERIES["is_doomed"], (run_key,)).fetchone()[0]:
+                return []
+            self.counts.runs += 1
+            return list(_Run(self, run_key).problems())
+        finally:
+            self.scratch.execute("ROLLBACK")
+            self.file.execute("ROLLBACK")
+
+    def document(self, tenant: str, workflow_id: str, version: str) -> Document | str:
+        """Return a document, or what is wrong with it."""
+        key = (tenant, workflow_id, version)
+        if key not in self._documents:
+            if len(self._documents) >= _DOCUMENTS:
+                self._documents.clear()
+            self._documents[key] = self._read_document(*key)
+        return self._documents[key]
+
+    def _read_document(self, tenant: str, workflow_id: str, version: str) -> Document | str:
+        row = self.file.execute(QUERIES["document"], (tenant, workflow_id, version)).fetchone()
+        if row is None:
+            return f"{workflow_id} {version} of tenant {tenant} is not there"
+        try:
+            return document_from_json(loads(row[0]))
+        except Exception as error:  # noqa: BLE001 - whatever a damaged text makes the converter raise
+            return f"{workflow_id} {version} of tenant {tenant} cannot be read: {error}"
+
+
+@define
+class _Run:
+    """One run: its events, folded, and what stands in other tables about it."""
+
+    examiner: Examiner
+    run_key: int
+    state: RunState = field(init=False)
+    #: Events that the index in memory lacks.
+    _pending: list[Event] = field(factory=list)
+
+    @property
+    def _id(self) -> str | None:
+        return self.state.run_id or None
+
+    def problems(self) -> Iterator[Problem]:
+        """Yield what is wrong."""
+        row = self._row(self.examiner.file)
+        self.state = RunState("" if row is None else row["run_id"])
+        fault = self._fold()
+        if fault is not None:
+            yield self._problem("events", fault)
+            return
+        if row is None and not self.state.seq:
+            yield self._problem("index", "an index or the agenda names a run that has no events")
+            return
+        yield from self._index_problems(row)
+        yield from self._request_problems()
+        yield from self._agenda_problems()
+        yield from self._document_problems()
+        yield from self._family_problems()
+
+    def _problem(self, about: About, message: str, due_at: int | None = None) -> Problem:
+        return Problem(about=about, message=message, run_id=self._id, run_key=self.run_key, due_at=due_at)
+
+    def _fold(self) -> str | None:
+        """Fold the events into the state and into the scratch tables; return what is wrong with the first."""
+        for seq, kind, at, data, payload in self.examiner.file.execute(
+            QUERIES["raw_events"], (self.run_key,)
+        ):
+            self.examiner.counts.events += 1
+            try:
+                fault = self._take(decode_event(kind, data, payload), loads(data), (seq, kind, at))
+            except Exception as error:  # noqa: BLE001 - whatever a damaged text makes the converter raise
+                fault = f"it cannot be read: {type(error).__name__}: {error}"
+            if fault is not None:
+                return f"event {seq} ({kind}): {fault}"
+        self._index()
+        if self._id is not None and not self.state.seq:
+            return "the index names a run that has no events"
+        return None
+
+    def _take(self, event: Event, data: dict[str, Any], columns: tuple[int, str, int]) -> str | None:
+        if self._id is None:
+            self.state.run_id = data["run_id"]
+        if (event.seq, event.type, event.at) != columns or data["type"] != event.type:
+            return "its columns say otherwise than its data"
+        if data["run_id"] != self._id:
+            return f"it belongs to {data['run_id']}"
+        fault = objection(self.state, event)
+        if fault is None:
+            evolve(self.state, event)
+            self._pending.append(event)
+            if len(self._pending) >= _PAGE:
+                self._index()
+        return fault
+
+    def _index(self) -> None:
+        """Write what the events say into the index in memory."""
+        write_rows(self.examiner.scratch, index(self.run_key, self.state.run_id, self._pending))
+        self._pending.clear()
+
+    def _index_problems(self, row: sqlite3.Row | None) -> Iterator[Problem]:
+        expected = self._row(self.examiner.scratch)
+        if row is None:
+            yield self._problem("index", "the run is missing from the index")
+        elif expected is not None:
+            wrong = [name for name in expected.keys() if row[name] != expected[name]]  # noqa: SIM118 - a Row
+            said = [f"{name} is {row[name]!r:.80} and should be {expected[name]!r:.80}" for name in wrong]
+            if said:
+                yield self._problem("index", "; ".join(said))
+        tags, due = self._tags(self.examiner.file), self._tags(self.examiner.scratch)
+        if tags != due:
+            yield self._problem("index", f"it is found by the tags {tags} and should be by {due}")
+
+    def _row(self, connection: sqlite3.Connection) -> sqlite3.Row | None:
+        row: sqlite3.Row | None = connection.execute(QUERIES["run_by_key"], (self.run_key,)).fetchone()
+        return row
+
+    def _tags(self, connection: sqlite3.Connection) -> dict[str, str]:
+        return dict(map(tuple, connection.execute(QUERIES["tags_of_run"], (self.run_key,))))
+
+    def _request_problems(self) -> Iterator[Problem]:
+        """Yield what is wrong with the list of what people are asked."""
+        origin = self.state.origin
+        whose = (None, None) if origin is None else (origin.tenant, origin.workflow_id)
+        asked = [entry.request for entry in self.state.entries.values() if entry.request is not None]
+        open_ = {request.request_id: (request.seq, *whose) for request in asked}
+        rows = self.examiner.file.execute(QUERIES["input_requests_of_run"], {"run_key": self.run_key})
+        found = {request_id: (seq, *of) for request_id, seq, *of in rows}
+        for request_id in sorted(open_.keys() | found.keys()):
+            there, due = found.get(request_id), open_.get(request_id)
+            if due is None:
+                yield self._problem("index", f"input request {request_id} is listed and not open")
+            elif there is None:
+                yield self._problem("index", f"input request {request_id} is open and not listed")
+            elif there != due:
+                said = f"is listed as {there!r:.120} and should be as {due!r:.120}"
+                yield self._problem("index", f"input request {request_id} {said}")
+
+    def _agenda_problems(self) -> Iterator[Problem]:
+        """Yield what would keep the run from being in memory in time; early does no harm."""
+        found = self.examiner.file.execute(QUERIES["agenda_of_run"], (self.run_key,)).fetchone()
+        due_at = self.state.due_at()
+        if self.state.end is not None:
+            if found is not None:
+                yield self._problem("agenda", "the run has ended and is on the agenda")
+        elif found is None:
+            yield self._problem("agenda", "the run is open and not on the agenda", due_at)
+        elif due_at is not None and self.state.state != "queued" and (found[0] is None or found[0] > due_at):
+            yield self._problem("agenda", f"it is due at {due_at}, and the agenda says {found[0]}", due_at)
+
+    def _document_problems(self) -> Iterator[Problem]:
+        origin = self.state.origin
+        if origin is None:
+            return
+        document = self.examiner.document(origin.tenant, origin.workflow_id, origin.workflow_version)
+        if isinstance(document, str):
+            yield self._problem("document", f"its document {document}")
+            return
+        names = {node.name for node in document.nodes}
+        strange = sorted({*self.state.nodes, *self.state.settled} - names)
+        if strange:
+            nodes = ", ".join(strange)
+            yield self._problem("document", f"its events name nodes that its document lacks: {nodes}")
+
+    def _family_problems(self) -> Iterator[Problem]:
+        parent = None if self.state.origin is None else self.state.origin.parent_run_id
+        if parent is not None:
+            row = self.examiner.file.execute(QUERIES["end_of_run"], (parent,)).fetchone()
+            if row is None:
+                yield self._problem("family", f"its parent {parent} is not there")
+            elif row[0] is not None and self.state.end is None:
+                yield self._problem("family", f"it is open, and its parent {parent} has ended")
+        for entry in self.state.entries.values():
+            child = entry.child_run_id
+            if child and self.examiner.file.execute(QUERIES["end_of_run"], (child,)).fetchone() is None:
+                yield self._problem("family", f"{entry.address} waits for {child}, which is not there")

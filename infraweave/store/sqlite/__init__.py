@@ -1,0 +1,1 @@
+"""The SQLite file itself: connections, the one writer, statements, migrations, and locks."""

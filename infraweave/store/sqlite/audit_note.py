@@ -1,0 +1,44 @@
+"""A note for the audit log, on its way from whoever asked to the transaction that does what was asked."""
+
+from __future__ import annotations
+
+from attrs import define, evolve, field
+
+from infraweave.core.data.redact import redact
+from infraweave.store.sqlite.rows import Row
+
+#: Characters that are kept of what callers name.
+LONGEST = 300
+
+
+@define(eq=False, kw_only=True)
+class Note:
+    """What will be one row of the log; ``at`` in milliseconds. See audit.sql."""
+
+    at: int
+    action: str
+    resource: str
+    tenant: str | None = None
+    principal: str | None = None
+    token_id: str | None = None
+    request_id: str | None = None
+    source: str = "http"
+    outcome: str = "allowed"
+    reason: str | None = None
+    detail: str | None = None
+    #: True once it has been handed to the writer.
+    kept: bool = field(default=False, init=False)
+
+    def like(self, action: str, resource: str) -> Note:
+        """Return another note of the same request."""
+        return evolve(self, action=action, resource=resource)
+
+    def denied(self, reason: str, detail: str) -> Note:
+        """Return the note of a refusal."""
+        return evolve(self, outcome="denied", reason=reason, detail=detail)
+
+    def row(self) -> Row:
+        """Return the row of the statement ``insert_audit``; no token that was given as a name is in it."""
+        cut = (self.tenant, self.principal, self.token_id, self.action, self.resource)
+        told = (self.outcome, self.reason, self.detail, self.request_id, self.source)
+        return (self.at, *(None if text is None else redact(text)[:LONGEST] for text in (*cut, *told)))

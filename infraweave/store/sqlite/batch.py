@@ -1,0 +1,274 @@
+"""The writing connection: one batch of writes is one transaction and one hop into aiosqlite's thread.
+
+aiosqlite offers no hop for several statements, but it calls ``executemany`` of the connection class it was
+given; for the marker ``BATCH`` that method does the whole transaction here (facts: 49,000 durable events/s
+this way, 5,000 with a commit each). Everything in this file runs in that thread. Rules:
+
+* Rows go in by statements of many rows, which run outside Python's lock and do not starve the event loop.
+* A caller's function runs under a savepoint; what it raises is its own and spoils nothing.
+* Rows that contradict what is stored, or that SQLite cannot hold, undo the batch; it is then done again,
+  each write under a savepoint, so that only the one at fault is refused, and what follows it in the logs of
+  the same runs. Functions may therefore run twice, the first time in vain.
+* A lock that somebody else holds, and a disk that is full, leave nothing of the batch in the file once it is
+  rolled back: it may be tried again as it is (``NotNow``).
+* Anything else that smells of the disk ends the batch with an unknown outcome, and nothing is tried again.
+* What is committed counts only once the files are seen to be still the named ones (``held``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from itertools import chain, groupby
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+from infraweave.core.data.codec import dumps
+from infraweave.errors import Unstorable
+from infraweave.failpoints import reach
+from infraweave.store.sqlite.open_files import FileLost, HeldFiles
+from infraweave.store.sqlite.rows import Row, Rows, merge, rounds
+from infraweave.store.sqlite.statements import QUERIES, widen
+
+#: Stands for SQL in a call of ``executemany`` whose parameters are a batch.
+BATCH = "one batch, one transaction"
+
+Job: TypeAlias = Callable[[sqlite3.Connection], Any]
+
+#: Errors that a write's own values cause; every other sqlite3.Error is about the file.
+_OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
+#: Where an event's row has what it holds.
+_DATA, _PAYLOAD = 4, 5
+#: SQLITE_ERROR: the statement is wrong, not the file.
+_WRONG_STATEMENT = 1
+#: Errors that pass: of a lock that somebody else holds (two of SQLite's names for it), and of a full disk.
+_PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_FULL)
+#: 64 rows a statement is the knee of the measured curve; the smaller ones take up the rest.
+_WIDTHS = (64, 16, 4, 1)
+_INSERTS = {
+    name: tuple((width, widen(QUERIES[name], width)) for width in _WIDTHS)
+    for name in ("insert_run", "insert_tag", "insert_event", "insert_audit")
+}
+_kind_of_work = attrgetter("work.__class__")
+#: What is wrong with rows that can never be written, wherever they are tried again.
+_CONTENT = (
+    sqlite3.DataError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    TypeError,
+    ValueError,
+    OverflowError,
+    RecursionError,
+    MemoryError,
+)
+
+
+Effect: TypeAlias = "Callable[[Write], None]"
+
+
+class Write(asyncio.Future[Any]):
+    """One submitted write, and the promise that it is on disk.
+
+    It cannot be cancelled: whoever waits for it and is cancelled is told so after the commit. Otherwise a
+    cancelled request would run the callbacks that must follow the commit before it.
+    """
+
+    __slots__ = ("effect", "fault", "value", "work")
+
+    work: Rows | Job
+    value: Any
+    fault: Exception | None
+    #: Called once the outcome is known.
+    effect: Effect | None
+
+    @property
+    def refused_runs(self) -> set[int]:
+        """The runs whose logs go no further, because this was refused for its content."""
+        return (
+            self.work.run_keys
+            if isinstance(self.fault, Unstorable) and isinstance(self.work, Rows)
+            else set()
+        )
+
+    def follows(self, refused: set[int]) -> bool:
+        """Refuse a write that would leave a hole in the log of one of some runs, and tell whether it would.
+
+        Its other runs are added: what they say after it would leave a hole too.
+        """
+        if not refused or not isinstance(self.work, Rows) or refused.isdisjoint(self.work.run_keys):
+            return False
+        self.fault = Unstorable()
+        refused |= self.work.run_keys
+        return True
+
+    def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002  # the signature of Future
+        """Refuse: what was submitted will be written."""
+        return False
+
+
+class NotNow(Exception):
+    """Nothing of the batch was kept; it may be tried again. The cause is SQLite's error."""
+
+
+class WritingConnection(sqlite3.Connection):
+    """A connection that takes a batch of Writes in place of rows; ``files``: what it writes to."""
+
+    def __init__(self, *args: Any, files: HeldFiles | None = None, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._files = files
+
+    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+        """Commit a batch if ``sql`` is ``BATCH``; else do what the base class does.
+
+        Raises:
+            FileLost: the batch is in no file that has a name, or was not written for there is none.
+        """
+        if sql != BATCH:
+            return super().executemany(sql, parameters)
+        self._check()
+        commit(self, list(parameters))
+        self._check()
+        return self.cursor()
+
+    def _check(self) -> None:
+        if self._files is None:
+            return
+        try:
+            self._files.check()
+        except FileLost as lost:
+            if lost.may_merge and self._files.has_name and self._merge():
+                lost.saved()
+            raise
+
+    def _merge(self) -> bool:
+        """Bring the log over into the database; tell whether all of it is there."""
+        try:
+            busy, logged, merged = self.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
+        except sqlite3.Error:
+            return False
+        return not busy and logged == merged
+
+
+def is_about_the_file(error: BaseException) -> bool:
+    """Tell whether an error leaves open what the file holds now (I/O, full disk, corruption, a lock)."""
+    if not isinstance(error, sqlite3.Error) or isinstance(error, _OWN_FAULTS):
+        return False
+    return _code(error) != _WRONG_STATEMENT
+
+
+def passes(error: BaseException) -> bool:
+    """Tell whether an error may be over without a restart: a lock of somebody else, a full disk."""
+    return isinstance(error, sqlite3.OperationalError) and _code(error) in _PASSING
+
+
+def _code(error: sqlite3.Error) -> int:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def commit(connection: sqlite3.Connection, batch: Sequence[Write]) -> None:
+    """Write the batch in one transaction; each Write then has its value or its fault.
+
+    Raises:
+        NotNow: nothing was written, for a reason that may pass.
+        sqlite3.Error: the outcome is unknown.
+    """
+    try:
+        _transaction(connection, batch, _together)
+    except Exception as error:
+        if isinstance(error, NotNow) or is_about_the_file(error):
+            raise
+        _transaction(connection, batch, _one_by_one)
+
+
+def _transaction(
+    connection: sqlite3.Connection,
+    batch: Sequence[Write],
+    write: Callable[[sqlite3.Connection, Sequence[Write]], None],
+) -> None:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        write(connection, batch)
+        reach("commit.before")
+        connection.execute("COMMIT")
+        reach("commit.after")
+    except BaseException as error:
+        with suppress(sqlite3.Error):
+            connection.execute("ROLLBACK")
+        if passes(error) and not connection.in_transaction:
+            raise NotNow from error
+        raise
+
+
+def _together(connection: sqlite3.Connection, batch: Sequence[Write]) -> None:
+    for kind, writes in groupby(batch, key=_kind_of_work):
+        if kind is Rows:
+            write_rows(connection, merge([write.work for write in writes]))  # type: ignore[misc]  # kind
+        else:
+            _one_by_one(connection, writes)
+
+
+def _one_by_one(connection: sqlite3.Connection, batch: Iterable[Write]) -> None:
+    refused: set[int] = set()
+    for write in batch:
+        if write.follows(refused):
+            continue
+        connection.execute("SAVEPOINT one")
+        try:
+            write.value, write.fault = _perform(connection, write.work), None
+        except Exception as error:
+            if is_about_the_file(error) or not connection.in_transaction:
+                raise
+            connection.execute("ROLLBACK TO one")
+            write.fault = _refusal(write.work, error)
+            refused |= write.refused_runs
+        connection.execute("RELEASE one")
+
+
+def _refusal(work: Rows | Job, error: Exception) -> Exception:
+    """Return what is told of a write at fault: of events that cannot be written, whose the largest is."""
+    if not isinstance(work, Rows) or not work.events or not isinstance(error, _CONTENT):
+        return error
+    sizes = [len(row[_DATA]) + len(row[_PAYLOAD] or "") for row in work.events]
+    # The first of about that size: the event of a parent holds the result of its child once more.
+    place = next(place for place, size in enumerate(sizes) if size >= max(sizes) * 0.9)
+    refusal = Unstorable.of(work.events[place][0], error)
+    refusal.__cause__ = error
+    return refusal
+
+
+def _perform(connection: sqlite3.Connection, work: Rows | Job) -> Any:
+    return write_rows(connection, work) if isinstance(work, Rows) else work(connection)
+
+
+def write_rows(connection: sqlite3.Connection, rows: Rows) -> None:
+    """Write ``rows``, table by table; the transaction is the caller's."""
+    _insert(connection, "insert_run", rows.runs)
+    _insert(connection, "insert_tag", rows.tags)
+    _insert(connection, "insert_event", rows.events)
+    _insert(connection, "insert_audit", rows.audit)
+    reach("batch.middle")
+    _by_json(connection, "insert_input_requests", rows.asked)
+    _by_json(connection, "delete_input_requests", rows.resolved)
+    for changes in rounds(rows.changes):
+        _by_json(connection, "update_runs", changes)
+    due = dict(rows.due)
+    for run_key in rows.done:
+        due.pop(run_key, None)
+    _by_json(connection, "upsert_agenda", list(due.items()))
+    _by_json(connection, "delete_agenda", rows.done)
+
+
+def _insert(connection: sqlite3.Connection, name: str, rows: Sequence[Row]) -> None:
+    start, left = 0, len(rows)
+    for width, statement in _INSERTS[name]:
+        while left >= width:
+            values = list(chain.from_iterable(rows[start : start + width]))
+            connection.execute(statement, values)
+            start, left = start + width, left - width
+
+
+def _by_json(connection: sqlite3.Connection, name: str, rows: Sequence[Any]) -> None:
+    if rows:
+        connection.execute(QUERIES[name], {"rows": dumps(rows).decode()})

@@ -1,0 +1,253 @@
+"""The file, opened: one lock, one writing connection, a few reading ones. A lifetime is a block.
+
+All writes go through one task (``writer``) by two doors, ``append`` for rows and ``transact`` for functions.
+Readers are query_only and neither write nor checkpoint: two connections that checkpoint at one instant can
+corrupt a WAL database in the SQLite versions that are about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import sqlite3
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+import aiosqlite
+
+from infraweave.errors import StartupError, StorageUnavailable
+from infraweave.failpoints import reach
+from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.batch import Effect, WritingConnection, is_about_the_file
+from infraweave.store.sqlite.lock import sole_process
+from infraweave.store.sqlite.migrations import prepare
+from infraweave.store.sqlite.open_files import HeldFiles
+from infraweave.store.sqlite.rows import Rows
+from infraweave.store.sqlite.stall import Stall
+from infraweave.store.sqlite.statements import QUERIES
+from infraweave.store.sqlite.writer import Listener, Writer
+
+T = TypeVar("T")
+
+log = logging.getLogger("infraweave.store")
+Params: TypeAlias = Sequence[Any] | Mapping[str, Any]
+
+MEMORY = ":memory:"
+#: Seconds that reading, and a try to write, wait for a lock that a foreign tool holds.
+_BUSY, _BUSY_WRITING = 10.0, 5.0
+#: How the writing connection is set.
+WRITER_PRAGMAS = (
+    "synchronous = FULL",
+    "foreign_keys = ON",
+    "wal_autocheckpoint = 1000",
+    "journal_size_limit = 67108864",
+    "cache_size = -65536",
+    "temp_store = MEMORY",
+)
+_READER_PRAGMAS = ("query_only = ON", "wal_autocheckpoint = 0", "cache_size = -8192", "temp_store = MEMORY")
+#: A private file dies with its process: there is nothing to keep through a power cut.
+_PRIVATE_PRAGMAS = ("synchronous = OFF",)
+
+
+class Database:
+    """An open database. Made by ``Database.open``."""
+
+    def __init__(self, path: Path, writer: Writer, readers: Sequence[aiosqlite.Connection]) -> None:
+        self.path = path
+        #: Keys for new runs, counted on from the newest run of the file.
+        self.run_keys: Iterator[int] = itertools.count(1)
+        self._writer = writer
+        self._readers = readers
+        self._idle: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
+        self._open = True
+        for reader in readers:
+            self._idle.put_nowait(reader)
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, path: str | Path, *, now: int = 0, readers: int = 3, patient: bool = False
+    ) -> AsyncIterator[Database]:
+        """Serve a file for the length of a block; ``:memory:`` is a private one, removed at the end.
+
+        ``now`` is recorded as the time of migrations. ``patient``: writes wait while another program holds a
+        lock, and while the disk is full, instead of failing.
+
+        Raises:
+            StartupError: another process serves it, or it is not ours, or it cannot be opened.
+        """
+        async with AsyncExitStack() as stack:
+            file = stack.enter_context(_file(path))
+            descriptor = stack.enter_context(sole_process(file, make=True))
+            await asyncio.to_thread(prepare, file, now)
+            files = stack.enter_context(closing(HeldFiles(file, descriptor)))
+            writer = await stack.enter_async_context(_writer(file, files, is_private=str(path) == MEMORY))
+            pool = [await stack.enter_async_context(_reader(file)) for _ in range(readers)]
+            stack.enter_context(files.pinned())
+            writer.is_patient = patient
+            database = cls(file, writer, pool)
+            stack.push_async_callback(database._close)
+            await database._count_on()
+            yield database
+
+    async def _count_on(self) -> None:
+        last = await self.read_one("last_run_key")
+        self.run_keys = itertools.count((last[0] if last else 0) + 1)
+
+    async def _close(self) -> None:
+        await self._writer.close()
+        self._open = False
+        readers = [await self._idle.get() for _ in self._readers]
+        for reader in readers:  # whoever still waits for one is told, or would wait for ever
+            self._idle.put_nowait(reader)
+
+    @property
+    def failed(self) -> BaseException | None:
+        """The error after which this database takes no writes, or None."""
+        return self._writer.failed
+
+    @property
+    def stall(self) -> Stall:
+        """Tells whether writing stands still, for a reason that may pass."""
+        return self._writer.stall
+
+    def hurry(self) -> None:
+        """Let writes fail that cannot be written now: the process is ending, and must not wait for others."""
+        self._writer.is_patient = False
+
+    @property
+    def is_quiet(self) -> bool:
+        """True while nothing is being read or written."""
+        return self._writer.is_quiet and self._idle.qsize() == len(self._readers)
+
+    def listen(self, listener: Listener) -> None:
+        """Have ``listener`` called after each commit with the Rows it wrote, before their futures resolve."""
+        self._writer.listeners.append(listener)
+
+    def append(self, rows: Rows, effect: Effect | None = None) -> asyncio.Future[None]:
+        """Write ``rows`` with the next commit; the result resolves after it, and cannot be cancelled.
+
+        ``effect`` is called with that result once it is known.
+
+        It fails with StorageUnavailable, or sqlite3.IntegrityError where the rows contradict what is stored.
+        """
+        return self._writer.submit(rows, effect)
+
+    async def transact(self, work: Callable[[sqlite3.Connection], T], note: Note | None = None) -> T:
+        """Run ``work`` within the next commit, in the writer's thread, and return what it returns.
+
+        ``note`` goes into the audit log with it, if ``work`` does not raise.
+
+        Nothing of it stays if it raises. It may be run a second time after the first was undone, so it must
+        change nothing but the database. Cancelling the caller does not stop it.
+
+        Raises:
+            StorageUnavailable: the database cannot be written.
+            Exception: what ``work`` raised.
+        """
+        result: T = await asyncio.shield(self._writer.submit(work if note is None else _noted(work, note)))
+        if note is not None:
+            note.kept = True
+        return result
+
+    async def ping(self) -> None:
+        """Write a page.
+
+        Raises:
+            StorageUnavailable: that was not possible.
+        """
+        await self.transact(lambda connection: connection.execute(QUERIES["touch"]))
+
+    async def read(self, name: str, params: Params = ()) -> list[sqlite3.Row]:
+        """Return the rows of a named statement.
+
+        Raises:
+            StorageUnavailable: the file cannot be read, or is closed.
+        """
+        if not self._open:
+            raise StorageUnavailable("The database is closed.")
+        reader = await self._idle.get()
+        try:
+            if not self._open:
+                raise StorageUnavailable("The database is closed.")
+            return list(await reader.execute_fetchall(QUERIES[name], params))
+        except sqlite3.Error as error:
+            if is_about_the_file(error):
+                raise StorageUnavailable("The database cannot be read.") from error
+            raise
+        finally:
+            self._idle.put_nowait(reader)
+
+    async def read_one(self, name: str, params: Params = ()) -> sqlite3.Row | None:
+        """Return the first row of a named statement, or None."""
+        rows = await self.read(name, params)
+        return rows[0] if rows else None
+
+
+def _noted(work: Callable[[sqlite3.Connection], T], note: Note) -> Callable[[sqlite3.Connection], T]:
+    def both(connection: sqlite3.Connection) -> T:
+        result = work(connection)
+        connection.execute(QUERIES["insert_audit"], note.row())
+        return result
+
+    return both
+
+
+@contextmanager
+def _file(path: str | Path) -> Iterator[Path]:
+    if str(path) != MEMORY:
+        if Path(path).is_dir():
+            raise StartupError(f"{path} is a folder; expected a file")
+        yield Path(path).resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix="infraweave-") as folder:
+        yield Path(folder) / "infraweave.db"
+
+
+@asynccontextmanager
+async def _writer(path: Path, files: HeldFiles, *, is_private: bool) -> AsyncIterator[Writer]:
+    pragmas = (*WRITER_PRAGMAS, *(_PRIVATE_PRAGMAS if is_private else ()))
+    factory = partial(WritingConnection, files=None if is_private else files)
+    async with _connection(path, pragmas, factory, _BUSY_WRITING) as connection:
+        writer = Writer(connection)
+        try:
+            yield writer
+        finally:
+            await writer.close()
+            if writer.failed is None:
+                reach("checkpoint")
+                await _checkpoint(connection)
+
+
+async def _checkpoint(connection: aiosqlite.Connection) -> None:
+    """Bring the log over into the database, so that one file is left."""
+    try:
+        await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+    except sqlite3.Error as error:
+        log.warning("The log could not be brought over into the database; the next start does: %s", error)
+
+
+@asynccontextmanager
+async def _reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    async with _connection(path, _READER_PRAGMAS, sqlite3.Connection, _BUSY) as connection:
+        connection.row_factory = sqlite3.Row
+        yield connection
+
+
+@asynccontextmanager
+async def _connection(
+    path: Path, pragmas: Sequence[str], factory: Callable[..., sqlite3.Connection], busy: float
+) -> AsyncIterator[aiosqlite.Connection]:
+    async with aiosqlite.connect(path, timeout=busy, isolation_level=None, factory=factory) as connection:
+        try:
+            for pragma in pragmas:
+                await connection.execute_fetchall(f"PRAGMA {pragma}")
+            await connection.execute_fetchall(QUERIES["any_table"])  # the first read opens the log
+        except sqlite3.Error as error:
+            raise StartupError(f"{path} cannot be opened: {error}") from error
+        yield connection

@@ -1,0 +1,129 @@
+"""Brings a file to the schema of this build, or refuses it untouched.
+
+All that a file lacks is one transaction: it is as it was, or up to date. Migrations only go forward; before
+they touch a file that holds something, a copy is made beside it. The list is never edited, only added to.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from attrs import frozen
+
+from infraweave.errors import StartupError
+from infraweave.failpoints import reach
+from infraweave.store.sqlite.copying import copy
+from infraweave.store.sqlite.statements import QUERIES, read_sql, split
+
+#: What schema.sql writes into the header of a new file.
+APPLICATION_ID = 1230455874
+#: STRICT tables came with 3.37.
+OLDEST_SQLITE = (3, 37)
+
+
+@frozen
+class Migration:
+    """One step of the schema."""
+
+    version: int
+    name: str
+    script: str
+
+
+MIGRATIONS: tuple[Migration, ...] = (
+    Migration(1, "the first schema", read_sql("schema.sql")),
+    Migration(2, "schedules and webhooks", read_sql("triggers.sql")),
+    Migration(3, "delayed starts and lanes", read_sql("runs_in_lanes.sql")),
+    Migration(4, "retention", read_sql("retention.sql")),
+    Migration(5, "the audit log", read_sql("audit.sql")),
+    Migration(6, "what people are being asked", read_sql("input_requests.sql")),
+    Migration(7, "statistics", read_sql("statistics.sql")),
+    Migration(8, "strangers in the audit log, and keys", read_sql("strangers.sql")),
+    Migration(9, "the clock that was seen", read_sql("clock.sql")),
+)
+
+
+def prepare(path: Path, now: int, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
+    """Make the file, or bring it up to date.
+
+    Raises:
+        StartupError: it is no database of ours, or one of a newer build, or cannot be read or written.
+    """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        raise StartupError(f"SQLite {sqlite3.sqlite_version} is too old; InfraWeave needs 3.37 or newer.")
+    try:
+        version = found_version(path)
+        if version > migrations[-1].version:
+            raise StartupError(
+                f"{path} was made by a newer InfraWeave: its schema is {version}, this build knows"
+                f" {migrations[-1].version}. Start that version, or restore a backup."
+            )
+        if missing := [step for step in migrations if step.version > version]:
+            _migrate(path, version, missing, now)
+    except (sqlite3.Error, OSError) as error:
+        raise StartupError(f"{path} cannot be opened: {error}") from error
+
+
+def found_version(path: Path) -> int:
+    """Return the schema version of a file, 0 where it is new.
+
+    Nothing is written, unless it was left half written: then SQLite takes that back first.
+
+    Raises:
+        StartupError: it is no database of ours.
+    """
+    if not path.exists() or (path.is_file() and path.stat().st_size == 0):
+        return 0
+    try:
+        return _version(path, "ro")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_READONLY_ROLLBACK:
+            raise
+        return _version(path, "rw")
+
+
+def _version(path: Path, mode: str) -> int:
+    with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True)) as connection:
+        try:
+            if connection.execute(QUERIES["any_table"]).fetchone() is None:
+                return 0
+            if connection.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+                raise _foreign(path, "a database of another program")
+            version: int = connection.execute(QUERIES["schema_version"]).fetchone()[0]
+        except sqlite3.DatabaseError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+                raise
+            raise _foreign(path, "no SQLite database") from None
+    return version
+
+
+def _foreign(path: Path, what: str) -> StartupError:
+    return StartupError(f"{path} is {what}; give InfraWeave a file of its own.")
+
+
+def _migrate(path: Path, version: int, missing: list[Migration], now: int) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        if version:
+            copy(connection, path.with_name(f"{path.name}.backup-v{version}"))
+        else:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            for step in missing:
+                _apply(connection, step, now)
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def _apply(connection: sqlite3.Connection, step: Migration, now: int) -> None:
+    for statement in split(step.script):
+        connection.execute(statement)
+    connection.execute(QUERIES["record_migration"], (step.version, step.name, now))
+    reach("migration")
