@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import re
 import statistics
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -175,12 +177,53 @@ def _catches_all(handler: ast.ExceptHandler) -> bool:
     return not reraises and (not caught or bool({"Exception", "BaseException"} & set(caught)))
 
 
+CONSOLE = ROOT / "console"
+SCRIPTS = sorted(CONSOLE.rglob("*.js"))
+#: The path in ``import … from "…"``, ``export … from "…"``, ``import "…"`` and ``import("…")``.
+IMPORT = re.compile(r"""\b(?:from|import)\b\s*\(?\s*["']([^"'\s]+\.js)["']""")
+#: folder of the console → the folders that its modules may import
+CONSOLE_FOLDERS = {"lib": {"lib"}, "run": {"lib", "run"}, "pages": {"lib", "run", "pages"}}
+
+
+def _script_imports(script: Path) -> set[Path]:
+    """Return the modules that a module of the console imports, also those that it loads later."""
+    found = IMPORT.findall(script.read_text())
+    return {(script.parent / path).resolve() for path in found}
+
+
+def test_modules_of_the_console_import_modules_that_exist():
+    assert [script for script in SCRIPTS if "pages" in script.parts and not _script_imports(script)] == []
+    missing = {script.name: _script_imports(script) - set(SCRIPTS) for script in SCRIPTS}
+    assert {name: paths for name, paths in missing.items() if paths} == {}
+
+
+def test_modules_of_the_console_form_no_import_circle():
+    graph = {script: _script_imports(script) for script in SCRIPTS}
+    TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+@pytest.mark.parametrize("folder", CONSOLE_FOLDERS)
+def test_a_folder_of_the_console_imports_only_the_folders_below_it(folder):
+    reached = {
+        (str(script.relative_to(CONSOLE)), path.parent.name)
+        for script in SCRIPTS
+        for path in _script_imports(script)
+        if script.parent.name == folder and path.parent.name not in CONSOLE_FOLDERS[folder]
+    }
+    assert reached == set()
+
+
+def test_every_module_of_the_console_is_in_a_folder_of_its_own_but_the_first():
+    assert {script.name for script in SCRIPTS if script.parent == CONSOLE} == {"app.js"}
+    assert {script.parent.name for script in SCRIPTS} - {"console"} == CONSOLE_FOLDERS.keys()
+
+
 def test_lines_of_the_console_are_short():
-    """Its formatter breaks neither comments nor texts."""
+    """Biome formats code, but breaks neither comments nor strings."""
     long = {
-        f"{file.name}:{number}": len(line)
-        for file in sorted((ROOT / "console").rglob("*.js"))
-        for number, line in enumerate(file.read_text().splitlines(), 1)
+        f"{script.relative_to(CONSOLE)}:{number}": len(line)
+        for script in SCRIPTS
+        for number, line in enumerate(script.read_text().splitlines(), 1)
         if len(line) > 120
     }
     assert long == {}

@@ -1,21 +1,21 @@
 // The console: who is signed in, which page is shown, and what is around it.
 
-import { closeStream, Unreachable } from "./api.js";
-import { badge, countApprovals } from "./badge.js";
-import { h, put } from "./dom.js";
-import { base, go, link } from "./navigation.js";
-import { forget, may, resume, signInWithCode, signOut, who } from "./session.js";
-import { signInPage } from "./signin.js";
-import { complain, empty, icon, iconButton, notice, tick } from "./widgets.js";
+import { closeStream, Unreachable } from "./lib/api.js";
+import { badge, countApprovals } from "./lib/approval_badge.js";
+import { h, put } from "./lib/dom.js";
+import { base, go, link } from "./lib/router.js";
+import { forget, may, resume, signInWithCode, signOut, who } from "./lib/session.js";
+import { signInPage } from "./pages/sign_in.js";
+import { complain, empty, icon, iconButton, notice, tick } from "./lib/widgets.js";
 
 const PAGES = [
-  [/^runs$/, () => import("./runs.js"), "Runs"],
-  [/^runs\/([^/]+)$/, () => import("./run.js"), "Run"],
-  [/^approvals$/, () => import("./approvals.js"), "Approvals"],
-  [/^workflows$/, () => import("./workflows.js"), "Workflows"],
-  [/^workflows\/([^/]+)$/, () => import("./workflow.js"), "Workflow"],
-  [/^triggers$/, () => import("./triggers.js"), "Triggers"],
-  [/^overview$/, () => import("./overview.js"), "Overview"],
+  [/^runs$/, () => import("./pages/runs.js"), "Runs"],
+  [/^runs\/([^/]+)$/, () => import("./pages/run.js"), "Run"],
+  [/^approvals$/, () => import("./pages/approvals.js"), "Approvals"],
+  [/^workflows$/, () => import("./pages/workflows.js"), "Workflows"],
+  [/^workflows\/([^/]+)$/, () => import("./pages/workflow.js"), "Workflow"],
+  [/^triggers$/, () => import("./pages/triggers.js"), "Triggers"],
+  [/^overview$/, () => import("./pages/overview.js"), "Overview"],
 ];
 const SECTIONS = [
   ["runs", "Runs"],

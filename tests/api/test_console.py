@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import gzip
-from importlib.resources import files
+import re
+from pathlib import Path
 
 import pytest
 
-from infraweave.api.service.console_files import MEDIA, POLICY
+import infraweave
+from infraweave.api.service.console_files import MEDIA, PAGE, POLICY, static_files
 from tests.api.conftest import told
 from tests.api.test_mounted import mounted
 
-FILES = list(files("infraweave").joinpath("console").iterdir())
+CONSOLE = Path(infraweave.__file__).parent / "console"
+#: Each file by its path below the console's folder.
+FILES = {
+    file.relative_to(CONSOLE).as_posix(): file.read_bytes()
+    for file in sorted(CONSOLE.rglob("*"))
+    if file.is_file()
+}
 #: Bytes of all files together, compressed.
 MOST = 150 * 1024
 
@@ -33,14 +41,18 @@ async def test_every_path_that_names_no_file_is_the_page(browser, path):
     assert answer.headers["Cache-Control"] == "no-cache"
 
 
-@pytest.mark.parametrize("item", FILES, ids=lambda item: item.name)
-async def test_every_file_has_a_type_that_browsers_take(browser, item):
-    kind = item.name.rpartition(".")[2]
-    if kind == "html":
-        return
-    answer = await browser.get(f"/console/static/{item.name}")
-    assert (answer.status_code, answer.headers["Content-Type"]) == (200, MEDIA[kind])
-    assert answer.content == item.read_bytes()
+@pytest.mark.parametrize("path", sorted(FILES.keys() - {PAGE}))
+async def test_every_file_is_served_with_its_media_type(browser, path):
+    answer = await browser.get(f"/console/static/{path}")
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, MEDIA[path.rpartition(".")[2]])
+    assert answer.content == FILES[path]
+    assert answer.headers["Content-Security-Policy"] == POLICY
+    assert answer.headers["Cache-Control"] == "no-cache"
+
+
+def test_the_page_loads_only_files_that_are_served():
+    loaded = re.findall(r'(?:src|href)="static/([^"]+)"', FILES[PAGE].decode())
+    assert {"app.js", "style.css"} <= set(loaded) <= static_files().keys()
 
 
 async def test_what_the_browser_has_already_is_not_sent_again(browser):
@@ -71,9 +83,25 @@ async def test_a_head_request_gets_the_head(browser):
 
 @pytest.mark.parametrize(
     "name",
-    ["none.js", "index.html", "../errors.py", "..%2ferrors.py", "%2e%2e/%2e%2e/errors.py", "a/app.js", ""],
+    [
+        "",
+        "none.js",
+        "index.html",
+        "a/app.js",
+        "lib",
+        "lib/",
+        "lib/none.js",
+        "lib//dom.js",
+        "/app.js",
+        "lib%5cdom.js",
+        "lib/%2e%2e/app.js",
+        "../errors.py",
+        "..%2ferrors.py",
+        "%2e%2e/%2e%2e/errors.py",
+        "lib/..%2f..%2ferrors.py",
+    ],
 )
-async def test_what_is_no_file_of_it_is_not_found(browser, name):
+async def test_other_paths_below_static_are_not_found(browser, name):
     answer = await browser.get(f"/console/static/{name}")
     if answer.status_code != 200:
         assert told(answer) == (404, "route_not_found")
@@ -99,6 +127,6 @@ async def test_under_a_path_of_the_host_the_page_loads_from_there(db):
 
 
 def test_it_is_small():
-    sizes = {item.name: len(gzip.compress(item.read_bytes())) for item in FILES}
+    sizes = {path: len(gzip.compress(content)) for path, content in FILES.items()}
     print(f"console: {sum(sizes.values())} bytes compressed")
     assert sum(sizes.values()) < MOST, sizes

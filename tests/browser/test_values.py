@@ -33,14 +33,14 @@ def module(console):
 @pytest.mark.parametrize("text", WRITTEN)
 def test_numbers_keep_every_character(module, text):
     compact = re.sub(r"(?<=[,:]) ", "", text)
-    assert module("lossless.js", "return m.print(m.parse(v))", text) == compact
-    indented = module("lossless.js", "return m.print(m.parse(v), 2)", text)
-    assert module("lossless.js", "return m.print(m.parse(v))", indented) == compact
+    assert module("lib/lossless_json.js", "return m.print(m.parse(v))", text) == compact
+    indented = module("lib/lossless_json.js", "return m.print(m.parse(v), 2)", text)
+    assert module("lib/lossless_json.js", "return m.print(m.parse(v))", indented) == compact
 
 
 @pytest.mark.parametrize("text", ["", "01", "1.", "[1.0,]", '{"a" 1}', "1.0 2.0", "-"])
 def test_what_is_no_json_is_refused(module, text):
-    said = module("lossless.js", "try { m.parse(v); } catch (error) { return error.name; }", text)
+    said = module("lib/lossless_json.js", "try { m.parse(v); } catch (error) { return error.name; }", text)
     assert said == "SyntaxError"
 
 
@@ -56,9 +56,9 @@ def test_what_is_no_json_is_refused(module, text):
     ],
 )
 def test_what_was_edited_is_all_that_is_sent(module, before, after, patch):
-    code = """return import('/console/static/lossless.js').then(({parse, print}) =>
+    code = """return import('/console/static/lib/lossless_json.js').then(({parse, print}) =>
         print(m.difference(parse(v[0]), parse(v[1]))) ?? null)"""
-    assert module("patch.js", code, [before, after]) == patch
+    assert module("lib/merge_patch.js", code, [before, after]) == patch
 
 
 def test_a_rerun_with_one_item_edited_keeps_the_others(console, server):

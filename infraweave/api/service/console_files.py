@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -53,13 +53,24 @@ def packed(media: str, content: bytes) -> File:
 
 @cache
 def static_files() -> Mapping[str, File]:
-    """Return what the page loads, by name: the files of the package's folder, which is flat."""
-    kinds = {item: MEDIA.get(item.name.rpartition(".")[2]) for item in _folder().iterdir()}
+    """Return the files that the page loads, by their path below the console's folder, such as ``lib/dom.js``.
+
+    Only what is listed here is served, so no request can reach outside the folder.
+    """
     return {
-        item.name: packed(media, item.read_bytes())
-        for item, media in kinds.items()
-        if media is not None and item.name != PAGE
+        path: packed(media, item.read_bytes())
+        for path, item in _walk(_folder())
+        if path != PAGE and (media := MEDIA.get(path.rpartition(".")[2]))
     }
+
+
+def _walk(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, Traversable]]:
+    """Yield each file below a folder with its path."""
+    for item in folder.iterdir():
+        if item.is_dir():
+            yield from _walk(item, f"{prefix}{item.name}/")
+        else:
+            yield f"{prefix}{item.name}", item
 
 
 @lru_cache(maxsize=16)
@@ -75,14 +86,14 @@ def _folder() -> Traversable:
 
 async def show_page(call: Call[NoQuery, None]) -> Answer:
     """Return the page, whatever path below /console it is asked for."""
-    if call.path.get("path", "").partition("/")[0] == _STATIC:
+    if call.path.get("path") == _STATIC:
         raise RouteNotFound
     return _answer(call, page(call.root))
 
 
 async def show_file(call: Call[NoQuery, None]) -> Answer:
     """Return a file that the page loads."""
-    found = static_files().get(call.path["file"])
+    found = static_files().get(call.path["path"])
     if found is None:
         raise RouteNotFound
     return _answer(call, found)
@@ -141,7 +152,7 @@ def console_routes() -> list[Route]:
     root = Reply(doc="To the console.", headers=(Header(name="Location", doc="Where the console is."),))
     return [
         _route("console", "/console", show_page, "The web console", ("html",)),
-        _route("console_static", "/console/static/{file}", show_file, "A file of it", ("css", "js", "svg")),
+        _route("console_static", "/console/static/{path}", show_file, "A file of it", ("css", "js", "svg")),
         _route("console_page", "/console/{path}", show_page, "Its page, at every path of it", ("html",)),
         Route(
             name="root",

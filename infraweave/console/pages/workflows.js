@@ -1,12 +1,12 @@
 // The workflows: which version is active, what runs, and how it goes.
 
-import { get, seg } from "./api.js";
-import { link } from "./navigation.js";
-import { h, put } from "./dom.js";
-import { count, percent, plural, span } from "./format.js";
-import { may } from "./session.js";
-import { startDialog } from "./start.js";
-import { button, empty, heads } from "./widgets.js";
+import { get, seg } from "../lib/api.js";
+import { link } from "../lib/router.js";
+import { h, put } from "../lib/dom.js";
+import { count, percent, plural, span } from "../lib/format.js";
+import { may } from "../lib/session.js";
+import { startDialog } from "../run/start_dialog.js";
+import { button, empty, heads } from "../lib/widgets.js";
 
 /** Columns of numbers. */
 const FIGURES = ["Versions", "Runs, 24 h", "Success", "Median"];

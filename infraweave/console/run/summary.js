@@ -1,13 +1,13 @@
 // The run as a whole: what it came to, what it waits for, what it was given, its children.
 
-import { get, seg } from "./api.js";
-import { showAsked } from "./asked.js";
-import { link } from "./navigation.js";
-import { h, put } from "./dom.js";
-import { plural, shortId } from "./format.js";
-import { jsonView } from "./json.js";
+import { get, seg } from "../lib/api.js";
+import { showAsked } from "./input_requests.js";
+import { link } from "../lib/router.js";
+import { h, put } from "../lib/dom.js";
+import { plural, shortId } from "../lib/format.js";
+import { jsonView } from "../lib/json_view.js";
 import { ended } from "./model.js";
-import { chip, complain } from "./widgets.js";
+import { chip, complain } from "../lib/widgets.js";
 
 const CHILDREN = 50;
 

@@ -1,11 +1,11 @@
 // Two versions of a workflow beside each other: what differs in words, then their documents line by line.
 
-import { get, seg } from "./api.js";
-import { h, put } from "./dom.js";
-import { plural } from "./format.js";
-import { align, shortened } from "./lines.js";
-import { print } from "./lossless.js";
-import { complain } from "./widgets.js";
+import { get, seg } from "../lib/api.js";
+import { h, put } from "../lib/dom.js";
+import { plural } from "../lib/format.js";
+import { align, shortened } from "../lib/line_diff.js";
+import { print } from "../lib/lossless_json.js";
+import { complain } from "../lib/widgets.js";
 
 /** Show a version beside another one, which can be chosen. */
 export function compare(id, workflow, chosen) {

@@ -1,14 +1,14 @@
 // The triggers: schedules with their next times, which can be paused and run at once, and webhooks.
 
-import { address, get, seg, stream } from "./api.js";
-import { ask } from "./actions.js";
-import { go, link } from "./navigation.js";
-import { py } from "./curl.js";
-import { atMostEvery, follow, h, put } from "./dom.js";
-import { plural, shortId } from "./format.js";
-import { print } from "./lossless.js";
-import { lacks, may } from "./session.js";
-import { button, complain, copyButton, empty, forbid, heads, notice, time } from "./widgets.js";
+import { address, get, seg, stream } from "../lib/api.js";
+import { ask } from "../run/actions.js";
+import { go, link } from "../lib/router.js";
+import { py } from "../lib/snippets.js";
+import { atMostEvery, follow, h, put } from "../lib/dom.js";
+import { plural, shortId } from "../lib/format.js";
+import { print } from "../lib/lossless_json.js";
+import { lacks, may } from "../lib/session.js";
+import { button, complain, copyButton, empty, forbid, heads, notice, time } from "../lib/widgets.js";
 
 export async function open(main) {
   let gone = false;

@@ -1,14 +1,14 @@
 // The runs: a live list, newest first, filtered by the address.
 
-import { call, get, known, seg, stream } from "./api.js";
-import { countApprovals } from "./badge.js";
-import { go, link, setQuery } from "./navigation.js";
-import { cancel, rerun } from "./actions.js";
-import { atMostEvery, follow, h, put } from "./dom.js";
-import { compact, dollars, plural, shortId, span } from "./format.js";
-import { may } from "./session.js";
-import { startDialog } from "./start.js";
-import { button, chip, complain, dialog, empty, icon, notice, setAside, time } from "./widgets.js";
+import { call, get, known, seg, stream } from "../lib/api.js";
+import { countApprovals } from "../lib/approval_badge.js";
+import { go, link, setQuery } from "../lib/router.js";
+import { cancel, rerun } from "../run/actions.js";
+import { atMostEvery, follow, h, put } from "../lib/dom.js";
+import { compact, dollars, plural, shortId, span } from "../lib/format.js";
+import { may } from "../lib/session.js";
+import { startDialog } from "../run/start_dialog.js";
+import { button, chip, complain, dialog, empty, icon, notice, setAside, time } from "../lib/widgets.js";
 
 const STATES = ["queued", "running", "retrying", "succeeded", "failed", "cancelled"];
 const TRIGGERS = ["api", "console", "cli", "schedule", "webhook", "subworkflow"];

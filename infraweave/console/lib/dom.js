@@ -68,6 +68,10 @@ export function follow(element, items, key, make, update) {
   for (const gone of known.values()) gone.remove();
 }
 
+/** Whether a person is typing within a box; then it must not be drawn again. */
+export const busy = (box) =>
+  box.contains(document.activeElement) && document.activeElement.matches("input,textarea,select");
+
 /** Call a function at most once per frame. */
 export function perFrame(work) {
   let asked = false;

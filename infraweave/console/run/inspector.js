@@ -2,15 +2,15 @@
 // somebody reads, chooses or types.
 
 import { actionButton, rerun } from "./actions.js";
-import { get, query, seg } from "./api.js";
-import { showAsked } from "./asked.js";
+import { get, query, seg } from "../lib/api.js";
+import { showAsked } from "./input_requests.js";
 import { attemptOf, isInterrupted, outcome } from "./attempts.js";
-import { follow, h, put } from "./dom.js";
-import { count, dollars, exact, plural, span } from "./format.js";
-import { jsonView } from "./json.js";
-import { print } from "./lossless.js";
-import { link } from "./navigation.js";
-import { chip, complain, copyButton, field, heads, iconButton, tabs, time } from "./widgets.js";
+import { follow, h, put } from "../lib/dom.js";
+import { count, dollars, exact, plural, span } from "../lib/format.js";
+import { jsonView } from "../lib/json_view.js";
+import { print } from "../lib/lossless_json.js";
+import { link } from "../lib/router.js";
+import { chip, complain, copyButton, field, heads, iconButton, tabs, time } from "../lib/widgets.js";
 
 /** Rows of the history that are read, and those of them that the overview lists. */
 const ROWS = 200,
@@ -125,10 +125,6 @@ export function inspector(close, changed) {
     redraw: (run, document, model) => view && node(run, document, model, view.name),
   };
 }
-
-/** Whether a person is typing in it: then it is not drawn anew. */
-export const busy = (box) =>
-  box.contains(document.activeElement) && document.activeElement.matches("input,textarea,select");
 
 /** A part of the page that is built anew where `value()` is another one than the last time. */
 function part(value, build) {

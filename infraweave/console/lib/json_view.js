@@ -2,7 +2,7 @@
 
 import { h, put } from "./dom.js";
 import { count } from "./format.js";
-import { ExactNumber, isTree, print } from "./lossless.js";
+import { ExactNumber, isTree, print } from "./lossless_json.js";
 import { copy, copyButton } from "./widgets.js";
 
 /** Children of one object or list that are shown before "more" is asked for. */

@@ -1,11 +1,11 @@
 // The overview: how it has gone, for one workflow or all, from the runs table.
 
-import { get } from "./api.js";
-import { link, setQuery } from "./navigation.js";
-import { h, put, s } from "./dom.js";
-import { bytes, compact, count, dollars, exact, percent, span } from "./format.js";
-import { may } from "./session.js";
-import { chip, complain, heads, time } from "./widgets.js";
+import { get } from "../lib/api.js";
+import { link, setQuery } from "../lib/router.js";
+import { h, put, s } from "../lib/dom.js";
+import { bytes, compact, count, dollars, exact, percent, span } from "../lib/format.js";
+import { may } from "../lib/session.js";
+import { chip, complain, heads, time } from "../lib/widgets.js";
 
 const SPANS = [
   ["24", "24 hours"],

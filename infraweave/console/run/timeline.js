@@ -1,8 +1,8 @@
 // The timeline: one row for each execution of a node, attempts as segments, long quiet gaps compressed.
 
-import { follow, h, put } from "./dom.js";
-import { clock, count, span } from "./format.js";
-import { button, icon } from "./widgets.js";
+import { follow, h, put } from "../lib/dom.js";
+import { clock, count, span } from "../lib/format.js";
+import { button, icon } from "../lib/widgets.js";
 
 const ROWS = 250;
 /** A gap takes the place of so much of what happens; only what is longer is compressed. */

@@ -1,15 +1,14 @@
 // The inbox: what people are being asked, across runs, the longest waiting first.
 
-import { get, seg, stream } from "./api.js";
-import { answerForm } from "./answer.js";
-import { countApprovals } from "./badge.js";
-import { link, setQuery } from "./navigation.js";
-import { atMostEvery, follow, h, put } from "./dom.js";
-import { plural, shortId } from "./format.js";
-import { busy } from "./inspector.js";
-import { jsonView } from "./json.js";
-import { lacks, may } from "./session.js";
-import { complain, empty, time } from "./widgets.js";
+import { get, seg, stream } from "../lib/api.js";
+import { answerForm } from "../run/answer_form.js";
+import { countApprovals } from "../lib/approval_badge.js";
+import { link, setQuery } from "../lib/router.js";
+import { atMostEvery, busy, follow, h, put } from "../lib/dom.js";
+import { plural, shortId } from "../lib/format.js";
+import { jsonView } from "../lib/json_view.js";
+import { lacks, may } from "../lib/session.js";
+import { complain, empty, time } from "../lib/widgets.js";
 
 const PAGE = 100;
 

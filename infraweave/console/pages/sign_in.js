@@ -1,7 +1,7 @@
 // Sign-in with a token.
 
-import { h, put } from "./dom.js";
-import { signIn } from "./session.js";
+import { h, put } from "../lib/dom.js";
+import { signIn } from "../lib/session.js";
 
 /** Ask for a token; call `entered` once the server takes it. */
 export function signInPage(entered) {

@@ -1,6 +1,6 @@
 // The REST API: one function for requests, one for streams. Nothing else here talks to the server.
 
-import { parse, print } from "./lossless.js";
+import { parse, print } from "./lossless_json.js";
 import { token } from "./token.js";
 
 /** Where the server is mounted: the console's base without "console/". */

@@ -2,7 +2,7 @@
 
 import { address } from "./api.js";
 import { h } from "./dom.js";
-import { ExactNumber, print } from "./lossless.js";
+import { ExactNumber, print } from "./lossless_json.js";
 import { copy } from "./widgets.js";
 
 const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;

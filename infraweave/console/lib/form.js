@@ -1,8 +1,8 @@
 // A form made from a JSON Schema. What it cannot show as fields it takes as JSON.
 
 import { h, put } from "./dom.js";
-import { isObject, parse, print, same } from "./lossless.js";
-import { isOpen, resolve } from "./schema.js";
+import { isObject, parse, print, same } from "./lossless_json.js";
+import { isOpen, resolve } from "./json_schema.js";
 import { iconButton } from "./widgets.js";
 
 let ids = 0;

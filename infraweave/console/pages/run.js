@@ -1,19 +1,19 @@
 // The run page: header, live graph, inspector and timeline, with one selection.
 
-import { get, known, seg, stream } from "./api.js";
-import { actions } from "./actions.js";
-import { countApprovals } from "./badge.js";
-import { link, setQuery } from "./navigation.js";
-import { curl } from "./curl.js";
-import { atMostEvery, h, perFrame, put } from "./dom.js";
-import { compact, dollars, readable, shortId, span } from "./format.js";
-import { graph } from "./graph.js";
-import { inspector } from "./inspector.js";
-import { rounded } from "./lossless.js";
-import { summary } from "./summary.js";
-import { apply, create, ended, remember, seed, telling } from "./model.js";
-import { timeline } from "./timeline.js";
-import { button, chip, complain, copy, copyButton, setAside, time } from "./widgets.js";
+import { get, known, seg, stream } from "../lib/api.js";
+import { actions } from "../run/actions.js";
+import { countApprovals } from "../lib/approval_badge.js";
+import { link, setQuery } from "../lib/router.js";
+import { curl } from "../lib/snippets.js";
+import { atMostEvery, h, perFrame, put } from "../lib/dom.js";
+import { compact, dollars, readable, shortId, span } from "../lib/format.js";
+import { graph } from "../run/graph.js";
+import { inspector } from "../run/inspector.js";
+import { rounded } from "../lib/lossless_json.js";
+import { summary } from "../run/summary.js";
+import { apply, create, ended, remember, seed, telling } from "../run/model.js";
+import { timeline } from "../run/timeline.js";
+import { button, chip, complain, copy, copyButton, setAside, time } from "../lib/widgets.js";
 
 /** Runs with more events are begun from their summary. */
 const WHOLE = 5000;

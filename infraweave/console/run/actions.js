@@ -1,14 +1,14 @@
 // What one can do to a run. Each says what will happen before it does, and copies as curl or Python.
 
-import { call, get, seg } from "./api.js";
-import { go } from "./navigation.js";
-import { difference, unsayable } from "./patch.js";
-import { copyAs, py } from "./curl.js";
-import { h, put } from "./dom.js";
-import { FormFault, formOrJson, readJson } from "./form.js";
-import { print } from "./lossless.js";
-import { lacks, may } from "./session.js";
-import { button, complain, dialog, forbid, notice } from "./widgets.js";
+import { call, get, seg } from "../lib/api.js";
+import { go } from "../lib/router.js";
+import { difference, unsayable } from "../lib/merge_patch.js";
+import { copyAs, py } from "../lib/snippets.js";
+import { h, put } from "../lib/dom.js";
+import { FormFault, formOrJson, readJson } from "../lib/form.js";
+import { print } from "../lib/lossless_json.js";
+import { lacks, may } from "../lib/session.js";
+import { button, complain, dialog, forbid, notice } from "../lib/widgets.js";
 
 const CONSOLE = { "X-Infraweave-Trigger": "console" };
 const ENDED = new Set(["succeeded", "failed", "cancelled"]);

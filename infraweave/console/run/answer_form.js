@@ -1,10 +1,10 @@
 // Answering what a person is asked.
 
-import { call, seg } from "./api.js";
-import { copyAs, py } from "./curl.js";
-import { h } from "./dom.js";
-import { FormFault, form } from "./form.js";
-import { complain, notice } from "./widgets.js";
+import { call, seg } from "../lib/api.js";
+import { copyAs, py } from "../lib/snippets.js";
+import { h } from "../lib/dom.js";
+import { FormFault, form } from "../lib/form.js";
+import { complain, notice } from "../lib/widgets.js";
 
 /** The field whose yes or no is the answer itself, and gets two buttons; null where there is none. */
 const verdictOf = (schema) => (schema.properties?.approved?.type === "boolean" && !schema.$ref ? "approved" : null);

@@ -1,12 +1,12 @@
 // Starting a run: choose a workflow, fill in its input.
 
-import { call, get, seg } from "./api.js";
-import { go } from "./navigation.js";
-import { copyAs, py } from "./curl.js";
-import { h, put } from "./dom.js";
-import { FormFault, formOrJson } from "./form.js";
-import { may } from "./session.js";
-import { button, complain, dialog, notice } from "./widgets.js";
+import { call, get, seg } from "../lib/api.js";
+import { go } from "../lib/router.js";
+import { copyAs, py } from "../lib/snippets.js";
+import { h, put } from "../lib/dom.js";
+import { FormFault, formOrJson } from "../lib/form.js";
+import { may } from "../lib/session.js";
+import { button, complain, dialog, notice } from "../lib/widgets.js";
 
 /** Ask which workflow to run and with what; `wanted` is chosen beforehand. */
 export async function startDialog(wanted = "", version = null) {

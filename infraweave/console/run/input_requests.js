@@ -1,10 +1,10 @@
 // What people are asked in a run: the prompt, what goes with it, and the form of the answer.
 
-import { answerForm } from "./answer.js";
-import { follow, h, put } from "./dom.js";
-import { jsonView } from "./json.js";
-import { lacks, may } from "./session.js";
-import { time } from "./widgets.js";
+import { answerForm } from "./answer_form.js";
+import { follow, h, put } from "../lib/dom.js";
+import { jsonView } from "../lib/json_view.js";
+import { lacks, may } from "../lib/session.js";
+import { time } from "../lib/widgets.js";
 
 /** Let a box hold the open requests of a run; a form that somebody fills in stays. `answered` is called after one. */
 export function showAsked(box, run, requests, answered) {

@@ -1,9 +1,9 @@
 // The live graph: drawn once from the layout, then only what changed is touched.
 
-import { h, put, s } from "./dom.js";
-import { cut, span } from "./format.js";
+import { h, put, s } from "../lib/dom.js";
+import { cut, span } from "../lib/format.js";
 import { edgeState } from "./model.js";
-import { iconButton, path } from "./widgets.js";
+import { iconButton, path } from "../lib/widgets.js";
 
 const PAD = 12;
 /** The scale at which names can still be read with ease. */

@@ -1,18 +1,18 @@
 // One workflow: its versions, and one of them as graph, schemas and document, or beside another.
 
-import { call, get, seg } from "./api.js";
-import { link, setQuery } from "./navigation.js";
-import { compare } from "./compare.js";
-import { copyAs, py } from "./curl.js";
-import { h, put } from "./dom.js";
-import { count } from "./format.js";
-import { graph } from "./graph.js";
-import { jsonView } from "./json.js";
-import { rounded } from "./lossless.js";
-import { create } from "./model.js";
-import { lacks, may } from "./session.js";
-import { startDialog } from "./start.js";
-import { button, complain, dialog, forbid, notice, tabs, time } from "./widgets.js";
+import { call, get, seg } from "../lib/api.js";
+import { link, setQuery } from "../lib/router.js";
+import { compare } from "./version_diff.js";
+import { copyAs, py } from "../lib/snippets.js";
+import { h, put } from "../lib/dom.js";
+import { count } from "../lib/format.js";
+import { graph } from "../run/graph.js";
+import { jsonView } from "../lib/json_view.js";
+import { rounded } from "../lib/lossless_json.js";
+import { create } from "../run/model.js";
+import { lacks, may } from "../lib/session.js";
+import { startDialog } from "../run/start_dialog.js";
+import { button, complain, dialog, forbid, notice, tabs, time } from "../lib/widgets.js";
 
 export async function open(main, parameters, id) {
   let workflow = await get(`/v1/workflows/${seg(id)}`);

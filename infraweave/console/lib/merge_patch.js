@@ -1,6 +1,6 @@
 // What to send for a value that was edited: a JSON Merge Patch, in which null takes a member away. Pure.
 
-import { isObject, same } from "./lossless.js";
+import { isObject, same } from "./lossless_json.js";
 
 const member = (object, key) => (Object.hasOwn(object, key) ? object[key] : undefined);
 
