@@ -43,7 +43,10 @@ PACKAGES = {
 }
 #: The only modules of core with a package of their own.
 CORE_PACKAGES = {
-    "data/codec.py": {"cattrs", "orjson"},
+    "data/json_codec.py": {"orjson"},
+    "data/python_types.py": {"cattrs", "orjson"},
+    "run/event_codec.py": {"cattrs"},
+    "workflow/document_codec.py": {"cattrs"},
     "data/expressions.py": {"cel_expr_python"},
     "data/json_schema.py": {"jsonschema_rs"},
     "workflow/schedules.py": {"cronsim"},
@@ -63,7 +66,7 @@ IMPURE = {
     "uuid",
 }
 #: These name uuid.UUID, datetime and Decimal as types only.
-IMPURE_EXCEPTIONS = {("data/type_schema.py", "uuid"), ("data/codec.py", "uuid")}
+IMPURE_EXCEPTIONS = {("data/type_schema.py", "uuid"), ("data/python_types.py", "uuid")}
 #: Where blind excepts may stand: around a node's body, what it raised and the thread that calls it, around an
 #: author's file and an author's validators, at the outermost request, and where a file is read that may be
 #: damaged in any way.
@@ -147,7 +150,7 @@ def test_only_the_clock_reads_time_and_draws_chance():
         for file in FILES
         if {name.split(".")[0] for name in imports(file)} & seams
     }
-    assert touching == {"engine/clock.py", "core/data/codec.py", "core/data/type_schema.py"}
+    assert touching == {"engine/clock.py", "core/data/python_types.py", "core/data/type_schema.py"}
 
 
 def test_only_the_store_knows_sqlite():

@@ -29,7 +29,7 @@ from infraweave.api.http.metrics import Metrics
 from infraweave.api.http.rate_limiter import Limiter
 from infraweave.api.http.routing import JSON, Answer, Call, Caller, Route
 from infraweave.api.routes import routes
-from infraweave.core.data.codec import dumps
+from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.redact import shown
 from infraweave.core.data.values import Json
 from infraweave.engine.engine import Engine

@@ -15,9 +15,9 @@ from infraweave.api.http.decoding import hints, parameter_name
 from infraweave.api.http.routing import JSON, Header, Reply, Route
 from infraweave.api.runs import schemas
 from infraweave.api.workflows import document_schema
-from infraweave.core.data.codec import ALWAYS, TIMES
 from infraweave.core.data.values import Json
 from infraweave.core.layout.boxes import Layout
+from infraweave.core.run.event_codec import ALWAYS, TIMES
 from infraweave.core.run.events import EventBase
 from infraweave.core.workflow.document import Document
 from infraweave.errors import (
@@ -246,7 +246,7 @@ class _Shapes:
         return field.default is attrs.NOTHING if cls in self._sent else "omit" not in field.metadata
 
     def _event(self, cls: Any) -> dict[str, Json]:
-        """Describe an event as ``codec.encode_event`` writes it: what has its default is left out."""
+        """Describe an event as ``event_codec.encode_event`` writes it: what has its default is left out."""
         shown = [field for field in attrs.fields(cls) if field.name not in ("origin", "input_seq")]
         properties: dict[str, Json] = {"run_id": {"type": "string"}, "type": {"const": cls.type}}
         properties |= {field.name: self._of_event(cls, field.name) for field in shown}

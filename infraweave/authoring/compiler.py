@@ -21,15 +21,8 @@ from infraweave.authoring.loops import carried_over
 from infraweave.authoring.options import NAMED, Options
 from infraweave.authoring.requests import request_from_author
 from infraweave.authoring.trigger_options import read_schedule, read_webhook, unwritable_triggers
-from infraweave.core.data.codec import (
-    derived_version,
-    document_from_json,
-    document_to_json,
-    dumps,
-    from_author,
-    loads,
-    unfit,
-)
+from infraweave.core.data.json_codec import dumps, loads
+from infraweave.core.data.python_types import from_author, unfit
 from infraweave.core.data.values import pointer
 from infraweave.core.workflow.document import (
     INPUT,
@@ -49,6 +42,7 @@ from infraweave.core.workflow.document import (
     Subworkflow,
     Timer,
 )
+from infraweave.core.workflow.document_codec import derived_version, document_from_json, document_to_json
 from infraweave.core.workflow.http_request import names_in
 from infraweave.core.workflow.rules.check import faults as document_faults
 from infraweave.errors import DeclarationError

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from infraweave.authoring.options import Options
-from infraweave.core.data.codec import dumps, trigger_to_json
+from infraweave.core.data.json_codec import dumps
 from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.document_codec import trigger_to_json
 from infraweave.core.workflow.triggers import Schedule, Webhook
 
 

@@ -75,9 +75,9 @@ def read_object(data: bytes) -> dict[str, Any]:
     Raises:
         ValueError: it is no JSON object.
     """
-    from infraweave.core.data import codec
+    from infraweave.core.data import json_codec
 
-    value = codec.parse(data.removeprefix(codecs.BOM_UTF8))
+    value = json_codec.parse(data.removeprefix(codecs.BOM_UTF8))
     if not isinstance(value, dict):
         raise ValueError("it must hold a JSON object, a definition document")
     return value
@@ -91,7 +91,7 @@ def _document(value: dict[str, Any]) -> Document:
     """
     from infraweave.api.http.decoding import read_body
     from infraweave.api.workflows.document_schema import EDITORS_OWN, LAYOUT
-    from infraweave.core.data import codec
+    from infraweave.core.workflow import document_codec
     from infraweave.core.workflow.document import Document
     from infraweave.core.workflow.rules import check
 
@@ -103,7 +103,7 @@ def _document(value: dict[str, Any]) -> Document:
             str(value.get("workflow_id")),
             [f"{d.path or '/'}: {d.message.removeprefix(d.path).lstrip()}" for d in error.details],
         ) from error
-    document = evolve(document, version=document.version or codec.derived_version(document))
+    document = evolve(document, version=document.version or document_codec.derived_version(document))
     faults = check.faults(document)
     if faults:
         raise DeclarationError(document.workflow_id, faults)
@@ -112,14 +112,14 @@ def _document(value: dict[str, Any]) -> Document:
 
 def read_json(text: str, option: str) -> Any:
     """Return the JSON that an option gives as text, as ``@file``, or as ``-`` for stdin."""
-    from infraweave.core.data import codec
+    from infraweave.core.data import json_codec
 
     try:
         if text == "-":
             text = sys.stdin.read()
         elif text.startswith("@"):
             text = Path(text[1:]).read_text(encoding="utf-8")
-        return codec.parse(text.encode())
+        return json_codec.parse(text.encode())
     except OSError as error:
         fail(f"{option}: {text[1:] or text}: {error.strerror}", code=USAGE)
     except (ValueError, RecursionError) as error:

@@ -15,7 +15,7 @@ from attrs import evolve, field, frozen
 
 from infraweave.cli.output import paragraphs, plain, remark
 from infraweave.cli.shapes import ANY, Schema, resolve, shape_of
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
 
 #: Stands for what is left out.
 _LEFT_OUT: Final = object()
@@ -167,7 +167,7 @@ def _option(value: Any) -> str:
 
 def _parsed(text: str) -> Any:
     try:
-        return codec.parse(text.encode())
+        return json_codec.parse(text.encode())
     except (ValueError, RecursionError) as error:
         raise click.BadParameter(f"no JSON: {error}") from error
 
@@ -175,7 +175,7 @@ def _parsed(text: str) -> Any:
 def _number(_: Schema, text: str) -> int | float:
     """Return the number that a text is, as JSON has them: 1 and 1.0 stay what they are."""
     try:
-        value = codec.parse(text.strip().encode())
+        value = json_codec.parse(text.strip().encode())
     except (ValueError, RecursionError) as error:
         raise click.BadParameter(f"{text} is no number: {error}") from error
     if isinstance(value, bool) or not isinstance(value, int | float):

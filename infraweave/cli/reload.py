@@ -104,16 +104,18 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 
 async def _faults(paths: Sequence[Path], check: Check) -> list[str]:
-    from infraweave.core.data import codec
+    from infraweave.core.workflow import document_codec
 
     found = await _survey(paths)
-    documents = [(codec.document_from_json(document), derived) for document, derived in found["documents"]]
+    documents = [
+        (document_codec.document_from_json(document), derived) for document, derived in found["documents"]
+    ]
     return found["faults"] or await check(documents)
 
 
 async def _survey(paths: Sequence[Path]) -> Any:
     """Have the files looked at; the process is gone when this returns, also where it is cancelled."""
-    from infraweave.core.data import codec
+    from infraweave.core.data import json_codec
 
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", __name__, *map(str, paths)),
@@ -128,13 +130,14 @@ async def _survey(paths: Sequence[Path]) -> Any:
             process.kill()
             await process.wait()
     if process.returncode == 0:
-        return codec.loads(answer)
+        return json_codec.loads(answer)
     return {"faults": [f"the process that loads them ended with code {process.returncode}"], "documents": []}
 
 
 def _answer(paths: Sequence[Path]) -> None:
     """Write what files declare, and what is wrong with them, as JSON on stdout, and nothing else there."""
-    from infraweave.core.data.codec import document_to_json, dumps
+    from infraweave.core.data.json_codec import dumps
+    from infraweave.core.workflow.document_codec import document_to_json
 
     stdout = os.dup(1)
     os.dup2(2, 1)  # what files print, by whatever means

@@ -21,7 +21,7 @@ from infraweave.cli.output import FAILED, USAGE, fail, remark, remark_below, rem
 from infraweave.cli.run_follow import failure
 from infraweave.cli.run_prompts import Answers
 from infraweave.cli.telling import never_wait_for_readers
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
 from infraweave.errors import RequestError, StartupError
 
 #: How far the text of an event is from the margin.
@@ -156,8 +156,8 @@ class _Show:
         async with self.engine.journal.follow(row.run_key) as follower:
             async for page in follower:
                 for stored in page:
-                    event = codec.loads(stored.data)
-                    beside = codec.loads(stored.payload) if stored.payload else {}
+                    event = json_codec.loads(stored.data)
+                    beside = json_codec.loads(stored.payload) if stored.payload else {}
                     self._show(event, beside)
                     await answers.hear(row, event, beside)
                     if event["type"] in ("completed", "failed", "cancelled"):

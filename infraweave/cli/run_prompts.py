@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from infraweave.cli.output import paragraphs, remark, remark_error
 from infraweave.cli.prompts import ask
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
 from infraweave.errors import PayloadInvalid, RequestError
 
 
@@ -57,8 +57,8 @@ class Answers:
         async with self.engine.journal.follow(row.run_key) as follower:
             async for page in follower:
                 for stored in page:
-                    beside = codec.loads(stored.payload) if stored.payload else {}
-                    await self.hear(row, codec.loads(stored.data), beside)
+                    beside = json_codec.loads(stored.payload) if stored.payload else {}
+                    await self.hear(row, json_codec.loads(stored.data), beside)
 
     async def _see_to(self, row: Any, asked: _Question, what: str, ends_by_itself: bool = False) -> None:
         if sys.stdin is not None and sys.stdin.isatty():

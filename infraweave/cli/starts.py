@@ -148,7 +148,7 @@ def start_batch(file: str, workflow: str | None, as_json: bool, url: str, token:
 
 def _lines(file: str) -> Iterator[tuple[int, Any]]:
     """Yield the number and the value of each line that is not empty."""
-    from infraweave.core.data import codec
+    from infraweave.core.data import json_codec
 
     try:
         text = sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
@@ -158,7 +158,7 @@ def _lines(file: str) -> Iterator[tuple[int, Any]]:
         if not line.strip():
             continue
         try:
-            yield number, codec.parse(line.encode())
+            yield number, json_codec.parse(line.encode())
         except (ValueError, RecursionError) as error:
             fail(f"{file}, line {number} is no JSON, so nothing was sent: {error}", code=USAGE)
 

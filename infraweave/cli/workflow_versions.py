@@ -119,10 +119,10 @@ COMMANDS: Sequence[click.Command] = (publish, diff, list_, show, activate, schem
 
 def _documents(file: Path) -> list[Json]:
     """Return the documents of a file."""
-    from infraweave.core.data import codec
+    from infraweave.core.workflow import document_codec
 
     if file.suffix == ".py":
-        return [codec.document_to_json(workflow.compile()) for workflow in load_workflows([file])]
+        return [document_codec.document_to_json(workflow.compile()) for workflow in load_workflows([file])]
     try:
         return [read_object(sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes())]
     except OSError as error:

@@ -66,7 +66,7 @@ def check(workflows: tuple[Path, ...], as_json: bool) -> None:
 def graph(file: Path, form: str, workflow: str | None) -> None:
     """Draw the graph of a workflow of FILE."""
     from infraweave.authoring import graph_text
-    from infraweave.core.data.codec import document_to_json
+    from infraweave.core.workflow.document_codec import document_to_json
 
     document = _chosen(file, workflow)
     if form == "json":

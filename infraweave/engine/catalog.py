@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from infraweave.authoring.compiler import Code, Compiled
 from infraweave.authoring.decorators import Workflow
 from infraweave.core.data.bounded_cache import Bounded
-from infraweave.core.data.codec import document_to_json, dumps
+from infraweave.core.data.json_codec import dumps
 from infraweave.core.run.address import Address
 from infraweave.core.workflow.document import (
     Activity,
@@ -31,6 +31,7 @@ from infraweave.core.workflow.document import (
     Subworkflow,
     Timer,
 )
+from infraweave.core.workflow.document_codec import document_to_json
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.clock import Clock
 from infraweave.engine.execution.builtins import Builtins

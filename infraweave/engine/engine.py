@@ -13,7 +13,7 @@ from attrs import evolve
 
 from infraweave.authoring.decorators import Workflow
 from infraweave.core.access import EVERY_GRANT
-from infraweave.core.data.codec import dumps
+from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.json_schema import validator
 from infraweave.core.data.values import Json, rfc3339
 from infraweave.core.run import signals

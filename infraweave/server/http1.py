@@ -34,7 +34,7 @@ from infraweave.api.http.browser_security import secured
 from infraweave.api.http.errors import envelope
 from infraweave.api.http.exchange import KNOWN
 from infraweave.api.http.routing import SSE
-from infraweave.core.data.codec import dumps
+from infraweave.core.data.json_codec import dumps
 from infraweave.engine.clock import Clock, request_id
 from infraweave.errors import HeadTooLarge, MalformedRequest, RequestError, RequestTimeout, RouteNotFound
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from infraweave.core.access import Grant, parse_grant
-from infraweave.core.data.codec import loads
+from infraweave.core.data.json_codec import loads
 from infraweave.errors import GrantNotFound, PrincipalNotFound, TenantNotFound
 from infraweave.store.principals import add_principal
 from infraweave.store.sqlite.audit_note import Note

@@ -14,9 +14,10 @@ from itertools import groupby
 
 from attrs import field, frozen
 
-from infraweave.core.data.codec import content_digest, document_from_json, document_to_json, dumps, loads
+from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.workflow.diff import first_difference, is_told_anew
 from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
 from infraweave.errors import VersionConflict, VersionNotFound, WorkflowNotFound
 from infraweave.store import schedules, webhooks
 from infraweave.store.sqlite.audit_note import Note

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from attrs import frozen
 
-from infraweave.core.data.codec import decode_event, loads
+from infraweave.core.data.json_codec import loads
+from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.history import Ledger, Row, Wanted
 from infraweave.store.follow import TERMINAL_TYPES
 from infraweave.store.journal import PAGE_BYTES, Journal

@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from attrs import frozen
 
-from infraweave.core.data.codec import decode_event, dumps
+from infraweave.core.data.json_codec import dumps
+from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import InputRequested
 from infraweave.store.sqlite.database import Database
 

@@ -13,7 +13,8 @@ from functools import partial
 
 from attrs import define, field, frozen
 
-from infraweave.core.data.codec import decode_event, dumps
+from infraweave.core.data.json_codec import dumps
+from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import Event
 from infraweave.core.run.state import RunState, evolve
 from infraweave.errors import Unstorable

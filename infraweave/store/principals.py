@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from attrs import frozen
 
 from infraweave.core.access import EVERY_GRANT, Grant, Principal, parse_grant
-from infraweave.core.data.codec import dumps, loads
+from infraweave.core.data.json_codec import dumps, loads
 from infraweave.errors import PrincipalNotFound, TokenNotFound
 from infraweave.store.sqlite.audit_note import Note
 from infraweave.store.sqlite.database import Database

@@ -14,7 +14,8 @@ from typing import Final, Literal, TypeAlias, assert_never
 
 from attrs import asdict, define
 
-from infraweave.core.data.codec import dumps, encode_event
+from infraweave.core.data.json_codec import dumps
+from infraweave.core.run.event_codec import encode_event
 from infraweave.core.run.events import (
     Cancelled,
     Completed,

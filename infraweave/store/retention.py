@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 from attrs import frozen
 
-from infraweave.core.data.codec import dumps
+from infraweave.core.data.json_codec import dumps
 from infraweave.failpoints import reach
 from infraweave.store.maintenance.read_only import reading
 from infraweave.store.sqlite.database import Database

@@ -9,7 +9,8 @@ from typing import Any, get_args
 
 from attrs import asdict, field, frozen
 
-from infraweave.core.data.codec import decode_event, dumps, loads
+from infraweave.core.data.json_codec import dumps, loads
+from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import Event, RunError, State, Trigger
 from infraweave.store.projection import index
 from infraweave.store.sqlite.batch import write_rows

@@ -11,8 +11,9 @@ from collections.abc import Callable, Collection
 
 from attrs import evolve, frozen
 
-from infraweave.core.data.codec import dumps, loads, schedule_from_json, trigger_to_json
+from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.document_codec import schedule_from_json, trigger_to_json
 from infraweave.core.workflow.schedules import admit
 from infraweave.core.workflow.triggers import Schedule
 from infraweave.errors import ScheduleConflict, ScheduleDeclared, ScheduleNotFound, WorkflowNotFound

@@ -14,7 +14,7 @@ from typing import Any
 
 from attrs import Factory, asdict, define, field, frozen
 
-from infraweave.core.data.codec import dumps, loads
+from infraweave.core.data.json_codec import dumps, loads
 from infraweave.store.sqlite.database import Database
 
 HOUR = 3_600_000

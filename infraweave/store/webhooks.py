@@ -9,8 +9,9 @@ import sqlite3
 
 from attrs import evolve, field, frozen
 
-from infraweave.core.data.codec import dumps, loads, trigger_to_json, webhook_from_json
+from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.document_codec import trigger_to_json, webhook_from_json
 from infraweave.core.workflow.triggers import Webhook
 from infraweave.errors import WebhookConflict, WebhookDeclared, WebhookNotFound, WorkflowNotFound
 from infraweave.store.sqlite.audit_note import Note

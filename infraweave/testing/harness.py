@@ -12,7 +12,7 @@ from typing import Any, Self
 from infraweave.authoring.decorators import Workflow
 from infraweave.client import Run
 from infraweave.core.access import make_token
-from infraweave.core.data.codec import from_author
+from infraweave.core.data.python_types import from_author
 from infraweave.core.data.values import Duration, from_rfc3339
 from infraweave.core.data.values import seconds as duration_in_seconds
 from infraweave.engine.clock import token_secret

@@ -14,8 +14,8 @@ from infraweave.api.http.decoding import read_body
 from infraweave.api.workflows.document_schema import definitions, workflow_schema
 from infraweave.authoring.loader import load
 from infraweave.client import ClientError
-from infraweave.core.data.codec import document_to_json
 from infraweave.core.workflow.document import KINDS, Document
+from infraweave.core.workflow.document_codec import document_to_json
 from infraweave.errors import MalformedRequest
 from tests.api.conftest import told
 from tests.conftest import EXAMPLES

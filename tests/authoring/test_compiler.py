@@ -10,7 +10,8 @@ from attrs import frozen
 
 from infraweave import Context, DeclarationError, Retry, Workflow
 from infraweave.authoring.compiler import Code
-from infraweave.core.data.codec import content_digest, document_from_json, document_to_json, dumps, loads
+from infraweave.core.data.json_codec import dumps, loads
+from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
 
 
 def faults(flow: Workflow) -> list[str]:

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from infraweave import Context, DeclarationError, Retry, Workflow
-from infraweave.core.data.codec import content_digest
 from infraweave.core.workflow.document import Param, Timer
+from infraweave.core.workflow.document_codec import content_digest
 
 
 @frozen

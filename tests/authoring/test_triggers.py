@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infraweave import DeclarationError, Workflow
-from infraweave.core.data.codec import content_digest, document_from_json, document_to_json
+from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
 from infraweave.core.workflow.rules.check import faults, first_difference
 from infraweave.core.workflow.triggers import Schedule, Webhook
 

@@ -11,8 +11,8 @@ import pytest
 from attrs import frozen
 
 from infraweave import Context, DeclarationError, Retry, Workflow
-from infraweave.core.data.codec import content_digest, document_from_json, document_to_json
 from infraweave.core.workflow.document import Activity, HumanInput, Param, Router, Timer
+from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
 from infraweave.core.workflow.rules.check import first_difference
 
 

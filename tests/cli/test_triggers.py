@@ -11,7 +11,7 @@ import pytest
 
 from infraweave import Workflow
 from infraweave.cli.main import main
-from infraweave.core.data.codec import document_to_json
+from infraweave.core.workflow.document_codec import document_to_json
 from infraweave.core.workflow.webhooks import sign
 
 

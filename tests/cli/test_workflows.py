@@ -9,7 +9,7 @@ import pytest
 
 from infraweave.authoring.loader import load
 from infraweave.cli.main import main
-from infraweave.core.data.codec import document_from_json
+from infraweave.core.workflow.document_codec import document_from_json
 from tests.conftest import EXAMPLES
 
 RIGHT = """

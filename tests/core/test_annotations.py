@@ -18,10 +18,12 @@ from hypothesis import HealthCheck, assume, given, reject, settings
 from hypothesis import strategies as st
 
 from infraweave import DeclarationError, Workflow
-from infraweave.core.data.codec import document_from_json, document_to_json, dumps, from_author, loads, parse
 from infraweave.core.data.contracts import Contract
+from infraweave.core.data.json_codec import dumps, loads, parse
 from infraweave.core.data.json_schema import validator
+from infraweave.core.data.python_types import from_author
 from infraweave.core.data.schema_defaults import defaults_of
+from infraweave.core.workflow.document_codec import document_from_json, document_to_json
 
 
 class Colour(Enum):

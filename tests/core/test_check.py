@@ -7,7 +7,6 @@ from time import process_time
 import pytest
 from attrs import evolve
 
-from infraweave.core.data.codec import content_digest, document_from_json, document_to_json
 from infraweave.core.layout.layout import layout
 from infraweave.core.workflow.diff import differences, first_difference
 from infraweave.core.workflow.document import (
@@ -22,6 +21,7 @@ from infraweave.core.workflow.document import (
     Router,
     Timer,
 )
+from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
 from infraweave.core.workflow.graph import Graph
 from infraweave.core.workflow.rules.check import MAX_FAULTS, faults
 from tests.core.graphs import random_document

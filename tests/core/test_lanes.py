@@ -6,10 +6,10 @@ import pytest
 from attrs import evolve
 
 from infraweave import Concurrency, DeclarationError, Workflow
-from infraweave.core.data.codec import content_digest, document_from_json, document_to_json
 from infraweave.core.data.template import TemplateError
 from infraweave.core.workflow.concurrency import lane_of
 from infraweave.core.workflow.diff import first_difference
+from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
 from infraweave.core.workflow.rules.check import faults
 
 KEYED = Concurrency(1, key="{input.region}/{input.customer.id}")

@@ -16,7 +16,7 @@ import pytest
 from attrs import frozen
 from pydantic import BaseModel, Field, SecretStr, computed_field, field_validator
 
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec, python_types
 from infraweave.core.data.contracts import Contract, Misfit
 from infraweave.core.data.json_schema import schema_faults, validator
 from infraweave.core.data.model_libraries import faults_of
@@ -86,7 +86,7 @@ def test_bytes_of_a_model_are_refused_where_not_all_of_them_can_go_out():
         schema_of(Raw)
     value = Encoded(data=b"\xff\x00")
     schema_of(Encoded)
-    assert codec.to_author(codec.from_author(value), Encoded) == value
+    assert python_types.to_author(python_types.from_author(value), Encoded) == value
 
 
 @pydantic.dataclasses.dataclass
@@ -133,7 +133,7 @@ def test_a_value_is_the_same_after_json_and_passes_its_schema(annotation, value)
     schema = schema_of(annotation)
     assert schema_faults(schema) == []
     assert "$ref" not in schema
-    stored = codec.loads(codec.dumps(codec.from_author(value)))
+    stored = json_codec.loads(json_codec.dumps(python_types.from_author(value)))
     assert validator(schema).faults(stored) == []
     contract = Contract(annotation)
     assert contract.fault(stored) is None
@@ -234,7 +234,7 @@ def test_a_value_that_json_cannot_carry_is_refused():
         number: float
 
     with pytest.raises((TypeError, ValueError)):
-        codec.from_author(Wide(number=float("nan")))
+        python_types.from_author(Wide(number=float("nan")))
 
 
 def test_what_is_not_supported_is_told_what_is():

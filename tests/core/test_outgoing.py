@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from infraweave.core.data.codec import document_from_json, document_to_json
 from infraweave.core.data.values import at_pointer, is_pointer
 from infraweave.core.workflow.document import Compensation, Document, Http, Param, Request, Retry, Router
+from infraweave.core.workflow.document_codec import document_from_json, document_to_json
 from infraweave.core.workflow.rules.check import faults
 from tests.core.story import Story, node
 

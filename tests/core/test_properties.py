@@ -7,7 +7,8 @@ from collections import Counter
 import attrs
 import pytest
 
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
+from infraweave.core.run import event_codec
 from infraweave.core.run.events import (
     TERMINAL_STATES,
     Cancelled,
@@ -48,15 +49,15 @@ def test_every_run_ends(batch):
 def test_the_fold_of_the_log_is_the_live_state_at_every_prefix(batch):
     for world in batch[:80]:
         again = World(world.rng, world.graph, RunState(world.state.run_id))
-        stored = [(e.type, *codec.encode_event(world.state.run_id, e)) for e in world.log]
+        stored = [(e.type, *event_codec.encode_event(world.state.run_id, e)) for e in world.log]
         for event, row in zip(world.log, stored, strict=True):
             evolve(again.state, event)
             seq = getattr(event, "input_seq", None)
             whole = event if seq is None else attrs.evolve(event, input=None)
-            assert codec.decode_event(*row) == whole
-            assert seq is None or codec.loads(stored[seq - 1][2])["input"] == event.input
+            assert event_codec.decode_event(*row) == whole
+            assert seq is None or json_codec.loads(stored[seq - 1][2])["input"] == event.input
         assert again.state == world.state
-        decoded = [codec.decode_event(*row) for row in stored]
+        decoded = [event_codec.decode_event(*row) for row in stored]
         for length in range(len(decoded) + 1):
             assert fold("run", decoded[:length]) == fold("run", world.log[:length])
 

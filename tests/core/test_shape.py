@@ -26,8 +26,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infraweave.core.data.codec import from_author, to_author, unfit
 from infraweave.core.data.json_schema import Validator, schema_faults
+from infraweave.core.data.python_types import from_author, to_author, unfit
 from infraweave.core.data.type_schema import schema_of
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.data.codec import canonical, digest
+from infraweave.core.data.json_codec import canonical, digest
 
 
 @pytest.mark.parametrize(

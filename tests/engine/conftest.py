@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from infraweave import Workflow
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
 from infraweave.core.run.address import Address
 from infraweave.core.trace_context import TraceContext
 from infraweave.engine.engine import Engine
@@ -37,7 +37,7 @@ class World:
 
     async def events(self, run: RunRow, after: int = 0) -> list[dict]:
         return [
-            {**codec.loads(stored.data), **(codec.loads(stored.payload) if stored.payload else {})}
+            {**json_codec.loads(stored.data), **(json_codec.loads(stored.payload) if stored.payload else {})}
             for stored in await self.engine.journal.read(run.run_key, after, 10_000)
         ]
 
@@ -46,7 +46,7 @@ class World:
         async with self.engine.journal.follow(run.run_key) as follower:
             async for page in follower:
                 for stored in page:
-                    event = codec.loads(stored.data)
+                    event = json_codec.loads(stored.data)
                     if event["type"] == kind and all(event.get(k) == v for k, v in fields.items()):
                         return event
         raise AssertionError(f"ended without {kind} {fields}: {await self.told(run)}")

@@ -8,8 +8,8 @@ import gc
 import pytest
 
 from infraweave import Context, NonRetryable, Retry, Workflow
-from infraweave.core.data.codec import document_from_json, document_to_json
 from infraweave.core.workflow.document import ITEM, Document, Map, Param
+from infraweave.core.workflow.document_codec import document_from_json, document_to_json
 from infraweave.engine.runs.registry import Host
 from infraweave.store.runs import Runs
 from tests.engine.conftest import beat

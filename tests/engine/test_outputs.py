@@ -6,7 +6,7 @@ import pytest
 
 from infraweave import Retry, Workflow
 from infraweave.core.access import make_token
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
 from infraweave.settings import Settings
 
 TOKEN = make_token("s" * 30)
@@ -65,7 +65,7 @@ def nested(levels):
     return value
 
 
-@pytest.mark.parametrize("levels", [codec.MAX_LEVELS + 1, 253, 254, 255, 400])
+@pytest.mark.parametrize("levels", [json_codec.MAX_LEVELS + 1, 253, 254, 255, 400])
 async def test_an_output_that_is_nested_too_deep_fails_its_attempt_for_good(serve, levels):
     events, result = await end_of(serve, returning(nested(levels)))
     assert result["error"]["code"] == "output_invalid"
@@ -91,7 +91,7 @@ async def test_the_deepest_output_can_be_told_in_every_answer(serve):
 
     @child.node
     async def one() -> list:
-        return nested(codec.MAX_LEVELS - 1)
+        return nested(json_codec.MAX_LEVELS - 1)
 
     @child.node
     async def takes(one: list) -> list:

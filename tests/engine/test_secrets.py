@@ -9,7 +9,6 @@ import logging
 import pytest
 
 from infraweave import Retry, Workflow
-from infraweave.core.data.codec import document_to_json
 from infraweave.core.workflow.document import (
     Compensation,
     Concurrency,
@@ -19,6 +18,7 @@ from infraweave.core.workflow.document import (
     Param,
     Request,
 )
+from infraweave.core.workflow.document_codec import document_to_json
 from infraweave.core.workflow.rules.check import faults
 from infraweave.core.workflow.secret_refs import Hidden, origin
 from infraweave.engine.execution.secrets import Bound, parse_bound

@@ -13,7 +13,7 @@ import pytest
 
 from infraweave import Context, NonRetryable, Retry, Workflow
 from infraweave.authoring.loader import load
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
 from infraweave.engine.execution.tracebacks import MOST, traceback_of
 
 HERE = Path(__file__).as_posix().removeprefix(f"{Path.cwd().as_posix()}/")
@@ -215,8 +215,8 @@ async def test_a_failed_attempt_has_its_traceback_beside_the_event_and_not_in_it
         run = await w.start(flow)
         end = await w.end(run)
         (stored,) = [s for s in await w.engine.journal.read(run.run_key, 0, 99) if s.type == "node_failed"]
-    assert "traceback" not in codec.loads(stored.data)
-    assert shapes(codec.loads(stored.payload)["traceback"]) == [
+    assert "traceback" not in json_codec.loads(stored.data)
+    assert shapes(json_codec.loads(stored.payload)["traceback"]) == [
         "Traceback (most recent call last):",
         f'  File "{HERE}", line N, in z',
         "    return helper({})",

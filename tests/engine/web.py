@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 from attrs import define, field, frozen
 
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
 
 
 @frozen
@@ -23,7 +23,7 @@ class Asked:
 
     @property
     def json(self):
-        return codec.loads(self.body)
+        return json_codec.loads(self.body)
 
 
 def answer(status: int = 200, body: object = None, **headers: str) -> bytes:
@@ -31,7 +31,7 @@ def answer(status: int = 200, body: object = None, **headers: str) -> bytes:
     kind = "application/json"
     if isinstance(body, str):
         body, kind = body.encode(), "text/plain"
-    data = body if isinstance(body, bytes) else b"" if body is None else codec.dumps(body)
+    data = body if isinstance(body, bytes) else b"" if body is None else json_codec.dumps(body)
     given = {"content-type": kind, "content-length": str(len(data)), "connection": "close"}
     given |= {name.replace("_", "-"): value for name, value in headers.items()}
     lines = [f"HTTP/1.1 {status} Thing", *(f"{name}: {value}" for name, value in given.items())]

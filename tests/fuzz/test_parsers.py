@@ -18,11 +18,11 @@ from infraweave.api.http.headers import choose, is_json, preferred_wait
 from infraweave.api.runs.queries import read_seq, read_tag
 from infraweave.core import trace_context
 from infraweave.core.access import is_token, make_token, parse_grant
-from infraweave.core.data import codec, expressions, template
+from infraweave.core.data import expressions, json_codec, template
 from infraweave.core.data.json_schema import schema_faults
 from infraweave.core.data.values import at_pointer, from_rfc3339, is_pointer, seconds
 from infraweave.core.run.rerun import merge_patch
-from infraweave.core.workflow import schedules
+from infraweave.core.workflow import document_codec, schedules
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.graph import Graph
 from infraweave.core.workflow.rules.check import faults
@@ -109,8 +109,8 @@ def test_a_text_is_read_or_refused(name):
 def test_a_body_is_read_or_refused(data):
     value, refused = tried(lambda: parsed(data, 64), RequestError)
     if refused is None:
-        assert codec.loads(codec.dumps(value)) == value
-        codec.canonical(value)
+        assert json_codec.loads(json_codec.dumps(value)) == value
+        json_codec.canonical(value)
     else:
         assert refused.status == 400
 
@@ -137,7 +137,7 @@ def test_an_expression_has_faults_or_a_value(expression, value):
     if not expressions.faults(expression, ["a", "b"]):
         given_values = {"a": value, "b": 1}
         found, _ = tried(lambda: expressions.evaluate(expression, given_values), expressions.ExpressionError)
-        codec.dumps(found)
+        json_codec.dumps(found)
 
 
 @given(JSON)
@@ -172,7 +172,9 @@ def test_a_document_is_read_and_judged_or_refused(data):
     if refused is not None:
         assert refused.status == 400
     elif not faults(read):
-        codec.document_from_json(codec.loads(codec.dumps(codec.document_to_json(read))))
+        document_codec.document_from_json(
+            json_codec.loads(json_codec.dumps(document_codec.document_to_json(read)))
+        )
         Graph(read)
 
 

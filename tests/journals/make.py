@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
-from infraweave.core.data import codec
-from infraweave.core.data.codec import decode_event
+from infraweave.core.data import json_codec
+from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.state import fold
 from infraweave.core.trace_context import TraceContext
 from infraweave.engine.engine import Engine
@@ -50,7 +50,7 @@ class Stories:
     async def until(self, run: RunRow, kind: str, **fields) -> None:
         async with self.engine.journal.follow(run.run_key) as follower:
             async for page in follower:
-                for event in (codec.loads(stored.data) for stored in page):
+                for event in (json_codec.loads(stored.data) for stored in page):
                     if event["type"] == kind and all(event.get(k) == v for k, v in fields.items()):
                         return
         raise AssertionError(f"{run.run_id} ended without {kind} {fields}")
@@ -151,10 +151,10 @@ def write_history(connection: sqlite3.Connection, name: str, run: RunRow) -> Non
     sql = "SELECT type, data, payload FROM events WHERE run_key = ? ORDER BY seq"
     rows = connection.execute(sql, (run.run_key,)).fetchall()
     state = fold(run.run_id, (decode_event(*row) for row in rows))
-    lines = [codec.dumps({"run_id": run.run_id, "adds_up_to": portrait(state)})]
+    lines = [json_codec.dumps({"run_id": run.run_id, "adds_up_to": portrait(state)})]
     for kind, data, payload in rows:
-        beside = None if payload is None else codec.loads(payload)
-        lines.append(codec.dumps({"type": kind, "data": codec.loads(data), "payload": beside}))
+        beside = None if payload is None else json_codec.loads(payload)
+        lines.append(json_codec.dumps({"type": kind, "data": json_codec.loads(data), "payload": beside}))
     target.write_bytes(b"\n".join(lines) + b"\n")
     print(target.name)
 

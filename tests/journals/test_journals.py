@@ -8,8 +8,8 @@ from contextlib import closing
 
 import pytest
 
-from infraweave.core.data import codec
-from infraweave.core.data.codec import decode_event
+from infraweave.core.data import json_codec
+from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import EVENT_TYPES
 from infraweave.core.run.invariants import objection
 from infraweave.core.run.state import RunState, evolve, fold
@@ -29,12 +29,12 @@ NEWEST = MIGRATIONS[-1].version
 
 def stored(path):
     first, *lines = path.read_bytes().splitlines()
-    events = [codec.loads(line) for line in lines]
-    return codec.loads(first), [
+    events = [json_codec.loads(line) for line in lines]
+    return json_codec.loads(first), [
         decode_event(
             event["type"],
-            codec.dumps(event["data"]),
-            None if event["payload"] is None else codec.dumps(event["payload"]),
+            json_codec.dumps(event["data"]),
+            None if event["payload"] is None else json_codec.dumps(event["payload"]),
         )
         for event in events
     ]
@@ -45,7 +45,7 @@ def test_a_stored_history_adds_up_to_the_stored_state(path):
     expected, events = stored(path)
     state = fold(expected["run_id"], events)
 
-    assert codec.loads(codec.dumps(portrait(state))) == expected["adds_up_to"]
+    assert json_codec.loads(json_codec.dumps(portrait(state))) == expected["adds_up_to"]
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)

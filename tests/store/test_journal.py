@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from attrs import evolve
 
-from infraweave.core.data.codec import encode_event
+from infraweave.core.run.event_codec import encode_event
 from infraweave.errors import Unstorable
 from infraweave.store import follow
 from infraweave.store.journal import Entry, Head, Journal

@@ -7,9 +7,10 @@ from contextlib import closing
 
 import pytest
 
-from infraweave.core.data.codec import document_to_json, dumps
+from infraweave.core.data.json_codec import dumps
 from infraweave.core.run.events import NodeFailed, NodeStarted
 from infraweave.core.workflow.document import Activity, Document
+from infraweave.core.workflow.document_codec import document_to_json
 from infraweave.errors import StartupError
 from infraweave.store.journal import Journal
 from infraweave.store.maintenance.verify import repair, verify

@@ -9,7 +9,7 @@ import pytest
 
 import infraweave
 from infraweave.authoring.loader import load
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
 from infraweave.settings import Settings
 from tests.conftest import EXAMPLES
 from tests.engine.web import answer, serving
@@ -99,7 +99,7 @@ def order(order_id: str, count: int) -> dict:
 
 
 async def test_the_document_calls_the_web(example):
-    document = codec.loads((EXAMPLES / "release.json").read_bytes())
+    document = json_codec.loads((EXAMPLES / "release.json").read_bytes())
     release = {"tag_name": "v9", "html_url": "https://example.org/v9"}
     async with (
         serving(answer(200, release), answer(201, {})) as site,

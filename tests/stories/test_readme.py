@@ -8,7 +8,7 @@ import re
 import pytest
 
 import infraweave
-from infraweave.core.data.codec import document_from_json
+from infraweave.core.workflow.document_codec import document_from_json
 from infraweave.core.workflow.rules.check import faults
 from tests.conftest import EXAMPLES
 

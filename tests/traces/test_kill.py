@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from infraweave.core.data.codec import document_to_json
+from infraweave.core.workflow.document_codec import document_to_json
 from tests.crash.server import Process
 from tests.crash.test_kill import events
 from tests.traces.instances import FILES, check, needs_traces, read_to_last

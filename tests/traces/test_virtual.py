@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 
 from infraweave import Context, Workflow
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
 from infraweave.engine.clock import sleep
 from infraweave.engine.engine import Engine
 from infraweave.settings import Settings
@@ -56,7 +56,7 @@ class Watched:
         is_over = len(ends) == len(self.trace.tasks)
         while not (self.completed >= ends and self.started >= begins and self.ended >= is_over):
             for stored in await anext(self._pages):
-                self._see(codec.loads(stored.data))
+                self._see(json_codec.loads(stored.data))
         assert (self.completed, self.started, self.ended) == (ends, begins, is_over)
 
     def _see(self, event: dict) -> None:

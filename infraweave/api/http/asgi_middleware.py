@@ -17,7 +17,7 @@ from infraweave.api.http.browser_security import Headers, Policy, secured
 from infraweave.api.http.errors import envelope
 from infraweave.api.http.exchange import VISIT, Strangers, Visit
 from infraweave.api.http.metrics import Metrics
-from infraweave.core.data.codec import dumps
+from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.redact import redact, shown
 from infraweave.engine.clock import Clock, request_id
 from infraweave.errors import Internal, MisdirectedRequest, RequestError, RouteNotFound

@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 
-from infraweave.core.data.codec import parse
+from infraweave.core.data.json_codec import parse
 from infraweave.core.data.values import Json, from_rfc3339, pointer
 from infraweave.errors import Fault, MalformedRequest
 

@@ -15,7 +15,7 @@ from infraweave.api.http.routing import SSE, Answer, Blocks, Call, NoQuery
 from infraweave.api.runs import presenters
 from infraweave.api.runs.stream import HEARTBEAT, RETRY, STREAM_HEADERS, check_room
 from infraweave.core.access import readable
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
 from infraweave.engine.access.revocation import Bell
 from infraweave.engine.engine import Engine
 from infraweave.settings import Settings
@@ -74,6 +74,6 @@ def _block(batch: Batch) -> bytes:
 
 def _framed(changed: Changed) -> bytes:
     if changed.encoded is None:
-        data = codec.dump_ascii(dump(presenters.listed(changed.row, changed.last_seq)))
+        data = json_codec.dump_ascii(dump(presenters.listed(changed.row, changed.last_seq)))
         changed.encoded = b"event: run_changed\ndata: %b\n\n" % data
     return changed.encoded

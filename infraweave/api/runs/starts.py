@@ -20,7 +20,7 @@ from infraweave.api.runs.queries import MAX_WAIT
 from infraweave.api.runs.rerun_schemas import RerunRun
 from infraweave.api.runs.schemas import RunAcknowledged, StartRun
 from infraweave.core import trace_context
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
 from infraweave.core.data.values import Json
 from infraweave.core.run.events import Trigger
 from infraweave.engine import clock
@@ -48,7 +48,7 @@ class StartRoutes:
     async def start(self, call: Call[NoQuery, StartRun]) -> Answer:
         """Start a run; the answer is sent once it is durable."""
         key = idempotency_key(call.headers)
-        digest = codec.digest(call.sent) if key is not None else None
+        digest = json_codec.digest(call.sent) if key is not None else None
         done = await self._engine.start(self._request(call, call.body, key, digest))
         return await self._started(call, done)
 
@@ -57,7 +57,7 @@ class StartRoutes:
         run, body = call.run, call.body
         wish = RerunWish(from_node=body.from_node, patch=body.input, version=body.version)
         key = idempotency_key(call.headers)
-        digest = codec.digest({"rerun": run.run_id, "body": call.sent}) if key is not None else None
+        digest = json_codec.digest({"rerun": run.run_id, "body": call.sent}) if key is not None else None
         base = StartRun(workflow_id=run.workflow_id)
         request = self._request(call, base, key, digest)  # what it would refuse, a dry run refuses too
         if body.dry_run:
@@ -107,7 +107,7 @@ class StartRoutes:
             if key is not None and not _KEY.fullmatch(key):
                 raise MalformedRequest(f"idempotency_key {_KEY_FORM}")
             meant = {name: value for name, value in item.items() if name != "idempotency_key"}
-            return self._request(call, body, key, codec.digest(meant) if key is not None else None)
+            return self._request(call, body, key, json_codec.digest(meant) if key is not None else None)
         except AclDenied as error:
             self._engine.ledger.deny(_note(call, body.workflow_id).denied(error.code, error.message))
             return error

@@ -13,7 +13,7 @@ from infraweave.api.http.metrics import Metrics
 from infraweave.api.http.routing import JSON, SSE, Answer, Blocks, Call
 from infraweave.api.runs.queries import EventQuery, read_seq
 from infraweave.core.access import Principal
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
 from infraweave.engine.access.revocation import Bell
 from infraweave.engine.engine import Engine
 from infraweave.errors import InvalidCursor, RateLimited, RunNotFound
@@ -65,7 +65,7 @@ class EventRoutes:
             page = await self._engine.journal.read(key, after, query.limit, payloads=payloads)
         terminal = page[-1].type in TERMINAL_TYPES if page else head.terminal
         events = b",".join(_data(stored, payloads=payloads) for stored in page)
-        rest = codec.dumps({"next_after": page[-1].seq if page else after, "terminal": terminal})
+        rest = json_codec.dumps({"next_after": page[-1].seq if page else after, "terminal": terminal})
         return Answer(b'{"events":[' + events + b"]," + rest[1:])
 
     # --- streams -------------------------------------------------------------------------------------------
@@ -128,6 +128,6 @@ def _data(stored: Stored, *, payloads: bool) -> bytes:
     """Return an event's JSON as it was stored, with its payloads merged in where they are wanted."""
     if not payloads or stored.payload is None:
         return stored.data
-    beside = codec.loads(stored.payload)
+    beside = json_codec.loads(stored.payload)
     beside.pop(_PRIVATE, None)
-    return codec.dump_ascii({**codec.loads(stored.data), **beside})
+    return json_codec.dump_ascii({**json_codec.loads(stored.data), **beside})

@@ -10,7 +10,7 @@ from infraweave.api.http.metrics import MEDIA, Metrics
 from infraweave.api.http.routing import Answer, Call, NoQuery
 from infraweave.api.runs import presenters, schemas
 from infraweave.api.service.statistics import whose
-from infraweave.core.data.codec import dumps
+from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.values import Json
 from infraweave.engine.engine import Engine
 from infraweave.errors import Draining, StorageUnavailable

@@ -14,8 +14,9 @@ from infraweave.api.workflows.document_schema import LAYOUT, workflow_schema
 from infraweave.api.workflows.layouts import Layouts
 from infraweave.api.workflows.schemas import DiffQuery, DocumentQuery, PublishQuery
 from infraweave.core.access import Principal, allows
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec
 from infraweave.core.data.values import Json
+from infraweave.core.workflow import document_codec
 from infraweave.core.workflow.diff import Difference, differences
 from infraweave.core.workflow.document import Document, Map, Subworkflow
 from infraweave.core.workflow.rules import check
@@ -67,10 +68,10 @@ class WorkflowRoutes:
         """Show the definition document of a version, with its drawing where that is asked for."""
         path = call.path
         graph = await self._engine.catalog.graph(call.principal.tenant, path["workflow_id"], path["version"])
-        document: dict[str, Json] = dict(codec.document_to_json(graph.document))
+        document: dict[str, Json] = dict(document_codec.document_to_json(graph.document))
         if call.query.layout:
             document[LAYOUT] = await self._layouts.of(graph)
-        return Answer(codec.dumps(document))
+        return Answer(json_codec.dumps(document))
 
     async def publish(self, call: Call[PublishQuery, Document]) -> Answer:
         """Keep a definition document as a version of its workflow."""
@@ -117,7 +118,7 @@ class WorkflowRoutes:
 
     async def schema(self, call: Call[NoQuery, None]) -> Answer:  # noqa: ARG002 - every handler takes a call
         """Return the JSON Schema of definition documents."""
-        return Answer(codec.dumps(workflow_schema()))
+        return Answer(json_codec.dumps(workflow_schema()))
 
     async def activate(self, call: Call[NoQuery, schemas.ActivateVersion]) -> Answer:
         """Let runs that start without a version use this one: a release, or a roll-back."""
@@ -138,7 +139,7 @@ def _publishable(principal: Principal, document: Document) -> Document:
         DefinitionInvalid: it is no valid workflow; the details name every fault.
     """
     if not document.version:
-        document = evolve(document, version=codec.derived_version(document))
+        document = evolve(document, version=document_codec.derived_version(document))
     found = check.faults(document)
     if found:
         told = "; ".join(found[:3])

@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from typing import Any, get_args, get_origin
 
 from infraweave.core.data.class_fields import is_class
-from infraweave.core.data.codec import conversion_faults, to_author, unfit
 from infraweave.core.data.json_schema import Validator
 from infraweave.core.data.model_libraries import library_of
+from infraweave.core.data.python_types import conversion_faults, to_author, unfit
 from infraweave.core.data.type_schema import is_decimal, schema_of
 from infraweave.core.data.values import Json
 from infraweave.errors import Fault

@@ -15,7 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from infraweave.core.data.bounded_cache import Bounded
-from infraweave.core.data.codec import dumps
+from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.pattern_cost import weight
 from infraweave.core.data.values import Json, listed
 

@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Mapping
 
-from infraweave.core.data.codec import loads
+from infraweave.core.data.json_codec import loads
 from infraweave.core.data.values import Json
 
 #: Levels that are kept as they are; what lies deeper is kept as the text of its JSON.

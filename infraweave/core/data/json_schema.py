@@ -20,7 +20,7 @@ from jsonschema_rs import ValidationError
 from jsonschema_rs import ValidationErrorKind as Kind
 
 from infraweave.core.data.bounded_cache import Bounded
-from infraweave.core.data.codec import canonical, dumps, loads
+from infraweave.core.data.json_codec import canonical, dumps, loads
 from infraweave.core.data.pattern_cost import heaviest
 from infraweave.core.data.schema_cost import (
     BOUNDLESS,

@@ -3,7 +3,7 @@
 Neither is a dependency. An annotation can only name a model of a library that its author imported, so the
 library is looked up among the imported modules and never imported here. Each library is one ``ModelLibrary``:
 which annotations are its own, their JSON Schema, JSON in (strict), JSON out, and its errors as faults.
-Everything else belongs to the converter in ``codec``.
+Everything else belongs to the converter in ``python_types``.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Annotated, Any, Protocol, Union, cast, get_args, get_origin
 
+from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.schema_cost import subschemas
 from infraweave.core.data.values import Json, pointer
 from infraweave.errors import Fault
@@ -78,8 +79,6 @@ class _Pydantic:
         return cast("dict[str, Any]", taken)
 
     def structure(self, value: Json, annotation: Any) -> Any:
-        from infraweave.core.data.codec import dumps  # codec asks this module for its hooks
-
         return _type_adapter(annotation).validate_json(dumps(value), strict=True)
 
     def unstructure(self, value: Any) -> Json:

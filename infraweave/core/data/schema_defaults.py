@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from infraweave.core.data.bounded_cache import Bounded
-from infraweave.core.data.codec import canonical, dumps, loads
+from infraweave.core.data.json_codec import canonical, dumps, loads
 from infraweave.core.data.schema_cost import Cost, references, subschemas
 from infraweave.core.data.values import Json, JsonObject
 

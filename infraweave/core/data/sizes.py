@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from attrs import define, field
 
-from infraweave.core.data.codec import dumps
+from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.values import Json
 
 #: Bytes, as JSON: what a node may be given, what an http node may send, and what a map or a run may yield.

@@ -1,4 +1,4 @@
-"""The JSON Schema (2020-12) of an author's annotation: what ``codec.to_author`` can structure, and no more.
+"""The JSON Schema (2020-12) of an author's annotation: exactly what ``to_author`` can structure.
 
 Classes stand under ``$defs``; the root is the object itself, and a class that contains itself says ``#``.
 Schemas are stricter than the converter on purpose: it would take the text ``"5"`` for a number, and a time
@@ -23,8 +23,8 @@ from uuid import UUID
 import attrs
 
 from infraweave.core.data.class_fields import QUALIFIERS, Field, fields_of, has_attributes, is_class
-from infraweave.core.data.codec import from_author, unfit
 from infraweave.core.data.model_libraries import DEFINITIONS, ModelLibrary, library_of
+from infraweave.core.data.python_types import from_author, unfit
 
 Schema = dict[str, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, assert_never
 
-from infraweave.core.data.codec import measured
+from infraweave.core.data.json_codec import measured
 from infraweave.core.data.json_schema import validator
 from infraweave.core.data.sizes import MOST, weigh
 from infraweave.core.data.values import Json

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from infraweave.core.data import sizes
-from infraweave.core.data.codec import digest
+from infraweave.core.data.json_codec import digest
 from infraweave.core.data.values import Json, rfc3339
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import Closed

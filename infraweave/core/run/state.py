@@ -15,7 +15,7 @@ from typing import Literal, assert_never
 
 from attrs import define, field
 
-from infraweave.core.data.codec import digest
+from infraweave.core.data.json_codec import digest
 from infraweave.core.data.values import Json
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import (

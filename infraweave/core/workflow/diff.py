@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeAlias
 import attrs
 from attrs import frozen
 
-from infraweave.core.data.codec import canonical
+from infraweave.core.data.json_codec import canonical
 from infraweave.core.data.values import Json
 from infraweave.core.workflow.document import Document, Node, Router
 
@@ -53,7 +53,7 @@ class Difference:
 def differences(old: Document, new: Document) -> Iterator[Difference]:
     """Yield how the content of ``new`` differs from ``old``'s: the workflow first, then its nodes in order.
 
-    Versions and the order of nodes do not count; whatever ``codec.content_digest`` counts does.
+    Versions and the order of nodes do not count; whatever ``document_codec.content_digest`` counts does.
     """
     before, after = attrs.asdict(old), attrs.asdict(new)
     nodes, new_nodes = _by_name(before), _by_name(after)

@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode, urlsplit
 from attrs import evolve, frozen
 
 from infraweave.core.data import template
-from infraweave.core.data.codec import dumps
+from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.mapping import fill
 from infraweave.core.data.media_types import is_json
 from infraweave.core.data.sizes import TooLarge

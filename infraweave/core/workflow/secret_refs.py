@@ -10,7 +10,7 @@ from urllib.parse import quote, quote_plus
 
 from attrs import field, frozen
 
-from infraweave.core.data.codec import dump_ascii, dumps
+from infraweave.core.data.json_codec import dump_ascii, dumps
 from infraweave.core.data.values import Json
 
 #: The first name of a place that stands for a secret; no parameter of a request may have it.

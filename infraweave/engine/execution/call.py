@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any
 
 from infraweave.authoring.compiler import Code, CodeParam
-from infraweave.core.data import codec
+from infraweave.core.data import json_codec, python_types
 from infraweave.core.data.contracts import Misfit
 from infraweave.core.data.redact import redact
 from infraweave.core.data.values import Json
@@ -114,7 +114,7 @@ class Call:
 
     async def _prepared(self) -> dict[str, Any]:
         """Return what the function is called with; of large values it is made while the loop turns."""
-        data = codec.dumps(self._values)
+        data = json_codec.dumps(self._values)
         made = partial(_own_arguments, self._code, data, self._context)
         return made() if len(data) < _LARGE else await asyncio.to_thread(made)
 
@@ -147,7 +147,7 @@ class Call:
 
     async def _in_process(self, pool: Processes, tell: Callable[[], object]) -> Json:
         file = inspect.unwrap(self._code.function).__code__.co_filename
-        given = file, self._code.reference, codec.dumps(self._values), self._context, self._max_output
+        given = file, self._code.reference, json_codec.dumps(self._values), self._context, self._max_output
 
         def wait() -> tuple[Json, Usage]:
             with pool.seated(self._seat) as call:
@@ -267,10 +267,10 @@ def _kept(code: Code, value: Any, most: int) -> Json:
         BodyError: it is larger, JSON cannot carry it, or the annotation promises something else.
     """
     try:
-        data = codec.dump_author(value)
+        data = python_types.dump_author(value)
         if len(data) <= most:  # read only then: as objects it is many times as large
-            output = codec.loads(data)
-            codec.measured(output)
+            output = json_codec.loads(data)
+            json_codec.measured(output)
             return _held_to(code, output, value)
     except BaseException as error:
         raise _unfit_output(error, value) from error
@@ -304,7 +304,7 @@ def _where(error: BaseException) -> str | None:
 
 def _own_arguments(code: Code, values: bytes, context: RunContext) -> dict[str, Any]:
     """Return arguments that the body may change without changing the run's values."""
-    return _arguments(code, codec.loads(values), context)
+    return _arguments(code, json_codec.loads(values), context)
 
 
 def _arguments(code: Code, values: Mapping[str, Json], context: RunContext) -> dict[str, Any]:

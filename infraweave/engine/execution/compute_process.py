@@ -15,7 +15,7 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
 
-from infraweave.core.data.codec import dumps, loads
+from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.data.values import Json
 from infraweave.engine.execution.compute_worker import LENGTH
 

@@ -15,7 +15,7 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 from infraweave.core.data import expressions
-from infraweave.core.data.codec import dumps, loads
+from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.data.json_schema import LONG, validator
 from infraweave.core.data.values import Json
 

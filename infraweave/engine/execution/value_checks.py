@@ -6,7 +6,7 @@ import asyncio
 
 from attrs import frozen
 
-from infraweave.core.data.codec import dumps, measured
+from infraweave.core.data.json_codec import dumps, measured
 from infraweave.core.data.json_schema import Validator
 from infraweave.core.data.schema_defaults import Defaults
 from infraweave.core.data.values import Json

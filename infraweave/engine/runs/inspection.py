@@ -12,8 +12,9 @@ import asyncio
 from attrs import define, field
 
 from infraweave.core.data.bounded_cache import Bounded
-from infraweave.core.data.codec import decode_event, loads
+from infraweave.core.data.json_codec import loads
 from infraweave.core.data.values import Json
+from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import StatusChanged
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.graph import Graph

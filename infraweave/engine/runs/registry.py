@@ -14,9 +14,9 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from infraweave.core.data.codec import decode_event
 from infraweave.core.data.values import Json
 from infraweave.core.run.address import Address
+from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import Origin
 from infraweave.core.run.facts import Fact, Granted, Refused, Resumed, Woken
 from infraweave.core.run.state import RunState, evolve

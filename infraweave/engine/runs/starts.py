@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from attrs import evolve, fields, frozen
 
-from infraweave.core.data.codec import dumps
+from infraweave.core.data.json_codec import dumps
 from infraweave.core.run.events import Origin
 from infraweave.core.run.facts import Accepted
 from infraweave.core.run.state import RunState

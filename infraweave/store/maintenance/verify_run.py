@@ -8,11 +8,13 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import define, field, frozen
 
-from infraweave.core.data.codec import decode_event, document_from_json, loads
+from infraweave.core.data.json_codec import loads
+from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import Event
 from infraweave.core.run.invariants import objection
 from infraweave.core.run.state import RunState, evolve
 from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.document_codec import document_from_json
 from infraweave.store.projection import index
 from infraweave.store.sqlite.batch import write_rows
 from infraweave.store.sqlite.statements import QUERIES

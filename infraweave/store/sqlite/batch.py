@@ -25,7 +25,7 @@ from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-from infraweave.core.data.codec import dumps
+from infraweave.core.data.json_codec import dumps
 from infraweave.errors import Unstorable
 from infraweave.failpoints import reach
 from infraweave.store.sqlite.open_files import FileLost, HeldFiles
