@@ -47,7 +47,7 @@ from infraweave.errors import (
     WebhookNotFound,
 )
 from infraweave.settings import Settings
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 
 log = logging.getLogger("infraweave.api")
 
@@ -157,16 +157,16 @@ class Reader:
         self._gate = Gate.of(engine)
         self._limiter = Limiter(engine.clock, settings)
 
-    def note(self, route: Route, path: dict[str, str]) -> Note:
+    def note(self, route: Route, path: dict[str, str]) -> AuditRecord:
         """Return what the audit log would say of the current request, as far as it is known yet."""
-        return Note(
+        return AuditRecord(
             at=self._engine.clock.now(),
             action=route.name.removeprefix("admin_"),  # the same act by another path
             resource=resource_of(route.path, path),
             request_id=current_id(),
         )
 
-    def refused(self, route: Route, note: Note, error: RequestError) -> None:
+    def refused(self, route: Route, note: AuditRecord, error: RequestError) -> None:
         """Have a denial written; a request that was merely wrong is none."""
         if isinstance(error, DENIALS) or (route.raw and isinstance(error, WebhookNotFound)):
             self._engine.ledger.deny(note.denied(error.code, error.message))
@@ -189,7 +189,7 @@ class Reader:
             self._engine.audit.keep(call.note)
         return answer
 
-    async def read(self, route: Route, path: dict[str, str], note: Note) -> Call[Any, Any]:
+    async def read(self, route: Route, path: dict[str, str], note: AuditRecord) -> Call[Any, Any]:
         """Return what a handler needs to know of the current request.
 
         Raises:
@@ -221,7 +221,7 @@ class Reader:
             run=row,
         )
 
-    async def _identified(self, route: Route, note: Note) -> Caller:
+    async def _identified(self, route: Route, note: AuditRecord) -> Caller:
         caller = await self._gate.identify(route, request.headers)
         visit().decide(known=route.on != "public")
         if route.on != "public":

@@ -65,12 +65,12 @@ def _cut(row: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _read(file: Opened, filters: dict[str, Any]) -> dict[str, Any]:
-    from infraweave.store.audit import Audit, AuditFilters
+    from infraweave.store.audit import AuditFilters, AuditLog
 
     times = {name: None if filters[name] is None else from_rfc3339(filters[name]) for name in _TIMES}
     wanted = {name: value for name, value in filters.items() if name not in (*_TIMES, "limit")}
     asked = AuditFilters(**wanted, after=times["after"], before=times["before"])
-    rows = await Audit(file.db).list(asked, limit=filters["limit"])
+    rows = await AuditLog(file.db).list(asked, limit=filters["limit"])
     shown = [{**asdict(row), "at": rfc3339(row.at)} for row in rows]
     return {
         "audit": [{k: v for k, v in row.items() if k != "audit_id"} for row in shown],

@@ -17,7 +17,7 @@ from infraweave.cli.output import FAILED, remark, show_json, spell_size
 
 if TYPE_CHECKING:
     from infraweave.store.maintenance.verify_run import Counts, Problem
-    from infraweave.store.retention import Keep, Removed
+    from infraweave.store.retention import Removed, RetentionPolicy
 
 #: Problems that are told one by one; of the others only how many there are.
 _MOST = 1_000
@@ -154,19 +154,19 @@ def prune(
     believes the clock of the machine, however far it has leapt since FILE was served.
     """
     from infraweave.engine.clock import SystemClock
-    from infraweave.store.retention import Keep, foresee
+    from infraweave.store.retention import RetentionPolicy, preview
 
     _must_exist(db)
     if older_than is None and keep_runs is None and keep_bytes is None:
         older_than = _THIRTY_DAYS
     age = None if older_than is None or math.isinf(older_than) else round(older_than * 1000)
-    keep, now = Keep(age=age, runs=keep_runs, size=keep_bytes), SystemClock().now()
+    keep, now = RetentionPolicy(age=age, runs=keep_runs, size=keep_bytes), SystemClock().now()
     before = db.stat().st_size
-    removed = foresee(db, keep, now) if dry_run else asyncio.run(_prune(db, keep, now))
+    removed = preview(db, keep, now) if dry_run else asyncio.run(_prune(db, keep, now))
     _tell_removed(db, removed, before, dry_run, as_json)
 
 
-async def _prune(db: Path, keep: Keep, now: int) -> Removed:
+async def _prune(db: Path, keep: RetentionPolicy, now: int) -> Removed:
     from infraweave.store.retention import Retention
     from infraweave.store.sqlite.database import Database
 

@@ -17,7 +17,7 @@ from attrs import frozen
 from infraweave.cli.output import FAILED, remark, show_json, show_table, spell_size
 
 if TYPE_CHECKING:
-    from infraweave.store.maintenance.stats import File
+    from infraweave.store.maintenance.stats import DatabaseFile
 
 Verdict: TypeAlias = Literal["ok", "note", "wrong"]
 
@@ -75,9 +75,9 @@ def _python() -> Finding:
 
 
 def _sqlite() -> Iterator[Finding]:
-    from infraweave.store.maintenance.stats import sqlite_of_here
+    from infraweave.store.maintenance.stats import sqlite_build
 
-    found = sqlite_of_here()
+    found = sqlite_build()
     too_old = "" if found.new_enough else "; 3.37 is needed"
     yield Finding("SQLite", "wrong" if too_old else "ok", f"{found.version}{too_old}")
     if found.has_wal_fix:
@@ -134,7 +134,7 @@ def _file(db: Path) -> Iterator[Finding]:
     from infraweave.store.maintenance import stats
 
     try:
-        file = stats.look(db)
+        file = stats.describe_file(db)
     except StartupError as error:
         yield Finding("database", "wrong", error.message)
         return
@@ -148,7 +148,7 @@ def _file(db: Path) -> Iterator[Finding]:
         yield Finding(f"pragma {name}", "ok" if value == expected else "wrong", says)
 
 
-def _schema(file: File) -> Finding:
+def _schema(file: DatabaseFile) -> Finding:
     version, newest = file.schema_version, file.newest_schema
     if version > newest:
         return Finding("schema", "wrong", f"{version}, of a newer InfraWeave; this one knows {newest}")

@@ -18,7 +18,7 @@ from infraweave.errors import StartupError
 
 if TYPE_CHECKING:
     from infraweave.store.admin import PrincipalRow
-    from infraweave.store.sqlite.audit_note import Note
+    from infraweave.store.sqlite.audit_record import AuditRecord
     from infraweave.store.sqlite.database import Database
 
 T = TypeVar("T")
@@ -49,11 +49,11 @@ class Opened:
     db: Database
     now: int
 
-    def note(self, action: str, resource: str, detail: str | None = None) -> Note:
+    def note(self, action: str, resource: str, detail: str | None = None) -> AuditRecord:
         """Return what the audit log is to say."""
-        from infraweave.store.sqlite.audit_note import Note
+        from infraweave.store.sqlite.audit_record import AuditRecord
 
-        return Note(
+        return AuditRecord(
             at=self.now, action=action, resource=resource, principal=_person(), source="cli", detail=detail
         )
 

@@ -118,10 +118,10 @@ async def _create_in_file(
 ) -> Json:
     from infraweave.core.access import make_token, token_hash
     from infraweave.engine import clock
-    from infraweave.store.principals import NewToken, Principals
+    from infraweave.store.principals import NewTokenRow, Principals
 
     text = make_token(clock.token_secret())
-    new = NewToken(
+    new = NewTokenRow(
         token_id=f"tok_{clock.ulid(file.now)}",
         token_hash=token_hash(text),
         expires_at=None if life is None else file.now + life,

@@ -37,7 +37,7 @@ from infraweave.engine.clock import Clock
 from infraweave.engine.execution.builtins import Builtins
 from infraweave.errors import VersionNotFound, WorkflowNotFound
 from infraweave.store.documents import Documents, Published
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 
 #: Bytes, as JSON, of the documents that are kept in memory though no run of them is.
 MOST_BYTES = 8 << 20
@@ -142,7 +142,7 @@ class Catalog:
         return compiled.codes
 
     async def publish(
-        self, tenant: str, document: Document, *, activate: bool, note: Note | None = None
+        self, tenant: str, document: Document, *, activate: bool, note: AuditRecord | None = None
     ) -> Published:
         """Store a version, and let starts without a version run it if asked to or if it is the first.
 
@@ -183,7 +183,9 @@ class Catalog:
                 missing.add(f"{child} {version}")
         return sorted(missing)
 
-    async def activate(self, tenant: str, workflow_id: str, version: str, note: Note | None = None) -> None:
+    async def activate(
+        self, tenant: str, workflow_id: str, version: str, note: AuditRecord | None = None
+    ) -> None:
         """Make a version the one that starts without a version run.
 
         Raises:

@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias
 
 from infraweave.engine.clock import Clock
 from infraweave.settings import Settings
-from infraweave.store.clock_trust import Seen, Sightings
+from infraweave.store.clock_trust import ClockRow, ClockStore
 
 MINUTE, NIGHT, DAY = 60_000, 20 * 3_600_000, 24 * 3_600_000
 #: Seconds between two notes in the file, where nothing else has changed.
@@ -21,7 +21,7 @@ NOTES = 600.0
 News: TypeAlias = tuple[Literal["doubted", "believed"], int]
 
 
-def look(before: Seen, now: int, passed: int | None, leap: int) -> Seen:
+def look(before: ClockRow, now: int, passed: int | None, leap: int) -> ClockRow:
     """Return what is to be thought of a clock that says ``now``, ``passed`` milliseconds after ``before``.
 
     A difference of more than ``leap`` milliseconds to what has passed is doubted. None: nobody served
@@ -29,24 +29,24 @@ def look(before: Seen, now: int, passed: int | None, leap: int) -> Seen:
     """
     trusted = before.seen + (passed or 0)
     if now - trusted <= leap:
-        return Seen(seen=now, last=now)
+        return ClockRow(seen=now, last=now)
     since, step = before.since, now - before.last - (passed or 0)
     if since is None or now < before.last or step > (NIGHT if passed is None else leap):
         since = now
     if now - since >= DAY:
-        return Seen(seen=now, last=now)
-    return Seen(seen=trusted, last=now, since=since)
+        return ClockRow(seen=now, last=now)
+    return ClockRow(seen=trusted, last=now, since=since)
 
 
 class Trust:
     """Whether the clock of the machine is believed, for one process."""
 
-    def __init__(self, sightings: Sightings, clock: Clock, settings: Settings) -> None:
+    def __init__(self, sightings: ClockStore, clock: Clock, settings: Settings) -> None:
         self._sightings, self._clock = sightings, clock
         # To doubt too much only puts removal off by what is doubted, for a day.
         self._leap = MINUTE if settings.keep is None else min(MINUTE, round(settings.keep * 100))
         self._believes = settings.trust_clock
-        self._seen: Seen | None = None
+        self._seen: ClockRow | None = None
         self._looked = self._noted = 0.0
         self._news: News | None = None
 
@@ -58,11 +58,11 @@ class Trust:
         """
         now, found = self._clock.now(), await self._sightings.read()
         self._looked = self._clock.elapsed()
-        self._seen = found or Seen(seen=now, last=now)
+        self._seen = found or ClockRow(seen=now, last=now)
         await self._look(begins=True)
         if self._believes and self._seen.since is not None:
             self._news = "believed", now - self._seen.seen
-            self._seen = Seen(seen=now, last=now)
+            self._seen = ClockRow(seen=now, last=now)
             await self._note()
 
     async def time(self) -> int:
@@ -85,7 +85,7 @@ class Trust:
         """Since when a clock that is doubted has stood, by itself; None: it is believed."""
         return None if self._seen is None else self._seen.since
 
-    async def _look(self, *, begins: bool = False) -> Seen:
+    async def _look(self, *, begins: bool = False) -> ClockRow:
         before, elapsed = self._seen, self._clock.elapsed()
         if before is None:
             raise RuntimeError("trust has not begun")

@@ -54,15 +54,15 @@ from infraweave.forks import loop_stays_here
 from infraweave.settings import Settings
 from infraweave.store.admin import Admin
 from infraweave.store.agenda import Agenda
-from infraweave.store.changes import Changes
-from infraweave.store.clock_trust import Sightings
+from infraweave.store.changes import RunChangeFeed
+from infraweave.store.clock_trust import ClockStore
 from infraweave.store.documents import Documents
 from infraweave.store.journal import Journal
-from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewToken, Principals
+from infraweave.store.load_quarantine import LoadQuarantine
+from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewTokenRow, Principals
 from infraweave.store.runs import RunRow, Runs
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
-from infraweave.store.suspects import Suspects
 
 T = TypeVar("T")
 
@@ -80,19 +80,19 @@ class Engine:
     ) -> None:
         self.db, self.clock, self.settings = db, clock, settings
         pause = partial(sleep, clock)
-        self.journal, self.changes = Journal(db, pause), Changes(db, pause)
+        self.journal, self.changes = Journal(db, pause), RunChangeFeed(db, pause)
         self.runs, self.documents = Runs(db), Documents(db)
         self.principals, self.admin, self.audit = Principals(db), Admin(db), self.journal.audit
-        self.trust = Trust(Sightings(db), clock, settings)
+        self.trust = Trust(ClockStore(db), clock, settings)
         self.ledger = Ledger(self.audit, self.principals, self.trust, clock, settings)
         self.standing, self.sign_in = Standing(clock), SignIn(clock, self.principals)
         self.apart = Apart()
         self.checks = Checks(self.apart)
         self.builtins = Builtins(clock, settings, self.apart)
         self.catalog = Catalog(self.documents, clock, self.builtins, workflows, stand_in)
-        self.suspects = Suspects(db.path)
+        self.quarantine = LoadQuarantine(db.path)
         self.host = Host(
-            clock, settings, self.journal, Agenda(db), self.runs, self.catalog, self.checks, self.suspects
+            clock, settings, self.journal, Agenda(db), self.runs, self.catalog, self.checks, self.quarantine
         )
         self._starts = Starts(self.host, self.catalog, self.runs)
         self._reruns = Reruns(self.journal, self.catalog, self.checks)
@@ -136,7 +136,7 @@ class Engine:
                     await engine.builtins.close()
                     await engine.apart.close()
                     await engine.ledger.close()
-                    engine.suspects.close()
+                    engine.quarantine.close()
 
     async def _begin(self) -> None:
         await self.trust.begin()
@@ -156,7 +156,7 @@ class Engine:
     async def admit(self, token_hash: bytes) -> str:
         """Make a token of the first tenant's principal, who may do everything; return its id."""
         now = self.clock.now()
-        token = NewToken(token_id=f"tok_{ulid(now)}", token_hash=token_hash)
+        token = NewTokenRow(token_id=f"tok_{ulid(now)}", token_hash=token_hash)
         await self.principals.create_token(FIRST_TENANT, FIRST_PRINCIPAL, EVERY_GRANT, token, now)
         return token.token_id
 
@@ -230,7 +230,7 @@ class Engine:
         *,
         by: str,
         link: str | None = None,
-        note: Note | None = None,
+        note: AuditRecord | None = None,
     ) -> Delivered:
         """Deliver a signal.
 
@@ -264,7 +264,7 @@ class Engine:
         by: str,
         reason: str | None = None,
         link: str | None = None,
-        note: Note | None = None,
+        note: AuditRecord | None = None,
     ) -> bool:
         """Ask a run to stop; return False where it had ended, which changes nothing.
 
@@ -281,7 +281,7 @@ class Engine:
         by: str,
         reason: str | None = None,
         link: str | None = None,
-        note: Note | None = None,
+        note: AuditRecord | None = None,
     ) -> bool:
         """End a run at once, without clean-up; return False where it had ended.
 
@@ -291,20 +291,20 @@ class Engine:
         """
         return await self._stop(run, TerminateAsked(by=by, reason=reason, link=link), note)
 
-    async def resume(self, run: RunRow, note: Note | None = None) -> bool:
+    async def resume(self, run: RunRow, note: AuditRecord | None = None) -> bool:
         """Let a run go on that is set aside; return False where it was not, which changes nothing.
 
         Raises:
             Draining, StorageUnavailable: nothing can be stored now.
         """
         self._accepting()
-        if not self.suspects.is_aside(run.run_id):
+        if not self.quarantine.is_aside(run.run_id):
             return False
         async with self.host.pinned(run.run_key, lifting=True) as live:
             self._keep(note, live)
         return True
 
-    async def _stop(self, run: RunRow, fact: CancelAsked | TerminateAsked, note: Note | None) -> bool:
+    async def _stop(self, run: RunRow, fact: CancelAsked | TerminateAsked, note: AuditRecord | None) -> bool:
         self._accepting()
         dumps([fact.by, fact.reason, fact.link])
         async with AsyncExitStack() as stack:
@@ -320,7 +320,7 @@ class Engine:
             await live.durable()
         return is_open
 
-    def _keep(self, note: Note | None, live: LiveRun) -> None:
+    def _keep(self, note: AuditRecord | None, live: LiveRun) -> None:
         """Write a note in the transaction of what a run just took: there is no await in between."""
         if note is not None and live.refusal is None:
             self.audit.keep(note)
@@ -342,8 +342,8 @@ class Engine:
             RunNotFound: it is gone.
         """
         seen = await self.inspect(run)
-        if seen.state.end is None and self.suspects.is_aside(run.run_id):
-            why = set_aside(run.run_id, self.suspects.deaths(run.run_id))
+        if seen.state.end is None and self.quarantine.is_aside(run.run_id):
+            why = set_aside(run.run_id, self.quarantine.deaths(run.run_id))
             return seen.state.state, Explanation(False, why)
         start_at, now = seen.origin.start_at, self.clock.now()
         queued = self.host.gate.reason(run.run_key) or "its turn has come"
@@ -411,7 +411,7 @@ class Engine:
     def begin_drain(self) -> None:
         """Stop accepting, and let long answers end."""
         self.host.draining = True
-        self.db.hurry()
+        self.db.stop_waiting()
         self.scheduler.close()
         self.host.ends.close()
         self._drained.set()

@@ -11,9 +11,9 @@ from infraweave.core.data.values import rfc3339, spell
 from infraweave.engine.clock import Clock, sleep
 from infraweave.engine.clock_trust import DAY, Trust
 from infraweave.settings import Settings
-from infraweave.store.retention import Keep, Removed, Retention
+from infraweave.store.retention import Removed, Retention, RetentionPolicy
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.rows import Rows
+from infraweave.store.sqlite.row_changes import RowChanges
 
 log = logging.getLogger("infraweave.engine")
 
@@ -29,10 +29,10 @@ DOUBTED = (
 BELIEVED = "the clock of the machine is believed after its leap: %s runs that ended before %s are removed now"
 
 
-def what_stays(settings: Settings) -> Keep:
+def what_stays(settings: Settings) -> RetentionPolicy:
     """Return what the settings say of finished runs."""
     age = None if settings.keep is None else round(settings.keep * 1000)
-    return Keep(age=age, runs=settings.keep_runs, size=settings.keep_bytes)
+    return RetentionPolicy(age=age, runs=settings.keep_runs, size=settings.keep_bytes)
 
 
 class Sweeper:
@@ -48,14 +48,14 @@ class Sweeper:
         self._ended = asyncio.Event()
         db.listen(self._committed)
 
-    def _committed(self, written: Sequence[Rows]) -> None:
+    def _committed(self, written: Sequence[RowChanges]) -> None:
         if any(rows.done for rows in written):
             self._ended.set()
 
     async def run(self) -> None:
         """Sweep for ever."""
         await self.sweep()
-        while not self._keep.is_everything:
+        while not self._keep.keeps_everything:
             await sleep(self._clock, await self._wait())
             await self.sweep()
 

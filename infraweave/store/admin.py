@@ -14,7 +14,7 @@ from infraweave.core.access import Grant, parse_grant
 from infraweave.core.data.json_codec import loads
 from infraweave.errors import GrantNotFound, PrincipalNotFound, TenantNotFound
 from infraweave.store.principals import add_principal
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.statements import QUERIES
 
@@ -48,7 +48,7 @@ class Admin:
         """Return all tenants by name."""
         return [TenantRow(**dict(row)) for row in await self._db.read("list_tenants")]
 
-    async def create_tenant(self, tenant: str, now: int, note: Note | None = None) -> TenantRow:
+    async def create_tenant(self, tenant: str, now: int, note: AuditRecord | None = None) -> TenantRow:
         """Make a tenant; one that exists stays as it is."""
         await self._db.transact(lambda db: db.execute(QUERIES["add_tenant"], (tenant, now)), note)
         return next(row for row in await self.tenants() if row.tenant == tenant)
@@ -59,7 +59,7 @@ class Admin:
         return [_principal(row) for row in rows]
 
     async def add(
-        self, tenant: str, principal: str, grants: Iterable[Grant], now: int, note: Note | None = None
+        self, tenant: str, principal: str, grants: Iterable[Grant], now: int, note: AuditRecord | None = None
     ) -> PrincipalRow:
         """Make a principal, and its tenant, unless they exist, and add grants to what it may do."""
         wanted = tuple(grants)
@@ -71,7 +71,7 @@ class Admin:
         return await self._db.transact(work, note)
 
     async def grant(
-        self, tenant: str, principal: str, grants: Iterable[Grant], now: int, note: Note | None = None
+        self, tenant: str, principal: str, grants: Iterable[Grant], now: int, note: AuditRecord | None = None
     ) -> PrincipalRow:
         """Add grants to what a principal may do.
 
@@ -88,7 +88,7 @@ class Admin:
         return await self._db.transact(work, note)
 
     async def withdraw(
-        self, tenant: str, principal: str, grant: Grant, note: Note | None = None
+        self, tenant: str, principal: str, grant: Grant, note: AuditRecord | None = None
     ) -> PrincipalRow:
         """Take one grant from a principal.
 
@@ -107,7 +107,7 @@ class Admin:
 
         return await self._db.transact(work, note)
 
-    async def delete_principal(self, tenant: str, principal: str, note: Note | None = None) -> None:
+    async def delete_principal(self, tenant: str, principal: str, note: AuditRecord | None = None) -> None:
         """Forget a principal with its grants and its tokens.
 
         Raises:

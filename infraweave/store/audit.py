@@ -1,6 +1,6 @@
 """The audit log: who did what, or was kept from it, and why. Append-only; what is old goes from its far end.
 
-A ``Note`` travels with a request. Whoever writes what the request asks for writes the note in the same
+A ``AuditRecord`` travels with a request. Whoever writes what the request asks for writes the note in the same
 transaction and marks it ``kept``; so an act cannot be in the file without its row, nor the other way round.
 """
 
@@ -12,9 +12,9 @@ from typing import Literal, TypeAlias
 
 from attrs import define, frozen
 
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.rows import Rows
+from infraweave.store.sqlite.row_changes import RowChanges
 from infraweave.store.sqlite.statements import QUERIES
 
 Outcome: TypeAlias = Literal["allowed", "denied"]
@@ -57,23 +57,23 @@ class AuditFilters:
 
 
 @define(eq=False)
-class Audit:
+class AuditLog:
     """The audit log of one database."""
 
     _db: Database
 
-    def keep(self, note: Note) -> None:
+    def keep(self, note: AuditRecord) -> None:
         """Write a note with the next commit: with all that is submitted without an await in between."""
         note.kept = True
-        self._db.append(Rows(audit=[note.row()]))
+        self._db.append(RowChanges(audit=[note.row()]))
 
-    async def keep_all(self, notes: Sequence[Note]) -> None:
+    async def write_all(self, notes: Sequence[AuditRecord]) -> None:
         """Write notes and wait until they are durable.
 
         Raises:
             StorageUnavailable: they cannot be written.
         """
-        await self._db.append(Rows(audit=[note.row() for note in notes]))
+        await self._db.append(RowChanges(audit=[note.row() for note in notes]))
 
     async def list(self, filters: AuditFilters, *, limit: int, cursor: int | None = None) -> list[AuditRow]:
         """Return the newest rows that fit, those before ``cursor`` (an audit_id) where it is given."""

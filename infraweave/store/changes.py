@@ -17,10 +17,10 @@ from weakref import WeakSet
 from attrs import define, field, frozen
 
 from infraweave.errors import StorageUnavailable
-from infraweave.store.follow import Sleep, alarm
+from infraweave.store.follow import Sleep, timeout_future
 from infraweave.store.runs import RunRow, Runs
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.rows import Rows
+from infraweave.store.sqlite.row_changes import RowChanges
 
 #: Seconds from one batch to the next.
 PAUSE = 0.5
@@ -31,7 +31,7 @@ log = logging.getLogger("infraweave.store")
 
 
 @define(eq=False)
-class Changed:
+class ChangedRun:
     """A run that changed, as it is now."""
 
     row: RunRow
@@ -41,15 +41,15 @@ class Changed:
 
 
 @frozen
-class Batch:
+class ChangeBatch:
     """What a watch hands out. ``many``: too many changed to name them."""
 
-    runs: Sequence[Changed] = ()
+    runs: Sequence[ChangedRun] = ()
     many: bool = False
 
 
 @define(eq=False)
-class Watch:
+class ChangeSubscription:
     """Someone who watches the runs of a tenant; ``readable`` names the workflows, None: all."""
 
     tenant: str
@@ -57,7 +57,7 @@ class Watch:
     _sleep: Sleep
     #: True once nothing more will come; whoever watches should begin anew.
     ended: bool = False
-    _runs: dict[int, Changed] = field(factory=dict)
+    _runs: dict[int, ChangedRun] = field(factory=dict)
     _many: bool = False
     _wake: asyncio.Event = field(factory=asyncio.Event)
 
@@ -68,15 +68,15 @@ class Watch:
             return True
         woken = asyncio.ensure_future(self._wake.wait())
         try:
-            async with alarm(self._sleep, timeout) as late:
+            async with timeout_future(self._sleep, timeout) as late:
                 await asyncio.wait({woken, *late}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             woken.cancel()
         return self._wake.is_set()
 
-    def take(self) -> Batch:
+    def take(self) -> ChangeBatch:
         """Return what has changed since the last time; nothing, where nothing has."""
-        batch = Batch(many=True) if self._many else Batch(tuple(self._runs.values()))
+        batch = ChangeBatch(many=True) if self._many else ChangeBatch(tuple(self._runs.values()))
         self._runs, self._many = {}, False
         if not self.ended:
             self._wake.clear()
@@ -91,7 +91,7 @@ class Watch:
         """Tell whether a run is one of those watched."""
         return self.readable is None or row.workflow_id in self.readable
 
-    def add(self, changed: dict[int, Changed] | None) -> None:
+    def add(self, changed: dict[int, ChangedRun] | None) -> None:
         """Take in what changed; None: many."""
         self._runs |= changed or {}
         self._many |= changed is None or len(self._runs) > MOST
@@ -105,24 +105,24 @@ class Watch:
         self._wake.set()
 
 
-class Changes:
+class RunChangeFeed:
     """The watches of a database. ``sleep`` is how time passes between batches."""
 
     def __init__(self, db: Database, sleep: Sleep = asyncio.sleep) -> None:
         self._runs, self._sleep = Runs(db), sleep
         # Weak: a stream that was never begun has nothing that could end its watch.
-        self._watches: WeakSet[Watch] = WeakSet()
+        self._watches: WeakSet[ChangeSubscription] = WeakSet()
         self._touched: set[int] = set()
         self._task: asyncio.Task[None] | None = None
         db.listen(self._committed)
 
-    def watch(self, tenant: str, readable: frozenset[str] | None) -> Watch:
+    def watch(self, tenant: str, readable: frozenset[str] | None) -> ChangeSubscription:
         """Watch from now on, for as long as the watch is held."""
-        watch = Watch(tenant, readable, self._sleep)
+        watch = ChangeSubscription(tenant, readable, self._sleep)
         self._watches.add(watch)
         return watch
 
-    def forget(self, watch: Watch) -> None:
+    def forget(self, watch: ChangeSubscription) -> None:
         """Let a watch be over."""
         self._watches.discard(watch)
 
@@ -133,7 +133,7 @@ class Changes:
             self._task.cancel()
             await asyncio.wait({self._task})
 
-    def _committed(self, written: Sequence[Rows]) -> None:
+    def _committed(self, written: Sequence[RowChanges]) -> None:
         if not self._watches:
             return
         self._touched.update(row[0] for rows in written for row in rows.events)
@@ -161,14 +161,14 @@ class Changes:
         found = await self._runs.owners(touched, {tenant for tenant, _ in alike})
         keys = {who: _readable(found.get(who[0], ()), who[1]) for who in alike}
         named = {key for mine in keys.values() if len(mine) <= MOST for key in mine}
-        changed = {row.run_key: Changed(row, seq) for row, seq in await self._runs.with_seqs(named)}
+        changed = {row.run_key: ChangedRun(row, seq) for row, seq in await self._runs.with_seqs(named)}
         for who, mine in keys.items():
             if mine:
                 told = None if len(mine) > MOST else {key: changed[key] for key in mine if key in changed}
                 for watch in alike[who]:
                     watch.add(told)
 
-    def _alike(self) -> dict[tuple[str, frozenset[str] | None], list[Watch]]:
+    def _alike(self) -> dict[tuple[str, frozenset[str] | None], list[ChangeSubscription]]:
         """Return the watches, together where they are to be told the same."""
         alike = defaultdict(list)
         for watch in list(self._watches):

@@ -9,7 +9,7 @@ from infraweave.store.sqlite.statements import QUERIES
 
 
 @frozen(kw_only=True)
-class Seen:
+class ClockRow:
     """What the clock said, in milliseconds. See clock.sql."""
 
     seen: int
@@ -19,20 +19,20 @@ class Seen:
 
 
 @frozen(eq=False)
-class Sightings:
+class ClockStore:
     """The row of a database."""
 
     _db: Database
 
-    async def read(self) -> Seen | None:
+    async def read(self) -> ClockRow | None:
         """Return what was noted, or else when the newest event was written; None: there is neither."""
         row = await self._db.read_one("clock_seen")
         if row is not None:
-            return Seen(**dict(row))
+            return ClockRow(**dict(row))
         newest = await self._db.read_one("newest_event_at")
-        return None if newest is None else Seen(seen=newest[0], last=newest[0])
+        return None if newest is None else ClockRow(seen=newest[0], last=newest[0])
 
-    async def write(self, seen: Seen) -> None:
+    async def write(self, seen: ClockRow) -> None:
         """Note what the clock says.
 
         Raises:

@@ -20,7 +20,7 @@ from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
 from infraweave.errors import VersionConflict, VersionNotFound, WorkflowNotFound
 from infraweave.store import schedules, webhooks
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.statements import QUERIES
 
@@ -40,7 +40,7 @@ class Published:
 
 
 @frozen
-class Workflow:
+class WorkflowVersions:
     """A workflow of a tenant: its versions, oldest first, and which of them new runs use."""
 
     workflow_id: str
@@ -73,7 +73,7 @@ class Documents:
         now: int,
         *,
         activate: bool = False,
-        note: Note | None = None,
+        note: AuditRecord | None = None,
     ) -> Published:
         """Store a version. It becomes active if asked to, or if it is the workflow's first.
 
@@ -140,7 +140,9 @@ class Documents:
         rows = await self._db.read("versions", (tenant, workflow_id))
         return [Version(version, at, bool(active), runs) for version, at, active, runs in rows]
 
-    async def set_active(self, tenant: str, workflow_id: str, version: str, note: Note | None = None) -> None:
+    async def set_active(
+        self, tenant: str, workflow_id: str, version: str, note: AuditRecord | None = None
+    ) -> None:
         """Let new runs use ``version``.
 
         Raises:
@@ -150,11 +152,11 @@ class Documents:
         await self._db.transact(lambda db: _Tenant(db, tenant).activate(workflow_id, version), note)
         await self._tell(tenant, workflow_id)
 
-    async def list(self, tenant: str) -> list[Workflow]:
+    async def list(self, tenant: str) -> list[WorkflowVersions]:
         """Return the workflows of a tenant by name."""
         rows = await self._db.read("workflows", (tenant,))
         return [
-            Workflow(workflow_id, active, tuple(row["version"] for row in group))
+            WorkflowVersions(workflow_id, active, tuple(row["version"] for row in group))
             for (workflow_id, active), group in groupby(rows, key=lambda row: (row[0], row[1]))
         ]
 

@@ -76,7 +76,7 @@ class Topic:
             self._bytes -= self.tail.popleft().size
         self.head = max(self.head, event.seq)
 
-    def rouse(self) -> None:
+    def notify(self) -> None:
         """Wake all who wait."""
         woken, self.wake = self.wake, _new_wake()
         woken.set_result(None)
@@ -89,7 +89,7 @@ class Topic:
         return list(islice(self.tail, start, start + limit))
 
 
-class Follower:
+class EventReader:
     """One reader of a run's events. Iterate over its pages, or ask for the ``next`` one with a time limit."""
 
     def __init__(self, topic: Topic, after: int, page: int, read: ReadPage, sleep: Sleep) -> None:
@@ -114,7 +114,7 @@ class Follower:
         page = await self._look()
         if page or self.ended:
             return page
-        async with alarm(self._sleep, timeout) as waiting_for:
+        async with timeout_future(self._sleep, timeout) as waiting_for:
             while not page and not any(alarm.done() for alarm in waiting_for):
                 await asyncio.wait({wake, *waiting_for}, return_when=asyncio.FIRST_COMPLETED)
                 wake = self._topic.wake
@@ -137,7 +137,7 @@ class Follower:
 
 
 @asynccontextmanager
-async def alarm(sleep: Sleep, timeout: float | None) -> AsyncIterator[set[asyncio.Future[Any]]]:  # noqa: ASYNC109
+async def timeout_future(sleep: Sleep, timeout: float | None) -> AsyncIterator[set[asyncio.Future[Any]]]:  # noqa: ASYNC109
     """Give a future that resolves after ``timeout``, or nothing where there is no limit."""
     if timeout is None:
         yield set()

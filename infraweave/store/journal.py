@@ -18,12 +18,12 @@ from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import Event
 from infraweave.core.run.state import RunState, evolve
 from infraweave.errors import Unstorable
-from infraweave.store.audit import Audit
-from infraweave.store.follow import TERMINAL_TYPES, Follower, Sleep, Stored, Topic
+from infraweave.store.audit import AuditLog
+from infraweave.store.follow import TERMINAL_TYPES, EventReader, Sleep, Stored, Topic
 from infraweave.store.projection import UNCHANGED, DueAt, project
 from infraweave.store.sqlite.batch import Effect
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.rows import Row, Rows, merge
+from infraweave.store.sqlite.row_changes import Row, RowChanges, merge
 
 #: Events to decode at a stretch: about two milliseconds of the loop's time.
 LOAD_PAGE = 256
@@ -32,7 +32,7 @@ PAGE_BYTES = 4 << 20
 
 
 @define(eq=False)
-class Entry:
+class RunAppend:
     """The next events of one run, and when the run must then be in memory (see projection)."""
 
     run_key: int
@@ -59,17 +59,17 @@ class Journal:
     _sleep: Sleep = asyncio.sleep
     _topics: dict[int, Topic] = field(factory=dict, init=False)
     #: Who caused events, and who was kept from it; beside the events in their transaction.
-    audit: Audit = field(init=False)
+    audit: AuditLog = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        object.__setattr__(self, "audit", Audit(self._db))
+        object.__setattr__(self, "audit", AuditLog(self._db))
         self._db.listen(self._committed)
 
     def new_key(self) -> int:
         """Return the key of a new run; it grows with creation."""
         return next(self._db.run_keys)
 
-    def append(self, entries: Sequence[Entry], effect: Effect | None = None) -> asyncio.Future[None]:
+    def append(self, entries: Sequence[RunAppend], effect: Effect | None = None) -> asyncio.Future[None]:
         """Write ``entries`` in one transaction; the result resolves after it, and cannot be cancelled.
 
         ``effect`` is called with that result once it is known: what must follow the commit.
@@ -82,11 +82,11 @@ class Journal:
 
     async def settled(self) -> None:
         """Wait until all is on disk that was appended before."""
-        await self._db.append(Rows())
+        await self._db.append(RowChanges())
 
     def forget(self, run_key: int) -> None:
         """Take a run off the agenda that is not there any more."""
-        self._db.append(Rows(done=[run_key]))
+        self._db.append(RowChanges(done=[run_key]))
 
     async def load(self, run_key: int, *, payloads: bool = True, after: int = 0) -> list[Event]:
         """Return the events of a run, decoded; without ``payloads`` those fields are None."""
@@ -146,7 +146,7 @@ class Journal:
     @asynccontextmanager
     async def follow(
         self, run_key: int, after: int = 0, page: int = 256, *, payloads: bool = True
-    ) -> AsyncIterator[Follower]:
+    ) -> AsyncIterator[EventReader]:
         """Follow a run from a cursor on for the length of a block, in pages of up to ``page`` events.
 
         Without ``payloads`` they are not read; a page may still bring them.
@@ -155,7 +155,7 @@ class Journal:
         topic.followers += 1
         try:
             read = partial(self.read, run_key, limit=page, payloads=payloads)
-            follower = Follower(topic, after, page, read, self._sleep)
+            follower = EventReader(topic, after, page, read, self._sleep)
             head = await self.head(run_key)
             topic.head = max(topic.head, head.seq)
             follower.ended = head.terminal and after >= head.seq
@@ -165,20 +165,20 @@ class Journal:
             if not topic.followers:
                 del self._topics[run_key]
 
-    def _committed(self, written: Sequence[Rows]) -> None:
+    def _committed(self, written: Sequence[RowChanges]) -> None:
         if not self._topics:
             return
-        roused = set()
+        touched = set()
         for rows in written:
             for row in rows.events:
                 if (topic := self._topics.get(row[0])) is not None:
                     topic.add(_stored(row))
-                    roused.add(topic)
-        for topic in roused:
-            topic.rouse()
+                    touched.add(topic)
+        for topic in touched:
+            topic.notify()
 
 
-def _projected(entry: Entry) -> Rows:
+def _projected(entry: RunAppend) -> RowChanges:
     try:
         rows = project(entry.run_key, entry.run_id, entry.events, entry.due_at)
     except (TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:

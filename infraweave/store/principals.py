@@ -11,7 +11,7 @@ from attrs import frozen
 from infraweave.core.access import EVERY_GRANT, Grant, Principal, parse_grant
 from infraweave.core.data.json_codec import dumps, loads
 from infraweave.errors import PrincipalNotFound, TokenNotFound
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.statements import QUERIES
 
@@ -37,7 +37,7 @@ class TokenRow:
 
 
 @frozen(kw_only=True)
-class NewToken:
+class NewTokenRow:
     """A token to be made: its name, the hash of its text, and how long it lives (None: for ever)."""
 
     token_id: str
@@ -66,7 +66,7 @@ class Principals:
             if db.execute(QUERIES["tenants"]).fetchone() is not None:
                 return False
             add_principal(db, FIRST_TENANT, FIRST_PRINCIPAL, EVERY_GRANT, now)
-            token = NewToken(token_id=token_id, token_hash=token_hash)
+            token = NewTokenRow(token_id=token_id, token_hash=token_hash)
             _add_token(db, FIRST_TENANT, FIRST_PRINCIPAL, token, now)
             return True
 
@@ -77,9 +77,9 @@ class Principals:
         tenant: str,
         principal: str,
         grants: Iterable[Grant],
-        token: NewToken,
+        token: NewTokenRow,
         now: int,
-        note: Note | None = None,
+        note: AuditRecord | None = None,
     ) -> TokenRow:
         """Make a token, its tenant and principal if they are new, and add ``grants`` to what it may do."""
         wanted = tuple(grants)
@@ -92,7 +92,7 @@ class Principals:
         return await self._db.transact(work, note)
 
     async def add_token(
-        self, tenant: str, principal: str, token: NewToken, now: int, note: Note | None = None
+        self, tenant: str, principal: str, token: NewTokenRow, now: int, note: AuditRecord | None = None
     ) -> TokenRow:
         """Make a token of a principal that exists and may do something.
 
@@ -108,7 +108,7 @@ class Principals:
 
         return await self._db.transact(work, note)
 
-    async def may_do_something(self, tenant: str, principal: str) -> bool:
+    async def has_grants(self, tenant: str, principal: str) -> bool:
         """Tell whether there is such a principal and it has a grant."""
         row = await self._db.read_one("has_grants", (tenant, principal))
         return row is not None and bool(row[0])
@@ -131,7 +131,7 @@ class Principals:
         await self._db.transact(lambda db: db.execute(QUERIES["use_tokens"], {"rows": rows}))
 
     async def revoke(
-        self, token_id: str, now: int, tenant: str | None = None, note: Note | None = None
+        self, token_id: str, now: int, tenant: str | None = None, note: AuditRecord | None = None
     ) -> TokenRow:
         """End the life of a token, which may be asked for again; with ``tenant``, only of that tenant's.
 
@@ -156,7 +156,7 @@ def add_principal(
         db.execute(QUERIES["add_grant"], (tenant, principal, grant.action, grant.resource))
 
 
-def _add_token(db: sqlite3.Connection, tenant: str, principal: str, token: NewToken, now: int) -> None:
+def _add_token(db: sqlite3.Connection, tenant: str, principal: str, token: NewTokenRow, now: int) -> None:
     values = {
         "token_id": token.token_id,
         "tenant": tenant,

@@ -33,7 +33,7 @@ from infraweave.core.run.events import (
     StatusChanged,
     Terminal,
 )
-from infraweave.store.sqlite.rows import Row, Rows
+from infraweave.store.sqlite.row_changes import Row, RowChanges
 
 
 class Unchanged(Enum):
@@ -50,7 +50,7 @@ DueAt: TypeAlias = int | Literal[Unchanged.UNCHANGED] | None
 URGENT = 0
 
 
-def project(run_key: int, run_id: str, events: Sequence[Event], due_at: DueAt = UNCHANGED) -> Rows:
+def project(run_key: int, run_id: str, events: Sequence[Event], due_at: DueAt = UNCHANGED) -> RowChanges:
     """Return what ``events``, the next of one run, change in the tables.
 
     Raises:
@@ -63,9 +63,9 @@ def project(run_key: int, run_id: str, events: Sequence[Event], due_at: DueAt = 
     return rows
 
 
-def index(run_key: int, run_id: str, events: Sequence[Event]) -> Rows:
+def index(run_key: int, run_id: str, events: Sequence[Event]) -> RowChanges:
     """Return what ``events``, the next of one run, change in the index of runs; if it ends it is ``done``."""
-    rows, change, asks = Rows(), Change(), False
+    rows, change, asks = RowChanges(), Change(), False
     for event in events:
         match event:
             case NodeCompleted() | NodeFailed():

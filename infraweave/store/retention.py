@@ -19,7 +19,7 @@ from attrs import frozen
 
 from infraweave.core.data.json_codec import dumps
 from infraweave.failpoints import reach
-from infraweave.store.maintenance.read_only import reading
+from infraweave.store.maintenance.read_only import read_only
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.statements import QUERIES
 
@@ -32,7 +32,7 @@ _RUNS, _EVENTS, _PAGES = 50, 500, 128
 
 
 @frozen(kw_only=True)
-class Keep:
+class RetentionPolicy:
     """What stays of finished runs; None: whatever there is. Children count with their parents."""
 
     #: Milliseconds after the end.
@@ -43,7 +43,7 @@ class Keep:
     size: int | None = None
 
     @property
-    def is_everything(self) -> bool:
+    def keeps_everything(self) -> bool:
         """True where nothing is ever removed."""
         return self.age is None and self.runs is None and self.size is None
 
@@ -80,7 +80,7 @@ class Retention:
         row = await self._db.read_one("ended_before", (time,))
         return 0 if row is None else row[0]
 
-    async def sweep(self, keep: Keep, now: int, pause: Pause = _no_pause) -> Removed:
+    async def sweep(self, keep: RetentionPolicy, now: int, pause: Pause = _no_pause) -> Removed:
         """Remove what is overdue, and what an earlier sweep left; ``pause`` between one portion and the next.
 
         Raises:
@@ -100,20 +100,20 @@ class Retention:
             await pause()
 
 
-def foresee(path: Path, keep: Keep, now: int) -> Removed:
+def preview(path: Path, keep: RetentionPolicy, now: int) -> Removed:
     """Return what a sweep would remove from a file, served or not; the file is only read.
 
     Raises:
         StartupError: it is no database of this schema, or cannot be read.
     """
-    with reading(path) as connection:
+    with read_only(path) as connection:
         found = Removed()
         for root in _overdue(connection, keep, now):
             found = found.and_(_family(connection, [root]))
         return found
 
 
-def _doom(connection: sqlite3.Connection, keep: Keep, now: int) -> Removed:
+def _doom(connection: sqlite3.Connection, keep: RetentionPolicy, now: int) -> Removed:
     """Write down the next families that are to go; return what they hold, nothing at the end."""
     roots = list(islice(_overdue(connection, keep, now), _FAMILIES))
     if not roots:
@@ -122,7 +122,7 @@ def _doom(connection: sqlite3.Connection, keep: Keep, now: int) -> Removed:
     return _family(connection, roots)
 
 
-def _overdue(connection: sqlite3.Connection, keep: Keep, now: int) -> Iterator[int]:
+def _overdue(connection: sqlite3.Connection, keep: RetentionPolicy, now: int) -> Iterator[int]:
     """Yield the keys of roots that are to go, the one that ended first first."""
     surplus = 0 if keep.runs is None else _value(connection, "finished_roots") - keep.runs
     excess = 0 if keep.size is None else _used(connection) - keep.size

@@ -56,7 +56,7 @@ class RunRow:
 
 
 @frozen(kw_only=True)
-class Filters:
+class RunFilters:
     """Which runs to list; None means all."""
 
     states: Collection[State] | None = None
@@ -75,7 +75,7 @@ class Filters:
 
 
 @frozen
-class OpenRuns:
+class OpenRunCount:
     """How many runs of a version are open."""
 
     tenant: str
@@ -112,7 +112,7 @@ class Runs:
         """Return runs that wait for their first slot, in order of creation; not those that come later."""
         return [_run(row) for row in await self._db.read("queued_runs", (limit,))]
 
-    async def started_open(self, lanes: Sequence[tuple[str, str, str | None]]) -> list[int]:
+    async def count_started(self, lanes: Sequence[tuple[str, str, str | None]]) -> list[int]:
         """Return how many runs of each lane have started and not ended.
 
         A lane is a tenant, a workflow and a name, None for all runs of the workflow. Counted within the order
@@ -124,14 +124,14 @@ class Runs:
         """Return how many runs there are in each state; of one tenant, or of all."""
         return {row["state"]: row["runs"] for row in await self._db.read("runs_by_state", {"tenant": tenant})}
 
-    async def counts_of(self, tenant: str, filters: Filters) -> dict[State, int]:
+    async def counts_of(self, tenant: str, filters: RunFilters) -> dict[State, int]:
         """Return how many of a tenant's runs that fit are in each state; ``states`` are not looked at."""
         rows = await self._db.read(_count_statement(filters), _params(tenant, filters, 0, NEWEST))
         return dict.fromkeys(get_args(State), 0) | {row["state"]: row["runs"] for row in rows}
 
-    async def open_counts(self, tenant: str | None = None) -> list[OpenRuns]:
+    async def open_counts(self, tenant: str | None = None) -> list[OpenRunCount]:
         """Return how many runs of each version are open; of one tenant, or of all."""
-        return [OpenRuns(*row) for row in await self._db.read("open_runs", {"tenant": tenant})]
+        return [OpenRunCount(*row) for row in await self._db.read("open_runs", {"tenant": tenant})]
 
     async def owners(
         self, run_keys: Iterable[int], tenants: Collection[str]
@@ -150,15 +150,15 @@ class Runs:
         return [(_run(row), seq or 0) for row in rows for seq in (row.pop("last_seq"),)]
 
     async def list(
-        self, tenant: str, filters: Filters | None = None, *, limit: int = 50, before: int | None = None
+        self, tenant: str, filters: RunFilters | None = None, *, limit: int = 50, before: int | None = None
     ) -> list[RunRow]:
         """Return the newest runs older than the run key ``before``, the newest first."""
-        filters = filters or Filters()
+        filters = filters or RunFilters()
         params = _params(tenant, filters, limit, NEWEST if before is None else before)
         return [_run(row) for row in await self._db.read(_statement(filters), params)]
 
 
-def _statement(filters: Filters) -> str:
+def _statement(filters: RunFilters) -> str:
     """Return the statement whose index fits: most runs have succeeded, so those are not searched by state."""
     if filters.parent is not None:
         return "list_runs_of_parent"
@@ -169,7 +169,7 @@ def _statement(filters: Filters) -> str:
     return "list_runs" if filters.states is None else "list_runs_in_states"
 
 
-def _count_statement(filters: Filters) -> str:
+def _count_statement(filters: RunFilters) -> str:
     """Return the statement whose index fits."""
     if filters.parent is not None:
         return "count_runs_of_parent"
@@ -177,10 +177,10 @@ def _count_statement(filters: Filters) -> str:
         return "count_runs_tagged"
     if filters.workflow_id is not None:
         return "count_runs_of_workflow"
-    return "count_runs" if filters == Filters() else "count_runs_filtered"
+    return "count_runs" if filters == RunFilters() else "count_runs_filtered"
 
 
-def _params(tenant: str, filters: Filters, limit: int, before: int) -> dict[str, Any]:
+def _params(tenant: str, filters: RunFilters, limit: int, before: int) -> dict[str, Any]:
     tag_key, tag_value = filters.tag or (None, None)
     return {
         **asdict(filters, recurse=False),

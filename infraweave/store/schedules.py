@@ -17,7 +17,7 @@ from infraweave.core.workflow.document_codec import schedule_from_json, trigger_
 from infraweave.core.workflow.schedules import admit
 from infraweave.core.workflow.triggers import Schedule
 from infraweave.errors import ScheduleConflict, ScheduleDeclared, ScheduleNotFound, WorkflowNotFound
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.statements import QUERIES
 
@@ -89,7 +89,7 @@ class Schedules:
         workflow_id: str,
         schedule: Schedule,
         first: int | None,
-        note: Note | None = None,
+        note: AuditRecord | None = None,
     ) -> ScheduleRow:
         """Make a schedule.
 
@@ -116,7 +116,7 @@ class Schedules:
         schedule_id: str,
         schedule: Schedule,
         first: int | None,
-        note: Note | None = None,
+        note: AuditRecord | None = None,
     ) -> ScheduleRow:
         """Give a schedule other times, another input or other policies; what it has done so far stays.
 
@@ -131,7 +131,7 @@ class Schedules:
 
         return await self._change((tenant, schedule_id), change, note)
 
-    async def pause(self, tenant: str, schedule_id: str, note: Note | None = None) -> ScheduleRow:
+    async def pause(self, tenant: str, schedule_id: str, note: AuditRecord | None = None) -> ScheduleRow:
         """Pause a schedule, which also forgets what waits.
 
         Raises:
@@ -146,7 +146,7 @@ class Schedules:
         tenant: str,
         schedule_id: str,
         first: Callable[[Schedule], int | None],
-        note: Note | None = None,
+        note: AuditRecord | None = None,
     ) -> ScheduleRow:
         """Let a schedule go on from its first time from now on; one that is not paused stays as it is.
 
@@ -159,7 +159,7 @@ class Schedules:
 
         return await self._change((tenant, schedule_id), change, note)
 
-    async def delete(self, tenant: str, schedule_id: str, note: Note | None = None) -> None:
+    async def delete(self, tenant: str, schedule_id: str, note: AuditRecord | None = None) -> None:
         """Forget a schedule.
 
         Raises:
@@ -236,14 +236,14 @@ class Schedules:
 
         return await self._try(key, change)
 
-    async def _change(self, key: tuple[str, str], change: Change, note: Note | None) -> ScheduleRow:
+    async def _change(self, key: tuple[str, str], change: Change, note: AuditRecord | None) -> ScheduleRow:
         row = await self._try(key, change, note)
         if row is None:
             raise _unknown(key[1])
         return row
 
     async def _try(
-        self, key: tuple[str, str], change: Change, note: Note | None = None
+        self, key: tuple[str, str], change: Change, note: AuditRecord | None = None
     ) -> ScheduleRow | None:
         def work(db: sqlite3.Connection) -> ScheduleRow | None:
             row = _find(db, key)

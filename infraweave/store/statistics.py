@@ -27,7 +27,7 @@ MOST_ERRORS, MOST_NODES = 20, 50
 
 
 @frozen(kw_only=True)
-class Asked:
+class RunSelection:
     """Which runs are meant; times in milliseconds, both included. None: all."""
 
     tenant: str
@@ -40,7 +40,7 @@ class Asked:
 
 
 @define
-class Tally:
+class OutcomeCounts:
     """How many runs started, and how many ended how."""
 
     started: int = 0
@@ -83,7 +83,7 @@ class Figures:
     """What is known of the runs that were meant. Durations in milliseconds, None where no run ended."""
 
     #: By the beginning of each hour, in order, none left out.
-    hours: dict[int, Tally]
+    hours: dict[int, OutcomeCounts]
     tokens: int = 0
     cost_micro_usd: int = 0
     p50_ms: int | None = None
@@ -93,14 +93,14 @@ class Figures:
     sampled_runs: int = 0
 
     @property
-    def total(self) -> Tally:
+    def total(self) -> OutcomeCounts:
         """All hours together."""
         each = [asdict(tally) for tally in self.hours.values()]
-        return Tally(**{name: sum(hour[name] for hour in each) for name in asdict(Tally())})
+        return OutcomeCounts(**{name: sum(hour[name] for hour in each) for name in asdict(OutcomeCounts())})
 
 
 @frozen
-class OpenNow:
+class OpenRunCounts:
     """How many runs are open: all, those that wait for their start, and those that wait since then."""
 
     open_runs: int
@@ -120,12 +120,12 @@ class Statistics:
     _db: Database
     _turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
-    async def of(self, asked: Asked) -> Figures:
+    async def of(self, asked: RunSelection) -> Figures:
         """Return the figures of some runs."""
         readable = None if asked.readable is None else dumps(sorted(asked.readable)).decode()
         params = {**asdict(asked, recurse=False), "readable": readable}
         hours = range(asked.since - asked.since % HOUR, asked.until + 1, HOUR)
-        figures = Figures({hour: Tally() for hour in hours})
+        figures = Figures({hour: OutcomeCounts() for hour in hours})
         async with self._turn:
             work = asyncio.ensure_future(self._fill(figures, params))
             try:
@@ -163,13 +163,13 @@ class Statistics:
                 case _:
                     figures.sampled_runs = loads(told)["runs"]
 
-    async def open_now(self, tenant: str | None = None) -> OpenNow:
+    async def open_now(self, tenant: str | None = None) -> OpenRunCounts:
         """Return how many runs are open; of one tenant, or of all."""
         if tenant is None:
             ((*counts,),) = await self._db.read("open_now")
         else:
             ((*counts,),) = await self._db.read("open_now_of", {"tenant": tenant})
-        return OpenNow(*counts)
+        return OpenRunCounts(*counts)
 
     async def size(self) -> int:
         """Return the bytes of the database, free pages included."""

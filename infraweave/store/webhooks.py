@@ -14,7 +14,7 @@ from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.document_codec import trigger_to_json, webhook_from_json
 from infraweave.core.workflow.triggers import Webhook
 from infraweave.errors import WebhookConflict, WebhookDeclared, WebhookNotFound, WorkflowNotFound
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.statements import QUERIES
 
@@ -58,7 +58,7 @@ class Webhooks:
         row = await self._db.read_one("webhook", {"tenant": tenant, "name": name})
         return None if row is None else _row(row)
 
-    async def create(self, row: WebhookRow, note: Note | None = None) -> None:
+    async def create(self, row: WebhookRow, note: AuditRecord | None = None) -> None:
         """Make a webhook.
 
         Raises:
@@ -75,7 +75,7 @@ class Webhooks:
 
         await self._db.transact(work, note)
 
-    async def delete(self, tenant: str, name: str, note: Note | None = None) -> None:
+    async def delete(self, tenant: str, name: str, note: AuditRecord | None = None) -> None:
         """Forget a webhook and its secret.
 
         Raises:

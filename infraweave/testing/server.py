@@ -117,7 +117,7 @@ class OwnServer:
 
     def is_storing(self) -> bool:
         """Tell whether the database is at work."""
-        return self._serving is not None and not self._serving.engine.db.is_quiet
+        return self._serving is not None and not self._serving.engine.db.is_idle
 
     def in_flight(self) -> list[Attempt]:
         """Return the attempts whose bodies are being called, apart from those that wait for the clock."""

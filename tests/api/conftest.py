@@ -15,7 +15,7 @@ from infraweave import NonRetryable, Retry, Workflow
 from infraweave.core.access import make_token, parse_grant, token_hash
 from infraweave.engine.clock import token_secret, ulid
 from infraweave.server.embedding import Server
-from infraweave.store.principals import NewToken
+from infraweave.store.principals import NewTokenRow
 
 #: Made once: httpx reads all certificates for each client that brings none.
 NO_TLS = ssl.create_default_context()
@@ -127,7 +127,7 @@ class Api:
         engine, now = self.server.engine, self.server.engine.clock.now()
         text = make_token(token_secret())
         expires_at = None if life is None else now + life
-        new = NewToken(token_id=f"tok_{ulid(now)}", token_hash=token_hash(text), expires_at=expires_at)
+        new = NewTokenRow(token_id=f"tok_{ulid(now)}", token_hash=token_hash(text), expires_at=expires_at)
         await engine.principals.create_token(tenant, name, map(parse_grant, grants), new, now)
         await engine.welcome(tenant)
         return text

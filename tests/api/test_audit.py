@@ -165,9 +165,9 @@ async def test_an_act_that_cannot_be_stored_is_not_told_as_done(api):
 
 
 def api_note():
-    from infraweave.store.sqlite.audit_note import Note
+    from infraweave.store.sqlite.audit_record import AuditRecord
 
-    return Note(at=1, action="x", resource="y")
+    return AuditRecord(at=1, action="x", resource="y")
 
 
 async def flood(api, someone, times):
@@ -293,7 +293,7 @@ async def test_the_log_is_pruned_by_the_settings_as_it_grows(open_api, clock):
 
 async def test_a_log_that_cannot_be_written_says_so_and_holds_nobody_up(api, monkeypatch, caplog):
     class Broken:
-        async def keep_all(self, notes):
+        async def write_all(self, notes):
             raise StorageUnavailable
 
         async def prune(self, before, most, strangers=False):

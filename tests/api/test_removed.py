@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infraweave import Workflow
-from infraweave.store.retention import Keep, Retention
+from infraweave.store.retention import Retention, RetentionPolicy
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ async def asked(server, run_id, way, accept="application/json"):
 async def test_a_run_that_is_gone_is_one_that_never_was(shop, way):
     run = await shop.client.start("tea", {})
     await run.result()
-    await Retention(shop.engine.db).sweep(Keep(age=0), shop.engine.clock.now())
+    await Retention(shop.engine.db).sweep(RetentionPolicy(age=0), shop.engine.clock.now())
 
     status, body = await asked(shop, run.run_id, way)
     assert (status, body["error"]["code"]) == (404, "run_not_found")

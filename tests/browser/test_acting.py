@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from infraweave.store.suspects import MOST_DEATHS, Suspects
+from infraweave.store.load_quarantine import MOST_DEATHS, LoadQuarantine
 
 
 def state(page):
@@ -222,7 +222,7 @@ def set_aside(server):
     run_id = server.start_run("claims", tags={"case": "aside"})
     server.kill()
     for _ in range(MOST_DEATHS):
-        Suspects(server.db).begin(run_id)
+        LoadQuarantine(server.db).begin(run_id)
     server.begin()
     yield run_id
     server.api("POST", f"/v1/runs/{run_id}/cancel", {})

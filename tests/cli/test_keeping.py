@@ -12,7 +12,7 @@ from click.testing import CliRunner
 
 from infraweave.cli import serve
 from infraweave.cli.main import cli
-from infraweave.store.sqlite.lock import sole_process
+from infraweave.store.sqlite.lock import lock_database
 from infraweave.store.sqlite.migrations import MIGRATIONS
 from tests.journals.make import HERE
 
@@ -57,7 +57,7 @@ def test_what_is_wrong_is_told_with_what_to_do_and_repaired(db, file):
     found = json.loads(db("verify", "--json").stdout)
     assert (found["ok"], found["problems"][0]["about"], found["more_problems"]) == (False, "index", 0)
 
-    with sole_process(file):
+    with lock_database(file):
         assert "already served" in str(db("verify", "--repair").exception)
     mended = json.loads(db("verify", "--repair", "--json").stdout)
     assert (mended["ok"], mended["problems_before_repair"]) == (True, len(found["problems"]))
@@ -76,7 +76,7 @@ def test_what_is_wrong_with_events_asks_for_a_backup(db, file):
 
 def test_a_backup_is_made_once(db, file, tmp_path):
     target = tmp_path / "copy.db"
-    with sole_process(file):  # a server may be at work
+    with lock_database(file):  # a server may be at work
         assert db("backup", target).exit_code == 0
     told = json.loads(db("backup", target, "--force", "--json").stdout)
 
@@ -87,7 +87,7 @@ def test_a_backup_is_made_once(db, file, tmp_path):
 
 def test_pruning_says_what_it_would_do_and_does_it(db, file):
     foreseen = json.loads(db("prune", "--keep-runs", "3", "--dry-run", "--json").stdout)
-    with sole_process(file):
+    with lock_database(file):
         assert "already served" in str(db("prune", "--keep-runs", "3").exception)
     done = json.loads(db("prune", "--keep-runs", "3", "--json").stdout)
 

@@ -11,7 +11,7 @@ import pytest
 from infraweave import Concurrency, Workflow
 from infraweave.engine.runs.registry import Host
 from infraweave.errors import Capacity, InputInvalid
-from infraweave.store.runs import Filters
+from infraweave.store.runs import RunFilters
 
 PER_CUSTOMER = Concurrency(1, key="{input.customer_id}")
 
@@ -390,7 +390,7 @@ async def lowest(w, workflow: str):
     """The newest run of a workflow, once it asks."""
     async with asyncio.timeout(5):
         while True:
-            for row in (await w.engine.runs.list("default", Filters(workflow_id=workflow)))[:1]:
+            for row in (await w.engine.runs.list("default", RunFilters(workflow_id=workflow)))[:1]:
                 if any(event["type"] == "input_requested" for event in await w.events(row)):
                     return row
             await settled(w)
@@ -441,7 +441,7 @@ async def test_another_key_below_a_run_waits_for_its_own_lane(world):
         ada = await w.start("nest", {**of("ada"), "below": "bob"})
         await w.until(ada, "node_started", node="child")
         await settled(w)
-        queued = (await w.engine.runs.list("default", Filters(workflow_id="nest")))[0]
+        queued = (await w.engine.runs.list("default", RunFilters(workflow_id="nest")))[0]
         assert (queued.parent_run_id, queued.state) == (ada.run_id, "queued")
         await answer(w, bob)
         await answer(w, queued)

@@ -10,7 +10,7 @@ import pytest
 from infraweave import Workflow
 from infraweave.errors import RunNotFound
 from infraweave.store.maintenance.verify import verify
-from infraweave.store.retention import Keep, Retention
+from infraweave.store.retention import Retention, RetentionPolicy
 
 DAY = 86_400.0
 
@@ -108,7 +108,7 @@ async def test_a_run_that_is_being_removed_is_not_found(world):
 async def test_waiting_for_the_end_of_a_run_that_is_gone_ends(world):
     async with world(tea(), keep=None) as w:
         (run,) = await finished(w)
-        await Retention(w.engine.db).sweep(Keep(age=0), w.clock.now())
+        await Retention(w.engine.db).sweep(RetentionPolicy(age=0), w.clock.now())
         assert await w.engine.wait_end(run.run_key)
 
 
@@ -117,7 +117,7 @@ async def test_an_idempotency_key_lives_as_long_as_its_run(world):
         first = await w.start("tea", {}, idempotency_key="k", body_digest="d")
         await w.end(first)
         assert (await w.start("tea", {}, idempotency_key="k", body_digest="d")).run_id == first.run_id
-        await Retention(w.engine.db).sweep(Keep(age=0), w.clock.now())
+        await Retention(w.engine.db).sweep(RetentionPolicy(age=0), w.clock.now())
         assert (await w.start("tea", {}, idempotency_key="k", body_digest="d")).run_id != first.run_id
 
 
@@ -139,7 +139,9 @@ async def test_runs_go_on_and_are_read_while_others_are_removed(world, db):
 
         looking = asyncio.create_task(look())
         for row in range(len(rows)):
-            await Retention(w.engine.db).sweep(Keep(runs=len(rows) - 1 - row), w.clock.now(), _turn)
+            await Retention(w.engine.db).sweep(
+                RetentionPolicy(runs=len(rows) - 1 - row), w.clock.now(), _turn
+            )
             await finished(w)
         over.set()
         await looking

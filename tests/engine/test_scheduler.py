@@ -17,7 +17,7 @@ from infraweave.core.workflow.triggers import Schedule
 from infraweave.engine.engine import Engine
 from infraweave.errors import DefinitionInvalid, ScheduleConflict, ScheduleDeclared, ScheduleNotFound
 from infraweave.settings import Settings
-from infraweave.store.runs import Filters
+from infraweave.store.runs import RunFilters
 
 HOUR, DAY = 3600, 86_400
 ANY = {"type": "object"}
@@ -54,7 +54,9 @@ class Run:
 async def runs(engine, workflow_id="nightly", tenant="default"):
     """Return the scheduled runs, the oldest first."""
     found, before = [], None
-    while page := await engine.runs.list(tenant, Filters(workflow_id=workflow_id), limit=1000, before=before):
+    while page := await engine.runs.list(
+        tenant, RunFilters(workflow_id=workflow_id), limit=1000, before=before
+    ):
         found += page
         before = page[-1].run_key
     assert {row.trigger for row in found} <= {"schedule"}

@@ -9,7 +9,7 @@ import pytest
 from infraweave import Concurrency, Workflow
 from infraweave.engine.runs.registry import Host
 from infraweave.errors import RunSetAside
-from infraweave.store.suspects import MOST_DEATHS, Suspects
+from infraweave.store.load_quarantine import MOST_DEATHS, LoadQuarantine
 
 
 def asking() -> Workflow:
@@ -42,7 +42,7 @@ def parent() -> Workflow:
 def die_at(db, run_id: str, times: int = MOST_DEATHS) -> None:
     """Leave what processes leave that die at the taking-up of a run."""
     for _ in range(times):
-        Suspects(db).begin(run_id)
+        LoadQuarantine(db).begin(run_id)
 
 
 async def waiting(w, flow: Workflow):
@@ -65,7 +65,7 @@ async def test_a_run_that_is_set_aside_takes_no_signal_and_says_why(world, db):
         await w.engine.signal(run, "person", "r1", "yes", by="story")
         assert (await w.end(run))["type"] == "completed"
     async with world(flow) as w:
-        assert w.engine.suspects.apart == frozenset()
+        assert w.engine.quarantine.apart == frozenset()
 
 
 async def test_a_run_that_is_set_aside_stays_so_over_clean_restarts(world, db):
@@ -75,7 +75,7 @@ async def test_a_run_that_is_set_aside_stays_so_over_clean_restarts(world, db):
     die_at(db, run.run_id)
     for _ in range(2):
         async with world(flow) as w:
-            assert w.engine.suspects.aside == {run.run_id}
+            assert w.engine.quarantine.aside == {run.run_id}
 
 
 async def test_a_run_that_is_set_aside_can_be_cancelled_and_is_undone(world, db):
@@ -142,7 +142,7 @@ async def test_a_suspect_is_taken_up_by_itself_and_is_none_any_more_once_it_live
     gate.set()
     async with world(flow) as w, asyncio.timeout(20):
         assert [(await w.end(run))["type"] for run in runs] == ["completed"] * 3
-        while w.engine.suspects.apart:
+        while w.engine.quarantine.apart:
             await w.clock.advance(0)
 
 
@@ -194,7 +194,7 @@ async def test_a_suspect_whose_time_is_to_come_starts_no_sooner(world, db, clock
         w.engine.abandon()
     die_at(db, run.run_id, MOST_DEATHS - 1)
     async with world(flow) as w, asyncio.timeout(20):
-        while w.engine.suspects.apart:
+        while w.engine.quarantine.apart:
             await clock.advance(0)
         await w.start(flow, {"number": 0})
         while not order:

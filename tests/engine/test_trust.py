@@ -8,7 +8,7 @@ import pytest
 
 from infraweave import Workflow
 from infraweave.engine.clock_trust import DAY, MINUTE, look
-from infraweave.store.clock_trust import Seen, Sightings
+from infraweave.store.clock_trust import ClockRow, ClockStore
 from infraweave.testing import VirtualClock
 
 MONTHS = 40 * 86_400.0
@@ -161,10 +161,10 @@ def _all():
 async def test_what_is_thought_of_the_clock_is_on_disk_before_anything_is_written_by_it(world, clock):
     async with world(tea()) as w:
         run = await ended(w)
-        before = await Sightings(w.engine.db).read()
+        before = await ClockStore(w.engine.db).read()
     clock.set_by(MONTHS)
     async with world(tea()) as w:
-        seen = await Sightings(w.engine.db).read()
+        seen = await ClockStore(w.engine.db).read()
         assert seen.since == w.clock.now()
         assert seen.seen == before.seen
         assert await w.engine.runs.get(run.run_id)
@@ -173,17 +173,17 @@ async def test_what_is_thought_of_the_clock_is_on_disk_before_anything_is_writte
 # --- the rule ----------------------------------------------------------------------------------------------
 
 HOUR = 60 * MINUTE
-SEEN = Seen(seen=1_000 * DAY, last=1_000 * DAY)
+SEEN = ClockRow(seen=1_000 * DAY, last=1_000 * DAY)
 
 
 def test_a_clock_that_says_what_has_passed_is_believed():
     now = SEEN.seen + 90 * DAY
-    assert look(SEEN, now, 90 * DAY, MINUTE) == Seen(seen=now, last=now)
+    assert look(SEEN, now, 90 * DAY, MINUTE) == ClockRow(seen=now, last=now)
 
 
 def test_a_clock_that_is_set_back_is_believed():
     now = SEEN.seen - 90 * DAY
-    assert look(SEEN, now, 0, MINUTE) == Seen(seen=now, last=now)
+    assert look(SEEN, now, 0, MINUTE) == ClockRow(seen=now, last=now)
 
 
 def test_a_second_leap_begins_anew():

@@ -39,11 +39,11 @@ from infraweave.engine.runs.requests import RerunWish, StartRequest
 from infraweave.errors import RequestError
 from infraweave.settings import Settings
 from infraweave.store.input_requests import InputRequests
-from infraweave.store.runs import Filters, RunRow, rebuild
+from infraweave.store.runs import RunFilters, RunRow, rebuild
 from infraweave.testing import VirtualClock
 from tests.core.graphs import random_document
 
-OPEN = Filters(states=["queued", "running", "retrying"])
+OPEN = RunFilters(states=["queued", "running", "retrying"])
 
 
 class Loaded:

@@ -8,11 +8,11 @@ from contextlib import closing
 from functools import cache
 from pathlib import Path
 
-from infraweave.store.maintenance.verify import _scratch
-from infraweave.store.maintenance.verify_run import Counts, Examiner
+from infraweave.store.maintenance.verify import scratch_database
+from infraweave.store.maintenance.verify_run import Counts, RunVerifier
 from tests.simulate.model import Model, Run
 
-_scratch_file = cache(_scratch)
+_scratch_file = cache(scratch_database)
 
 
 def compare(path: Path, model: Model, *, everything: bool) -> Iterator[str]:
@@ -27,7 +27,7 @@ def compare(path: Path, model: Model, *, everything: bool) -> Iterator[str]:
         file.execute("PRAGMA query_only = ON")
         if strange := there - model.runs.keys() - doomed:
             yield f"the file has runs that were never committed: {sorted(strange)}"
-        examiner = Examiner(file, _scratch_file(), Counts())
+        examiner = RunVerifier(file, _scratch_file(), Counts())
         for run_key in list(model.runs if everything else model.dirty):
             if (run := model.runs.get(run_key)) is not None:
                 yield from _run(file, run, model)

@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from infraweave.engine.execution.thread_pool import Threads
 from infraweave.store.sqlite.batch import BATCH, Write
-from infraweave.store.sqlite.rows import Rows
+from infraweave.store.sqlite.row_changes import RowChanges
 
 #: Seconds that a statement may take, beside none.
 DELAYS = (0.0001, 0.001, 0.001, 0.02)
@@ -31,7 +31,7 @@ class Disk:
     else is, and given the connection where it may have removed something."""
 
     def __init__(
-        self, rng: random.Random, committed: Callable[[list[Rows], sqlite3.Connection | None], object]
+        self, rng: random.Random, committed: Callable[[list[RowChanges], sqlite3.Connection | None], object]
     ) -> None:
         self.rng = rng
         self.committed = committed
@@ -90,7 +90,7 @@ class Connection:
         self._disk.lost = False
         self.raw.executemany(sql, parameters)
         if sql == BATCH and not self._disk.lost:
-            rows = [w.work for w in parameters if isinstance(w.work, Rows) and w.fault is None]
+            rows = [w.work for w in parameters if isinstance(w.work, RowChanges) and w.fault is None]
             self._disk.committed(rows, self.raw if len(rows) < len(parameters) else None)
 
     async def _do(self, act: Callable[[], Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import define, field
 
-from infraweave.store.sqlite.rows import Row, Rows
+from infraweave.store.sqlite.row_changes import Row, RowChanges
 
 TERMINAL = {"completed": "succeeded", "failed": "failed", "cancelled": "cancelled"}
 
@@ -134,7 +134,7 @@ class Model:
 
     # --- commits -------------------------------------------------------------------------------------------
 
-    def commit(self, works: Iterable[Rows], stamp: str) -> None:
+    def commit(self, works: Iterable[RowChanges], stamp: str) -> None:
         """Take in what one transaction has written."""
         touched: dict[int, Run] = {}
         for rows in works:

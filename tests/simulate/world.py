@@ -47,7 +47,7 @@ from infraweave.engine.runs.requests import RerunWish, StartRequest
 from infraweave.errors import Capacity, IdempotencyMismatch, RequestError
 from infraweave.settings import Settings
 from infraweave.store import retention
-from infraweave.store.runs import Filters, RunRow
+from infraweave.store.runs import RunFilters, RunRow
 from infraweave.store.sqlite import batch, database, migrations
 from tests.engine.trouble import Loaded, family, few
 from tests.simulate.check import compare, forget
@@ -59,7 +59,7 @@ from tests.simulate.timetable import Timetable, timed
 
 #: Wall clock of the machine when a world begins: 2026-01-01T00:00:00Z, in seconds.
 BEGINNING = 1_767_225_600
-OPEN = Filters(states=["queued", "running", "retrying"])
+OPEN = RunFilters(states=["queued", "running", "retrying"])
 #: Worlds that share a family of documents, so that graphs need not be drawn for each.
 FAMILY = 4
 #: In one world of each family there are schedules.

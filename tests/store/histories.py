@@ -15,7 +15,7 @@ from infraweave.core.run.events import (
     RunError,
     StatusChanged,
 )
-from infraweave.store.journal import Entry
+from infraweave.store.journal import RunAppend
 from infraweave.store.projection import UNCHANGED
 
 
@@ -82,5 +82,5 @@ def termination(seq, at=2000) -> list[Event]:
     ]
 
 
-def entry(run_key, events, due_at=UNCHANGED) -> Entry:
-    return Entry(run_key, f"run_{run_key}", events, due_at)
+def entry(run_key, events, due_at=UNCHANGED) -> RunAppend:
+    return RunAppend(run_key, f"run_{run_key}", events, due_at)

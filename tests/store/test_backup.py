@@ -13,7 +13,7 @@ from infraweave.errors import StartupError
 from infraweave.store.journal import Journal
 from infraweave.store.maintenance.backup import backup
 from infraweave.store.runs import Runs
-from infraweave.store.sqlite import copying
+from infraweave.store.sqlite import file_copy
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.migrations import MIGRATIONS, prepare
 
@@ -51,7 +51,7 @@ async def test_a_backup_is_the_file(path, target):
 async def test_a_backup_of_a_file_that_is_being_written_is_of_one_moment_and_comes_to_an_end(
     path, target, monkeypatch
 ):
-    monkeypatch.setattr(copying, "STEP", 4)
+    monkeypatch.setattr(file_copy, "STEP", 4)
     steps_done = threading.Semaphore(0)
     written = threading.Semaphore(0)
 

@@ -10,14 +10,14 @@ import pytest
 from infraweave.errors import StorageUnavailable
 from infraweave.store.sqlite import batch
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.rows import Rows
+from infraweave.store.sqlite.row_changes import RowChanges
 from infraweave.store.sqlite.statements import QUERIES
 
 from .histories import entry, opening, steps
 
 
 def event(run_key, seq):
-    return Rows(events=[(run_key, seq, "node_started", 1, "{}", None)])
+    return RowChanges(events=[(run_key, seq, "node_started", 1, "{}", None)])
 
 
 async def seqs(db, run_key=1):
@@ -79,7 +79,9 @@ def count(connection):
 
 @pytest.mark.parametrize("size", [1, 3, 4, 15, 16, 63, 64, 65, 127, 149])
 async def test_a_batch_of_any_size_goes_in_whole(db, size):
-    await db.append(Rows(events=[(1, seq, "node_started", 1, "{}", None) for seq in range(1, size + 1)]))
+    await db.append(
+        RowChanges(events=[(1, seq, "node_started", 1, "{}", None) for seq in range(1, size + 1)])
+    )
 
     assert await seqs(db) == list(range(1, size + 1))
 

@@ -7,7 +7,7 @@ from attrs import evolve
 
 from infraweave.core.workflow.document import Activity, Document, Param, Router
 from infraweave.errors import VersionConflict, VersionNotFound, WorkflowNotFound
-from infraweave.store.documents import Documents, Version, Workflow
+from infraweave.store.documents import Documents, Version, WorkflowVersions
 from infraweave.store.sqlite.database import Database
 
 from .histories import entry, opening, success
@@ -177,8 +177,8 @@ async def test_lists_tell_versions_and_their_open_runs(documents, journal):
     await journal.append([entry(1, opening()), entry(2, opening()), entry(3, opening() + success(2))])
 
     assert await documents.list("default") == [
-        Workflow("coffee", "v1", ("v1",)),
-        Workflow("tea", "v10", ("v1", "v10", "v2")),
+        WorkflowVersions("coffee", "v1", ("v1",)),
+        WorkflowVersions("tea", "v10", ("v1", "v10", "v2")),
     ]
     assert await documents.versions("default", "tea") == [
         Version("v1", 0, active=False, open_runs=2),

@@ -27,7 +27,7 @@ async def test_a_served_file_tells_what_it_holds_and_who_serves_it(path):
         await journal.append([entry(first, opening(), 0)])
         await journal.append([entry(first, steps(2, 3))])
         await journal.append([entry(journal.new_key(), opening(), 0)])
-        found, file = stats.stats(path), stats.look(path)
+        found, file = stats.stats(path), stats.describe_file(path)
     assert found.runs == {"running": 2}
     rows = {table.table: table.rows for table in found.tables}
     assert (rows["runs"], rows["events"]) == (2, 5)
@@ -43,7 +43,7 @@ async def test_a_file_that_nobody_serves_is_not_changed(path):
     async with Database.open(path):
         pass
     before = path.read_bytes()
-    assert stats.look(path).served_by is None
+    assert stats.describe_file(path).served_by is None
     assert stats.stats(path).oldest_open is None
     assert path.read_bytes() == before
 
@@ -52,7 +52,7 @@ async def test_what_a_killed_server_left_behind_counts_as_served_by_nobody(path)
     async with Database.open(path):
         pass
     path.with_name("tea.db.lock").write_text('{"pid": 1}')
-    assert stats.look(path).served_by is None
+    assert stats.describe_file(path).served_by is None
 
 
 @pytest.mark.parametrize(
@@ -61,9 +61,9 @@ async def test_what_a_killed_server_left_behind_counts_as_served_by_nobody(path)
 def test_what_is_no_file_of_ours_is_refused_by_name(path, content, words):
     if content is not None:
         path.write_bytes(content)
-    for look in (stats.look, stats.stats):
+    for read in (stats.describe_file, stats.stats):
         with pytest.raises(StartupError, match=f"tea.db.*{words}"):
-            look(path)
+            read(path)
 
 
 @pytest.mark.parametrize(("schema", "step"), [(99, "use that one"), (1, "serve it once")])
@@ -75,7 +75,7 @@ async def test_a_file_of_another_schema_is_not_counted_but_looked_at(path, schem
         connection.execute("UPDATE migrations SET version = ?", (schema,))
     with pytest.raises(StartupError, match=step):
         stats.stats(path)
-    assert stats.look(path).schema_version == schema
+    assert stats.describe_file(path).schema_version == schema
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from attrs import evolve
 from infraweave.core.run.event_codec import encode_event
 from infraweave.errors import Unstorable
 from infraweave.store import follow
-from infraweave.store.journal import Entry, Head, Journal
+from infraweave.store.journal import Head, Journal, RunAppend
 from infraweave.store.projection import project
 
 from .histories import entry, opening, status, steps, success, termination
@@ -115,7 +115,7 @@ def journal_rows(run_key, event):
 
 async def test_an_event_that_json_cannot_carry_is_refused_before_anything_is_written(journal):
     with pytest.raises(Unstorable):
-        journal.append([entry(1, opening()), Entry(2, "run_2", [bad_event()])])
+        journal.append([entry(1, opening()), RunAppend(2, "run_2", [bad_event()])])
 
     assert await journal.last_seq(1) == 0
 

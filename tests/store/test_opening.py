@@ -30,7 +30,7 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def holder(path):
+def serving_process(path):
     """Another process that serves the file."""
     command = [sys.executable, "-c", HOLDER, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
@@ -44,12 +44,12 @@ async def opened(path):
         return await db.read("urgent")
 
 
-async def test_a_second_process_is_refused_and_told_who_serves(path, holder):
-    with pytest.raises(StartupError, match=rf"already served by pid {holder.pid}\."):
+async def test_a_second_process_is_refused_and_told_who_serves(path, serving_process):
+    with pytest.raises(StartupError, match=rf"already served by pid {serving_process.pid}\."):
         await opened(path)
 
 
-async def test_another_name_of_the_file_is_the_same_file(path, holder):
+async def test_another_name_of_the_file_is_the_same_file(path, serving_process):
     alias = path.with_name("alias.db")
     alias.symlink_to(path)
 
@@ -57,9 +57,9 @@ async def test_another_name_of_the_file_is_the_same_file(path, holder):
         await opened(alias)
 
 
-async def test_the_lock_dies_with_its_holder(path, holder):
-    holder.kill()
-    holder.wait()
+async def test_the_lock_dies_with_its_holder(path, serving_process):
+    serving_process.kill()
+    serving_process.wait()
 
     assert await opened(path) == []
 
@@ -181,9 +181,9 @@ async def test_a_file_that_is_up_to_date_is_not_copied(path):
     assert [file.name for file in path.parent.iterdir()] == ["tea.db"]
 
 
-async def test_what_a_killed_process_left_in_its_wal_is_recognised(path, holder):
-    holder.kill()
-    holder.wait()
+async def test_what_a_killed_process_left_in_its_wal_is_recognised(path, serving_process):
+    serving_process.kill()
+    serving_process.wait()
 
     assert migrations.found_version(path) == LATEST
 

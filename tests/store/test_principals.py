@@ -8,7 +8,7 @@ import pytest
 
 from infraweave.core.access import EVERY_GRANT, Grant, token_hash
 from infraweave.errors import TokenNotFound
-from infraweave.store.principals import NewToken, Principals
+from infraweave.store.principals import NewTokenRow, Principals
 from infraweave.store.sqlite.database import Database
 
 READ, SIGNAL = Grant("read", "workflow:*"), Grant("signal", "workflow:tea")
@@ -20,7 +20,7 @@ def principals(db):
 
 
 def token(name, expires_at=None):
-    return NewToken(token_id=f"tok_{name}", token_hash=token_hash(name), expires_at=expires_at)
+    return NewTokenRow(token_id=f"tok_{name}", token_hash=token_hash(name), expires_at=expires_at)
 
 
 async def test_a_new_database_gets_its_principal_once(path):
@@ -92,7 +92,7 @@ async def test_tokens_are_listed_oldest_first(principals):
 
 async def test_the_text_of_a_token_is_nowhere_in_the_file(path):
     async with Database.open(path) as db:
-        hidden = NewToken(token_id="tok_1", token_hash=token_hash("iw_live_secret"))
+        hidden = NewTokenRow(token_id="tok_1", token_hash=token_hash("iw_live_secret"))
         await Principals(db).create_token("acme", "bot", [READ], hidden, 5)
 
     content = path.read_bytes()

@@ -11,7 +11,7 @@ import pytest
 from infraweave.errors import StartupError
 from infraweave.store import retention
 from infraweave.store.journal import Journal
-from infraweave.store.retention import Keep, Retention, foresee
+from infraweave.store.retention import Retention, RetentionPolicy, preview
 from infraweave.store.runs import Runs, rebuild
 from infraweave.store.sqlite.database import Database
 
@@ -28,7 +28,7 @@ def runs(db):
 @pytest.fixture
 def sweep(db):
     async def swept(now=10 * DAY, **keep):
-        return (await Retention(db).sweep(Keep(**keep), now)).runs
+        return (await Retention(db).sweep(RetentionPolicy(**keep), now)).runs
 
     return swept
 
@@ -102,7 +102,7 @@ async def test_the_file_shrinks(path, monkeypatch):
         await Journal(db).append([run(key, key * DAY, count=200) for key in range(1, 60)])
     before = path.stat().st_size
     async with Database.open(path) as db:
-        assert (await Retention(db).sweep(Keep(size=before // 3), 0)).runs > 30
+        assert (await Retention(db).sweep(RetentionPolicy(size=before // 3), 0)).runs > 30
         kept = await Runs(db).list("default", limit=100)
         assert [row.run_key for row in kept] == list(range(59, 59 - len(kept), -1))
 
@@ -118,7 +118,7 @@ async def test_portions_are_small_and_others_write_in_between(db, journal, monke
         await journal.append([open_run(100 + len(counts))])
         counts.append(len(await journal.load(1)) + len(await journal.load(2)))
 
-    await Retention(db).sweep(Keep(age=0), 2 * DAY, pause)
+    await Retention(db).sweep(RetentionPolicy(age=0), 2 * DAY, pause)
     assert counts[:11] == [*range(186, -1, -20), 0]  # then pages are given back
     assert len((await left(db))["runs"]) == len(counts)
 
@@ -133,7 +133,7 @@ async def test_who_reads_a_run_that_is_being_removed_finds_a_beginning_of_its_hi
     async def pause():
         seen.append(await journal.load(1))
 
-    await Retention(db).sweep(Keep(age=0), 2 * DAY, pause)
+    await Retention(db).sweep(RetentionPolicy(age=0), 2 * DAY, pause)
     assert all(some == whole[: len(some)] for some in seen)
     assert [len(some) for some in seen[:4]] == [16, 9, 2, 0]
 
@@ -156,11 +156,11 @@ async def test_what_was_begun_goes_on_in_another_process(path, monkeypatch):
     async with Database.open(path) as db:
         await Journal(db).append([run(1, DAY, count=100), run(2, 9 * DAY)])
         with pytest.raises(RuntimeError):
-            await Retention(db).sweep(Keep(age=DAY), 9 * DAY, die)
+            await Retention(db).sweep(RetentionPolicy(age=DAY), 9 * DAY, die)
         assert (await left(db))["removals"] == {1}
         assert await rebuild(db) == []  # what is doomed does not come back
     async with Database.open(path) as db:
-        assert (await Retention(db).sweep(Keep(), 0)).runs == 0
+        assert (await Retention(db).sweep(RetentionPolicy(), 0)).runs == 0
         assert await left(db) == {
             "runs": {2},
             "run_tags": {2},
@@ -179,8 +179,8 @@ async def test_what_is_foreseen_is_what_is_done(path, keep):
         journal = Journal(db)
         sizes = itertools.cycle([2, 300])
         await journal.append([run(key, key * DAY, count=next(sizes)) for key in range(1, 10)])
-        foreseen = foresee(path, Keep(**keep), 10 * DAY)
-        done = await Retention(db).sweep(Keep(**keep), 10 * DAY)
+        foreseen = preview(path, RetentionPolicy(**keep), 10 * DAY)
+        done = await Retention(db).sweep(RetentionPolicy(**keep), 10 * DAY)
 
     assert abs(foreseen.runs - done.runs) <= (1 if "size" in keep else 0)
 
@@ -193,4 +193,4 @@ async def test_a_file_of_another_schema_is_not_looked_into(path):
         connection.commit()
 
     with pytest.raises(StartupError, match="schema 1"):
-        foresee(path, Keep(), 0)
+        preview(path, RetentionPolicy(), 0)

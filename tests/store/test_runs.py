@@ -7,7 +7,7 @@ from attrs import evolve
 
 from infraweave.core.run.events import RunError
 from infraweave.store.agenda import Agenda
-from infraweave.store.runs import Filters, OpenRuns, Runs, rebuild
+from infraweave.store.runs import OpenRunCount, RunFilters, Runs, rebuild
 
 from .histories import entry, failure, opening, status, steps, success, termination
 
@@ -170,7 +170,7 @@ async def fill(journal):
 async def test_lists_are_filtered_and_newest_first(journal, runs, filters, expected):
     await fill(journal)
 
-    assert [run.run_key for run in await runs.list("default", Filters(**filters))] == expected
+    assert [run.run_key for run in await runs.list("default", RunFilters(**filters))] == expected
 
 
 @pytest.mark.parametrize("filters", [{}, {"states": ["running", "succeeded"]}, {"tag": ("cup", "blue")}])
@@ -180,7 +180,7 @@ async def test_a_walk_through_a_list_neither_repeats_nor_skips_while_runs_are_ad
         await journal.append([entry(journal.new_key(), opening(tags=tags))])
 
     seen, before = [], None
-    while page := await runs.list("default", Filters(**filters), limit=4, before=before):
+    while page := await runs.list("default", RunFilters(**filters), limit=4, before=before):
         seen += [run.run_key for run in page]
         before = seen[-1]
         await journal.append([entry(journal.new_key(), opening(tags=tags)), entry(before, success(2))])
@@ -194,9 +194,9 @@ async def test_counts(journal, runs):
     assert await runs.counts("default") == {"running": 2, "queued": 1, "succeeded": 4, "failed": 4}
     assert (await runs.counts())["running"] == 3
     assert await runs.open_counts("default") == [
-        OpenRuns("default", "coffee", "v2", 1),
-        OpenRuns("default", "tea", "v1", 1),
-        OpenRuns("default", "tea", "v3", 1),
+        OpenRunCount("default", "coffee", "v2", 1),
+        OpenRunCount("default", "tea", "v1", 1),
+        OpenRunCount("default", "tea", "v3", 1),
     ]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from infraweave.store.statistics import Asked, Statistics
+from infraweave.store.statistics import RunSelection, Statistics
 
 
 async def test_a_question_whose_asker_has_gone_keeps_its_turn_while_it_is_read(db, monkeypatch):
-    asked, reading, go_on = Asked(tenant="t", since=0, until=0), [], asyncio.Event()
+    asked, reading, go_on = RunSelection(tenant="t", since=0, until=0), [], asyncio.Event()
 
     async def read(self, name, params=()):
         reading.append(name)

@@ -12,9 +12,9 @@ from infraweave.errors import StorageUnavailable
 from infraweave.store.maintenance.backup import backup
 from infraweave.store.sqlite import database
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.rows import Rows
-from infraweave.store.sqlite.stall import Stall
+from infraweave.store.sqlite.row_changes import RowChanges
 from infraweave.store.sqlite.statements import QUERIES
+from infraweave.store.sqlite.write_stall import WriteStall
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ async def patient(path, monkeypatch):
 
 
 def event(seq):
-    return Rows(events=[(1, seq, "node_started", 1, "{}", None)])
+    return RowChanges(events=[(1, seq, "node_started", 1, "{}", None)])
 
 
 async def seqs(db):
@@ -83,7 +83,7 @@ async def test_a_process_that_ends_does_not_wait_for_a_lock(patient):
         other.execute("BEGIN IMMEDIATE")
         write = patient.append(event(1))
         await until(lambda: patient.stall)
-        patient.hurry()
+        patient.stop_waiting()
         with pytest.raises(StorageUnavailable):
             await write
 
@@ -91,7 +91,7 @@ async def test_a_process_that_ends_does_not_wait_for_a_lock(patient):
 
 
 async def test_who_waits_when_writing_comes_to_stand_still_is_sent_off_and_the_work_goes_on():
-    stall, gate, done = Stall(), asyncio.Event(), []
+    stall, gate, done = WriteStall(), asyncio.Event(), []
 
     async def work():
         await gate.wait()
@@ -116,7 +116,7 @@ async def test_a_caller_that_hangs_up_takes_its_work_along_and_an_error_of_it_is
         finally:
             raise LookupError("no tea")
 
-    waiting = asyncio.create_task(Stall().unless(work()))
+    waiting = asyncio.create_task(WriteStall().unless(work()))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     waiting.cancel()
@@ -130,7 +130,7 @@ async def test_what_other_tools_may_do_to_a_file_is_no_alarm(db):
     with closing(sqlite3.connect(db.path, isolation_level=None)) as other:
         for turn in range(30):
             await db.append(
-                Rows(events=[(turn, seq, "node_started", 1, "x" * 500, None) for seq in range(40)])
+                RowChanges(events=[(turn, seq, "node_started", 1, "x" * 500, None) for seq in range(40)])
             )
             other.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if turn % 3 else 'PASSIVE'})").fetchall()
             other.execute("DELETE FROM events WHERE run_key < ?", (turn - 2,))

@@ -11,7 +11,7 @@ from infraweave.core.data.values import seconds
 from infraweave.engine import clock
 from infraweave.engine.engine import Engine
 from infraweave.errors import Fault, MalformedRequest
-from infraweave.store.principals import NewToken
+from infraweave.store.principals import NewTokenRow
 
 
 @frozen(eq=False)
@@ -26,7 +26,7 @@ class TokenRoutes:
         grants = read_grants(body.grants)
         life = _life(body.expires)
         text = make_token(clock.token_secret())
-        new = NewToken(
+        new = NewTokenRow(
             token_id=f"tok_{clock.ulid(now)}",
             token_hash=token_hash(text),
             expires_at=None if life is None else now + life,

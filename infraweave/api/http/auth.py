@@ -19,7 +19,7 @@ from infraweave.engine.engine import Engine
 from infraweave.errors import RunNotFound, Unauthenticated
 from infraweave.store.principals import Principals
 from infraweave.store.runs import RunRow, Runs
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
@@ -89,7 +89,7 @@ class Gate:
         return row
 
 
-def admit_body(route: Route, principal: Principal, body: Any, note: Note) -> None:
+def admit_body(route: Route, principal: Principal, body: Any, note: AuditRecord) -> None:
     """Let the principal pass to the workflow that the body names, which the note names then too.
 
     Raises:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from infraweave.core.access import Principal
 from infraweave.core.run.events import State
 from infraweave.engine.engine import Engine
-from infraweave.store.sqlite.rows import Rows
+from infraweave.store.sqlite.row_changes import RowChanges
 
 MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -63,7 +63,7 @@ class Metrics:
         engine.db.listen(self._committed)
         engine.loop_watch.on_beat = self._beat
 
-    def _committed(self, written: Sequence[Rows]) -> None:
+    def _committed(self, written: Sequence[RowChanges]) -> None:
         events = sum(len(rows.events) for rows in written)
         if events:
             self._commits.inc()
@@ -97,7 +97,7 @@ class Metrics:
         """Return all of it in Prometheus' text format; or what there is of one tenant."""
         if tenant is None:
             await self._of_runs.read(self._engine, None, self.open_streams)
-            self._aside.set(len(self._engine.suspects.aside))
+            self._aside.set(len(self._engine.quarantine.aside))
             threads = self._engine.host.threads
             for state, count in (
                 ("busy", threads.busy),

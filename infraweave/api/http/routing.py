@@ -18,7 +18,7 @@ from infraweave.core.access import Action, Principal
 from infraweave.core.data.values import Json
 from infraweave.errors import AclDenied, RequestError
 from infraweave.store.runs import RunRow
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 
 JSON = "application/json"
 #: Bytes of a body that holds no value of a workflow.
@@ -54,7 +54,7 @@ class Call(Generic[Q, B]):
     request_id: str
     caller: Caller
     #: For the audit log; whoever writes what is asked for writes it too.
-    note: Note
+    note: AuditRecord
     path: Mapping[str, str]
     query: Q
     body: B

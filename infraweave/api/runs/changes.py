@@ -19,7 +19,7 @@ from infraweave.core.data import json_codec
 from infraweave.engine.access.revocation import Bell
 from infraweave.engine.engine import Engine
 from infraweave.settings import Settings
-from infraweave.store.changes import Batch, Changed, Watch
+from infraweave.store.changes import ChangeBatch, ChangedRun, ChangeSubscription
 
 MANY = b"event: many_changed\ndata: {}\n\n"
 
@@ -41,7 +41,7 @@ class ChangeRoutes:
         watch = self._engine.changes.watch(who.tenant, readable(who))
         return Answer(self._blocks(call, watch), headers=STREAM_HEADERS, media=SSE)
 
-    async def _blocks(self, call: Call[NoQuery, None], watch: Watch) -> Blocks:
+    async def _blocks(self, call: Call[NoQuery, None], watch: ChangeSubscription) -> Blocks:
         engine, first, beat = self._engine, RETRY, self._settings.heartbeat
         with self._metrics.streaming(call.principal), engine.standing.bell(call.caller.expires_at) as bell:
             try:
@@ -57,7 +57,7 @@ class ChangeRoutes:
             finally:
                 engine.changes.forget(watch)
 
-    async def _may_go_on(self, call: Call[NoQuery, None], bell: Bell, watch: Watch) -> bool:
+    async def _may_go_on(self, call: Call[NoQuery, None], bell: Bell, watch: ChangeSubscription) -> bool:
         """Tell whether the caller may have what follows; asked anew only where the bell has rung."""
         if bell.rung.done():
             bell.renew()
@@ -68,11 +68,11 @@ class ChangeRoutes:
         return True
 
 
-def _block(batch: Batch) -> bytes:
+def _block(batch: ChangeBatch) -> bytes:
     return MANY if batch.many else b"".join(map(_framed, batch.runs))
 
 
-def _framed(changed: Changed) -> bytes:
+def _framed(changed: ChangedRun) -> bytes:
     if changed.encoded is None:
         data = json_codec.dump_ascii(dump(presenters.listed(changed.row, changed.last_seq)))
         changed.encoded = b"event: run_changed\ndata: %b\n\n" % data

@@ -32,8 +32,8 @@ from infraweave.engine.engine import Engine
 from infraweave.errors import RunNotFinished, RunNotFound
 from infraweave.store.follow import TERMINAL_TYPES
 from infraweave.store.history import history_page
-from infraweave.store.runs import Filters, RunRow
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.runs import RunFilters, RunRow
+from infraweave.store.sqlite.audit_record import AuditRecord
 
 #: A page of runs ends early beyond so many characters of what their callers gave them: tags can be long.
 _PAGE_CHARACTERS = 4 << 20
@@ -45,7 +45,7 @@ class _Who(TypedDict):
     by: str
     reason: str | None
     link: str | None
-    note: Note
+    note: AuditRecord
 
 
 @frozen(eq=False)
@@ -70,7 +70,7 @@ class RunRoutes:
         is_more = len(rows) > len(page)
         following = await self._cursors.give("runs", call, page[-1].run_key) if is_more else None
         heads = await self._engine.journal.last_seqs([row.run_key for row in page])
-        aside = self._engine.suspects.aside
+        aside = self._engine.quarantine.aside
         listed = [presenters.listed(row, heads[row.run_key], row.run_id in aside) for row in page]
         return Answer(RunList(runs=tuple(listed), next_cursor=following))
 
@@ -85,7 +85,7 @@ class RunRoutes:
 
     async def _run(self, row: RunRow) -> Run:
         seen = presenters.run(row, await self._engine.inspect(row))
-        is_aside = row.finished_at is None and self._engine.suspects.is_aside(row.run_id)
+        is_aside = row.finished_at is None and self._engine.quarantine.is_aside(row.run_id)
         return evolve(seen, set_aside=is_aside or None)
 
     async def explain(self, call: Call[NoQuery, None]) -> Answer:
@@ -158,10 +158,10 @@ def _bounded(rows: Sequence[RunRow]) -> Sequence[RunRow]:
     return rows
 
 
-def _filters(query: RunFilter, who: Principal, states: tuple[State, ...] | None = None) -> Filters:
+def _filters(query: RunFilter, who: Principal, states: tuple[State, ...] | None = None) -> RunFilters:
     """Return which runs are meant, of those that the principal may read."""
     roots = query.parent_run_id == "none"
-    return Filters(
+    return RunFilters(
         states=states,
         workflow_id=query.workflow_id,
         workflow_version=query.workflow_version,

@@ -27,7 +27,7 @@ from infraweave.engine import clock
 from infraweave.engine.engine import Engine
 from infraweave.engine.runs.requests import RerunWish, Started, StartRequest
 from infraweave.errors import AclDenied, InputInvalid, MalformedRequest, RequestError
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _KEY_FORM = "must be given once and have 1 to 255 printable ASCII characters."
@@ -136,7 +136,7 @@ class StartRoutes:
         )
 
 
-def _note(call: Call[Any, Any], workflow_id: str) -> Note:
+def _note(call: Call[Any, Any], workflow_id: str) -> AuditRecord:
     """Return the note of one start of many."""
     return call.note.like(action="start_run", resource=f"workflow:{workflow_id}")
 

@@ -12,7 +12,7 @@ from infraweave.engine import clock
 from infraweave.engine.access.sign_in import no_such_code
 from infraweave.engine.engine import Engine
 from infraweave.errors import PrincipalNotFound, RateLimited, StorageUnavailable, Unauthenticated
-from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewToken, TokenRow
+from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewTokenRow, TokenRow
 
 #: How long a token lives that a code was exchanged for, in milliseconds.
 TOKEN_LIFE = 12 * 3_600_000
@@ -65,7 +65,7 @@ class SignInRoutes:
 
     async def _new_token(self, call: Call[NoQuery, SignIn], text: str) -> TokenRow:
         now, note = self._engine.clock.now(), call.note
-        token = NewToken(
+        token = NewTokenRow(
             token_id=f"tok_{clock.ulid(now)}", token_hash=token_hash(text), expires_at=now + TOKEN_LIFE
         )
         note.tenant, note.principal, note.token_id = FIRST_TENANT, FIRST_PRINCIPAL, token.token_id

@@ -24,7 +24,7 @@ from infraweave.core.data.values import rfc3339
 from infraweave.engine.engine import Engine
 from infraweave.engine.execution.thread_pool import Threads
 from infraweave.errors import Fault, MalformedRequest
-from infraweave.store.statistics import HOUR, Asked, Figures, Statistics
+from infraweave.store.statistics import HOUR, Figures, RunSelection, Statistics
 
 _DAY = 24 * HOUR
 #: How far back one may ask, in hours; as many are told of at most.
@@ -43,7 +43,7 @@ class StatisticsRoutes:
     async def statistics(self, call: Call[StatisticsQuery, None]) -> Answer:
         """Tell how the runs went that the principal may read."""
         until, query, who = self._engine.clock.now(), call.query, call.principal
-        asked = Asked(
+        asked = RunSelection(
             tenant=who.tenant,
             since=_since(query.since, until),
             until=until,
@@ -93,7 +93,7 @@ def _since(wanted: int | None, until: int) -> int:
     return max(since, until - until % HOUR - (_MOST_HOURS - 1) * HOUR)
 
 
-def _told(asked: Asked, figures: Figures) -> RunStatistics:
+def _told(asked: RunSelection, figures: Figures) -> RunStatistics:
     total = figures.total
     judged = total.succeeded + total.failed
     return RunStatistics(

@@ -14,9 +14,9 @@ from infraweave.engine.clock import Clock
 from infraweave.engine.clock_trust import Trust
 from infraweave.errors import StorageUnavailable
 from infraweave.settings import Settings
-from infraweave.store.audit import Audit
+from infraweave.store.audit import AuditLog
 from infraweave.store.principals import Principals
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 
 log = logging.getLogger("infraweave.engine")
 
@@ -30,7 +30,7 @@ class Ledger:
     """Gathers and writes."""
 
     def __init__(
-        self, audit: Audit, principals: Principals, trust: Trust, clock: Clock, settings: Settings
+        self, audit: AuditLog, principals: Principals, trust: Trust, clock: Clock, settings: Settings
     ) -> None:
         self._audit, self._principals, self._clock, self._settings = audit, principals, clock, settings
         self._trust = trust
@@ -44,7 +44,7 @@ class Ledger:
         self._writing = asyncio.Lock()
         self._closed = False
 
-    def deny(self, note: Note) -> None:
+    def deny(self, note: AuditRecord) -> None:
         """Have a denial written soon."""
         self._denials.add(note)
         self._arm()
@@ -86,7 +86,7 @@ class Ledger:
             denials = self._denials.take(self._clock.now(), whole=whole)
             uses, self._uses = self._uses, {}
             if denials:
-                await self._audit.keep_all(denials)
+                await self._audit.write_all(denials)
             if uses:
                 await self._principals.used(uses)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from attrs import define, field
 
 from infraweave.core.data.values import rfc3339
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 
 #: Milliseconds.
 MINUTE = 60_000
@@ -34,12 +34,12 @@ class _Gathered:
 
     each: int
     most: int
-    listed: list[Note] = field(factory=list)
+    listed: list[AuditRecord] = field(factory=list)
     #: How many of each kind the minute has had, and how many of them are neither listed nor told.
     seen: Counter[_Kind] = field(factory=Counter)
     more: Counter[_Kind] = field(factory=Counter)
 
-    def add(self, note: Note) -> None:
+    def add(self, note: AuditRecord) -> None:
         kind = _Kind(note.tenant, note.principal, note.action, note.reason)
         if kind not in self.seen and len(self.seen) >= MOST_KINDS:
             kind = _Kind(None, None, "any", note.reason)
@@ -49,17 +49,17 @@ class _Gathered:
         else:
             self.more[kind] += 1
 
-    def take(self) -> list[Note]:
+    def take(self) -> list[AuditRecord]:
         taken, self.listed = self.listed, []
         return taken
 
-    def sums(self, minute: int) -> Iterator[Note]:
+    def sums(self, minute: int) -> Iterator[AuditRecord]:
         """Yield a note for each kind of which there were more; they are told then."""
         more, self.more = self.more, Counter()
         for kind, count in more.items():
             at = minute * MINUTE
             told = f"{count:,} more in the minute from {rfc3339(at)} are not listed"
-            note = Note(
+            note = AuditRecord(
                 at=at, action=kind.action, resource="many", tenant=kind.tenant, principal=kind.principal
             )
             yield note.denied(kind.reason or "", told)
@@ -72,14 +72,14 @@ class Denials:
         self._minute = 0
         self._known, self._strangers = _Gathered(100, 1_000), _Gathered(10, 200)
         #: What a minute that is over has left to be told.
-        self._past: list[Note] = []
+        self._past: list[AuditRecord] = []
 
     @property
     def is_counting(self) -> bool:
         """True while there are some of which only the number is kept."""
         return bool(self._known.more or self._strangers.more)
 
-    def add(self, note: Note) -> None:
+    def add(self, note: AuditRecord) -> None:
         """Take in a denial."""
         self._turn(note.at // MINUTE)
         (self._strangers if note.principal is None else self._known).add(note)
@@ -92,10 +92,10 @@ class Denials:
         for gathered in (self._known, self._strangers):
             gathered.seen.clear()
 
-    def _sums(self) -> list[Note]:
+    def _sums(self) -> list[AuditRecord]:
         return [*self._known.sums(self._minute), *self._strangers.sums(self._minute)]
 
-    def take(self, now: int, *, whole: bool) -> list[Note]:
+    def take(self, now: int, *, whole: bool) -> list[AuditRecord]:
         """Return what is to be written; ``whole``: with the numbers of the minute that is not over, too."""
         self._turn(now // MINUTE)
         past, self._past = self._past, []

@@ -33,7 +33,7 @@ class SignIn:
 
     async def first_code(self) -> str | None:
         """Return a new code; None where the principal that it would sign in as may do nothing any more."""
-        may = await self._principals.may_do_something(FIRST_TENANT, FIRST_PRINCIPAL)
+        may = await self._principals.has_grants(FIRST_TENANT, FIRST_PRINCIPAL)
         return self.new_code() if may else None
 
     def new_code(self) -> str:

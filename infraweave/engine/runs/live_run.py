@@ -30,7 +30,7 @@ from infraweave.engine.runs.failure_log import tell_failure
 from infraweave.engine.runs.turns import Commit
 from infraweave.errors import StorageUnavailable, Unstorable
 from infraweave.failpoints import reach
-from infraweave.store.journal import Entry
+from infraweave.store.journal import RunAppend
 from infraweave.store.projection import UNCHANGED, URGENT, Unchanged
 
 if TYPE_CHECKING:
@@ -210,13 +210,13 @@ class LiveRun:
     def _hold(self, address: Address) -> bool:
         return self._holds_all or self.host.draining or self.host.catalog.lacks_code(self.graph, address)
 
-    def entry(self, written: Written) -> Entry:
+    def entry(self, written: Written) -> RunAppend:
         """Return what a turn adds to the journal and the agenda."""
         preparing = self._preparing.entries and self.state.stopping is None
         due_at = URGENT if preparing or self.held or self._stops_losers() else self.state.due_at()
         unchanged = due_at == self._agenda and self.state.end is None
         self._agenda = due_at
-        return Entry(self.run_key, self.state.run_id, written.events, UNCHANGED if unchanged else due_at)
+        return RunAppend(self.run_key, self.state.run_id, written.events, UNCHANGED if unchanged else due_at)
 
     @property
     def is_urgent(self) -> bool:
@@ -282,7 +282,7 @@ class LiveRun:
     def _granted(self) -> None:
         self._in_line, self.has_slot = False, True
         if self.is_unproven:
-            self.host.suspects.begin(self.state.run_id)
+            self.host.quarantine.begin(self.state.run_id)
         self._work()
         self.rest()
 
@@ -395,7 +395,7 @@ class LiveRun:
         its waits has returned. What a body does later is counted by its interruptions.
         """
         if self._in_line:
-            self.host.suspects.pause(self.state.run_id)
+            self.host.quarantine.pause(self.state.run_id)
             self.proven.set()
         elif self._uncommitted or self.todo or self.is_lifted:
             return
@@ -412,7 +412,7 @@ class LiveRun:
             self._patience = None
         if self.is_unproven and not self._in_line:
             self.is_unproven = False
-            self.host.suspects.survived(self.state.run_id)
+            self.host.quarantine.survived(self.state.run_id)
         self.proven.set()
 
     def release(self) -> None:

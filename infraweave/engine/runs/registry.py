@@ -43,9 +43,9 @@ from infraweave.errors import RunNotFound, RunSetAside, StorageUnavailable, Unst
 from infraweave.failpoints import reach
 from infraweave.settings import Settings
 from infraweave.store.agenda import Agenda
-from infraweave.store.journal import Entry, Journal
+from infraweave.store.journal import Journal, RunAppend
+from infraweave.store.load_quarantine import LoadQuarantine
 from infraweave.store.runs import RunRow, Runs
-from infraweave.store.suspects import Suspects
 
 log = logging.getLogger("infraweave.engine")
 
@@ -69,9 +69,9 @@ class Host:
         runs: Runs,
         catalog: Catalog,
         checks: Checks,
-        suspects: Suspects,
+        quarantine: LoadQuarantine,
     ) -> None:
-        self.suspects = suspects
+        self.quarantine = quarantine
         #: Runs at whose taking-up the last process died, until they are taken up, one by one; then those that
         #: are set aside.
         self._apart: set[int] = set()
@@ -82,7 +82,7 @@ class Host:
         self._agenda, self._runs = agenda, runs
         self.draining = False
         self.slots = Slots(settings.max_running, self._grant)
-        self.gate = Gate(self.slots, settings, runs.started_open, lambda: catalog.tenants)
+        self.gate = Gate(self.slots, settings, runs.count_started, lambda: catalog.tenants)
         self.alarm = Alarm(clock, self._next_due, self._wake_due)
         self.children = Children(self, runs)
         self.live: dict[int, LiveRun] = {}
@@ -157,11 +157,11 @@ class Host:
             raise RunNotFound
         if is_lifted := self._lift(row.run_id, lifting):
             self._apart.discard(run_key)
-        self.suspects.begin(row.run_id)
+        self.quarantine.begin(row.run_id)
         try:
             return await self._folded(row, is_lifted, payloads or not is_lifted)
         except BaseException:
-            self.suspects.survived(row.run_id)  # it could not be taken up, and killed nobody
+            self.quarantine.survived(row.run_id)  # it could not be taken up, and killed nobody
             raise
 
     def _lift(self, run_id: str, lifting: bool) -> bool:
@@ -170,11 +170,11 @@ class Host:
         Raises:
             RunSetAside: it is set aside.
         """
-        if not self.suspects.is_aside(run_id):
+        if not self.quarantine.is_aside(run_id):
             return False
         if not lifting:
-            raise RunSetAside(set_aside(run_id, self.suspects.deaths(run_id)))
-        self.suspects.lift(run_id)
+            raise RunSetAside(set_aside(run_id, self.quarantine.deaths(run_id)))
+        self.quarantine.lift(run_id)
         return True
 
     async def _folded(self, row: RunRow, is_lifted: bool, payloads: bool) -> LiveRun:
@@ -293,28 +293,28 @@ class Host:
             for live in list(self.live.values()):
                 await live.durable()
             # A suspect too: it is no reason that others pass it.
-            rows = [row for row in await self._runs.queued(ALL) if not self.suspects.is_aside(row.run_id)]
+            rows = [row for row in await self._runs.queued(ALL) if not self.quarantine.is_aside(row.run_id)]
             queued = [(row.run_key, await self._candidate(row)) for row in rows]
             await self.gate.prepare(candidate for _, candidate in queued)
             for run_key, candidate in queued:
                 self.gate.line_up(run_key, candidate)
 
     async def _find_suspects(self) -> None:
-        for run_id in sorted(self.suspects.apart):
+        for run_id in sorted(self.quarantine.apart):
             row = await self._runs.get(run_id)
             if row is None or row.finished_at is not None:
-                self.suspects.lift(run_id)
-                self.suspects.survived(run_id)
+                self.quarantine.lift(run_id)
+                self.quarantine.survived(run_id)
                 continue
             self._apart.add(row.run_key)
-            if self.suspects.is_aside(run_id):
-                log.error("%s", set_aside(run_id, self.suspects.deaths(run_id)))
+            if self.quarantine.is_aside(run_id):
+                log.error("%s", set_aside(run_id, self.quarantine.deaths(run_id)))
 
     async def take_up_suspects(self) -> None:
         """Take up, one by one, the runs at whose taking-up a process has died: only the guilty dies again."""
         for run_key in sorted(self._apart):
             row = await self._runs.get_by_key(run_key)
-            if row is not None and self.suspects.is_aside(row.run_id):
+            if row is not None and self.quarantine.is_aside(row.run_id):
                 continue
             if row is not None:
                 await self._take_up_apart(row)
@@ -327,7 +327,7 @@ class Host:
 
     async def _take_up_apart(self, row: RunRow) -> None:
         said = "taking up %s by itself: %s processes in a row have died at that"
-        log.warning(said, row.run_id, self.suspects.deaths(row.run_id))
+        log.warning(said, row.run_id, self.quarantine.deaths(row.run_id))
         await self._each([row.run_key], self._take_up_suspect)
         if (live := self.live.get(row.run_key)) is not None:
             await live.proven.wait()
@@ -385,7 +385,7 @@ class Host:
             raise
         except Exception:
             # At once: whoever takes the run up meanwhile writes its time after this, and not before.
-            self.journal.append([Entry(run_key, "", (), self.clock.now() + SOME_TIME)])
+            self.journal.append([RunAppend(run_key, "", (), self.clock.now() + SOME_TIME)])
             raise
 
     async def _next_due(self) -> int | None:
@@ -417,7 +417,7 @@ class Host:
                 self.gate.line_up(run_key, candidate)
                 if live.origin.start_at is not None:
                     live.was_lined_up()
-                    await self.journal.append([Entry(run_key, live.state.run_id, (), None)])
+                    await self.journal.append([RunAppend(run_key, live.state.run_id, (), None)])
 
     def _grant(self, run_key: int) -> None:
         if self.draining:

@@ -14,7 +14,7 @@ from infraweave.core.trace_context import TraceContext
 from infraweave.core.workflow.graph import Graph
 from infraweave.errors import Fault
 from infraweave.store.runs import RunRow
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 
 
 @frozen(kw_only=True)
@@ -38,7 +38,7 @@ class StartRequest:
     rerun_of: str | None = None
     reused: Reused | None = None
     #: What the audit log is to say of it, if it makes a run.
-    note: Note | None = None
+    note: AuditRecord | None = None
 
 
 @frozen(kw_only=True)

@@ -34,7 +34,7 @@ from infraweave.engine.triggers.scheduled_run import run_key_of, scheduled_run
 from infraweave.errors import Capacity, DefinitionInvalid, Draining, RequestError, StorageUnavailable
 from infraweave.store.runs import RunRow
 from infraweave.store.schedules import ScheduleRow, Schedules
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 
 if TYPE_CHECKING:
     from infraweave.engine.engine import Engine
@@ -125,7 +125,7 @@ class Scheduler:
     # --- what may be asked ---------------------------------------------------------------------------------
 
     async def create(
-        self, tenant: str, workflow_id: str, schedule: Schedule, note: Note | None = None
+        self, tenant: str, workflow_id: str, schedule: Schedule, note: AuditRecord | None = None
     ) -> ScheduleRow:
         """Make a schedule.
 
@@ -138,7 +138,7 @@ class Scheduler:
         return self._changed(await self.schedules.create(tenant, workflow_id, schedule, first, note))
 
     async def replace(
-        self, tenant: str, schedule_id: str, schedule: Schedule, note: Note | None = None
+        self, tenant: str, schedule_id: str, schedule: Schedule, note: AuditRecord | None = None
     ) -> ScheduleRow:
         """Change a schedule.
 
@@ -152,7 +152,7 @@ class Scheduler:
         first = await self._checked(tenant, None if row.declared_in else row.workflow_id, schedule)
         return self._changed(await self.schedules.replace(tenant, schedule_id, schedule, first, note))
 
-    async def pause(self, tenant: str, schedule_id: str, note: Note | None = None) -> ScheduleRow:
+    async def pause(self, tenant: str, schedule_id: str, note: AuditRecord | None = None) -> ScheduleRow:
         """Pause a schedule, which also forgets what waits; its open runs go on.
 
         Raises:
@@ -161,7 +161,7 @@ class Scheduler:
         self._accepting()
         return self._changed(await self.schedules.pause(tenant, schedule_id, note))
 
-    async def resume(self, tenant: str, schedule_id: str, note: Note | None = None) -> ScheduleRow:
+    async def resume(self, tenant: str, schedule_id: str, note: AuditRecord | None = None) -> ScheduleRow:
         """Let a schedule go on from now: what it missed meanwhile is not made up for.
 
         Raises:
@@ -170,7 +170,7 @@ class Scheduler:
         self._accepting()
         return self._changed(await self.schedules.resume(tenant, schedule_id, self._first, note))
 
-    async def delete(self, tenant: str, schedule_id: str, note: Note | None = None) -> None:
+    async def delete(self, tenant: str, schedule_id: str, note: AuditRecord | None = None) -> None:
         """Forget a schedule; its runs stay.
 
         Raises:
@@ -188,7 +188,7 @@ class Scheduler:
         return list(islice(schedules.fire_times(plan.row.schedule, plan.next_at - 1), most))
 
     async def trigger(
-        self, row: ScheduleRow, by: Principal, note: Note | None = None, key: str | None = None
+        self, row: ScheduleRow, by: Principal, note: AuditRecord | None = None, key: str | None = None
     ) -> Started:
         """Start a run of a schedule now, paused or not, and whether or not one is open; once per ``key``.
 

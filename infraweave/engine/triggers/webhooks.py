@@ -33,8 +33,8 @@ from infraweave.errors import (
     WebhookNotFound,
 )
 from infraweave.store.principals import FIRST_TENANT
-from infraweave.store.runs import Filters, RunRow
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.runs import RunFilters, RunRow
+from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.webhooks import WebhookRow, Webhooks, no_webhook
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ class Hooks:
         #: The runs of signatures by which senders tried again: their tags tell the first one.
         self._again: dict[str, int] = {}
 
-    async def create(self, row: WebhookRow, note: Note | None = None) -> WebhookRow:
+    async def create(self, row: WebhookRow, note: AuditRecord | None = None) -> WebhookRow:
         """Make a webhook, with a secret of its own unless one is given.
 
         Raises:
@@ -108,7 +108,7 @@ class Hooks:
         headers: Mapping[str, str],
         body: bytes,
         value: Json,
-        note: Note | None = None,
+        note: AuditRecord | None = None,
     ) -> Started:
         """Start the run of a genuine delivery, or return the one that it has started before.
 
@@ -133,7 +133,7 @@ class Hooks:
         The same id under another signature is the same delivery, too: its sender tries again.
         """
         async with self._starting:
-            made = Filters(trigger="webhook", tag=(SIGNATURE_TAG, mark))
+            made = RunFilters(trigger="webhook", tag=(SIGNATURE_TAG, mark))
             for row in await self._engine.runs.list(request.tenant, made):
                 if row.by == request.by:
                     return Started(row, replayed=True)

@@ -10,9 +10,9 @@ import sqlite3
 from pathlib import Path
 
 from infraweave.errors import StartupError
-from infraweave.store.maintenance.read_only import reading
-from infraweave.store.sqlite.copying import Progress, beside, copy
-from infraweave.store.sqlite.lock import sole_process
+from infraweave.store.maintenance.read_only import read_only
+from infraweave.store.sqlite.file_copy import Progress, beside, copy
+from infraweave.store.sqlite.lock import lock_database
 from infraweave.store.sqlite.statements import QUERIES
 
 
@@ -25,7 +25,7 @@ def backup(source: Path, target: Path, *, force: bool = False, progress: Progres
     """
     try:
         _check(source, target, force)
-        with reading(source, any_schema=True) as connection, sole_process(target):
+        with read_only(source, any_schema=True) as connection, lock_database(target):
             connection.execute("BEGIN")
             connection.execute(QUERIES["any_table"]).fetchone()  # only a read pins the moment
             copy(connection, target, progress)

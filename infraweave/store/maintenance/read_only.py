@@ -16,7 +16,7 @@ _BUSY = 10.0
 
 
 @contextmanager
-def reading(path: Path, *, any_schema: bool = False) -> Iterator[sqlite3.Connection]:
+def read_only(path: Path, *, any_schema: bool = False) -> Iterator[sqlite3.Connection]:
     """Give a connection that only reads, for the length of a block: no checkpoint, no migration.
 
     Raises:

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from attrs import frozen
 
-from infraweave.store.maintenance.read_only import reading
+from infraweave.store.maintenance.read_only import read_only
 from infraweave.store.sqlite.database import WRITER_PRAGMAS
-from infraweave.store.sqlite.lock import holder
+from infraweave.store.sqlite.lock import serving_process
 from infraweave.store.sqlite.migrations import MIGRATIONS, OLDEST_SQLITE, found_version
 from infraweave.store.sqlite.statements import QUERIES
 
@@ -31,7 +31,7 @@ _WORDS: Mapping[str, tuple[str, ...]] = {
 
 
 @frozen(kw_only=True)
-class SQLite:
+class SQLiteBuild:
     """The SQLite of this process."""
 
     version: str
@@ -40,7 +40,7 @@ class SQLite:
 
 
 @frozen(kw_only=True)
-class File:
+class DatabaseFile:
     """A database file. Sizes are in bytes; ``served_by`` is None where nobody serves it."""
 
     path: Path
@@ -85,10 +85,10 @@ class Stats:
     oldest_open: OpenRun | None
 
 
-def sqlite_of_here() -> SQLite:
+def sqlite_build() -> SQLiteBuild:
     """Return which SQLite this is, and what is known of it."""
     version = sqlite3.sqlite_version_info
-    return SQLite(
+    return SQLiteBuild(
         version=sqlite3.sqlite_version,
         new_enough=version >= OLDEST_SQLITE,
         has_wal_fix=has_wal_fix(version),
@@ -100,15 +100,15 @@ def has_wal_fix(version: tuple[int, ...]) -> bool:
     return version >= _FIXED or any(version[:2] == line[:2] and version >= line for line in _FIXED_LINES)
 
 
-def look(path: Path) -> File:
+def describe_file(path: Path) -> DatabaseFile:
     """Return what a file is, and how the server would use it.
 
     Raises:
         StartupError: there is none, or it is not ours, or cannot be read.
     """
-    served_by = holder(path.resolve())  # before it is open here
-    with reading(path, any_schema=True) as connection:
-        return File(
+    served_by = serving_process(path.resolve())  # before it is open here
+    with read_only(path, any_schema=True) as connection:
+        return DatabaseFile(
             path=path.resolve(),
             served_by=served_by,
             schema_version=found_version(path),
@@ -138,7 +138,7 @@ def stats(path: Path) -> Stats:
     Raises:
         StartupError: there is none, or it is not ours or of another schema, or cannot be read.
     """
-    with reading(path) as connection:
+    with read_only(path) as connection:
         connection.execute("BEGIN")  # so that all numbers are of one moment
         return _counted(path, connection)
 

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from infraweave.store.maintenance.read_only import reading
-from infraweave.store.maintenance.verify_run import About, Counts, Examiner, Problem
+from infraweave.store.maintenance.read_only import read_only
+from infraweave.store.maintenance.verify_run import About, Counts, Problem, RunVerifier
 from infraweave.store.runs import rebuild
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.migrations import MIGRATIONS
@@ -29,9 +29,9 @@ def verify(path: Path, counts: Counts | None = None) -> Iterator[Problem]:
     Raises:
         StartupError: it is no database of this schema, or cannot be read at all.
     """
-    with reading(path) as connection, closing(_scratch()) as scratch:
+    with read_only(path) as connection, closing(scratch_database()) as scratch:
         yield from _file_problems(connection)
-        examiner = Examiner(connection, scratch, counts or Counts())
+        examiner = RunVerifier(connection, scratch, counts or Counts())
         key: int | None = -1
         while (key := _next_key(connection, key)) is not None:
             yield from examiner.run(key)
@@ -54,7 +54,7 @@ async def repair(path: Path, now: int) -> list[Problem]:
     return found
 
 
-def _scratch() -> sqlite3.Connection:
+def scratch_database() -> sqlite3.Connection:
     """Return a database in memory that has our tables, to write a run's rows into."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.row_factory = sqlite3.Row

@@ -50,7 +50,7 @@ class Counts:
 
 
 @define
-class Examiner:
+class RunVerifier:
     """Reads a file, and has a database in memory with our tables to write a run's rows into."""
 
     file: sqlite3.Connection
@@ -94,7 +94,7 @@ class Examiner:
 class _Run:
     """One run: its events, folded, and what stands in other tables about it."""
 
-    examiner: Examiner
+    examiner: RunVerifier
     run_key: int
     state: RunState = field(init=False)
     #: Events that the index in memory lacks.

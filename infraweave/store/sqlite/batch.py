@@ -10,7 +10,7 @@ this way, 5,000 with a commit each). Everything in this file runs in that thread
   each write under a savepoint, so that only the one at fault is refused, and what follows it in the logs of
   the same runs. Functions may therefore run twice, the first time in vain.
 * A lock that somebody else holds, and a disk that is full, leave nothing of the batch in the file once it is
-  rolled back: it may be tried again as it is (``NotNow``).
+  rolled back: it may be tried again as it is (``TransientWriteError``).
 * Anything else that smells of the disk ends the batch with an unknown outcome, and nothing is tried again.
 * What is committed counts only once the files are seen to be still the named ones (``held``).
 """
@@ -28,8 +28,8 @@ from typing import Any, TypeAlias
 from infraweave.core.data.json_codec import dumps
 from infraweave.errors import Unstorable
 from infraweave.failpoints import reach
-from infraweave.store.sqlite.open_files import FileLost, HeldFiles
-from infraweave.store.sqlite.rows import Row, Rows, merge, rounds
+from infraweave.store.sqlite.open_files import FileLost, OpenFiles
+from infraweave.store.sqlite.row_changes import Row, RowChanges, merge, rounds
 from infraweave.store.sqlite.statements import QUERIES, widen
 
 #: Stands for SQL in a call of ``executemany`` whose parameters are a batch.
@@ -77,7 +77,7 @@ class Write(asyncio.Future[Any]):
 
     __slots__ = ("effect", "fault", "value", "work")
 
-    work: Rows | Job
+    work: RowChanges | Job
     value: Any
     fault: Exception | None
     #: Called once the outcome is known.
@@ -88,7 +88,7 @@ class Write(asyncio.Future[Any]):
         """The runs whose logs go no further, because this was refused for its content."""
         return (
             self.work.run_keys
-            if isinstance(self.fault, Unstorable) and isinstance(self.work, Rows)
+            if isinstance(self.fault, Unstorable) and isinstance(self.work, RowChanges)
             else set()
         )
 
@@ -97,7 +97,7 @@ class Write(asyncio.Future[Any]):
 
         Its other runs are added: what they say after it would leave a hole too.
         """
-        if not refused or not isinstance(self.work, Rows) or refused.isdisjoint(self.work.run_keys):
+        if not refused or not isinstance(self.work, RowChanges) or refused.isdisjoint(self.work.run_keys):
             return False
         self.fault = Unstorable()
         refused |= self.work.run_keys
@@ -108,14 +108,14 @@ class Write(asyncio.Future[Any]):
         return False
 
 
-class NotNow(Exception):
+class TransientWriteError(Exception):
     """Nothing of the batch was kept; it may be tried again. The cause is SQLite's error."""
 
 
 class WritingConnection(sqlite3.Connection):
     """A connection that takes a batch of Writes in place of rows; ``files``: what it writes to."""
 
-    def __init__(self, *args: Any, files: HeldFiles | None = None, **options: Any) -> None:
+    def __init__(self, *args: Any, files: OpenFiles | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self._files = files
 
@@ -177,7 +177,7 @@ def commit(connection: sqlite3.Connection, batch: Sequence[Write]) -> None:
     try:
         _transaction(connection, batch, _together)
     except Exception as error:
-        if isinstance(error, NotNow) or is_about_the_file(error):
+        if isinstance(error, TransientWriteError) or is_about_the_file(error):
             raise
         _transaction(connection, batch, _one_by_one)
 
@@ -197,13 +197,13 @@ def _transaction(
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
         if passes(error) and not connection.in_transaction:
-            raise NotNow from error
+            raise TransientWriteError from error
         raise
 
 
 def _together(connection: sqlite3.Connection, batch: Sequence[Write]) -> None:
     for kind, writes in groupby(batch, key=_kind_of_work):
-        if kind is Rows:
+        if kind is RowChanges:
             write_rows(connection, merge([write.work for write in writes]))  # type: ignore[misc]  # kind
         else:
             _one_by_one(connection, writes)
@@ -226,9 +226,9 @@ def _one_by_one(connection: sqlite3.Connection, batch: Iterable[Write]) -> None:
         connection.execute("RELEASE one")
 
 
-def _refusal(work: Rows | Job, error: Exception) -> Exception:
+def _refusal(work: RowChanges | Job, error: Exception) -> Exception:
     """Return what is told of a write at fault: of events that cannot be written, whose the largest is."""
-    if not isinstance(work, Rows) or not work.events or not isinstance(error, _CONTENT):
+    if not isinstance(work, RowChanges) or not work.events or not isinstance(error, _CONTENT):
         return error
     sizes = [len(row[_DATA]) + len(row[_PAYLOAD] or "") for row in work.events]
     # The first of about that size: the event of a parent holds the result of its child once more.
@@ -238,11 +238,11 @@ def _refusal(work: Rows | Job, error: Exception) -> Exception:
     return refusal
 
 
-def _perform(connection: sqlite3.Connection, work: Rows | Job) -> Any:
-    return write_rows(connection, work) if isinstance(work, Rows) else work(connection)
+def _perform(connection: sqlite3.Connection, work: RowChanges | Job) -> Any:
+    return write_rows(connection, work) if isinstance(work, RowChanges) else work(connection)
 
 
-def write_rows(connection: sqlite3.Connection, rows: Rows) -> None:
+def write_rows(connection: sqlite3.Connection, rows: RowChanges) -> None:
     """Write ``rows``, table by table; the transaction is the caller's."""
     _insert(connection, "insert_run", rows.runs)
     _insert(connection, "insert_tag", rows.tags)

@@ -22,14 +22,14 @@ import aiosqlite
 
 from infraweave.errors import StartupError, StorageUnavailable
 from infraweave.failpoints import reach
-from infraweave.store.sqlite.audit_note import Note
+from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.batch import Effect, WritingConnection, is_about_the_file
-from infraweave.store.sqlite.lock import sole_process
+from infraweave.store.sqlite.lock import lock_database
 from infraweave.store.sqlite.migrations import prepare
-from infraweave.store.sqlite.open_files import HeldFiles
-from infraweave.store.sqlite.rows import Rows
-from infraweave.store.sqlite.stall import Stall
+from infraweave.store.sqlite.open_files import OpenFiles
+from infraweave.store.sqlite.row_changes import RowChanges
 from infraweave.store.sqlite.statements import QUERIES
+from infraweave.store.sqlite.write_stall import WriteStall
 from infraweave.store.sqlite.writer import Listener, Writer
 
 T = TypeVar("T")
@@ -83,9 +83,9 @@ class Database:
         """
         async with AsyncExitStack() as stack:
             file = stack.enter_context(_file(path))
-            descriptor = stack.enter_context(sole_process(file, make=True))
+            descriptor = stack.enter_context(lock_database(file, make=True))
             await asyncio.to_thread(prepare, file, now)
-            files = stack.enter_context(closing(HeldFiles(file, descriptor)))
+            files = stack.enter_context(closing(OpenFiles(file, descriptor)))
             writer = await stack.enter_async_context(_writer(file, files, is_private=str(path) == MEMORY))
             pool = [await stack.enter_async_context(_reader(file)) for _ in range(readers)]
             stack.enter_context(files.pinned())
@@ -112,24 +112,24 @@ class Database:
         return self._writer.failed
 
     @property
-    def stall(self) -> Stall:
+    def stall(self) -> WriteStall:
         """Tells whether writing stands still, for a reason that may pass."""
         return self._writer.stall
 
-    def hurry(self) -> None:
+    def stop_waiting(self) -> None:
         """Let writes fail that cannot be written now: the process is ending, and must not wait for others."""
         self._writer.is_patient = False
 
     @property
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         """True while nothing is being read or written."""
-        return self._writer.is_quiet and self._idle.qsize() == len(self._readers)
+        return self._writer.is_idle and self._idle.qsize() == len(self._readers)
 
     def listen(self, listener: Listener) -> None:
         """Have ``listener`` called after each commit with the Rows it wrote, before their futures resolve."""
         self._writer.listeners.append(listener)
 
-    def append(self, rows: Rows, effect: Effect | None = None) -> asyncio.Future[None]:
+    def append(self, rows: RowChanges, effect: Effect | None = None) -> asyncio.Future[None]:
         """Write ``rows`` with the next commit; the result resolves after it, and cannot be cancelled.
 
         ``effect`` is called with that result once it is known.
@@ -138,7 +138,7 @@ class Database:
         """
         return self._writer.submit(rows, effect)
 
-    async def transact(self, work: Callable[[sqlite3.Connection], T], note: Note | None = None) -> T:
+    async def transact(self, work: Callable[[sqlite3.Connection], T], note: AuditRecord | None = None) -> T:
         """Run ``work`` within the next commit, in the writer's thread, and return what it returns.
 
         ``note`` goes into the audit log with it, if ``work`` does not raise.
@@ -189,7 +189,7 @@ class Database:
         return rows[0] if rows else None
 
 
-def _noted(work: Callable[[sqlite3.Connection], T], note: Note) -> Callable[[sqlite3.Connection], T]:
+def _noted(work: Callable[[sqlite3.Connection], T], note: AuditRecord) -> Callable[[sqlite3.Connection], T]:
     def both(connection: sqlite3.Connection) -> T:
         result = work(connection)
         connection.execute(QUERIES["insert_audit"], note.row())
@@ -210,7 +210,7 @@ def _file(path: str | Path) -> Iterator[Path]:
 
 
 @asynccontextmanager
-async def _writer(path: Path, files: HeldFiles, *, is_private: bool) -> AsyncIterator[Writer]:
+async def _writer(path: Path, files: OpenFiles, *, is_private: bool) -> AsyncIterator[Writer]:
     pragmas = (*WRITER_PRAGMAS, *(_PRIVATE_PRAGMAS if is_private else ()))
     factory = partial(WritingConnection, files=None if is_private else files)
     async with _connection(path, pragmas, factory, _BUSY_WRITING) as connection:

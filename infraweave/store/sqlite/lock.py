@@ -30,7 +30,7 @@ _descriptors: set[int] = set()
 
 
 @contextmanager
-def sole_process(database: Path, *, make: bool = False) -> Iterator[int]:
+def lock_database(database: Path, *, make: bool = False) -> Iterator[int]:
     """Hold the lock of a database file; give a descriptor of it, or -1 where there is no such file.
 
     The descriptor must stay open while SQLite has the file open: closing it drops SQLite's own locks. With
@@ -39,8 +39,8 @@ def sole_process(database: Path, *, make: bool = False) -> Iterator[int]:
     Raises:
         StartupError: another process holds it, the file has another name, or there is no way to lock it.
     """
-    path = sign_of(database)
-    with keeping(_acquire(database, path)) as sign:
+    path = lock_path(database)
+    with closing_descriptor(_acquire(database, path)) as sign:
         try:
             os.truncate(sign, 0)
             os.pwrite(sign, json.dumps({"pid": os.getpid()}).encode(), 0)
@@ -51,15 +51,15 @@ def sole_process(database: Path, *, make: bool = False) -> Iterator[int]:
                 path.unlink(missing_ok=True)
 
 
-def holder(database: Path) -> str | None:
+def serving_process(database: Path) -> str | None:
     """Return who serves a database file, such as ``pid 4711``; None where nobody does.
 
     Whoever has the file open in SQLite must ask before that: asking drops SQLite's locks.
     """
-    return _holder_of_sign(sign_of(database)) or _holder_of_file(database)
+    return _holder_of_sign(lock_path(database)) or _holder_of_file(database)
 
 
-def sign_of(database: Path) -> Path:
+def lock_path(database: Path) -> Path:
     """Return the name of the lock file of a database."""
     return database.with_name(f"{database.name}.lock")
 
@@ -90,7 +90,7 @@ def _holder_of_file(database: Path) -> str | None:
 
 
 @contextmanager
-def keeping(descriptor: int) -> Iterator[int]:
+def closing_descriptor(descriptor: int) -> Iterator[int]:
     """Close a descriptor after the block, and in children that are forked meanwhile."""
     _descriptors.add(descriptor)
     try:
@@ -115,9 +115,9 @@ def _acquire(database: Path, path: Path) -> int:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            holder = os.pread(descriptor, 100, 0)
+            text = os.pread(descriptor, 100, 0)
             os.close(descriptor)
-            raise StartupError(f"{database} is already served by {_name(holder)}.") from None
+            raise StartupError(f"{database} is already served by {_name(text)}.") from None
         if _is_still(path, descriptor):
             return descriptor
         os.close(descriptor)
@@ -130,7 +130,7 @@ def _file(database: Path, make: bool) -> Iterator[int]:
         yield -1
         return
     _check_log(database)
-    with keeping(_open(database, os.O_CREAT if make else 0)) as descriptor:
+    with closing_descriptor(_open(database, os.O_CREAT if make else 0)) as descriptor:
         _lock_file(database, descriptor)
         if make:
             _check_names(database, descriptor)
@@ -207,8 +207,8 @@ def _is_still(path: Path, descriptor: int) -> bool:
         return False
 
 
-def _name(holder: bytes) -> str:
+def _name(text: bytes) -> str:
     try:
-        return f"pid {json.loads(holder)['pid']}"
+        return f"pid {json.loads(text)['pid']}"
     except (ValueError, KeyError, TypeError):
         return "another process"

@@ -14,7 +14,7 @@ from attrs import frozen
 
 from infraweave.errors import StartupError
 from infraweave.failpoints import reach
-from infraweave.store.sqlite.copying import copy
+from infraweave.store.sqlite.file_copy import copy
 from infraweave.store.sqlite.statements import QUERIES, read_sql, split
 
 #: What schema.sql writes into the header of a new file.

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from infraweave.store.sqlite import ofd_locks
-from infraweave.store.sqlite.lock import keeping, sign_of
+from infraweave.store.sqlite.lock import closing_descriptor, lock_path
 
 #: What SQLite locks, shared, for as long as it has a file open: in the database, and in the ``-shm`` file.
 _SHARED_BYTES = (0x40000000 + 2, 510)
@@ -54,12 +54,12 @@ class FileLost(Exception):
         self.then = f"{_SAVED} {self.then}"
 
 
-class HeldFiles:
+class OpenFiles:
     """The files of one open database; ``descriptor`` is one of the database file itself."""
 
     def __init__(self, path: Path, descriptor: int) -> None:
         self._path, self._log, self._index = path, _beside(path, "-wal"), _beside(path, "-shm")
-        self._names = (path, self._log, self._index, *(() if ofd_locks.KNOWN else (sign_of(path),)))
+        self._names = (path, self._log, self._index, *(() if ofd_locks.KNOWN else (lock_path(path),)))
         self._descriptor, self._index_descriptor = descriptor, -1
         self._opened = ExitStack()
         self._identities: dict[Path, tuple[int, int]] = {}
@@ -76,7 +76,9 @@ class HeldFiles:
         Raises:
             OSError: they cannot be looked at.
         """
-        self._index_descriptor = self._opened.enter_context(keeping(os.open(self._index, os.O_RDWR)))
+        self._index_descriptor = self._opened.enter_context(
+            closing_descriptor(os.open(self._index, os.O_RDWR))
+        )
         try:
             self._identities = {name: _identity(name.lstat()) for name in self._names}
             self._size = self._path.lstat().st_size

@@ -18,12 +18,12 @@ from typing import TypeAlias
 import aiosqlite
 
 from infraweave.errors import StorageUnavailable, Unstorable
-from infraweave.store.sqlite.batch import BATCH, Effect, Job, NotNow, Write
+from infraweave.store.sqlite.batch import BATCH, Effect, Job, TransientWriteError, Write
 from infraweave.store.sqlite.open_files import FileLost
-from infraweave.store.sqlite.rows import Rows
-from infraweave.store.sqlite.stall import Stall
+from infraweave.store.sqlite.row_changes import RowChanges
+from infraweave.store.sqlite.write_stall import WriteStall
 
-Listener: TypeAlias = Callable[[Sequence[Rows]], None]
+Listener: TypeAlias = Callable[[Sequence[RowChanges]], None]
 
 log = logging.getLogger("infraweave.store")
 
@@ -31,7 +31,7 @@ log = logging.getLogger("infraweave.store")
 _PAUSE = 0.5
 _UNKNOWN = "The database cannot be written; whether this was stored is not known before it is restarted."
 #: In place of the work of a write that is done.
-_DONE = Rows()
+_DONE = RowChanges()
 
 
 class Writer:
@@ -44,7 +44,7 @@ class Writer:
         self.failed: BaseException | None = None
         #: Whether a batch may wait for what passes, rather than fail.
         self.is_patient = True
-        self.stall = Stall()
+        self.stall = WriteStall()
         self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Write] = []
@@ -54,7 +54,7 @@ class Writer:
         self._open = True
         self._task = self._loop.create_task(self._run(), name="store writer")
 
-    def submit(self, work: Rows | Job, effect: Effect | None = None) -> Write:
+    def submit(self, work: RowChanges | Job, effect: Effect | None = None) -> Write:
         """Put ``work`` into the next batch. The result fails with StorageUnavailable if that cannot be.
 
         ``effect`` is called once the outcome is known: all effects of a batch in one turn of the loop, which
@@ -70,7 +70,7 @@ class Writer:
         return write
 
     @property
-    def is_quiet(self) -> bool:
+    def is_idle(self) -> bool:
         """True while nothing waits to be written, or to be told that it was."""
         return not self._waiting and not self._effects and all(write.done() for write in self._batch)
 
@@ -103,7 +103,7 @@ class Writer:
         while True:
             try:
                 await self._connection.executemany(BATCH, batch)
-            except NotNow as error:
+            except TransientWriteError as error:
                 if not self.is_patient or not self._open:
                     raise
                 self.stall.goes_on(error.__cause__)
@@ -115,7 +115,9 @@ class Writer:
                 return
 
     def _tell(self, batch: Sequence[Write]) -> None:
-        written = [write.work for write in batch if isinstance(write.work, Rows) and write.fault is None]
+        written = [
+            write.work for write in batch if isinstance(write.work, RowChanges) and write.fault is None
+        ]
         for listener in self.listeners:
             listener(written)
         for write in batch:
@@ -163,7 +165,10 @@ class Writer:
                 self._loop.call_soon(self._take_effect)
 
     def _fail(self, error: BaseException) -> None:
-        self.failed, self._open = (error.__cause__ or error) if isinstance(error, NotNow) else error, False
+        self.failed, self._open = (
+            (error.__cause__ or error) if isinstance(error, TransientWriteError) else error,
+            False,
+        )
         told = str(error) if isinstance(error, FileLost) else repr(self.failed)
         log.critical("The database cannot be written any more; restart to recover: %s", told)
         self._refuse((write for write in self._batch if not write.done()), _UNKNOWN)

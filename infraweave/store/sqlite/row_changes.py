@@ -17,7 +17,7 @@ Row: TypeAlias = tuple[Any, ...]
 
 
 @define(eq=False)
-class Rows:
+class RowChanges:
     """Row changes; the columns are those of the statement named at each field.
 
     Not frozen: one is made for each append, and freezing doubles its price.
@@ -48,14 +48,14 @@ class Rows:
         return {row[0] for row in chain(self.events, self.due)} | set(self.done)
 
 
-_TABLES = tuple(attrgetter(table.name) for table in fields(Rows))
+_TABLES = tuple(attrgetter(table.name) for table in fields(RowChanges))
 
 
-def merge(parts: Sequence[Rows]) -> Rows:
+def merge(parts: Sequence[RowChanges]) -> RowChanges:
     """Return the changes of all ``parts`` in one."""
     if len(parts) == 1:
         return parts[0]
-    return Rows(*(list(chain.from_iterable(map(table, parts))) for table in _TABLES))
+    return RowChanges(*(list(chain.from_iterable(map(table, parts))) for table in _TABLES))
 
 
 def rounds(changes: Sequence[Row]) -> Iterator[list[Row]]:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from infraweave.store.suspects import MOST_DEATHS, Suspects
+from infraweave.store.load_quarantine import MOST_DEATHS, LoadQuarantine
 
 
-def dead(path, *runs: str) -> Suspects:
+def dead(path, *runs: str) -> LoadQuarantine:
     """What a process knew that died while it took up these."""
-    suspects = Suspects(path)
+    quarantine = LoadQuarantine(path)
     for run_id in runs:
-        suspects.begin(run_id)
-    return suspects
+        quarantine.begin(run_id)
+    return quarantine
 
 
 def test_what_was_being_taken_up_is_known_to_the_next_process(tmp_path):
     db = tmp_path / "runs.db"
     first = dead(db, "run_a", "run_b", "run_c")
     first.survived("run_b")
-    second = Suspects(db)
+    second = LoadQuarantine(db)
     assert second.apart == {"run_a", "run_c"}
     assert (second.deaths("run_a"), second.deaths("run_b"), second.aside) == (1, 0, frozenset())
 
@@ -25,16 +25,16 @@ def test_what_was_being_taken_up_is_known_to_the_next_process(tmp_path):
 def test_after_three_deaths_in_a_row_a_run_is_set_aside(tmp_path):
     db = tmp_path / "runs.db"
     for _ in range(MOST_DEATHS):
-        suspects = dead(db, "run_a", "run_b")
-        suspects.survived("run_b")
-    last = Suspects(db)
+        quarantine = dead(db, "run_a", "run_b")
+        quarantine.survived("run_b")
+    last = LoadQuarantine(db)
     assert (last.aside, last.deaths("run_a")) == ({"run_a"}, 3)
     last.close()
-    again = Suspects(db)
+    again = LoadQuarantine(db)
     assert again.is_aside("run_a")
     again.lift("run_a")
     again.begin("run_a")
-    assert Suspects(db).deaths("run_a") == 4
+    assert LoadQuarantine(db).deaths("run_a") == 4
 
 
 def test_who_survives_once_begins_anew(tmp_path):
@@ -42,13 +42,13 @@ def test_who_survives_once_begins_anew(tmp_path):
     dead(db, "run_a")
     dead(db, "run_a").survived("run_a")
     dead(db, "run_a")
-    assert Suspects(db).deaths("run_a") == 1
+    assert LoadQuarantine(db).deaths("run_a") == 1
 
 
 def test_who_waits_in_line_is_not_suspected(tmp_path):
     db = tmp_path / "runs.db"
     dead(db, "run_a").pause("run_a")
-    assert Suspects(db).apart == frozenset()
+    assert LoadQuarantine(db).apart == frozenset()
 
 
 def test_a_clean_end_leaves_no_file(tmp_path):
@@ -62,13 +62,13 @@ def test_a_torn_record_is_nobody(tmp_path):
     dead(db, "run_a", "run_b")
     path = tmp_path / "runs.db.taking-up"
     path.write_bytes(path.read_bytes()[:-20] + b"\0" * 20)
-    assert Suspects(db).apart == {"run_a"}
+    assert LoadQuarantine(db).apart == {"run_a"}
 
 
 def test_a_file_that_cannot_be_written_stops_nothing_and_is_told_once(tmp_path, capfd):
-    suspects = Suspects(tmp_path / "gone" / "runs.db")
-    suspects.begin("run_a")
-    suspects.begin("run_b")
-    suspects.survived("run_a")
-    suspects.close()
-    assert suspects.apart == frozenset()
+    quarantine = LoadQuarantine(tmp_path / "gone" / "runs.db")
+    quarantine.begin("run_a")
+    quarantine.begin("run_b")
+    quarantine.survived("run_a")
+    quarantine.close()
+    assert quarantine.apart == frozenset()

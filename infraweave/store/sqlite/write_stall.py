@@ -26,7 +26,7 @@ _WAITING = (
 )
 
 
-class Stall:
+class WriteStall:
     """Whether writing stands still, and who waits for that to be over."""
 
     def __init__(self) -> None:

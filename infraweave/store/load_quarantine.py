@@ -23,7 +23,7 @@ _RECORD = re.compile(rb"(\S{1,100}) +(\d{1,9})\n")
 _WIDTH = 64
 
 
-class Suspects:
+class LoadQuarantine:
     """The runs that this process takes up, and those at whose taking-up earlier ones have died."""
 
     def __init__(self, database: Path) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from attrs import define, evolve, field
 
 from infraweave.core.data.redact import redact
-from infraweave.store.sqlite.rows import Row
+from infraweave.store.sqlite.row_changes import Row
 
 #: Characters that are kept of what callers name.
 LONGEST = 300
 
 
 @define(eq=False, kw_only=True)
-class Note:
+class AuditRecord:
     """What will be one row of the log; ``at`` in milliseconds. See audit.sql."""
 
     at: int
@@ -29,11 +29,11 @@ class Note:
     #: True once it has been handed to the writer.
     kept: bool = field(default=False, init=False)
 
-    def like(self, action: str, resource: str) -> Note:
+    def like(self, action: str, resource: str) -> AuditRecord:
         """Return another note of the same request."""
         return evolve(self, action=action, resource=resource)
 
-    def denied(self, reason: str, detail: str) -> Note:
+    def denied(self, reason: str, detail: str) -> AuditRecord:
         """Return the note of a refusal."""
         return evolve(self, outcome="denied", reason=reason, detail=detail)
 
