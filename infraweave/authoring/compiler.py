@@ -13,13 +13,12 @@ from typing import Any, Literal
 
 from attrs import evolve, frozen
 
-from infraweave.authoring.declarations import Declaration, name_of
-from infraweave.authoring.decorators import Workflow
-from infraweave.authoring.edges import edge_faults
-from infraweave.authoring.functions import Code, CodeParam, is_one_route, literals, read
-from infraweave.authoring.loops import carried_over
-from infraweave.authoring.options import NAMED, Options
-from infraweave.authoring.requests import request_from_author
+from infraweave.authoring.declarations import Declaration, DeclaredWorkflow, name_of
+from infraweave.authoring.edge_types import edge_faults
+from infraweave.authoring.http_options import request_from_author
+from infraweave.authoring.loop_carried import carried_over
+from infraweave.authoring.option_reader import NAMED, OptionReader
+from infraweave.authoring.signatures import Code, CodeParam, is_one_route, literals, read
 from infraweave.authoring.trigger_options import read_schedule, read_webhook, unwritable_triggers
 from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.data.python_types import from_author, unfit
@@ -69,7 +68,7 @@ class Compiled:
     derived: bool = False
 
 
-def compile_workflow(workflow: Workflow) -> Compiled:
+def compile_workflow(workflow: DeclaredWorkflow) -> Compiled:
     """Return the document and the code of a declared workflow.
 
     Raises:
@@ -87,7 +86,7 @@ def compile_workflow(workflow: Workflow) -> Compiled:
     return Compiled(document, work.codes, work.models, derived)
 
 
-def _stored(workflow: Workflow, document: Document) -> Document:
+def _stored(workflow: DeclaredWorkflow, document: Document) -> Document:
     """Return a document as it is once it was stored: with lists for tuples, and numbers as JSON has them."""
     try:
         return document_from_json(loads(dumps(document_to_json(document))))
@@ -104,10 +103,10 @@ def _unwritable(document: Document) -> Iterator[str]:
     yield from unwritable_triggers(document)
 
 
-class _Compilation(Options):
+class _Compilation(OptionReader):
     """One compilation: the faults and the code found so far."""
 
-    def __init__(self, workflow: Workflow) -> None:
+    def __init__(self, workflow: DeclaredWorkflow) -> None:
         super().__init__()
         self.workflow = workflow
         self.codes: dict[str, Code] = {}
@@ -142,7 +141,7 @@ class _Compilation(Options):
             "http",
         ):
             self.faults.append(f"{name}: None is no function whose parameters can be read")
-        if declaration.undos and declaration.kind in _NOTHING_TO_UNDO:
+        if declaration.compensations and declaration.kind in _NOTHING_TO_UNDO:
             self.faults.append(
                 f"{name}: a {declaration.kind.replace('_', ' ')} has nothing to compensate;"
                 " compensate the node that acts on it"
@@ -292,7 +291,7 @@ class _Compilation(Options):
     def _child(self, declaration: Declaration) -> dict[str, Any]:
         """Return which workflow a node runs, and what its result must pass."""
         workflow, name = declaration.workflow, declaration.name
-        given = workflow.workflow_id if isinstance(workflow, Workflow) else workflow
+        given = workflow.workflow_id if isinstance(workflow, DeclaredWorkflow) else workflow
         options: dict[str, Any] = {}
         if given is not None:
             options["workflow_id"] = self.text(f"{name}: workflow", given)
@@ -333,7 +332,7 @@ class _Compilation(Options):
 
     def _undo(self, declaration: Declaration, item: str | None = None) -> Compensation | None:
         """Return how a node is undone; ``item``: the name under which a map's function takes the item."""
-        name, undos = declaration.name, declaration.undos
+        name, undos = declaration.name, declaration.compensations
         if not undos:
             return None
         where, undo = f"{name}.compensate", undos[0]

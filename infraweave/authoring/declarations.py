@@ -1,4 +1,7 @@
-"""What a decorator leaves behind: a declaration for the compiler, and a node that is still a function."""
+"""What authors declare: nodes and workflows, as they were written.
+
+Nothing is checked here. The compiler reads declarations and reports every fault at once.
+"""
 
 from __future__ import annotations
 
@@ -13,26 +16,26 @@ from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 from attrs import define, field, frozen
 
 from infraweave.core.data.values import Duration
-from infraweave.core.workflow.document import ITEMS_AT_ONCE, Retry
+from infraweave.core.workflow.document import ITEMS_AT_ONCE, Concurrency, Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Q = ParamSpec("Q")
 S = TypeVar("S")
 
-Named: TypeAlias = "Node[Any, Any] | Wait | Enum | str"
-#: Stands for "as the kind does by default", where None has a meaning of its own.
+Named: TypeAlias = "DeclaredNode[Any, Any] | DeclaredWait | Enum | str"
+#: The retry policy of a node that names none. None means that a node is not retried.
 DEFAULT = Retry()
 
 
 @define
 class Declaration:
-    """One node as its author wrote it; judged by the compiler."""
+    """One node as its author wrote it."""
 
     kind: str
     name: str
     function: Callable[..., Any] | None = None
-    #: Names that the function's annotations may use beside its module's.
+    #: Local names that the function's annotations may use besides the names of its module.
     scope: Mapping[str, Any] = field(factory=dict)
     after: Sequence[Named] = ()
     join: str = "all"
@@ -53,14 +56,14 @@ class Declaration:
     prompt: str | None = None
     on_timeout: Any = "fail"
     delay: Duration | None = None
-    #: What an http node sends, as its author wrote it.
+    #: The options of an http node.
     request: Mapping[str, Any] | None = None
-    #: One is right; the compiler tells of more.
-    undos: list[Undo] = field(factory=list)
+    #: At most one is valid; the compiler reports more.
+    compensations: list[DeclaredCompensation] = field(factory=list)
 
 
 @frozen
-class Undo:
+class DeclaredCompensation:
     """A compensation as its author wrote it."""
 
     function: Callable[..., Any]
@@ -70,22 +73,22 @@ class Undo:
 
 
 @frozen
-class Wait:
-    """A node without a function of its own: something to name in ``after=`` and ``routes=``."""
+class DeclaredWait:
+    """A node without a function. It can be named in ``after=`` and ``routes=``."""
 
     name: str
 
 
-class Node(Generic[P, R]):
-    """A declared node. Calling it calls the author's function, as in any unit test."""
+class DeclaredNode(Generic[P, R]):
+    """A declared node. Calling it calls the author's function, so unit tests can use it directly."""
 
     __name__: str
 
     def __init__(
-        self, declaration: Declaration, function: Callable[P, R], changed: Callable[[], None]
+        self, declaration: Declaration, function: Callable[P, R], on_change: Callable[[], None]
     ) -> None:
-        update_wrapper(self, function)  # first: it takes over the function's own attributes
-        self.declaration, self.function, self._changed = declaration, function, changed
+        update_wrapper(self, function)  # first, because it copies the function's attributes
+        self.declaration, self.function, self._on_change = declaration, function, on_change
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function."""
@@ -105,35 +108,66 @@ class Node(Generic[P, R]):
     def compensate(
         self, function: Any = None, *, retry: Retry | None = DEFAULT, timeout: Duration | None = None
     ) -> Any:
-        """Declare how this node is undone once it has completed, if the run fails or is cancelled later."""
+        """Declare how to undo this node when the run fails or is cancelled after the node completed."""
         scope = scope_of_caller()
 
         def declare(undo: Callable[..., Any]) -> Callable[..., Any]:
-            self.declaration.undos.append(Undo(undo, scope, retry, timeout))
-            self._changed()
+            self.declaration.compensations.append(DeclaredCompensation(undo, scope, retry, timeout))
+            self._on_change()
             return undo
 
         return declare if function is None else declare(function)
 
 
+class DeclaredWorkflow:
+    """A workflow as its author wrote it: what the compiler reads."""
+
+    def __init__(
+        self,
+        workflow_id: str,
+        *,
+        version: str | None = None,
+        input: Any = None,  # noqa: A002 - the wire's word
+        concurrency: int | Concurrency | Sequence[int | Concurrency] = (),
+    ) -> None:
+        self.workflow_id, self.version, self.input = workflow_id, version, input
+        self.concurrency = concurrency
+        self.declarations: list[Declaration] = []
+        self.schedules: list[Mapping[str, Any]] = []
+        self.webhooks: list[Mapping[str, Any]] = []
+        self.output_of: Named | None = None
+
+    def __repr__(self) -> str:
+        return f"Workflow({self.workflow_id!r}, version={self.version!r})"
+
+    def _declare(self, declaration: Declaration) -> DeclaredWait:
+        self.declarations.append(declaration)
+        self._on_change()
+        return DeclaredWait(declaration.name)
+
+    def _on_change(self) -> None:
+        """Drop the compiled document, because it lacks what was declared since."""
+        self.__dict__.pop("compiled", None)
+
+
 def name_of(node: Named) -> str:
-    """Return the name that a node, a wait, a text or an enum's member stands for."""
+    """Return the node name that a node, a string or an enum member stands for."""
     if isinstance(node, Enum):
         return str(node.value)
     return node if isinstance(node, str) else node.name
 
 
 def name_of_function(function: Any) -> str:
-    """Return the name that a function goes by; empty where it has none."""
+    """Return the name of a function, or an empty string if it has none."""
     while isinstance(function, partial):
         function = function.func
     return str(getattr(function, "__name__", ""))
 
 
 def scope_of_caller(depth: int = 1) -> Mapping[str, Any]:
-    """Return the local names where the author stands, so that annotations may use classes of a function.
+    """Return the local names at the decorator, so that annotations may use classes defined in a function.
 
-    The nearest come first; then those of the callers in the same file, which are mostly the functions around.
+    The names of callers in the same file follow, because those are mostly the enclosing functions.
     """
     frame: FrameType | None = sys._getframe(depth + 1)  # noqa: SLF001 - the documented way to see names
     file = frame.f_code.co_filename if frame else ""

@@ -1,8 +1,8 @@
 """What authors write: a ``Workflow`` and its decorators.
 
-A decorator records a declaration on the object that the author holds, and returns something that is still the
-author's function. Nothing is judged here, so the order of declarations is free: ``compile`` finds every fault
-at once. No registry exists besides the Workflow.
+A decorator records a declaration on the Workflow and returns a callable that still is the author's function.
+There is no global registry. Decorators check nothing, so the order of declarations does not matter:
+``compile`` reports every fault at once.
 """
 
 from __future__ import annotations
@@ -14,49 +14,32 @@ from typing import Any, Literal, ParamSpec, TypeVar, overload
 from infraweave.authoring.declarations import (
     DEFAULT,
     Declaration,
+    DeclaredNode,
+    DeclaredWait,
     Named,
-    Node,
-    Wait,
     name_of_function,
     scope_of_caller,
 )
-from infraweave.authoring.http_declarations import Calls, Join
-from infraweave.authoring.triggers import Triggers
+from infraweave.authoring.http_declarations import HttpDeclarations, Join
+from infraweave.authoring.trigger_declarations import TriggerDeclarations
 from infraweave.core.data.values import Duration
-from infraweave.core.workflow.document import ITEMS_AT_ONCE, Concurrency, Document, Retry
+from infraweave.core.workflow.document import ITEMS_AT_ONCE, Document, Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
-class Workflow(Triggers, Calls):
+class Workflow(TriggerDeclarations, HttpDeclarations):
     """A workflow being declared. ``input``: a class, a JSON Schema, or None for any JSON object.
 
-    ``concurrency``: how many runs may be open at once; a number, a ``Concurrency``, or one without a key and
-    one with a key as a list.
+    ``concurrency`` limits how many runs may be open at once. It is a number, a ``Concurrency``, or a list of
+    one limit without a key and one with a key.
     """
-
-    def __init__(
-        self,
-        workflow_id: str,
-        *,
-        version: str | None = None,
-        input: Any = None,  # noqa: A002 - the wire's word
-        concurrency: int | Concurrency | Sequence[int | Concurrency] = (),
-    ) -> None:
-        self.workflow_id, self.version, self.input = workflow_id, version, input
-        super().__init__()
-        self.concurrency = concurrency
-        self.declarations: list[Declaration] = []
-        self.output_of: Named | None = None
-
-    def __repr__(self) -> str:
-        return f"Workflow({self.workflow_id!r}, version={self.version!r})"
 
     # --- nodes ---------------------------------------------------------------------------------------------
 
     @overload
-    def node(self, function: Callable[P, R], /) -> Node[P, R]: ...
+    def node(self, function: Callable[P, R], /) -> DeclaredNode[P, R]: ...
     @overload
     def node(
         self,
@@ -68,7 +51,7 @@ class Workflow(Triggers, Calls):
         retry: Retry | None = ...,
         timeout: Duration | None = ...,
         executor: str = ...,
-    ) -> Callable[[Callable[P, R]], Node[P, R]]: ...
+    ) -> Callable[[Callable[P, R]], DeclaredNode[P, R]]: ...
     def node(
         self,
         function: Any = None,
@@ -83,11 +66,14 @@ class Workflow(Triggers, Calls):
     ) -> Any:
         """Declare a node that does work.
 
-        ``timeout`` counts per attempt; ``retry=None``: one attempt only. ``join="any"``: a race, the node
-        runs with the first of its upstreams that ran, and what else only led to it is stopped.
+        ``timeout`` applies to each attempt. ``retry=None`` allows one attempt only. ``join="any"`` is a race:
+        the node runs after the first upstream node that ran, and the other branches that lead only to it are
+        stopped.
         """
-        options = {"after": after, "join": join, "retry": retry, "timeout": timeout, "executor": executor}
-        return self._decorated(function, kind, name, options)
+        decorator: Any = self._decorator(
+            kind, name, after=after, join=join, retry=retry, timeout=timeout, executor=executor
+        )
+        return decorator if function is None else decorator(function)
 
     def router(
         self,
@@ -98,11 +84,11 @@ class Workflow(Triggers, Calls):
         join: Join = "all",
         retry: Retry | None = DEFAULT,
         timeout: Duration | None = None,
-    ) -> Callable[[Callable[P, R]], Node[P, R]]:
-        """Declare a router: it returns which of its ``routes`` run, one name, a list, or ``[]``."""
-        options = {"routes": routes, "after": after, "join": join, "retry": retry, "timeout": timeout}
-        decorate: Callable[[Callable[P, R]], Node[P, R]] = self._decorated(None, "router", name, options)
-        return decorate
+    ) -> Callable[[Callable[P, R]], DeclaredNode[P, R]]:
+        """Declare a router. It returns which of its ``routes`` run: one name, a list, or ``[]``."""
+        return self._decorator(
+            "router", name, routes=routes, after=after, join=join, retry=retry, timeout=timeout
+        )
 
     def map(
         self,
@@ -118,28 +104,28 @@ class Workflow(Triggers, Calls):
         subworkflow: Workflow | str | None = None,
         version: str | None = None,
         schema: Any = None,
-    ) -> Callable[[Callable[P, R]], Node[P, R]]:
-        """Declare work done for each item of a list: a node's output, or ``input``, or ``"input.files"``.
+    ) -> Callable[[Callable[P, R]], DeclaredNode[P, R]]:
+        """Declare work for each item of a list: of a node's output, ``input``, or ``"input.files"``.
 
         The first parameter is the item, whatever its name. The output is the list of results, in the items'
-        order. ``max_concurrency`` items are in flight at once; ``max_failures`` may fail for good and yield
-        None. ``retry`` and ``timeout`` are those of each item. With ``subworkflow`` the function makes the
-        input of a child run for each item, whose result must pass ``schema``.
+        order. At most ``max_concurrency`` items run at once. Up to ``max_failures`` items may fail for good;
+        they yield None. ``retry`` and ``timeout`` apply to each item. With ``subworkflow`` each item starts a
+        child run: the function returns its input, and its result must pass ``schema``.
         """
-        options = {
-            "over": over,
-            "max_concurrency": max_concurrency,
-            "max_failures": max_failures,
-            "after": after,
-            "retry": _once_for_children(retry) if subworkflow is not None else retry,
-            "timeout": timeout,
-            "executor": executor,
-            "workflow": subworkflow,
-            "workflow_version": version,
-            "schema": schema,
-        }
-        decorate: Callable[[Callable[P, R]], Node[P, R]] = self._decorated(None, "map", name, options)
-        return decorate
+        return self._decorator(
+            "map",
+            name,
+            over=over,
+            max_concurrency=max_concurrency,
+            max_failures=max_failures,
+            after=after,
+            retry=_once_for_children(retry) if subworkflow is not None else retry,
+            timeout=timeout,
+            executor=executor,
+            workflow=subworkflow,
+            workflow_version=version,
+            schema=schema,
+        )
 
     def repeat(
         self,
@@ -151,23 +137,23 @@ class Workflow(Triggers, Calls):
         after: Sequence[Named] = (),
         retry: Retry | None = DEFAULT,
         timeout: Duration | None = None,
-    ) -> Callable[[Callable[P, R]], Node[P, R]]:
-        """Declare the condition that ends a loop: True runs the nodes from ``back_to`` on again.
+    ) -> Callable[[Callable[P, R]], DeclaredNode[P, R]]:
+        """Declare the condition at the end of a loop. True runs the nodes from ``back_to`` again.
 
-        The region runs ``max_iterations`` times at most; then the run fails, or goes on as if the condition
-        had been False. A parameter of the region that names a later node of it takes that node's output of
-        the iteration before, and its default in the first.
+        The loop runs at most ``max_iterations`` times. Then the run fails, or goes on as if the condition had
+        been False (``on_exhausted="continue"``). A parameter that names a later node of the loop takes that
+        node's output of the previous iteration, and its default in the first iteration.
         """
-        options = {
-            "back_to": back_to,
-            "max_iterations": max_iterations,
-            "on_exhausted": on_exhausted,
-            "after": after,
-            "retry": retry,
-            "timeout": timeout,
-        }
-        decorate: Callable[[Callable[P, R]], Node[P, R]] = self._decorated(None, "loop", name, options)
-        return decorate
+        return self._decorator(
+            "loop",
+            name,
+            back_to=back_to,
+            max_iterations=max_iterations,
+            on_exhausted=on_exhausted,
+            after=after,
+            retry=retry,
+            timeout=timeout,
+        )
 
     def subworkflow(
         self,
@@ -180,22 +166,22 @@ class Workflow(Triggers, Calls):
         after: Sequence[Named] = (),
         join: Join = "all",
         retry: Retry | None = None,
-    ) -> Callable[[Callable[P, R]], Node[P, R]]:
-        """Declare a run of another workflow, whose input the function makes and whose result is the output.
+    ) -> Callable[[Callable[P, R]], DeclaredNode[P, R]]:
+        """Declare a child run of another workflow. The function returns its input; its result is the output.
 
-        Without ``version`` the child runs the version that is active then. Its result must pass ``schema`` (a
-        class or a JSON Schema). A child that failed is tried again, as a new run, where ``retry`` says so.
+        Without ``version`` the child runs the version that is active at that time. Its result must pass
+        ``schema`` (a class or a JSON Schema). ``retry`` starts a new child run after one that failed.
         """
-        options = {
-            "workflow": workflow,
-            "workflow_version": version,
-            "schema": schema,
-            "after": after,
-            "join": join,
-            "retry": retry,
-        }
-        decorate: Callable[[Callable[P, R]], Node[P, R]] = self._decorated(None, "subworkflow", name, options)
-        return decorate
+        return self._decorator(
+            "subworkflow",
+            name,
+            workflow=workflow,
+            workflow_version=version,
+            schema=schema,
+            after=after,
+            join=join,
+            retry=retry,
+        )
 
     @overload
     def human_input(
@@ -209,7 +195,7 @@ class Workflow(Triggers, Calls):
         join: Join = ...,
         timeout: Duration | None = ...,
         on_timeout: Any = ...,
-    ) -> Wait: ...
+    ) -> DeclaredWait: ...
     @overload
     def human_input(
         self,
@@ -220,7 +206,7 @@ class Workflow(Triggers, Calls):
         join: Join = ...,
         timeout: Duration | None = ...,
         on_timeout: Any = ...,
-    ) -> Callable[[Callable[P, R]], Node[P, R]]: ...
+    ) -> Callable[[Callable[P, R]], DeclaredNode[P, R]]: ...
     def human_input(
         self,
         declared_name: str | None = None,
@@ -233,11 +219,11 @@ class Workflow(Triggers, Calls):
         timeout: Duration | None = None,
         on_timeout: Any = "fail",
     ) -> Any:
-        """Declare a durable wait for a person, whose answer must pass ``schema`` (a class or a JSON Schema).
+        """Declare a durable wait for a person's answer. It must pass ``schema`` (a class or a JSON Schema).
 
-        As a decorator, on a function that returns the prompt, or ``{"prompt": …, "data": …}``; as a call,
-        with a name and a fixed prompt. ``on_timeout``: "fail", a node that runs in place of what needs the
-        answer, or any other value, which stands in for the answer and must pass ``schema``.
+        Use it as a decorator on a function that returns the prompt, or ``{"prompt": …, "data": …}``; or call
+        it with a name and a fixed prompt. ``on_timeout`` is "fail", or a node that runs instead of the nodes
+        that need the answer, or any other value, which replaces the answer and must pass ``schema``.
         """
         options = {
             "schema": schema,
@@ -247,8 +233,8 @@ class Workflow(Triggers, Calls):
             "on_timeout": on_timeout,
         }
         if declared_name is None:
-            return self._decorated(None, "human_input", name, options)
-        return self._declared(Declaration("human_input", str(declared_name), prompt=prompt, **options))
+            return self._decorator("human_input", name, **options)
+        return self._declare(Declaration("human_input", str(declared_name), prompt=prompt, **options))
 
     def signal(
         self,
@@ -260,30 +246,33 @@ class Workflow(Triggers, Calls):
         join: Join = "all",
         timeout: Duration | None = None,
         on_timeout: Any = "fail",
-    ) -> Wait:
-        """Declare a durable wait for data: a signal of this name whose payload passes ``schema``.
+    ) -> DeclaredWait:
+        """Declare a durable wait for a signal of this name. Its payload must pass ``schema``.
 
-        One that came before is taken at once. ``on_timeout`` is as for ``human_input``.
+        A signal that came earlier is consumed at once. ``on_timeout`` works as for ``human_input``.
         """
-        options = {
-            "schema": schema,
-            "after": after,
-            "join": join,
-            "timeout": timeout,
-            "on_timeout": on_timeout,
-        }
-        return self._declared(Declaration("signal", str(name), **options))
+        return self._declare(
+            Declaration(
+                "signal",
+                str(name),
+                schema=schema,
+                after=after,
+                join=join,
+                timeout=timeout,
+                on_timeout=on_timeout,
+            )
+        )
 
     @overload
     def sleep(
         self, name: str, delay: Duration, /, *, after: Sequence[Named] = ..., join: Join = ...
-    ) -> Wait: ...
+    ) -> DeclaredWait: ...
     @overload
-    def sleep(self, function: Callable[P, R], /) -> Node[P, R]: ...
+    def sleep(self, function: Callable[P, R], /) -> DeclaredNode[P, R]: ...
     @overload
     def sleep(
         self, *, name: str | None = ..., after: Sequence[Named] = ..., join: Join = ...
-    ) -> Callable[[Callable[P, R]], Node[P, R]]: ...
+    ) -> Callable[[Callable[P, R]], DeclaredNode[P, R]]: ...
     def sleep(
         self,
         function: Any = None,
@@ -293,45 +282,37 @@ class Workflow(Triggers, Calls):
         after: Sequence[Named] = (),
         join: Join = "all",
     ) -> Any:
-        """Declare a durable timer: a name and a delay, or a function that returns the delay or the time."""
+        """Declare a durable timer: by a name and a delay, or by a function that returns a delay or a time."""
         if isinstance(function, str):
-            return self._declared(Declaration("timer", function, delay=delay, after=after, join=join))
-        return self._decorated(function, "timer", name, {"after": after, "join": join})
+            return self._declare(Declaration("timer", function, delay=delay, after=after, join=join))
+        decorator: Any = self._decorator("timer", name, after=after, join=join)
+        return decorator if function is None else decorator(function)
 
     def output(self, node: Named) -> None:
-        """Let the run's result be this node's output."""
+        """Make this node's output the result of the run."""
         self.output_of = node
-        self._changed()
+        self._on_change()
 
-    def _decorated(self, function: Any, kind: Any, name: str | None, options: dict[str, Any]) -> Any:
+    def _decorator(
+        self, kind: str, name: str | None, **options: Any
+    ) -> Callable[[Callable[P, R]], DeclaredNode[P, R]]:
         scope = scope_of_caller(depth=2)
 
-        def declare(given: Callable[..., Any]) -> Node[Any, Any]:
-            body = given.function if isinstance(given, Node) else given  # one function, several workflows
+        def declare(given: Callable[P, R]) -> DeclaredNode[P, R]:
+            # One function may be a node of several workflows.
+            body = given.function if isinstance(given, DeclaredNode) else given
             called = name_of_function(body) if name is None else str(name)
             declaration = Declaration(kind, called, function=body, scope=scope, **options)
-            self._add(declaration)
-            return Node(declaration, body, self._changed)
+            self._declare(declaration)
+            return DeclaredNode(declaration, body, self._on_change)
 
-        return declare if function is None else declare(function)
-
-    def _declared(self, declaration: Declaration) -> Wait:
-        self._add(declaration)
-        return Wait(declaration.name)
-
-    def _add(self, declaration: Declaration) -> None:
-        self.declarations.append(declaration)
-        self._changed()
-
-    def _changed(self) -> None:
-        """Forget what was compiled: it knew nothing of what has been declared since."""
-        self.__dict__.pop("compiled", None)
+        return declare
 
     # --- compiling -----------------------------------------------------------------------------------------
 
     @cached_property
     def compiled(self) -> Any:
-        """The document and the code; made once, when first asked for."""
+        """The document and the code, compiled on first use."""
         from infraweave.authoring.compiler import compile_workflow
 
         return compile_workflow(self)
@@ -340,21 +321,21 @@ class Workflow(Triggers, Calls):
         """Return the definition document.
 
         Raises:
-            DeclarationError: it cannot be compiled; lists every fault.
+            DeclarationError: the workflow does not compile; lists every fault.
         """
         document: Document = self.compiled.document
         return document
 
     def codes(self) -> Mapping[str, Any]:
-        """Return the functions by the references that the document uses.
+        """Return the functions by their references in the document.
 
         Raises:
-            DeclarationError: it cannot be compiled; lists every fault.
+            DeclarationError: the workflow does not compile; lists every fault.
         """
         codes: Mapping[str, Any] = self.compiled.codes
         return codes
 
 
 def _once_for_children(retry: Retry | None) -> Retry | None:
-    """Return how children are retried: only where the author says so."""
+    """Return the retry policy of child runs, which are not retried by default."""
     return None if retry is DEFAULT else retry

@@ -1,4 +1,4 @@
-"""Workflows that are written as definition documents, in the place of those that are declared."""
+"""A Workflow that comes from a definition document instead of declarations."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from infraweave.authoring.decorators import Workflow
 from infraweave.core.workflow.document import Document
 
 
-class Written(Workflow):
-    """A document where a Workflow is wanted; the code that its nodes name is other workflows'."""
+class DocumentWorkflow(Workflow):
+    """A workflow read from a document. Its nodes use the code of other workflows."""
 
     def __init__(self, workflow_id: str, read: Callable[[], Document]) -> None:
-        """Take a document by what reads it, which may raise DeclarationError."""
+        """Keep ``read``, which returns the document and may raise DeclarationError."""
         super().__init__(workflow_id)
         self._read = read
 
     @cached_property
     def compiled(self) -> Any:
-        """The document, and no code."""
+        """The document, without code."""
         return Compiled(self._read(), {}, {})

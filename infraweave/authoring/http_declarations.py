@@ -1,25 +1,20 @@
-"""What a workflow declares the server to call by itself: ``flow.http``."""
+"""``flow.http``: declares HTTP calls that the server makes by itself."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
-from infraweave.authoring.declarations import DEFAULT, Declaration, Named, Wait
+from infraweave.authoring.declarations import DEFAULT, Declaration, DeclaredWait, DeclaredWorkflow, Named
 from infraweave.core.data.values import Duration
 from infraweave.core.workflow.document import Retry
 
-#: ``any``: a race.
+#: Which upstream nodes a node waits for. ``any`` is a race.
 Join: TypeAlias = Literal["all", "any"]
 
 
-class Calls(ABC):
-    """The part of a Workflow that declares calls over HTTP."""
-
-    @abstractmethod
-    def _declared(self, declaration: Declaration) -> Wait:
-        """Record a node that has no function."""
+class HttpDeclarations(DeclaredWorkflow):
+    """The part of a Workflow that declares HTTP calls."""
 
     def http(
         self,
@@ -38,13 +33,13 @@ class Calls(ABC):
         join: Join = "all",
         retry: Retry | None = DEFAULT,
         timeout: Duration = 30.0,
-    ) -> Wait:
-        """Declare a call over HTTP, made by the server itself within its outbound guard.
+    ) -> DeclaredWait:
+        """Declare an HTTP call. The server makes it, and its outbound guard limits where it may go.
 
-        Texts of url, headers, query and body have places, ``{input.id}``: the first name of each is ``input``
-        or a node, to which it makes an edge. ``output`` is a JSON Pointer into the response's status, headers
-        and body, or a template over these; ``accept`` lists the statuses that are a success (by default 200
-        to 299).
+        Strings in url, headers, query and body may hold placeholders such as ``{input.id}``. The first name
+        of a placeholder is ``input`` or a node; a node makes an edge. ``output`` is a JSON Pointer into the
+        response's status, headers and body, or a template over these. ``accept`` lists the status codes that
+        count as success (200 to 299 by default).
         """
         request = {
             "method": method,
@@ -57,7 +52,7 @@ class Calls(ABC):
             "follow_redirects": follow_redirects,
             "max_bytes": max_bytes,
         }
-        return self._declared(
+        return self._declare(
             Declaration(
                 "http", str(name), after=after, join=join, retry=retry, timeout=timeout, request=request
             )

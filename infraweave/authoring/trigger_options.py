@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from infraweave.authoring.options import Options
+from infraweave.authoring.option_reader import OptionReader
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.document_codec import trigger_to_json
 from infraweave.core.workflow.triggers import Schedule, Webhook
 
 
-def read_schedule(read: Options, given: Mapping[str, Any]) -> Schedule:
+def read_schedule(read: OptionReader, given: Mapping[str, Any]) -> Schedule:
     """Return a schedule; what is wrong with it joins the faults of ``read``."""
     where = f"schedule {given['name']}"
     return Schedule(
@@ -26,7 +26,7 @@ def read_schedule(read: Options, given: Mapping[str, Any]) -> Schedule:
     )
 
 
-def read_webhook(read: Options, given: Mapping[str, Any]) -> Webhook:
+def read_webhook(read: OptionReader, given: Mapping[str, Any]) -> Webhook:
     """Return a webhook; what is wrong with it joins the faults of ``read``."""
     where, required = f"webhook {given['name']}", ("name", "signature_header", "delivery")
     optional = ("secret_env", "timestamp_header")
@@ -40,7 +40,7 @@ def read_webhook(read: Options, given: Mapping[str, Any]) -> Webhook:
     )
 
 
-def _optional_text(read: Options, where: str, name: str, given: Mapping[str, Any]) -> str | None:
+def _optional_text(read: OptionReader, where: str, name: str, given: Mapping[str, Any]) -> str | None:
     return None if given[name] is None else read.text(f"{where}: {name}", given[name])
 
 

@@ -60,11 +60,11 @@ def _written(file: Path) -> Workflow:
     Raises:
         OSError, ValueError: it cannot be read, or is no JSON object. What else is wrong, ``compile`` tells.
     """
-    from infraweave.authoring.document_workflow import Written
+    from infraweave.authoring.document_workflow import DocumentWorkflow
 
     value = read_object(file.read_bytes())
     workflow_id = value.get("workflow_id")
-    return Written(
+    return DocumentWorkflow(
         workflow_id if isinstance(workflow_id, str) else "without an id", partial(_document, value)
     )
 

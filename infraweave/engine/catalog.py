@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeAlias, assert_never
 from weakref import WeakKeyDictionary, WeakValueDictionary
 
-from infraweave.authoring.compiler import Code, Compiled
+from infraweave.authoring.compiler import Compiled
 from infraweave.authoring.decorators import Workflow
+from infraweave.authoring.signatures import Code
 from infraweave.core.data.bounded_cache import Bounded
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.run.address import Address

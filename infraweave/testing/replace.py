@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeAlias
 from attrs import define, field, frozen
 
 from infraweave.authoring.context import Context
-from infraweave.authoring.functions import Code, CodeParam, is_context
+from infraweave.authoring.signatures import Code, CodeParam, is_context
 from infraweave.core.data.values import Duration, Json, seconds
 from infraweave.core.run.address import Address
 from infraweave.core.workflow.graph import Graph

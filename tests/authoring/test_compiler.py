@@ -9,7 +9,7 @@ import pytest
 from attrs import frozen
 
 from infraweave import Context, DeclarationError, Retry, Workflow
-from infraweave.authoring.compiler import Code
+from infraweave.authoring.signatures import Code
 from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
 

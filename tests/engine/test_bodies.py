@@ -15,7 +15,7 @@ import pytest
 from attrs import define, field, frozen
 
 from infraweave import Context, NonRetryable, Retry, Workflow
-from infraweave.authoring.functions import Code
+from infraweave.authoring.signatures import Code
 from infraweave.engine.execution.call import MAX_MESSAGE, Call
 
 

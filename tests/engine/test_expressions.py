@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from infraweave.authoring.document_workflow import Written
+from infraweave.authoring.document_workflow import DocumentWorkflow
 from infraweave.core.data.values import rfc3339
 from infraweave.core.run.address import Address
 from infraweave.core.workflow.document import (
@@ -33,12 +33,12 @@ from tests.engine.web import answer, serving
 INPUT = (Param("input", "input"),)
 
 
-def Made(document: Document) -> Written:  # noqa: N802 - it stands for a class
+def Made(document: Document) -> DocumentWorkflow:  # noqa: N802 - it stands for a class
     """Return a document in the place of a workflow."""
-    return Written(document.workflow_id, lambda: document)
+    return DocumentWorkflow(document.workflow_id, lambda: document)
 
 
-def choosing(url: str, expression: str, *, params=INPUT) -> Written:
+def choosing(url: str, expression: str, *, params=INPUT) -> DocumentWorkflow:
     calls = [Http(name=name, request=Request(url=f"{url}/{name}")) for name in ("big", "small", "none")]
     router = Router(name="choose", expression=expression, routes=("big", "small", "none"), params=params)
     return Made(Document(workflow_id="made", version="v1", nodes=(router, *calls)))
@@ -193,7 +193,7 @@ ENDLESS = {"s": "a" * 2_000_000, "t": "a" * 1_000_000 + "b"}
 ONCE = Retry(max_attempts=1)
 
 
-def searching(retry=ONCE, **more) -> Written:
+def searching(retry=ONCE, **more) -> DocumentWorkflow:
     node = Activity(name="search", expression="input.s.contains(input.t)", params=INPUT, retry=retry, **more)
     return Made(Document(workflow_id="made", version="v1", nodes=(node,)))
 

@@ -14,7 +14,7 @@ from attrs import define, evolve, field
 
 from infraweave import NonRetryable
 from infraweave.authoring.compiler import Compiled
-from infraweave.authoring.functions import Code
+from infraweave.authoring.signatures import Code
 from infraweave.core.data.bounded_cache import Bounded
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import NodeCompleted, NodeStarted

@@ -26,7 +26,7 @@ from unittest.mock import patch
 from attrs import define, evolve, field
 
 from infraweave import NonRetryable
-from infraweave.authoring.functions import Code
+from infraweave.authoring.signatures import Code
 from infraweave.core.access import Principal
 from infraweave.core.trace_context import TraceContext
 from infraweave.core.workflow.document import (

@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
-from infraweave.authoring.compiler import Code
+from infraweave.authoring.signatures import Code
 from infraweave.core.data.values import LONGEST, Json, from_rfc3339, seconds, spell
 from infraweave.core.run.events import NodeStarted
 from infraweave.core.run.facts import Erred, Fact, Prompted, Scheduled, Succeeded, Unprepared

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import evolve
 
-from infraweave.authoring.compiler import Code, CodeParam
+from infraweave.authoring.signatures import Code, CodeParam
 from infraweave.core.data import expressions
 from infraweave.core.data.foreign_json import shallow
 from infraweave.core.data.media_types import is_json, text_of, value_of

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from infraweave.authoring.compiler import Code, CodeParam
+from infraweave.authoring.signatures import Code, CodeParam
 from infraweave.core.data import json_codec, python_types
 from infraweave.core.data.contracts import Misfit
 from infraweave.core.data.redact import redact

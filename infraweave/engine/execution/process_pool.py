@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from functools import cache, partial
 from typing import Any, TypeVar
 
-from infraweave.authoring.compiler import Code
+from infraweave.authoring.signatures import Code
 from infraweave.engine.execution.thread_pool import Threads
 
 T = TypeVar("T")

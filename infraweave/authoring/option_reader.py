@@ -9,8 +9,7 @@ from typing import Any
 
 from attrs import evolve
 
-from infraweave.authoring.declarations import Node as DeclaredNode
-from infraweave.authoring.declarations import Wait, name_of
+from infraweave.authoring.declarations import DeclaredNode, DeclaredWait, name_of
 from infraweave.core.data.model_libraries import library_of
 from infraweave.core.data.type_schema import schema_of
 from infraweave.core.data.values import Duration, Json, seconds
@@ -20,10 +19,10 @@ ONCE = Retry(max_attempts=1)
 #: More is a mistake; whoever wants a node tried for ever means a loop or a timer.
 _MOST_ATTEMPTS = 1_000_000
 #: What stands for a node's name; of enums the value.
-NAMED = (str, DeclaredNode, Wait, Enum)
+NAMED = (str, DeclaredNode, DeclaredWait, Enum)
 
 
-class Options:
+class OptionReader:
     """The readers, and the faults found so far."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from infraweave.authoring.functions import Code, CodeParam
+from infraweave.authoring.signatures import Code, CodeParam
 from infraweave.core.data.schema_compatibility import alternatives, items, misfit, part
 from infraweave.core.data.type_schema import schema_of
 from infraweave.core.data.values import Json
