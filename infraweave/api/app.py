@@ -30,7 +30,7 @@ from infraweave.api.http.rate_limiter import Limiter
 from infraweave.api.http.routing import JSON, Answer, Call, Caller, Route
 from infraweave.api.routes import routes
 from infraweave.core.data.json_codec import dumps
-from infraweave.core.data.redact import shown
+from infraweave.core.data.redact import sanitize
 from infraweave.core.data.values import Json
 from infraweave.engine.engine import Engine
 from infraweave.errors import (
@@ -350,6 +350,6 @@ async def _failed_in_transit(error: HTTPException) -> Response:
 
 async def _failed(error: Exception) -> Response:
     extra = {"request_id": current_id()}
-    path = shown(request.path, 200)
+    path = sanitize(request.path, 200)
     log.error("%s %s failed (%s)", request.method, path, current_id(), exc_info=error, extra=extra)
     return await _refused(Internal())

@@ -22,7 +22,7 @@ from infraweave.authoring.signatures import Code, CodeParam, is_one_route, liter
 from infraweave.authoring.trigger_options import read_schedule, read_webhook, unwritable_triggers
 from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.data.python_types import from_author, unfit
-from infraweave.core.data.values import pointer
+from infraweave.core.data.values import to_pointer
 from infraweave.core.workflow.document import (
     INPUT,
     ITEM,
@@ -42,7 +42,7 @@ from infraweave.core.workflow.document import (
     Timer,
 )
 from infraweave.core.workflow.document_codec import derived_version, document_from_json, document_to_json
-from infraweave.core.workflow.http_request import names_in
+from infraweave.core.workflow.http_request import parameter_names
 from infraweave.core.workflow.rules.check import faults as document_faults
 from infraweave.errors import DeclarationError
 
@@ -187,7 +187,7 @@ class _Compilation(OptionReader):
     def _http(self, declaration: Declaration, shared: dict[str, Any]) -> Http:
         name = declaration.name
         request = self._request(name, declaration.request or {})
-        places = dict.fromkeys(names_in(request))
+        places = dict.fromkeys(parameter_names(request))
         timeout = self.duration(name, "timeout", declaration.timeout)
         if declaration.timeout is None:
             self.faults.append(f"{name}: timeout is None; expected a duration, for a call must end")
@@ -273,7 +273,7 @@ class _Compilation(OptionReader):
         """Return whose output a map goes over, and where in it the list is: ``input.files``."""
         named = self.named(declaration.name, "over", [declaration.over])
         over, _, way = next(iter(named), "").partition(".")
-        return {"over": over, "pointer": pointer(way.split(".")) if way else ""}
+        return {"over": over, "pointer": to_pointer(way.split(".")) if way else ""}
 
     def _subworkflow(
         self, declaration: Declaration, shared: dict[str, Any], code: Code | None

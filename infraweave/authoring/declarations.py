@@ -16,7 +16,7 @@ from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 from attrs import define, field, frozen
 
 from infraweave.core.data.values import Duration
-from infraweave.core.workflow.document import ITEMS_AT_ONCE, Concurrency, Retry
+from infraweave.core.workflow.document import DEFAULT_MAX_CONCURRENCY, Concurrency, Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,7 +47,7 @@ class Declaration:
     max_iterations: int = 0
     on_exhausted: str = "fail"
     over: Named | None = None
-    max_concurrency: int = ITEMS_AT_ONCE
+    max_concurrency: int = DEFAULT_MAX_CONCURRENCY
     max_failures: int = 0
     #: The workflow of a child, or its id.
     workflow: Any = None

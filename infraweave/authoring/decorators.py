@@ -23,7 +23,7 @@ from infraweave.authoring.declarations import (
 from infraweave.authoring.http_declarations import HttpDeclarations, Join
 from infraweave.authoring.trigger_declarations import TriggerDeclarations
 from infraweave.core.data.values import Duration
-from infraweave.core.workflow.document import ITEMS_AT_ONCE, Document, Retry
+from infraweave.core.workflow.document import DEFAULT_MAX_CONCURRENCY, Document, Retry
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -94,7 +94,7 @@ class Workflow(TriggerDeclarations, HttpDeclarations):
         self,
         *,
         over: Named,
-        max_concurrency: int = ITEMS_AT_ONCE,
+        max_concurrency: int = DEFAULT_MAX_CONCURRENCY,
         max_failures: int = 0,
         name: str | None = None,
         after: Sequence[Named] = (),

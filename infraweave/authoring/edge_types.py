@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from infraweave.authoring.signatures import Code, CodeParam
-from infraweave.core.data.schema_compatibility import alternatives, items, misfit, part
+from infraweave.core.data.schema_compatibility import alternatives, find_mismatch, items, part
 from infraweave.core.data.type_schema import schema_of
 from infraweave.core.data.values import Json
 from infraweave.core.workflow.document import (
@@ -24,8 +24,8 @@ from infraweave.core.workflow.document import (
     Subworkflow,
     Timer,
     Wait,
-    runs_child,
-    targets,
+    route_targets,
+    starts_child,
 )
 
 
@@ -51,7 +51,7 @@ def _routed(document: Document) -> set[str]:
         for source in (*(param.source for param in node.params), *node.after):
             below.setdefault(source, set()).add(node.name)
     found: set[str] = set()
-    waiting = [route for node in document.nodes for route in targets(node)]
+    waiting = [route for node in document.nodes for route in route_targets(node)]
     while waiting:
         name = waiting.pop()
         if name not in found:
@@ -66,8 +66,8 @@ def _faults(
     taken = {param.name: param for param in code.params}
     for param in params:
         wanted, source = _taken(taken.get(param.name)), given.get(param.source, {})
-        fault = misfit(source, wanted) if wanted else None
-        if narrowed and any(misfit(option, wanted) is None for option in alternatives(source)):
+        fault = find_mismatch(source, wanted) if wanted else None
+        if narrowed and any(find_mismatch(option, wanted) is None for option in alternatives(source)):
             continue
         if fault is not None:
             wanted = f"{fault.wanted} at {fault.path}" if fault.path else fault.wanted
@@ -84,7 +84,7 @@ def _output(node: Node, codes: Mapping[str, Code]) -> Json:
     if isinstance(node, Wait):
         return node.schema
     code = codes.get(getattr(node, "code", None) or "")
-    if isinstance(node, Map | Subworkflow) and runs_child(node):
+    if isinstance(node, Map | Subworkflow) and starts_child(node):
         one = node.schema or {}
     else:
         one = {} if code is None or isinstance(node, Timer) else _schema(code.returns)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from infraweave.core.workflow.document import Document, Loop, Node, targets
+from infraweave.core.workflow.document import Document, Loop, Node, route_targets
 from infraweave.core.workflow.regions import carried_sources, data_sources
 
 #: kind → mermaid's brackets, dot's shape
@@ -63,7 +63,7 @@ def edges(document: Document) -> Iterator[Edge]:
             yield Edge(source, node.name, "carried")
         for source in dict.fromkeys(node.after):
             yield Edge(source, node.name, "after")
-        for route in targets(node):
+        for route in route_targets(node):
             yield Edge(node.name, route, "route")
         if isinstance(node, Loop):
             yield Edge(node.name, node.back_to, "repeat")

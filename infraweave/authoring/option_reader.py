@@ -12,7 +12,7 @@ from attrs import evolve
 from infraweave.authoring.declarations import DeclaredNode, DeclaredWait, name_of
 from infraweave.core.data.model_libraries import library_of
 from infraweave.core.data.type_schema import schema_of
-from infraweave.core.data.values import Duration, Json, seconds
+from infraweave.core.data.values import Duration, Json, to_seconds
 from infraweave.core.workflow.document import Concurrency, Retry
 
 ONCE = Retry(max_attempts=1)
@@ -71,7 +71,7 @@ class OptionReader:
         if duration is None:
             return None
         try:
-            return seconds(duration)
+            return to_seconds(duration)
         except ValueError as error:
             self.faults.append(f"{name}: {option}: {error}")
             return None

@@ -18,10 +18,10 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 def as_seconds(_: click.Context, __: click.Parameter, given: str | None) -> float | None:
     """Read a duration such as 30d; ``forever`` is infinite."""
-    from infraweave.core.data.values import seconds
+    from infraweave.core.data.values import to_seconds
 
     try:
-        return math.inf if given == "forever" else None if given is None else seconds(given)
+        return math.inf if given == "forever" else None if given is None else to_seconds(given)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
 

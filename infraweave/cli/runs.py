@@ -149,9 +149,9 @@ def _took(of: Json) -> str | None:
 
 
 def _spelled(milliseconds: int) -> str:
-    from infraweave.core.data.values import spell
+    from infraweave.core.data.values import format_duration
 
-    return f"{milliseconds}ms" if milliseconds < 1000 else spell(milliseconds / 1000)
+    return f"{milliseconds}ms" if milliseconds < 1000 else format_duration(milliseconds / 1000)
 
 
 @command.command(short_help="Print a run's result.", epilog="Example: infraweave runs result RUN --wait")

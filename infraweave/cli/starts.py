@@ -99,7 +99,7 @@ def read_tag(text: str) -> tuple[str, str]:
 
 
 def _start_at(at: str | None, delay: str | None) -> str:
-    from infraweave.core.data.values import rfc3339, seconds
+    from infraweave.core.data.values import rfc3339, to_seconds
     from infraweave.engine.clock import SystemClock
 
     if at is not None and delay is not None:
@@ -107,7 +107,7 @@ def _start_at(at: str | None, delay: str | None) -> str:
     if delay is None:
         return str(at)
     try:
-        return rfc3339(SystemClock().now() + round(seconds(delay) * 1000))
+        return rfc3339(SystemClock().now() + round(to_seconds(delay) * 1000))
     except ValueError as error:
         fail(f"--in: {error}", code=USAGE)
 

@@ -11,7 +11,7 @@ from infraweave.cli.offline import Opened, act, check_names, target_options, tim
 from infraweave.cli.output import USAGE, fail, show_json, show_table
 from infraweave.cli.remote import connected
 from infraweave.core.access import Grant, parse_grant
-from infraweave.core.data.values import seconds
+from infraweave.core.data.values import to_seconds
 
 Json = dict[str, Any]
 
@@ -105,7 +105,7 @@ def read_grants(texts: tuple[str, ...]) -> list[Grant]:
 def _life(expires: str | None) -> int | None:
     """Return a duration in milliseconds."""
     try:
-        return None if expires is None else round(seconds(expires) * 1000)
+        return None if expires is None else round(to_seconds(expires) * 1000)
     except ValueError as error:
         fail(f"--expires {error}", code=USAGE)
 

@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from infraweave.authoring.compiler import Compiled
 from infraweave.authoring.decorators import Workflow
 from infraweave.authoring.signatures import Code
-from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.run.address import Address
 from infraweave.core.workflow.document import (
@@ -72,7 +72,7 @@ class Catalog:
         self._exact = {(one.document.workflow_id, one.document.version): one.codes for one in self._loaded}
         #: Those that somebody holds, and of the others those that were asked for last.
         self._graphs: WeakValueDictionary[tuple[str, str, str], Graph] = WeakValueDictionary()
-        self._recent: Bounded[Graph, Graph] = Bounded(MOST_BYTES)
+        self._recent: BoundedCache[Graph, Graph] = BoundedCache(MOST_BYTES)
         self._active: dict[tuple[str, str], str] = {}
         self._changes: Counter[tuple[str, str]] = Counter()
         self._welcomed: set[str] = set()

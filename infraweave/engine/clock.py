@@ -13,7 +13,7 @@ from functools import partial
 from typing import Protocol
 
 from infraweave.core.access import ALPHABET, SECRET_LENGTH
-from infraweave.core.data.values import rfc3339, spell
+from infraweave.core.data.values import format_duration, rfc3339
 from infraweave.core.run import ids
 
 log = logging.getLogger("infraweave.engine")
@@ -89,7 +89,7 @@ class SystemClock:
         return self._now
 
     def _tell(self, told: str, step: float) -> None:
-        log.warning(told, spell(round(abs(step)) / 1000), rfc3339(self._wall))
+        log.warning(told, format_duration(round(abs(step)) / 1000), rfc3339(self._wall))
 
     def until(self, due_at: int) -> float:
         """Return seconds, ``longest_nap`` at most."""

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 
-from infraweave.core.data.values import rfc3339, spell
+from infraweave.core.data.values import format_duration, rfc3339
 from infraweave.engine.clock import Clock, sleep
 from infraweave.engine.clock_trust import DAY, Trust
 from infraweave.settings import Settings
@@ -77,7 +77,7 @@ class Sweeper:
             return
         runs = await self._retention.ended_before(clock - self._keep.age)
         if runs and since is not None:
-            until, ahead = rfc3339(since + DAY), spell((clock - now) / 1000)
+            until, ahead = rfc3339(since + DAY), format_duration((clock - now) / 1000)
             log.warning(DOUBTED, rfc3339(clock), ahead, runs, until)
         elif runs:
             log.warning(BELIEVED, runs, rfc3339(clock - self._keep.age))

@@ -15,7 +15,7 @@ from itertools import groupby
 from attrs import field, frozen
 
 from infraweave.core.data.json_codec import dumps, loads
-from infraweave.core.workflow.diff import first_difference, is_told_anew
+from infraweave.core.workflow.diff import first_difference, is_recompilation
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
 from infraweave.errors import VersionConflict, VersionNotFound, WorkflowNotFound
@@ -118,7 +118,7 @@ class Documents:
         if stored is None or content_digest(stored) == content_digest(document):
             return None
         used = await self._db.read_one("version_is_used", (tenant, document.workflow_id, document.version))
-        is_changed = used and used[0] and not is_told_anew(stored, document, derived=derived)
+        is_changed = used and used[0] and not is_recompilation(stored, document, derived=derived)
         return _conflict(stored, document) if is_changed else None
 
     async def _tell(self, tenant: str, workflow_id: str) -> None:
@@ -188,7 +188,7 @@ class _Tenant:
         stored = self._stored(document)
         replaced = stored is not None and content_digest(stored) != content_digest(document)
         if stored is not None and replaced and self._is_used(document):
-            if not is_told_anew(stored, document, derived=derived):
+            if not is_recompilation(stored, document, derived=derived):
                 raise _conflict(stored, document)
             replaced = False  # what runs have used stays as it is
         if stored is None or replaced:

@@ -14,7 +14,7 @@ from attrs import evolve, frozen
 from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.document_codec import schedule_from_json, trigger_to_json
-from infraweave.core.workflow.schedules import admit
+from infraweave.core.workflow.schedules import apply_overlap
 from infraweave.core.workflow.triggers import Schedule
 from infraweave.errors import ScheduleConflict, ScheduleDeclared, ScheduleNotFound, WorkflowNotFound
 from infraweave.store.sqlite.audit_record import AuditRecord
@@ -202,7 +202,7 @@ class Schedules:
             running = tuple(run_id for run_id in row.running if run_id not in ended)
             come = tuple(time for time in row.waiting if set_back is None or time <= set_back)
             new = tuple(time for time in times if time not in come)
-            waiting = tuple(sorted(admit(row.schedule.overlap, come, new, busy=bool(running))))
+            waiting = tuple(sorted(apply_overlap(row.schedule.overlap, come, new, busy=bool(running))))
             skipped = row.skipped + len(come) + len(new) - len(waiting)
             return evolve(row, next_at=next_at, running=running, waiting=waiting, skipped=skipped)
 

@@ -14,7 +14,7 @@ from infraweave.client import Run
 from infraweave.core.access import make_token
 from infraweave.core.data.python_types import from_author
 from infraweave.core.data.values import Duration, from_rfc3339
-from infraweave.core.data.values import seconds as duration_in_seconds
+from infraweave.core.data.values import to_seconds as duration_in_seconds
 from infraweave.engine.clock import token_secret
 from infraweave.engine.engine import Engine
 from infraweave.settings import Settings

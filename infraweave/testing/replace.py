@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from infraweave.authoring.context import Context
 from infraweave.authoring.signatures import Code, CodeParam, is_context
-from infraweave.core.data.values import Duration, Json, seconds
+from infraweave.core.data.values import Duration, Json, to_seconds
 from infraweave.core.run.address import Address
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.catalog import code_of
@@ -245,4 +245,4 @@ def replacement(
     if "returns" in given and body is not None:
         raise TypeError(f"iw.replace({name!r}): either returns=… or a function")
     workflow_id, _, node = name.rpartition(":")
-    return Replacement(node, phase, workflow_id or None, body=body, takes=seconds(takes), **outcome)
+    return Replacement(node, phase, workflow_id or None, body=body, takes=to_seconds(takes), **outcome)

@@ -11,7 +11,7 @@ from attrs import frozen
 
 from infraweave.client import TERMINAL_TYPES, Client, Run, RunFailed
 from infraweave.client.stream import Notify
-from infraweave.core.data.values import from_rfc3339, spell
+from infraweave.core.data.values import format_duration, from_rfc3339
 from infraweave.testing.time import Stuck
 
 if TYPE_CHECKING:
@@ -289,5 +289,5 @@ def _line(event: Mapping[str, Any], beginning: int) -> str:
     words = [event.get("node"), event.get("name"), event.get("state"), event.get("outcome")]
     said = event.get("message") or event.get("prompt") or ""
     what = " ".join(str(word) for word in (event["type"], *words) if word)
-    since = spell((from_rfc3339(event["at"]) - beginning) / 1000)
+    since = format_duration((from_rfc3339(event["at"]) - beginning) / 1000)
     return f"  +{since:<9} {what}{place}{attempt}" + (f": {said}" if said else "")

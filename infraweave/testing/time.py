@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 from weakref import WeakSet
 
-from infraweave.core.data.values import rfc3339, spell
+from infraweave.core.data.values import format_duration, rfc3339
 from infraweave.engine.execution.attempt import Attempt
 from infraweave.testing.clock import VirtualClock
 
@@ -177,7 +177,7 @@ class _Wait:
         due_at = self._time.next_due()
         if due_at is None:
             return NOTHING_DUE
-        at, wait = rfc3339(due_at), spell((due_at - now) / 1000)
+        at, wait = rfc3339(due_at), format_duration((due_at - now) / 1000)
         return (
             f"Time stands still, because iw.skips is False. What is due next is due at {at}, in {wait}:"
             f' let it come with `await iw.advance(to="{at}")`.'

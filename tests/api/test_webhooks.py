@@ -11,7 +11,7 @@ from collections import Counter
 import pytest
 
 from infraweave import Workflow
-from infraweave.core.workflow.webhooks import key_of, sign, sign_standard
+from infraweave.core.workflow.webhooks import sign, sign_standard, signing_key
 from infraweave.errors import WebhookNotFound
 from infraweave.settings import Settings
 from tests.api.conftest import told
@@ -80,7 +80,7 @@ async def test_standard_webhooks_are_taken_as_their_senders_make_them(api, sende
     made = (await api.post("/v1/webhooks", {**HOOK, "secret": None, "scheme": "standard"})).json()
     assert (made["signature_header"], made["timestamp_header"]) == ("webhook-signature", "webhook-timestamp")
     assert made["delivery"] == "webhook-id"
-    key, stamp = key_of("standard", made["secret"].encode()), str(clock.now() // 1000)
+    key, stamp = signing_key("standard", made["secret"].encode()), str(clock.now() // 1000)
     given = {"webhook-id": "msg_1", "webhook-timestamp": stamp}
     right = {**given, "webhook-signature": f"v1,{sign_standard(key, BODY, 'msg_1', stamp)}"}
 
@@ -186,7 +186,8 @@ async def test_names_that_there_are_not_are_refused_by_the_very_same_steps(api, 
                 await hooks.genuine(name, headers, BODY)
         finally:
             sys.setprofile(None)
-        work = {"genuine", "_key", "is_genuine", "refusal", "webhook_from_json", "_claim", "_mac", "shown"}
+        work = {"genuine", "_key", "is_authentic", "rejection_reason", "webhook_from_json", "_claim", "_mac"}
+        work |= {"sanitize"}
         return Counter(name for name in seen if name in work)
 
     assert await steps("order") == await steps("none")
@@ -317,7 +318,7 @@ async def test_a_declared_webhook_may_be_signed_as_standard_webhooks(
     flow.sleep("nap", 1)
     flow.webhook("pushed", secret_env="HOOK_SECRET", scheme="standard")
     secret, stamp = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", str(clock.now() // 1000)
-    signature = f"v1,{sign_standard(key_of('standard', secret.encode()), b'{}', 'msg_1', stamp)}"
+    signature = f"v1,{sign_standard(signing_key('standard', secret.encode()), b'{}', 'msg_1', stamp)}"
     headers = {"webhook-id": "msg_1", "webhook-timestamp": stamp, "webhook-signature": signature}
     async with serve(flow) as server, api_of(server) as api:
         monkeypatch.setenv("HOOK_SECRET", "not in base64")

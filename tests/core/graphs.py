@@ -45,7 +45,7 @@ from infraweave.core.workflow.document import (
     Subworkflow,
     Timer,
     Wait,
-    runs_child,
+    starts_child,
 )
 from infraweave.core.workflow.graph import Graph
 from infraweave.core.workflow.rules.check import faults
@@ -259,7 +259,7 @@ class World:
             return Unprepared(address=address, code="error", message="ValueError: no prompt")
         if isinstance(node, Timer):
             return Scheduled(address=address, wake_at=self.now + self.rng.choice([0, 5_000]))
-        if runs_child(node):
+        if starts_child(node):
             return Launched(address=address, input={"for": str(address)})
         return Prompted(address=address, prompt="Go on?", data={"n": 1})
 

@@ -17,7 +17,7 @@ from attrs import frozen
 from pydantic import BaseModel, Field, SecretStr, computed_field, field_validator
 
 from infraweave.core.data import json_codec, python_types
-from infraweave.core.data.contracts import Contract, Misfit
+from infraweave.core.data.contracts import Contract, ContractViolation
 from infraweave.core.data.json_schema import schema_faults, validator
 from infraweave.core.data.model_libraries import faults_of
 from infraweave.core.data.type_schema import schema_of
@@ -187,7 +187,7 @@ def test_validators_are_asked_and_never_repeat_the_value():
     assert [(f.path, f.message) for f in faults_of({"number": 3}, Even)] == [
         ("/number", "Value error, must be even")
     ]
-    with pytest.raises(Misfit, match=r"^/number Value error, must be even$"):
+    with pytest.raises(ContractViolation, match=r"^/number Value error, must be even$"):
         Contract(Even).made({"number": 3})
     assert faults_of({"parcelWeight": 0}, Parcel) != []
     assert faults_of({"anything": 1}, Crate) == []

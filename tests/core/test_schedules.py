@@ -14,9 +14,9 @@ from infraweave.core.data.values import from_rfc3339
 from infraweave.core.workflow.schedules import (
     LATE,
     QUEUE_LIMIT,
-    Due,
-    admit,
-    due,
+    DueTimes,
+    apply_overlap,
+    due_times,
     faults,
     fire_times,
     next_fire,
@@ -164,17 +164,17 @@ def test_rare_times_are_found():
 def test_missed_times_are_made_up_for_as_the_schedule_says(catch_up, down_to, made_up):
     for schedule in (cron("0 * * * *", catch_up=catch_up), every(3600.0, catch_up=catch_up)):
         following = (down_to // HOUR + 1) * HOUR
-        assert due(schedule, 7 * HOUR, down_to) == Due(made_up, following)
+        assert due_times(schedule, 7 * HOUR, down_to) == DueTimes(made_up, following)
 
 
 def test_a_long_downtime_costs_no_walk_through_it():
     start, now = ms(1990, 1, 1), ms(2026, 1, 1)
 
-    assert due(cron("* * * * *"), start, now).times == (now,)
-    assert due(every(1.0), start, now).times == (now,)
-    bounded = due(cron("* * * * *", catch_up="all", overlap="queue"), start, now).times
+    assert due_times(cron("* * * * *"), start, now).times == (now,)
+    assert due_times(every(1.0), start, now).times == (now,)
+    bounded = due_times(cron("* * * * *", catch_up="all", overlap="queue"), start, now).times
     assert bounded == tuple(range(now - (QUEUE_LIMIT - 1) * 60_000, now + 1, 60_000))
-    assert due(cron("0 0 29 2 *"), start, now).times == (ms(2024, 2, 29),)
+    assert due_times(cron("0 0 29 2 *"), start, now).times == (ms(2024, 2, 29),)
 
 
 # --- overlap -----------------------------------------------------------------------------------------------
@@ -193,12 +193,12 @@ def test_a_long_downtime_costs_no_walk_through_it():
     ],
 )
 def test_what_waits_once_times_have_come(overlap, waiting, busy, after):
-    assert admit(overlap, waiting, (8, 9), busy=busy) == after
+    assert apply_overlap(overlap, waiting, (8, 9), busy=busy) == after
 
 
 def test_a_queue_is_bounded():
     full = tuple(range(QUEUE_LIMIT))
-    assert admit("queue", full, (QUEUE_LIMIT,), busy=True) == full
+    assert apply_overlap("queue", full, (QUEUE_LIMIT,), busy=True) == full
 
 
 # --- faults ------------------------------------------------------------------------------------------------

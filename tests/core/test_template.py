@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.data.template import TemplateError, faults, render, value_of
+from infraweave.core.data.template import TemplateError, faults, render, render_value
 
 VALUES = {"input": {"id": "o1", "lines": [{"sku": "a"}, {"sku": "b"}], "paid": True, "note": None}}
 
@@ -25,10 +25,10 @@ def test_places_are_filled(text, rendered):
 
 
 def test_one_place_alone_is_the_value_itself():
-    assert value_of("{input.lines}", VALUES) == VALUES["input"]["lines"]
-    assert value_of("{input.paid}", VALUES) is True
-    assert value_of("paid: {input.paid}", VALUES) == "paid: true"
-    assert value_of("{{input}}", VALUES) == "{input}"
+    assert render_value("{input.lines}", VALUES) == VALUES["input"]["lines"]
+    assert render_value("{input.paid}", VALUES) is True
+    assert render_value("paid: {input.paid}", VALUES) == "paid: true"
+    assert render_value("{{input}}", VALUES) == "{input}"
 
 
 @pytest.mark.parametrize(

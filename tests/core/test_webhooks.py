@@ -9,7 +9,14 @@ import pytest
 from infraweave.core.data.mapping import fill
 from infraweave.core.data.template import TemplateError
 from infraweave.core.workflow.triggers import Webhook
-from infraweave.core.workflow.webhooks import delivery_id, faults, is_genuine, key_of, sign, values
+from infraweave.core.workflow.webhooks import (
+    delivery_id,
+    faults,
+    is_authentic,
+    sign,
+    signing_key,
+    template_values,
+)
 
 SECRET, BODY, NOW = b"a secret of many letters", b'{"id": 7}', 1_767_225_600_000
 PLAIN = Webhook(name="h")
@@ -20,7 +27,7 @@ STAMP = str(NOW // 1000)
 
 
 def genuine(webhook, headers, body=BODY, now=NOW):
-    return is_genuine(webhook, SECRET, headers, body, now)
+    return is_authentic(webhook, SECRET, headers, body, now)
 
 
 def test_a_signature_of_the_body_passes_however_it_is_spelt():
@@ -94,7 +101,7 @@ def test_a_signature_may_stand_in_base64():
 
 # What the senders' own library makes of its documented example.
 EXAMPLE_BODY, EXAMPLE_TIME = b'{"test": 2432232314}', 1_614_265_330_000
-EXAMPLE_KEY = key_of("standard", b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+EXAMPLE_KEY = signing_key("standard", b"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
 EXAMPLE = {
     "webhook-id": "msg_p5jXN8AQM9LWM0D4loKWxJek",
     "webhook-timestamp": "1614265330",
@@ -104,7 +111,7 @@ EXAMPLE = {
 
 def is_standard(now=EXAMPLE_TIME, body=EXAMPLE_BODY, key=EXAMPLE_KEY, **changed):
     headers = {**EXAMPLE, **{f"webhook-{name}": value for name, value in changed.items()}}
-    return is_genuine(STANDARD, key, headers, body, now)
+    return is_authentic(STANDARD, key, headers, body, now)
 
 
 def test_standard_webhooks_pass_and_are_told_apart_by_their_id():
@@ -114,7 +121,7 @@ def test_standard_webhooks_pass_and_are_told_apart_by_their_id():
     assert is_standard(signature=f"v1,AAAA v1a,BBBB {signature}")
     assert is_standard(now=EXAMPLE_TIME - 300_000)
     own_name = {name.replace("webhook", "svix"): value for name, value in EXAMPLE.items()}
-    assert is_genuine(STANDARD, EXAMPLE_KEY, own_name, EXAMPLE_BODY, EXAMPLE_TIME)
+    assert is_authentic(STANDARD, EXAMPLE_KEY, own_name, EXAMPLE_BODY, EXAMPLE_TIME)
     assert delivery_id(STANDARD, EXAMPLE, {}, BODY) == delivery_id(STANDARD, own_name, {}, BODY)
     assert delivery_id(STANDARD, EXAMPLE, {}, BODY) == "msg_p5jXN8AQM9LWM0D4loKWxJek"
     by_body = Webhook(name="h", scheme="standard", delivery="{body.id}")
@@ -147,8 +154,8 @@ def test_what_differs_from_standard_webhooks_does_not_pass(changed):
 @pytest.mark.parametrize("secret", [b"whsec_", b"a secret of many letters", b"whsec_c2hvcnQ=", b"\xff" * 30])
 def test_a_secret_that_is_no_key_in_base64_is_refused(secret):
     with pytest.raises(ValueError, match="expected whsec_ and at least 16 bytes in base64"):
-        key_of("standard", secret)
-    assert key_of("hex", secret) == secret
+        signing_key("standard", secret)
+    assert signing_key("hex", secret) == secret
 
 
 def test_a_delivery_is_told_apart_by_its_header_or_its_body():
@@ -172,7 +179,7 @@ def test_a_delivery_is_told_apart_by_its_header_or_its_body():
 
 
 def test_the_input_is_mapped_from_body_and_headers():
-    given = values({"x-event": "push", "authorization": "Bearer x"}, {"ref": "main", "n": [1]}, "d1")
+    given = template_values({"x-event": "push", "authorization": "Bearer x"}, {"ref": "main", "n": [1]}, "d1")
 
     assert fill("{body}", given) == {"ref": "main", "n": [1]}
     mapping = {"on": "{headers.x-event}/{body.ref}", "n": ["{body.n}", 5], "id": "{delivery_id}"}

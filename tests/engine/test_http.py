@@ -23,7 +23,7 @@ from infraweave.core.workflow.document import (
     Request,
     Router,
 )
-from infraweave.core.workflow.http_request import filled
+from infraweave.core.workflow.http_request import render_request
 from tests.engine.web import answer, serving
 
 HERE = {"allow_outbound": ("127.0.0.1",)}
@@ -350,7 +350,7 @@ def test_what_was_skipped_is_null_in_a_request():
         query={"a": "{left}", "key": "{key}"},
         body={"left": "{left}", "key": "{key}"},
     )
-    filled_in = filled(request, {"left": 1, "key": None})
+    filled_in = render_request(request, {"left": 1, "key": None})
     assert filled_in.url == "http://x.test/?a=1"
     assert filled_in.headers == {"x-text": "a null", "content-type": "application/json"}
     assert filled_in.body == b'{"left":1,"key":null}'

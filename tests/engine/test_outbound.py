@@ -11,7 +11,7 @@ import pytest
 import trustme
 
 from infraweave import Retry, Workflow
-from infraweave.core.workflow.http_request import Filled
+from infraweave.core.workflow.http_request import RenderedRequest
 from infraweave.engine.execution.http_sender import Sender, look_up
 from infraweave.engine.execution.outbound_guard import Guard, Refused, parse_allowed
 from tests.engine.web import answer, serving
@@ -187,7 +187,9 @@ async def test_no_spelling_of_an_inner_address_gets_out(host):
     wire = Wire(9)
     sender = Sender(Guard(), network=wire)
     with pytest.raises(Refused):
-        await sender.send(Filled(method="GET", url=f"http://{host}/", headers={}, body=None), max_bytes=1)
+        await sender.send(
+            RenderedRequest(method="GET", url=f"http://{host}/", headers={}, body=None), max_bytes=1
+        )
     assert wire.went == []
 
 

@@ -20,7 +20,7 @@ from infraweave.core.workflow.document import (
 )
 from infraweave.core.workflow.document_codec import document_to_json
 from infraweave.core.workflow.rules.check import faults
-from infraweave.core.workflow.secret_refs import Hidden, origin
+from infraweave.core.workflow.secret_refs import SecretRedactor, format_origin
 from infraweave.engine.execution.secrets import Bound, parse_bound
 from tests.engine.web import answer, serving
 
@@ -112,7 +112,7 @@ async def test_no_spelling_of_a_secret_comes_back(world, spell, status):
 
 
 def test_what_is_hidden_leaves_the_rest_alone():
-    hidden = Hidden(["longer-secret-one", "longer-secret"])
+    hidden = SecretRedactor(["longer-secret-one", "longer-secret"])
     assert hidden.text("a longer-secret-one b longer-secret c") == "a [redacted] b [redacted] c"
     assert hidden.value([1, None, {"a": True}]) == [1, None, {"a": True}]
 
@@ -261,7 +261,7 @@ def test_a_permission_is_spelled_as_a_name_and_an_origin(text, tenant, where):
 
 
 def test_an_origin_has_one_spelling():
-    assert origin("http", "API.test", None) == "http://api.test:80"
+    assert format_origin("http", "API.test", None) == "http://api.test:80"
 
 
 @pytest.mark.parametrize(

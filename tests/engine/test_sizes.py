@@ -109,7 +109,7 @@ async def test_a_map_whose_results_grow_too_large_fails_at_the_item_that_is_too_
         return TEXT[:-2]
 
     end = await failure(world, flow)
-    most = sizes.MOST // 2**20
+    most = sizes.MAX_VALUE_BYTES // 2**20
     assert (end["error"]["code"], end["error"]["node"], end["error"]["index"]) == (
         "output_too_large",
         "each",

@@ -15,7 +15,7 @@ from attrs import define, evolve, field
 from infraweave import NonRetryable
 from infraweave.authoring.compiler import Compiled
 from infraweave.authoring.signatures import Code
-from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import NodeCompleted, NodeStarted
 from infraweave.core.run.state import fold
@@ -29,7 +29,7 @@ from infraweave.core.workflow.document import (
     Map,
     Router,
     Timer,
-    runs_child,
+    starts_child,
 )
 from infraweave.core.workflow.graph import Graph
 from infraweave.core.workflow.rules.check import faults
@@ -68,14 +68,14 @@ class Loaded:
         return {ref: Code(ref, self._body, True, (), "ctx", Any) for ref in found - {None, *self._lost}}
 
 
-class _Few(Bounded):
+class _Few(BoundedCache):
     """Keeps so many, whatever they weigh."""
 
     def keep(self, key, value, weight):
         super().keep(key, value, 1)
 
 
-def few(runs: int) -> Callable[[int], Bounded]:
+def few(runs: int) -> Callable[[int], BoundedCache]:
     """What keeps so many runs at rest instead of so many bytes of them, that they are dropped often."""
     return lambda _: _Few(runs)
 
@@ -101,7 +101,7 @@ def _member(rng: random.Random, workflow_id: str, child: str | None) -> Document
 
 def _related(node, child, workflow_id):
     """Point a node at the workflow of its children; only the first workflow is given a list."""
-    if runs_child(node):
+    if starts_child(node):
         return evolve(node, workflow_id=child)
     if isinstance(node, Map) and node.over == "input" and workflow_id != "w":
         params = tuple(param for param in node.params if param.source != "$item")
@@ -133,7 +133,7 @@ class Trouble:
     async def body(self, ctx) -> Any:
         life, node = self.life, self._node(ctx)
         if not (
-            isinstance(node, HumanInput | Timer) or (runs_child(node) and ctx.address.phase == "forward")
+            isinstance(node, HumanInput | Timer) or (starts_child(node) and ctx.address.phase == "forward")
         ):
             self._check_start(ctx)
         ctx.report(tokens=self.rng.randrange(9), cost_micro_usd=self.rng.randrange(3))

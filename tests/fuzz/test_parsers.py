@@ -20,7 +20,7 @@ from infraweave.core import trace_context
 from infraweave.core.access import is_token, make_token, parse_grant
 from infraweave.core.data import expressions, json_codec, template
 from infraweave.core.data.json_schema import schema_faults
-from infraweave.core.data.values import at_pointer, from_rfc3339, is_pointer, seconds
+from infraweave.core.data.values import from_rfc3339, is_pointer, resolve_pointer, to_seconds
 from infraweave.core.run.rerun import merge_patch
 from infraweave.core.workflow import document_codec, schedules
 from infraweave.core.workflow.document import Document
@@ -81,14 +81,18 @@ READERS = {
     "tag": (read_tag, ValueError, ["key:value"]),
     "time": (read_time, (ValueError, RequestError), ["2026-07-04T18:22:31Z", "2026-07-04T18:22:31.5+02:00"]),
     "rfc 3339": (from_rfc3339, ValueError, ["2026-07-04T18:22:31Z"]),
-    "duration": (seconds, ValueError, ["1h30m", "48h", "30s", "0.5"]),
+    "duration": (to_seconds, ValueError, ["1h30m", "48h", "30s", "0.5"]),
     "grant": (parse_grant, (ValueError, InfraWeaveError), ["read:workflow:a", "admin:tenant:*"]),
     "token": (is_token, (), [make_token("a" * 30)]),
     "traceparent": (trace_context.link, (), [PARENT]),
     "accept": (lambda text: choose([text], ["application/json"]), (), ["text/*;q=0.5, */*"]),
     "content type": (is_json, (), ["application/json; charset=utf-8"]),
     "prefer": (lambda text: preferred_wait([text], 60), RequestError, ["wait=10, respond-async"]),
-    "pointer": (lambda text: is_pointer(text) and at_pointer({"a": [1]}, text), LookupError, ["/a/0", "/~1"]),
+    "pointer": (
+        lambda text: is_pointer(text) and resolve_pointer({"a": [1]}, text),
+        LookupError,
+        ["/a/0", "/~1"],
+    ),
     "template": (lambda text: list(template.faults(text, {"input"})), (), ["a {input.b.0} {{c}}"]),
     "outbound": (parse_allowed, ValueError, ["example.org:443", "10.0.0.0/8", "[::1]:80"]),
 }

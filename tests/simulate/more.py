@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from infraweave.core.workflow.triggers import DELIVERY_HEADER, SIGNATURE_HEADER, Webhook
-from infraweave.core.workflow.webhooks import key_of, sign
+from infraweave.core.workflow.webhooks import sign, signing_key
 from infraweave.engine.engine import Engine
 from infraweave.errors import WebhookConflict, WebhookNotFound
 from infraweave.store.webhooks import WebhookRow
@@ -135,7 +135,7 @@ class More:
         hook = f"h-{tenant}"
         body = json.dumps([number]).encode()
         forged = self.rng.random() < 0.2
-        key = b"of somebody else" if forged else key_of("hex", SECRET.encode())
+        key = b"of somebody else" if forged else signing_key("hex", SECRET.encode())
         headers = {
             SIGNATURE_HEADER.lower(): f"sha256={sign(key, body)}",
             DELIVERY_HEADER.lower(): f"d{number}",

@@ -38,7 +38,7 @@ from infraweave.core.workflow.document import (
     Router,
     Timer,
     Wait,
-    runs_child,
+    starts_child,
 )
 from infraweave.engine import clock
 from infraweave.engine.engine import Engine
@@ -183,7 +183,7 @@ class World:
         )
         self.disk = Disk(random.Random(f"disk {self.seed}"), self._committed)
         self.blocking = {f"w:n{n}" for n in range(8) if rng.random() < 0.15}
-        self._prepared = {d.workflow_id: [n.name for n in d.nodes if runs_child(n)] for d in self.documents}
+        self._prepared = {d.workflow_id: [n.name for n in d.nodes if starts_child(n)] for d in self.documents}
         self.path = self.folder / "life0.db"
         self.loop = SimLoop()
         self.loop.close()
@@ -285,7 +285,7 @@ class World:
 
     def _enter(self, ctx: Any) -> Any:
         node = self._node(ctx._origin.workflow_id, ctx.node)
-        prepares = isinstance(node, HumanInput | Timer) or runs_child(node)
+        prepares = isinstance(node, HumanInput | Timer) or starts_child(node)
         if not prepares or ctx.address.phase == "compensation":
             self._check_start(ctx)
         ctx.report(tokens=self.rng.randrange(9), cost_micro_usd=self.rng.randrange(3))
@@ -320,7 +320,7 @@ class World:
         return self._output(ctx, node)
 
     def _may_be_too_large(self, ctx: Any, node: Any) -> bool:
-        return ctx.address.phase == "forward" and not runs_child(node)
+        return ctx.address.phase == "forward" and not starts_child(node)
 
     def _output(self, ctx: Any, node: Any) -> Any:
         rng = self.rng

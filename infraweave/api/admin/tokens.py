@@ -7,7 +7,7 @@ from attrs import frozen
 from infraweave.api.http.routing import Answer, Call, NoQuery
 from infraweave.api.runs import presenters, schemas
 from infraweave.core.access import Grant, make_token, parse_grant, token_hash
-from infraweave.core.data.values import seconds
+from infraweave.core.data.values import to_seconds
 from infraweave.engine import clock
 from infraweave.engine.engine import Engine
 from infraweave.errors import Fault, MalformedRequest
@@ -81,6 +81,6 @@ def _life(expires: str | None) -> int | None:
     if expires is None:
         return None
     try:
-        return round(seconds(expires) * 1000)
+        return round(to_seconds(expires) * 1000)
     except ValueError as error:
         raise MalformedRequest(f"expires: {error}.", details=[Fault("/expires", str(error))]) from error

@@ -18,7 +18,7 @@ from infraweave.api.http.errors import envelope
 from infraweave.api.http.exchange import VISIT, Strangers, Visit
 from infraweave.api.http.metrics import Metrics
 from infraweave.core.data.json_codec import dumps
-from infraweave.core.data.redact import redact, shown
+from infraweave.core.data.redact import redact, sanitize
 from infraweave.engine.clock import Clock, request_id
 from infraweave.errors import Internal, MisdirectedRequest, RequestError, RouteNotFound
 from infraweave.settings import Settings
@@ -91,7 +91,7 @@ class Guard:
             await self._app(scope, exchange.receive, exchange.send)
         except Exception:
             if visit.refusal is None:
-                path = shown(scope["path"], _LONGEST_NAME)
+                path = sanitize(scope["path"], _LONGEST_NAME)
                 log.exception("%s %s failed", scope["method"], path, extra=_extra(scope))
             if not exchange.started:
                 await exchange.refuse(visit.refusal or Internal())
@@ -207,12 +207,12 @@ def _log_access(scope: Scope, route: str, status: int, seconds: float) -> None:
     what = "-" if note is None else note.resource
     access.info(
         "%s %s %s %d %.1fms %s %s %s",
-        shown(str(client[0]), _LONGEST_NAME),
-        shown(who, _LONGEST_NAME).replace(" ", "_"),
+        sanitize(str(client[0]), _LONGEST_NAME),
+        sanitize(who, _LONGEST_NAME).replace(" ", "_"),
         f"{scope['method'][:10]} {route}",
         status,
         seconds * 1000,
-        shown(what, _LONGEST_NAME).replace(" ", "_"),
+        sanitize(what, _LONGEST_NAME).replace(" ", "_"),
         scope[REQUEST_ID],
         scope.get("http_version", "-"),
         extra=_extra(scope),

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Mapping
 
 from infraweave.api.http.decoding import parsed
-from infraweave.core.data.values import Json, pointer
+from infraweave.core.data.values import Json, to_pointer
 from infraweave.errors import Fault, MalformedRequest
 from infraweave.settings import Settings
 
@@ -84,7 +84,7 @@ def _way_to(wanted: Json, value: Json) -> tuple[str | int, ...]:
 
 
 def _fault(path: tuple[str | int, ...], message: str) -> Fault:
-    return Fault(pointer([part if isinstance(part, int) else part[:_SHOWN] for part in path]), message)
+    return Fault(to_pointer([part if isinstance(part, int) else part[:_SHOWN] for part in path]), message)
 
 
 def check_tags(settings: Settings, tags: Mapping[str, str]) -> None:
@@ -97,7 +97,7 @@ def check_tags(settings: Settings, tags: Mapping[str, str]) -> None:
     if len(tags) > settings.max_tags:
         faults.append(Fault("/tags", f"there are {len(tags):,} tags; {settings.max_tags:,} are allowed"))
     for key, value in list(tags.items())[: settings.max_tags]:
-        where = pointer(["tags", key[:_SHOWN]])
+        where = to_pointer(["tags", key[:_SHOWN]])
         if not 0 < len(key) <= settings.max_tag_key:
             faults.append(Fault(where, f"the key must have 1 to {settings.max_tag_key:,} characters"))
         if len(value) > settings.max_tag_value:

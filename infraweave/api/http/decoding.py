@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 import attrs
 
 from infraweave.core.data.json_codec import parse
-from infraweave.core.data.values import Json, from_rfc3339, pointer
+from infraweave.core.data.values import Json, from_rfc3339, to_pointer
 from infraweave.errors import Fault, MalformedRequest
 
 T = TypeVar("T")
@@ -47,7 +47,7 @@ _NAMES = {
 class _Faults(list[Fault]):
     def add(self, path: Path, message: str) -> None:
         if not self.full:
-            self.append(Fault(pointer(path)[:_LONGEST_PATH], message))
+            self.append(Fault(to_pointer(path)[:_LONGEST_PATH], message))
 
     @property
     def full(self) -> bool:
@@ -303,7 +303,7 @@ def _items(
 
 
 def _where(path: Path) -> str:
-    return pointer(path)[: 2 * _LONGEST_NAME] or "the body"
+    return to_pointer(path)[: 2 * _LONGEST_NAME] or "the body"
 
 
 def _kind(value: Json) -> str:

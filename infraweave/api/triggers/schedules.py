@@ -21,7 +21,7 @@ from infraweave.api.triggers.schemas import (
     ScheduleShown,
 )
 from infraweave.core.access import allows
-from infraweave.core.data.values import rfc3339, seconds, spell_exactly
+from infraweave.core.data.values import format_duration_exactly, rfc3339, to_seconds
 from infraweave.core.workflow.triggers import Schedule
 from infraweave.engine.engine import Engine
 from infraweave.errors import DefinitionInvalid, Fault, InputInvalid, MalformedRequest
@@ -102,7 +102,7 @@ class ScheduleRoutes:
             schedule_id=row.schedule_id,
             workflow_id=row.workflow_id,
             declared_in=row.declared_in,
-            every=None if schedule.every is None else spell_exactly(schedule.every),
+            every=None if schedule.every is None else format_duration_exactly(schedule.every),
             paused=row.paused,
             next_fire_times=tuple(map(rfc3339, self._engine.scheduler.upcoming(row, _SHOWN))),
             last_fire_time=presenters.time(row.last_at),
@@ -132,6 +132,6 @@ def duration(field: str, text: str | None) -> float | None:
     if text is None:
         return None
     try:
-        return seconds(text)
+        return to_seconds(text)
     except ValueError as error:
         raise MalformedRequest(f"{field}: {error}.", details=[Fault(f"/{field}", str(error))]) from error

@@ -12,9 +12,9 @@ from infraweave.api.runs import presenters
 from infraweave.api.triggers.schedules import duration
 from infraweave.api.triggers.schemas import CreateWebhook, NewWebhook, WebhookList, WebhookQuery, WebhookShown
 from infraweave.core.access import allows
-from infraweave.core.data.values import spell_exactly
+from infraweave.core.data.values import format_duration_exactly
 from infraweave.core.workflow.triggers import Webhook
-from infraweave.core.workflow.webhooks import headers_of
+from infraweave.core.workflow.webhooks import effective_headers
 from infraweave.engine.engine import Engine
 from infraweave.engine.triggers.webhooks import address
 from infraweave.errors import AclDenied
@@ -82,7 +82,7 @@ def _shown(row: WebhookRow) -> dict[str, Any]:
         "workflow_id": row.workflow_id,
         "path": address(row.tenant, webhook.name),
         "declared_in": row.declared_in,
-        "tolerance": spell_exactly(webhook.tolerance),
-        **headers_of(webhook),
+        "tolerance": format_duration_exactly(webhook.tolerance),
+        **effective_headers(webhook),
         **{name: getattr(webhook, name) for name in same},
     }

@@ -7,7 +7,7 @@ from typing import Any
 
 import attrs
 
-from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.core.layout.layout import layout
 from infraweave.core.workflow.graph import Graph
 
@@ -26,7 +26,7 @@ class Layouts:
     """Drawings by graph. One is made at a time, so that many requests for large ones cost one thread."""
 
     def __init__(self) -> None:
-        self._made: Bounded[Graph, Drawing] = Bounded(KEPT)
+        self._made: BoundedCache[Graph, Drawing] = BoundedCache(KEPT)
         self._making = asyncio.Lock()
 
     async def of(self, graph: Graph) -> dict[str, Any] | None:

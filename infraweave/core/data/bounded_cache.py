@@ -15,7 +15,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Bounded(Generic[K, V]):
+class BoundedCache(Generic[K, V]):
     """Values by key, those used last at the end; the latest stays, however heavy it is."""
 
     def __init__(self, most: int) -> None:

@@ -38,7 +38,7 @@ class Contract:
         """Return a value that fits as what the annotation names.
 
         Raises:
-            Misfit: a validator of its class refuses it.
+            ContractViolation: a validator of its class refuses it.
             Exception: whatever else the converter or the class raises.
         """
         library = library_of(self._annotation)
@@ -47,12 +47,12 @@ class Contract:
                 return to_author(value, self._annotation)
             return library.structure(value, self._annotation)
         except ExceptionGroup as error:
-            raise Misfit(_told(list(conversion_faults(error))) or "it is refused") from error
+            raise ContractViolation(_told(list(conversion_faults(error))) or "it is refused") from error
         except ValueError as error:
             if library is None:
                 raise
             # The libraries' own errors are ValueErrors, and repeat the value.
-            raise Misfit(_told(library.faults(error, value)) or "it is refused") from error
+            raise ContractViolation(_told(library.faults(error, value)) or "it is refused") from error
 
     def output_fault(self, output: Json, returned: Any) -> str | None:
         """Return why what a function returned, as JSON ``output``, is not what its annotation promises.
@@ -72,7 +72,7 @@ class Contract:
         return fault
 
 
-class Misfit(ValueError):
+class ContractViolation(ValueError):
     """A value that a class refuses; the message is the end of a sentence."""
 
 

@@ -14,10 +14,10 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
 
-from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.core.data.json_codec import dumps
-from infraweave.core.data.pattern_cost import weight
-from infraweave.core.data.values import Json, listed
+from infraweave.core.data.pattern_cost import pattern_weight
+from infraweave.core.data.values import Json, list_names
 
 MAX_LENGTH = 2_000
 #: Most macros in one expression, and list or map elements beside them: each can multiply what the last made.
@@ -138,7 +138,7 @@ def _pattern_weight(expression: str) -> int:
 
 def _weight(text: str) -> int:
     # An escape could hide what a pattern repeats; in a raw text it is the pattern's own.
-    return 10**9 if "\\" in text and text[0] not in "rR" else weight(text)
+    return 10**9 if "\\" in text and text[0] not in "rR" else pattern_weight(text)
 
 
 def _usable(names: Collection[str]) -> tuple[str, ...]:
@@ -146,7 +146,7 @@ def _usable(names: Collection[str]) -> tuple[str, ...]:
 
 
 #: By expression and names. A program takes some hundred kilobytes, and more with each character of a name.
-_programs: Bounded[tuple[str, tuple[str, ...]], Any] = Bounded(100 << 20)
+_programs: BoundedCache[tuple[str, tuple[str, ...]], Any] = BoundedCache(100 << 20)
 _PROGRAM, _NAME = 100 << 10, 30
 
 
@@ -175,7 +175,7 @@ def _problems(message: str, names: tuple[str, ...]) -> Iterator[str]:
     for _, column, text in found:
         said = _STATUS.sub("", text).replace(" (in container '')", "").partition(" expecting {")[0]
         if said.startswith("undeclared reference"):
-            said += f"; there are {listed(names) or 'no names'}"
+            said += f"; there are {list_names(names) or 'no names'}"
         yield said if column.startswith("-") else f"at character {column}: {said}"
 
 

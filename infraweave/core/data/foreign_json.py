@@ -20,7 +20,7 @@ _INT64 = 2**63
 _LONG_NUMBER = re.compile(rb"\d{19}")
 
 
-def read(body: bytes) -> Json:
+def parse(body: bytes) -> Json:
     """Return the value of JSON in UTF-8.
 
     Of a key that is there twice the last value counts, as readers do. Integers outside 64 bits and numbers
@@ -36,10 +36,10 @@ def read(body: bytes) -> Json:
     except ValueError:
         pass  # it may be what only the other reader takes
     try:
-        read = json.loads(body, parse_int=_integer, parse_float=_number, parse_constant=_refused)
+        value = json.loads(body, parse_int=_integer, parse_float=_number, parse_constant=_refused)
         if b"\\u" in body:
-            json.dumps(read, ensure_ascii=False).encode()  # half of a surrogate pair can be written nowhere
-        return read
+            json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair can be written nowhere
+        return value
     except RecursionError:
         return body.decode(errors="replace")
 
@@ -60,7 +60,7 @@ def _number(text: str) -> Json:
     return number if math.isfinite(number) else text
 
 
-def shallow(value: Json, levels: int = LEVELS) -> Json:
+def limit_depth(value: Json, levels: int = LEVELS) -> Json:
     """Return a value of so many levels: what lies deeper becomes the text of its JSON."""
     if not isinstance(value, Mapping | list):
         return value
@@ -70,5 +70,5 @@ def shallow(value: Json, levels: int = LEVELS) -> Json:
         except RecursionError:
             return "…"
     if isinstance(value, Mapping):
-        return {key: shallow(item, levels - 1) for key, item in value.items()}
-    return [shallow(item, levels - 1) for item in value]
+        return {key: limit_depth(item, levels - 1) for key, item in value.items()}
+    return [limit_depth(item, levels - 1) for item in value]

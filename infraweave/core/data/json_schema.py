@@ -19,9 +19,9 @@ import jsonschema_rs
 from jsonschema_rs import ValidationError
 from jsonschema_rs import ValidationErrorKind as Kind
 
-from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.core.data.json_codec import canonical, dumps, loads
-from infraweave.core.data.pattern_cost import heaviest
+from infraweave.core.data.pattern_cost import heaviest_pattern
 from infraweave.core.data.schema_cost import (
     BOUNDLESS,
     MAX_SUBSCHEMAS,
@@ -31,7 +31,7 @@ from infraweave.core.data.schema_cost import (
     references,
     subschemas,
 )
-from infraweave.core.data.values import Json, JsonObject, listed, pointer
+from infraweave.core.data.values import Json, JsonObject, list_names, to_pointer
 from infraweave.errors import Fault
 
 MAX_BYTES = 256 * 1024
@@ -84,7 +84,7 @@ class Validator:
         self.schema = schema
         self._compiled = _compile(schema)
         self._visits, self._errors = Cost(dict(schema), comparisons), Cost(dict(schema), errors)
-        self._weight = heaviest(schema)
+        self._weight = heaviest_pattern(schema)
         # The first error of alternatives tells all that is wrong with each of them.
         self._alternates = any(key in item for item in subschemas(schema) for key in ("anyOf", "oneOf"))
 
@@ -153,7 +153,7 @@ _UNMEASURED = _Size(1, 1, 10**9)
 
 
 #: By the schema as JSON. A validator takes some sixty times the bytes of its schema.
-_validators: Bounded[bytes, Validator] = Bounded(2 << 20)
+_validators: BoundedCache[bytes, Validator] = BoundedCache(2 << 20)
 
 
 def validator(schema: JsonObject) -> Validator:
@@ -215,7 +215,7 @@ def _compile_faults(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def _escaped(name: str) -> str:
-    return "".join(c if c.isalnum() and c.isascii() else _percent(c) for c in pointer([name])[1:])
+    return "".join(c if c.isalnum() and c.isascii() else _percent(c) for c in to_pointer([name])[1:])
 
 
 def _percent(character: str) -> str:
@@ -223,7 +223,7 @@ def _percent(character: str) -> str:
 
 
 def _schema_message(error: ValidationError) -> str:
-    where = pointer(error.instance_path)
+    where = to_pointer(error.instance_path)
     if isinstance(error.kind, Kind.Format) and error.kind.format == "regex":
         return (
             f"the pattern at {where} is refused: it is no regular expression, is too large, or needs "
@@ -334,7 +334,7 @@ def _nearest_name(name: str, known: list[str]) -> str:
     )
     if close:
         return f"; did you mean {close[0]}?"
-    return f"; known are {listed(known)}" if known else ""
+    return f"; known are {list_names(known)}" if known else ""
 
 
 def _nearest(
@@ -400,7 +400,9 @@ def _spelled(value: Json) -> str:
 
 
 def _fault(path: Sequence[str | int], message: str) -> Fault:
-    return Fault(pointer([part if isinstance(part, int) else _trim(part) for part in path]), _trim(message))
+    return Fault(
+        to_pointer([part if isinstance(part, int) else _trim(part) for part in path]), _trim(message)
+    )
 
 
 def _trim(text: str, length: int = _MAX_MESSAGE) -> str:

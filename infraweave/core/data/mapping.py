@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 
 from infraweave.core.data import template
-from infraweave.core.data.sizes import Room, TooLarge
+from infraweave.core.data.sizes import SizeBudget, TooLarge
 from infraweave.core.data.values import Json
 
 
@@ -16,14 +16,14 @@ def fill(mapping: Json, values: Mapping[str, Json]) -> Json:
         TemplateError: a place names nothing that is there, or the value would be too large.
     """
     try:
-        return _filled(mapping, values, Room())
+        return _filled(mapping, values, SizeBudget())
     except TooLarge as error:
         raise template.TemplateTooLarge(str(error)) from None
 
 
-def _filled(mapping: Json, values: Mapping[str, Json], room: Room) -> Json:
+def _filled(mapping: Json, values: Mapping[str, Json], room: SizeBudget) -> Json:
     if isinstance(mapping, str):
-        made = template.value_of(mapping, values)
+        made = template.render_value(mapping, values)
         room.take_value(made)
         return made
     if isinstance(mapping, Mapping):

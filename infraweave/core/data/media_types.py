@@ -29,7 +29,7 @@ def is_json(content_type: str) -> bool:
     return kind in ("application/json", "text/json") or kind.endswith("+json")
 
 
-def value_of(body: bytes, content_type: str) -> Json:
+def decode_body(body: bytes, content_type: str) -> Json:
     """Return a body: JSON where its type says so, else text, or base64 where it is none; null without one.
 
     Raises:
@@ -39,14 +39,14 @@ def value_of(body: bytes, content_type: str) -> Json:
         return None
     encoding = _encoding(body, content_type)
     if not is_json(content_type):
-        return text_of(body, content_type) if _is_text(content_type) else _text_or_base64(body, encoding)
+        return decode_text(body, content_type) if _is_text(content_type) else _text_or_base64(body, encoding)
     try:
-        return foreign_json.read(body if encoding == "utf-8" else body.decode(encoding).encode())
+        return foreign_json.parse(body if encoding == "utf-8" else body.decode(encoding).encode())
     except ValueError as error:
         raise ValueError(f"its body is not JSON: {error}") from error
 
 
-def text_of(body: bytes, content_type: str) -> str:
+def decode_text(body: bytes, content_type: str) -> str:
     """Return a body as text; what cannot be read is replaced."""
     return body.decode(_encoding(body, content_type), errors="replace")
 

@@ -16,7 +16,7 @@ from typing import Annotated, Any, Protocol, Union, cast, get_args, get_origin
 
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.schema_cost import subschemas
-from infraweave.core.data.values import Json, pointer
+from infraweave.core.data.values import Json, to_pointer
 from infraweave.errors import Fault
 
 #: Where a library's schema puts its classes; ``shape`` renames them where two have one name.
@@ -223,7 +223,7 @@ def _pydantic_path(error: Any, value: Json) -> str:
             way.append(part)
     if error["type"] == "missing":
         way.append(last)
-    return pointer(way)
+    return to_pointer(way)
 
 
 def _leads_on(value: list[Json] | dict[str, Json], part: str | int) -> bool:

@@ -25,7 +25,7 @@ _TOKEN = re.compile(
 _MOST = 10**9
 
 
-def weight(pattern: str) -> int:
+def pattern_weight(pattern: str) -> int:
     """Return how many atoms a pattern has, once its counted repetitions are written out."""
     sums, last = [0], 0
     for token in _TOKEN.finditer(pattern):
@@ -48,9 +48,9 @@ def _times(token: re.Match[str]) -> int:
     return max(1, min(_MOST, int((token["most"] or token["least"])[:10])))
 
 
-def heaviest(schema: Json) -> int:
+def heaviest_pattern(schema: Json) -> int:
     """Return the greatest weight of the patterns of one subschema, 0 where there are none."""
-    return max((sum(map(weight, _patterns(item))) for item in subschemas(schema)), default=0)
+    return max((sum(map(pattern_weight, _patterns(item))) for item in subschemas(schema)), default=0)
 
 
 def _patterns(item: dict[str, Json]) -> Iterator[str]:

@@ -25,7 +25,7 @@ from cattrs.preconf.orjson import make_converter
 
 from infraweave.core.data.json_codec import canonical, check_integers
 from infraweave.core.data.model_libraries import ModelLibrary, library_of
-from infraweave.core.data.values import Json, pointer
+from infraweave.core.data.values import Json, to_pointer
 from infraweave.errors import Fault
 
 _authors = make_converter()
@@ -173,7 +173,7 @@ def conversion_faults(error: BaseException, path: str = "") -> Iterator[Fault]:
     noted, others = error.group_exceptions()
     for reason, note in noted:
         part = note.name if isinstance(note, AttributeValidationNote) else note.index
-        yield from conversion_faults(reason, path + pointer([part]))
+        yield from conversion_faults(reason, path + to_pointer([part]))
     for reason in others:
         yield from conversion_faults(reason, path)
 

@@ -38,6 +38,6 @@ def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode()
 
 
-def shown(text: str, longest: int) -> str:
+def sanitize(text: str, longest: int) -> str:
     """Return what a caller named as a part of one line, without what must not be told."""
     return one_line(redact(text), longest)

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 from infraweave.core.data.type_schema import is_decimal
-from infraweave.core.data.values import Json, pointer
+from infraweave.core.data.values import Json, to_pointer
 
 Schema: TypeAlias = dict[str, Any]
 
@@ -20,7 +20,7 @@ _ARTICLES = {"array": "an array", "integer": "an integer", "null": "null", "obje
 _Path: TypeAlias = tuple[str | int, ...]
 
 
-class Misfit(NamedTuple):
+class Mismatch(NamedTuple):
     """Where two schemas part, as a JSON Pointer into the value, and how, as the end of a sentence."""
 
     path: str
@@ -28,7 +28,7 @@ class Misfit(NamedTuple):
     wanted: str
 
 
-def misfit(given: Json, wanted: Json) -> Misfit | None:
+def find_mismatch(given: Json, wanted: Json) -> Mismatch | None:
     """Return where a value of the schema ``given`` may not be one of ``wanted``; None where it always may."""
     return next(_Comparison(given, wanted).between(given, wanted, ()), None)
 
@@ -70,7 +70,7 @@ class _Comparison:
         self._given, self._wanted = given, wanted
         self._seen: set[tuple[int, int]] = set()
 
-    def between(self, given: Json, wanted: Json, path: _Path) -> Iterator[Misfit]:
+    def between(self, given: Json, wanted: Json, path: _Path) -> Iterator[Mismatch]:
         pair = id(given), id(wanted)
         if pair in self._seen:
             return
@@ -85,22 +85,22 @@ class _Comparison:
                     if fault is not None and set(_types(gives)) & set(_types(take))
                 ]
                 whole = _spell(_alternatives(given, self._given))
-                yield same[0] if len(same) == 1 else Misfit(pointer(path), whole, _spell(takes))
+                yield same[0] if len(same) == 1 else Mismatch(to_pointer(path), whole, _spell(takes))
 
-    def _one(self, given: Schema, wanted: Schema, path: _Path) -> Iterator[Misfit]:
+    def _one(self, given: Schema, wanted: Schema, path: _Path) -> Iterator[Mismatch]:
         gives, takes = _types(given), _types(wanted)
         numbers = "number" in takes or is_decimal(wanted)
         taken = {*takes, "integer", "number"} if numbers else set(takes)
         if takes and not taken.issuperset(gives):
-            yield Misfit(pointer(path), _spell([given]), _spell([wanted]))
+            yield Mismatch(to_pointer(path), _spell([given]), _spell([wanted]))
         elif _values(given) and _values(wanted) and not any(v in _values(wanted) for v in _values(given)):
-            yield Misfit(pointer(path), *(f"one of {_values(each)}"[:200] for each in (given, wanted)))
+            yield Mismatch(to_pointer(path), *(f"one of {_values(each)}"[:200] for each in (given, wanted)))
         elif "object" in gives and "object" in takes:
             yield from self._objects(given, wanted, path)
         elif "array" in gives and "array" in takes:
             yield from self._arrays(given, wanted, path)
 
-    def _objects(self, given: Schema, wanted: Schema, path: _Path) -> Iterator[Misfit]:
+    def _objects(self, given: Schema, wanted: Schema, path: _Path) -> Iterator[Mismatch]:
         has, takes = given.get("properties"), wanted.get("properties", {})
         if has is None:
             both = given.get("additionalProperties"), wanted.get("additionalProperties")
@@ -109,18 +109,18 @@ class _Comparison:
             return
         for name in wanted.get("required", ()):
             if name not in has and not given.get("additionalProperties"):
-                yield Misfit(pointer((*path, name)), "nothing", _spell([takes.get(name, _ANYTHING)]))
+                yield Mismatch(to_pointer((*path, name)), "nothing", _spell([takes.get(name, _ANYTHING)]))
         others = wanted.get("additionalProperties", _ANYTHING)
         for name, schema in has.items():
             if name in takes or isinstance(others, dict):
                 yield from self.between(schema, takes.get(name, others), (*path, name))
             elif others is False:
-                yield Misfit(pointer((*path, name)), _spell([schema]), "no such field")
+                yield Mismatch(to_pointer((*path, name)), _spell([schema]), "no such field")
 
-    def _arrays(self, given: Schema, wanted: Schema, path: _Path) -> Iterator[Misfit]:
+    def _arrays(self, given: Schema, wanted: Schema, path: _Path) -> Iterator[Mismatch]:
         first, second = given.get("prefixItems"), wanted.get("prefixItems")
         if first is not None and second is not None and len(first) != len(second):
-            yield Misfit(pointer(path), f"{len(first)} items", f"{len(second)} items")
+            yield Mismatch(to_pointer(path), f"{len(first)} items", f"{len(second)} items")
         for place in range(len(first or second or ())):
             one = first[place] if first else given.get("items", _ANYTHING)
             other = second[place] if second else wanted.get("items", _ANYTHING)

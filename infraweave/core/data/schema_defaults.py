@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.core.data.json_codec import canonical, dumps, loads
 from infraweave.core.data.schema_cost import Cost, references, subschemas
 from infraweave.core.data.values import Json, JsonObject
@@ -43,7 +43,7 @@ class Defaults:
 
 
 #: By the schema as JSON.
-_kept: Bounded[bytes, Defaults] = Bounded(2 << 20)
+_kept: BoundedCache[bytes, Defaults] = BoundedCache(2 << 20)
 
 
 def defaults_of(schema: JsonObject) -> Defaults:

@@ -15,25 +15,25 @@ from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.values import Json
 
 #: Bytes, as JSON: what a node may be given, what an http node may send, and what a map or a run may yield.
-MOST = 16 * 2**20
+MAX_VALUE_BYTES = 16 * 2**20
 #: Bytes of a text that a template makes: a prompt, the key of a limit, a part of an input.
-MOST_TEXT = 2**20
+MAX_TEXT = 2**20
 
 
 class TooLarge(ValueError):
     """What would be made has more bytes than are allowed."""
 
 
-def weigh(value: Json) -> int:
+def json_size(value: Json) -> int:
     """Return the bytes of a value as JSON; what costs nothing to know is estimated."""
     return 8 if value is None or isinstance(value, bool | int | float) else len(dumps(value))
 
 
 @define
-class Room:
+class SizeBudget:
     """Bytes that are left for parts of one value; each part is weighed once, however often it is taken."""
 
-    most: int = MOST
+    most: int = MAX_VALUE_BYTES
     _taken: int = 0
     #: By identity, with the value, which so keeps its identity for as long.
     _known: dict[int, tuple[Json, int]] = field(factory=dict)
@@ -55,16 +55,16 @@ class Room:
             TooLarge: so many are not left.
         """
         if id(value) not in self._known:
-            self._known[id(value)] = value, weigh(value)
+            self._known[id(value)] = value, json_size(value)
         self.take(self._known[id(value)][1])
 
 
-def check(values: Iterable[Json], most: int = MOST) -> None:
+def check_size(values: Iterable[Json], most: int = MAX_VALUE_BYTES) -> None:
     """Complain where values, put together, would be too large.
 
     Raises:
         TooLarge: they would.
     """
-    room = Room(most)
+    room = SizeBudget(most)
     for value in values:
         room.take_value(value)

@@ -10,8 +10,8 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 
 from infraweave.core.data.json_codec import dumps
-from infraweave.core.data.sizes import MOST_TEXT, TooLarge
-from infraweave.core.data.values import Json, listed
+from infraweave.core.data.sizes import MAX_TEXT, TooLarge
+from infraweave.core.data.values import Json, list_names
 
 _PIECE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[^.{}\s]+)*")
@@ -35,23 +35,23 @@ def faults(text: str, names: Collection[str]) -> Iterator[str]:
         elif not _PATH.fullmatch(path):
             yield f"{{{path[:100]}}} names no value; expected a name and a way into it, such as {{input.id}}"
         elif path.partition(".")[0] not in names:
-            yield f"{{{path[:100]}}} names no value; there are {listed(names) or 'none'}"
+            yield f"{{{path[:100]}}} names no value; there are {list_names(names) or 'none'}"
 
 
-def paths(text: str) -> Iterator[str]:
+def placeholders(text: str) -> Iterator[str]:
     """Yield what stands in each place."""
     for piece in _PIECE.finditer(text):
         if piece[1] and _PATH.fullmatch(piece[1]):
             yield piece[1]
 
 
-def spelled(value: Json) -> str:
+def to_text(value: Json) -> str:
     """Return a value as it stands within a text: text as it is, everything else as JSON."""
     return value if isinstance(value, str) else dumps(value).decode()
 
 
 def render(
-    text: str, values: Mapping[str, Json], spell: Callable[[Json], str] = spelled, most: int = MOST_TEXT
+    text: str, values: Mapping[str, Json], spell: Callable[[Json], str] = to_text, most: int = MAX_TEXT
 ) -> str:
     """Return the text with each place filled; ``spell`` says how a value stands in it.
 
@@ -71,17 +71,17 @@ def render(
     return "".join([*parts, text[end:]])
 
 
-def value_of(text: str, values: Mapping[str, Json]) -> Json:
+def render_value(text: str, values: Mapping[str, Json]) -> Json:
     """Return what a template stands for: where it is one place and nothing else, the value itself.
 
     Raises:
         TemplateError: see ``render``.
     """
-    path = whole(text)
+    path = single_placeholder(text)
     return look_up(path, values) if path else render(text, values)
 
 
-def whole(text: str) -> str | None:
+def single_placeholder(text: str) -> str | None:
     """Return what stands in the place of a template that is one place and nothing else; None for others."""
     only = _PIECE.fullmatch(text)
     return only[1] if only is not None else None

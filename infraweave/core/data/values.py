@@ -18,17 +18,17 @@ JsonObject: TypeAlias = Mapping[str, Any]
 Duration: TypeAlias = float | int | str
 
 #: Names that a message lists; there may be many thousands.
-LISTED = 20
+MAX_LISTED = 20
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
 #: A hundred years. Longer waits are mistakes, and sums with them would leave datetime's range.
-LONGEST = 100 * 365 * 86400.0
+MAX_DURATION = 100 * 365 * 86400.0
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
 #: The first and the last millisecond that RFC 3339 can spell in UTC: of the years 0001 and 9999.
 _FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
 
 
-def seconds(duration: Duration) -> float:
+def to_seconds(duration: Duration) -> float:
     """Return a duration in seconds.
 
     Raises:
@@ -37,7 +37,7 @@ def seconds(duration: Duration) -> float:
     if isinstance(duration, bool) or not isinstance(duration, int | float | str):
         raise ValueError(_expected(duration))
     value = _parse(duration) if isinstance(duration, str) else duration
-    if not 0 <= value <= LONGEST:
+    if not 0 <= value <= MAX_DURATION:
         raise ValueError(_expected(duration))
     return float(value)
 
@@ -53,7 +53,7 @@ def _expected(duration: object) -> str:
     return f"{duration!r:.100} is no duration; give seconds (30) or text such as '30s', '48h' or '1h30m'"
 
 
-def spell(duration: float) -> str:
+def format_duration(duration: float) -> str:
     """Return a duration as people write it: ``0.5s``, ``4s``, ``1h 30m``."""
     if duration < 60:
         return f"{round(duration, 1):g}s"
@@ -65,8 +65,8 @@ def spell(duration: float) -> str:
     return " ".join(out[:2])
 
 
-def spell_exactly(duration: float) -> str:
-    """Return a duration as text that ``seconds`` reads as the very same: ``15m``, ``36h``, ``1.5s``."""
+def format_duration_exactly(duration: float) -> str:
+    """Return a duration as text that ``to_seconds`` reads as the very same: ``15m``, ``36h``, ``1.5s``."""
     for unit in ("d", "h", "m"):
         count, rest = divmod(duration, _UNITS[unit])
         if count and not rest:
@@ -113,7 +113,7 @@ def is_pointer(text: str) -> bool:
     return _POINTER.fullmatch(text) is not None
 
 
-def at_pointer(value: Json, path: str) -> Json:
+def resolve_pointer(value: Json, path: str) -> Json:
     """Return what a JSON Pointer leads to.
 
     Raises:
@@ -130,12 +130,12 @@ def at_pointer(value: Json, path: str) -> Json:
     return value
 
 
-def listed(names: Iterable[str]) -> str:
+def list_names(names: Iterable[str]) -> str:
     """Return names as a message lists them, sorted, the first twenty of them; empty where there are none."""
-    first = heapq.nsmallest(LISTED + 1, names)
-    return ", ".join(first[:LISTED]) + (", …" if len(first) > LISTED else "")
+    first = heapq.nsmallest(MAX_LISTED + 1, names)
+    return ", ".join(first[:MAX_LISTED]) + (", …" if len(first) > MAX_LISTED else "")
 
 
-def pointer(parts: Sequence[str | int]) -> str:
+def to_pointer(parts: Sequence[str | int]) -> str:
     """Return a JSON Pointer (RFC 6901); the whole value is the empty string."""
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)

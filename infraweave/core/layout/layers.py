@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from graphlib import TopologicalSorter
 from typing import Literal, TypeAlias
 
-from infraweave.core.workflow.document import Loop, Node, Router, targets
+from infraweave.core.workflow.document import Loop, Node, Router, route_targets
 from infraweave.core.workflow.graph import Graph
 from infraweave.core.workflow.regions import data_sources
 
@@ -40,7 +40,7 @@ def ways_back(graph: Graph) -> list[tuple[str, str]]:
 
 def _routes(node: Node) -> Iterator[tuple[str, str, EdgeKind]]:
     kind: EdgeKind = "route" if isinstance(node, Router) else "timeout"
-    yield from ((node.name, route, kind) for route in targets(node))
+    yield from ((node.name, route, kind) for route in route_targets(node))
 
 
 def _inputs(node: Node) -> Iterator[tuple[str, str, EdgeKind]]:

@@ -7,8 +7,8 @@ from typing import Literal, TypeAlias
 
 from attrs import define, field, frozen
 
-from infraweave.core.data.sizes import weigh
-from infraweave.core.data.values import Json, spell
+from infraweave.core.data.sizes import json_size
+from infraweave.core.data.values import Json, format_duration
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import InputRequested, InputResolved, NodeStarted, RunError
 
@@ -96,7 +96,7 @@ class Items:
         self.open -= 1
         self.closed += 1
         self.outputs[index] = output
-        self.size += weigh(output)
+        self.size += json_size(output)
 
 
 def given_in(entries: Mapping[Address, Entry], event: NodeStarted) -> Json:
@@ -177,7 +177,7 @@ class Closed:
 
 def no_answer(event: InputResolved, entry: Entry | None) -> RunError:
     """Return why a run fails that waited for a person in vain."""
-    waited = f" within {spell((event.at - entry.opened_at) / 1000)}" if entry else ""
+    waited = f" within {format_duration((event.at - entry.opened_at) / 1000)}" if entry else ""
     return RunError(
         code="input_timed_out",
         message=f"No answer to {event.node}{waited}",

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from attrs import frozen
 
-from infraweave.core.data.values import rfc3339, spell
+from infraweave.core.data.values import format_duration, rfc3339
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import Entry
 from infraweave.core.run.events import Cancelled, Failed, RunError
@@ -104,7 +104,7 @@ def _counts(state: RunState, entry: Entry, blocked: Collection[str]) -> bool:
 def _waits(graph: Graph, entry: Entry, now: int) -> str:
     name = entry.address
     if entry.status == "backoff":
-        wait = spell(max(0, (entry.due_at or now) - now) / 1000)
+        wait = format_duration(max(0, (entry.due_at or now) - now) / 1000)
         doing = "undoing " if name.phase == "compensation" else ""
         return f"attempt {entry.attempt} of {doing}{_name(entry)} failed, and the next begins in {wait}"
     until = "" if entry.due_at is None else f", until {rfc3339(entry.due_at)}"

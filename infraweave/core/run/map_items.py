@@ -6,7 +6,7 @@ from infraweave.core.run.address import Address
 from infraweave.core.run.entries import Items
 from infraweave.core.run.openings import start
 from infraweave.core.run.recorder import Book
-from infraweave.core.workflow.document import Map, runs_child
+from infraweave.core.workflow.document import Map, starts_child
 
 
 def close_maps(book: Book) -> None:
@@ -40,7 +40,7 @@ def _open_next(book: Book, address: Address, items: Items) -> None:
     found = items.unopened(room, preparing.following(address))
     next_ones = [address._replace(index=index) for index in found]
     free = book.keep_back(next_ones)
-    if runs_child(node):
+    if starts_child(node):
         book.written.prepare += free
         return
     for item in free:

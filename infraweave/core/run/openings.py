@@ -27,7 +27,7 @@ from infraweave.core.workflow.document import (
     Subworkflow,
     Timer,
     Wait,
-    runs_child,
+    starts_child,
 )
 
 #: The code of nodes that would be given too much.
@@ -63,7 +63,7 @@ def prepare_reopening(book: Book) -> None:
 
 def _must_be_prepared(book: Book, address: Address) -> bool:
     forward = address.phase == "forward" and address not in book.launches
-    return forward and runs_child(book.graph.nodes[address.node])
+    return forward and starts_child(book.graph.nodes[address.node])
 
 
 def reopen_due(book: Book) -> None:
@@ -131,7 +131,9 @@ def _open_map(book: Book, address: Address, node: Map) -> None:
     items = readiness.items_of(book.state, node)
     total = len(items) if isinstance(items, list) else 0
     try:
-        shared = None if runs_child(node) else readiness.given_to_all(book.graph, book.state, address) or None
+        shared = (
+            None if starts_child(node) else readiness.given_to_all(book.graph, book.state, address) or None
+        )
     except TooLarge:
         start(book, address, 1)  # it fails for the same reason
         return

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, assert_never
 
 from infraweave.core.data.json_codec import measured
 from infraweave.core.data.json_schema import validator
-from infraweave.core.data.sizes import MOST, weigh
+from infraweave.core.data.sizes import MAX_VALUE_BYTES, json_size
 from infraweave.core.data.values import Json
 from infraweave.core.run.entries import Entry
 from infraweave.core.run.facts import ChildEnded, Erred, PutBack, Succeeded
@@ -72,9 +72,12 @@ def _overfull(book: Book, entry: Entry, output: Json) -> _Fault | None:
     """Return why a map's results have no room for an item's."""
     address = entry.address
     items = None if address.index is None else book.state.maps[address._replace(index=None)]
-    if items is None or items.size + weigh(output) <= MOST:
+    if items is None or items.size + json_size(output) <= MAX_VALUE_BYTES:
         return None
-    message = f"With this item's the results of {address.node} would have more than {MOST:,} bytes as JSON"
+    message = (
+        f"With this item's the results of {address.node} would have more than"
+        f" {MAX_VALUE_BYTES:,} bytes as JSON"
+    )
     return _Fault("output_too_large", message)
 
 

@@ -14,12 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
-from infraweave.core.data.sizes import check
-from infraweave.core.data.values import Json, at_pointer
+from infraweave.core.data.sizes import check_size
+from infraweave.core.data.values import Json, resolve_pointer
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import Kept
 from infraweave.core.run.state import RunState
-from infraweave.core.workflow.document import INPUT, ITEM, Map, Node, Param, runs_child
+from infraweave.core.workflow.document import INPUT, ITEM, Map, Node, Param, starts_child
 from infraweave.core.workflow.graph import Graph
 
 
@@ -233,7 +233,7 @@ def bind(
         elif state.settled.get(param.source) and _is_shown(graph, state, name, param.source):
             _point(values, param, state.outputs[param.source])
     if len(values) > 1:  # one alone is no larger than what it is
-        check(values.values())
+        check_size(values.values())
     return values
 
 
@@ -244,7 +244,7 @@ def _point(values: dict[str, Json], param: Param, value: Json) -> None:
         return
     values.pop(param.name, None)
     with suppress(LookupError):
-        values[param.name] = at_pointer(value, param.pointer)
+        values[param.name] = resolve_pointer(value, param.pointer)
 
 
 def _is_shown(graph: Graph, state: RunState, name: str, source: str) -> bool:
@@ -284,9 +284,9 @@ def bind_undo(graph: Graph, state: RunState, address: Address, params: Iterable[
     if kept is None:
         return values
     # An iteration's and an item's own values; the state has moved on since.
-    given = {} if runs_child(node) else kept.input
+    given = {} if starts_child(node) else kept.input
     sources = (
-        {} if runs_child(node) else {param.source: param.name for param in node.params if not param.pointer}
+        {} if starts_child(node) else {param.source: param.name for param in node.params if not param.pointer}
     )
     for param in params:
         if param.source == address.node:
@@ -301,7 +301,7 @@ def bind_undo(graph: Graph, state: RunState, address: Address, params: Iterable[
             source = state.kept.get(Address(param.source, kept.iterations.get(param.source, 1)))
             if source is not None:
                 _point(values, param, source.output)
-    check(values.values())
+    check_size(values.values())
     return values
 
 
@@ -320,7 +320,7 @@ def items_of(state: RunState, node: Map) -> Json:
 
 def _list(node: Map, value: Json) -> Json:
     with suppress(LookupError):
-        return at_pointer(value, node.pointer)
+        return resolve_pointer(value, node.pointer)
     return None
 
 
@@ -349,5 +349,5 @@ def result(graph: Graph, state: RunState) -> Json:
     if named is not None:
         return state.outputs.get(named)
     result = {name: state.outputs[name] for name in graph.sinks if state.settled.get(name)}
-    check(result.values())
+    check_size(result.values())
     return result

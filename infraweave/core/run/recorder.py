@@ -11,7 +11,7 @@ from typing import Any, TypeAlias, TypeVar, assert_never
 
 from attrs import define, field
 
-from infraweave.core.data.values import Json, spell
+from infraweave.core.data.values import Json, format_duration
 from infraweave.core.run import readiness, retry
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import Entry
@@ -39,7 +39,7 @@ from infraweave.core.workflow.document import (
     Subworkflow,
     Timer,
     Wait,
-    targets,
+    route_targets,
 )
 from infraweave.core.workflow.graph import Graph
 
@@ -136,7 +136,7 @@ class Book:
         if address.phase == "compensation" or self.state.stopping is not None or address.index is not None:
             return ()
         routes = more.get("routes")
-        if routes is None and targets(graph.nodes[address.node]):
+        if routes is None and route_targets(graph.nodes[address.node]):
             routes = ()
         return readiness.skipped_by(
             graph,
@@ -277,7 +277,7 @@ class Book:
             return {}
         if node.on_timeout == "value":
             return {"on_timeout": "value", "payload": node.timeout_value}
-        return {"on_timeout": "route", "routes": targets(node)}
+        return {"on_timeout": "route", "routes": route_targets(node)}
 
     def receive(self, entry: Entry, letter: SignalReceived) -> None:
         """Close a wait with the signal that it was given."""
@@ -294,7 +294,7 @@ class Book:
             return
         latency_ms, more = self.open_for(entry), self._instead(entry)
         if not more:
-            message = f"No signal {entry.signal} within {spell(latency_ms / 1000)}"
+            message = f"No signal {entry.signal} within {format_duration(latency_ms / 1000)}"
             self.give_up(entry, "signal_timed_out", message, latency_ms)
         else:
             self.complete(entry, latency_ms, output=more.pop("payload", None), **more)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from infraweave.core.data.values import spell
+from infraweave.core.data.values import format_duration
 from infraweave.core.workflow.document import Retry
 
 #: A node that took the process down ten times in a row is not tried an eleventh (design/model).
@@ -34,4 +34,4 @@ def _grown(factor: float, times: int) -> float:
 
 def retry_message(message: str, wait: float, next_attempt: int, max_attempts: int) -> str:
     """Return the factual sentence that the feed shows for a failure that is tried again."""
-    return f"{message} — retrying in {spell(wait)} (attempt {next_attempt} of {max_attempts})"
+    return f"{message} — retrying in {format_duration(wait)} (attempt {next_attempt} of {max_attempts})"

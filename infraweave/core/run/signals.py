@@ -75,11 +75,11 @@ def admit(
 def _check_mailbox(state: RunState, name: str, payload: Json) -> None:
     """Refuse a signal that would have to be kept where too much is kept already."""
     try:
-        sizes.check([payload, *(letter.payload for kept in state.mailbox.values() for letter in kept)])
+        sizes.check_size([payload, *(letter.payload for kept in state.mailbox.values() for letter in kept)])
     except sizes.TooLarge as error:
         message = (
-            f"Signal {name} came before its node, and with it more than {sizes.MOST:,} bytes of signals wait "
-            f"in run {state.run_id}; send it once the node waits for it."
+            f"Signal {name} came before its node, and with it more than {sizes.MAX_VALUE_BYTES:,} bytes of"
+            f" signals wait in run {state.run_id}; send it once the node waits for it."
         )
         raise SignalConflict(message) from error
 

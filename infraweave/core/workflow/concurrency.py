@@ -19,7 +19,7 @@ _LONGEST_VALUE = 200
 _LONGEST_KEY = 500
 
 
-def lane_of(limits: Sequence[Concurrency], value: Json) -> str | None:
+def concurrency_key(limits: Sequence[Concurrency], value: Json) -> str | None:
     """Return the name of the lane that a run with this input is in; None where no limit has a key.
 
     Raises:

@@ -68,7 +68,7 @@ def first_difference(old: Document, new: Document) -> str | None:
     return None if first is None else first.text
 
 
-def is_told_anew(old: Document, new: Document, *, derived: bool = False) -> bool:
+def is_recompilation(old: Document, new: Document, *, derived: bool = False) -> bool:
     """Tell whether one file, unchanged, may have been compiled to both: to ``old`` by an earlier release.
 
     Those left the defaults of containers out of schemas, and kept sets of names in no order. They left the

@@ -20,7 +20,7 @@ INPUT = "input"
 #: The source of a parameter that takes the item of a map.
 ITEM = "$item"
 #: Items of a map that are in flight at once, where its author does not say.
-ITEMS_AT_ONCE = 16
+DEFAULT_MAX_CONCURRENCY = 16
 
 ActivityKind: TypeAlias = Literal["node", "agent", "tool", "llm"]
 
@@ -194,7 +194,7 @@ class Map(NodeBase):
     workflow_version: str | None = None
     #: What a child's result must pass.
     schema: JsonObject | None = None
-    max_concurrency: int = ITEMS_AT_ONCE
+    max_concurrency: int = DEFAULT_MAX_CONCURRENCY
     #: So many items may fail for good; they yield null.
     max_failures: int = 0
     #: Of each item; a child that failed is not tried again, unless the author says so.
@@ -308,13 +308,13 @@ def signal_schemas(document: Document) -> dict[str, Json]:
     return {node.name: node.schema for node in document.nodes if isinstance(node, Wait)}
 
 
-def targets(node: Node) -> tuple[str, ...]:
+def route_targets(node: Node) -> tuple[str, ...]:
     """Return the nodes between which a node chooses."""
     if isinstance(node, Router):
         return node.routes
     return (node.timeout_route,) if isinstance(node, Wait) and node.timeout_route is not None else ()
 
 
-def runs_child(node: Node) -> bool:
+def starts_child(node: Node) -> bool:
     """Tell whether the node's work is a run of another workflow."""
     return isinstance(node, Subworkflow) or (isinstance(node, Map) and node.workflow_id is not None)

@@ -27,8 +27,8 @@ from infraweave.core.workflow.document import (
     Node,
     Router,
     Subworkflow,
-    runs_child,
-    targets,
+    route_targets,
+    starts_child,
 )
 from infraweave.core.workflow.regions import Region, data_sources, regions
 from infraweave.errors import Fault
@@ -45,7 +45,7 @@ class Graph:
         self.order: dict[str, int] = {name: place for place, name in enumerate(self.nodes)}
         #: target → the router, or the wait, that chooses it
         self.router_of: dict[str, str] = {
-            route: node.name for node in document.nodes for route in targets(node)
+            route: node.name for node in document.nodes for route in route_targets(node)
         }
         self.upstream: dict[str, tuple[str, ...]] = {name: self._upstream(name) for name in self.nodes}
         self.required: dict[str, tuple[str, ...]] = {
@@ -53,7 +53,7 @@ class Graph:
         }
         #: Nodes whose end may skip others, beside what is upstream of a race.
         self.choosers: frozenset[str] = frozenset(
-            node.name for node in document.nodes if targets(node) or isinstance(node, Loop | Router)
+            node.name for node in document.nodes if route_targets(node) or isinstance(node, Loop | Router)
         )
         #: The loops' regions by condition, the smallest first.
         self.regions: dict[str, Region] = {r.condition: r for r in regions(document, self.upstream)}
@@ -127,7 +127,7 @@ class Graph:
     @cached_property
     def starts_children(self) -> bool:
         """Whether a node's work is a run of its own."""
-        return any(map(runs_child, self.document.nodes))
+        return any(map(starts_child, self.document.nodes))
 
     @cached_property
     def roots(self) -> tuple[str, ...]:

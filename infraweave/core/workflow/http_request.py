@@ -19,9 +19,9 @@ from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.mapping import fill
 from infraweave.core.data.media_types import is_json
 from infraweave.core.data.sizes import TooLarge
-from infraweave.core.data.values import Json, at_pointer, is_pointer
+from infraweave.core.data.values import Json, is_pointer, resolve_pointer
 from infraweave.core.workflow.document import Request
-from infraweave.core.workflow.secret_refs import NAME, SECRET, Given
+from infraweave.core.workflow.secret_refs import NAME, SECRET, SecretValues
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MAX_REDIRECTS = 10
@@ -46,20 +46,20 @@ _PARTS = ("status", "headers", "body")
 _FORM = "application/x-www-form-urlencoded"
 
 
-class UnfitRequest(ValueError):
+class InvalidRequest(ValueError):
     """With these values no request can be made."""
 
     code = "input_mismatch"
 
 
-class RequestTooLarge(UnfitRequest):
+class RequestTooLarge(InvalidRequest):
     """With these values the request would be larger than is allowed."""
 
     code = "request_too_large"
 
 
 @frozen(kw_only=True)
-class Filled:
+class RenderedRequest:
     """A request without places."""
 
     method: str
@@ -113,7 +113,7 @@ def _output_faults(output: Json) -> Iterator[str]:
     elif not is_pointer(output):
         bad = list(template.faults(output, _PARTS))
         yield from (f"output: {fault}" for fault in bad)
-        if not bad and not any(template.paths(output)):
+        if not bad and not any(template.placeholders(output)):
             yield f"output {output!r:.100} is no JSON Pointer such as /body/id, nor a template: {{body.id}}"
     elif output and output.split("/")[1] not in _PARTS:
         yield f"output {output!r:.100} leads nowhere; there are /status, /headers and /body"
@@ -182,14 +182,14 @@ def _children(value: Json) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else []
 
 
-def names_in(request: Request) -> Iterator[str]:
+def parameter_names(request: Request) -> Iterator[str]:
     """Yield the names that the places of a request stand for, apart from secrets."""
     for path in _paths_in(request.url, request.headers, request.query, request.body):
         if (name := path.partition(".")[0]) != SECRET:
             yield name
 
 
-def secrets_in(*parts: Json) -> list[str]:
+def secret_names(*parts: Json) -> list[str]:
     """Return the names of the secrets that parts of a request have places for."""
     paths = (path.partition(".") for path in _paths_in(*parts))
     return list(dict.fromkeys(name for head, _, name in paths if head == SECRET))
@@ -199,14 +199,16 @@ def _paths_in(*parts: Json) -> Iterator[str]:
     level: list[Any] = list(parts)
     while level:
         for text in (item for item in level if isinstance(item, str)):
-            yield from template.paths(text)
+            yield from template.placeholders(text)
         level = [child for item in level for child in _children(item)]
 
 
 # --- filling -----------------------------------------------------------------------------------------------
 
 
-def filled(request: Request, values: Mapping[str, Json], secrets: Given | None = None) -> Filled:
+def render_request(
+    request: Request, values: Mapping[str, Json], secrets: SecretValues | None = None
+) -> RenderedRequest:
     """Return a request with its places filled.
 
     Raises:
@@ -221,21 +223,21 @@ def filled(request: Request, values: Mapping[str, Json], secrets: Given | None =
     except TooLarge as error:
         raise RequestTooLarge(str(error)) from None
     except template.TemplateError as error:
-        raise UnfitRequest(str(error)) from None
+        raise InvalidRequest(str(error)) from None
     for name in (name for name, text in headers.items() if _UNFIT.search(text)):
-        raise UnfitRequest(f"the header {name} would have characters that no header may have")
-    made = Filled(method=request.method, url=url, headers=headers, body=body)
+        raise InvalidRequest(f"the header {name} would have characters that no header may have")
+    made = RenderedRequest(method=request.method, url=url, headers=headers, body=body)
     return made if secrets is None else _bound(made, request, secrets)
 
 
-def _bound(made: Filled, request: Request, secrets: Given) -> Filled:
-    holding = (name.lower() for name, text in request.headers.items() if secrets_in(text))
+def _bound(made: RenderedRequest, request: Request, secrets: SecretValues) -> RenderedRequest:
+    holding = (name.lower() for name, text in request.headers.items() if secret_names(text))
     return evolve(
         made,
         origins=secrets.origins,
         secret_headers=frozenset(holding),
-        secret_body=bool(secrets_in(request.body)),
-        secret_host=bool(secrets_in(_HOST.findall(request.url)[0])),
+        secret_body=bool(secret_names(request.body)),
+        secret_host=bool(secret_names(_HOST.findall(request.url)[0])),
     )
 
 
@@ -257,7 +259,7 @@ def _filled_url(request: Request, values: Mapping[str, Json]) -> str:
     fault = _wrong_with(url)
     if fault:
         # What is wrong with a part of a secret would tell that part.
-        raise UnfitRequest("the url cannot be used" + ("" if secrets_in(request.url) else f": {fault}"))
+        raise InvalidRequest("the url cannot be used" + ("" if secret_names(request.url) else f": {fault}"))
     return url
 
 
@@ -265,7 +267,7 @@ def _filled_headers(request: Request, values: Mapping[str, Json]) -> Iterator[tu
     """Yield the headers; one that is a place alone is left out where that is null, as queries are."""
     left = MAX_HEADERS
     for name, text in request.headers.items():
-        path = template.whole(text)
+        path = template.single_placeholder(text)
         if path and template.look_up(path, values) is None:
             continue
         try:
@@ -280,7 +282,7 @@ def _filled_headers(request: Request, values: Mapping[str, Json]) -> Iterator[tu
 def _quoted(value: Json) -> str:
     if value is None:
         raise template.TemplateError("a place of the url is null, which only query, body and headers may be")
-    text = template.spelled(value)
+    text = template.to_text(value)
     if len(text) > MAX_URL:  # to quote it would take seconds
         raise template.TemplateTooLarge
     if text in (".", ".."):
@@ -290,9 +292,9 @@ def _quoted(value: Json) -> str:
 
 def _pairs(name: str, value: Json) -> Iterator[tuple[str, str]]:
     if isinstance(value, list):
-        yield from ((name, template.spelled(item)) for item in value)
+        yield from ((name, template.to_text(item)) for item in value)
     elif value is not None:
-        yield name, template.spelled(value)
+        yield name, template.to_text(value)
 
 
 def _fill(what: str, value: Json, values: Mapping[str, Json]) -> Json:
@@ -320,7 +322,7 @@ def _encoded(body: Json, headers: dict[str, str]) -> bytes:
     return dumps(body)
 
 
-def output_of(request: Request, status: int, headers: Mapping[str, str], body: Json) -> Json:
+def extract_output(request: Request, status: int, headers: Mapping[str, str], body: Json) -> Json:
     """Return what becomes the node's output.
 
     Raises:
@@ -328,4 +330,4 @@ def output_of(request: Request, status: int, headers: Mapping[str, str], body: J
     """
     answer = dict(zip(_PARTS, (status, headers, body), strict=True))
     is_path = isinstance(request.output, str) and is_pointer(request.output)
-    return at_pointer(answer, request.output) if is_path else fill(request.output, answer)
+    return resolve_pointer(answer, request.output) if is_path else fill(request.output, answer)

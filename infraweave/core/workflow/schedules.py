@@ -22,7 +22,7 @@ from cronsim import CronSim, CronSimError
 
 from infraweave.core.data.mapping import fill, mapping_faults
 from infraweave.core.data.template import TemplateError
-from infraweave.core.data.values import LONGEST, Json, from_rfc3339, rfc3339
+from infraweave.core.data.values import MAX_DURATION, Json, from_rfc3339, rfc3339
 from infraweave.core.workflow.triggers import CATCH_UPS, OVERLAPS, SCHEDULE_VALUES, Overlap, Schedule
 from infraweave.core.workflow.wallclock import first_on_the_wall
 
@@ -98,7 +98,7 @@ def _input_faults(schedule: Schedule) -> Iterator[str]:
 
 def _interval_faults(schedule: Schedule) -> Iterator[str]:
     every = schedule.every
-    if every is None or not 1 <= every <= LONGEST:
+    if every is None or not 1 <= every <= MAX_DURATION:
         yield f"every is {every} s; expected at least one second"
     elif (every * 1000) % 1:
         yield f"every is {every} s; expected whole milliseconds"
@@ -183,16 +183,16 @@ def fire_times(schedule: Schedule, after: int) -> Iterator[int]:
 
 
 @frozen
-class Due:
+class DueTimes:
     """Times for which runs must start now, in order, and the next time to look."""
 
     times: tuple[int, ...]
     next_at: int | None
 
 
-def due(schedule: Schedule, at: int, now: int) -> Due:
+def due_times(schedule: Schedule, at: int, now: int) -> DueTimes:
     """Return what is due of a schedule whose next time ``at`` has come by ``now``, maybe long ago."""
-    return Due(_made_up(schedule, at, now), next_fire(schedule, now))
+    return DueTimes(_made_up(schedule, at, now), next_fire(schedule, now))
 
 
 def _made_up(schedule: Schedule, at: int, now: int) -> tuple[int, ...]:
@@ -221,7 +221,7 @@ def _latest(schedule: Schedule, at: int, now: int, most: int) -> tuple[int, ...]
 # --- overlap -----------------------------------------------------------------------------------------------
 
 
-def admit(
+def apply_overlap(
     overlap: Overlap, waiting: tuple[int, ...], times: tuple[int, ...], *, busy: bool
 ) -> tuple[int, ...]:
     """Return the times that wait for their runs, once ``times`` have come.

@@ -17,7 +17,7 @@ from infraweave.core.data.values import Json
 SECRET = "secret"  # noqa: S105 - a word
 NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 #: Shorter ones could not be told from what stands in answers anyway.
-LEAST = 8
+MIN_SECRET_LENGTH = 8
 _HIDDEN = "[redacted]"
 #: Characters of a secret that is looked for in every mixture of escapes.
 _LONGEST = 1_024
@@ -26,20 +26,20 @@ _ESCAPES, _URL_SAFE = ("\\", "%", "&", "+"), str.maketrans("+/", "-_")
 
 
 @frozen
-class Given:
+class SecretValues:
     """The secrets that one request may use, by name; and the origins, all of which every one may go to."""
 
     values: Mapping[str, str] = field(factory=dict, repr=False)
     origins: frozenset[str] = frozenset()
 
 
-def origin(scheme: str, host: str, port: int | None) -> str:
+def format_origin(scheme: str, host: str, port: int | None) -> str:
     """Return the one spelling of where a request goes: ``https://api.test:443``."""
     host = host.lower()
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or (443 if scheme == 'https' else 80)}"
 
 
-class Hidden:
+class SecretRedactor:
     """Takes secrets out of what is kept and shown, in each form in which answers repeat them."""
 
     def __init__(self, secrets: Iterable[str]) -> None:

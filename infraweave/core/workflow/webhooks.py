@@ -83,7 +83,7 @@ def sign(secret: bytes, body: bytes, timestamp: str | None = None) -> str:
 
 
 def sign_standard(key: bytes, body: bytes, message_id: str, timestamp: str) -> str:
-    """Return the signature of a delivery as Standard Webhooks makes it; ``key`` is what ``key_of`` gives."""
+    """Return the Standard Webhooks signature of a delivery; ``key`` comes from ``signing_key``."""
     return b64encode(_mac(key, _identified(body, message_id, timestamp))).decode()
 
 
@@ -99,7 +99,7 @@ def _identified(body: bytes, message_id: str, timestamp: str) -> bytes:
     return b".".join((message_id.encode(), timestamp.encode(), body))
 
 
-def key_of(scheme: Scheme, secret: bytes) -> bytes:
+def signing_key(scheme: Scheme, secret: bytes) -> bytes:
     """Return the key that a secret stands for.
 
     Raises:
@@ -125,7 +125,7 @@ class _Claim:
     signatures: list[str]
 
 
-def is_genuine(webhook: Webhook, key: bytes, headers: Mapping[str, str], body: bytes, now: int) -> bool:
+def is_authentic(webhook: Webhook, key: bytes, headers: Mapping[str, str], body: bytes, now: int) -> bool:
     """Tell whether a delivery was signed with the key, and lately where the time is signed.
 
     ``headers`` have their names in small letters; ``now`` is in milliseconds.
@@ -138,9 +138,9 @@ def is_genuine(webhook: Webhook, key: bytes, headers: Mapping[str, str], body: b
     return any(fits) and is_timely
 
 
-def refusal(webhook: Webhook, headers: Mapping[str, str]) -> str:
+def rejection_reason(webhook: Webhook, headers: Mapping[str, str]) -> str:
     """Return why a delivery does not pass, for whoever runs the server; no sender is told."""
-    names = headers_of(webhook)
+    names = effective_headers(webhook)
     wanted = (names["signature_header"], names["timestamp_header"])
     missing = [name for name in wanted if name is not None and name.lower() not in headers]
     if missing and _prefix(headers) == "webhook":
@@ -199,7 +199,7 @@ def _is_recent(timestamp: str, now: int, tolerance: float) -> bool:
     return abs(now / 1000 - int(timestamp)) <= tolerance
 
 
-def headers_of(webhook: Webhook) -> dict[str, str | None]:
+def effective_headers(webhook: Webhook) -> dict[str, str | None]:
     """Return in which headers a delivery has its signature and its time, and what tells it apart."""
     own = webhook.scheme == "standard"
     is_named = webhook.delivery != DELIVERY_HEADER
@@ -235,7 +235,7 @@ def _filled(text: str, known: Mapping[str, Json]) -> str:
 def _something(value: Json) -> str:
     if value is None:
         raise template.TemplateError
-    return template.spelled(value)
+    return template.to_text(value)
 
 
 def fingerprint(webhook: Webhook, headers: Mapping[str, str], body: bytes) -> str | None:
@@ -256,7 +256,7 @@ def _is_signed(webhook: Webhook) -> bool:
     return webhook.scheme == "standard" and webhook.delivery == DELIVERY_HEADER
 
 
-def values(headers: Mapping[str, str], body: Json, delivery: str) -> dict[str, Json]:
+def template_values(headers: Mapping[str, str], body: Json, delivery: str) -> dict[str, Json]:
     """Return what the places of a webhook's input may name."""
     shown = {name: value for name, value in headers.items() if name not in _PRIVATE}
     return {"body": body, "headers": shown, "delivery_id": delivery}

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 
 from infraweave.core.data.template import TemplateError
 from infraweave.core.data.values import Json
-from infraweave.core.workflow.concurrency import lane_of
+from infraweave.core.workflow.concurrency import concurrency_key
 from infraweave.core.workflow.document import Concurrency
 from infraweave.core.workflow.graph import Graph
 from infraweave.errors import Fault, InputInvalid
@@ -56,7 +56,7 @@ def candidate(graph: Graph, tenant: str, value: Json) -> Candidate:
     """
     document = graph.document
     try:
-        lane = lane_of(document.concurrency, value)
+        lane = concurrency_key(document.concurrency, value)
     except TemplateError as error:
         message = f"the input has nothing for the concurrency key of {document.workflow_id}: {error}"
         raise InputInvalid(f"T{message[1:]}.", details=[Fault("", message)]) from error

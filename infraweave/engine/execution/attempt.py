@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from infraweave.authoring.signatures import Code
-from infraweave.core.data.values import LONGEST, Json, from_rfc3339, seconds, spell
+from infraweave.core.data.values import MAX_DURATION, Json, format_duration, from_rfc3339, to_seconds
 from infraweave.core.run.events import NodeStarted
 from infraweave.core.run.facts import Erred, Fact, Prompted, Scheduled, Succeeded, Unprepared
 from infraweave.core.workflow.document import HumanInput, Map, Node, Subworkflow, Timer
@@ -161,7 +161,9 @@ class Attempt:
         finally:
             pause.cancel()
         if not earlier.done():
-            message = f"The body of an earlier attempt has not returned within {spell(self._stuck_after)}"
+            message = (
+                f"The body of an earlier attempt has not returned within {format_duration(self._stuck_after)}"
+            )
             raise BodyError("body_stuck", message, final=True)
 
     def _count_time(self) -> None:
@@ -200,7 +202,7 @@ class Attempt:
             return self.erred(error)
         if self._stopped == "timeout":
             return self.erred(
-                BodyError("timeout", f"No result within {spell(self._timeout or 0)}", final=False)
+                BodyError("timeout", f"No result within {format_duration(self._timeout or 0)}", final=False)
             )
         said = "" if error.message in ("CancelledError", "") else f" (it raised {error.message})"
         why = f"Stopped, because {_REASON[self._stopped]}{said}"
@@ -329,8 +331,8 @@ def _prompt(output: Json) -> tuple[str, Json]:
 def _wake_at(output: Json, now: int) -> int:
     """Return when a timer ends: a delay (seconds or text) from now, or an RFC 3339 time."""
     if not isinstance(output, str) or "T" not in output:
-        return now + round(seconds(output) * 1000)
+        return now + round(to_seconds(output) * 1000)
     wake_at = from_rfc3339(output)
-    if wake_at > now + LONGEST * 1000:
+    if wake_at > now + MAX_DURATION * 1000:
         raise ValueError(f"{output} is more than a hundred years away")
     return max(now, wake_at)

@@ -15,8 +15,8 @@ from attrs import evolve
 
 from infraweave.authoring.signatures import Code, CodeParam
 from infraweave.core.data import expressions
-from infraweave.core.data.foreign_json import shallow
-from infraweave.core.data.media_types import is_json, text_of, value_of
+from infraweave.core.data.foreign_json import limit_depth
+from infraweave.core.data.media_types import decode_body, decode_text, is_json
 from infraweave.core.data.sizes import TooLarge
 from infraweave.core.data.values import Json
 from infraweave.core.workflow.document import (
@@ -30,10 +30,16 @@ from infraweave.core.workflow.document import (
     Request,
     Router,
     Timer,
-    runs_child,
+    starts_child,
 )
-from infraweave.core.workflow.http_request import Filled, UnfitRequest, filled, output_of, secrets_in
-from infraweave.core.workflow.secret_refs import SECRET, Hidden
+from infraweave.core.workflow.http_request import (
+    InvalidRequest,
+    RenderedRequest,
+    extract_output,
+    render_request,
+    secret_names,
+)
+from infraweave.core.workflow.secret_refs import SECRET, SecretRedactor
 from infraweave.engine.clock import Clock
 from infraweave.engine.execution.call import BodyError
 from infraweave.engine.execution.compute_process import Apart, Overrun, Rejected
@@ -74,7 +80,7 @@ class Builtins:
             return self._http_code(acting.request, acting.params)
         if isinstance(acting, Activity | Router | Loop | Timer) and acting.expression is not None:
             return expression_code("builtin:expression", acting.expression, acting.params, self._apart)
-        return None if isinstance(acting, Compensation) or not runs_child(acting) else as_is(acting)
+        return None if isinstance(acting, Compensation) or not starts_child(acting) else as_is(acting)
 
     def _http_code(self, request: Request, params: Iterable[Param]) -> Code:
         absent = {param.name: None for param in params}
@@ -87,21 +93,23 @@ class Builtins:
     async def _call(self, request: Request, context: RunContext, values: Mapping[str, Json]) -> Json:
         # Documents from before secrets were may have a parameter of that name.
         names = (
-            [] if SECRET in values else secrets_in(request.url, request.headers, request.query, request.body)
+            []
+            if SECRET in values
+            else secret_names(request.url, request.headers, request.query, request.body)
         )
         secrets = self._secrets.give(context.tenant, names) if names else None
-        hidden = Hidden(secrets.values.values() if secrets else ())
+        hidden = SecretRedactor(secrets.values.values() if secrets else ())
         try:
-            given = _signed(filled(request, values, secrets), context)
+            given = _signed(render_request(request, values, secrets), context)
             answer = await self._send(request, given)
             return hidden.value(_output(request, answer, hidden, self._clock.now()))
-        except UnfitRequest as error:
+        except InvalidRequest as error:
             raise BodyError(error.code, hidden.text(str(error)), final=True) from error
         except BodyError as error:
             told = hidden.text(str(error))
             raise BodyError(error.code, told, final=error.final, retry_after=error.retry_after) from error
 
-    async def _send(self, request: Request, given: Filled) -> Answer:
+    async def _send(self, request: Request, given: RenderedRequest) -> Answer:
         sender = await self._ready()
         from infraweave.engine.execution.http_sender import TROUBLE, TooLarge, Unreadable
 
@@ -187,7 +195,7 @@ def _code(
     return Code(reference, function, True, taken, _CONTEXT, Any)
 
 
-def _signed(given: Filled, context: RunContext) -> Filled:
+def _signed(given: RenderedRequest, context: RunContext) -> RenderedRequest:
     """Return a request that says who calls: the trace, and a key that is the same over retries."""
     signs = {"idempotency-key": context.idempotency_key, **context.trace_headers}
     return evolve(given, headers={**signs, **given.headers})
@@ -199,7 +207,7 @@ def _host(url: str) -> str:
     return (urlsplit(url).hostname or "")[:255]
 
 
-def _output(request: Request, answer: Answer, hidden: Hidden, now: int) -> Json:
+def _output(request: Request, answer: Answer, hidden: SecretRedactor, now: int) -> Json:
     """Return what of a response becomes the output.
 
     Raises:
@@ -208,8 +216,8 @@ def _output(request: Request, answer: Answer, hidden: Hidden, now: int) -> Json:
     if not (answer.status in request.accept if request.accept else 200 <= answer.status <= 299):
         raise _refusal(request.method, answer, hidden, now)
     try:
-        body = value_of(answer.body, answer.content_type)
-        return shallow(output_of(request, answer.status, answer.headers, body))
+        body = decode_body(answer.body, answer.content_type)
+        return limit_depth(extract_output(request, answer.status, answer.headers, body))
     except TooLarge as error:
         message = f"{request.method} {answer.host} answered {answer.status}, and of it the output: {error}"
         raise BodyError("output_too_large", message, final=True) from error
@@ -218,7 +226,7 @@ def _output(request: Request, answer: Answer, hidden: Hidden, now: int) -> Json:
         raise BodyError("output_invalid", message, final=True) from error
 
 
-def _refusal(method: str, answer: Answer, hidden: Hidden, now: int) -> BodyError:
+def _refusal(method: str, answer: Answer, hidden: SecretRedactor, now: int) -> BodyError:
     """Return the failure that an unwanted status is."""
     message = f"{method} {answer.host} answered {answer.status}"
     content_type = answer.content_type
@@ -226,7 +234,7 @@ def _refusal(method: str, answer: Answer, hidden: Hidden, now: int) -> BodyError
         message += "; redirects are followed only as far as follow_redirects says"
     elif answer.body and (is_json(content_type) or content_type.lower().startswith("text/")):
         # Freed of secrets before it is cut, or the half of one could stay.
-        text = " ".join(hidden.text(text_of(answer.body, content_type)).split())
+        text = " ".join(hidden.text(decode_text(answer.body, content_type)).split())
         message += f": {text[:SHOWN]}"
     passing = answer.status in _PASSING or answer.status >= 500
     after = _retry_after(answer.headers.get("retry-after", ""), now) if passing else None

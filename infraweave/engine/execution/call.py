@@ -17,7 +17,7 @@ from typing import Any
 
 from infraweave.authoring.signatures import Code, CodeParam
 from infraweave.core.data import json_codec, python_types
-from infraweave.core.data.contracts import Misfit
+from infraweave.core.data.contracts import ContractViolation
 from infraweave.core.data.redact import redact
 from infraweave.core.data.values import Json
 from infraweave.core.run.facts import Usage
@@ -282,15 +282,15 @@ def _held_to(code: Code, output: Json, value: Any) -> Json:
     """Return what a function returned as ``value`` in its JSON, held to the function's return annotation.
 
     Raises:
-        Misfit: the annotation promises something else.
+        ContractViolation: the annotation promises something else.
     """
     if (fault := code.result.output_fault(output, value)) is not None:
-        raise Misfit(fault)
+        raise ContractViolation(fault)
     return output
 
 
 def _unfit_output(error: BaseException, value: Any) -> BodyError:
-    if isinstance(error, Misfit):
+    if isinstance(error, ContractViolation):
         return BodyError("output_invalid", f"The output does not fit its annotation: {error}", final=True)
     found: list[str] = asked(lambda _: close_unawaited(value), error, [])
     reason = f"{found[0]} is a coroutine that was not awaited" if found else describe(error)
@@ -327,8 +327,8 @@ def _structured(param: CodeParam, value: Json) -> Any:
         if (fault := param.contract.fault(value)) is None:
             return param.contract.made(value)
     except BaseException as error:
-        reason = str(error) if isinstance(error, Misfit) else describe(error)
+        reason = str(error) if isinstance(error, ContractViolation) else describe(error)
         message = f"{param.name} does not fit its annotation: {reason}"
-        where = _where(error.__cause__ or error if isinstance(error, Misfit) else error)
+        where = _where(error.__cause__ or error if isinstance(error, ContractViolation) else error)
         raise BodyError("input_mismatch", message, final=True, traceback=where) from error
     raise BodyError("input_mismatch", f"{param.name} does not fit its annotation: {fault}", final=True)

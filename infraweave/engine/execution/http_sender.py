@@ -21,8 +21,8 @@ import httpcore
 import httpx
 from attrs import evolve, frozen
 
-from infraweave.core.workflow.http_request import Filled
-from infraweave.core.workflow.secret_refs import origin
+from infraweave.core.workflow.http_request import RenderedRequest
+from infraweave.core.workflow.secret_refs import format_origin
 from infraweave.engine.execution.outbound_guard import Guard, Refused
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
@@ -134,7 +134,7 @@ class Sender:
             network_backend=GuardedNetwork(guard, resolve, network or httpcore.AnyIOBackend()),
         )
 
-    async def send(self, request: Filled, *, redirects: int = 0, max_bytes: int) -> Answer:
+    async def send(self, request: RenderedRequest, *, redirects: int = 0, max_bytes: int) -> Answer:
         """Return the response, after at most so many redirects.
 
         Raises:
@@ -152,11 +152,11 @@ class Sender:
             request, redirects = following, redirects - 1
 
     @asynccontextmanager
-    async def _sent(self, request: Filled) -> AsyncIterator[tuple[httpx.URL, httpcore.Response]]:
+    async def _sent(self, request: RenderedRequest) -> AsyncIterator[tuple[httpx.URL, httpcore.Response]]:
         url = _read(lambda: httpx.URL(request.url), "the url")
         if url.scheme not in ("http", "https") or not url.host or url.userinfo:
             raise Refused("only http and https urls without credentials are called")
-        going = origin(url.scheme, url.raw_host.decode(), url.port)
+        going = format_origin(url.scheme, url.raw_host.decode(), url.port)
         if request.origins is not None and going not in request.origins:
             where = (
                 "this url" if request.secret_host else f"{going}; `--secret NAME@{going}` lets it go there"
@@ -208,7 +208,9 @@ def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     return headers
 
 
-def _redirected(request: Filled, url: httpx.URL, status: int, headers: Mapping[str, str]) -> Filled | None:
+def _redirected(
+    request: RenderedRequest, url: httpx.URL, status: int, headers: Mapping[str, str]
+) -> RenderedRequest | None:
     if status not in _REDIRECTS or "location" not in headers:
         return None
     target = _read(lambda: url.join(headers["location"]).copy_with(fragment=None), "the redirect's Location")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
-from infraweave.core.workflow.secret_refs import LEAST, NAME, Given, origin
+from infraweave.core.workflow.secret_refs import MIN_SECRET_LENGTH, NAME, SecretValues, format_origin
 from infraweave.engine.execution.call import BodyError
 from infraweave.store.principals import FIRST_TENANT
 
@@ -62,7 +62,7 @@ def _origin(target: str, text: str) -> str:
             f"{text!r:.200} says not where the secret may be sent; expected NAME@HOST, NAME@HOST:PORT, both"
             " for https, or NAME@http://HOST:PORT"
         )
-    return origin(parts.scheme, host, port)
+    return format_origin(parts.scheme, host, port)
 
 
 class Secrets:
@@ -75,7 +75,7 @@ class Secrets:
             self._origins.setdefault((one.tenant, one.name), set()).add(one.origin)
         self._folder = None if folder is None else Path(folder)
 
-    def give(self, tenant: str, names: Collection[str]) -> Given:
+    def give(self, tenant: str, names: Collection[str]) -> SecretValues:
         """Return the secrets that a request of a tenant's workflow names.
 
         Raises:
@@ -90,7 +90,7 @@ class Secrets:
                 )
         values = {name: self._value(name) for name in names}
         every = [self._origins[tenant, name] for name in names]
-        return Given(values, frozenset.intersection(*map(frozenset, every)) if every else frozenset())
+        return SecretValues(values, frozenset.intersection(*map(frozenset, every)) if every else frozenset())
 
     def _value(self, name: str) -> str:
         value = os.environ.get(VARIABLE + name)
@@ -101,9 +101,10 @@ class Secrets:
                 f"The secret {name} has no value: set {VARIABLE}{name}, or a file of --secret-files"
             )
         value = value.strip()  # files end with a line's end, and headers would lose the rest
-        if len(value) < LEAST:
+        if len(value) < MIN_SECRET_LENGTH:
             raise _missing(
-                f"The secret {name} has less than {LEAST} characters, and could not be kept out of answers"
+                f"The secret {name} has less than {MIN_SECRET_LENGTH} characters,"
+                " and could not be kept out of answers"
             )
         if any("\ud800" <= character <= "\udfff" for character in value):
             raise _missing(f"The secret {name} is no text in UTF-8")

@@ -11,7 +11,7 @@ from infraweave.core.run import ids
 from infraweave.core.run.events import NodeStarted, Origin, ParentEntry
 from infraweave.core.run.facts import Accepted, CancelAsked, Resumed
 from infraweave.core.run.state import RunState
-from infraweave.core.workflow.concurrency import lane_of
+from infraweave.core.workflow.concurrency import concurrency_key
 from infraweave.core.workflow.document import Map, Subworkflow
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.admission.limits import candidate
@@ -92,7 +92,7 @@ class Children:
             parent_span_id=ids.span_id(parent.state.run_id, event.address, event.attempt),
             trace_flags=origin.trace_flags,
             tracestate=origin.tracestate,
-            lane=lane_of(limits, event.input),
+            lane=concurrency_key(limits, event.input),
         )
         return child, Accepted(origin=born, input=event.input, slot=child.has_slot)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.data.bounded_cache import BoundedCache
 
 if TYPE_CHECKING:
     from infraweave.engine.runs.live_run import LiveRun
@@ -27,7 +27,7 @@ class Resting:
     """Runs at rest, the latest last."""
 
     def __init__(self) -> None:
-        self._runs: Bounded[int, LiveRun] = Bounded(MOST_BYTES)
+        self._runs: BoundedCache[int, LiveRun] = BoundedCache(MOST_BYTES)
 
     def __len__(self) -> int:
         return len(self._runs)

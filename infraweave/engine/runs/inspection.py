@@ -11,7 +11,7 @@ import asyncio
 
 from attrs import define, field
 
-from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.core.data.json_codec import loads
 from infraweave.core.data.values import Json
 from infraweave.core.run.event_codec import decode_event
@@ -46,7 +46,7 @@ class Looks:
 
     def __init__(self, journal: Journal, catalog: Catalog) -> None:
         self._journal, self._catalog = journal, catalog
-        self._looks: Bounded[int, _Look] = Bounded(MOST_BYTES)
+        self._looks: BoundedCache[int, _Look] = BoundedCache(MOST_BYTES)
 
     def __len__(self) -> int:
         return len(self._looks)

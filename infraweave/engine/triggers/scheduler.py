@@ -312,7 +312,7 @@ class Scheduler:
                 self._wake(plan)
 
     def _has_come(self, plan: Plan, at: int, now: int) -> None:
-        due = schedules.due(plan.row.schedule, at, now)
+        due = schedules.due_times(plan.row.schedule, at, now)
         plan.come.append(Come(at, due.times, due.next_at))
         plan.next_at = due.next_at
         self._line_up(plan)

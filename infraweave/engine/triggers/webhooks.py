@@ -19,7 +19,7 @@ from attrs import evolve
 
 from infraweave.core import trace_context
 from infraweave.core.data.mapping import fill
-from infraweave.core.data.redact import shown
+from infraweave.core.data.redact import sanitize
 from infraweave.core.data.template import TemplateError
 from infraweave.core.data.values import Json
 from infraweave.core.workflow import webhooks
@@ -120,7 +120,7 @@ class Hooks:
         """
         delivery = webhooks.delivery_id(row.webhook, headers, value, body)
         try:
-            made = fill(row.webhook.input, webhooks.values(headers, value, delivery))
+            made = fill(row.webhook.input, webhooks.template_values(headers, value, delivery))
         except TemplateError as error:
             raise InputInvalid(f"The input cannot be made of this delivery: {error}.") from error
         request = evolve(_request(row, delivery, made, headers), note=note)
@@ -160,11 +160,11 @@ class Hooks:
         # The same is done whether there is one or not: how long it takes tells nobody which names exist.
         row = await self.webhooks.get(tenant, name) or no_webhook(tenant, name)
         key, trouble = _key(row)
-        passes = webhooks.is_genuine(row.webhook, key, headers, body, self._engine.clock.now())
+        passes = webhooks.is_authentic(row.webhook, key, headers, body, self._engine.clock.now())
         if passes and trouble is None:
             return row
-        why = webhooks.refusal(row.webhook, headers)
-        who = shown(row.webhook.name, _SHOWN), shown(row.tenant, _SHOWN)
+        why = webhooks.rejection_reason(row.webhook, headers)
+        who = sanitize(row.webhook.name, _SHOWN), sanitize(row.tenant, _SHOWN)
         log.warning("webhook %s of tenant %s refused a delivery: %s", *who, trouble or why)
         raise WebhookNotFound
 
@@ -176,14 +176,14 @@ def _key(row: WebhookRow) -> tuple[bytes, str | None]:
     if not text:
         return _NO_KEY, f"{variable} is not set" if variable is not None else "there is none of that name"
     try:
-        return webhooks.key_of(row.webhook.scheme, text.encode("utf-8", "surrogateescape")), None
+        return webhooks.signing_key(row.webhook.scheme, text.encode("utf-8", "surrogateescape")), None
     except ValueError as error:
         return _NO_KEY, f"its secret is none: {error}"
 
 
 def _secret_faults(row: WebhookRow) -> Iterator[str]:
     try:
-        webhooks.key_of(row.webhook.scheme, (row.secret or "").encode())
+        webhooks.signing_key(row.webhook.scheme, (row.secret or "").encode())
     except ValueError as error:
         yield f"secret: {error}"
 

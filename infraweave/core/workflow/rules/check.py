@@ -31,7 +31,7 @@ from infraweave.core.workflow.document import (
     Param,
     Router,
     Subworkflow,
-    targets,
+    route_targets,
 )
 from infraweave.core.workflow.graph import Graph
 from infraweave.core.workflow.rules.loops import loop_faults
@@ -195,7 +195,7 @@ def _routes(document: Document) -> Iterator[str]:
     for node in document.nodes:
         if isinstance(node, Router) and not node.routes:
             yield f"{node.name}: a router needs routes"
-        for route, count in Counter(targets(node)).items():
+        for route, count in Counter(route_targets(node)).items():
             if count > 1:
                 yield f"{node.name}: route {route} stands there {count} times"
             if route == node.name:

@@ -10,7 +10,7 @@ from typing import assert_never
 from infraweave.core.data import template
 from infraweave.core.data.expressions import faults as expression_faults
 from infraweave.core.data.json_schema import schema_faults, validator
-from infraweave.core.data.values import LONGEST, is_pointer, spell
+from infraweave.core.data.values import MAX_DURATION, format_duration, is_pointer
 from infraweave.core.workflow.document import (
     Activity,
     Compensation,
@@ -166,8 +166,8 @@ def _timeout(timeout: float | None) -> Iterator[str]:
 def _within(name: str, number: float, least: float) -> Iterator[str]:
     if not (math.isfinite(number) and number >= least):
         yield f"{name} is {number}; expected {least} or more"
-    elif number > LONGEST:
-        yield f"{name} is {number:g}; expected at most {LONGEST:g} ({spell(LONGEST)})"
+    elif number > MAX_DURATION:
+        yield f"{name} is {number:g}; expected at most {MAX_DURATION:g} ({format_duration(MAX_DURATION)})"
 
 
 def said(name: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import attrs
 
-from infraweave.core.data.values import at_pointer, pointer
+from infraweave.core.data.values import resolve_pointer, to_pointer
 from infraweave.core.workflow.concurrency import limit_faults
 from infraweave.core.workflow.document import INPUT, Document
 
@@ -27,17 +27,17 @@ def place_of(document: Document, fault: str) -> str:
     """Return the JSON Pointer to what a fault is about; empty where that is the whole document."""
     head, colon, rest = fault.partition(": ")
     if colon and head == INPUT:
-        return pointer(["input_schema"]) + _path(rest, document.input_schema)
+        return to_pointer(["input_schema"]) + _path(rest, document.input_schema)
     if fault in limit_faults(document.concurrency):
-        return pointer(["concurrency"]) + _limit(document, fault, rest)
+        return to_pointer(["concurrency"]) + _limit(document, fault, rest)
     name = head.removesuffix(".compensate")
     if colon and (named := _named(document).get(name)):
         part, place, value = named
         if name == head:
-            return pointer([part, place]) + _inside(value, rest)
-        return pointer([part, place, "compensate"]) + _inside(getattr(value, "compensate", None), rest)
+            return to_pointer([part, place]) + _inside(value, rest)
+        return to_pointer([part, place, "compensate"]) + _inside(getattr(value, "compensate", None), rest)
     first = fault.partition(" ")[0]
-    return pointer([first]) if first in _HEADS else _of_list(document, fault)
+    return to_pointer([first]) if first in _HEADS else _of_list(document, fault)
 
 
 def _named(document: Document) -> dict[str, tuple[str, int, object]]:
@@ -57,14 +57,14 @@ def _named(document: Document) -> dict[str, tuple[str, int, object]]:
 def _of_list(document: Document, fault: str) -> str:
     unfit = (i for i, node in enumerate(document.nodes) if fault.startswith(f"{node.name!r} is no node name"))
     place = next(unfit, None)
-    return "/nodes" if place is None else pointer(["nodes", place, "name"])
+    return "/nodes" if place is None else to_pointer(["nodes", place, "name"])
 
 
 def _limit(document: Document, fault: str, rest: str) -> str:
     """Return which limit a fault is about; empty where it is about several."""
     for place, limit in enumerate(document.concurrency):
         if fault in limit_faults([limit]):
-            return pointer([place]) + _inside(limit, rest)
+            return to_pointer([place]) + _inside(limit, rest)
     return ""
 
 
@@ -73,13 +73,13 @@ def _inside(value: object, sentence: str) -> str:
     if (parameter := _parameter(value, sentence)) is not None:
         return parameter
     if getattr(value, "expression", None) is not None and " in the expression " in sentence:
-        return pointer(["expression"])
+        return to_pointer(["expression"])
     sentence = sentence.removeprefix("its ")
     found = _WORDS.match(sentence)
     if found is None:
         return ""
     rest = sentence[found.end() :]
-    fields = pointer(_fields(value, re.split(r"\.|: ", found[0])))
+    fields = to_pointer(_fields(value, re.split(r"\.|: ", found[0])))
     if not rest.startswith(": /"):
         return fields
     return fields + _path(rest.removeprefix(": "), getattr(value, fields.removeprefix("/"), None))
@@ -92,7 +92,7 @@ def _parameter(value: object, sentence: str) -> str | None:
         begins, _, rest = sentence.partition(f"parameter {param.name[:128]}")
         if not begins and rest[:1] in (" ", ":"):
             field = next((word for word in ("source", "pointer") if rest.startswith(f": {word} ")), None)
-            found[param.name] = pointer(["params", number, *([field] if field else [])])
+            found[param.name] = to_pointer(["params", number, *([field] if field else [])])
     return found[max(found, key=len)] if found else None
 
 
@@ -101,7 +101,7 @@ def _path(sentence: str, schema: object) -> str:
     words = sentence.split(" ") if sentence.startswith("/") else []
     for count in range(len(words), 0, -1):
         with suppress(LookupError):
-            at_pointer(schema, path := " ".join(words[:count]))
+            resolve_pointer(schema, path := " ".join(words[:count]))
             return path
     return ""
 

@@ -3,11 +3,11 @@
 import pytest
 
 from infraweave.core.data import expressions, json_schema
-from infraweave.core.data.bounded_cache import Bounded
+from infraweave.core.data.bounded_cache import BoundedCache
 
 
 def test_the_oldest_go_where_all_weigh_too_much_and_a_use_makes_a_value_the_latest():
-    kept: Bounded[str, int] = Bounded(10)
+    kept: BoundedCache[str, int] = BoundedCache(10)
     for place, name in enumerate("abc"):
         kept.keep(name, place, 3)
     assert kept.get("a") == 0
@@ -16,7 +16,7 @@ def test_the_oldest_go_where_all_weigh_too_much_and_a_use_makes_a_value_the_late
 
 
 def test_a_value_that_grew_is_weighed_anew_and_the_latest_stays_however_heavy_it_is():
-    kept: Bounded[str, int] = Bounded(10)
+    kept: BoundedCache[str, int] = BoundedCache(10)
     kept.keep("a", 1, 3)
     kept.keep("b", 2, 3)
     kept.keep("b", 2, 100)
@@ -33,8 +33,8 @@ def test_a_value_that_grew_is_weighed_anew_and_the_latest_stays_however_heavy_it
 def fresh(monkeypatch):
     """Caches of their own, with little room: ``fresh(module, name, most)``."""
 
-    def made(module, name: str, most: int) -> Bounded:
-        kept: Bounded = Bounded(most)
+    def made(module, name: str, most: int) -> BoundedCache:
+        kept: BoundedCache = BoundedCache(most)
         monkeypatch.setattr(module, name, kept)
         return kept
 

@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import pytest
 
-from infraweave.core.workflow.secret_refs import Hidden
+from infraweave.core.workflow.secret_refs import SecretRedactor
 
 SECRET = 's3cr/et "key"+äß&\\ 7'
 DIGITS = "1234567890123"
-HIDDEN = Hidden([SECRET, DIGITS])
+HIDDEN = SecretRedactor([SECRET, DIGITS])
 
 
 @pytest.mark.parametrize("before", ["", "a", "ab", "abc"])
@@ -49,7 +49,7 @@ def test_it_is_found_in_every_mixture_of_escapes(spelled):
     "number", [int(DIGITS), -int(DIGITS), float(DIGITS), int(f"9{DIGITS}0"), 1_500_000_000_000.5]
 )
 def test_digits_are_found_in_numbers(number):
-    secret = Hidden([DIGITS, "1500000000000.5"])
+    secret = SecretRedactor([DIGITS, "1500000000000.5"])
     assert secret.value({"a": [number]}) == {"a": ["[redacted]"]}
 
 

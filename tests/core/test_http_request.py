@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from infraweave.core.data.values import at_pointer, is_pointer
+from infraweave.core.data.values import is_pointer, resolve_pointer
 from infraweave.core.workflow.document import Compensation, Document, Http, Param, Request, Retry, Router
 from infraweave.core.workflow.document_codec import document_from_json, document_to_json
 from infraweave.core.workflow.rules.check import faults
@@ -119,13 +119,13 @@ def test_what_is_no_pointer(text):
     [("", {"a/b": [1, {"": 2}]}), ("/a~1b/0", 1), ("/a~1b/1/", 2)],
 )
 def test_a_pointer_leads_to_a_value(path, value):
-    assert at_pointer({"a/b": [1, {"": 2}]}, path) == value
+    assert resolve_pointer({"a/b": [1, {"": 2}]}, path) == value
 
 
 @pytest.mark.parametrize("path", ["/x", "/a/2", "/a/-", "/a/01", "/a/0/x", "/a/٠"])
 def test_a_pointer_that_leads_nowhere_is_an_error(path):
     with pytest.raises(LookupError, match="leads nowhere"):
-        at_pointer({"a": [1, 2]}, path)
+        resolve_pointer({"a": [1, 2]}, path)
 
 
 def test_a_parameter_takes_a_part_of_its_source_and_none_where_there_is_none():

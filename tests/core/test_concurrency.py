@@ -7,7 +7,7 @@ from attrs import evolve
 
 from infraweave import Concurrency, DeclarationError, Workflow
 from infraweave.core.data.template import TemplateError
-from infraweave.core.workflow.concurrency import lane_of
+from infraweave.core.workflow.concurrency import concurrency_key
 from infraweave.core.workflow.diff import first_difference
 from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
 from infraweave.core.workflow.rules.check import faults
@@ -23,20 +23,20 @@ def nap(**options) -> Workflow:
 
 def test_a_lane_is_named_for_the_key_and_what_fills_it():
     value = {"region": "eu", "customer": {"id": 17}}
-    assert lane_of([Concurrency(5), KEYED], value) == "{input.region}/{input.customer.id} = eu/17"
-    assert lane_of([Concurrency(5)], value) is None
-    assert lane_of([], value) is None
+    assert concurrency_key([Concurrency(5), KEYED], value) == "{input.region}/{input.customer.id} = eu/17"
+    assert concurrency_key([Concurrency(5)], value) is None
+    assert concurrency_key([], value) is None
 
 
 def test_a_long_value_is_named_by_its_digest():
-    first, second = (lane_of([Concurrency(1, key="{input}")], {"n": "x" * n}) for n in (300, 301))
+    first, second = (concurrency_key([Concurrency(1, key="{input}")], {"n": "x" * n}) for n in (300, 301))
     assert first != second
     assert len(first) == len(second) < 100
 
 
 def test_an_input_without_the_value_has_no_lane():
     with pytest.raises(TemplateError, match="there is no customer"):
-        lane_of([KEYED], {"region": "eu"})
+        concurrency_key([KEYED], {"region": "eu"})
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.data.media_types import is_json, text_of, value_of
+from infraweave.core.data.media_types import decode_body, decode_text, is_json
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from infraweave.core.data.media_types import is_json, text_of, value_of
     ],
 )
 def test_text_is_read_by_its_mark_or_by_what_its_type_says(text, encoding, said):
-    assert text_of(text.encode(encoding), said) == text
+    assert decode_text(text.encode(encoding), said) == text
 
 
 @pytest.mark.parametrize(
@@ -41,13 +41,13 @@ def test_text_is_read_by_its_mark_or_by_what_its_type_says(text, encoding, said)
 )
 def test_json_is_read_likewise(encoding, said):
     assert is_json(said)
-    assert value_of('{"a":"hé"}'.encode(encoding), said) == {"a": "hé"}
+    assert decode_body('{"a":"hé"}'.encode(encoding), said) == {"a": "hé"}
 
 
 @pytest.mark.parametrize("body", [b"\xe9", b"\xef\xbb\xbf", b"{", b"\xff\xfe\xff", b'"\\ud800"'])
 def test_what_should_be_json_and_is_not_is_told(body):
     with pytest.raises(ValueError, match="its body is not JSON: "):
-        value_of(body, "application/json")
+        decode_body(body, "application/json")
 
 
 @pytest.mark.parametrize(
@@ -62,4 +62,4 @@ def test_what_should_be_json_and_is_not_is_told(body):
     ],
 )
 def test_what_is_no_text_stands_in_base64(body, said, value):
-    assert value_of(body, said) == value
+    assert decode_body(body, said) == value

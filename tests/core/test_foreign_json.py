@@ -7,7 +7,7 @@ import json
 import orjson
 import pytest
 
-from infraweave.core.data.foreign_json import read, shallow
+from infraweave.core.data.foreign_json import limit_depth, parse
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ from infraweave.core.data.foreign_json import read, shallow
     ],
 )
 def test_what_means_something_is_read(body, value):
-    found = read(body)
+    found = parse(body)
     assert found == value
     assert orjson.loads(orjson.dumps(found)) == value
 
@@ -32,13 +32,13 @@ def test_what_means_something_is_read(body, value):
 @pytest.mark.parametrize("body", [b"{", b'"\\ud800"', b"[NaN]", b"nonsense", b"[1,]", b"\xff"])
 def test_what_is_no_json_is_none(body):
     with pytest.raises(ValueError, match=r"."):
-        read(body)
+        parse(body)
 
 
 @pytest.mark.parametrize("levels", [65, 254, 900, 100_000])
 def test_however_deep_it_is_it_is_kept_and_can_be_stored(levels):
     body = b"[" * levels + b"]" * levels
-    kept = shallow(read(body))
+    kept = limit_depth(parse(body))
     again = orjson.dumps(kept)
     if levels <= 100:
         assert again == body
@@ -46,4 +46,4 @@ def test_however_deep_it_is_it_is_kept_and_can_be_stored(levels):
         rest = kept
         for _ in range(100):
             (rest,) = rest
-        assert json.loads(rest) == read(body[100 : levels + levels - 100])
+        assert json.loads(rest) == parse(body[100 : levels + levels - 100])

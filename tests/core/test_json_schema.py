@@ -5,7 +5,7 @@ import time
 import pytest
 
 from infraweave.core.data.json_schema import LONG, MAX_FAULTS, Validator, schema_faults, validator
-from infraweave.core.data.pattern_cost import weight
+from infraweave.core.data.pattern_cost import pattern_weight
 from infraweave.errors import Fault
 
 ORDER = {
@@ -267,7 +267,7 @@ def test_plain_recursion_may_be_deep():
     ],
 )
 def test_the_weight_of_a_pattern_counts_what_is_written_out(pattern, atoms):
-    assert abs(weight(pattern) - atoms) <= 2
+    assert abs(pattern_weight(pattern) - atoms) <= 2
 
 
 def test_a_pattern_that_is_slow_for_each_character_is_not_tried_on_a_long_text():
