@@ -18,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, Map
 
 from infraweave.api.http import headers
-from infraweave.api.http.asgi_middleware import NOTE, REQUEST_ID, ROUTE, Guard
+from infraweave.api.http.asgi_middleware import AUDIT_RECORD, REQUEST_ID, ROUTE, Guard
 from infraweave.api.http.auth import Gate, admit_body
 from infraweave.api.http.body_limits import LARGE, read_within
 from infraweave.api.http.browser_security import Policy
@@ -119,14 +119,14 @@ def _rule(path: str, paths: Collection[str]) -> str:
 def _view(route: Route, reader: Reader) -> Callable[..., Awaitable[Response]]:
     async def view(**path: str) -> Response:
         request.scope[ROUTE] = route.path  # type: ignore[literal-required]  # our own key
-        note = reader.note(route, path)
-        request.scope[NOTE] = note  # type: ignore[literal-required]  # our own key
+        record = reader.record(route, path)
+        request.scope[AUDIT_RECORD] = record  # type: ignore[literal-required]  # our own key
         try:
             if route.max_body is not None:
                 visit().limit(route.max_body)
-            answer = await reader.answer(route, await reader.read(route, path, note))
+            answer = await reader.answer(route, await reader.read(route, path, record))
         except RequestError as error:
-            reader.refused(route, note, error)
+            reader.refused(route, record, error)
             raise
         return _respond(answer)
 
@@ -157,7 +157,7 @@ class Reader:
         self._gate = Gate.of(engine)
         self._limiter = Limiter(engine.clock, settings)
 
-    def note(self, route: Route, path: dict[str, str]) -> AuditRecord:
+    def record(self, route: Route, path: dict[str, str]) -> AuditRecord:
         """Return what the audit log would say of the current request, as far as it is known yet."""
         return AuditRecord(
             at=self._engine.clock.now(),
@@ -166,10 +166,10 @@ class Reader:
             request_id=current_id(),
         )
 
-    def refused(self, route: Route, note: AuditRecord, error: RequestError) -> None:
+    def refused(self, route: Route, record: AuditRecord, error: RequestError) -> None:
         """Have a denial written; a request that was merely wrong is none."""
         if isinstance(error, DENIALS) or (route.raw and isinstance(error, WebhookNotFound)):
-            self._engine.ledger.deny(note.denied(error.code, error.message))
+            self._engine.ledger.deny(record.denied(error.code, error.message))
 
     async def answer(self, route: Route, call: Call[Any, Any]) -> Answer:
         """Return what the handler answers; nobody waits for a write while none is possible.
@@ -185,17 +185,17 @@ class Reader:
 
     async def _act(self, route: Route, call: Call[Any, Any]) -> Answer:
         answer = await route.handler(call)
-        if not call.note.kept:  # it changed nothing, or nobody has written the note with the change
-            self._engine.audit.keep(call.note)
+        if not call.record.kept:  # nothing changed, or the change did not write it
+            self._engine.audit.keep(call.record)
         return answer
 
-    async def read(self, route: Route, path: dict[str, str], note: AuditRecord) -> Call[Any, Any]:
+    async def read(self, route: Route, path: dict[str, str], record: AuditRecord) -> Call[Any, Any]:
         """Return what a handler needs to know of the current request.
 
         Raises:
             RequestError: it must not pass, or cannot be read.
         """
-        caller = await self._identified(route, note)
+        caller = await self._identified(route, record)
         principal = caller.principal
         row = await self._gate.admit(route, principal, path)
         if route.method != "GET":
@@ -204,12 +204,12 @@ class Reader:
         query: Any = read_query(route.query, () if route.page else request.args.items(multi=True))
         sent = await self._json(route) if route.body is not None else None
         body = await _body(route, sent)
-        admit_body(route, principal, body, note)
+        admit_body(route, principal, body, record)
         raw = await self._bytes() if route.raw else b""
         return Call(
             request_id=current_id(),
             caller=caller,
-            note=note,
+            record=record,
             path=path,
             query=query,
             body=body,
@@ -221,12 +221,12 @@ class Reader:
             run=row,
         )
 
-    async def _identified(self, route: Route, note: AuditRecord) -> Caller:
+    async def _identified(self, route: Route, record: AuditRecord) -> Caller:
         caller = await self._gate.identify(route, request.headers)
         visit().decide(known=route.on != "public")
         if route.on != "public":
             who = caller.principal
-            note.tenant, note.principal, note.token_id = who.tenant, who.name, caller.token_id
+            record.tenant, record.principal, record.token_id = who.tenant, who.name, caller.token_id
             self._limiter.take(caller.token_id)
             self._engine.ledger.used(caller.token_id)
         return caller

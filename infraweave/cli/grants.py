@@ -106,12 +106,12 @@ async def _list(file: Opened, tenant: str | None, principal: str | None) -> dict
 async def _add(file: Opened, tenant: str, principal: str, grants: list[Grant]) -> dict[str, Any]:
     from infraweave.store.admin import Admin
 
-    note = file.note("add_grants", f"principal:{tenant}/{principal}", " ".join(map(str, grants)))
-    return shown_principal(await Admin(file.db).grant(tenant, principal, grants, file.now, note))
+    record = file.record("add_grants", f"principal:{tenant}/{principal}", " ".join(map(str, grants)))
+    return shown_principal(await Admin(file.db).grant(tenant, principal, grants, file.now, record))
 
 
 async def _withdraw(file: Opened, tenant: str, principal: str, grant: Grant) -> dict[str, Any]:
     from infraweave.store.admin import Admin
 
-    note = file.note("delete_grant", f"principal:{tenant}/{principal}", str(grant))
-    return shown_principal(await Admin(file.db).withdraw(tenant, principal, grant, note))
+    record = file.record("delete_grant", f"principal:{tenant}/{principal}", str(grant))
+    return shown_principal(await Admin(file.db).withdraw(tenant, principal, grant, record))

@@ -49,7 +49,7 @@ class Opened:
     db: Database
     now: int
 
-    def note(self, action: str, resource: str, detail: str | None = None) -> AuditRecord:
+    def record(self, action: str, resource: str, detail: str | None = None) -> AuditRecord:
         """Return what the audit log is to say."""
         from infraweave.store.sqlite.audit_record import AuditRecord
 

@@ -94,12 +94,12 @@ async def _list(file: Opened, tenant: str | None) -> dict[str, Any]:
 async def _create(file: Opened, tenant: str, principal: str, grants: list[Grant]) -> dict[str, Any]:
     from infraweave.store.admin import Admin
 
-    note = file.note("create_principal", f"principal:{tenant}/{principal}", " ".join(map(str, grants)))
-    return shown_principal(await Admin(file.db).add(tenant, principal, grants, file.now, note))
+    record = file.record("create_principal", f"principal:{tenant}/{principal}", " ".join(map(str, grants)))
+    return shown_principal(await Admin(file.db).add(tenant, principal, grants, file.now, record))
 
 
 async def _delete(file: Opened, tenant: str, principal: str) -> None:
     from infraweave.store.admin import Admin
 
-    note = file.note("delete_principal", f"principal:{tenant}/{principal}")
-    await Admin(file.db).delete_principal(tenant, principal, note)
+    record = file.record("delete_principal", f"principal:{tenant}/{principal}")
+    await Admin(file.db).delete_principal(tenant, principal, record)

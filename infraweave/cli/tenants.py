@@ -60,8 +60,8 @@ async def _list(file: Opened) -> dict[str, Any]:
 async def _create(file: Opened, tenant: str) -> dict[str, Any]:
     from infraweave.store.admin import Admin
 
-    note = file.note("create_tenant", f"tenant:{tenant}")
-    return _shown(await Admin(file.db).create_tenant(tenant, file.now, note))
+    record = file.record("create_tenant", f"tenant:{tenant}")
+    return _shown(await Admin(file.db).create_tenant(tenant, file.now, record))
 
 
 def _shown(row: Any) -> dict[str, Any]:

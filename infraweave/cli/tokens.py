@@ -126,8 +126,8 @@ async def _create_in_file(
         token_hash=token_hash(text),
         expires_at=None if life is None else file.now + life,
     )
-    note = file.note("create_token", f"token:{new.token_id}", f"for {tenant}/{principal}")
-    row = await Principals(file.db).create_token(tenant, principal, grants, new, file.now, note)
+    record = file.record("create_token", f"token:{new.token_id}", f"for {tenant}/{principal}")
+    row = await Principals(file.db).create_token(tenant, principal, grants, new, file.now, record)
     return {
         "token": text,
         "token_id": row.token_id,
@@ -147,8 +147,8 @@ async def _list_in_file(file: Opened) -> Json:
 async def _revoke_in_file(file: Opened, token_id: str) -> Json:
     from infraweave.store.principals import Principals
 
-    note = file.note("revoke_token", f"token:{token_id}")
-    return _shown(await Principals(file.db).revoke(token_id, file.now, note=note))
+    record = file.record("revoke_token", f"token:{token_id}")
+    return _shown(await Principals(file.db).revoke(token_id, file.now, record=record))
 
 
 def _shown(row: Any) -> Json:

@@ -143,7 +143,7 @@ class Catalog:
         return compiled.codes
 
     async def publish(
-        self, tenant: str, document: Document, *, activate: bool, note: AuditRecord | None = None
+        self, tenant: str, document: Document, *, activate: bool, record: AuditRecord | None = None
     ) -> Published:
         """Store a version, and let starts without a version run it if asked to or if it is the first.
 
@@ -152,7 +152,7 @@ class Catalog:
         """
         await self.welcome(tenant)
         now = self._clock.now()
-        done = await self._documents.publish(tenant, document, now, activate=activate, note=note)
+        done = await self._documents.publish(tenant, document, now, activate=activate, record=record)
         self._forget_active(tenant, document.workflow_id)
         return done
 
@@ -185,7 +185,7 @@ class Catalog:
         return sorted(missing)
 
     async def activate(
-        self, tenant: str, workflow_id: str, version: str, note: AuditRecord | None = None
+        self, tenant: str, workflow_id: str, version: str, record: AuditRecord | None = None
     ) -> None:
         """Make a version the one that starts without a version run.
 
@@ -193,7 +193,7 @@ class Catalog:
             WorkflowNotFound, VersionNotFound: there is none.
         """
         await self.graph(tenant, workflow_id, version)
-        await self._documents.set_active(tenant, workflow_id, version, note)
+        await self._documents.set_active(tenant, workflow_id, version, record)
         self._forget_active(tenant, workflow_id)
 
     async def active_version(self, tenant: str, workflow_id: str) -> str:

@@ -230,7 +230,7 @@ class Engine:
         *,
         by: str,
         link: str | None = None,
-        note: AuditRecord | None = None,
+        record: AuditRecord | None = None,
     ) -> Delivered:
         """Deliver a signal.
 
@@ -253,7 +253,7 @@ class Engine:
                 raise
             if fresh:
                 live.take(Signalled(name=name, request_id=request, payload=payload, by=by, link=link))
-                self._keep(note, live)
+                self._keep(record, live)
             await live.durable()
         return Delivered(request, duplicate=not fresh)
 
@@ -264,7 +264,7 @@ class Engine:
         by: str,
         reason: str | None = None,
         link: str | None = None,
-        note: AuditRecord | None = None,
+        record: AuditRecord | None = None,
     ) -> bool:
         """Ask a run to stop; return False where it had ended, which changes nothing.
 
@@ -272,7 +272,7 @@ class Engine:
             Draining, StorageUnavailable: nothing can be stored now.
             TypeError: JSON cannot carry the reason.
         """
-        return await self._stop(run, CancelAsked(by=by, reason=reason, link=link), note)
+        return await self._stop(run, CancelAsked(by=by, reason=reason, link=link), record)
 
     async def terminate(
         self,
@@ -281,7 +281,7 @@ class Engine:
         by: str,
         reason: str | None = None,
         link: str | None = None,
-        note: AuditRecord | None = None,
+        record: AuditRecord | None = None,
     ) -> bool:
         """End a run at once, without clean-up; return False where it had ended.
 
@@ -289,9 +289,9 @@ class Engine:
             Draining, StorageUnavailable: nothing can be stored now.
             TypeError: JSON cannot carry the reason.
         """
-        return await self._stop(run, TerminateAsked(by=by, reason=reason, link=link), note)
+        return await self._stop(run, TerminateAsked(by=by, reason=reason, link=link), record)
 
-    async def resume(self, run: RunRow, note: AuditRecord | None = None) -> bool:
+    async def resume(self, run: RunRow, record: AuditRecord | None = None) -> bool:
         """Let a run go on that is set aside; return False where it was not, which changes nothing.
 
         Raises:
@@ -301,10 +301,12 @@ class Engine:
         if not self.quarantine.is_aside(run.run_id):
             return False
         async with self.host.pinned(run.run_key, lifting=True) as live:
-            self._keep(note, live)
+            self._keep(record, live)
         return True
 
-    async def _stop(self, run: RunRow, fact: CancelAsked | TerminateAsked, note: AuditRecord | None) -> bool:
+    async def _stop(
+        self, run: RunRow, fact: CancelAsked | TerminateAsked, record: AuditRecord | None
+    ) -> bool:
         self._accepting()
         dumps([fact.by, fact.reason, fact.link])
         async with AsyncExitStack() as stack:
@@ -316,14 +318,14 @@ class Engine:
             is_open = live.state.end is None
             if is_open:
                 live.take(fact, *((child, fact) for child in children))
-                self._keep(note, live)
+                self._keep(record, live)
             await live.durable()
         return is_open
 
-    def _keep(self, note: AuditRecord | None, live: LiveRun) -> None:
-        """Write a note in the transaction of what a run just took: there is no await in between."""
-        if note is not None and live.refusal is None:
-            self.audit.keep(note)
+    def _keep(self, record: AuditRecord | None, live: LiveRun) -> None:
+        """Write an audit record in the transaction of what a run just took: there is no await in between."""
+        if record is not None and live.refusal is None:
+            self.audit.keep(record)
 
     # --- looking -------------------------------------------------------------------------------------------
 

@@ -48,9 +48,9 @@ class Admin:
         """Return all tenants by name."""
         return [TenantRow(**dict(row)) for row in await self._db.read("list_tenants")]
 
-    async def create_tenant(self, tenant: str, now: int, note: AuditRecord | None = None) -> TenantRow:
+    async def create_tenant(self, tenant: str, now: int, record: AuditRecord | None = None) -> TenantRow:
         """Make a tenant; one that exists stays as it is."""
-        await self._db.transact(lambda db: db.execute(QUERIES["add_tenant"], (tenant, now)), note)
+        await self._db.transact(lambda db: db.execute(QUERIES["add_tenant"], (tenant, now)), record)
         return next(row for row in await self.tenants() if row.tenant == tenant)
 
     async def principals(self, tenant: str | None = None) -> list[PrincipalRow]:
@@ -59,7 +59,12 @@ class Admin:
         return [_principal(row) for row in rows]
 
     async def add(
-        self, tenant: str, principal: str, grants: Iterable[Grant], now: int, note: AuditRecord | None = None
+        self,
+        tenant: str,
+        principal: str,
+        grants: Iterable[Grant],
+        now: int,
+        record: AuditRecord | None = None,
     ) -> PrincipalRow:
         """Make a principal, and its tenant, unless they exist, and add grants to what it may do."""
         wanted = tuple(grants)
@@ -68,10 +73,15 @@ class Admin:
             add_principal(db, tenant, principal, wanted, now)
             return _find(db, tenant, principal)
 
-        return await self._db.transact(work, note)
+        return await self._db.transact(work, record)
 
     async def grant(
-        self, tenant: str, principal: str, grants: Iterable[Grant], now: int, note: AuditRecord | None = None
+        self,
+        tenant: str,
+        principal: str,
+        grants: Iterable[Grant],
+        now: int,
+        record: AuditRecord | None = None,
     ) -> PrincipalRow:
         """Add grants to what a principal may do.
 
@@ -85,10 +95,10 @@ class Admin:
             add_principal(db, tenant, principal, wanted, now)
             return _find(db, tenant, principal)
 
-        return await self._db.transact(work, note)
+        return await self._db.transact(work, record)
 
     async def withdraw(
-        self, tenant: str, principal: str, grant: Grant, note: AuditRecord | None = None
+        self, tenant: str, principal: str, grant: Grant, record: AuditRecord | None = None
     ) -> PrincipalRow:
         """Take one grant from a principal.
 
@@ -105,9 +115,9 @@ class Admin:
             )
             return _find(db, tenant, principal)
 
-        return await self._db.transact(work, note)
+        return await self._db.transact(work, record)
 
-    async def delete_principal(self, tenant: str, principal: str, note: AuditRecord | None = None) -> None:
+    async def delete_principal(self, tenant: str, principal: str, record: AuditRecord | None = None) -> None:
         """Forget a principal with its grants and its tokens.
 
         Raises:
@@ -119,7 +129,7 @@ class Admin:
             for statement in ("delete_tokens", "delete_grants", "delete_principal"):
                 db.execute(QUERIES[statement], {"tenant": tenant, "principal": principal})
 
-        await self._db.transact(work, note)
+        await self._db.transact(work, record)
 
 
 def _find(db: sqlite3.Connection, tenant: str, principal: str) -> PrincipalRow:

@@ -1,6 +1,6 @@
 """The audit log: who did what, or was kept from it, and why. Append-only; what is old goes from its far end.
 
-A ``AuditRecord`` travels with a request. Whoever writes what the request asks for writes the note in the same
+A ``AuditRecord`` travels with a request. Whoever writes what the request asks for writes the record in the same
 transaction and marks it ``kept``; so an act cannot be in the file without its row, nor the other way round.
 """
 
@@ -62,18 +62,18 @@ class AuditLog:
 
     _db: Database
 
-    def keep(self, note: AuditRecord) -> None:
-        """Write a note with the next commit: with all that is submitted without an await in between."""
-        note.kept = True
-        self._db.append(RowChanges(audit=[note.row()]))
+    def keep(self, record: AuditRecord) -> None:
+        """Write a record with the next commit: with all that is submitted without an await in between."""
+        record.kept = True
+        self._db.append(RowChanges(audit=[record.row()]))
 
-    async def write_all(self, notes: Sequence[AuditRecord]) -> None:
-        """Write notes and wait until they are durable.
+    async def write_all(self, records: Sequence[AuditRecord]) -> None:
+        """Write records and wait until they are durable.
 
         Raises:
             StorageUnavailable: they cannot be written.
         """
-        await self._db.append(RowChanges(audit=[note.row() for note in notes]))
+        await self._db.append(RowChanges(audit=[record.row() for record in records]))
 
     async def list(self, filters: AuditFilters, *, limit: int, cursor: int | None = None) -> list[AuditRow]:
         """Return the newest rows that fit, those before ``cursor`` (an audit_id) where it is given."""

@@ -73,7 +73,7 @@ class Documents:
         now: int,
         *,
         activate: bool = False,
-        note: AuditRecord | None = None,
+        record: AuditRecord | None = None,
     ) -> Published:
         """Store a version. It becomes active if asked to, or if it is the workflow's first.
 
@@ -81,7 +81,9 @@ class Documents:
             VersionConflict: the version exists with another content.
             WebhookConflict: it declares a webhook that the tenant has for another workflow.
         """
-        done = await self._db.transact(lambda db: _Tenant(db, tenant, now).publish(document, activate), note)
+        done = await self._db.transact(
+            lambda db: _Tenant(db, tenant, now).publish(document, activate), record
+        )
         await self._tell(tenant, document.workflow_id)
         return done
 
@@ -141,7 +143,7 @@ class Documents:
         return [Version(version, at, bool(active), runs) for version, at, active, runs in rows]
 
     async def set_active(
-        self, tenant: str, workflow_id: str, version: str, note: AuditRecord | None = None
+        self, tenant: str, workflow_id: str, version: str, record: AuditRecord | None = None
     ) -> None:
         """Let new runs use ``version``.
 
@@ -149,7 +151,7 @@ class Documents:
             WorkflowNotFound, VersionNotFound: there is no such thing.
             WebhookConflict: it declares a webhook that the tenant has for another workflow.
         """
-        await self._db.transact(lambda db: _Tenant(db, tenant).activate(workflow_id, version), note)
+        await self._db.transact(lambda db: _Tenant(db, tenant).activate(workflow_id, version), record)
         await self._tell(tenant, workflow_id)
 
     async def list(self, tenant: str) -> list[WorkflowVersions]:

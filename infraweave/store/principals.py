@@ -79,7 +79,7 @@ class Principals:
         grants: Iterable[Grant],
         token: NewTokenRow,
         now: int,
-        note: AuditRecord | None = None,
+        record: AuditRecord | None = None,
     ) -> TokenRow:
         """Make a token, its tenant and principal if they are new, and add ``grants`` to what it may do."""
         wanted = tuple(grants)
@@ -89,10 +89,10 @@ class Principals:
             _add_token(db, tenant, principal, token, now)
             return _find(db, token.token_id, None)
 
-        return await self._db.transact(work, note)
+        return await self._db.transact(work, record)
 
     async def add_token(
-        self, tenant: str, principal: str, token: NewTokenRow, now: int, note: AuditRecord | None = None
+        self, tenant: str, principal: str, token: NewTokenRow, now: int, record: AuditRecord | None = None
     ) -> TokenRow:
         """Make a token of a principal that exists and may do something.
 
@@ -106,7 +106,7 @@ class Principals:
             _add_token(db, tenant, principal, token, now)
             return _find(db, token.token_id, None)
 
-        return await self._db.transact(work, note)
+        return await self._db.transact(work, record)
 
     async def has_grants(self, tenant: str, principal: str) -> bool:
         """Tell whether there is such a principal and it has a grant."""
@@ -131,7 +131,7 @@ class Principals:
         await self._db.transact(lambda db: db.execute(QUERIES["use_tokens"], {"rows": rows}))
 
     async def revoke(
-        self, token_id: str, now: int, tenant: str | None = None, note: AuditRecord | None = None
+        self, token_id: str, now: int, tenant: str | None = None, record: AuditRecord | None = None
     ) -> TokenRow:
         """End the life of a token, which may be asked for again; with ``tenant``, only of that tenant's.
 
@@ -143,7 +143,7 @@ class Principals:
             db.execute(QUERIES["revoke_token"], {"token_id": token_id, "now": now, "tenant": tenant})
             return _find(db, token_id, tenant)
 
-        return await self._db.transact(work, note)
+        return await self._db.transact(work, record)
 
 
 def add_principal(

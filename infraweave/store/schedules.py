@@ -89,7 +89,7 @@ class Schedules:
         workflow_id: str,
         schedule: Schedule,
         first: int | None,
-        note: AuditRecord | None = None,
+        record: AuditRecord | None = None,
     ) -> ScheduleRow:
         """Make a schedule.
 
@@ -108,7 +108,7 @@ class Schedules:
                 )
             return _put(db, row)
 
-        return await self._db.transact(work, note)
+        return await self._db.transact(work, record)
 
     async def replace(
         self,
@@ -116,7 +116,7 @@ class Schedules:
         schedule_id: str,
         schedule: Schedule,
         first: int | None,
-        note: AuditRecord | None = None,
+        record: AuditRecord | None = None,
     ) -> ScheduleRow:
         """Give a schedule other times, another input or other policies; what it has done so far stays.
 
@@ -129,16 +129,16 @@ class Schedules:
             _must_be_free(row)
             return _retimed(row, evolve(row, schedule=schedule, paused=schedule.paused), first)
 
-        return await self._change((tenant, schedule_id), change, note)
+        return await self._change((tenant, schedule_id), change, record)
 
-    async def pause(self, tenant: str, schedule_id: str, note: AuditRecord | None = None) -> ScheduleRow:
+    async def pause(self, tenant: str, schedule_id: str, record: AuditRecord | None = None) -> ScheduleRow:
         """Pause a schedule, which also forgets what waits.
 
         Raises:
             ScheduleNotFound: there is none.
         """
         return await self._change(
-            (tenant, schedule_id), lambda row: _starting(evolve(row, paused=True, waiting=()), None), note
+            (tenant, schedule_id), lambda row: _starting(evolve(row, paused=True, waiting=()), None), record
         )
 
     async def resume(
@@ -146,7 +146,7 @@ class Schedules:
         tenant: str,
         schedule_id: str,
         first: Callable[[Schedule], int | None],
-        note: AuditRecord | None = None,
+        record: AuditRecord | None = None,
     ) -> ScheduleRow:
         """Let a schedule go on from its first time from now on; one that is not paused stays as it is.
 
@@ -157,9 +157,9 @@ class Schedules:
         def change(row: ScheduleRow) -> ScheduleRow:
             return _starting(evolve(row, paused=False), first(row.schedule)) if row.paused else row
 
-        return await self._change((tenant, schedule_id), change, note)
+        return await self._change((tenant, schedule_id), change, record)
 
-    async def delete(self, tenant: str, schedule_id: str, note: AuditRecord | None = None) -> None:
+    async def delete(self, tenant: str, schedule_id: str, record: AuditRecord | None = None) -> None:
         """Forget a schedule.
 
         Raises:
@@ -174,7 +174,7 @@ class Schedules:
             _must_be_free(row)
             _delete(db, row)
 
-        await self._db.transact(work, note)
+        await self._db.transact(work, record)
 
     # --- how far it has come -------------------------------------------------------------------------------
 
@@ -236,21 +236,21 @@ class Schedules:
 
         return await self._try(key, change)
 
-    async def _change(self, key: tuple[str, str], change: Change, note: AuditRecord | None) -> ScheduleRow:
-        row = await self._try(key, change, note)
+    async def _change(self, key: tuple[str, str], change: Change, record: AuditRecord | None) -> ScheduleRow:
+        row = await self._try(key, change, record)
         if row is None:
             raise _unknown(key[1])
         return row
 
     async def _try(
-        self, key: tuple[str, str], change: Change, note: AuditRecord | None = None
+        self, key: tuple[str, str], change: Change, record: AuditRecord | None = None
     ) -> ScheduleRow | None:
         def work(db: sqlite3.Connection) -> ScheduleRow | None:
             row = _find(db, key)
             changed = None if row is None else change(row)
             return None if changed is None else _put(db, changed)
 
-        return await self._db.transact(work, note)
+        return await self._db.transact(work, record)
 
 
 def declare(db: sqlite3.Connection, tenant: str, document: Document) -> None:

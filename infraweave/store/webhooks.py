@@ -58,7 +58,7 @@ class Webhooks:
         row = await self._db.read_one("webhook", {"tenant": tenant, "name": name})
         return None if row is None else _row(row)
 
-    async def create(self, row: WebhookRow, note: AuditRecord | None = None) -> None:
+    async def create(self, row: WebhookRow, record: AuditRecord | None = None) -> None:
         """Make a webhook.
 
         Raises:
@@ -73,9 +73,9 @@ class Webhooks:
                 raise WebhookConflict(f"There is a webhook {row.webhook.name}; choose another name.")
             _put(db, row)
 
-        await self._db.transact(work, note)
+        await self._db.transact(work, record)
 
-    async def delete(self, tenant: str, name: str, note: AuditRecord | None = None) -> None:
+    async def delete(self, tenant: str, name: str, record: AuditRecord | None = None) -> None:
         """Forget a webhook and its secret.
 
         Raises:
@@ -94,7 +94,7 @@ class Webhooks:
                 )
             db.execute(QUERIES["delete_webhook"], {"tenant": tenant, "name": name})
 
-        await self._db.transact(work, note)
+        await self._db.transact(work, record)
 
 
 def declare(db: sqlite3.Connection, tenant: str, document: Document) -> None:

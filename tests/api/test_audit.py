@@ -189,11 +189,11 @@ async def test_a_flood_of_strangers_is_a_few_rows_and_their_number(api, clock):
 
 async def test_what_one_principal_is_denied_over_and_over_is_summed_up_for_that_principal(api):
     denials = api.server.engine.ledger._denials
-    note = evolve(api_note(), tenant="default", principal="eve").denied("acl_denied", "no")
+    record = evolve(api_note(), tenant="default", principal="eve").denied("acl_denied", "no")
     for _ in range(150):
-        denials.add(note)
-    denials.add(evolve(note, principal="bob"))
-    taken = denials.take(note.at, whole=True)
+        denials.add(record)
+    denials.add(evolve(record, principal="bob"))
+    taken = denials.take(record.at, whole=True)
     assert [(one.principal, one.resource) for one in taken[99:]] == [
         *(("eve", "y"), ("bob", "y"), ("eve", "many")),
     ]
@@ -205,9 +205,9 @@ def test_what_is_gathered_is_bounded_and_strangers_crowd_out_nobody():
     for place in range(5_000):
         denials.add(evolve(api_note(), action=f"act-{place}").denied("unauthenticated", "no"))
     for place in range(3_000):
-        note = evolve(api_note(), tenant="default", principal=f"p{place % 2}", action=f"act-{place % 1500}")
-        denials.add(note.denied("acl_denied", "no"))
-    known = [note for note in denials.take(1, whole=False) if note.principal is not None]
+        record = evolve(api_note(), tenant="default", principal=f"p{place % 2}", action=f"act-{place % 1500}")
+        denials.add(record.denied("acl_denied", "no"))
+    known = [record for record in denials.take(1, whole=False) if record.principal is not None]
     assert (len(known), denials.is_counting) == (1_000, True)
     rest = denials.take(60_001, whole=False)
     assert len(rest) <= 2_001
@@ -293,7 +293,7 @@ async def test_the_log_is_pruned_by_the_settings_as_it_grows(open_api, clock):
 
 async def test_a_log_that_cannot_be_written_says_so_and_holds_nobody_up(api, monkeypatch, caplog):
     class Broken:
-        async def write_all(self, notes):
+        async def write_all(self, records):
             raise StorageUnavailable
 
         async def prune(self, before, most, strangers=False):

@@ -198,9 +198,9 @@ async def test_a_stranger_costs_the_same_look_at_the_file_whatever_it_asks_for(a
         looks.append(name)
         return await read(self, name, params)
 
-    async def writing(self, work, note=None):
+    async def writing(self, work, record=None):
         looks.append(work.__qualname__)
-        return await transact(self, work, note)
+        return await transact(self, work, record)
 
     monkeypatch.setattr(database, "read", reading)
     monkeypatch.setattr(database, "transact", writing)

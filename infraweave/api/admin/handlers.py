@@ -38,8 +38,8 @@ class AdminRoutes:
     async def create_tenant(self, call: Call[NoQuery, shapes.CreateTenant]) -> Answer:
         """Make a tenant and publish the loaded workflows to it."""
         engine, name = self._engine, call.body.tenant
-        call.note.resource = f"tenant:{name}"
-        row = await engine.admin.create_tenant(name, engine.clock.now(), call.note)
+        call.record.resource = f"tenant:{name}"
+        row = await engine.admin.create_tenant(name, engine.clock.now(), call.record)
         await engine.welcome(name)
         return Answer(_tenant(row), 201)
 
@@ -52,17 +52,17 @@ class AdminRoutes:
         """Make a principal, or give one that exists more grants."""
         engine, body = self._engine, call.body
         grants = read_grants(body.grants)
-        call.note.resource = _named(body.tenant, body.principal)
-        call.note.detail = " ".join(body.grants) or None
-        row = await engine.admin.add(body.tenant, body.principal, grants, engine.clock.now(), call.note)
+        call.record.resource = _named(body.tenant, body.principal)
+        call.record.detail = " ".join(body.grants) or None
+        row = await engine.admin.add(body.tenant, body.principal, grants, engine.clock.now(), call.record)
         await engine.welcome(body.tenant)
         return Answer(_principal(row), 201)
 
     async def delete_principal(self, call: Call[shapes.PrincipalQuery, None]) -> Answer:
         """Forget a principal, its grants and its tokens."""
         query = call.query
-        call.note.resource = _named(query.tenant, query.principal)
-        await self._engine.admin.delete_principal(query.tenant, query.principal, call.note)
+        call.record.resource = _named(query.tenant, query.principal)
+        await self._engine.admin.delete_principal(query.tenant, query.principal, call.record)
         self._engine.standing.changed()
         return Answer(status=204)
 
@@ -81,15 +81,15 @@ class AdminRoutes:
         """Let a principal do more."""
         engine, body = self._engine, call.body
         grants = read_grants(body.grants)
-        call.note.resource, call.note.detail = _named(body.tenant, body.principal), " ".join(body.grants)
-        row = await engine.admin.grant(body.tenant, body.principal, grants, engine.clock.now(), call.note)
+        call.record.resource, call.record.detail = _named(body.tenant, body.principal), " ".join(body.grants)
+        row = await engine.admin.grant(body.tenant, body.principal, grants, engine.clock.now(), call.record)
         return Answer(_principal(row))
 
     async def delete_grant(self, call: Call[shapes.GrantQuery, None]) -> Answer:
         """Take one grant from a principal."""
         query, admin = call.query, self._engine.admin
-        call.note.resource, call.note.detail = _named(query.tenant, query.principal), query.grant
-        row = await admin.withdraw(query.tenant, query.principal, parse_grant(query.grant), call.note)
+        call.record.resource, call.record.detail = _named(query.tenant, query.principal), query.grant
+        row = await admin.withdraw(query.tenant, query.principal, parse_grant(query.grant), call.record)
         self._engine.standing.changed()
         return Answer(_principal(row))
 

@@ -31,9 +31,11 @@ class TokenRoutes:
             token_hash=token_hash(text),
             expires_at=None if life is None else now + life,
         )
-        note = call.note
-        note.resource, note.detail = f"token:{new.token_id}", f"for {body.tenant}/{body.principal}"
-        row = await self._engine.principals.create_token(body.tenant, body.principal, grants, new, now, note)
+        record = call.record
+        record.resource, record.detail = f"token:{new.token_id}", f"for {body.tenant}/{body.principal}"
+        row = await self._engine.principals.create_token(
+            body.tenant, body.principal, grants, new, now, record
+        )
         await self._engine.welcome(body.tenant)
         answer = schemas.NewToken(
             token=text,
@@ -54,7 +56,7 @@ class TokenRoutes:
     async def revoke(self, call: Call[NoQuery, None]) -> Answer:
         """End a token's life; its next request is refused, and its open streams end."""
         now = self._engine.clock.now()
-        row = await self._engine.principals.revoke(call.path["token_id"], now, note=call.note)
+        row = await self._engine.principals.revoke(call.path["token_id"], now, record=call.record)
         self._engine.standing.changed()
         return Answer(presenters.token(row))
 

@@ -43,7 +43,7 @@ LINGER, PAUSE = 30.0, 2.0
 REQUEST_ID = "infraweave.request_id"
 ROUTE = "infraweave.route"
 #: The key of what the audit log would say of it, which names the caller.
-NOTE = "infraweave.note"
+AUDIT_RECORD = "infraweave.audit_record"
 _NO_ROUTE = "(none)"
 #: Characters of a name that an access line repeats.
 _LONGEST_NAME = 200
@@ -202,9 +202,9 @@ def own_id(scope: Scope) -> str | None:
 
 def _log_access(scope: Scope, route: str, status: int, seconds: float) -> None:
     """Write who asked what; the route as the table spells it, for what callers name may be anything."""
-    note, client = scope.get(NOTE), scope.get("client") or ("-",)
-    who = "-" if note is None or note.principal is None else f"{note.tenant}/{note.principal}"
-    what = "-" if note is None else note.resource
+    record, client = scope.get(AUDIT_RECORD), scope.get("client") or ("-",)
+    who = "-" if record is None or record.principal is None else f"{record.tenant}/{record.principal}"
+    what = "-" if record is None else record.resource
     access.info(
         "%s %s %s %d %.1fms %s %s %s",
         sanitize(str(client[0]), _LONGEST_NAME),

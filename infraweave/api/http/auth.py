@@ -89,14 +89,14 @@ class Gate:
         return row
 
 
-def admit_body(route: Route, principal: Principal, body: Any, note: AuditRecord) -> None:
-    """Let the principal pass to the workflow that the body names, which the note names then too.
+def admit_body(route: Route, principal: Principal, body: Any, record: AuditRecord) -> None:
+    """Let the principal pass to the workflow that the body names, which the audit record then names too.
 
     Raises:
         AclDenied: the principal lacks the grant.
     """
     if route.on == "body" and route.action is not None:
-        note.resource = f"workflow:{body.workflow_id}"
+        record.resource = f"workflow:{body.workflow_id}"
         require(principal, route.action, f"workflow:{body.workflow_id}")
 
 

@@ -54,7 +54,7 @@ class Call(Generic[Q, B]):
     request_id: str
     caller: Caller
     #: For the audit log; whoever writes what is asked for writes it too.
-    note: AuditRecord
+    record: AuditRecord
     path: Mapping[str, str]
     query: Q
     body: B

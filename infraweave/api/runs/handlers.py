@@ -45,7 +45,7 @@ class _Who(TypedDict):
     by: str
     reason: str | None
     link: str | None
-    note: AuditRecord
+    record: AuditRecord
 
 
 @frozen(eq=False)
@@ -140,7 +140,7 @@ class RunRoutes:
 
     async def resume(self, call: Call[NoQuery, None]) -> Answer:
         """Let a run go on that was set aside."""
-        await self._engine.resume(call.run, call.note)
+        await self._engine.resume(call.run, call.record)
         return Answer(await self._stopped(call))
 
     async def _stopped(self, call: Call[NoQuery, Any]) -> Run | StopAcknowledged:
@@ -177,7 +177,7 @@ def _filters(query: RunFilter, who: Principal, states: tuple[State, ...] | None 
 
 def _who(call: Call[NoQuery, StopRun]) -> _Who:
     link = trace_context.link(call.headers.getlist("traceparent"))
-    return {"by": call.principal.name, "reason": _told(call.body.reason), "link": link, "note": call.note}
+    return {"by": call.principal.name, "reason": _told(call.body.reason), "link": link, "record": call.record}
 
 
 def _told(reason: str | None) -> str | None:

@@ -26,7 +26,7 @@ class SignalRoutes:
             call.body.payload,
             by=call.principal.name,
             link=trace_context.link(call.headers.getlist("traceparent")),
-            note=call.note,
+            record=call.record,
         )
         receipt = SignalReceipt(
             run_id=run.run_id, name=name, request_id=done.request_id, duplicate=done.duplicate

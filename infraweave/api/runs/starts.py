@@ -95,7 +95,7 @@ class StartRoutes:
         started = iter(await self._engine.start_many(requests))
         outcomes = [next(started) if isinstance(one, StartRequest) else one for one in read]
         made = sum(isinstance(outcome, Started) for outcome in outcomes)
-        call.note.detail = f"{made} of {len(outcomes)} started"
+        call.record.detail = f"{made} of {len(outcomes)} started"
         results = tuple(_result(outcome, call.request_id) for outcome in outcomes)
         return Answer(BatchResults(results=results), headers=_again_after(outcomes))
 
@@ -109,7 +109,7 @@ class StartRoutes:
             meant = {name: value for name, value in item.items() if name != "idempotency_key"}
             return self._request(call, body, key, json_codec.digest(meant) if key is not None else None)
         except AclDenied as error:
-            self._engine.ledger.deny(_note(call, body.workflow_id).denied(error.code, error.message))
+            self._engine.ledger.deny(_record(call, body.workflow_id).denied(error.code, error.message))
             return error
         except RequestError as error:
             return error
@@ -132,13 +132,13 @@ class StartRoutes:
             idempotency_key=key,
             body_digest=digest,
             start_at=None if body.start_at is None else read_time(body.start_at),
-            note=_note(call, body.workflow_id) if isinstance(call.body, StartBatch) else call.note,
+            record=_record(call, body.workflow_id) if isinstance(call.body, StartBatch) else call.record,
         )
 
 
-def _note(call: Call[Any, Any], workflow_id: str) -> AuditRecord:
-    """Return the note of one start of many."""
-    return call.note.like(action="start_run", resource=f"workflow:{workflow_id}")
+def _record(call: Call[Any, Any], workflow_id: str) -> AuditRecord:
+    """Return the audit record of one start of many."""
+    return call.record.like(action="start_run", resource=f"workflow:{workflow_id}")
 
 
 def _result(outcome: Started | RequestError, request_id: str) -> BatchResult:

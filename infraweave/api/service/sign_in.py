@@ -64,22 +64,22 @@ class SignInRoutes:
         return Answer(signed_in)
 
     async def _new_token(self, call: Call[NoQuery, SignIn], text: str) -> TokenRow:
-        now, note = self._engine.clock.now(), call.note
+        now, record = self._engine.clock.now(), call.record
         token = NewTokenRow(
             token_id=f"tok_{clock.ulid(now)}", token_hash=token_hash(text), expires_at=now + TOKEN_LIFE
         )
-        note.tenant, note.principal, note.token_id = FIRST_TENANT, FIRST_PRINCIPAL, token.token_id
-        note.resource = f"token:{token.token_id}"
+        record.tenant, record.principal, record.token_id = FIRST_TENANT, FIRST_PRINCIPAL, token.token_id
+        record.resource = f"token:{token.token_id}"
         try:
-            return await self._engine.principals.add_token(FIRST_TENANT, FIRST_PRINCIPAL, token, now, note)
+            return await self._engine.principals.add_token(FIRST_TENANT, FIRST_PRINCIPAL, token, now, record)
         except PrincipalNotFound:
             raise no_such_code() from None
 
     async def sign_out(self, call: Call[NoQuery, None]) -> Answer:
         """End the life of the token that asks; its open streams end."""
-        call.note.resource = f"token:{call.caller.token_id}"
+        call.record.resource = f"token:{call.caller.token_id}"
         now = self._engine.clock.now()
-        await self._engine.principals.revoke(call.caller.token_id, now, note=call.note)
+        await self._engine.principals.revoke(call.caller.token_id, now, record=call.record)
         self._engine.standing.changed()
         return Answer(None, 204)
 

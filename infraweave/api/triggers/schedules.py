@@ -48,9 +48,9 @@ class ScheduleRoutes:
         """Make a schedule."""
         body = call.body
         schedule = _schedule(body.name, body)
-        call.note.detail = f"schedule {body.name}"
+        call.record.detail = f"schedule {body.name}"
         row = await self._engine.scheduler.create(
-            call.principal.tenant, body.workflow_id, schedule, call.note
+            call.principal.tenant, body.workflow_id, schedule, call.record
         )
         return Answer(self._shown(row), 201, {"Location": f"/v1/schedules/{row.schedule_id}"})
 
@@ -62,21 +62,21 @@ class ScheduleRoutes:
         """Let a schedule be another from now on; its runs and its name stay."""
         row = await self._row(call)
         schedule = _schedule(row.schedule.name, call.body)
-        return self._acted(call, await self._engine.scheduler.replace(*row.key, schedule, call.note))
+        return self._acted(call, await self._engine.scheduler.replace(*row.key, schedule, call.record))
 
     async def pause(self, call: Call[NoQuery, None]) -> Answer:
         """Let a schedule start nothing until it is resumed."""
-        return self._acted(call, await self._engine.scheduler.pause(*_key(call), call.note))
+        return self._acted(call, await self._engine.scheduler.pause(*_key(call), call.record))
 
     async def resume(self, call: Call[NoQuery, None]) -> Answer:
         """Let a schedule go on from now."""
-        return self._acted(call, await self._engine.scheduler.resume(*_key(call), call.note))
+        return self._acted(call, await self._engine.scheduler.resume(*_key(call), call.record))
 
     async def trigger(self, call: Call[NoQuery, None]) -> Answer:
         """Start a run of a schedule now."""
         row, key = await self._row(call), idempotency_key(call.headers)
         with veiled(call, row.workflow_id, InputInvalid, DefinitionInvalid):
-            done = await self._engine.scheduler.trigger(row, call.principal, call.note, key)
+            done = await self._engine.scheduler.trigger(row, call.principal, call.record, key)
         headers = {"Location": f"/v1/runs/{done.run.run_id}"}
         if done.replayed:
             headers["Idempotent-Replayed"] = "true"
@@ -84,7 +84,7 @@ class ScheduleRoutes:
 
     async def delete(self, call: Call[NoQuery, None]) -> Answer:
         """Forget a schedule; its runs stay."""
-        await self._engine.scheduler.delete(*_key(call), call.note)
+        await self._engine.scheduler.delete(*_key(call), call.record)
         return Answer(status=204)
 
     async def _row(self, call: Call[Any, Any]) -> ScheduleRow:

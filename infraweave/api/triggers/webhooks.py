@@ -46,8 +46,8 @@ class WebhookRoutes:
         tolerance = duration("tolerance", body.tolerance) or 0.0
         webhook = Webhook(**{name: getattr(body, name) for name in names}, tolerance=tolerance)
         asked = WebhookRow(tenant=tenant, workflow_id=body.workflow_id, webhook=webhook, secret=body.secret)
-        call.note.detail = f"webhook {body.name}"
-        row = await self._engine.hooks.create(asked, call.note)
+        call.record.detail = f"webhook {body.name}"
+        row = await self._engine.hooks.create(asked, call.record)
         return Answer(NewWebhook(**_shown(row), secret=row.secret or ""), 201)
 
     async def delete(self, call: Call[NoQuery, None]) -> Answer:
@@ -58,7 +58,7 @@ class WebhookRoutes:
         workflow = "*" if row is None else row.workflow_id
         if not allows(who, "publish", f"workflow:{workflow}"):
             raise AclDenied(f"Principal lacks publish on webhook:{name}.")
-        await hooks.delete(who.tenant, name, call.note)
+        await hooks.delete(who.tenant, name, call.record)
         return Answer(status=204)
 
     async def deliver(self, call: Call[NoQuery, None]) -> Answer:
@@ -66,9 +66,9 @@ class WebhookRoutes:
         headers = {name.lower(): ", ".join(call.headers.getlist(name)) for name, _ in call.headers}
         hooks, raw = self._engine.hooks, call.raw
         row = await hooks.genuine(call.path["name"], headers, raw)
-        call.note.tenant, call.note.principal = row.tenant, f"webhook:{row.webhook.name}"
+        call.record.tenant, call.record.principal = row.tenant, f"webhook:{row.webhook.name}"
         value = await read_within(self._engine.settings, raw)
-        done = await hooks.start(row, headers, raw, value, call.note)
+        done = await hooks.start(row, headers, raw, value, call.record)
         given = {"Location": f"/v1/runs/{done.run.run_id}"}
         if done.replayed:
             given["Idempotent-Replayed"] = "true"

@@ -80,11 +80,11 @@ class WorkflowRoutes:
         document = await asyncio.to_thread(_publishable, call.principal, call.body)
         unresolved = await asyncio.to_thread(catalog.unresolved, document)
         missing = await catalog.missing_workflows(call.principal.tenant, document)
-        call.note.resource = f"workflow:{document.workflow_id}"
-        call.note.detail = f"version {document.version}"
+        call.record.resource = f"workflow:{document.workflow_id}"
+        call.record.detail = f"version {document.version}"
         with veiled(call, document.workflow_id, VersionConflict):
             done = await catalog.publish(
-                call.principal.tenant, document, activate=call.query.activate, note=call.note
+                call.principal.tenant, document, activate=call.query.activate, record=call.record
             )
         publication = workflow_schemas.Publication(
             workflow_id=document.workflow_id,
@@ -123,8 +123,8 @@ class WorkflowRoutes:
     async def activate(self, call: Call[NoQuery, schemas.ActivateVersion]) -> Answer:
         """Let runs that start without a version use this one: a release, or a roll-back."""
         tenant, workflow_id = call.principal.tenant, call.path["workflow_id"]
-        call.note.detail = f"version {call.body.version}"
-        await self._engine.catalog.activate(tenant, workflow_id, call.body.version, call.note)
+        call.record.detail = f"version {call.body.version}"
+        await self._engine.catalog.activate(tenant, workflow_id, call.body.version, call.record)
         if not call.may_read(workflow_id):
             active = schemas.ActivationAcknowledged(workflow_id=workflow_id, active_version=call.body.version)
             return Answer(active)

@@ -22,7 +22,7 @@ log = logging.getLogger("infraweave.engine")
 
 #: Seconds that denials and uses are gathered. The loop's, not the clock's: nothing is decided by it.
 GATHERING = 1.0
-#: Milliseconds between two notes of one token's use; seconds between two looks at what is too old.
+#: Milliseconds between two records of one token's use; seconds between two looks at what is too old.
 COARSE, PRUNING = 60_000, 3_600.0
 
 
@@ -44,13 +44,13 @@ class Ledger:
         self._writing = asyncio.Lock()
         self._closed = False
 
-    def deny(self, note: AuditRecord) -> None:
+    def deny(self, record: AuditRecord) -> None:
         """Have a denial written soon."""
-        self._denials.add(note)
+        self._denials.add(record)
         self._arm()
 
     def used(self, token_id: str) -> None:
-        """Have the use of a token written, if the last note of it is a minute old."""
+        """Have the use of a token written, if the last record of it is a minute old."""
         now = self._clock.now()
         if abs(now - self._noted.get(token_id, -COARSE)) >= COARSE:  # the clock may have been set back
             self._noted[token_id] = self._uses[token_id] = now

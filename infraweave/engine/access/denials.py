@@ -39,13 +39,13 @@ class _Gathered:
     seen: Counter[_Kind] = field(factory=Counter)
     more: Counter[_Kind] = field(factory=Counter)
 
-    def add(self, note: AuditRecord) -> None:
-        kind = _Kind(note.tenant, note.principal, note.action, note.reason)
+    def add(self, record: AuditRecord) -> None:
+        kind = _Kind(record.tenant, record.principal, record.action, record.reason)
         if kind not in self.seen and len(self.seen) >= MOST_KINDS:
-            kind = _Kind(None, None, "any", note.reason)
+            kind = _Kind(None, None, "any", record.reason)
         self.seen[kind] += 1
         if self.seen[kind] <= self.each and len(self.listed) < self.most:
-            self.listed.append(note)
+            self.listed.append(record)
         else:
             self.more[kind] += 1
 
@@ -54,15 +54,15 @@ class _Gathered:
         return taken
 
     def sums(self, minute: int) -> Iterator[AuditRecord]:
-        """Yield a note for each kind of which there were more; they are told then."""
+        """Yield a record for each kind of which there were more; they are told then."""
         more, self.more = self.more, Counter()
         for kind, count in more.items():
             at = minute * MINUTE
             told = f"{count:,} more in the minute from {rfc3339(at)} are not listed"
-            note = AuditRecord(
+            record = AuditRecord(
                 at=at, action=kind.action, resource="many", tenant=kind.tenant, principal=kind.principal
             )
-            yield note.denied(kind.reason or "", told)
+            yield record.denied(kind.reason or "", told)
 
 
 class Denials:
@@ -79,10 +79,10 @@ class Denials:
         """True while there are some of which only the number is kept."""
         return bool(self._known.more or self._strangers.more)
 
-    def add(self, note: AuditRecord) -> None:
+    def add(self, record: AuditRecord) -> None:
         """Take in a denial."""
-        self._turn(note.at // MINUTE)
-        (self._strangers if note.principal is None else self._known).add(note)
+        self._turn(record.at // MINUTE)
+        (self._strangers if record.principal is None else self._known).add(record)
 
     def _turn(self, minute: int) -> None:
         if minute == self._minute:

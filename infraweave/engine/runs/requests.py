@@ -38,7 +38,7 @@ class StartRequest:
     rerun_of: str | None = None
     reused: Reused | None = None
     #: What the audit log is to say of it, if it makes a run.
-    note: AuditRecord | None = None
+    record: AuditRecord | None = None
 
 
 @frozen(kw_only=True)

@@ -118,9 +118,9 @@ class Starts:
         live.take(fact)
         if live.refusal is not None:
             raise live.refusal
-        if request.note is not None:  # no await in between: it is in the same transaction
-            request.note.detail = f"run:{live.state.run_id}"
-            host.journal.audit.keep(request.note)
+        if request.record is not None:  # no await in between: it is in the same transaction
+            request.record.detail = f"run:{live.state.run_id}"
+            host.journal.audit.keep(request.record)
         return live
 
     # --- many ----------------------------------------------------------------------------------------------

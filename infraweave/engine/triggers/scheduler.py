@@ -125,7 +125,7 @@ class Scheduler:
     # --- what may be asked ---------------------------------------------------------------------------------
 
     async def create(
-        self, tenant: str, workflow_id: str, schedule: Schedule, note: AuditRecord | None = None
+        self, tenant: str, workflow_id: str, schedule: Schedule, record: AuditRecord | None = None
     ) -> ScheduleRow:
         """Make a schedule.
 
@@ -135,10 +135,10 @@ class Scheduler:
             WorkflowNotFound, ScheduleConflict: see ``Schedules.create``.
         """
         first = await self._checked(tenant, workflow_id, schedule)
-        return self._changed(await self.schedules.create(tenant, workflow_id, schedule, first, note))
+        return self._changed(await self.schedules.create(tenant, workflow_id, schedule, first, record))
 
     async def replace(
-        self, tenant: str, schedule_id: str, schedule: Schedule, note: AuditRecord | None = None
+        self, tenant: str, schedule_id: str, schedule: Schedule, record: AuditRecord | None = None
     ) -> ScheduleRow:
         """Change a schedule.
 
@@ -150,34 +150,34 @@ class Scheduler:
         row = await self.schedules.get(tenant, schedule_id)
         # A declared one is refused for that, whatever its input is.
         first = await self._checked(tenant, None if row.declared_in else row.workflow_id, schedule)
-        return self._changed(await self.schedules.replace(tenant, schedule_id, schedule, first, note))
+        return self._changed(await self.schedules.replace(tenant, schedule_id, schedule, first, record))
 
-    async def pause(self, tenant: str, schedule_id: str, note: AuditRecord | None = None) -> ScheduleRow:
+    async def pause(self, tenant: str, schedule_id: str, record: AuditRecord | None = None) -> ScheduleRow:
         """Pause a schedule, which also forgets what waits; its open runs go on.
 
         Raises:
             ScheduleNotFound: there is none.
         """
         self._accepting()
-        return self._changed(await self.schedules.pause(tenant, schedule_id, note))
+        return self._changed(await self.schedules.pause(tenant, schedule_id, record))
 
-    async def resume(self, tenant: str, schedule_id: str, note: AuditRecord | None = None) -> ScheduleRow:
+    async def resume(self, tenant: str, schedule_id: str, record: AuditRecord | None = None) -> ScheduleRow:
         """Let a schedule go on from now: what it missed meanwhile is not made up for.
 
         Raises:
             ScheduleNotFound: there is none.
         """
         self._accepting()
-        return self._changed(await self.schedules.resume(tenant, schedule_id, self._first, note))
+        return self._changed(await self.schedules.resume(tenant, schedule_id, self._first, record))
 
-    async def delete(self, tenant: str, schedule_id: str, note: AuditRecord | None = None) -> None:
+    async def delete(self, tenant: str, schedule_id: str, record: AuditRecord | None = None) -> None:
         """Forget a schedule; its runs stay.
 
         Raises:
             ScheduleNotFound, ScheduleDeclared: see ``Schedules.delete``.
         """
         self._accepting()
-        await self.schedules.delete(tenant, schedule_id, note)
+        await self.schedules.delete(tenant, schedule_id, record)
         self._plans.pop((tenant, schedule_id), None)
 
     def upcoming(self, row: ScheduleRow, most: int) -> list[int]:
@@ -188,7 +188,7 @@ class Scheduler:
         return list(islice(schedules.fire_times(plan.row.schedule, plan.next_at - 1), most))
 
     async def trigger(
-        self, row: ScheduleRow, by: Principal, note: AuditRecord | None = None, key: str | None = None
+        self, row: ScheduleRow, by: Principal, record: AuditRecord | None = None, key: str | None = None
     ) -> Started:
         """Start a run of a schedule now, paused or not, and whether or not one is open; once per ``key``.
 
@@ -198,7 +198,7 @@ class Scheduler:
         """
         now = self._clock.now()
         try:
-            request = evolve(scheduled_run(row, now, by=by.name), note=note, idempotency_key=key)
+            request = evolve(scheduled_run(row, now, by=by.name), record=record, idempotency_key=key)
             started = await self._engine.start(evolve(request, body_digest=key and row.schedule_id))
         except TemplateError as error:
             raise DefinitionInvalid(f"The schedule's input cannot be made: {error}") from error

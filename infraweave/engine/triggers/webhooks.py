@@ -83,7 +83,7 @@ class Hooks:
         #: The runs of signatures by which senders tried again: their tags tell the first one.
         self._again: dict[str, int] = {}
 
-    async def create(self, row: WebhookRow, note: AuditRecord | None = None) -> WebhookRow:
+    async def create(self, row: WebhookRow, record: AuditRecord | None = None) -> WebhookRow:
         """Make a webhook, with a secret of its own unless one is given.
 
         Raises:
@@ -99,7 +99,7 @@ class Hooks:
         ]
         if faults:
             raise DefinitionInvalid(f"The webhook is not valid: {faults[0].message}.", details=faults)
-        await self.webhooks.create(made, note)
+        await self.webhooks.create(made, record)
         return made
 
     async def start(
@@ -108,7 +108,7 @@ class Hooks:
         headers: Mapping[str, str],
         body: bytes,
         value: Json,
-        note: AuditRecord | None = None,
+        record: AuditRecord | None = None,
     ) -> Started:
         """Start the run of a genuine delivery, or return the one that it has started before.
 
@@ -123,7 +123,7 @@ class Hooks:
             made = fill(row.webhook.input, webhooks.template_values(headers, value, delivery))
         except TemplateError as error:
             raise InputInvalid(f"The input cannot be made of this delivery: {error}.") from error
-        request = evolve(_request(row, delivery, made, headers), note=note)
+        request = evolve(_request(row, delivery, made, headers), record=record)
         mark = webhooks.fingerprint(row.webhook, headers, body)
         return await (self._engine.start(request) if mark is None else self._start_once(request, mark))
 

@@ -1,4 +1,4 @@
-"""A note for the audit log, on its way from whoever asked to the transaction that does what was asked."""
+"""A record for the audit log, on its way from whoever asked to the transaction that does what was asked."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class AuditRecord:
     kept: bool = field(default=False, init=False)
 
     def like(self, action: str, resource: str) -> AuditRecord:
-        """Return another note of the same request."""
+        """Return a record of another action of the same request."""
         return evolve(self, action=action, resource=resource)
 
     def denied(self, reason: str, detail: str) -> AuditRecord:
-        """Return the note of a refusal."""
+        """Return the record of a refusal."""
         return evolve(self, outcome="denied", reason=reason, detail=detail)
 
     def row(self) -> Row:

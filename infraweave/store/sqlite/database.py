@@ -138,10 +138,10 @@ class Database:
         """
         return self._writer.submit(rows, effect)
 
-    async def transact(self, work: Callable[[sqlite3.Connection], T], note: AuditRecord | None = None) -> T:
+    async def transact(self, work: Callable[[sqlite3.Connection], T], record: AuditRecord | None = None) -> T:
         """Run ``work`` within the next commit, in the writer's thread, and return what it returns.
 
-        ``note`` goes into the audit log with it, if ``work`` does not raise.
+        ``record`` goes into the audit log with it, if ``work`` does not raise.
 
         Nothing of it stays if it raises. It may be run a second time after the first was undone, so it must
         change nothing but the database. Cancelling the caller does not stop it.
@@ -150,9 +150,11 @@ class Database:
             StorageUnavailable: the database cannot be written.
             Exception: what ``work`` raised.
         """
-        result: T = await asyncio.shield(self._writer.submit(work if note is None else _noted(work, note)))
-        if note is not None:
-            note.kept = True
+        result: T = await asyncio.shield(
+            self._writer.submit(work if record is None else _with_record(work, record))
+        )
+        if record is not None:
+            record.kept = True
         return result
 
     async def ping(self) -> None:
@@ -189,10 +191,12 @@ class Database:
         return rows[0] if rows else None
 
 
-def _noted(work: Callable[[sqlite3.Connection], T], note: AuditRecord) -> Callable[[sqlite3.Connection], T]:
+def _with_record(
+    work: Callable[[sqlite3.Connection], T], record: AuditRecord
+) -> Callable[[sqlite3.Connection], T]:
     def both(connection: sqlite3.Connection) -> T:
         result = work(connection)
-        connection.execute(QUERIES["insert_audit"], note.row())
+        connection.execute(QUERIES["insert_audit"], record.row())
         return result
 
     return both
