@@ -180,13 +180,13 @@ class Reader:
         if route.method == "GET":
             return await route.handler(call)
         stall = self._engine.db.stall
-        stall.refuse()
-        return await stall.unless(self._act(route, call))
+        stall.raise_if_stalled()
+        return await stall.run_until_stalled(self._act(route, call))
 
     async def _act(self, route: Route, call: Call[Any, Any]) -> Answer:
         answer = await route.handler(call)
-        if not call.record.kept:  # nothing changed, or the change did not write it
-            self._engine.audit.keep(call.record)
+        if not call.record.is_written:  # nothing changed, or the change did not write it
+            self._engine.audit.write(call.record)
         return answer
 
     async def read(self, route: Route, path: dict[str, str], record: AuditRecord) -> Call[Any, Any]:

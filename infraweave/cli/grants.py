@@ -114,4 +114,4 @@ async def _withdraw(file: Opened, tenant: str, principal: str, grant: Grant) -> 
     from infraweave.store.admin import Admin
 
     record = file.record("delete_grant", f"principal:{tenant}/{principal}", str(grant))
-    return shown_principal(await Admin(file.db).withdraw(tenant, principal, grant, record))
+    return shown_principal(await Admin(file.db).remove_grant(tenant, principal, grant, record))

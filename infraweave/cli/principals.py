@@ -95,7 +95,7 @@ async def _create(file: Opened, tenant: str, principal: str, grants: list[Grant]
     from infraweave.store.admin import Admin
 
     record = file.record("create_principal", f"principal:{tenant}/{principal}", " ".join(map(str, grants)))
-    return shown_principal(await Admin(file.db).add(tenant, principal, grants, file.now, record))
+    return shown_principal(await Admin(file.db).create_principal(tenant, principal, grants, file.now, record))
 
 
 async def _delete(file: Opened, tenant: str, principal: str) -> None:

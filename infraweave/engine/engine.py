@@ -298,7 +298,7 @@ class Engine:
             Draining, StorageUnavailable: nothing can be stored now.
         """
         self._accepting()
-        if not self.quarantine.is_aside(run.run_id):
+        if not self.quarantine.is_quarantined(run.run_id):
             return False
         async with self.host.pinned(run.run_key, lifting=True) as live:
             self._keep(record, live)
@@ -325,7 +325,7 @@ class Engine:
     def _keep(self, record: AuditRecord | None, live: LiveRun) -> None:
         """Write an audit record in the transaction of what a run just took: there is no await in between."""
         if record is not None and live.refusal is None:
-            self.audit.keep(record)
+            self.audit.write(record)
 
     # --- looking -------------------------------------------------------------------------------------------
 
@@ -344,8 +344,8 @@ class Engine:
             RunNotFound: it is gone.
         """
         seen = await self.inspect(run)
-        if seen.state.end is None and self.quarantine.is_aside(run.run_id):
-            why = set_aside(run.run_id, self.quarantine.deaths(run.run_id))
+        if seen.state.end is None and self.quarantine.is_quarantined(run.run_id):
+            why = set_aside(run.run_id, self.quarantine.crashes(run.run_id))
             return seen.state.state, Explanation(False, why)
         start_at, now = seen.origin.start_at, self.clock.now()
         queued = self.host.gate.reason(run.run_key) or "its turn has come"
@@ -393,8 +393,8 @@ class Engine:
         if not self._recovered:
             return "recovering"
         try:
-            self.db.stall.refuse()  # or pings would gather
-            await self.db.stall.unless(self.db.ping())
+            self.db.stall.raise_if_stalled()  # or pings would gather
+            await self.db.stall.run_until_stalled(self.db.ping())
         except StorageUnavailable:
             return "storage_unavailable"
         return None

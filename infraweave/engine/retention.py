@@ -49,7 +49,7 @@ class Sweeper:
         db.listen(self._committed)
 
     def _committed(self, written: Sequence[RowChanges]) -> None:
-        if any(rows.done for rows in written):
+        if any(rows.ended for rows in written):
             self._ended.set()
 
     async def run(self) -> None:
@@ -84,10 +84,10 @@ class Sweeper:
 
     async def _wait(self) -> float:
         """Return the seconds until something may be overdue; wait for an end, where there was none."""
-        first = await self._retention.first_end()
+        first = await self._retention.oldest_end()
         if first is None or self._keep.age is None:
             await self._ended.wait()
-            first = await self._retention.first_end()
+            first = await self._retention.oldest_end()
         wait = EVERY
         if self._keep.runs is None and self._keep.size is None and first is not None:
             wait = (first + (self._keep.age or 0) - await self._trust.time()) / 1000

@@ -58,7 +58,7 @@ class Admin:
         rows = await self._db.read("list_principals", {"tenant": tenant, "principal": None})
         return [_principal(row) for row in rows]
 
-    async def add(
+    async def create_principal(
         self,
         tenant: str,
         principal: str,
@@ -97,7 +97,7 @@ class Admin:
 
         return await self._db.transact(work, record)
 
-    async def withdraw(
+    async def remove_grant(
         self, tenant: str, principal: str, grant: Grant, record: AuditRecord | None = None
     ) -> PrincipalRow:
         """Take one grant from a principal.

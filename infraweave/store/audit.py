@@ -1,7 +1,7 @@
 """The audit log: who did what, or was kept from it, and why. Append-only; what is old goes from its far end.
 
-A ``AuditRecord`` travels with a request. Whoever writes what the request asks for writes the record in the same
-transaction and marks it ``kept``; so an act cannot be in the file without its row, nor the other way round.
+An ``AuditRecord`` travels with a request. Whoever performs the action writes the record in the same
+transaction and sets ``is_written``, so the file never holds an action without its row, nor the reverse.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ class AuditLog:
 
     _db: Database
 
-    def keep(self, record: AuditRecord) -> None:
+    def write(self, record: AuditRecord) -> None:
         """Write a record with the next commit: with all that is submitted without an await in between."""
-        record.kept = True
+        record.is_written = True
         self._db.append(RowChanges(audit=[record.row()]))
 
     async def write_all(self, records: Sequence[AuditRecord]) -> None:

@@ -74,7 +74,7 @@ class ChangeSubscription:
             woken.cancel()
         return self._wake.is_set()
 
-    def take(self) -> ChangeBatch:
+    def drain(self) -> ChangeBatch:
         """Return what has changed since the last time; nothing, where nothing has."""
         batch = ChangeBatch(many=True) if self._many else ChangeBatch(tuple(self._runs.values()))
         self._runs, self._many = {}, False
@@ -82,7 +82,7 @@ class ChangeSubscription:
             self._wake.clear()
         return batch
 
-    def narrow(self, readable: frozenset[str] | None) -> None:
+    def restrict(self, readable: frozenset[str] | None) -> None:
         """Name from now on the workflows that may be read; what waits of others is forgotten."""
         self.readable = readable
         self._runs = {key: changed for key, changed in self._runs.items() if self.may_read(changed.row)}
@@ -111,20 +111,20 @@ class RunChangeFeed:
     def __init__(self, db: Database, sleep: Sleep = asyncio.sleep) -> None:
         self._runs, self._sleep = Runs(db), sleep
         # Weak: a stream that was never begun has nothing that could end its watch.
-        self._watches: WeakSet[ChangeSubscription] = WeakSet()
+        self._subscriptions: WeakSet[ChangeSubscription] = WeakSet()
         self._touched: set[int] = set()
         self._task: asyncio.Task[None] | None = None
         db.listen(self._committed)
 
-    def watch(self, tenant: str, readable: frozenset[str] | None) -> ChangeSubscription:
+    def subscribe(self, tenant: str, readable: frozenset[str] | None) -> ChangeSubscription:
         """Watch from now on, for as long as the watch is held."""
-        watch = ChangeSubscription(tenant, readable, self._sleep)
-        self._watches.add(watch)
-        return watch
+        subscription = ChangeSubscription(tenant, readable, self._sleep)
+        self._subscriptions.add(subscription)
+        return subscription
 
-    def forget(self, watch: ChangeSubscription) -> None:
+    def unsubscribe(self, subscription: ChangeSubscription) -> None:
         """Let a watch be over."""
-        self._watches.discard(watch)
+        self._subscriptions.discard(subscription)
 
     async def close(self) -> None:
         """End all watches."""
@@ -134,7 +134,7 @@ class RunChangeFeed:
             await asyncio.wait({self._task})
 
     def _committed(self, written: Sequence[RowChanges]) -> None:
-        if not self._watches:
+        if not self._subscriptions:
             return
         self._touched.update(row[0] for rows in written for row in rows.events)
         if self._touched and self._task is None:
@@ -153,8 +153,8 @@ class RunChangeFeed:
             self._task = None
 
     def _end(self) -> None:
-        for watch in list(self._watches):
-            watch.end()
+        for subscription in list(self._subscriptions):
+            subscription.end()
 
     async def _tell(self, touched: Iterable[int]) -> None:
         alike = self._alike()
@@ -165,14 +165,14 @@ class RunChangeFeed:
         for who, mine in keys.items():
             if mine:
                 told = None if len(mine) > MOST else {key: changed[key] for key in mine if key in changed}
-                for watch in alike[who]:
-                    watch.add(told)
+                for subscription in alike[who]:
+                    subscription.add(told)
 
     def _alike(self) -> dict[tuple[str, frozenset[str] | None], list[ChangeSubscription]]:
         """Return the watches, together where they are to be told the same."""
         alike = defaultdict(list)
-        for watch in list(self._watches):
-            alike[watch.tenant, watch.readable].append(watch)
+        for subscription in list(self._subscriptions):
+            alike[subscription.tenant, subscription.readable].append(subscription)
         return alike
 
 

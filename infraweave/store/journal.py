@@ -80,13 +80,13 @@ class Journal:
         """
         return self._db.append(merge([_projected(entry) for entry in entries]), effect)
 
-    async def settled(self) -> None:
+    async def flush(self) -> None:
         """Wait until all is on disk that was appended before."""
         await self._db.append(RowChanges())
 
-    def forget(self, run_key: int) -> None:
+    def remove_from_agenda(self, run_key: int) -> None:
         """Take a run off the agenda that is not there any more."""
-        self._db.append(RowChanges(done=[run_key]))
+        self._db.append(RowChanges(ended=[run_key]))
 
     async def load(self, run_key: int, *, payloads: bool = True, after: int = 0) -> list[Event]:
         """Return the events of a run, decoded; without ``payloads`` those fields are None."""

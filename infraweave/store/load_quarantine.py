@@ -17,7 +17,7 @@ from pathlib import Path
 log = logging.getLogger("infraweave.store")
 
 #: Deaths in a row after which a run is not taken up any more, unless somebody says so.
-MOST_DEATHS = 3
+MAX_CRASHES = 3
 #: A run and how often it has been taken up without an end; blanks where there is none.
 _RECORD = re.compile(rb"(\S{1,100}) +(\d{1,9})\n")
 _WIDTH = 64
@@ -31,63 +31,63 @@ class LoadQuarantine:
         self._file: int | None = None
         self._is_broken = False
         #: How many processes in a row have died at the taking-up of a run.
-        self._deaths = self._left_behind()
-        self._places = {run_id: place for place, run_id in enumerate(self._deaths)}
+        self._crashes = self._left_behind()
+        self._places = {run_id: place for place, run_id in enumerate(self._crashes)}
         self._free: list[int] = []
-        self._aside = {run_id for run_id, deaths in self._deaths.items() if deaths >= MOST_DEATHS}
-        if self._deaths:
+        self._quarantined = {run_id for run_id, deaths in self._crashes.items() if deaths >= MAX_CRASHES}
+        if self._crashes:
             self._rewrite()
 
     @property
-    def aside(self) -> frozenset[str]:
+    def quarantined(self) -> frozenset[str]:
         """The runs that are set aside."""
-        return frozenset(self._aside)
+        return frozenset(self._quarantined)
 
     @property
-    def apart(self) -> frozenset[str]:
+    def suspected(self) -> frozenset[str]:
         """The runs at whose taking-up the last process died, those that are set aside included."""
-        return frozenset(self._deaths)
+        return frozenset(self._crashes)
 
-    def is_aside(self, run_id: str) -> bool:
+    def is_quarantined(self, run_id: str) -> bool:
         """Tell whether a run is not to be taken up."""
-        return run_id in self._aside
+        return run_id in self._quarantined
 
-    def deaths(self, run_id: str) -> int:
+    def crashes(self, run_id: str) -> int:
         """Return how many processes in a row have died at the taking-up of a run."""
-        return self._deaths.get(run_id, 0)
+        return self._crashes.get(run_id, 0)
 
-    def lift(self, run_id: str) -> None:
+    def release(self, run_id: str) -> None:
         """Let a run be taken up that was set aside; one more death, and it is set aside again."""
-        self._aside.discard(run_id)
+        self._quarantined.discard(run_id)
 
-    def begin(self, run_id: str) -> None:
+    def begin_load(self, run_id: str) -> None:
         """Write down that a run is being taken up."""
         if run_id not in self._places:
             self._places[run_id] = self._free.pop() if self._free else len(self._places)
-        self._write(self._places[run_id], b"%-54s %8d\n" % (run_id.encode(), self.deaths(run_id) + 1))
+        self._write(self._places[run_id], b"%-54s %8d\n" % (run_id.encode(), self.crashes(run_id) + 1))
 
-    def pause(self, run_id: str) -> None:
+    def pause_load(self, run_id: str) -> None:
         """Write down that a run is not being taken up now: it has to wait, and is begun again."""
         place = self._places.get(run_id)
-        if place is not None and run_id not in self._aside:
+        if place is not None and run_id not in self._quarantined:
             del self._places[run_id]
             self._free.append(place)
             self._write(place, b" " * (_WIDTH - 1) + b"\n")
 
-    def survived(self, run_id: str) -> None:
+    def end_load(self, run_id: str) -> None:
         """Write down that the taking-up of a run is over, and has done no harm."""
-        self.pause(run_id)
-        if run_id not in self._aside:
-            self._deaths.pop(run_id, None)
+        self.pause_load(run_id)
+        if run_id not in self._quarantined:
+            self._crashes.pop(run_id, None)
 
     def close(self) -> None:
         """Leave only what is set aside: this process does not die."""
         for run_id in list(self._places):
-            self.survived(run_id)
+            self.end_load(run_id)
         if self._file is not None:
             os.close(self._file)
             self._file = None
-        if not self._aside:
+        if not self._quarantined:
             self._path.unlink(missing_ok=True)
 
     def _left_behind(self) -> dict[str, int]:
@@ -101,7 +101,7 @@ class LoadQuarantine:
         """Put what was found to the front, in one go: the file never holds less than is known."""
         made = self._path.with_name(f"{self._path.name}.new")
         made.touch(0o600)
-        made.write_bytes(b"".join(b"%-54s %8d\n" % (r.encode(), n) for r, n in self._deaths.items()))
+        made.write_bytes(b"".join(b"%-54s %8d\n" % (r.encode(), n) for r, n in self._crashes.items()))
         made.replace(self._path)
 
     def _write(self, place: int, record: bytes) -> None:

@@ -125,7 +125,7 @@ class Principals:
         """Return the tokens of a tenant, or all, oldest first."""
         return [_token(row) for row in await self._db.read("tokens", {"tenant": tenant})]
 
-    async def used(self, at: Mapping[str, int]) -> None:
+    async def record_use(self, at: Mapping[str, int]) -> None:
         """Note when tokens were last used, by their ids, in milliseconds."""
         rows = dumps(list(at.items())).decode()
         await self._db.transact(lambda db: db.execute(QUERIES["use_tokens"], {"rows": rows}))

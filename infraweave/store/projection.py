@@ -58,8 +58,8 @@ def project(run_key: int, run_id: str, events: Sequence[Event], due_at: DueAt = 
     """
     rows = index(run_key, run_id, events)
     rows.events = [_event_row(run_key, run_id, event) for event in events]
-    if due_at is not UNCHANGED and not rows.done:
-        rows.due = [(run_key, due_at)]
+    if due_at is not UNCHANGED and not rows.ended:
+        rows.due_times = [(run_key, due_at)]
     return rows
 
 
@@ -81,14 +81,16 @@ def index(run_key: int, run_id: str, events: Sequence[Event]) -> RowChanges:
                 change.status(event)
             case Completed() | Failed() | Cancelled():
                 change.end(event)
-                rows.done = [run_key]
+                rows.ended = [run_key]
             case _:
                 assert_never(event)
     if asks:
-        rows.asked = [(run_key, e.request_id, e.seq) for e in events if isinstance(e, InputRequested)]
-        rows.resolved = [(run_key, e.request_id) for e in events if isinstance(e, InputResolved)]
+        rows.input_requests = [
+            (run_key, e.request_id, e.seq) for e in events if isinstance(e, InputRequested)
+        ]
+        rows.resolved_requests = [(run_key, e.request_id) for e in events if isinstance(e, InputResolved)]
     if change.state is not None or change.tokens or change.cost_micro_usd:
-        rows.changes = [change.row(run_key)]
+        rows.run_updates = [change.row(run_key)]
     return rows
 
 

@@ -70,7 +70,7 @@ class Retention:
 
     _db: Database
 
-    async def first_end(self) -> int | None:
+    async def oldest_end(self) -> int | None:
         """Return when the run ended that has been over for longest, in milliseconds; None: none has."""
         row = await self._db.read_one("first_finished")
         return None if row is None else row[0]

@@ -178,7 +178,7 @@ class Schedules:
 
     # --- how far it has come -------------------------------------------------------------------------------
 
-    async def come(
+    async def record_due(
         self,
         known: ScheduleRow,
         expected: int | None,
@@ -208,7 +208,7 @@ class Schedules:
 
         return await self._try(known.key, change)
 
-    async def settle(
+    async def record_outcome(
         self,
         key: tuple[str, str],
         at: int,

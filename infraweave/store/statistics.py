@@ -120,7 +120,7 @@ class Statistics:
     _db: Database
     _turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
-    async def of(self, asked: RunSelection) -> Figures:
+    async def read(self, asked: RunSelection) -> Figures:
         """Return the figures of some runs."""
         readable = None if asked.readable is None else dumps(sorted(asked.readable)).decode()
         params = {**asdict(asked, recurse=False), "readable": readable}
@@ -163,7 +163,7 @@ class Statistics:
                 case _:
                     figures.sampled_runs = loads(told)["runs"]
 
-    async def open_now(self, tenant: str | None = None) -> OpenRunCounts:
+    async def open_counts(self, tenant: str | None = None) -> OpenRunCounts:
         """Return how many runs are open; of one tenant, or of all."""
         if tenant is None:
             ((*counts,),) = await self._db.read("open_now")

@@ -231,7 +231,7 @@ async def test_rows_of_strangers_make_no_other_row_go(api, clock):
     log, now = api.server.engine.audit, clock.now()
     await api.start()
     for place in range(30):
-        log.keep(evolve(api_note(), at=now + place, resource=f"r{place}").denied("unauthenticated", "no"))
+        log.write(evolve(api_note(), at=now + place, resource=f"r{place}").denied("unauthenticated", "no"))
     await api.start()
     assert await log.prune(0, 20, strangers=True) == 10
     assert await log.prune(0, 20) == 0
@@ -244,8 +244,8 @@ async def test_rows_of_strangers_make_no_other_row_go(api, clock):
 
 async def test_only_the_oldest_of_its_kind_can_be_removed(api):
     log = api.server.engine.audit
-    log.keep(api_note().denied("unauthenticated", "no"))
-    log.keep(api_note().denied("unauthenticated", "no"))
+    log.write(api_note().denied("unauthenticated", "no"))
+    log.write(api_note().denied("unauthenticated", "no"))
     await api.start()
     await api.start()
 

@@ -105,7 +105,7 @@ async def test_of_more_than_a_hundred_it_is_said_only_that_there_are_many(api, c
 
 async def test_what_a_slow_reader_has_not_taken_is_told_once_and_is_bounded(api, clock):
     engine = api.server.engine
-    watch, later = engine.changes.watch("default", None), "2027-01-01T00:00:00Z"
+    watch, later = engine.changes.subscribe("default", None), "2027-01-01T00:00:00Z"
     body = {"workflow_id": "quick", "input": {"amount": 1}, "start_at": later}
     run_id, _ = await api.asked()
     await clock.advance(0.5)
@@ -114,17 +114,17 @@ async def test_what_a_slow_reader_has_not_taken_is_told_once_and_is_bounded(api,
     state = "running"
     while state != "succeeded":  # what was read before the end may come first
         await clock.advance(0.5)
-        told = watch.take().runs
+        told = watch.drain().runs
         assert [changed.row.run_id for changed in told] in ([], [run_id])
         state = told[0].row.state if told else state
-    prompt, seen = engine.changes.watch("default", None), set()
+    prompt, seen = engine.changes.subscribe("default", None), set()
     for count in (60, 120):
         await api.post("/v1/runs/batch", {"runs": [body] * 60})
         while len(seen) < count:
             await clock.advance(0.5)
-            seen |= {changed.row.run_id for changed in prompt.take().runs}
-    assert watch.take().many
-    assert not watch.take().runs
+            seen |= {changed.row.run_id for changed in prompt.drain().runs}
+    assert watch.drain().many
+    assert not watch.drain().runs
 
 
 async def test_only_readable_runs_of_ones_own_tenant_come(api, clock):
@@ -229,7 +229,7 @@ async def test_while_nobody_watches_a_commit_is_not_looked_at(api):
     gc.collect()
     changes = api.server.engine.changes
     await api.ended()
-    assert (len(changes._watches), changes._touched, changes._task) == (0, set(), None)
+    assert (len(changes._subscriptions), changes._touched, changes._task) == (0, set(), None)
 
 
 async def test_it_is_a_stream_and_nothing_else(api):

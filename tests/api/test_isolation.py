@@ -38,7 +38,7 @@ TABLES = (
     "principals",
 )
 #: What is written about callers beside their requests, whenever a second is over.
-LEDGER = ("Principals.used", "Audit.prune")
+LEDGER = ("Principals.record_use", "AuditLog.prune", "audit_row_beyond")
 #: Parts of an answer that name what was asked for, or the request.
 HEADERS = {"date", "content-length", "x-request-id"}
 

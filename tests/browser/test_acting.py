@@ -7,7 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from infraweave.store.load_quarantine import MOST_DEATHS, LoadQuarantine
+from infraweave.store.load_quarantine import MAX_CRASHES, LoadQuarantine
 
 
 def state(page):
@@ -221,8 +221,8 @@ def set_aside(server):
     """A run at whose taking-up, as it seems, three processes in a row have died."""
     run_id = server.start_run("claims", tags={"case": "aside"})
     server.kill()
-    for _ in range(MOST_DEATHS):
-        LoadQuarantine(server.db).begin(run_id)
+    for _ in range(MAX_CRASHES):
+        LoadQuarantine(server.db).begin_load(run_id)
     server.begin()
     yield run_id
     server.api("POST", f"/v1/runs/{run_id}/cancel", {})

@@ -9,7 +9,7 @@ import pytest
 from infraweave import Concurrency, Workflow
 from infraweave.engine.runs.registry import Host
 from infraweave.errors import RunSetAside
-from infraweave.store.load_quarantine import MOST_DEATHS, LoadQuarantine
+from infraweave.store.load_quarantine import MAX_CRASHES, LoadQuarantine
 
 
 def asking() -> Workflow:
@@ -39,10 +39,10 @@ def parent() -> Workflow:
     return flow
 
 
-def die_at(db, run_id: str, times: int = MOST_DEATHS) -> None:
+def die_at(db, run_id: str, times: int = MAX_CRASHES) -> None:
     """Leave what processes leave that die at the taking-up of a run."""
     for _ in range(times):
-        LoadQuarantine(db).begin(run_id)
+        LoadQuarantine(db).begin_load(run_id)
 
 
 async def waiting(w, flow: Workflow):
@@ -65,7 +65,7 @@ async def test_a_run_that_is_set_aside_takes_no_signal_and_says_why(world, db):
         await w.engine.signal(run, "person", "r1", "yes", by="story")
         assert (await w.end(run))["type"] == "completed"
     async with world(flow) as w:
-        assert w.engine.quarantine.apart == frozenset()
+        assert w.engine.quarantine.suspected == frozenset()
 
 
 async def test_a_run_that_is_set_aside_stays_so_over_clean_restarts(world, db):
@@ -75,7 +75,7 @@ async def test_a_run_that_is_set_aside_stays_so_over_clean_restarts(world, db):
     die_at(db, run.run_id)
     for _ in range(2):
         async with world(flow) as w:
-            assert w.engine.quarantine.aside == {run.run_id}
+            assert w.engine.quarantine.quarantined == {run.run_id}
 
 
 async def test_a_run_that_is_set_aside_can_be_cancelled_and_is_undone(world, db):
@@ -138,11 +138,11 @@ async def test_a_suspect_is_taken_up_by_itself_and_is_none_any_more_once_it_live
             await w.at_work(run)
         w.engine.abandon()
     for run in runs:
-        die_at(db, run.run_id, MOST_DEATHS - 1)
+        die_at(db, run.run_id, MAX_CRASHES - 1)
     gate.set()
     async with world(flow) as w, asyncio.timeout(20):
         assert [(await w.end(run))["type"] for run in runs] == ["completed"] * 3
-        while w.engine.quarantine.apart:
+        while w.engine.quarantine.suspected:
             await w.clock.advance(0)
 
 
@@ -170,7 +170,7 @@ async def queued_at_the_end(world, order: list[int], number: int, **limits):
 async def test_a_suspect_in_the_queue_keeps_its_place(world, db, limits, suspect):
     order: list[int] = []
     runs = await queued_at_the_end(world, order, 4, **limits)
-    die_at(db, runs[suspect].run_id, MOST_DEATHS - 1)
+    die_at(db, runs[suspect].run_id, MAX_CRASHES - 1)
     async with world(one_at_a_time(order, **limits), max_running=1) as w, asyncio.timeout(20):
         assert [(await w.end(run))["type"] for run in runs] == ["completed"] * 4
     assert order == [0, 1, 2, 3]
@@ -179,7 +179,7 @@ async def test_a_suspect_in_the_queue_keeps_its_place(world, db, limits, suspect
 async def test_a_suspect_that_was_cancelled_in_the_queue_keeps_no_place(world, db):
     order: list[int] = []
     runs = await queued_at_the_end(world, order, 3)
-    die_at(db, runs[0].run_id, MOST_DEATHS - 1)
+    die_at(db, runs[0].run_id, MAX_CRASHES - 1)
     async with world(one_at_a_time(order), max_running=1) as w, asyncio.timeout(20):
         await w.engine.cancel(runs[0], by="story")
         assert [(await w.end(run))["type"] for run in runs] == ["cancelled", "completed", "completed"]
@@ -192,9 +192,9 @@ async def test_a_suspect_whose_time_is_to_come_starts_no_sooner(world, db, clock
     async with world(flow, grace=0) as w:
         run = await w.start(flow, {"number": 1}, start_at=clock.now() + 60_000)
         w.engine.abandon()
-    die_at(db, run.run_id, MOST_DEATHS - 1)
+    die_at(db, run.run_id, MAX_CRASHES - 1)
     async with world(flow) as w, asyncio.timeout(20):
-        while w.engine.quarantine.apart:
+        while w.engine.quarantine.suspected:
             await clock.advance(0)
         await w.start(flow, {"number": 0})
         while not order:
@@ -230,7 +230,7 @@ async def test_a_suspect_keeps_its_next_time_though_others_are_still_being_woken
         suspect, other = [await w.start("sleeping") for _ in range(2)]
         for run in (suspect, other):
             await w.until(run, "node_started", node="first")
-    die_at(db, suspect.run_id, MOST_DEATHS - 1)
+    die_at(db, suspect.run_id, MAX_CRASHES - 1)
     await clock.advance(11)
     suspect_is_due, others_are_woken, all_are_woken = asyncio.Event(), asyncio.Event(), asyncio.Event()
     wake, wake_due, take_up_apart = Host._wake, Host._wake_due, Host._take_up_apart
@@ -258,6 +258,6 @@ async def test_a_suspect_keeps_its_next_time_though_others_are_still_being_woken
         await w.until(suspect, "node_started", node="second")
         others_are_woken.set()
         await all_are_woken.wait()
-        await w.engine.journal.settled()
+        await w.engine.journal.flush()
         await clock.advance(10)
         assert (await w.end(suspect))["type"] == "completed"

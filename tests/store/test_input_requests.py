@@ -109,7 +109,7 @@ async def test_a_run_that_asks_nobody_writes_nothing_of_it(db, journal):
     db.listen(lambda written: seen.extend(written))
     await journal.append([entry(1, [*opening(), *steps(2, 2), *success(4)])])
 
-    assert [(rows.asked, rows.resolved) for rows in seen] == [((), ())]
+    assert [(rows.input_requests, rows.resolved_requests) for rows in seen] == [((), ())]
 
 
 async def test_a_file_from_before_is_given_the_list(path):

@@ -17,7 +17,7 @@ async def test_a_question_whose_asker_has_gone_keeps_its_turn_while_it_is_read(d
 
     monkeypatch.setattr(type(db), "read", read)
     statistics = Statistics(db)
-    first, second = (asyncio.create_task(statistics.of(asked)) for _ in range(2))
+    first, second = (asyncio.create_task(statistics.read(asked)) for _ in range(2))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     first.cancel()

@@ -62,7 +62,7 @@ async def test_the_same_times_keep_their_place_over_versions_and_others_begin_an
     declared = (HOURLY, evolve(HOURLY, name="other"))
     await documents.publish("default", declaring("v1", schedules=declared), 5)
     for row in await schedules.list():
-        await schedules.come(row, None, (), 100)
+        await schedules.record_due(row, None, (), 100)
     changed = (evolve(HOURLY, input={"cups": 2}), evolve(HOURLY, name="other", every=60.0))
     await documents.publish("default", declaring("v2", schedules=changed), 6, activate=True)
 
@@ -73,22 +73,22 @@ async def test_the_same_times_keep_their_place_over_versions_and_others_begin_an
 
 
 async def test_a_time_that_has_come_is_noted_once(schedules, hourly):
-    first = await schedules.come(hourly, 100, (100,), 200)
+    first = await schedules.record_due(hourly, 100, (100,), 200)
     assert (first.waiting, first.next_at) == ((100,), 200)
-    assert await schedules.come(hourly, 100, (100,), 200) is None
-    assert (await schedules.settle(KEY, 100, run_id="run_1")).running == ("run_1",)
-    again = await schedules.settle(KEY, 100, run_id="run_1", ended=["run_1"])
+    assert await schedules.record_due(hourly, 100, (100,), 200) is None
+    assert (await schedules.record_outcome(KEY, 100, run_id="run_1")).running == ("run_1",)
+    again = await schedules.record_outcome(KEY, 100, run_id="run_1", ended=["run_1"])
     assert (again.waiting, again.running, again.last_at) == ((), ("run_1",), 100)
 
 
 async def test_what_has_changed_meanwhile_is_not_noted(schedules, hourly):
     await schedules.replace(*KEY, evolve(HOURLY, every=60.0), 100)
-    assert await schedules.come(hourly, 100, (100,), 200) is None
+    assert await schedules.record_due(hourly, 100, (100,), 200) is None
     paused = await schedules.pause(*KEY)
-    assert await schedules.come(paused, None, (100,), 200) is None
+    assert await schedules.record_due(paused, None, (100,), 200) is None
     await schedules.delete(*KEY)
-    assert await schedules.come(paused, None, (100,), 200) is None
-    assert await schedules.settle(KEY, 100) is None
+    assert await schedules.record_due(paused, None, (100,), 200) is None
+    assert await schedules.record_outcome(KEY, 100) is None
 
 
 async def test_a_workflow_may_take_over_a_schedule_of_its_own_but_no_others_webhook(db, documents, schedules):

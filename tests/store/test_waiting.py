@@ -47,7 +47,7 @@ async def test_what_waits_for_a_lock_is_written_in_its_order_once_it_is_free(pat
         await until(lambda: patient.stall)
         second = patient.append(event(2))
         with pytest.raises(StorageUnavailable):
-            patient.stall.refuse()
+            patient.stall.raise_if_stalled()
         assert await seqs(patient) == []
         assert not first.done()
         other.execute("ROLLBACK")
@@ -97,16 +97,16 @@ async def test_who_waits_when_writing_comes_to_stand_still_is_sent_off_and_the_w
         await gate.wait()
         done.append(True)
 
-    waiting = asyncio.create_task(stall.unless(work()))
+    waiting = asyncio.create_task(stall.run_until_stalled(work()))
     await asyncio.sleep(0)
-    stall.goes_on(sqlite3.OperationalError("database is locked"))
+    stall.begin(sqlite3.OperationalError("database is locked"))
     with pytest.raises(StorageUnavailable, match="may be stored yet") as refusal:
         await waiting
     assert refusal.value.headers == {"Retry-After": "1"}
     gate.set()
     await until(lambda: done)
-    stall.over()
-    stall.refuse()
+    stall.end()
+    stall.raise_if_stalled()
 
 
 async def test_a_caller_that_hangs_up_takes_its_work_along_and_an_error_of_it_is_heard(caplog):
@@ -116,7 +116,7 @@ async def test_a_caller_that_hangs_up_takes_its_work_along_and_an_error_of_it_is
         finally:
             raise LookupError("no tea")
 
-    waiting = asyncio.create_task(WriteStall().unless(work()))
+    waiting = asyncio.create_task(WriteStall().run_until_stalled(work()))
     await asyncio.sleep(0)
     await asyncio.sleep(0)
     waiting.cancel()

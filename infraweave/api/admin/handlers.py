@@ -54,7 +54,9 @@ class AdminRoutes:
         grants = read_grants(body.grants)
         call.record.resource = _named(body.tenant, body.principal)
         call.record.detail = " ".join(body.grants) or None
-        row = await engine.admin.add(body.tenant, body.principal, grants, engine.clock.now(), call.record)
+        row = await engine.admin.create_principal(
+            body.tenant, body.principal, grants, engine.clock.now(), call.record
+        )
         await engine.welcome(body.tenant)
         return Answer(_principal(row), 201)
 
@@ -89,7 +91,7 @@ class AdminRoutes:
         """Take one grant from a principal."""
         query, admin = call.query, self._engine.admin
         call.record.resource, call.record.detail = _named(query.tenant, query.principal), query.grant
-        row = await admin.withdraw(query.tenant, query.principal, parse_grant(query.grant), call.record)
+        row = await admin.remove_grant(query.tenant, query.principal, parse_grant(query.grant), call.record)
         self._engine.standing.changed()
         return Answer(_principal(row))
 

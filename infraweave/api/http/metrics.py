@@ -97,7 +97,7 @@ class Metrics:
         """Return all of it in Prometheus' text format; or what there is of one tenant."""
         if tenant is None:
             await self._of_runs.read(self._engine, None, self.open_streams)
-            self._aside.set(len(self._engine.quarantine.aside))
+            self._aside.set(len(self._engine.quarantine.quarantined))
             threads = self._engine.host.threads
             for state, count in (
                 ("busy", threads.busy),

@@ -38,33 +38,35 @@ class ChangeRoutes:
         who = call.principal
         check_room(self._metrics, self._settings, who)
         # Begun before the head is sent: whoever lists once it has come misses nothing.
-        watch = self._engine.changes.watch(who.tenant, readable(who))
-        return Answer(self._blocks(call, watch), headers=STREAM_HEADERS, media=SSE)
+        subscription = self._engine.changes.subscribe(who.tenant, readable(who))
+        return Answer(self._blocks(call, subscription), headers=STREAM_HEADERS, media=SSE)
 
-    async def _blocks(self, call: Call[NoQuery, None], watch: ChangeSubscription) -> Blocks:
+    async def _blocks(self, call: Call[NoQuery, None], subscription: ChangeSubscription) -> Blocks:
         engine, first, beat = self._engine, RETRY, self._settings.heartbeat
         with self._metrics.streaming(call.principal), engine.standing.bell(call.caller.expires_at) as bell:
             try:
-                while not engine.draining and not watch.ended:
-                    woken = await engine.unless_drained(watch.wait(beat), bell.rung)
-                    if not await self._may_go_on(call, bell, watch):
+                while not engine.draining and not subscription.ended:
+                    woken = await engine.unless_drained(subscription.wait(beat), bell.rung)
+                    if not await self._may_go_on(call, bell, subscription):
                         return
-                    if batch := _block(watch.take()):
+                    if batch := _block(subscription.drain()):
                         yield first + batch
                         first = b""
                     elif woken is False:
                         yield HEARTBEAT
             finally:
-                engine.changes.forget(watch)
+                engine.changes.unsubscribe(subscription)
 
-    async def _may_go_on(self, call: Call[NoQuery, None], bell: Bell, watch: ChangeSubscription) -> bool:
+    async def _may_go_on(
+        self, call: Call[NoQuery, None], bell: Bell, subscription: ChangeSubscription
+    ) -> bool:
         """Tell whether the caller may have what follows; asked anew only where the bell has rung."""
         if bell.rung.done():
             bell.renew()
             who = await self._gate.still(call.caller)
             if who is None:
                 return False
-            watch.narrow(readable(who))
+            subscription.restrict(readable(who))
         return True
 
 

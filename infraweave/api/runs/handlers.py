@@ -70,7 +70,7 @@ class RunRoutes:
         is_more = len(rows) > len(page)
         following = await self._cursors.give("runs", call, page[-1].run_key) if is_more else None
         heads = await self._engine.journal.last_seqs([row.run_key for row in page])
-        aside = self._engine.quarantine.aside
+        aside = self._engine.quarantine.quarantined
         listed = [presenters.listed(row, heads[row.run_key], row.run_id in aside) for row in page]
         return Answer(RunList(runs=tuple(listed), next_cursor=following))
 
@@ -85,7 +85,7 @@ class RunRoutes:
 
     async def _run(self, row: RunRow) -> Run:
         seen = presenters.run(row, await self._engine.inspect(row))
-        is_aside = row.finished_at is None and self._engine.quarantine.is_aside(row.run_id)
+        is_aside = row.finished_at is None and self._engine.quarantine.is_quarantined(row.run_id)
         return evolve(seen, set_aside=is_aside or None)
 
     async def explain(self, call: Call[NoQuery, None]) -> Answer:

@@ -138,7 +138,7 @@ class StartRoutes:
 
 def _record(call: Call[Any, Any], workflow_id: str) -> AuditRecord:
     """Return the audit record of one start of many."""
-    return call.record.like(action="start_run", resource=f"workflow:{workflow_id}")
+    return call.record.for_action(action="start_run", resource=f"workflow:{workflow_id}")
 
 
 def _result(outcome: Started | RequestError, request_id: str) -> BatchResult:

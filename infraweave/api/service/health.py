@@ -34,7 +34,7 @@ class ServiceRoutes:
         """Say whether requests can be served: recovery is done and the database can be written."""
         match await self._engine.ready():
             case None:
-                aside = len(self._engine.quarantine.aside)
+                aside = len(self._engine.quarantine.quarantined)
                 return Answer(schemas.Health(status="ready", runs_set_aside=aside or None))
             case "draining":
                 raise Draining(headers=_RETRY)

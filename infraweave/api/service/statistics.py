@@ -51,12 +51,12 @@ class StatisticsRoutes:
             workflow_version=query.workflow_version,
             readable=readable(who),
         )
-        return Answer(_told(asked, await self._statistics.of(asked)))
+        return Answer(_told(asked, await self._statistics.read(asked)))
 
     async def status(self, call: Call[NoQuery, None]) -> Answer:
         """Tell what the server is doing: of the caller's tenant, or of all where the caller is an admin."""
         engine, tenant = self._engine, whose(call.principal)
-        now = await self._statistics.open_now(tenant)
+        now = await self._statistics.open_counts(tenant)
         return Answer(
             Status(
                 version=__version__,

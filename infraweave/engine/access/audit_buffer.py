@@ -88,7 +88,7 @@ class Ledger:
             if denials:
                 await self._audit.write_all(denials)
             if uses:
-                await self._principals.used(uses)
+                await self._principals.record_use(uses)
 
     async def _prune(self) -> None:
         now = self._clock.elapsed()

@@ -282,7 +282,7 @@ class LiveRun:
     def _granted(self) -> None:
         self._in_line, self.has_slot = False, True
         if self.is_unproven:
-            self.host.quarantine.begin(self.state.run_id)
+            self.host.quarantine.begin_load(self.state.run_id)
         self._work()
         self.rest()
 
@@ -395,7 +395,7 @@ class LiveRun:
         its waits has returned. What a body does later is counted by its interruptions.
         """
         if self._in_line:
-            self.host.quarantine.pause(self.state.run_id)
+            self.host.quarantine.pause_load(self.state.run_id)
             self.proven.set()
         elif self._uncommitted or self.todo or self.is_lifted:
             return
@@ -412,7 +412,7 @@ class LiveRun:
             self._patience = None
         if self.is_unproven and not self._in_line:
             self.is_unproven = False
-            self.host.quarantine.survived(self.state.run_id)
+            self.host.quarantine.end_load(self.state.run_id)
         self.proven.set()
 
     def release(self) -> None:

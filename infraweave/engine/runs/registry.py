@@ -157,11 +157,11 @@ class Host:
             raise RunNotFound
         if is_lifted := self._lift(row.run_id, lifting):
             self._apart.discard(run_key)
-        self.quarantine.begin(row.run_id)
+        self.quarantine.begin_load(row.run_id)
         try:
             return await self._folded(row, is_lifted, payloads or not is_lifted)
         except BaseException:
-            self.quarantine.survived(row.run_id)  # it could not be taken up, and killed nobody
+            self.quarantine.end_load(row.run_id)  # it could not be taken up, and killed nobody
             raise
 
     def _lift(self, run_id: str, lifting: bool) -> bool:
@@ -170,17 +170,17 @@ class Host:
         Raises:
             RunSetAside: it is set aside.
         """
-        if not self.quarantine.is_aside(run_id):
+        if not self.quarantine.is_quarantined(run_id):
             return False
         if not lifting:
-            raise RunSetAside(set_aside(run_id, self.quarantine.deaths(run_id)))
-        self.quarantine.lift(run_id)
+            raise RunSetAside(set_aside(run_id, self.quarantine.crashes(run_id)))
+        self.quarantine.release(run_id)
         return True
 
     async def _folded(self, row: RunRow, is_lifted: bool, payloads: bool) -> LiveRun:
         run_key = row.run_key
         if run_key in self._refused:
-            await self.journal.settled()  # what was appended before the refusal is a part of it
+            await self.journal.flush()  # what was appended before the refusal is a part of it
         graph = await self.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
         state = RunState(row.run_id, undoable=graph.undoable)
         if not payloads:  # but what the run was started with stands in the first
@@ -293,28 +293,30 @@ class Host:
             for live in list(self.live.values()):
                 await live.durable()
             # A suspect too: it is no reason that others pass it.
-            rows = [row for row in await self._runs.queued(ALL) if not self.quarantine.is_aside(row.run_id)]
+            rows = [
+                row for row in await self._runs.queued(ALL) if not self.quarantine.is_quarantined(row.run_id)
+            ]
             queued = [(row.run_key, await self._candidate(row)) for row in rows]
             await self.gate.prepare(candidate for _, candidate in queued)
             for run_key, candidate in queued:
                 self.gate.line_up(run_key, candidate)
 
     async def _find_suspects(self) -> None:
-        for run_id in sorted(self.quarantine.apart):
+        for run_id in sorted(self.quarantine.suspected):
             row = await self._runs.get(run_id)
             if row is None or row.finished_at is not None:
-                self.quarantine.lift(run_id)
-                self.quarantine.survived(run_id)
+                self.quarantine.release(run_id)
+                self.quarantine.end_load(run_id)
                 continue
             self._apart.add(row.run_key)
-            if self.quarantine.is_aside(run_id):
-                log.error("%s", set_aside(run_id, self.quarantine.deaths(run_id)))
+            if self.quarantine.is_quarantined(run_id):
+                log.error("%s", set_aside(run_id, self.quarantine.crashes(run_id)))
 
     async def take_up_suspects(self) -> None:
         """Take up, one by one, the runs at whose taking-up a process has died: only the guilty dies again."""
         for run_key in sorted(self._apart):
             row = await self._runs.get_by_key(run_key)
-            if row is not None and self.quarantine.is_aside(row.run_id):
+            if row is not None and self.quarantine.is_quarantined(row.run_id):
                 continue
             if row is not None:
                 await self._take_up_apart(row)
@@ -327,7 +329,7 @@ class Host:
 
     async def _take_up_apart(self, row: RunRow) -> None:
         said = "taking up %s by itself: %s processes in a row have died at that"
-        log.warning(said, row.run_id, self.quarantine.deaths(row.run_id))
+        log.warning(said, row.run_id, self.quarantine.crashes(row.run_id))
         await self._each([row.run_key], self._take_up_suspect)
         if (live := self.live.get(row.run_key)) is not None:
             await live.proven.wait()
@@ -351,7 +353,7 @@ class Host:
                 try:
                     await act(run_key)
                 except RunNotFound:  # it ended and was removed since it was read
-                    self.journal.forget(run_key)
+                    self.journal.remove_from_agenda(run_key)
 
         outcomes = await asyncio.gather(*(one(run_key) for run_key in run_keys), return_exceptions=True)
         for run_key, error in zip(run_keys, outcomes, strict=True):

@@ -120,7 +120,7 @@ class Starts:
             raise live.refusal
         if request.record is not None:  # no await in between: it is in the same transaction
             request.record.detail = f"run:{live.state.run_id}"
-            host.journal.audit.keep(request.record)
+            host.journal.audit.write(request.record)
         return live
 
     # --- many ----------------------------------------------------------------------------------------------

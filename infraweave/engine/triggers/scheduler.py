@@ -113,7 +113,9 @@ class Scheduler:
         run = await self._engine.runs.by_idempotency_key(row.tenant, run_key_of(row, at))
         if run is None:
             return row
-        settled = await self.schedules.settle(row.key, at, run_id=run.run_id, ended=await self._ended(row))
+        settled = await self.schedules.record_outcome(
+            row.key, at, run_id=run.run_id, ended=await self._ended(row)
+        )
         return settled or row
 
     def close(self) -> None:
@@ -204,7 +206,9 @@ class Scheduler:
             raise DefinitionInvalid(f"The schedule's input cannot be made: {error}") from error
         if not started.replayed:
             run_id, ended = started.run.run_id, await self._ended(row)
-            settled = await self.schedules.settle(row.key, now, run_id=run_id, ended=ended, in_line=False)
+            settled = await self.schedules.record_outcome(
+                row.key, now, run_id=run_id, ended=ended, in_line=False
+            )
             self._told(row.key, settled)
         return started
 
@@ -343,7 +347,7 @@ class Scheduler:
         while plan.come:
             come = plan.come[0]
             known, ended = plan.row, await self._ended(plan.row)
-            row = await self.schedules.come(
+            row = await self.schedules.record_due(
                 known, come.expected, come.times, come.next_at, ended=ended, set_back=come.set_back
             )
             if row is None:
@@ -410,7 +414,8 @@ class Scheduler:
             told = "schedule %s of tenant %s made no run for %s: %s"
             log.warning(told, row.schedule_id, row.tenant, rfc3339(at), said)
         self._told(
-            row.key, await self.schedules.settle(row.key, at, run_id=run_id, error=said, ended=row.running)
+            row.key,
+            await self.schedules.record_outcome(row.key, at, run_id=run_id, error=said, ended=row.running),
         )
         return True
 

@@ -27,9 +27,9 @@ class AuditRecord:
     reason: str | None = None
     detail: str | None = None
     #: True once it has been handed to the writer.
-    kept: bool = field(default=False, init=False)
+    is_written: bool = field(default=False, init=False)
 
-    def like(self, action: str, resource: str) -> AuditRecord:
+    def for_action(self, action: str, resource: str) -> AuditRecord:
         """Return a record of another action of the same request."""
         return evolve(self, action=action, resource=resource)
 

@@ -249,15 +249,15 @@ def write_rows(connection: sqlite3.Connection, rows: RowChanges) -> None:
     _insert(connection, "insert_event", rows.events)
     _insert(connection, "insert_audit", rows.audit)
     reach("batch.middle")
-    _by_json(connection, "insert_input_requests", rows.asked)
-    _by_json(connection, "delete_input_requests", rows.resolved)
-    for changes in rounds(rows.changes):
+    _by_json(connection, "insert_input_requests", rows.input_requests)
+    _by_json(connection, "delete_input_requests", rows.resolved_requests)
+    for changes in rounds(rows.run_updates):
         _by_json(connection, "update_runs", changes)
-    due = dict(rows.due)
-    for run_key in rows.done:
+    due = dict(rows.due_times)
+    for run_key in rows.ended:
         due.pop(run_key, None)
     _by_json(connection, "upsert_agenda", list(due.items()))
-    _by_json(connection, "delete_agenda", rows.done)
+    _by_json(connection, "delete_agenda", rows.ended)
 
 
 def _insert(connection: sqlite3.Connection, name: str, rows: Sequence[Row]) -> None:

@@ -154,7 +154,7 @@ class Database:
             self._writer.submit(work if record is None else _with_record(work, record))
         )
         if record is not None:
-            record.kept = True
+            record.is_written = True
         return result
 
     async def ping(self) -> None:

@@ -30,22 +30,22 @@ class RowChanges:
     #: insert_event
     events: Sequence[Row] = ()
     #: insert_input_requests: run key, request id, and the seq of the event that asks
-    asked: Sequence[tuple[int, str, int]] = ()
+    input_requests: Sequence[tuple[int, str, int]] = ()
     #: delete_input_requests: run key and request id
-    resolved: Sequence[tuple[int, str]] = ()
+    resolved_requests: Sequence[tuple[int, str]] = ()
     #: update_runs
-    changes: Sequence[Row] = ()
+    run_updates: Sequence[Row] = ()
     #: upsert_agenda
-    due: Sequence[tuple[int, int | None]] = ()
+    due_times: Sequence[tuple[int, int | None]] = ()
     #: delete_agenda: run keys
-    done: Sequence[int] = ()
+    ended: Sequence[int] = ()
     #: insert_audit
     audit: Sequence[Row] = ()
 
     @property
     def run_keys(self) -> set[int]:
         """The runs whose events these are, or whose times."""
-        return {row[0] for row in chain(self.events, self.due)} | set(self.done)
+        return {row[0] for row in chain(self.events, self.due_times)} | set(self.ended)
 
 
 _TABLES = tuple(attrgetter(table.name) for table in fields(RowChanges))

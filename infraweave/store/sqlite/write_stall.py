@@ -37,7 +37,7 @@ class WriteStall:
     def __bool__(self) -> bool:
         return self._since is not None
 
-    def goes_on(self, cause: BaseException | None) -> None:
+    def begin(self, cause: BaseException | None) -> None:
         """Take in that a batch could not be written, and will be tried again."""
         if self._since is None:
             self._since = self._loop.time()
@@ -47,13 +47,13 @@ class WriteStall:
             for waiter in self._waiters:
                 _wake(waiter)
 
-    def over(self) -> None:
+    def end(self) -> None:
         """Take in that a batch was written."""
         if self._since is not None:
             log.warning("Writes go on, after %.0f s.", self._loop.time() - self._since)
             self._since = None
 
-    def refuse(self) -> None:
+    def raise_if_stalled(self) -> None:
         """Send off who asks for a write while nothing can be written.
 
         Raises:
@@ -62,7 +62,7 @@ class WriteStall:
         if self:
             raise StorageUnavailable(headers=_RETRY)
 
-    async def unless(self, work: Coroutine[Any, Any, T]) -> T:
+    async def run_until_stalled(self, work: Coroutine[Any, Any, T]) -> T:
         """Return what ``work`` returns; if writing comes to stand still before that, leave it to itself.
 
         Raises:

@@ -106,12 +106,12 @@ class Writer:
             except TransientWriteError as error:
                 if not self.is_patient or not self._open:
                     raise
-                self.stall.goes_on(error.__cause__)
+                self.stall.begin(error.__cause__)
                 for write in batch:
                     write.value = write.fault = None
                 await asyncio.sleep(_PAUSE)
             else:
-                self.stall.over()
+                self.stall.end()
                 return
 
     def _tell(self, batch: Sequence[Write]) -> None:
