@@ -199,9 +199,9 @@ def _cut_off(row: Json) -> Json:
 
 def _why(error: Json) -> str:
     """Return why an attempt failed, and where in the author's code."""
-    from infraweave.core.run.tracebacks import place_in
+    from infraweave.core.run.tracebacks import innermost_place
 
-    place = place_in(error.get("traceback") or "")
+    place = innermost_place(error.get("traceback") or "")
     return f"{error['code']}: {error['message']}" + (f" ({place})" if place else "")
 
 

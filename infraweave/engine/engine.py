@@ -19,7 +19,7 @@ from infraweave.core.data.values import Json, rfc3339
 from infraweave.core.run import signals
 from infraweave.core.run.events import State
 from infraweave.core.run.explain import Explanation, explain
-from infraweave.core.run.facts import CancelAsked, Signalled, TerminateAsked
+from infraweave.core.run.facts import CancelRequested, SignalAccepted, TerminateRequested
 from infraweave.core.workflow.document import signal_schemas
 from infraweave.engine.access.audit_buffer import Ledger
 from infraweave.engine.access.revocation import Standing
@@ -235,7 +235,7 @@ class Engine:
         """Deliver a signal.
 
         Raises:
-            SignalConflict, SignalNotFound, RunFinished, RunStopping, PayloadInvalid: see ``signals.admit``.
+            SignalConflict, SignalNotFound, RunFinished, RunStopping, PayloadInvalid: see ``check_signal``.
             Draining, StorageUnavailable: nothing can be stored now.
             TypeError: JSON cannot carry the payload.
         """
@@ -247,12 +247,12 @@ class Engine:
             # Found before it is decided, for that may take a while, and nothing may come in between.
             faults = [] if schema is None else await self.checks.faults(validator(schema), payload)
             try:
-                fresh = signals.admit(live.graph, live.state, name, request, payload, faults)
+                fresh = signals.check_signal(live.graph, live.state, name, request, payload, faults)
             except RequestError:
                 await live.durable()  # a refusal too tells of what must not be lost
                 raise
             if fresh:
-                live.take(Signalled(name=name, request_id=request, payload=payload, by=by, link=link))
+                live.take(SignalAccepted(name=name, request_id=request, payload=payload, by=by, link=link))
                 self._keep(record, live)
             await live.durable()
         return Delivered(request, duplicate=not fresh)
@@ -272,7 +272,7 @@ class Engine:
             Draining, StorageUnavailable: nothing can be stored now.
             TypeError: JSON cannot carry the reason.
         """
-        return await self._stop(run, CancelAsked(by=by, reason=reason, link=link), record)
+        return await self._stop(run, CancelRequested(by=by, reason=reason, link=link), record)
 
     async def terminate(
         self,
@@ -289,7 +289,7 @@ class Engine:
             Draining, StorageUnavailable: nothing can be stored now.
             TypeError: JSON cannot carry the reason.
         """
-        return await self._stop(run, TerminateAsked(by=by, reason=reason, link=link), record)
+        return await self._stop(run, TerminateRequested(by=by, reason=reason, link=link), record)
 
     async def resume(self, run: RunRow, record: AuditRecord | None = None) -> bool:
         """Let a run go on that is set aside; return False where it was not, which changes nothing.
@@ -305,12 +305,12 @@ class Engine:
         return True
 
     async def _stop(
-        self, run: RunRow, fact: CancelAsked | TerminateAsked, record: AuditRecord | None
+        self, run: RunRow, fact: CancelRequested | TerminateRequested, record: AuditRecord | None
     ) -> bool:
         self._accepting()
         dumps([fact.by, fact.reason, fact.link])
         async with AsyncExitStack() as stack:
-            if isinstance(fact, TerminateAsked):  # at once, so with all that it started
+            if isinstance(fact, TerminateRequested):  # at once, so with all that it started
                 live, *children = await self.host.children.family(stack, run.run_key)
             else:
                 pinned = self.host.pinned(run.run_key, lifting=True)
@@ -353,7 +353,7 @@ class Engine:
             queued = f"it is not to start before {rfc3339(start_at)}"
         live = self.host.live.get(run.run_key)
         waiting = {} if live is None else unbegun(live)
-        told = explain(seen.graph, seen.state, now, blocked=seen.blocked, queued=queued, unbegun=waiting)
+        told = explain(seen.graph, seen.state, now, blocked=seen.blocked, queued=queued, not_started=waiting)
         return seen.state.state, told
 
     async def wait_end(self, run_key: int, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - own clock

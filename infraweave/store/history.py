@@ -12,7 +12,7 @@ from attrs import frozen
 
 from infraweave.core.data.json_codec import loads
 from infraweave.core.run.event_codec import decode_event
-from infraweave.core.run.history import Ledger, Row, Wanted
+from infraweave.core.run.history import HistoryBuilder, Row, RowFilter
 from infraweave.store.follow import TERMINAL_TYPES
 from infraweave.store.journal import PAGE_BYTES, Journal
 
@@ -39,20 +39,20 @@ async def history_page(
     run_key: int,
     run_id: str,
     kinds: Mapping[str, str],
-    wanted: Wanted,
+    wanted: RowFilter,
     limit: int,
     after: int,
 ) -> HistoryPage:
     """Return the attempts that begin after a seq: up to ``limit``, and no more than 4 MB of them, but one."""
     # Which rows are of the state that is wanted is known at their end: then all are begun.
-    ledger = Ledger(run_id, kinds, wanted, limit + 1 if wanted.state is None else None)
+    ledger = HistoryBuilder(run_id, kinds, wanted, limit + 1 if wanted.state is None else None)
     gone = not await _fold(journal, run_key, ledger, limit, after)
     found = ledger.found()
     rows = await _filled(journal, run_key, found[:limit])
     return HistoryPage(rows, len(found) > len(rows), gone)
 
 
-async def _fold(journal: Journal, run_key: int, ledger: Ledger, limit: int, after: int) -> bool:
+async def _fold(journal: Journal, run_key: int, ledger: HistoryBuilder, limit: int, after: int) -> bool:
     """Fold events until the page cannot change any more; tell whether it cannot, or the run has ended."""
     while page := await journal.read(run_key, after, _EVENTS, payloads=False):
         for stored in (stored for stored in page if ledger.needs(stored.type)):

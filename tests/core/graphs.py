@@ -9,25 +9,25 @@ from attrs import define, evolve, field
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import Event, Origin, RunError
 from infraweave.core.run.facts import (
-    Accepted,
-    CancelAsked,
+    AttemptFailed,
+    AttemptInterrupted,
+    AttemptSucceeded,
+    CancelRequested,
     ChildEnded,
-    Erred,
+    ChildReady,
     Fact,
-    Granted,
-    Launched,
-    Prompted,
-    PutBack,
-    Resumed,
-    Scheduled,
-    Signalled,
-    Succeeded,
-    TerminateAsked,
-    Unprepared,
+    PreflightFailed,
+    PromptReady,
+    Recovered,
+    RunAccepted,
+    SignalAccepted,
+    SlotGranted,
+    TerminateRequested,
+    TimerDue,
+    TimerReady,
     Usage,
-    Woken,
 )
-from infraweave.core.run.recorder import Written
+from infraweave.core.run.recorder import TurnResult
 from infraweave.core.run.state import RunState
 from infraweave.core.run.turn import turn
 from infraweave.core.workflow.document import (
@@ -183,22 +183,22 @@ class World:
     steps: int = 0
     held: bool = False
 
-    def give(self, fact: Fact) -> Written:
-        if isinstance(fact, Prompted | Scheduled | Launched | Unprepared):
+    def give(self, fact: Fact) -> TurnResult:
+        if isinstance(fact, PromptReady | TimerReady | ChildReady | PreflightFailed):
             self.pending.discard(fact.address)
         hold = self.rng.random() < self.trouble / 5
         written = turn(self.graph, self.state, fact, self.now, lambda _: hold)
-        if written.held:
+        if written.deferred:
             self.held = True
         self.log += written.events
-        self.pending |= set(written.prepare)
+        self.pending |= set(written.preflight)
         return written
 
     def start(self) -> None:
         slot = self.rng.random() < 0.8
-        self.give(Accepted(origin=ORIGIN, input=["x", "y", "z"], slot=slot))
+        self.give(RunAccepted(origin=ORIGIN, input=["x", "y", "z"], slot=slot))
         if not slot and self.rng.random() < 0.9:
-            self.give(Granted())
+            self.give(SlotGranted())
 
     def step(self) -> None:
         """Let one thing happen."""
@@ -210,25 +210,25 @@ class World:
         elif draw < self.trouble / 2:
             self.give(self._meddle())
         elif self.state.state == "queued":
-            self.give(Granted())
+            self.give(SlotGranted())
         else:
             self.give(self._answer())
 
     def crash(self) -> None:
         self.pending.clear()
         self.held = False
-        self.give(Resumed())
+        self.give(Recovered())
 
     def _meddle(self) -> Fact:
         name = f"n{self.rng.randrange(len(self.graph.nodes))}"
         where = Address(name, self.rng.choice([None, 1, 2]), self.rng.choice([None, None, 0]))
-        stale = Succeeded(address=where, attempt=self.rng.randrange(1, 4), output=1, latency_ms=1)
+        stale = AttemptSucceeded(address=where, attempt=self.rng.randrange(1, 4), output=1, latency_ms=1)
         child = ChildEnded(address=where, attempt=1, child_run_id="run_gone", state="succeeded")
-        cancel = CancelAsked(by="admin", reason=self.rng.choice([None, "no need"]))
-        kill = TerminateAsked(by="admin")
+        cancel = CancelRequested(by="admin", reason=self.rng.choice([None, "no need"]))
+        kill = TerminateRequested(by="admin")
         running = [entry for entry in self.state.entries.values() if entry.status == "running"]
-        back = [PutBack(address=entry.address, attempt=entry.attempt) for entry in running]
-        return self.rng.choice([stale, stale, child, cancel, kill, Woken(), *back[:2]])
+        back = [AttemptInterrupted(address=entry.address, attempt=entry.attempt) for entry in running]
+        return self.rng.choice([stale, stale, child, cancel, kill, TimerDue(), *back[:2]])
 
     def _answer(self) -> Fact:
         entries = list(self.state.entries.values())
@@ -243,32 +243,32 @@ class World:
         due = [entry.due_at for entry in entries if entry.due_at is not None]
         if due and (not choices or self.rng.random() < 0.3):
             self.now = max(self.now, min(due))
-            return Woken()
-        return self.rng.choice(choices) if choices else Woken()
+            return TimerDue()
+        return self.rng.choice(choices) if choices else TimerDue()
 
     def _signal(self, entry) -> Fact:
         asked = entry.request.request_id if entry.request else f"sent-{self.steps}"
         return self._letter(entry.signal, asked)
 
     def _letter(self, name: str, request_id: str) -> Fact:
-        return Signalled(name=name, request_id=request_id, payload=self.steps, by="eve")
+        return SignalAccepted(name=name, request_id=request_id, payload=self.steps, by="eve")
 
     def _prepared(self, address: Address) -> Fact:
         node = self.graph.nodes[address.node]
         if self.rng.random() < self.trouble / 3:
-            return Unprepared(address=address, code="error", message="ValueError: no prompt")
+            return PreflightFailed(address=address, code="error", message="ValueError: no prompt")
         if isinstance(node, Timer):
-            return Scheduled(address=address, wake_at=self.now + self.rng.choice([0, 5_000]))
+            return TimerReady(address=address, wake_at=self.now + self.rng.choice([0, 5_000]))
         if starts_child(node):
-            return Launched(address=address, input={"for": str(address)})
-        return Prompted(address=address, prompt="Go on?", data={"n": 1})
+            return ChildReady(address=address, input={"for": str(address)})
+        return PromptReady(address=address, prompt="Go on?", data={"n": 1})
 
     def _performed(self, entry) -> Fact:
         usage = Usage(tokens=self.rng.randrange(50), cost_micro_usd=self.rng.randrange(9))
         both = {"address": entry.address, "attempt": entry.attempt, "latency_ms": 5, "usage": usage}
         if self.rng.random() < self.trouble:
             final = self.rng.random() < 0.2
-            return Erred(**both, code="error", message="boom", final=final, chance=self.rng.random())
+            return AttemptFailed(**both, code="error", message="boom", final=final, chance=self.rng.random())
         node = self.graph.nodes[entry.address.node]
         output = {"by": str(entry.address), "step": self.steps}
         if any(isinstance(n, Map) and n.over == node.name for n in self.graph.document.nodes):
@@ -278,7 +278,7 @@ class World:
                 output = [route for route in node.routes if self.rng.random() < 0.6]
             elif isinstance(node, Loop):
                 output = self.rng.random() < 0.6
-        return Succeeded(**both, output=output)
+        return AttemptSucceeded(**both, output=output)
 
     def _child(self, entry) -> Fact:
         draw = self.rng.random()

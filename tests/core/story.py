@@ -19,23 +19,23 @@ from infraweave.core.run.events import (
     StatusChanged,
 )
 from infraweave.core.run.facts import (
-    Accepted,
-    CancelAsked,
+    AttemptFailed,
+    AttemptInterrupted,
+    AttemptSucceeded,
+    CancelRequested,
     ChildEnded,
-    Erred,
+    ChildReady,
     Fact,
-    Launched,
-    PutBack,
-    Resumed,
-    Signalled,
-    Succeeded,
-    TerminateAsked,
-    Woken,
+    Recovered,
+    RunAccepted,
+    SignalAccepted,
+    TerminateRequested,
+    TimerDue,
 )
-from infraweave.core.run.preparing import Preparing
-from infraweave.core.run.recorder import Hold, Written
+from infraweave.core.run.preflight import Preflights
+from infraweave.core.run.recorder import IsBlocked, TurnResult
 from infraweave.core.run.state import RunState, fold
-from infraweave.core.run.turn import hold_nothing, turn
+from infraweave.core.run.turn import never_blocked, turn
 from infraweave.core.workflow.document import (
     ITEM,
     Activity,
@@ -154,27 +154,29 @@ class Story:
     def __init__(self, *nodes: Node, output: str | None = None) -> None:
         document = Document(workflow_id="w", version="v1", nodes=nodes, output=output)
         self.graph, self.state = Graph(document), RunState("run_1")
-        self.now, self.log, self.last = 0, [], Written()
-        self.hold: Hold = hold_nothing
-        self.preparing = Preparing()
+        self.now, self.log, self.last = 0, [], TurnResult()
+        self.is_blocked: IsBlocked = never_blocked
+        self.preflights = Preflights()
 
     def give(self, fact: Fact) -> list[str]:
         """Work a fact in and return what followed, a line an event."""
-        self.last = turn(self.graph, self.state, fact, self.now, self.hold, self.preparing)
+        self.last = turn(self.graph, self.state, fact, self.now, self.is_blocked, self.preflights)
         self.log += self.last.events
         assert fold("run_1", self.log) == self.state
         return [told(event) for event in self.last.events]
 
     def start(self, given=None, *, slot: bool = True) -> list[str]:
-        return self.give(Accepted(origin=ORIGIN, input={} if given is None else given, slot=slot))
+        return self.give(RunAccepted(origin=ORIGIN, input={} if given is None else given, slot=slot))
 
     def done(self, name: str, output=None, **where) -> list[str]:
         entry = self.entry(name, **where)
-        return self.give(Succeeded(address=entry.address, attempt=entry.attempt, output=output, latency_ms=5))
+        return self.give(
+            AttemptSucceeded(address=entry.address, attempt=entry.attempt, output=output, latency_ms=5)
+        )
 
     def err(self, name: str, code: str = "error", *, final: bool = False, **where) -> list[str]:
         entry = self.entry(name, **where)
-        fact = Erred(
+        fact = AttemptFailed(
             address=entry.address,
             attempt=entry.attempt,
             code=code,
@@ -185,13 +187,13 @@ class Story:
         )
         return self.give(fact)
 
-    def put_back(self, name: str, *, begun: bool = False, **where) -> list[str]:
+    def put_back(self, name: str, *, started: bool = False, **where) -> list[str]:
         entry = self.entry(name, **where)
-        return self.give(PutBack(address=entry.address, attempt=entry.attempt, begun=begun))
+        return self.give(AttemptInterrupted(address=entry.address, attempt=entry.attempt, started=started))
 
     def launch(self, name: str, **where) -> list[str]:
         """Let a child start that was being prepared."""
-        return self.give(Launched(address=Address(name, **where), input={"for": name}))
+        return self.give(ChildReady(address=Address(name, **where), input={"for": name}))
 
     def child(self, name: str, state="succeeded", output=None, **where) -> list[str]:
         """Let a child end."""
@@ -213,19 +215,19 @@ class Story:
 
     def later(self, seconds: float) -> list[str]:
         self.now += round(seconds * 1000)
-        return self.give(Woken())
+        return self.give(TimerDue())
 
     def crash(self) -> list[str]:
-        return self.give(Resumed())
+        return self.give(Recovered())
 
     def signal(self, name: str, payload=None, request_id: str = "s1") -> list[str]:
-        return self.give(Signalled(name=name, request_id=request_id, payload=payload, by="eve"))
+        return self.give(SignalAccepted(name=name, request_id=request_id, payload=payload, by="eve"))
 
     def cancel(self) -> list[str]:
-        return self.give(CancelAsked(by="eve", reason="no need"))
+        return self.give(CancelRequested(by="eve", reason="no need"))
 
     def terminate(self) -> list[str]:
-        return self.give(TerminateAsked(by="op"))
+        return self.give(TerminateRequested(by="op"))
 
     @property
     def event(self) -> Event:

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 from infraweave.core.run.events import Completed, Event, NodeStarted, SignalReceived, StatusChanged
-from infraweave.core.run.invariants import objection
+from infraweave.core.run.invariants import violation
 from infraweave.core.run.state import RunState, evolve
 from tests.core.graphs import live
 
@@ -16,7 +16,7 @@ from tests.core.graphs import live
 def first_objection(log: list[Event]) -> str | None:
     state = RunState("run")
     for event in log:
-        why = objection(state, event)
+        why = violation(state, event)
         if why is not None:
             return why
         evolve(state, event)

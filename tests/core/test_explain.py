@@ -22,14 +22,15 @@ def test_what_has_not_begun_is_not_at_work():
     run = Story(node("a"), node("b"))
     run.start()
     line = {run.entry("a").address: "a free slot"}
-    assert why(run, unbegun=line) == (
+    assert why(run, not_started=line) == (
         "It is moving: b is at work since 1970-01-01T00:00:00.000Z (attempt 1)."
     )
     line[run.entry("b").address] = "a free thread or process"
     assert (
-        why(run, unbegun=line) == "It waits: a waits for a free slot; b waits for a free thread or process."
+        why(run, not_started=line)
+        == "It waits: a waits for a free slot; b waits for a free thread or process."
     )
-    assert not explain(run.graph, run.state, run.now, unbegun=line).moving
+    assert not explain(run.graph, run.state, run.now, not_started=line).moving
 
 
 def test_waits_are_named():
@@ -71,7 +72,7 @@ def test_missing_code_and_the_queue_are_told():
     run.start(slot=False)
     assert why(run, queued="all 4 slots are taken") == "It is queued: all 4 slots are taken."
     held = Story(node("a"))
-    held.hold = lambda _: True
+    held.is_blocked = lambda _: True
     held.start()
     assert why(held, blocked=["a"]) == "It waits: no code for a is loaded, so it cannot open."
 

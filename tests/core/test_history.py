@@ -13,7 +13,7 @@ from infraweave.core.run.events import (
     NodeStarted,
     StatusChanged,
 )
-from infraweave.core.run.history import Ledger, RowError
+from infraweave.core.run.history import HistoryBuilder, RowError
 from infraweave.core.run.ids import span_id
 from tests.core.graphs import live
 
@@ -21,7 +21,7 @@ KINDS = {"a": "agent", "ask": "human_input", "nap": "timer"}
 
 
 def rows(*events):
-    ledger = Ledger("run_1", KINDS)
+    ledger = HistoryBuilder("run_1", KINDS)
     for event in events:
         ledger.take(event)
     return ledger.rows
@@ -97,7 +97,7 @@ def test_an_attempt_that_was_stopped_is_cancelled():
 
 
 def test_a_timer_waits_and_then_has_succeeded():
-    ledger = Ledger("run_1", KINDS)
+    ledger = HistoryBuilder("run_1", KINDS)
     ledger.take(started(2, node="nap", wake_at=9000))
     assert ledger.rows[0].state == "waiting"
     ledger.take(completed(3, node="nap"))
@@ -149,7 +149,7 @@ def test_a_ledger_that_begins_in_the_middle_ignores_what_was_opened_before():
 
 
 def test_a_page_is_settled_once_its_rows_cannot_change():
-    ledger = Ledger("run_1", KINDS)
+    ledger = HistoryBuilder("run_1", KINDS)
     assert ledger.settled(0)
     for event in (started(2), started(3, index=1), completed(4)):
         ledger.take(event)
@@ -161,7 +161,7 @@ def test_a_page_is_settled_once_its_rows_cannot_change():
 @pytest.mark.parametrize("seed", range(200))
 def test_every_attempt_of_a_random_run_has_one_row_in_order(seed):
     world = live(seed)
-    ledger = Ledger(world.state.run_id, {name: node.kind for name, node in world.graph.nodes.items()})
+    ledger = HistoryBuilder(world.state.run_id, {name: node.kind for name, node in world.graph.nodes.items()})
     for event in world.log:
         ledger.take(event)
     opened = [e.seq for e in world.log if isinstance(e, NodeStarted | InputRequested)]
@@ -169,7 +169,7 @@ def test_every_attempt_of_a_random_run_has_one_row_in_order(seed):
     assert all(row.finished_at is not None for row in ledger.rows)
     assert sum(row.tokens for row in ledger.rows) == world.state.tokens
     assert len({row.span_id for row in ledger.rows}) == len(ledger.rows)
-    half = Ledger(world.state.run_id, ledger.kinds)
+    half = HistoryBuilder(world.state.run_id, ledger.kinds)
     middle = len(world.log) // 2
     for event in world.log[middle:]:
         half.take(event)
@@ -177,7 +177,7 @@ def test_every_attempt_of_a_random_run_has_one_row_in_order(seed):
 
 
 def test_a_full_ledger_begins_no_rows_and_needs_only_how_its_own_end():
-    ledger = Ledger("run_1", KINDS, most=2)
+    ledger = HistoryBuilder("run_1", KINDS, most=2)
     for event in (started(2, index=0), started(3, index=1), started(4, index=2), completed(5, index=2)):
         ledger.take(event)
     assert [row.index for row in ledger.rows] == [0, 1]
@@ -195,7 +195,7 @@ def test_a_full_ledger_begins_no_rows_and_needs_only_how_its_own_end():
 def test_the_pages_of_a_random_run_are_its_whole_history(seed):
     world = live(seed)
     kinds = {name: node.kind for name, node in world.graph.nodes.items()}
-    whole = Ledger(world.state.run_id, kinds)
+    whole = HistoryBuilder(world.state.run_id, kinds)
     for event in world.log:
         whole.take(event)
     paged, after = [], 0
@@ -206,7 +206,7 @@ def test_the_pages_of_a_random_run_are_its_whole_history(seed):
 
 
 def _page(world, kinds, after):
-    ledger = Ledger(world.state.run_id, kinds, most=3)
+    ledger = HistoryBuilder(world.state.run_id, kinds, most=3)
     for event in world.log[after:]:
         if ledger.needs(event.type):
             ledger.take(event)

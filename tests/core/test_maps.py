@@ -6,9 +6,9 @@ import pytest
 from attrs import evolve
 
 from infraweave.core.run.address import Address
-from infraweave.core.run.facts import ChildEnded, Resumed, Unprepared
+from infraweave.core.run.facts import ChildEnded, PreflightFailed, Recovered
 from infraweave.core.run.state import fold
-from infraweave.core.run.turn import hold_nothing
+from infraweave.core.run.turn import never_blocked
 from infraweave.core.workflow.document import Map, Retry
 from tests.core.story import ONCE, STEADY, Story, child, loop, mapped, node
 
@@ -157,7 +157,7 @@ def test_items_are_undone_in_reverse_order_of_completion():
 def test_a_child_is_prepared_then_started_then_answers():
     run = Story(child("c", "input"), node("z", "c"))
     assert run.start({"x": 1}) == ["running"]
-    assert run.last.prepare == [Address("c")]
+    assert run.last.preflight == [Address("c")]
     assert run.launch("c") == ["start c"]
     assert run.event.input == {"for": "c"}
     assert run.event.child_run_id.startswith("run_")
@@ -173,7 +173,7 @@ def test_another_attempt_is_another_child():
     first = run.entry("c").child_run_id
     assert run.child("c", "failed") == ["fail c child_failed again at 10000", "retrying"]
     assert run.later(10) == []
-    assert run.last.prepare == [Address("c")]
+    assert run.last.preflight == [Address("c")]
     assert run.launch("c") == ["running", "start c/2"]
     assert run.entry("c").child_run_id != first
 
@@ -189,7 +189,7 @@ def test_the_end_of_an_earlier_child_changes_nothing():
 def test_a_child_that_cannot_start_fails_its_node():
     run = Story(child("c", retry=STEADY))
     run.start()
-    fact = Unprepared(address=Address("c"), code="input_invalid", message="no")
+    fact = PreflightFailed(address=Address("c"), code="input_invalid", message="no")
     assert run.give(fact) == ["start c", "fail c input_invalid", "failed", "failed"]
 
 
@@ -210,10 +210,10 @@ def test_a_map_of_children_prepares_no_more_than_may_be_open():
         )
     )
     run.start([1, 2, 3])
-    assert run.last.prepare == [Address("m", index=0), Address("m", index=1)]
+    assert run.last.preflight == [Address("m", index=0), Address("m", index=1)]
     assert run.launch("m", index=1) == ["start m[1]"]
     assert run.child("m", output="b", index=1) == ["done m[1]"]
-    assert run.last.prepare == [Address("m", index=0), Address("m", index=2)]
+    assert run.last.preflight == [Address("m", index=0), Address("m", index=2)]
     run.launch("m", index=0)
     run.launch("m", index=2)
     run.child("m", output="c", index=2)
@@ -228,18 +228,20 @@ def test_children_that_are_being_prepared_are_not_found_again_when_another_ends(
         )
     )
     run.start([1, 2, 3, 4, 5, 6])
-    first = run.preparing.begin(run.last.prepare)
+    first = run.preflights.begin(run.last.preflight)
     assert [address.index for address in first] == [0, 1, 2]
     for index, following in ((2, 3), (1, 4)):
-        run.preparing.end(Address("m", index=index))
+        run.preflights.end(Address("m", index=index))
         run.launch("m", index=index)
         run.child("m", index=index)
-        assert run.preparing.begin(run.last.prepare) == run.last.prepare == [Address("m", index=following)]
+        assert (
+            run.preflights.begin(run.last.preflight) == run.last.preflight == [Address("m", index=following)]
+        )
     for index in (0, 3, 4):
-        run.preparing.end(Address("m", index=index))
+        run.preflights.end(Address("m", index=index))
         run.launch("m", index=index)
     run.child("m", index=4)
-    assert run.last.prepare == [Address("m", index=5)]
+    assert run.last.preflight == [Address("m", index=5)]
 
 
 def test_what_is_held_back_of_a_map_of_children_is_found_once_it_is_free():
@@ -249,15 +251,15 @@ def test_what_is_held_back_of_a_map_of_children_is_found_once_it_is_free():
         )
     )
     run.start([1, 2, 3, 4])
-    run.preparing.begin(run.last.prepare)
-    run.hold = lambda _: True
-    run.preparing.end(Address("m", index=1))
+    run.preflights.begin(run.last.preflight)
+    run.is_blocked = lambda _: True
+    run.preflights.end(Address("m", index=1))
     run.launch("m", index=1)
     run.child("m", index=1)
-    assert (run.last.prepare, run.last.held) == ([], True)
-    run.hold = hold_nothing
-    run.give(Resumed())
-    assert run.last.prepare == [Address("m", index=2)]
+    assert (run.last.preflight, run.last.deferred) == ([], True)
+    run.is_blocked = never_blocked
+    run.give(Recovered())
+    assert run.last.preflight == [Address("m", index=2)]
 
 
 def test_terminating_closes_items_before_their_map():

@@ -23,7 +23,7 @@ from infraweave.core.run.events import (
     SignalReceived,
     StatusChanged,
 )
-from infraweave.core.run.facts import Woken
+from infraweave.core.run.facts import TimerDue
 from infraweave.core.run.state import RunState, evolve, fold
 from infraweave.core.run.turn import turn
 from infraweave.core.workflow.document import Map
@@ -110,7 +110,7 @@ def test_nothing_follows_the_terminal_event_and_its_status_precedes_it(batch):
         before = world.log[-2]
         assert isinstance(before, StatusChanged)
         assert before.state in TERMINAL_STATES
-        assert turn(world.graph, world.state, Woken(), world.now).events == []
+        assert turn(world.graph, world.state, TimerDue(), world.now).events == []
 
 
 def test_compensations_run_in_reverse_order_of_completion(batch):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from attrs import evolve
 
-from infraweave.core.run.facts import Accepted
+from infraweave.core.run.facts import RunAccepted
 from infraweave.core.run.rerun import merge_patch, plan, reused
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.graph import Graph
@@ -36,7 +36,7 @@ def again(run: Story, from_node: str | None, graph: Graph | None = None) -> Stor
     planned = plan(run.graph, run.state, graph, from_node)
     next_run = Story(*graph.document.nodes)
     kept = reused(graph, run.state, planned.reused)
-    next_run.told = next_run.give(Accepted(origin=ORIGIN, input={"x": 1}, slot=True, reused=kept))
+    next_run.told = next_run.give(RunAccepted(origin=ORIGIN, input={"x": 1}, slot=True, reused=kept))
     return next_run
 
 

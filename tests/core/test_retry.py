@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.run.facts import Erred
+from infraweave.core.run.facts import AttemptFailed
 from infraweave.core.workflow.document import Retry
 from tests.core.story import Story, node
 
@@ -26,6 +26,8 @@ def test_the_other_side_may_ask_for_a_longer_wait(asked, maximum, waited):
     story.start()
     address = story.entry("a").address
     story.give(
-        Erred(address=address, attempt=1, code="http_429", message="busy", latency_ms=1, retry_after=asked)
+        AttemptFailed(
+            address=address, attempt=1, code="http_429", message="busy", latency_ms=1, retry_after=asked
+        )
     )
     assert story.entry("a").due_at == waited * 1000

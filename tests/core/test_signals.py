@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.run.signals import admit
+from infraweave.core.run.signals import check_signal
 from infraweave.errors import SignalConflict
 from tests.core.story import Story, human, loop, node, router, signal
 
 
 def takes(run: Story, name: str, request_id: str = "late") -> bool:
-    return admit(run.graph, run.state, name, request_id, None, [])
+    return check_signal(run.graph, run.state, name, request_id, None, [])
 
 
 def refusal(run: Story, name: str, request_id: str = "late") -> str:

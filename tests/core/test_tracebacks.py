@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.core.run.tracebacks import place_in
+from infraweave.core.run.tracebacks import innermost_place
 
 PLAIN = """Traceback (most recent call last):
   File "flows.py", line 12, in z
@@ -45,4 +45,4 @@ KeyError"""
     ],
 )
 def test_the_innermost_place_in_an_authors_file_is_meant(traceback, place):
-    assert place_in(traceback) == place
+    assert innermost_place(traceback) == place

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infraweave.core.run.address import Address
-from infraweave.core.run.facts import Granted, Prompted, Scheduled, Succeeded, Unprepared
+from infraweave.core.run.facts import AttemptSucceeded, PreflightFailed, PromptReady, SlotGranted, TimerReady
 from infraweave.core.run.ids import input_request_id
 from infraweave.core.workflow.document import Retry
 from tests.core.story import ONCE, STEADY, Story, human, node, router, timer
@@ -236,7 +236,7 @@ def test_a_stop_on_purpose_is_tried_again_however_often_and_is_no_crash():
     run.start()
     for attempt in range(2, 32):
         run.now += 60_000
-        assert "again" in run.put_back("a", begun=attempt % 2 == 0)[0]
+        assert "again" in run.put_back("a", started=attempt % 2 == 0)[0]
         assert run.crash() == ["running", f"start a/{attempt}"]
     for _ in range(9):
         assert "again" in run.crash()[0]
@@ -247,7 +247,7 @@ def test_what_a_stop_cut_off_took_as_long_as_it_was_open():
     run = Story(node("a", retry=STEADY))
     run.start()
     run.now += 60_000
-    run.put_back("a", begun=True)
+    run.put_back("a", started=True)
     assert (run.log[-2].latency_ms, run.log[-2].planned) == (60_000, True)
     run.crash()
     run.now += 5_000
@@ -259,7 +259,7 @@ def test_what_a_stop_cut_off_took_as_long_as_it_was_open():
 def test_with_one_attempt_a_stop_on_purpose_fails_it():
     run = Story(node("a", retry=ONCE))
     run.start()
-    assert run.put_back("a", begun=True) == ["fail a interrupted", "failed", "failed"]
+    assert run.put_back("a", started=True) == ["fail a interrupted", "failed", "failed"]
 
 
 def test_a_failure_between_them_starts_the_count_of_interruptions_anew():
@@ -316,8 +316,8 @@ def test_a_signal_to_a_queued_run_is_kept():
     run = Story(human("ask"))
     assert run.start(slot=False) == ["queued"]
     assert run.signal("ask", 1) == ["signal ask"]
-    assert run.give(Granted()) == ["running", "ask ask", "answered ask", "succeeded", "completed"]
-    assert run.give(Granted()) == []
+    assert run.give(SlotGranted()) == ["running", "ask ask", "answered ask", "succeeded", "completed"]
+    assert run.give(SlotGranted()) == []
 
 
 def test_an_announced_request_id_means_that_request_alone():
@@ -354,25 +354,25 @@ def test_what_fell_due_while_nobody_looked_ends_in_the_order_of_its_times():
 def test_a_wait_whose_code_must_be_called_is_prepared_before_it_opens():
     run = Story(human("ask", prompt=None), timer("nap", delay=None))
     assert run.start() == ["running"]
-    assert run.last.prepare == [Address("ask"), Address("nap")]
-    assert run.give(Prompted(address=Address("ask"), prompt="Go on?", data={"n": 1})) == ["ask ask"]
+    assert run.last.preflight == [Address("ask"), Address("nap")]
+    assert run.give(PromptReady(address=Address("ask"), prompt="Go on?", data={"n": 1})) == ["ask ask"]
     assert (run.event.prompt, run.event.data) == ("Go on?", {"n": 1})
-    assert run.give(Scheduled(address=Address("nap"), wake_at=9_000)) == ["start nap"]
-    assert run.give(Prompted(address=Address("ask"), prompt="again")) == []
-    assert run.give(Scheduled(address=Address("nap"), wake_at=1)) == []
+    assert run.give(TimerReady(address=Address("nap"), wake_at=9_000)) == ["start nap"]
+    assert run.give(PromptReady(address=Address("ask"), prompt="again")) == []
+    assert run.give(TimerReady(address=Address("nap"), wake_at=1)) == []
 
 
 def test_after_a_crash_it_is_prepared_again():
     run = Story(human("ask", prompt=None))
     run.start()
     assert run.crash() == []
-    assert run.last.prepare == [Address("ask")]
+    assert run.last.preflight == [Address("ask")]
 
 
 def test_a_wait_that_cannot_be_prepared_fails():
     run = Story(human("ask", prompt=None))
     run.start()
-    fact = Unprepared(
+    fact = PreflightFailed(
         address=Address("ask"), code="error", message="ValueError: no prompt", traceback="in ask"
     )
     assert run.give(fact) == ["start ask", "fail ask error", "failed", "failed"]
@@ -385,7 +385,7 @@ def test_a_wait_that_cannot_be_prepared_fails():
 def test_an_answer_to_a_closed_step_changes_nothing():
     run = Story(node("a", retry=STEADY), node("b", "a"))
     run.start()
-    late = Succeeded(address=Address("a"), attempt=1, output=1, latency_ms=5)
+    late = AttemptSucceeded(address=Address("a"), attempt=1, output=1, latency_ms=5)
     run.err("a")
     assert run.give(late) == []
     run.later(10)
@@ -399,23 +399,23 @@ def test_an_answer_to_a_closed_step_changes_nothing():
 def test_what_is_held_opens_when_the_run_is_taken_up_again():
     run = Story(node("a"), node("b", "a"), node("c", "a"))
     run.start()
-    run.hold = lambda address: address.node == "b"
+    run.is_blocked = lambda address: address.node == "b"
     assert run.done("a") == ["done a", "start c"]
-    assert run.last.held
+    assert run.last.deferred
     assert run.done("c") == ["done c"]
-    run.hold = lambda address: False
+    run.is_blocked = lambda address: False
     assert run.crash() == ["start b"]
-    assert not run.last.held
+    assert not run.last.deferred
 
 
 def test_an_attempt_that_is_due_is_held_too_and_the_run_stays_retrying():
     run = Story(node("a", retry=STEADY))
     run.start()
     run.err("a")
-    run.hold = lambda address: True
+    run.is_blocked = lambda address: True
     assert run.later(10) == []
-    assert run.last.held
-    run.hold = lambda address: False
+    assert run.last.deferred
+    run.is_blocked = lambda address: False
     assert run.crash() == ["running", "start a/2"]
 
 

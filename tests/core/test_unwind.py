@@ -7,7 +7,7 @@ from attrs import evolve
 
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import NodeFailed
-from infraweave.core.run.facts import Granted, Prompted
+from infraweave.core.run.facts import PromptReady, SlotGranted
 from infraweave.core.workflow.document import ITEM, Compensation, Param
 from tests.core.story import ONCE, STEADY, Story, human, loop, mapped, node, params, router, timer
 
@@ -73,14 +73,14 @@ def test_a_queued_run_is_cancelled_at_once():
     run.start(slot=False)
     assert run.cancel() == ["cancel_requested", "cancelled", "cancelled"]
     assert run.log[1].state == "queued"
-    assert run.give(Granted()) == []
+    assert run.give(SlotGranted()) == []
 
 
 def test_a_prompt_that_comes_after_the_cancel_asks_nobody():
     run = Story(human("ask", prompt=None), node("a"))
     run.start()
     run.cancel()
-    assert run.give(Prompted(address=Address("ask"), prompt="?")) == []
+    assert run.give(PromptReady(address=Address("ask"), prompt="?")) == []
 
 
 def test_a_crash_while_a_cancelled_body_cleans_up_closes_it_as_interrupted():
@@ -220,11 +220,11 @@ def test_it_ends_a_run_that_has_hardly_begun(slot):
 
 def test_a_compensation_that_is_held_opens_when_the_run_is_taken_up_again():
     run = saga()
-    run.hold = lambda address: address.phase == "compensation"
+    run.is_blocked = lambda address: address.phase == "compensation"
     assert run.err("c") == ["fail c error"]
-    assert run.last.held
+    assert run.last.deferred
     assert run.cancel() == ["cancel_requested"]
-    run.hold = lambda address: False
+    run.is_blocked = lambda address: False
     assert run.crash() == ["start undo b"]
 
 

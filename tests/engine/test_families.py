@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, suppress
 import pytest
 
 from infraweave import Context, NonRetryable, Workflow
-from infraweave.core.run.facts import TerminateAsked
+from infraweave.core.run.facts import TerminateRequested
 from infraweave.errors import StorageUnavailable
 from infraweave.store.runs import Runs
 from tests.engine.conftest import beat
@@ -154,7 +154,7 @@ async def test_nobody_waits_for_ever_for_an_answer_that_a_shutdown_came_before(w
         while w.engine.host.live:
             await w.engine.db.ping()
         async with w.engine.host.pinned(child.run_key) as live:
-            live.take(TerminateAsked(by="eve"))
+            live.take(TerminateRequested(by="eve"))
             for task in w.engine.host._tasks:
                 if task.get_name() == "answer":
                     task.cancel()

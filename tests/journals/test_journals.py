@@ -11,7 +11,7 @@ import pytest
 from infraweave.core.data import json_codec
 from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import EVENT_TYPES
-from infraweave.core.run.invariants import objection
+from infraweave.core.run.invariants import violation
 from infraweave.core.run.state import RunState, evolve, fold
 from infraweave.engine.engine import Engine
 from infraweave.settings import Settings
@@ -53,7 +53,7 @@ def test_a_stored_history_is_one_that_could_be_written(path):
     expected, events = stored(path)
     state = RunState(expected["run_id"])
     for event in events:
-        assert objection(state, event) is None
+        assert violation(state, event) is None
         evolve(state, event)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from attrs import astuple, define
 
 from infraweave.core.run.events import Completed, NodeCompleted, NodeStarted
-from infraweave.core.run.facts import Resumed
-from infraweave.core.run.invariants import objection
+from infraweave.core.run.facts import Recovered
+from infraweave.core.run.invariants import violation
 from infraweave.core.run.state import RunState, evolve, fold
 from tests.core.graphs import World as CoreWorld
 from tests.core.graphs import live
@@ -54,7 +54,7 @@ def live_core(seed: int, tally: Tally) -> list[str]:
     give = CoreWorld.give
 
     def counted(self: CoreWorld, fact: object) -> object:
-        tally.crashes += isinstance(fact, Resumed)
+        tally.crashes += isinstance(fact, Recovered)
         return give(self, fact)
 
     CoreWorld.give = counted
@@ -78,7 +78,7 @@ def _core_faults(world: CoreWorld) -> Iterator[str]:
         yield "it succeeded with nodes that were not settled"
     done, state = set(), RunState(world.state.run_id)
     for event in world.log:
-        if (why := objection(state, event)) is not None:
+        if (why := violation(state, event)) is not None:
             yield f"event {event.seq}: {why}"
             return
         evolve(state, event)

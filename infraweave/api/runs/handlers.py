@@ -27,7 +27,7 @@ from infraweave.core.access import Principal, readable
 from infraweave.core.data.redact import redact
 from infraweave.core.run import event_codec
 from infraweave.core.run.events import TERMINAL_STATES, Completed, State
-from infraweave.core.run.history import Wanted
+from infraweave.core.run.history import RowFilter
 from infraweave.engine.engine import Engine
 from infraweave.errors import RunNotFinished, RunNotFound
 from infraweave.store.follow import TERMINAL_TYPES
@@ -116,7 +116,7 @@ class RunRoutes:
         row, query = call.run, call.query
         graph = await self._engine.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
         kinds = {name: node.kind for name, node in graph.nodes.items()}
-        wanted = Wanted(node=query.node, iteration=query.iteration, index=query.index, state=query.state)
+        wanted = RowFilter(node=query.node, iteration=query.iteration, index=query.index, state=query.state)
         after = await self._cursors.read("history", call) or 0
         page = await history_page(
             self._engine.journal, row.run_key, row.run_id, kinds, wanted, query.limit, after

@@ -18,7 +18,7 @@ from infraweave.api.runs.schemas import (
 )
 from infraweave.core.access import Grant
 from infraweave.core.data.values import rfc3339
-from infraweave.core.run.entries import Items, NodeState
+from infraweave.core.run.entries import MapProgress, NodeState
 from infraweave.core.run.events import Cancelled, Failed
 from infraweave.core.run.history import Row
 from infraweave.core.run.state import RunState
@@ -184,7 +184,7 @@ def _node(name: str, kind: str, node: NodeState) -> NodeSummary:
     )
 
 
-def _items(items: Items) -> MapItems:
+def _items(items: MapProgress) -> MapItems:
     return MapItems(total=items.total, done=items.closed, failed=items.failed)
 
 

@@ -44,8 +44,8 @@ class Entry:
     #: What the code was given.
     input: Json = None
     #: What of it its newest attempt's event says, and the first event that says the same.
-    told: Json = None
-    told_at: int = 0
+    recorded_input: Json = None
+    recorded_seq: int = 0
     #: What a person was asked; None unless a human node waits.
     request: InputRequested | None = None
     #: The signal that a signal node waits for.
@@ -55,7 +55,7 @@ class Entry:
 
 
 @define
-class Items:
+class MapProgress:
     """How far a map has come."""
 
     total: int
@@ -99,7 +99,7 @@ class Items:
         self.size += json_size(output)
 
 
-def given_in(entries: Mapping[Address, Entry], event: NodeStarted) -> Json:
+def effective_input(entries: Mapping[Address, Entry], event: NodeStarted) -> Json:
     """Return what an attempt is given: an item, also what its map keeps for all of them."""
     whole = entries.get(event.address._replace(index=None)) if event.index is not None else None
     if whole is None or whole.input is None or event.input is None or event.phase == "compensation":
@@ -107,7 +107,7 @@ def given_in(entries: Mapping[Address, Entry], event: NodeStarted) -> Json:
     return {**whole.input, **event.input}
 
 
-def close_map(maps: dict[Address, Items], address: Address) -> bool:
+def close_map(maps: dict[Address, MapProgress], address: Address) -> bool:
     """Take a map off the open ones; tell whether it was one. Its node still tells how far it came."""
     items = maps.pop(address, None)
     if items is not None:
@@ -116,7 +116,7 @@ def close_map(maps: dict[Address, Items], address: Address) -> bool:
 
 
 @frozen
-class Kept:
+class KeptValues:
     """What an iteration or an item was given and gave: its compensation may need it."""
 
     input: Json
@@ -126,7 +126,7 @@ class Kept:
 
 
 @frozen
-class Delivered:
+class DeliveredSignal:
     """A signal that was accepted, and the digest of its payload: the same again is told from another."""
 
     name: str
@@ -148,7 +148,7 @@ class NodeState:
     tokens: int = 0
     cost_micro_usd: int = 0
     #: Of a map that has begun: how far it has come, in its newest iteration.
-    items: Items | None = None
+    items: MapProgress | None = None
 
     def repeat(self) -> None:
         """Be as new, in the next iteration of a loop; what was used adds up."""
@@ -166,7 +166,7 @@ class Stopping:
 
 
 @frozen
-class Closed:
+class ClosedWait:
     """How a wait for a signal ended, and when; ``by`` whom it was answered, with which ``request_id``."""
 
     how: Literal["answered", "timed_out", "withdrawn"]

@@ -33,21 +33,21 @@ def explain(
     *,
     blocked: Sequence[str] = (),
     queued: str = "",
-    unbegun: Mapping[Address, str] | None = None,
+    not_started: Mapping[Address, str] | None = None,
 ) -> Explanation:
     """Return why a run is not moving, or that it is.
 
     ``blocked``: nodes whose code is not loaded. ``queued``: what a queued run waits for.
-    ``unbegun``: what attempts wait for that are open and whose bodies have not been called.
+    ``not_started``: what attempts wait for that are open and whose bodies have not been called.
     """
     if state.end is not None:
         return Explanation(False, _ended(state))
     if state.state == "queued":
         return Explanation(False, f"It is queued: {queued}.")
     entries = list(state.entries.values())
-    running, unbegun = [entry for entry in entries if entry.status == "running"], unbegun or {}
-    working = [_at_work(entry) for entry in running if entry.address not in unbegun]
-    told = [f"{_name(e)} waits for {unbegun[e.address]}" for e in running if e.address in unbegun]
+    running, not_started = [entry for entry in entries if entry.status == "running"], not_started or {}
+    working = [_at_work(entry) for entry in running if entry.address not in not_started]
+    told = [f"{_name(e)} waits for {not_started[e.address]}" for e in running if e.address in not_started]
     told += [f"no code for {name} is loaded, so it cannot open" for name in blocked]
     told += [_waits(graph, entry, now) for entry in entries if _counts(state, entry, blocked)]
     why = _stopping(state)

@@ -9,32 +9,32 @@ from attrs import frozen
 from infraweave.core.data.values import Json
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import Origin, RunError, State
-from infraweave.core.run.rerun import Reused
+from infraweave.core.run.rerun import ReusedNodes
 
 
 @frozen(kw_only=True)
-class Accepted:
+class RunAccepted:
     """A run was asked for and its input is valid. ``slot``: it may start at once."""
 
     origin: Origin
     input: Json
     slot: bool
     #: What a rerun keeps of the run before.
-    reused: Reused | None = None
+    reused: ReusedNodes | None = None
 
 
 @frozen
-class Granted:
+class SlotGranted:
     """A queued run has a slot."""
 
 
 @frozen
-class Resumed:
+class Recovered:
     """The run was taken up again: whatever it had in flight was interrupted."""
 
 
 @frozen
-class Woken:
+class TimerDue:
     """Some due time may have come."""
 
 
@@ -51,20 +51,20 @@ NO_USAGE = Usage()
 
 
 @frozen(kw_only=True)
-class PutBack:
+class AttemptInterrupted:
     """The process was asked to end, and the next one calls an attempt's body anew.
 
-    ``begun``: it was called here, and cut off.
+    ``started``: it was called here, and cut off.
     """
 
     address: Address
     attempt: int
-    begun: bool = False
+    started: bool = False
     usage: Usage = NO_USAGE
 
 
 @frozen(kw_only=True)
-class Succeeded:
+class AttemptSucceeded:
     """An attempt returned. ``output`` is a JSON value as it will be after a restart."""
 
     address: Address
@@ -75,7 +75,7 @@ class Succeeded:
 
 
 @frozen(kw_only=True)
-class Erred:
+class AttemptFailed:
     """An attempt failed. ``final``: trying again cannot help. ``chance`` in [0, 1) is for the jitter.
 
     ``retry_after``: the least seconds to wait, where the other side asked for that. ``traceback``: where in
@@ -95,7 +95,7 @@ class Erred:
 
 
 @frozen(kw_only=True)
-class Prompted:
+class PromptReady:
     """A human node's code made its prompt."""
 
     address: Address
@@ -104,7 +104,7 @@ class Prompted:
 
 
 @frozen(kw_only=True)
-class Scheduled:
+class TimerReady:
     """A timer's code chose its time, in milliseconds."""
 
     address: Address
@@ -112,7 +112,7 @@ class Scheduled:
 
 
 @frozen(kw_only=True)
-class Launched:
+class ChildReady:
     """A child run may start: its input is valid and its workflow is there."""
 
     address: Address
@@ -120,7 +120,7 @@ class Launched:
 
 
 @frozen(kw_only=True)
-class Unprepared:
+class PreflightFailed:
     """What must come before an entry can open failed, for good; ``traceback`` as in Erred."""
 
     address: Address
@@ -144,8 +144,8 @@ class ChildEnded:
 
 
 @frozen(kw_only=True)
-class Signalled:
-    """A signal that ``signals.admit`` let in."""
+class SignalAccepted:
+    """A signal that ``signals.check_signal`` let in."""
 
     name: str
     request_id: str
@@ -155,7 +155,7 @@ class Signalled:
 
 
 @frozen(kw_only=True)
-class CancelAsked:
+class CancelRequested:
     """Somebody asked to cancel the run."""
 
     by: str
@@ -164,7 +164,7 @@ class CancelAsked:
 
 
 @frozen(kw_only=True)
-class TerminateAsked:
+class TerminateRequested:
     """An operator ended the run by force."""
 
     by: str
@@ -173,7 +173,7 @@ class TerminateAsked:
 
 
 @frozen
-class Refused:
+class AppendRejected:
     """What followed from a fact cannot be stored. ``address``: the entry that it was about, None: of none."""
 
     message: str
@@ -181,20 +181,20 @@ class Refused:
 
 
 Fact: TypeAlias = (
-    Accepted
-    | Granted
-    | Resumed
-    | Woken
-    | PutBack
-    | Succeeded
-    | Erred
-    | Prompted
-    | Scheduled
-    | Launched
-    | Unprepared
+    RunAccepted
+    | SlotGranted
+    | Recovered
+    | TimerDue
+    | AttemptInterrupted
+    | AttemptSucceeded
+    | AttemptFailed
+    | PromptReady
+    | TimerReady
+    | ChildReady
+    | PreflightFailed
     | ChildEnded
-    | Signalled
-    | CancelAsked
-    | TerminateAsked
-    | Refused
+    | SignalAccepted
+    | CancelRequested
+    | TerminateRequested
+    | AppendRejected
 )

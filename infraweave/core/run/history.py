@@ -93,7 +93,7 @@ class Row:
 
 
 @frozen(kw_only=True)
-class Wanted:
+class RowFilter:
     """Which rows to show; None: all."""
 
     node: str | None = None
@@ -116,12 +116,12 @@ class Wanted:
 
 
 @define
-class Ledger:
+class HistoryBuilder:
     """Rows as they grow with each event of one run; ``kinds`` names the kind of each node."""
 
     run_id: str
     kinds: Mapping[str, str]
-    wanted: Wanted = Wanted()
+    wanted: RowFilter = RowFilter()
     #: Rows to begin; those after them are left to a later ledger. None: all.
     most: int | None = None
     #: Rows that are wanted, and such that may come to be.

@@ -28,7 +28,7 @@ from infraweave.core.run.events import (
 from infraweave.core.run.state import RunState
 
 
-def objection(state: RunState, event: Event) -> str | None:
+def violation(state: RunState, event: Event) -> str | None:
     """Return why ``event`` cannot follow in a run that is in ``state``; None where it can."""
     if state.end is not None:
         return f"it follows the end of the run, event {state.seq}"
@@ -117,12 +117,12 @@ def _rests(entry: Entry) -> bool:
 def _wrong_completion(state: RunState, event: NodeCompleted, entry: Entry) -> str | None:
     if _rests(entry):
         return f"{event.address} waits for its next attempt"
-    return _wrong_letter(state, event.answered_with)
+    return _wrong_signal(state, event.answered_with)
 
 
-def _wrong_letter(state: RunState, request_id: str | None) -> str | None:
-    letters = (letter for kept in state.mailbox.values() for letter in kept)
-    if request_id is None or any(letter.request_id == request_id for letter in letters):
+def _wrong_signal(state: RunState, request_id: str | None) -> str | None:
+    signals = (signal for kept in state.mailbox.values() for signal in kept)
+    if request_id is None or any(signal.request_id == request_id for signal in signals):
         return None
     return f"it was given the signal {request_id}, which is not there"
 
@@ -139,7 +139,7 @@ def _wrong_answer(state: RunState, event: InputResolved) -> str | None:
         return f"{event.address} asks nobody"
     if entry.request.request_id != event.request_id:
         return f"{event.request_id} is resolved, and {entry.request.request_id} is open"
-    return _wrong_letter(state, event.answered_with)
+    return _wrong_signal(state, event.answered_with)
 
 
 def _wrong_end(state: RunState, event: Terminal) -> str | None:

@@ -3,45 +3,45 @@
 from __future__ import annotations
 
 from infraweave.core.run.address import Address
-from infraweave.core.run.entries import Items
-from infraweave.core.run.openings import start
-from infraweave.core.run.recorder import Book
+from infraweave.core.run.entries import MapProgress
+from infraweave.core.run.openings import start_attempt
+from infraweave.core.run.recorder import TurnRecorder
 from infraweave.core.workflow.document import Map, starts_child
 
 
-def close_maps(book: Book) -> None:
-    """Close the maps whose items have all ended; the others stay in ``book.moved``, or are withdrawn."""
-    moved, book.moved = dict.fromkeys(book.moved), []
-    for address in moved:
-        entry, items = book.state.entries.get(address), book.state.maps.get(address)
+def close_maps(recorder: TurnRecorder) -> None:
+    """Close the maps whose items have all ended; the others stay in ``advanced_maps``, or are withdrawn."""
+    advanced_maps, recorder.advanced_maps = dict.fromkeys(recorder.advanced_maps), []
+    for address in advanced_maps:
+        entry, items = recorder.state.entries.get(address), recorder.state.maps.get(address)
         if entry is None or items is None:
             continue
         if items.closed < items.total or items.stopped:
-            book.moved.append(address)
+            recorder.advanced_maps.append(address)
         else:
-            book.complete(entry, book.open_for(entry), output=items.outputs)
+            recorder.complete(entry, recorder.open_ms(entry), output=items.outputs)
 
 
-def open_items(book: Book) -> None:
-    """Open the next items of the maps in ``book.moved``."""
-    moved, book.moved = book.moved, []
-    for address in moved:
-        entry = book.state.entries.get(address)
-        if entry is not None and not book.is_given_up(entry):
-            _open_next(book, address, book.state.maps[address])
+def open_items(recorder: TurnRecorder) -> None:
+    """Open the next items of the maps in ``recorder.advanced_maps``."""
+    advanced_maps, recorder.advanced_maps = recorder.advanced_maps, []
+    for address in advanced_maps:
+        entry = recorder.state.entries.get(address)
+        if entry is not None and not recorder.is_abandoned(entry):
+            _open_next(recorder, address, recorder.state.maps[address])
 
 
-def _open_next(book: Book, address: Address, items: Items) -> None:
-    node = book.graph.nodes[address.node]
+def _open_next(recorder: TurnRecorder, address: Address, items: MapProgress) -> None:
+    node = recorder.graph.nodes[address.node]
     if not isinstance(node, Map):
         raise TypeError(f"{address} is no map")
-    preparing = book.preparing
-    room = node.max_concurrency - items.open - preparing.items(address)
-    found = items.unopened(room, preparing.following(address))
+    in_preflight = recorder.in_preflight
+    room = node.max_concurrency - items.open - in_preflight.items(address)
+    found = items.unopened(room, in_preflight.following(address))
     next_ones = [address._replace(index=index) for index in found]
-    free = book.keep_back(next_ones)
+    free = recorder.defer_blocked(next_ones)
     if starts_child(node):
-        book.written.prepare += free
+        recorder.result.preflight += free
         return
     for item in free:
-        start(book, item, 1)
+        start_attempt(recorder, item, 1)

@@ -9,87 +9,89 @@ from infraweave.core.data.json_schema import validator
 from infraweave.core.data.sizes import MAX_VALUE_BYTES, json_size
 from infraweave.core.data.values import Json
 from infraweave.core.run.entries import Entry
-from infraweave.core.run.facts import ChildEnded, Erred, PutBack, Succeeded
-from infraweave.core.run.recorder import Book
+from infraweave.core.run.facts import AttemptFailed, AttemptInterrupted, AttemptSucceeded, ChildEnded
+from infraweave.core.run.recorder import TurnRecorder
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.document import Loop, Map, Node, Router, Subworkflow
 
 
-def conclude(book: Book, fact: Succeeded | Erred | PutBack | ChildEnded) -> None:
+def handle_result(
+    recorder: TurnRecorder, fact: AttemptSucceeded | AttemptFailed | AttemptInterrupted | ChildEnded
+) -> None:
     """Close the attempt that has ended; one that is not open any more changes nothing."""
     match fact:
-        case Succeeded():
-            _succeeded(book, fact)
-        case Erred():
-            entry = _in_flight(book.state, fact)
+        case AttemptSucceeded():
+            _succeeded(recorder, fact)
+        case AttemptFailed():
+            entry = _in_flight(recorder.state, fact)
             if entry is not None:
-                book.fail(entry, fact)
-        case PutBack():
-            entry = _in_flight(book.state, fact)
-            if entry is not None and not book.is_given_up(entry):
-                book.put_back(entry, fact)
+                recorder.fail(entry, fact)
+        case AttemptInterrupted():
+            entry = _in_flight(recorder.state, fact)
+            if entry is not None and not recorder.is_abandoned(entry):
+                recorder.interrupt_by_shutdown(entry, fact)
         case ChildEnded():
-            _child_ended(book, fact)
+            _child_ended(recorder, fact)
         case _:
             assert_never(fact)
 
 
-def _in_flight(state: RunState, fact: Succeeded | Erred | PutBack) -> Entry | None:
+def _in_flight(state: RunState, fact: AttemptSucceeded | AttemptFailed | AttemptInterrupted) -> Entry | None:
     entry = state.entries.get(fact.address)
     return entry if entry and entry.status == "running" and entry.attempt == fact.attempt else None
 
 
-def _succeeded(book: Book, fact: Succeeded) -> None:
-    entry = _in_flight(book.state, fact)
+def _succeeded(recorder: TurnRecorder, fact: AttemptSucceeded) -> None:
+    entry = _in_flight(recorder.state, fact)
     if entry is None:
         return
-    node = book.graph.nodes[fact.address.node]
-    more = _decided(book, entry, node, fact.output) if fact.address.phase == "forward" else {}
-    if isinstance(more, _Fault):
-        book.give_up(entry, more.code, more.message, fact.latency_ms, fact.usage)
+    node = recorder.graph.nodes[fact.address.node]
+    more = _decided(recorder, entry, node, fact.output) if fact.address.phase == "forward" else {}
+    if isinstance(more, _Rejection):
+        recorder.fail_permanently(entry, more.code, more.message, fact.latency_ms, fact.usage)
     else:
-        book.complete(entry, fact.latency_ms, fact.usage, fact.output, **more)
+        recorder.complete(entry, fact.latency_ms, fact.usage, fact.output, **more)
 
 
-class _Fault(NamedTuple):
+class _Rejection(NamedTuple):
     """Why a node's output cannot be taken."""
 
     code: str
     message: str
 
 
-def _decided(book: Book, entry: Entry, node: Node, output: Json) -> dict[str, Any] | _Fault:
+def _decided(recorder: TurnRecorder, entry: Entry, node: Node, output: Json) -> dict[str, Any] | _Rejection:
     """Return what a router or a loop's condition decided with its output."""
     if isinstance(node, Map):
-        return _overfull(book, entry, output) or {}
+        return _overfull(recorder, entry, output) or {}
     if isinstance(node, Loop):
-        return _repetition(book, node, output)
+        return _repetition(recorder, node, output)
     routes = _chosen(node, output) if isinstance(node, Router) else None
-    return _Fault("unknown_route", routes) if isinstance(routes, str) else {"routes": routes}
+    return _Rejection("unknown_route", routes) if isinstance(routes, str) else {"routes": routes}
 
 
-def _overfull(book: Book, entry: Entry, output: Json) -> _Fault | None:
+def _overfull(recorder: TurnRecorder, entry: Entry, output: Json) -> _Rejection | None:
     """Return why a map's results have no room for an item's."""
     address = entry.address
-    items = None if address.index is None else book.state.maps[address._replace(index=None)]
+    items = None if address.index is None else recorder.state.maps[address._replace(index=None)]
     if items is None or items.size + json_size(output) <= MAX_VALUE_BYTES:
         return None
     message = (
         f"With this item's the results of {address.node} would have more than"
         f" {MAX_VALUE_BYTES:,} bytes as JSON"
     )
-    return _Fault("output_too_large", message)
+    return _Rejection("output_too_large", message)
 
 
-def _repetition(book: Book, node: Loop, output: Json) -> dict[str, Any] | _Fault:
+def _repetition(recorder: TurnRecorder, node: Loop, output: Json) -> dict[str, Any] | _Rejection:
     if not isinstance(output, bool):
-        return _Fault("output_invalid", f"{node.name} returned {output!r:.200}; expected True or False")
-    if output and book.state.repeated.get(node.name, 0) + 1 >= node.max_iterations:
+        return _Rejection("output_invalid", f"{node.name} returned {output!r:.200}; expected True or False")
+    if output and recorder.state.repeated.get(node.name, 0) + 1 >= node.max_iterations:
         if node.on_exhausted == "fail":
             times = f"{node.max_iterations} iterations" if node.max_iterations > 1 else "one iteration"
-            return _Fault("loop_exhausted", f"{node.name} would go on after {times}, its max_iterations")
+            return _Rejection("loop_exhausted", f"{node.name} would go on after {times}, its max_iterations")
         output = False
-    return {"again": output, "repeats": book.graph.repeated(node.name) if output else ()}
+    return {"again": output, "repeats": recorder.graph.repeated(node.name) if output else ()}
 
 
 def _chosen(node: Router, output: Json) -> tuple[str, ...] | str:
@@ -105,20 +107,22 @@ def _chosen(node: Router, output: Json) -> tuple[str, ...] | str:
     return tuple(name for name in node.routes if name in names)
 
 
-def _child_ended(book: Book, fact: ChildEnded) -> None:
-    entry = book.state.entries.get(fact.address)
+def _child_ended(recorder: TurnRecorder, fact: ChildEnded) -> None:
+    entry = recorder.state.entries.get(fact.address)
     if entry is None or entry.child_run_id != fact.child_run_id:
         return
-    latency_ms = book.open_for(entry)
-    problem = _child_problem(book.graph.nodes[fact.address.node], fact) or _overfull(book, entry, fact.output)
+    latency_ms = recorder.open_ms(entry)
+    problem = _child_problem(recorder.graph.nodes[fact.address.node], fact) or _overfull(
+        recorder, entry, fact.output
+    )
     if problem is None:
-        book.complete(entry, latency_ms, output=fact.output)
+        recorder.complete(entry, latency_ms, output=fact.output)
         return
-    stopped = fact.state == "cancelled" and book.is_given_up(entry)
+    stopped = fact.state == "cancelled" and recorder.is_abandoned(entry)
     code = "cancelled" if stopped else problem.code
-    book.fail(
+    recorder.fail(
         entry,
-        Erred(
+        AttemptFailed(
             address=fact.address,
             attempt=fact.attempt,
             code=code,
@@ -130,13 +134,13 @@ def _child_ended(book: Book, fact: ChildEnded) -> None:
     )
 
 
-def _child_problem(node: Node, fact: ChildEnded) -> _Fault | None:
+def _child_problem(node: Node, fact: ChildEnded) -> _Rejection | None:
     """Return why a child's end is no answer for its parent."""
     if fact.state == "succeeded":
         try:
             measured(fact.output)
         except ValueError as error:  # of all that a child gives, only its result is made of several values
-            return _Fault(
+            return _Rejection(
                 "output_invalid", f"The result of child {fact.child_run_id} cannot be kept: {error}"
             )
         schema = node.schema if isinstance(node, Subworkflow | Map) else None
@@ -144,6 +148,6 @@ def _child_problem(node: Node, fact: ChildEnded) -> _Fault | None:
         if not faults:
             return None
         where = f"{faults[0].path or '/'} {faults[0].message}"
-        return _Fault("output_invalid", f"The result of child {fact.child_run_id} does not fit: {where}")
+        return _Rejection("output_invalid", f"The result of child {fact.child_run_id} does not fit: {where}")
     why = f": {fact.error.message}" if fact.error else ""
-    return _Fault(f"child_{fact.state}", f"Child {fact.child_run_id} {fact.state}{why}")
+    return _Rejection(f"child_{fact.state}", f"Child {fact.child_run_id} {fact.state}{why}")

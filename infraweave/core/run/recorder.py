@@ -1,7 +1,7 @@
-"""The book of one turn: the moves that events can spell, each writing one closing or one opening.
+"""The recorder of one turn: it writes events, and closes entries in each way that an entry can close.
 
-Every event goes through ``Book.record``, which lets the fold agree first. The book knows how to write, not
-when: ``turn`` and ``unwind`` decide that. Here are the closings; ``opening`` and ``items`` have the rest.
+Every event goes through ``TurnRecorder.record``, which applies it to the state. The recorder knows how to
+close an entry, not when: ``turn`` and ``rollback`` decide that. ``openings`` and ``map_items`` open entries.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from infraweave.core.run.events import (
     SignalReceived,
     StatusChanged,
 )
-from infraweave.core.run.facts import NO_USAGE, Erred, PutBack, Usage
-from infraweave.core.run.preparing import Preparing
+from infraweave.core.run.facts import NO_USAGE, AttemptFailed, AttemptInterrupted, Usage
+from infraweave.core.run.preflight import Preflights
 from infraweave.core.run.state import RunState, evolve
 from infraweave.core.workflow.document import (
     Activity,
@@ -45,17 +45,17 @@ from infraweave.core.workflow.graph import Graph
 
 E = TypeVar("E", bound=Event)
 #: Tells whether an entry must not be opened now (the server drains, or has no code for it).
-Hold: TypeAlias = Callable[[Address], bool]
+IsBlocked: TypeAlias = Callable[[Address], bool]
 
 
 @define
-class Written:
+class TurnResult:
     """What a turn led to: events to commit, and entries that must be prepared before they can open."""
 
     events: list[Event] = field(factory=list)
-    prepare: list[Address] = field(factory=list)
+    preflight: list[Address] = field(factory=list)
     #: Something could open but was held back; a later Resumed opens it.
-    held: bool = False
+    deferred: bool = False
 
 
 def retry_policy(graph: Graph, address: Address) -> Retry:
@@ -73,37 +73,39 @@ def retry_policy(graph: Graph, address: Address) -> Retry:
             assert_never(node)
 
 
-class Book:
+class TurnRecorder:
     """One turn's writing: the state as it changes, and what has been written."""
 
-    def __init__(self, graph: Graph, state: RunState, now: int, hold: Hold, preparing: Preparing) -> None:
-        self.graph, self.state, self.now, self.hold = graph, state, now, hold
-        self.preparing = preparing
+    def __init__(
+        self, graph: Graph, state: RunState, now: int, is_blocked: IsBlocked, in_preflight: Preflights
+    ) -> None:
+        self.graph, self.state, self.now, self.is_blocked = graph, state, now, is_blocked
+        self.in_preflight = in_preflight
         self.was_stopping = state.stopping is not None
-        self.written = Written()
+        self.result = TurnResult()
         #: Nodes that this turn settled: what stands below them may be ready.
-        self.touched: list[str] = []
+        self.newly_settled: list[str] = []
         #: Nodes that this turn made as new.
-        self.fresh: list[str] = []
+        self.reset: list[str] = []
         #: Maps of which this turn closed an item.
-        self.moved: list[Address] = []
+        self.advanced_maps: list[Address] = []
         #: Entries in backoff whose time has come.
-        self.reopen: list[Address] = []
+        self.due_retries: list[Address] = []
         #: The inputs of children that may start now.
-        self.launches: dict[Address, Json] = {}
-        #: Look at every node for what may open, not only below ``touched``.
-        self.look_everywhere = False
+        self.child_inputs: dict[Address, Json] = {}
+        #: Look at every node for what may open, not only below ``newly_settled``.
+        self.full_scan = False
 
     def record(self, kind: type[E], **fields: Any) -> E:
         """Write one event."""
         event = kind(seq=self.state.seq + 1, at=self.now, **fields)
         evolve(self.state, event)
-        self.written.events.append(event)
+        self.result.events.append(event)
         return event
 
     # --- closing -------------------------------------------------------------------------------------------
 
-    def open_for(self, entry: Entry) -> int:
+    def open_ms(self, entry: Entry) -> int:
         """Return for how many milliseconds an attempt is open; the clock may have been set back meanwhile."""
         return max(0, self.now - entry.opened_at)
 
@@ -115,18 +117,18 @@ class Book:
         skipped = self._skipped(address, more)
         self.record(
             NodeCompleted,
-            **_place(entry),
+            **_attempt_fields(entry),
             latency_ms=latency_ms,
-            **_spent(usage),
+            **_usage_fields(usage),
             skipped=skipped,
             output=output,
             **more,
         )
         if address.index is not None:
-            self.moved.append(address._replace(index=None))
+            self.advanced_maps.append(address._replace(index=None))
         else:
-            self.fresh += more.get("repeats", ())
-            self.touched += skipped if more.get("again") else (address.node, *skipped)
+            self.reset += more.get("repeats", ())
+            self.newly_settled += skipped if more.get("again") else (address.node, *skipped)
 
     def _skipped(self, address: Address, more: dict[str, Any]) -> tuple[str, ...]:
         """Return the nodes that are skipped by an end; ``more``: the further fields of its event."""
@@ -147,11 +149,11 @@ class Book:
             repeats=more.get("repeats", ()),
         )
 
-    def fail(self, entry: Entry, fact: Erred) -> None:
+    def fail(self, entry: Entry, fact: AttemptFailed) -> None:
         """Close an attempt that failed; the entry stays open where another attempt is due."""
         policy = retry_policy(self.graph, entry.address)
-        if fact.final or self.is_given_up(entry) or entry.failures + 1 >= policy.max_attempts:
-            self.give_up(
+        if fact.final or self.is_abandoned(entry) or entry.failures + 1 >= policy.max_attempts:
+            self.fail_permanently(
                 entry, fact.code, fact.message, fact.latency_ms, fact.usage, traceback=fact.traceback
             )
             return
@@ -160,7 +162,7 @@ class Book:
         retry_at = self.now + round(wait * 1000)
         self._failed(entry, fact.code, message, fact.latency_ms, fact.usage, retry_at, fact.traceback)
 
-    def give_up(
+    def fail_permanently(
         self,
         entry: Entry,
         code: str,
@@ -175,39 +177,39 @@ class Book:
             code = "cancelled"  # whatever it was, it is no reason for the run to fail
         self._failed(entry, code, message, latency_ms, usage, None, traceback)
         if entry.address.index is not None and entry.address.phase == "forward":
-            self.moved.append(entry.address._replace(index=None))
+            self.advanced_maps.append(entry.address._replace(index=None))
         elif entry.address.node in self.state.settled:
-            self.touched.append(entry.address.node)
+            self.newly_settled.append(entry.address.node)
 
-    def interrupt(self, entry: Entry) -> None:
+    def interrupt_by_crash(self, entry: Entry) -> None:
         """Close an attempt that was in flight when the process died, whenever that was; it is due at once."""
         message = "The process ended while this attempt was running"
         crashes_on = entry.interruptions + 1 >= retry.MAX_INTERRUPTIONS
-        if crashes_on or self.is_given_up(entry) or not self._may_run_again(entry):
-            self.give_up(entry, "interrupted", message, 0)
+        if crashes_on or self.is_abandoned(entry) or not self._may_run_again(entry):
+            self.fail_permanently(entry, "interrupted", message, 0)
         else:
             self._failed(entry, "interrupted", message, 0, NO_USAGE, self.now)
 
-    def put_back(self, entry: Entry, fact: PutBack) -> None:
+    def interrupt_by_shutdown(self, entry: Entry, fact: AttemptInterrupted) -> None:
         """Close an attempt that the next process begins anew: at once, and however often that has been.
 
         One whose body was called here is not begun anew where it may have no other attempt.
         """
-        latency_ms = self.open_for(entry) if fact.begun else 0
-        when = "while this attempt was running" if fact.begun else "before this attempt began"
+        latency_ms = self.open_ms(entry) if fact.started else 0
+        when = "while this attempt was running" if fact.started else "before this attempt began"
         message = f"The server was stopped {when}"
-        if fact.begun and not self._may_run_again(entry):
-            self.give_up(entry, "interrupted", message, latency_ms, fact.usage)
+        if fact.started and not self._may_run_again(entry):
+            self.fail_permanently(entry, "interrupted", message, latency_ms, fact.usage)
         else:
             self._failed(entry, "interrupted", message, latency_ms, fact.usage, self.now, planned=True)
-            self.written.held = True  # it is the next process that begins it, before what it has queued
+            self.result.deferred = True  # it is the next process that begins it, before what it has queued
 
     def _may_run_again(self, entry: Entry) -> bool:
         return retry_policy(self.graph, entry.address).max_attempts > 1
 
-    def is_given_up(self, entry: Entry) -> bool:
+    def is_abandoned(self, entry: Entry) -> bool:
         """Tell whether the entry belongs to what is being stopped."""
-        return readiness.is_given_up(self.graph, self.state, entry.address)
+        return readiness.is_abandoned(self.graph, self.state, entry.address)
 
     def has_lost(self, entry: Entry) -> bool:
         """Tell whether the entry's node has lost a race."""
@@ -229,7 +231,7 @@ class Book:
     ) -> None:
         self.record(
             NodeFailed,
-            **_place(entry),
+            **_attempt_fields(entry),
             latency_ms=latency_ms,
             code=code,
             message=message,
@@ -238,7 +240,7 @@ class Book:
             tolerated=retry_at is None and code != "cancelled" and self._tolerates(entry.address),
             traceback=traceback,
             planned=planned,
-            **_spent(usage),
+            **_usage_fields(usage),
         )
 
     def _tolerates(self, address: Address) -> bool:
@@ -248,14 +250,14 @@ class Book:
         node, items = self.graph.nodes[address.node], self.state.maps[address._replace(index=None)]
         return isinstance(node, Map) and items.failed < node.max_failures
 
-    def resolve(self, entry: Entry, outcome: Outcome, letter: SignalReceived | None = None) -> None:
-        """Close a human node's entry; ``letter`` is the signal that answers it."""
+    def resolve(self, entry: Entry, outcome: Outcome, signal: SignalReceived | None = None) -> None:
+        """Close a human node's entry; ``signal`` is the signal that answers it."""
         request = entry.request
         if request is None:
             raise ValueError(f"{entry.address} asks nobody")
-        more = self._instead(entry) if outcome == "timed_out" else {}
-        if letter:
-            more = {"answered_with": letter.request_id, "by": letter.by, "payload": letter.payload}
+        more = self._timeout_fields(entry) if outcome == "timed_out" else {}
+        if signal:
+            more = {"answered_with": signal.request_id, "by": signal.by, "payload": signal.payload}
         skipped = self._skipped(entry.address, more) if more else ()
         self.record(
             InputResolved,
@@ -268,9 +270,9 @@ class Book:
             **more,
         )
         if request.node in self.state.settled:
-            self.touched += (request.node, *skipped)
+            self.newly_settled += (request.node, *skipped)
 
-    def _instead(self, entry: Entry) -> dict[str, Any]:
+    def _timeout_fields(self, entry: Entry) -> dict[str, Any]:
         """Return what takes the place of an answer that did not come: nothing where the run fails."""
         node = self.graph.nodes[entry.address.node]
         if not isinstance(node, Wait) or node.on_timeout == "fail":
@@ -279,23 +281,23 @@ class Book:
             return {"on_timeout": "value", "payload": node.timeout_value}
         return {"on_timeout": "route", "routes": route_targets(node)}
 
-    def receive(self, entry: Entry, letter: SignalReceived) -> None:
+    def receive(self, entry: Entry, signal: SignalReceived) -> None:
         """Close a wait with the signal that it was given."""
         if entry.request is not None:
-            self.resolve(entry, "answered", letter)
+            self.resolve(entry, "answered", signal)
         else:
-            latency_ms = self.open_for(entry)
-            self.complete(entry, latency_ms, output=letter.payload, answered_with=letter.request_id)
+            latency_ms = self.open_ms(entry)
+            self.complete(entry, latency_ms, output=signal.payload, answered_with=signal.request_id)
 
-    def run_out(self, entry: Entry) -> None:
+    def expire(self, entry: Entry) -> None:
         """Close a wait whose deadline has passed."""
         if entry.request is not None:
             self.resolve(entry, "timed_out")
             return
-        latency_ms, more = self.open_for(entry), self._instead(entry)
+        latency_ms, more = self.open_ms(entry), self._timeout_fields(entry)
         if not more:
             message = f"No signal {entry.signal} within {format_duration(latency_ms / 1000)}"
-            self.give_up(entry, "signal_timed_out", message, latency_ms)
+            self.fail_permanently(entry, "signal_timed_out", message, latency_ms)
         else:
             self.complete(entry, latency_ms, output=more.pop("payload", None), **more)
 
@@ -309,8 +311,8 @@ class Book:
             message = "Stopped, because it lost a race"
         elif (failed := self._failed_item(entry.address)) is not None:
             code, message = "item_failed", f"Item {failed.index} failed: {failed.message}"
-        latency_ms = 0 if entry.status == "backoff" else self.open_for(entry)
-        self.give_up(entry, code, message, latency_ms)
+        latency_ms = 0 if entry.status == "backoff" else self.open_ms(entry)
+        self.fail_permanently(entry, code, message, latency_ms)
 
     def _failed_item(self, address: Address) -> Any:
         """Return the error of the item that makes a map fail."""
@@ -321,27 +323,27 @@ class Book:
         same = (error.node, error.iteration) == (address.node, address.iteration)
         return error if same and error.index is not None else None
 
-    def keep_back(self, addresses: list[Address]) -> list[Address]:
+    def defer_blocked(self, addresses: list[Address]) -> list[Address]:
         """Return those that may open now; the others are held."""
-        free = [address for address in addresses if not self.hold(address)]
-        self.written.held |= len(free) < len(addresses)
+        free = [address for address in addresses if not self.is_blocked(address)]
+        self.result.deferred |= len(free) < len(addresses)
         return free
 
     def update_status(self) -> None:
         """Write the run's state, where what is in backoff has changed it."""
-        retrying = self.state.backing_off > len(self.reopen)
+        retrying = self.state.backing_off > len(self.due_retries)
         state = "retrying" if retrying else "running"
         if state != self.state.state:
             cause = "retry_scheduled" if retrying else "retry_started"
             self.record(StatusChanged, state=state, cause=cause)
 
 
-def _place(entry: Entry) -> dict[str, Any]:
+def _attempt_fields(entry: Entry) -> dict[str, Any]:
     node, iteration, index, phase = entry.address
     return {"node": node, "iteration": iteration, "index": index, "phase": phase, "attempt": entry.attempt}
 
 
-def _spent(usage: Usage) -> dict[str, Any]:
+def _usage_fields(usage: Usage) -> dict[str, Any]:
     if usage is NO_USAGE:
         return {}
     return {"tokens": usage.tokens, "cost_micro_usd": usage.cost_micro_usd, "model": usage.model}

@@ -20,7 +20,7 @@ from infraweave.core.workflow.graph import Graph
 
 
 @frozen(kw_only=True)
-class Plan:
+class RerunNodes:
     """The nodes of the new run's version by what becomes of them, and those that it has no more."""
 
     reused: tuple[str, ...]
@@ -30,7 +30,7 @@ class Plan:
 
 
 @frozen(kw_only=True)
-class Reused:
+class ReusedNodes:
     """What a run begins with: nodes that ran before it, nodes that were skipped, and what they gave."""
 
     ran: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Reused:
     results: ReusedResults = field(factory=ReusedResults)
 
 
-def plan(old: Graph, state: RunState, new: Graph, from_node: str | None) -> Plan:
+def plan(old: Graph, state: RunState, new: Graph, from_node: str | None) -> RerunNodes:
     """Return what becomes of each node; without ``from_node`` everything runs anew.
 
     Raises:
@@ -47,7 +47,7 @@ def plan(old: Graph, state: RunState, new: Graph, from_node: str | None) -> Plan
     if from_node is not None and from_node not in new.nodes:
         raise LookupError(from_node)
     anew = set(new.nodes) if from_node is None else _anew(old, state, new, from_node)
-    return Plan(
+    return RerunNodes(
         reused=tuple(name for name in new.nodes if name not in anew),
         rerun=tuple(name for name in new.nodes if name in anew and name in old.nodes),
         new=tuple(name for name in new.nodes if name not in old.nodes),
@@ -91,7 +91,7 @@ def _ways_to(graph: Graph, name: str) -> tuple[object, ...]:
     return graph.router_of.get(name), set(graph.upstream[name]), set(graph.required[name])
 
 
-def reused(new: Graph, state: RunState, kept: tuple[str, ...]) -> Reused:
+def reused(new: Graph, state: RunState, kept: tuple[str, ...]) -> ReusedNodes:
     """Return what the kept nodes gave; a node that lost a race counts as skipped.
 
     Skipped are also nodes of the new run that the kept ones leave no way: their router has not chosen them,
@@ -99,7 +99,7 @@ def reused(new: Graph, state: RunState, kept: tuple[str, ...]) -> Reused:
     """
     ran = tuple(name for name in kept if state.settled.get(name))
     routes = {name: state.routes[name] for name in kept if name in state.routes}
-    return Reused(
+    return ReusedNodes(
         ran=ran,
         skipped=tuple(skipped_at_first(new, {name: name in ran for name in kept}, routes)),
         results=ReusedResults(outputs={name: state.outputs[name] for name in ran}, routes=routes),

@@ -9,124 +9,130 @@ from __future__ import annotations
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import Entry
 from infraweave.core.run.events import Cancelled, Failed, NodeStarted, StatusChanged
-from infraweave.core.run.facts import Refused, TerminateAsked
-from infraweave.core.run.openings import reopen_due, start
-from infraweave.core.run.recorder import Book
+from infraweave.core.run.facts import AppendRejected, TerminateRequested
+from infraweave.core.run.openings import start_attempt, start_due_retries
+from infraweave.core.run.recorder import TurnRecorder
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.graph import Graph
 
 
-def unwind(book: Book) -> None:
+def rollback(recorder: TurnRecorder) -> None:
     """Take a stopping run one step further."""
-    state = book.state
-    withdraw_waiting(book, _may_wait(book))
+    state = recorder.state
+    withdraw_waiting(recorder, _may_wait(recorder))
     # What was due to be tried again has been withdrawn too, where it belongs to the part that is given up.
-    book.reopen = book.keep_back([address for address in book.reopen if address in state.entries])
+    recorder.due_retries = recorder.defer_blocked(
+        [address for address in recorder.due_retries if address in state.entries]
+    )
     if state.state != "queued":
-        book.update_status()
-    reopen_due(book)
+        recorder.update_status()
+    start_due_retries(recorder)
     if not state.entries:
-        _undo_next(book)
+        _compensate_next(recorder)
 
 
-def _may_wait(book: Book) -> list[Entry]:
+def _may_wait(recorder: TurnRecorder) -> list[Entry]:
     """Return the forward entries among which some may wait.
 
     Once a run is stopping nothing begins to wait any more, and only a map whose last item ends is left to be
     closed: to go over all that is in flight for each that ends would take the square of it.
     """
-    entries = book.state.entries
-    if book.was_stopping and not book.look_everywhere:
-        return [entries[address] for address in dict.fromkeys(book.moved) if address in entries]
+    entries = recorder.state.entries
+    if recorder.was_stopping and not recorder.full_scan:
+        return [entries[address] for address in dict.fromkeys(recorder.advanced_maps) if address in entries]
     return [entry for entry in entries.values() if entry.address.phase == "forward"]
 
 
-def withdraw_waiting(book: Book, entries: list[Entry]) -> None:
+def withdraw_waiting(recorder: TurnRecorder, entries: list[Entry]) -> None:
     """Close what waits; bodies and children that are being stopped end by themselves, and maps after them."""
-    state = book.state
+    state = recorder.state
     for entry in entries:
         if entry.status != "running" and entry.child_run_id is None and entry.address not in state.maps:
-            book.withdraw(entry)
+            recorder.withdraw(entry)
     for entry in entries:
         if entry.address in state.maps and not state.maps[entry.address].open:
-            book.withdraw(entry)
+            recorder.withdraw(entry)
 
 
-def withdraw_losers(book: Book) -> None:
+def withdraw_losers(recorder: TurnRecorder) -> None:
     """Close what waits of the nodes that have lost a race."""
-    withdraw_waiting(book, [entry for entry in book.state.entries.values() if book.has_lost(entry)])
+    withdraw_waiting(
+        recorder, [entry for entry in recorder.state.entries.values() if recorder.has_lost(entry)]
+    )
 
 
-def terminate(book: Book, fact: TerminateAsked) -> None:
+def terminate(recorder: TurnRecorder, fact: TerminateRequested) -> None:
     """End the run at once: everything open is closed, nothing is undone."""
-    state = book.state
+    state = recorder.state
     for entry in sorted(state.entries.values(), key=lambda entry: entry.address in state.maps):
-        book.withdraw(entry, "the run was terminated")
-    not_undone = [str(address) for address in reversed(state.done) if book.graph.compensation(address.node)]
-    book.record(
+        recorder.withdraw(entry, "the run was terminated")
+    not_undone = [
+        str(address) for address in reversed(state.done) if recorder.graph.compensation(address.node)
+    ]
+    recorder.record(
         StatusChanged, state="cancelled", cause="terminated", by=fact.by, reason=fact.reason, link=fact.link
     )
-    _end(book, [*state.not_compensated, *not_undone])
+    _end(recorder, [*state.not_compensated, *not_undone])
 
 
-def refuse(book: Book, fact: Refused) -> None:
+def handle_rejection(recorder: TurnRecorder, fact: AppendRejected) -> None:
     """Fail what led to something that cannot be stored: its entry, the run, or what is to be undone next.
 
     The caller holds everything back meanwhile, so that none of it is tried again in the same commit.
     """
-    state = book.state
+    state = recorder.state
     entry = None if fact.address is None else state.entries.get(fact.address)
-    undo = next_undo(book.graph, state)
+    undo = next_compensation(recorder.graph, state)
     if entry is not None and entry.request is None:
-        book.give_up(entry, "unstorable", fact.message, book.open_for(entry))
+        recorder.fail_permanently(entry, "unstorable", fact.message, recorder.open_ms(entry))
     elif state.stopping is None:
-        book.record(StatusChanged, state=state.state, cause="unstorable", reason=fact.message)
+        recorder.record(StatusChanged, state=state.state, cause="unstorable", reason=fact.message)
     elif undo is not None:
-        book.record(NodeStarted, **undo._asdict(), attempt=1)
-        book.give_up(state.entries[undo], "unstorable", fact.message, 0)
+        recorder.record(NodeStarted, **undo._asdict(), attempt=1)
+        recorder.fail_permanently(state.entries[undo], "unstorable", fact.message, 0)
 
 
-def next_undo(graph: Graph, state: RunState) -> Address | None:
+def next_compensation(graph: Graph, state: RunState) -> Address | None:
     """Return the compensation that opens once nothing else of a stopping run is open."""
     compensable = (address for address in reversed(state.done) if graph.compensation(address.node))
     address = next(compensable, None)
     return None if address is None else address._replace(phase="compensation")
 
 
-def _undo_next(book: Book) -> None:
-    while not book.state.entries:  # one that cannot even open does not stop the others
-        address = next_undo(book.graph, book.state)
+def _compensate_next(recorder: TurnRecorder) -> None:
+    while not recorder.state.entries:  # one that cannot even open does not stop the others
+        address = next_compensation(recorder.graph, recorder.state)
         if address is None:
-            _finish(book)
+            _finish(recorder)
             return
-        if not book.keep_back([address]):
+        if not recorder.defer_blocked([address]):
             return
-        start(book, address, 1)
+        start_attempt(recorder, address, 1)
 
 
-def _finish(book: Book) -> None:
-    stopping = book.state.stopping
+def _finish(recorder: TurnRecorder) -> None:
+    stopping = recorder.state.stopping
     if stopping is None:
         raise ValueError("a run that is not stopping has nothing to unwind")
     cause = "cancel_requested" if stopping.outcome == "cancelled" else stopping.error.code
     if cause not in ("cancel_requested", "input_timed_out", "unstorable", "result_too_large"):
         cause = "node_failed"
-    book.record(StatusChanged, state=stopping.outcome, cause=cause)
-    _end(book, book.state.not_compensated)
+    recorder.record(StatusChanged, state=stopping.outcome, cause=cause)
+    _end(recorder, recorder.state.not_compensated)
 
 
-def _end(book: Book, not_compensated: list[str]) -> None:
-    stopping = book.state.stopping
+def _end(recorder: TurnRecorder, not_compensated: list[str]) -> None:
+    stopping = recorder.state.stopping
     if stopping is None:
         raise ValueError("a run that is not stopping cannot end this way")
     # They belong to the run that ran them, which may have succeeded; nobody is to take them for undone here.
-    reused = [name for name in book.state.reused if book.graph.compensation(name)]
+    reused = [name for name in recorder.state.reused if recorder.graph.compensation(name)]
     account = {
         "error": stopping.error,
-        "compensated": tuple(book.state.compensated),
+        "compensated": tuple(recorder.state.compensated),
         "not_compensated": (*not_compensated, *reused),
     }
     if stopping.outcome == "failed":
-        book.record(Failed, **account)
+        recorder.record(Failed, **account)
     else:
-        book.record(Cancelled, forced=stopping.forced, **account)
+        recorder.record(Cancelled, forced=stopping.forced, **account)

@@ -12,7 +12,7 @@ from infraweave.core.data import sizes
 from infraweave.core.data.json_codec import digest
 from infraweave.core.data.values import Json, rfc3339
 from infraweave.core.run.address import Address
-from infraweave.core.run.entries import Closed
+from infraweave.core.run.entries import ClosedWait
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.document import Loop, signal_schemas
 from infraweave.core.workflow.graph import Graph
@@ -26,7 +26,7 @@ from infraweave.errors import (
 )
 
 
-def admit(
+def check_signal(
     graph: Graph,
     state: RunState,
     name: str,
@@ -75,7 +75,7 @@ def admit(
 def _check_mailbox(state: RunState, name: str, payload: Json) -> None:
     """Refuse a signal that would have to be kept where too much is kept already."""
     try:
-        sizes.check_size([payload, *(letter.payload for kept in state.mailbox.values() for letter in kept)])
+        sizes.check_size([payload, *(signal.payload for kept in state.mailbox.values() for signal in kept)])
     except sizes.TooLarge as error:
         message = (
             f"Signal {name} came before its node, and with it more than {sizes.MAX_VALUE_BYTES:,} bytes of"
@@ -100,8 +100,8 @@ def _check_announced(state: RunState, name: str, request_id: str) -> None:
     if address is None:
         return
     if state.request(request_id) is None:
-        told = _told(state.closed.get(address))
-        raise SignalConflict(f"The input request {request_id} is closed: {told}.")
+        ending = _told(state.closed.get(address))
+        raise SignalConflict(f"The input request {request_id} is closed: {ending}.")
     if address.node != name:
         raise SignalConflict(f"The input request {request_id} belongs to signal {address.node}, not {name}.")
 
@@ -126,7 +126,7 @@ def _last(graph: Graph, state: RunState, name: str) -> str:
     return _told(state.closed.get(Address(name, iteration)))
 
 
-def _told(closed: Closed | None) -> str:
+def _told(closed: ClosedWait | None) -> str:
     if closed is None:
         return "the run has skipped it"
     at = rfc3339(closed.at)

@@ -19,15 +19,15 @@ from infraweave.core.data.json_codec import digest
 from infraweave.core.data.values import Json
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import (
-    Closed,
-    Delivered,
+    ClosedWait,
+    DeliveredSignal,
     Entry,
-    Items,
-    Kept,
+    KeptValues,
+    MapProgress,
     NodeState,
     Stopping,
     close_map,
-    given_in,
+    effective_input,
     no_answer,
 )
 from infraweave.core.run.events import (
@@ -81,11 +81,11 @@ class RunState:
     #: By condition: how often the loop has repeated since it was entered.
     repeated: dict[str, int] = field(factory=dict)
     #: Open maps.
-    maps: dict[Address, Items] = field(factory=dict)
+    maps: dict[Address, MapProgress] = field(factory=dict)
     routes: dict[str, tuple[str, ...]] = field(factory=dict)
     #: Completed entries that no compensation has taken up, in order of completion.
     done: list[Address] = field(factory=list)
-    kept: dict[Address, Kept] = field(factory=dict)
+    kept: dict[Address, KeptValues] = field(factory=dict)
     #: Nodes of which iterations and items are kept, because a compensation may need them. None: all.
     undoable: frozenset[str] | None = field(default=None, eq=False)
     #: Nodes that ran in another run, whose results this one was given.
@@ -95,11 +95,11 @@ class RunState:
     #: Accepted signals that nothing has consumed, by name, oldest first.
     mailbox: dict[str, list[SignalReceived]] = field(factory=dict)
     #: Every signal that was accepted, by request_id.
-    delivered: dict[str, Delivered] = field(factory=dict)
+    delivered: dict[str, DeliveredSignal] = field(factory=dict)
     #: Every input request that was announced, by request_id.
     announced: dict[str, Address] = field(factory=dict)
     #: How each wait for a signal ended.
-    closed: dict[Address, Closed] = field(factory=dict)
+    closed: dict[Address, ClosedWait] = field(factory=dict)
 
     @property
     def tokens(self) -> int:
@@ -157,7 +157,7 @@ def evolve(state: RunState, event: Event) -> None:
         case InputResolved():
             _resolved(state, event)
         case SignalReceived():
-            state.delivered[event.request_id] = Delivered(
+            state.delivered[event.request_id] = DeliveredSignal(
                 event.name, event.request_id, event.by, digest(event.payload)
             )
             state.mailbox.setdefault(event.name, []).append(event)
@@ -221,9 +221,9 @@ def _started(state: RunState, event: NodeStarted) -> None:
     entry.attempt, entry.opened_at = event.attempt, event.at
     entry.due_at = event.deadline if event.wake_at is None else event.wake_at
     entry.signal, entry.child_run_id = event.signal, event.child_run_id
-    if event.input_seq is None and (not entry.told_at or event.input != entry.told):
-        entry.told, entry.told_at = event.input, event.seq
-        entry.input = given_in(state.entries, event)
+    if event.input_seq is None and (not entry.recorded_seq or event.input != entry.recorded_input):
+        entry.recorded_input, entry.recorded_seq = event.input, event.seq
+        entry.input = effective_input(state.entries, event)
     state.running += entry.status == "running"
     if event.phase == "forward":
         _show_start(_node(state, event.node), event)
@@ -235,7 +235,7 @@ def _opened(state: RunState, event: NodeStarted) -> Entry:
     if event.phase == "compensation":
         _take_up(state, address._replace(phase="forward"))
     elif event.items is not None:
-        items = Items(event.items, outputs=[None] * event.items)
+        items = MapProgress(event.items, outputs=[None] * event.items)
         state.maps[address] = _node(state, event.node).items = items
     elif event.index is not None:
         state.maps[address._replace(index=None)].begin(event.index)
@@ -267,7 +267,7 @@ def _close(state: RunState, address: Address) -> Entry | None:
     return entry
 
 
-def _spend(state: RunState, event: NodeCompleted | NodeFailed) -> NodeState:
+def _add_usage(state: RunState, event: NodeCompleted | NodeFailed) -> NodeState:
     node = _node(state, event.node)
     node.tokens += event.tokens
     node.cost_micro_usd += event.cost_micro_usd
@@ -278,8 +278,8 @@ def _completed(state: RunState, event: NodeCompleted) -> None:
     address = event.address
     entry = _close(state, address)
     if entry is not None and entry.signal is not None:
-        _shut(state, event)
-    node = _spend(state, event)
+        _close_wait(state, event)
+    node = _add_usage(state, event)
     if event.phase == "compensation":
         node.state = "compensated"
         state.kept.pop(address._replace(phase="forward"), None)
@@ -305,7 +305,7 @@ def _keep(state: RunState, event: NodeCompleted | InputResolved, output: Json, e
     if state.undoable is not None and event.node not in state.undoable:
         return  # nobody can ask for it: of a loop it would be all that its iterations gave
     if turned and entry is not None and event.on_timeout != "route":
-        state.kept[event.address] = Kept(entry.input, output, state.iterations)
+        state.kept[event.address] = KeptValues(entry.input, output, state.iterations)
 
 
 def _repeat(state: RunState, event: NodeCompleted) -> None:
@@ -345,7 +345,7 @@ def _skip(state: RunState, names: Iterable[str]) -> None:
 
 
 def _failed(state: RunState, event: NodeFailed) -> None:
-    node = _spend(state, event)
+    node = _add_usage(state, event)
     if event.will_retry:
         _back_off(state, event)
         if event.phase == "forward" and event.index is None:
@@ -354,7 +354,7 @@ def _failed(state: RunState, event: NodeFailed) -> None:
     address = event.address
     entry = _close(state, address)
     if entry is not None and entry.signal is not None:
-        _shut(state, event)
+        _close_wait(state, event)
     close_map(state.maps, address)
     if event.phase == "compensation":
         state.kept.pop(address._replace(phase="forward"), None)
@@ -403,7 +403,7 @@ def _requested(state: RunState, event: InputRequested) -> None:
 
 def _resolved(state: RunState, event: InputResolved) -> None:
     entry = _close(state, event.address)
-    _shut(state, event)
+    _close_wait(state, event)
     node = _node(state, event.node)
     node.finished_at = event.at
     node.latency_ms = max(0, event.at - entry.opened_at) if entry else None
@@ -421,25 +421,25 @@ def _resolved(state: RunState, event: InputResolved) -> None:
         _settle(state, event, event.payload)
 
 
-def _shut(state: RunState, event: NodeCompleted | NodeFailed | InputResolved) -> None:
+def _close_wait(state: RunState, event: NodeCompleted | NodeFailed | InputResolved) -> None:
     """Keep how a wait for a signal ended."""
     if isinstance(event, InputResolved):
-        state.closed[event.address] = Closed(event.outcome, event.at, event.by, event.answered_with)
+        state.closed[event.address] = ClosedWait(event.outcome, event.at, event.by, event.answered_with)
     elif isinstance(event, NodeFailed):
         how: Literal["timed_out", "withdrawn"] = "withdrawn" if event.code == "cancelled" else "timed_out"
-        state.closed[event.address] = Closed(how, event.at)
+        state.closed[event.address] = ClosedWait(how, event.at)
     elif (answer := state.delivered.get(event.answered_with or "")) is None:
-        state.closed[event.address] = Closed("timed_out", event.at)
+        state.closed[event.address] = ClosedWait("timed_out", event.at)
     else:
-        state.closed[event.address] = Closed("answered", event.at, answer.by, answer.request_id)
+        state.closed[event.address] = ClosedWait("answered", event.at, answer.by, answer.request_id)
 
 
 def _consume(state: RunState, request_id: str | None) -> None:
     if request_id is None:
         return
-    for name, letters in list(state.mailbox.items()):
-        kept = [letter for letter in letters if letter.request_id != request_id]
-        if len(kept) != len(letters):
+    for name, signals in list(state.mailbox.items()):
+        kept = [signal for signal in signals if signal.request_id != request_id]
+        if len(kept) != len(signals):
             state.mailbox[name] = kept
         if not kept:
             del state.mailbox[name]

@@ -9,7 +9,7 @@ _FRAME = re.compile(r'^[ |]*File "(.+?)", line (\d+), in (.+)$', re.MULTILINE)
 _LIBRARY = re.compile(r"^(?:(?:site|dist)-packages|python3\.\d+)/|^<")
 
 
-def place_in(traceback: str) -> str | None:
+def innermost_place(traceback: str) -> str | None:
     """Return the innermost place that a traceback names, ``flows.py:12 in z``; None where it names none.
 
     A place in an author's file goes before those in libraries that it called.

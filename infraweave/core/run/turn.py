@@ -14,48 +14,48 @@ from __future__ import annotations
 from typing import assert_never
 
 from infraweave.core.data.sizes import TooLarge
-from infraweave.core.run import readiness
+from infraweave.core.run import binding, readiness
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import Completed, SignalReceived, StatusChanged
 from infraweave.core.run.facts import (
-    Accepted,
-    CancelAsked,
+    AppendRejected,
+    AttemptFailed,
+    AttemptInterrupted,
+    AttemptSucceeded,
+    CancelRequested,
     ChildEnded,
-    Erred,
+    ChildReady,
     Fact,
-    Granted,
-    Launched,
-    Prompted,
-    PutBack,
-    Refused,
-    Resumed,
-    Scheduled,
-    Signalled,
-    Succeeded,
-    TerminateAsked,
-    Unprepared,
-    Woken,
+    PreflightFailed,
+    PromptReady,
+    Recovered,
+    RunAccepted,
+    SignalAccepted,
+    SlotGranted,
+    TerminateRequested,
+    TimerDue,
+    TimerReady,
 )
 from infraweave.core.run.map_items import close_maps, open_items
 from infraweave.core.run.openings import (
-    ask,
     fail_to_open,
     open_entry,
-    prepare_reopening,
-    reopen_due,
-    sleep,
-    start,
+    preflight_retries,
+    request_input,
+    start_attempt,
+    start_due_retries,
+    start_timer,
 )
-from infraweave.core.run.outcomes import conclude
-from infraweave.core.run.preparing import Preparing
-from infraweave.core.run.recorder import Book, Hold, Written
-from infraweave.core.run.rollback import refuse, terminate, unwind, withdraw_losers
+from infraweave.core.run.outcomes import handle_result
+from infraweave.core.run.preflight import Preflights
+from infraweave.core.run.recorder import IsBlocked, TurnRecorder, TurnResult
+from infraweave.core.run.rollback import handle_rejection, rollback, terminate, withdraw_losers
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.document import HumanInput
 from infraweave.core.workflow.graph import Graph
 
 
-def hold_nothing(_: Address) -> bool:
+def never_blocked(_: Address) -> bool:
     """Let everything open."""
     return False
 
@@ -65,51 +65,51 @@ def turn(
     state: RunState,
     fact: Fact,
     now: int,
-    hold: Hold = hold_nothing,
-    preparing: Preparing | None = None,
-) -> Written:
-    """Work ``fact`` into ``state`` and return what followed; what ``hold`` names is not opened yet.
+    is_blocked: IsBlocked = never_blocked,
+    in_preflight: Preflights | None = None,
+) -> TurnResult:
+    """Work ``fact`` into ``state`` and return what followed; what ``is_blocked`` names is not opened yet.
 
-    ``preparing``: what the caller has begun to prepare since it was told to; only read here.
+    ``in_preflight``: what the caller has begun to prepare since it was told to; only read here.
     """
-    book = Book(graph, state, now, hold, preparing or Preparing())
+    recorder = TurnRecorder(graph, state, now, is_blocked, in_preflight or Preflights())
     if state.end is None:
-        _take(book, fact)
-        _go_on(book)
-    return book.written
+        _apply(recorder, fact)
+        _advance(recorder)
+    return recorder.result
 
 
-def _take(book: Book, fact: Fact) -> None:
+def _apply(recorder: TurnRecorder, fact: Fact) -> None:
     match fact:
-        case Succeeded() | Erred() | PutBack() | ChildEnded():
-            conclude(book, fact)
-        case Accepted():
-            _accepted(book, fact)
-        case Granted():
-            _granted(book)
-        case Resumed():
-            _resumed(book)
-        case Woken():
-            _woken(book)
-        case Prompted() | Scheduled() | Launched() | Unprepared():
-            _prepared(book, fact)
-        case Signalled():
-            _signalled(book, fact)
-        case CancelAsked():
-            _cancel(book, fact)
-        case TerminateAsked():
-            terminate(book, fact)
-        case Refused():
-            refuse(book, fact)
+        case AttemptSucceeded() | AttemptFailed() | AttemptInterrupted() | ChildEnded():
+            handle_result(recorder, fact)
+        case RunAccepted():
+            _run_accepted(recorder, fact)
+        case SlotGranted():
+            _slot_granted(recorder)
+        case Recovered():
+            _recovered(recorder)
+        case TimerDue():
+            _timer_due(recorder)
+        case PromptReady() | TimerReady() | ChildReady() | PreflightFailed():
+            _preflight_done(recorder, fact)
+        case SignalAccepted():
+            _signal_accepted(recorder, fact)
+        case CancelRequested():
+            _cancel_requested(recorder, fact)
+        case TerminateRequested():
+            terminate(recorder, fact)
+        case AppendRejected():
+            handle_rejection(recorder, fact)
         case _:
             assert_never(fact)
 
 
-def _accepted(book: Book, fact: Accepted) -> None:
+def _run_accepted(recorder: TurnRecorder, fact: RunAccepted) -> None:
     state = "running" if fact.slot else "queued"
     kept = fact.reused
     more = {} if kept is None else {"reused": kept.ran, "skipped": kept.skipped, "results": kept.results}
-    book.record(
+    recorder.record(
         StatusChanged,
         state=state,
         cause="accepted",
@@ -118,63 +118,65 @@ def _accepted(book: Book, fact: Accepted) -> None:
         input=fact.input,
         **more,
     )
-    book.look_everywhere = fact.slot
+    recorder.full_scan = fact.slot
 
 
-def _granted(book: Book) -> None:
-    if book.state.state == "queued":
-        book.record(StatusChanged, state="running", cause="slot_granted")
-        book.look_everywhere = True
+def _slot_granted(recorder: TurnRecorder) -> None:
+    if recorder.state.state == "queued":
+        recorder.record(StatusChanged, state="running", cause="slot_granted")
+        recorder.full_scan = True
 
 
-def _resumed(book: Book) -> None:
-    book.look_everywhere = book.state.state != "queued"
-    for entry in [entry for entry in book.state.entries.values() if entry.status == "running"]:
-        book.interrupt(entry)
-    _woken(book)
+def _recovered(recorder: TurnRecorder) -> None:
+    recorder.full_scan = recorder.state.state != "queued"
+    for entry in [entry for entry in recorder.state.entries.values() if entry.status == "running"]:
+        recorder.interrupt_by_crash(entry)
+    _timer_due(recorder)
 
 
-def _woken(book: Book) -> None:
-    due = [e for e in book.state.entries.values() if e.due_at is not None and e.due_at <= book.now]
+def _timer_due(recorder: TurnRecorder) -> None:
+    due = [e for e in recorder.state.entries.values() if e.due_at is not None and e.due_at <= recorder.now]
     for entry in sorted(due, key=lambda e: e.due_at or 0):
-        if book.is_given_up(entry):
+        if recorder.is_abandoned(entry):
             continue
         if entry.status == "backoff":
-            book.reopen.append(entry.address)
+            recorder.due_retries.append(entry.address)
         elif entry.signal is not None:
-            book.run_out(entry)
+            recorder.expire(entry)
         else:
-            book.complete(entry, book.open_for(entry))
+            recorder.complete(entry, recorder.open_ms(entry))
 
 
-def _prepared(book: Book, fact: Prompted | Scheduled | Launched | Unprepared) -> None:
-    if not readiness.may_open(book.graph, book.state, fact.address):
+def _preflight_done(
+    recorder: TurnRecorder, fact: PromptReady | TimerReady | ChildReady | PreflightFailed
+) -> None:
+    if not readiness.may_open(recorder.graph, recorder.state, fact.address):
         return
-    entry = book.state.entries.get(fact.address)
-    if entry is not None and entry.due_at is not None and entry.due_at > book.now:
+    entry = recorder.state.entries.get(fact.address)
+    if entry is not None and entry.due_at is not None and entry.due_at > recorder.now:
         return  # the clock was set back meanwhile: it is prepared anew in its time
     match fact:
-        case Prompted():
-            node = book.graph.nodes[fact.address.node]
+        case PromptReady():
+            node = recorder.graph.nodes[fact.address.node]
             if isinstance(node, HumanInput):
-                ask(book, fact.address, node, fact.prompt, fact.data)
-        case Scheduled():
-            sleep(book, fact.address, fact.wake_at)
-        case Launched():
-            book.launches[fact.address] = fact.input
+                request_input(recorder, fact.address, node, fact.prompt, fact.data)
+        case TimerReady():
+            start_timer(recorder, fact.address, fact.wake_at)
+        case ChildReady():
+            recorder.child_inputs[fact.address] = fact.input
             if entry is None:
-                start(book, fact.address, 1)
+                start_attempt(recorder, fact.address, 1)
             else:
-                book.reopen.append(fact.address)
-        case Unprepared():
-            fail_to_open(book, fact.address, fact.code, fact.message, fact.traceback)
+                recorder.due_retries.append(fact.address)
+        case PreflightFailed():
+            fail_to_open(recorder, fact.address, fact.code, fact.message, fact.traceback)
         case _:
             assert_never(fact)
 
 
-def _signalled(book: Book, fact: Signalled) -> None:
-    entry = book.state.request(fact.request_id) or book.state.oldest_request(fact.name)
-    letter = book.record(
+def _signal_accepted(recorder: TurnRecorder, fact: SignalAccepted) -> None:
+    entry = recorder.state.request(fact.request_id) or recorder.state.oldest_request(fact.name)
+    signal = recorder.record(
         SignalReceived,
         name=fact.name,
         request_id=fact.request_id,
@@ -183,14 +185,14 @@ def _signalled(book: Book, fact: Signalled) -> None:
         payload=fact.payload,
     )
     if entry is not None:
-        book.receive(entry, letter)
+        recorder.receive(entry, signal)
 
 
-def _cancel(book: Book, fact: CancelAsked) -> None:
-    if not book.state.cancel_requested:
-        book.record(
+def _cancel_requested(recorder: TurnRecorder, fact: CancelRequested) -> None:
+    if not recorder.state.cancel_requested:
+        recorder.record(
             StatusChanged,
-            state=book.state.state,
+            state=recorder.state.state,
             cause="cancel_requested",
             cancel_requested=True,
             by=fact.by,
@@ -199,63 +201,65 @@ def _cancel(book: Book, fact: CancelAsked) -> None:
         )
 
 
-def _go_on(book: Book) -> None:
-    state = book.state
-    if state.end is not None or not (book.written.events or book.reopen or book.look_everywhere):
+def _advance(recorder: TurnRecorder) -> None:
+    state = recorder.state
+    if state.end is not None or not (recorder.result.events or recorder.due_retries or recorder.full_scan):
         return
     if state.stopping is not None:
-        unwind(book)
+        rollback(recorder)
     elif state.state != "queued":
-        _go_forward(book)
+        _go_forward(recorder)
 
 
-def _go_forward(book: Book) -> None:
-    ready = _ready(book)
+def _go_forward(recorder: TurnRecorder) -> None:
+    ready = _ready(recorder)
     # What lost a race just now was withdrawn, also where it was due to be tried again.
-    book.reopen = book.keep_back([address for address in book.reopen if address in book.state.entries])
-    prepare_reopening(book)
-    book.update_status()
-    reopen_due(book)
-    while (ready or book.moved) and book.state.stopping is None:
-        open_items(book)
+    recorder.due_retries = recorder.defer_blocked(
+        [address for address in recorder.due_retries if address in recorder.state.entries]
+    )
+    preflight_retries(recorder)
+    recorder.update_status()
+    start_due_retries(recorder)
+    while (ready or recorder.advanced_maps) and recorder.state.stopping is None:
+        open_items(recorder)
         for address in ready:
-            if book.state.stopping is None:
-                open_entry(book, address)
-        ready = _ready(book)
-    if book.state.stopping is not None:  # something could not even open
-        unwind(book)
-    elif len(book.state.settled) == len(book.graph.nodes) and not book.state.entries:
-        _succeed(book)
+            if recorder.state.stopping is None:
+                open_entry(recorder, address)
+        ready = _ready(recorder)
+    if recorder.state.stopping is not None:  # something could not even open
+        rollback(recorder)
+    elif len(recorder.state.settled) == len(recorder.graph.nodes) and not recorder.state.entries:
+        _succeed(recorder)
     else:
-        book.update_status()  # what opened and closed at once may have won over what was to be tried again
+        recorder.update_status()  # a race that ended meanwhile may have withdrawn a retry
 
 
-def _succeed(book: Book) -> None:
+def _succeed(recorder: TurnRecorder) -> None:
     try:
-        result = readiness.result(book.graph, book.state)
+        result = binding.result(recorder.graph, recorder.state)
     except TooLarge as error:
         reason = f"The run's result is too large: together, {error}"
-        book.record(StatusChanged, state=book.state.state, cause="result_too_large", reason=reason)
-        unwind(book)
+        recorder.record(StatusChanged, state=recorder.state.state, cause="result_too_large", reason=reason)
+        rollback(recorder)
         return
-    book.record(StatusChanged, state="succeeded", cause="all_nodes_settled")
-    book.record(Completed, result=result)
+    recorder.record(StatusChanged, state="succeeded", cause="all_nodes_settled")
+    recorder.record(Completed, result=result)
 
 
-def _ready(book: Book) -> list[Address]:
+def _ready(recorder: TurnRecorder) -> list[Address]:
     """Close what can be closed, and return the entries that can open then."""
-    graph, state = book.graph, book.state
-    if book.look_everywhere:
-        book.moved += state.maps
-    if book.moved:
-        close_maps(book)
+    graph, state = recorder.graph, recorder.state
+    if recorder.full_scan:
+        recorder.advanced_maps += state.maps
+    if recorder.advanced_maps:
+        close_maps(recorder)
     if graph.races:
-        withdraw_losers(book)
-    if book.look_everywhere:
+        withdraw_losers(recorder)
+    if recorder.full_scan:
         names = readiness.all_ready(graph, state)
-    elif book.touched or book.fresh:
-        names = readiness.ready(graph, state, book.touched, book.fresh)
+    elif recorder.newly_settled or recorder.reset:
+        names = readiness.ready(graph, state, recorder.newly_settled, recorder.reset)
     else:
         return []
-    book.look_everywhere, book.touched, book.fresh = False, [], []
-    return book.keep_back([readiness.entry_of(graph, state, name) for name in names])
+    recorder.full_scan, recorder.newly_settled, recorder.reset = False, [], []
+    return recorder.defer_blocked([readiness.entry_of(graph, state, name) for name in names])

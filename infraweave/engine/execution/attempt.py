@@ -18,7 +18,14 @@ from typing import Any, Literal, TypeAlias
 from infraweave.authoring.signatures import Code
 from infraweave.core.data.values import MAX_DURATION, Json, format_duration, from_rfc3339, to_seconds
 from infraweave.core.run.events import NodeStarted
-from infraweave.core.run.facts import Erred, Fact, Prompted, Scheduled, Succeeded, Unprepared
+from infraweave.core.run.facts import (
+    AttemptFailed,
+    AttemptSucceeded,
+    Fact,
+    PreflightFailed,
+    PromptReady,
+    TimerReady,
+)
 from infraweave.core.workflow.document import HumanInput, Map, Node, Subworkflow, Timer
 from infraweave.engine.clock import Clock, chance, sleep
 from infraweave.engine.clock import Timer as ClockTimer
@@ -228,7 +235,7 @@ class Attempt:
     def succeeded(self, output: Json) -> Fact:
         """Return the fact of a body that returned."""
         context = self.context
-        return Succeeded(
+        return AttemptSucceeded(
             address=self.address,
             attempt=context.attempt,
             output=output,
@@ -238,7 +245,7 @@ class Attempt:
 
     def erred(self, error: BodyError) -> Fact:
         """Return the fact of a body that failed."""
-        return Erred(
+        return AttemptFailed(
             address=self.address,
             attempt=self.context.attempt,
             code=error.code,
@@ -257,7 +264,7 @@ class Preparation(Attempt):
 
     def erred(self, error: BodyError) -> Fact:
         """Return the fact of a wait that cannot open."""
-        return Unprepared(
+        return PreflightFailed(
             address=self.address, code=error.code, message=error.message, traceback=error.traceback
         )
 
@@ -271,7 +278,7 @@ class PromptPreparation(Preparation):
             prompt, data = _prompt(output)
         except ValueError as error:
             return self.erred(BodyError("output_invalid", str(error), final=True))
-        return Prompted(address=self.address, prompt=prompt, data=data)
+        return PromptReady(address=self.address, prompt=prompt, data=data)
 
 
 class TimerPreparation(Preparation):
@@ -283,7 +290,7 @@ class TimerPreparation(Preparation):
             wake_at = _wake_at(output, self._clock.now())
         except ValueError as error:
             return self.erred(BodyError("output_invalid", str(error), final=True))
-        return Scheduled(address=self.address, wake_at=wake_at)
+        return TimerReady(address=self.address, wake_at=wake_at)
 
 
 class ChildPreparation(Preparation):
@@ -305,9 +312,9 @@ PREPARATIONS: dict[type[Node], type[Preparation]] = {
 }
 
 
-def never_began(event: NodeStarted) -> Erred:
+def never_began(event: NodeStarted) -> AttemptFailed:
     """Return the fact of an attempt that was stopped before its body was called."""
-    return Erred(
+    return AttemptFailed(
         address=event.address,
         attempt=event.attempt,
         code="cancelled",

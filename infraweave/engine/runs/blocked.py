@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from infraweave.core.run import readiness
 from infraweave.core.run.address import Address
-from infraweave.core.run.rollback import next_undo
+from infraweave.core.run.rollback import next_compensation
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.catalog import Catalog
@@ -23,5 +23,5 @@ def _openable(graph: Graph, state: RunState) -> list[Address]:
     """Return what would open next, if nothing held it back."""
     if state.stopping is None:
         return [Address(name) for name in readiness.all_ready(graph, state)]
-    undo = None if state.entries else next_undo(graph, state)
+    undo = None if state.entries else next_compensation(graph, state)
     return [] if undo is None else [undo]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from infraweave.core.data.values import Json
 from infraweave.core.run import ids
 from infraweave.core.run.events import NodeStarted, Origin, ParentEntry
-from infraweave.core.run.facts import Accepted, CancelAsked, Resumed
+from infraweave.core.run.facts import CancelRequested, Recovered, RunAccepted
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.concurrency import concurrency_key
 from infraweave.core.workflow.document import Map, Subworkflow
@@ -69,7 +69,7 @@ class Children:
             above = row.parent_run_id
         return frozenset(held)
 
-    def bear(self, parent: LiveRun, event: NodeStarted) -> tuple[LiveRun, Accepted]:
+    def bear(self, parent: LiveRun, event: NodeStarted) -> tuple[LiveRun, RunAccepted]:
         """Return the child that an attempt is, and the fact with which it starts."""
         graph, origin = parent.child_graphs.pop(event.address), parent.origin
         child = self._host.adopt(
@@ -94,7 +94,7 @@ class Children:
             tracestate=origin.tracestate,
             lane=concurrency_key(limits, event.input),
         )
-        return child, Accepted(origin=born, input=event.input, slot=child.has_slot)
+        return child, RunAccepted(origin=born, input=event.input, slot=child.has_slot)
 
     async def cancel(self, parent: LiveRun, child_run_id: str) -> None:
         """Ask a child to stop, because its parent does without it."""
@@ -104,12 +104,12 @@ class Children:
             raise RunNotFound(f"No run {child_run_id}.")
         reason = f"its parent {parent.state.run_id} does without it"
         async with self._host.pinned(row.run_key, lifting=True) as child:
-            child.take(CancelAsked(by=parent.origin.by, reason=reason))
+            child.take(CancelRequested(by=parent.origin.by, reason=reason))
             await child.durable()
 
     async def catch_up(self, live: LiveRun) -> None:
         """Resume a run that was set aside, and tell it of the children that have ended meanwhile."""
-        live.take(Resumed())
+        live.take(Recovered())
         for entry in [entry for entry in live.state.entries.values() if entry.child_run_id is not None]:
             row = await self._runs.get(entry.child_run_id or "")
             if row is None or row.finished_at is None:

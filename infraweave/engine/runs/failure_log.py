@@ -11,7 +11,7 @@ from types import FrameType
 
 from infraweave.core.data.values import rfc3339
 from infraweave.core.run.events import NodeFailed
-from infraweave.core.run.tracebacks import place_in
+from infraweave.core.run.tracebacks import innermost_place
 from infraweave.engine.execution.context import RunContext
 from infraweave.engine.execution.tracebacks import stack_of
 
@@ -22,7 +22,7 @@ def tell_failure(run_id: str, event: NodeFailed) -> None:
     """Log a failed attempt; one that was stopped is none."""
     if event.code == "cancelled" or not log.isEnabledFor(logging.WARNING):
         return
-    place = event.traceback and place_in(event.traceback)
+    place = event.traceback and innermost_place(event.traceback)
     log.warning(
         "%s %s attempt %d failed with %s%s; %s",
         run_id,

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 
 from infraweave.core.data.sizes import TooLarge
 from infraweave.core.data.values import Json
-from infraweave.core.run import readiness
+from infraweave.core.run import binding, readiness
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import Entry as OpenEntry
 from infraweave.core.run.events import NodeFailed, NodeStarted, Origin, StatusChanged
-from infraweave.core.run.facts import Fact, Launched, Refused, Unprepared, Woken
-from infraweave.core.run.openings import INPUT_TOO_LARGE, too_much
-from infraweave.core.run.preparing import Preparing
-from infraweave.core.run.recorder import Written
+from infraweave.core.run.facts import AppendRejected, ChildReady, Fact, PreflightFailed, TimerDue
+from infraweave.core.run.openings import INPUT_TOO_LARGE, too_large_message
+from infraweave.core.run.preflight import Preflights
+from infraweave.core.run.recorder import TurnResult
 from infraweave.core.run.state import RunState
 from infraweave.core.run.turn import turn
 from infraweave.core.workflow.graph import Graph
@@ -53,7 +53,7 @@ class LiveRun:
         self._in_line = False
         self._attempts: dict[Address, Attempt] = {}
         #: Entries that are being prepared, or will be.
-        self._preparing = Preparing()
+        self._preparing = Preflights()
         #: What is to be begun once there is a slot.
         self.todo: list[NodeStarted | Address] = []
         #: The run whose answer this one is.
@@ -134,21 +134,22 @@ class LiveRun:
         self.tell_gate()
         return commit
 
-    def decide(self, fact: Fact) -> Written:
+    def decide(self, fact: Fact) -> TurnResult:
         """Work a fact into the state."""
         now = self.host.clock.now()
         written = turn(self.graph, self.state, fact, now, self._hold, self._preparing)
-        if written.prepare:
-            written.prepare = self._preparing.begin(written.prepare)
-        self.held |= written.held
+        if written.preflight:
+            written.preflight = self._preparing.begin(written.preflight)
+        self.held |= written.deferred
         return written
 
-    def has_news(self, written: Written) -> bool:
+    def has_news(self, written: TurnResult) -> bool:
         """Tell whether something must be written: events, or that the agenda's time has been seen to.
 
         What is held back, or being prepared, would be due on and on, and the alarm ring without a pause.
         """
-        return bool(written.events) or (bool(written.held or written.prepare) and self._agenda != URGENT)
+        waits = bool(written.deferred or written.preflight)
+        return bool(written.events) or (waits and self._agenda != URGENT)
 
     def wait_for(self, commit: asyncio.Future[None]) -> None:
         """Stay in memory until a commit is there."""
@@ -174,7 +175,7 @@ class LiveRun:
             else:
                 gate.withdraw(self.run_key)
 
-    def untell_gate(self, written: Written) -> None:
+    def untell_gate(self, written: TurnResult) -> None:
         """Take back what the gate was told of a turn that is not on disk."""
         began = any(
             isinstance(event, StatusChanged)
@@ -192,7 +193,7 @@ class LiveRun:
         """Let whoever waits for the disk hear why it will not have what this state says."""
         self.refusal, self._last_commit = error, commit
 
-    def mend(self, fact: Refused) -> None:
+    def mend(self, fact: AppendRejected) -> None:
         """Take that something cannot be stored, and open nothing with it: the log goes on from there."""
         self._holds_all = True
         self.take(fact)
@@ -210,7 +211,7 @@ class LiveRun:
     def _hold(self, address: Address) -> bool:
         return self._holds_all or self.host.draining or self.host.catalog.lacks_code(self.graph, address)
 
-    def entry(self, written: Written) -> RunAppend:
+    def entry(self, written: TurnResult) -> RunAppend:
         """Return what a turn adds to the journal and the agenda."""
         preparing = self._preparing.entries and self.state.stopping is None
         due_at = URGENT if preparing or self.held or self._stops_losers() else self.state.due_at()
@@ -238,7 +239,7 @@ class LiveRun:
             return False
         return any(e.child_run_id and self._is_given_up(e.address) for e in self.state.entries.values())
 
-    def committed(self, written: Written, fact: Fact, commit: asyncio.Future[None]) -> None:
+    def committed(self, written: TurnResult, fact: Fact, commit: asyncio.Future[None]) -> None:
         """Do what follows from a turn, now that it is on disk."""
         self._uncommitted -= 1
         if not commit.cancelled() and isinstance(error := commit.exception(), Unstorable):
@@ -253,13 +254,13 @@ class LiveRun:
         if not self.is_abandoned:
             self._perform(written)
 
-    def _perform(self, written: Written) -> None:
+    def _perform(self, written: TurnResult) -> None:
         for event in written.events:
             if isinstance(event, NodeStarted) and event.runs_code:
                 self.todo.append(event)
             elif isinstance(event, NodeFailed):
                 tell_failure(self.state.run_id, event)
-        self.todo += written.prepare
+        self.todo += written.preflight
         if self.state.stopping is not None or self.graph.races:
             self._stop_what_is_given_up()
         self._work()
@@ -305,10 +306,12 @@ class LiveRun:
         entry = self.state.entries.get(address)
         number = 1 if entry is None else entry.attempt + 1
         try:
-            values = readiness.given(self.graph, self.state, address)
+            values = binding.bind_inputs(self.graph, self.state, address)
         except TooLarge as error:
             self._preparing.end(address)
-            self.take(Unprepared(address=address, code=INPUT_TOO_LARGE, message=too_much(error)))
+            self.take(
+                PreflightFailed(address=address, code=INPUT_TOO_LARGE, message=too_large_message(error))
+            )
             return
         kind = PREPARATIONS[type(self.graph.nodes[address.node])]
         attempt = self._make(kind, address, number, values)
@@ -316,7 +319,7 @@ class LiveRun:
             attempt.find_child = partial(self._find_child, address)
         attempt.start(None, None)
 
-    async def _find_child(self, address: Address, value: Json) -> Launched:
+    async def _find_child(self, address: Address, value: Json) -> ChildReady:
         """Return the fact of a child that may start.
 
         Raises:
@@ -324,7 +327,7 @@ class LiveRun:
         """
         graph, taken = await self.host.children.graph(self, address.node, value)
         self.child_graphs[address] = graph
-        return Launched(address=address, input=taken)
+        return ChildReady(address=address, input=taken)
 
     def _make(self, kind: type[Attempt], address: Address, number: int, values: dict[str, object]) -> Attempt:
         context = RunContext(self.state.run_id, self.origin, address, number)
@@ -363,7 +366,7 @@ class LiveRun:
         return self._is_given_up(item if isinstance(item, Address) else item.address)
 
     def _is_given_up(self, address: Address) -> bool:
-        return readiness.is_given_up(self.graph, self.state, address)
+        return readiness.is_abandoned(self.graph, self.state, address)
 
     def _stop_children(self) -> None:
         if self._told_all:
@@ -448,7 +451,7 @@ class LiveRun:
         """Go on where something is due; else only time has passed, and perhaps not by this clock."""
         due_at = self.next_due()
         if due_at is not None and due_at <= self.host.clock.now():
-            self.take(Woken())
+            self.take(TimerDue())
         else:
             self._arm()
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import NodeStarted
-from infraweave.core.run.facts import PutBack
+from infraweave.core.run.facts import AttemptInterrupted
 from infraweave.engine.execution.attempt import Preparation
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def put_back(live: LiveRun) -> None:
     live.todo.clear()
     for address, attempt in back:
         live.forget(address)
-        live.take(PutBack(address=address, attempt=attempt))
+        live.take(AttemptInterrupted(address=address, attempt=attempt))
 
 
 def cut_off(live: LiveRun) -> None:
@@ -45,10 +45,10 @@ def cut_off(live: LiveRun) -> None:
         if not isinstance(attempt, Preparation):
             attempt.abandon()
             live.forget(attempt.address)
-            fact = PutBack(
+            fact = AttemptInterrupted(
                 address=attempt.address,
                 attempt=attempt.context.attempt,
-                begun=True,
+                started=True,
                 usage=attempt.context.usage,
             )
             live.take(fact)

@@ -1,7 +1,7 @@
 """Holds the live runs, and what they share: slots, threads, the alarm, code.
 
 A run that is at rest is not here: it is a row with a wake-up time. Whatever arrives for it takes it up again
-by ``pinned``: its events are folded and a ``Resumed`` closes what an ended process left in flight. That is
+by ``pinned``: its events are folded and a ``Recovered`` closes what an ended process left in flight. That is
 all there is to recovery. Long histories of runs that came to rest a while ago are spared it (``resting``).
 """
 
@@ -18,7 +18,7 @@ from infraweave.core.data.values import Json
 from infraweave.core.run.address import Address
 from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import Origin
-from infraweave.core.run.facts import Fact, Granted, Refused, Resumed, Woken
+from infraweave.core.run.facts import AppendRejected, Fact, Recovered, SlotGranted, TimerDue
 from infraweave.core.run.state import RunState, evolve
 from infraweave.core.workflow.document import Activity, Map
 from infraweave.core.workflow.graph import Graph
@@ -93,7 +93,7 @@ class Host:
         #: When runs have something due of which the agenda says that they are urgent: mostly held ones.
         self._urgent: dict[int, int] = {}
         #: With what runs are taken up whose events were refused.
-        self._refused: dict[int, Refused] = {}
+        self._refused: dict[int, AppendRejected] = {}
         self._pins: Counter[int] = Counter()
         self._loading: dict[int, asyncio.Task[LiveRun]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -196,7 +196,7 @@ class Host:
         if (refused := self._refused.pop(run_key, None)) is not None:
             live.mend(refused)
         if live.refusal is None and not is_lifted:
-            live.take(Resumed())
+            live.take(Recovered())
         if live.refusal is not None:
             raise live.refusal
         return live
@@ -398,7 +398,7 @@ class Host:
         if run_key in self._apart:
             raise RunSetAside
         async with self.pinned(run_key) as live:
-            live.take(Woken())
+            live.take(TimerDue())
             if live.state.state == "queued" and (live.origin.start_at or 0) <= self.clock.now():
                 await self._line_up(run_key)
             await live.durable()
@@ -435,7 +435,7 @@ class Host:
             async with self.pinned(run_key) as live:
                 if not live.has_slot and live.state.state == "queued":
                     live.has_slot = used = True
-                    live.take(Granted())
+                    live.take(SlotGranted())
         except RunNotFound:
             log.info("run %s ended in the queue and was removed just as its turn came", run_key)
         finally:

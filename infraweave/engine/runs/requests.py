@@ -8,7 +8,7 @@ from attrs import field, fields_dict, frozen
 
 from infraweave.core.data.values import Json
 from infraweave.core.run.events import Origin, Trigger
-from infraweave.core.run.rerun import Plan, Reused
+from infraweave.core.run.rerun import RerunNodes, ReusedNodes
 from infraweave.core.run.state import RunState
 from infraweave.core.trace_context import TraceContext
 from infraweave.core.workflow.graph import Graph
@@ -36,7 +36,7 @@ class StartRequest:
     start_at: int | None = None
     #: The run of which this one is a rerun, and what it keeps of that.
     rerun_of: str | None = None
-    reused: Reused | None = None
+    reused: ReusedNodes | None = None
     #: What the audit log is to say of it, if it makes a run.
     record: AuditRecord | None = None
 
@@ -56,9 +56,9 @@ class PlannedRerun:
     """What a rerun would do."""
 
     version: str
-    plan: Plan
+    plan: RerunNodes
     input: Json
-    reused: Reused
+    reused: ReusedNodes
 
 
 @frozen

@@ -16,7 +16,7 @@ from attrs import evolve, fields, frozen
 
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.run.events import Origin
-from infraweave.core.run.facts import Accepted
+from infraweave.core.run.facts import RunAccepted
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.admission.limits import Candidate, candidate
@@ -114,7 +114,9 @@ class Starts:
         live = LiveRun(host, run_key, ready.graph, RunState(run_id(now)))
         live.has_slot = slot
         host.adopt(live)
-        fact = Accepted(origin=_origin(ready, later), input=request.input, slot=slot, reused=request.reused)
+        fact = RunAccepted(
+            origin=_origin(ready, later), input=request.input, slot=slot, reused=request.reused
+        )
         live.take(fact)
         if live.refusal is not None:
             raise live.refusal

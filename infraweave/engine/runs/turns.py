@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import Completed, NodeStarted
 from infraweave.core.run.facts import ChildEnded, Fact
-from infraweave.core.run.recorder import Written
+from infraweave.core.run.recorder import TurnResult
 from infraweave.core.run.state import RunState
 from infraweave.engine.clock import chance
 from infraweave.engine.runs.unstorable import Turn
@@ -39,7 +39,7 @@ class Commit:
         #: Children without a slot.
         self._queued: list[LiveRun] = []
 
-    def turn(self, live: LiveRun, fact: Fact) -> Written:
+    def turn(self, live: LiveRun, fact: Fact) -> TurnResult:
         """Let a run decide about a fact; the children that it begins decide about their start."""
         written = live.decide(fact)
         if live.has_news(written):

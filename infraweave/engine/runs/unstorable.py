@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from infraweave.core.run.facts import Fact, Refused
-from infraweave.core.run.recorder import Written
+from infraweave.core.run.facts import AppendRejected, Fact
+from infraweave.core.run.recorder import TurnResult
 from infraweave.errors import Unstorable
 
 if TYPE_CHECKING:
     from infraweave.engine.runs.live_run import LiveRun
 
 #: A run, what it wrote, and the fact that this follows from.
-Turn: TypeAlias = "tuple[LiveRun, Written, Fact]"
+Turn: TypeAlias = "tuple[LiveRun, TurnResult, Fact]"
 #: Characters of the reason that an event tells.
 _LONGEST = 500
 
@@ -38,7 +38,7 @@ def is_stored(turn: Turn) -> bool:
     return not written.events or written.events[0].seq > 1
 
 
-def refused(error: Unstorable, fact: Fact) -> Refused:
+def refused(error: Unstorable, fact: Fact) -> AppendRejected:
     """Return the fact with which a run is taken up again."""
     reason = error.message.encode(errors="replace").decode()
-    return Refused(reason[:_LONGEST], getattr(fact, "address", None))
+    return AppendRejected(reason[:_LONGEST], getattr(fact, "address", None))

@@ -11,7 +11,7 @@ from attrs import define, field, frozen
 from infraweave.core.data.json_codec import loads
 from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import Event
-from infraweave.core.run.invariants import objection
+from infraweave.core.run.invariants import violation
 from infraweave.core.run.state import RunState, evolve
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.document_codec import document_from_json
@@ -148,7 +148,7 @@ class _Run:
             return "its columns say otherwise than its data"
         if data["run_id"] != self._id:
             return f"it belongs to {data['run_id']}"
-        fault = objection(self.state, event)
+        fault = violation(self.state, event)
         if fault is None:
             evolve(self.state, event)
             self._pending.append(event)

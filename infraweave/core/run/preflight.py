@@ -13,7 +13,7 @@ from infraweave.core.run.address import Address
 
 
 @define
-class Preparing:
+class Preflights:
     """Entries that are being prepared; of maps also how many, and where the next item is looked for.
 
     Without the latter each item that ends would have all those found again that are being prepared: the time
