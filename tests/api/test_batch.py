@@ -161,7 +161,7 @@ async def test_the_client_starts_later_and_many(api, clock):
     when = datetime(2026, 1, 1, 2, tzinfo=timezone(timedelta(hours=1)))
     run = await client.start("quick", {"amount": 1}, start_at=when)
     assert (await run.show())["start_at"] == "2026-01-01T01:00:00.000Z"
-    with pytest.raises(ValueError, match="says no offset"):
+    with pytest.raises(ValueError, match="has no UTC offset"):
         await client.start("quick", {"amount": 1}, start_at=datetime(2026, 1, 1))  # noqa: DTZ001 - the point
     results = await client.start_many([{**RUN, "start_at": datetime(2026, 1, 2, tzinfo=UTC)}, {}])
     assert [result["status"] for result in results] == [201, 400]

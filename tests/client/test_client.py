@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from infraweave import Workflow
-from infraweave.client import Away, Client, ClientError, RunFailed, answers
+from infraweave.client import Away, Client, ClientError, RunFailed, responses
 
 
 @pytest.fixture(autouse=True)
@@ -104,7 +104,7 @@ async def test_who_follows_a_run_is_told_of_absences_and_returns(serve):
 
 
 def test_attempts_are_made_less_and_less_often_but_never_rarely():
-    delays = answers.delays(0.5)
+    delays = responses.backoff(0.5)
     assert [next(delays) for _ in range(7)] == [0.5, 1, 2, 4, 8, 15, 15]
 
 
@@ -120,8 +120,8 @@ def test_attempts_are_made_less_and_less_often_but_never_rarely():
 )
 def test_what_a_server_says_decides_whether_it_is_asked_again(answer, passes):
     with pytest.raises(ClientError) as refused:
-        answers.content(answer)
-    assert answers.passes(refused.value) is passes
+        responses.read_json(answer)
+    assert responses.is_temporary(refused.value) is passes
     assert refused.value.retry_after == (2 if "Retry-After" in answer.headers else None)
 
 
@@ -134,7 +134,7 @@ async def test_a_page_of_another_server_is_no_stream_of_events():
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as other:
         url = f"http://127.0.0.1:{other.sockets[0].getsockname()[1]}"
         async with Client(url, "token") as client:
-            with pytest.raises(ClientError, match="no stream of events"):
+            with pytest.raises(ClientError, match="not an InfraWeave event stream"):
                 await anext(client.events("run_1"))
             with pytest.raises(ClientError, match="no InfraWeave answer"):
                 await client.run("run_1").show()
