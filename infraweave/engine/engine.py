@@ -34,7 +34,6 @@ from infraweave.engine.loop_watch import LoopWatch
 from infraweave.engine.retention import Sweeper
 from infraweave.engine.runs.completion import give_up
 from infraweave.engine.runs.inspection import Looks
-from infraweave.engine.runs.live_run import LiveRun
 from infraweave.engine.runs.not_started import unbegun
 from infraweave.engine.runs.registry import Host, set_aside
 from infraweave.engine.runs.requests import (
@@ -252,8 +251,8 @@ class Engine:
                 await live.durable()  # a refusal too tells of what must not be lost
                 raise
             if fresh:
-                live.take(SignalAccepted(name=name, request_id=request, payload=payload, by=by, link=link))
-                self._keep(record, live)
+                fact = SignalAccepted(name=name, request_id=request, payload=payload, by=by, link=link)
+                self.host.turns.apply(live, fact, record=record)
             await live.durable()
         return Delivered(request, duplicate=not fresh)
 
@@ -301,7 +300,9 @@ class Engine:
         if not self.quarantine.is_quarantined(run.run_id):
             return False
         async with self.host.pinned(run.run_key, lifting=True) as live:
-            self._keep(record, live)
+            if live.is_lifted:
+                await self.host.resume(live, record)
+            await live.durable()
         return True
 
     async def _stop(
@@ -311,21 +312,15 @@ class Engine:
         dumps([fact.by, fact.reason, fact.link])
         async with AsyncExitStack() as stack:
             if isinstance(fact, TerminateRequested):  # at once, so with all that it started
-                live, *children = await self.host.children.family(stack, run.run_key)
+                live, *children = await self.host.children.pin_descendants(stack, run.run_key)
             else:
                 pinned = self.host.pinned(run.run_key, lifting=True)
                 live, children = await stack.enter_async_context(pinned), []
             is_open = live.state.end is None
             if is_open:
-                live.take(fact, *((child, fact) for child in children))
-                self._keep(record, live)
+                self.host.turns.apply(live, fact, *((child, fact) for child in children), record=record)
             await live.durable()
         return is_open
-
-    def _keep(self, record: AuditRecord | None, live: LiveRun) -> None:
-        """Write an audit record in the transaction of what a run just took: there is no await in between."""
-        if record is not None and live.refusal is None:
-            self.audit.write(record)
 
     # --- looking -------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from infraweave.errors import Unstorable
 from infraweave.store.audit import AuditLog
 from infraweave.store.follow import TERMINAL_TYPES, EventReader, Sleep, Stored, Topic
 from infraweave.store.projection import UNCHANGED, DueAt, project
+from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.batch import Effect
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.row_changes import Row, RowChanges, merge
@@ -69,16 +70,23 @@ class Journal:
         """Return the key of a new run; it grows with creation."""
         return next(self._db.run_keys)
 
-    def append(self, entries: Sequence[RunAppend], effect: Effect | None = None) -> asyncio.Future[None]:
+    def append(
+        self, entries: Sequence[RunAppend], effect: Effect | None = None, record: AuditRecord | None = None
+    ) -> asyncio.Future[None]:
         """Write ``entries`` in one transaction; the result resolves after it, and cannot be cancelled.
 
-        ``effect`` is called with that result once it is known: what must follow the commit.
+        ``effect`` is called with that result once it is known: what must follow the commit. ``record``, the
+        audit row of the act behind the events, is in the same transaction.
 
         Raises:
             Unstorable: an event holds something that JSON cannot carry; nothing is written. The result fails
                 with it too, where SQLite cannot hold an event: then nothing more of these runs is written.
         """
-        return self._db.append(merge([_projected(entry) for entry in entries]), effect)
+        changes = [_projected(entry) for entry in entries]
+        if record is not None:
+            record.is_written = True
+            changes.append(RowChanges(audit=[record.row()]))
+        return self._db.append(merge(changes), effect)
 
     async def flush(self) -> None:
         """Wait until all is on disk that was appended before."""

@@ -154,9 +154,9 @@ async def test_nobody_waits_for_ever_for_an_answer_that_a_shutdown_came_before(w
         while w.engine.host.live:
             await w.engine.db.ping()
         async with w.engine.host.pinned(child.run_key) as live:
-            live.take(TerminateRequested(by="eve"))
+            w.engine.host.turns.apply(live, TerminateRequested(by="eve"))
             for task in w.engine.host._tasks:
-                if task.get_name() == "answer":
+                if task.get_name() == "notify parents":
                     task.cancel()
             with pytest.raises(StorageUnavailable):
                 await live.durable()

@@ -8,18 +8,20 @@ from typing import TYPE_CHECKING
 
 from infraweave.core.data.values import Json
 from infraweave.core.run import ids
-from infraweave.core.run.events import NodeStarted, Origin, ParentEntry
-from infraweave.core.run.facts import CancelRequested, Recovered, RunAccepted
+from infraweave.core.run.address import Address
+from infraweave.core.run.events import Completed, NodeStarted, Origin, ParentEntry
+from infraweave.core.run.facts import CancelRequested, ChildEnded, Recovered, RunAccepted
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.concurrency import concurrency_key
 from infraweave.core.workflow.document import Map, Subworkflow
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.admission.limits import candidate
+from infraweave.engine.clock import chance
 from infraweave.engine.execution.call import BodyError
 from infraweave.engine.runs.live_run import LiveRun
-from infraweave.engine.runs.turns import end_of
 from infraweave.errors import InputInvalid, RunNotFound, VersionNotFound, WorkflowNotFound
 from infraweave.store.runs import RunRow, Runs
+from infraweave.store.sqlite.audit_record import AuditRecord
 
 if TYPE_CHECKING:
     from infraweave.engine.runs.registry import Host
@@ -69,7 +71,7 @@ class Children:
             above = row.parent_run_id
         return frozenset(held)
 
-    def bear(self, parent: LiveRun, event: NodeStarted) -> tuple[LiveRun, RunAccepted]:
+    def spawn_child(self, parent: LiveRun, event: NodeStarted) -> tuple[LiveRun, RunAccepted]:
         """Return the child that an attempt is, and the fact with which it starts."""
         graph, origin = parent.child_graphs.pop(event.address), parent.origin
         child = self._host.adopt(
@@ -104,20 +106,20 @@ class Children:
             raise RunNotFound(f"No run {child_run_id}.")
         reason = f"its parent {parent.state.run_id} does without it"
         async with self._host.pinned(row.run_key, lifting=True) as child:
-            child.take(CancelRequested(by=parent.origin.by, reason=reason))
+            self._host.turns.apply(child, CancelRequested(by=parent.origin.by, reason=reason))
             await child.durable()
 
-    async def catch_up(self, live: LiveRun) -> None:
+    async def catch_up(self, live: LiveRun, record: AuditRecord | None = None) -> None:
         """Resume a run that was set aside, and tell it of the children that have ended meanwhile."""
-        live.take(Recovered())
+        self._host.turns.apply(live, Recovered(), record=record)
         for entry in [entry for entry in live.state.entries.values() if entry.child_run_id is not None]:
             row = await self._runs.get(entry.child_run_id or "")
             if row is None or row.finished_at is None:
                 continue
             state = await self._host.journal.fold(row.run_key, row.run_id)
-            live.take(end_of(state, entry.address, entry.attempt))
+            self._host.turns.apply(live, end_of(state, entry.address, entry.attempt))
 
-    async def family(self, stack: AsyncExitStack, run_key: int) -> list[LiveRun]:
+    async def pin_descendants(self, stack: AsyncExitStack, run_key: int) -> list[LiveRun]:
         """Pin a run and its open children, and theirs, for as long as ``stack`` lasts.
 
         It is all of them only until something is awaited: a run that goes on may start another child.
@@ -137,6 +139,22 @@ class Children:
                 if row is not None:
                     found.append(await stack.enter_async_context(bare(row.run_key)))
         return found
+
+
+def end_of(state: RunState, address: Address, attempt: int) -> ChildEnded:
+    """Return a child's end as its parent hears it; the child was this attempt of the parent's entry."""
+    if state.end is None:
+        raise ValueError(f"{state.run_id} has not ended")
+    done = isinstance(state.end, Completed)
+    return ChildEnded(
+        address=address,
+        attempt=attempt,
+        child_run_id=state.run_id,
+        state=state.state,
+        output=state.end.result if isinstance(state.end, Completed) else None,
+        error=None if done else getattr(state.end, "error", None),
+        chance=chance(),
+    )
 
 
 def _open_children(live: LiveRun, known: set[str]) -> list[str]:

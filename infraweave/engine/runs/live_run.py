@@ -1,7 +1,6 @@
 """One live run: the only owner of its state while something of it is in flight.
 
-``take`` is the cycle that explains every kind of node: decide, append, perform. Effects follow their commit:
-a body starts only once the event that opened it is on disk. A run at rest (waiting, or ended) leaves memory.
+Facts reach it by ``turns.apply``. A run at rest (waiting, or ended) leaves memory.
 """
 
 from __future__ import annotations
@@ -27,7 +26,6 @@ from infraweave.engine.clock import Timer as ClockTimer
 from infraweave.engine.execution.attempt import PREPARATIONS, Attempt, ChildPreparation, never_began
 from infraweave.engine.execution.context import RunContext
 from infraweave.engine.runs.failure_log import tell_failure
-from infraweave.engine.runs.turns import Commit
 from infraweave.errors import StorageUnavailable, Unstorable
 from infraweave.failpoints import reach
 from infraweave.store.journal import RunAppend
@@ -94,45 +92,17 @@ class LiveRun:
         """The attempts in flight."""
         return list(self._attempts.values())
 
-    def take(self, fact: Fact, *others: tuple[LiveRun, Fact]) -> asyncio.Future[None] | None:
-        """Decide, append, perform. Return the commit, or None where the fact changed nothing.
-
-        What ``others`` are to take is decided after it and committed with it.
-
-        What cannot be stored for its content fails the commit with Unstorable, and what led to it fails.
+    def check_storable(self) -> None:
+        """Refuse to decide anything where this state did not reach the disk.
 
         Raises:
-            StorageUnavailable, Unstorable: what this state says did not reach the disk.
+            StorageUnavailable, Unstorable: it did not, and why.
         """
         if self.is_abandoned:
             raise self.refusal or StorageUnavailable()
-        if self.parent_key is None and not others and not self.graph.starts_children:
-            return self._take_alone(fact)
-        commit = Commit(self.host)
-        written = commit.turn(self, fact)
-        for other, its_fact in others:
-            commit.turn(other, its_fact)
-        if commit.is_empty:
-            self._perform(written)
-            return None
-        return commit.append() if commit.answer() is None else commit.append_later()
 
-    def _take_alone(self, fact: Fact) -> asyncio.Future[None] | None:
-        """Take a fact that concerns no other run: the same as by a Commit, and cheaper."""
-        written = self.decide(fact)
-        if not self.has_news(written):
-            self._perform(written)
-            return None
-        try:
-            effect = partial(self.committed, written, fact)
-            entry = self.entry(written)
-            commit = self.host.journal.append([entry], effect)
-        except Unstorable as error:
-            return self.host.refuse(error, [(self, written, fact)])
-        self.size += entry.size
-        self.wait_for(commit)
-        self.tell_gate()
-        return commit
+    def _apply(self, fact: Fact) -> None:
+        self.host.turns.apply(self, fact)
 
     def decide(self, fact: Fact) -> TurnResult:
         """Work a fact into the state."""
@@ -155,12 +125,6 @@ class LiveRun:
         """Stay in memory until a commit is there."""
         self._uncommitted += 1
         self._last_commit = commit
-
-    def stop_waiting_for(self, commit: asyncio.Future[None]) -> None:
-        """Do without a commit that another one stands for."""
-        self._uncommitted -= 1
-        if self._last_commit is commit:
-            self._last_commit = None
 
     def tell_gate(self) -> None:
         """Have the first start and the end counted in the order of commits, whichever road led there."""
@@ -196,7 +160,7 @@ class LiveRun:
     def mend(self, fact: AppendRejected) -> None:
         """Take that something cannot be stored, and open nothing with it: the log goes on from there."""
         self._holds_all = True
-        self.take(fact)
+        self._apply(fact)
         self._holds_all = False
 
     async def durable(self) -> None:
@@ -239,22 +203,21 @@ class LiveRun:
             return False
         return any(e.child_run_id and self._is_given_up(e.address) for e in self.state.entries.values())
 
-    def committed(self, written: TurnResult, fact: Fact, commit: asyncio.Future[None]) -> None:
+    def appended(self, entry: RunAppend) -> None:
+        """Count what was appended."""
+        self.size += entry.size
+        self.tell_gate()
+
+    def committed(self, written: TurnResult) -> None:
         """Do what follows from a turn, now that it is on disk."""
         self._uncommitted -= 1
-        if not commit.cancelled() and isinstance(error := commit.exception(), Unstorable):
-            self.untell_gate(written)
-            self.host.refuse(error, [(self, written, fact)])
-            return
-        if commit.cancelled() or commit.exception() is not None:
-            self.host.lose(self)
-            return
         if written.events and self.state.end is written.events[-1]:
             self.host.ends.announce(self.run_key)
         if not self.is_abandoned:
-            self._perform(written)
+            self.perform(written)
 
-    def _perform(self, written: TurnResult) -> None:
+    def perform(self, written: TurnResult) -> None:
+        """Do what a turn opened, and stop what it closed."""
         for event in written.events:
             if isinstance(event, NodeStarted) and event.runs_code:
                 self.todo.append(event)
@@ -309,7 +272,7 @@ class LiveRun:
             values = binding.bind_inputs(self.graph, self.state, address)
         except TooLarge as error:
             self._preparing.end(address)
-            self.take(
+            self._apply(
                 PreflightFailed(address=address, code=INPUT_TOO_LARGE, message=too_large_message(error))
             )
             return
@@ -341,7 +304,7 @@ class LiveRun:
         leftover = attempt.leftover()
         if leftover is not None:
             self.host.leave(self.run_key, attempt.address, leftover)
-        self.take(fact)
+        self._apply(fact)
 
     def forget(self, address: Address) -> None:
         """Do without an attempt that was taken back."""
@@ -360,7 +323,7 @@ class LiveRun:
             if isinstance(item, Address):
                 self._preparing.end(item)
             else:
-                self.take(never_began(item))
+                self._apply(never_began(item))
 
     def _is_in_vain(self, item: NodeStarted | Address) -> bool:
         return self._is_given_up(item if isinstance(item, Address) else item.address)
@@ -451,7 +414,7 @@ class LiveRun:
         """Go on where something is due; else only time has passed, and perhaps not by this clock."""
         due_at = self.next_due()
         if due_at is not None and due_at <= self.host.clock.now():
-            self.take(TimerDue())
+            self._apply(TimerDue())
         else:
             self._arm()
 

@@ -32,7 +32,7 @@ def put_back(live: LiveRun) -> None:
     live.todo.clear()
     for address, attempt in back:
         live.forget(address)
-        live.take(AttemptInterrupted(address=address, attempt=attempt))
+        live.host.turns.apply(live, AttemptInterrupted(address=address, attempt=attempt))
 
 
 def cut_off(live: LiveRun) -> None:
@@ -51,7 +51,7 @@ def cut_off(live: LiveRun) -> None:
                 started=True,
                 usage=attempt.context.usage,
             )
-            live.take(fact)
+            live.host.turns.apply(live, fact)
 
 
 def _in_line(live: LiveRun) -> list[NodeStarted]:

@@ -38,6 +38,7 @@ from infraweave.engine.runs.completion import Ends
 from infraweave.engine.runs.idle_cache import Resting
 from infraweave.engine.runs.live_run import LiveRun
 from infraweave.engine.runs.not_started import cut_off, put_back
+from infraweave.engine.runs.turns import Turns
 from infraweave.engine.runs.unstorable import Turn, blamed, is_stored, refused
 from infraweave.errors import RunNotFound, RunSetAside, StorageUnavailable, Unstorable
 from infraweave.failpoints import reach
@@ -46,6 +47,7 @@ from infraweave.store.agenda import Agenda
 from infraweave.store.journal import Journal, RunAppend
 from infraweave.store.load_quarantine import LoadQuarantine
 from infraweave.store.runs import RunRow, Runs
+from infraweave.store.sqlite.audit_record import AuditRecord
 
 log = logging.getLogger("infraweave.engine")
 
@@ -85,6 +87,7 @@ class Host:
         self.gate = Gate(self.slots, settings, runs.count_started, lambda: catalog.tenants)
         self.alarm = Alarm(clock, self._next_due, self._wake_due)
         self.children = Children(self, runs)
+        self.turns = Turns(self)
         self.live: dict[int, LiveRun] = {}
         self.resting = Resting()
         self.ends = Ends()
@@ -128,16 +131,20 @@ class Host:
                 live = await self._loaded(run_key, lifting=lifting, payloads=payloads)
             yield live
             if live.is_lifted:
-                live.is_lifted = False
-                await self.children.catch_up(live)
-                if live.state.state == "queued":  # nobody has lined it up so far
-                    self.spawn(self._wake(run_key), f"line up {run_key}")
+                await self.resume(live)
         finally:
             self._pins[run_key] -= 1
             if not self._pins[run_key]:
                 del self._pins[run_key]
             if run_key in self.live:
                 self.live[run_key].rest()
+
+    async def resume(self, live: LiveRun, record: AuditRecord | None = None) -> None:
+        """Let a run go on that was set aside; ``record`` is the audit row of the act."""
+        live.is_lifted = False
+        await self.children.catch_up(live, record)
+        if live.state.state == "queued":  # nobody has lined it up so far
+            self.spawn(self._wake(live.run_key), f"line up {live.run_key}")
 
     def _rested(self, run_key: int) -> LiveRun | None:
         live = self.resting.take(run_key)
@@ -196,7 +203,7 @@ class Host:
         if (refused := self._refused.pop(run_key, None)) is not None:
             live.mend(refused)
         if live.refusal is None and not is_lifted:
-            live.take(Recovered())
+            self.turns.apply(live, Recovered())
         if live.refusal is not None:
             raise live.refusal
         return live
@@ -398,7 +405,7 @@ class Host:
         if run_key in self._apart:
             raise RunSetAside
         async with self.pinned(run_key) as live:
-            live.take(TimerDue())
+            self.turns.apply(live, TimerDue())
             if live.state.state == "queued" and (live.origin.start_at or 0) <= self.clock.now():
                 await self._line_up(run_key)
             await live.durable()
@@ -435,7 +442,7 @@ class Host:
             async with self.pinned(run_key) as live:
                 if not live.has_slot and live.state.state == "queued":
                     live.has_slot = used = True
-                    live.take(SlotGranted())
+                    self.turns.apply(live, SlotGranted())
         except RunNotFound:
             log.info("run %s ended in the queue and was removed just as its turn came", run_key)
         finally:

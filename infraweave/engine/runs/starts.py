@@ -117,12 +117,11 @@ class Starts:
         fact = RunAccepted(
             origin=_origin(ready, later), input=request.input, slot=slot, reused=request.reused
         )
-        live.take(fact)
+        if request.record is not None:
+            request.record.detail = f"run:{live.state.run_id}"
+        host.turns.apply(live, fact, record=request.record)
         if live.refusal is not None:
             raise live.refusal
-        if request.record is not None:  # no await in between: it is in the same transaction
-            request.record.detail = f"run:{live.state.run_id}"
-            host.journal.audit.write(request.record)
         return live
 
     # --- many ----------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ there, and what led to them fails.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from infraweave.core.run.facts import AppendRejected, Fact
 from infraweave.core.run.recorder import TurnResult
@@ -17,10 +17,16 @@ from infraweave.errors import Unstorable
 if TYPE_CHECKING:
     from infraweave.engine.runs.live_run import LiveRun
 
-#: A run, what it wrote, and the fact that this follows from.
-Turn: TypeAlias = "tuple[LiveRun, TurnResult, Fact]"
 #: Characters of the reason that an event tells.
 _LONGEST = 500
+
+
+class Turn(NamedTuple):
+    """A run, the fact that it decided about, and what it wrote."""
+
+    live: LiveRun
+    written: TurnResult
+    fact: Fact
 
 
 def blamed(error: Unstorable, turns: Sequence[Turn]) -> Turn | None:
