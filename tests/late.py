@@ -19,7 +19,7 @@ import pytest
 from aiosqlite.context import contextmanager
 
 from infraweave.engine.execution.attempt import Attempt
-from infraweave.engine.execution.thread_pool import Threads
+from infraweave.engine.execution.thread_pool import ThreadPool
 from infraweave.store.sqlite.writer import Writer
 
 SEED = os.environ.get("LATE_SEED", "0")
@@ -132,7 +132,7 @@ def _patch() -> None:
     Attempt.__init__, Writer.__init__ = attempt, writer
     aiosqlite.Connection.execute_fetchall = read
     BaseEventLoop._run_once = stall
-    _WorkItem.run, Threads._do = _waking_late(_WorkItem.run), _waking_late(Threads._do)
+    _WorkItem.run, ThreadPool._do = _waking_late(_WorkItem.run), _waking_late(ThreadPool._do)
 
 
 _patch()

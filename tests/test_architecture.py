@@ -78,7 +78,7 @@ IMPURE_EXCEPTIONS = {("data/type_schema.py", "uuid"), ("data/python_types.py", "
 #: author's file and an author's validators, at the outermost request, and where a file is read that may be
 #: damaged in any way.
 BLIND = {
-    "engine/execution/call.py",
+    "engine/execution/invocation.py",
     "engine/execution/exception_text.py",
     "engine/execution/thread_pool.py",
     "authoring/loader.py",

@@ -169,7 +169,7 @@ class Reader:
     def refused(self, route: Route, record: AuditRecord, error: RequestError) -> None:
         """Have a denial written; a request that was merely wrong is none."""
         if isinstance(error, DENIALS) or (route.raw and isinstance(error, WebhookNotFound)):
-            self._engine.ledger.deny(record.denied(error.code, error.message))
+            self._engine.audit_buffer.deny(record.denied(error.code, error.message))
 
     async def answer(self, route: Route, call: Call[Any, Any]) -> Answer:
         """Return what the handler answers; nobody waits for a write while none is possible.
@@ -228,7 +228,7 @@ class Reader:
             who = caller.principal
             record.tenant, record.principal, record.token_id = who.tenant, who.name, caller.token_id
             self._limiter.take(caller.token_id)
-            self._engine.ledger.used(caller.token_id)
+            self._engine.audit_buffer.token_used(caller.token_id)
         return caller
 
     async def _json(self, route: Route) -> Json:

@@ -50,10 +50,10 @@ def db_file(command: F) -> F:
 
 
 def _checked(_: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
-    from infraweave.engine.execution.outbound_guard import parse_allowed
-    from infraweave.engine.execution.secrets import parse_bound
+    from infraweave.engine.execution.outbound_policy import parse_allowed
+    from infraweave.engine.execution.secrets import parse_permission
 
-    parse: Callable[[str], object] = parse_bound if parameter.name == "secret" else parse_allowed
+    parse: Callable[[str], object] = parse_permission if parameter.name == "secret" else parse_allowed
     for text in given:
         try:
             parse(text)

@@ -44,7 +44,7 @@ from infraweave.store.sqlite.audit_record import AuditRecord
 MOST_BYTES = 8 << 20
 
 #: Gives the code that a test puts in the place of an entry's own.
-StandIn: TypeAlias = Callable[[Graph, Address, Code | None], Code | None]
+CodeOverride: TypeAlias = Callable[[Graph, Address, Code | None], Code | None]
 
 
 class Catalog:
@@ -56,10 +56,10 @@ class Catalog:
         clock: Clock,
         builtins: Builtins,
         workflows: Iterable[Workflow],
-        stand_in: StandIn | None = None,
+        code_override: CodeOverride | None = None,
     ) -> None:
         self._documents, self._clock, self._builtins = documents, clock, builtins
-        self._stand_in = stand_in
+        self._code_override = code_override
         self._loaded: list[Compiled] = []
         self._models: dict[tuple[str, str], Mapping[str, Any]] = {}
         for workflow in workflows:
@@ -88,7 +88,7 @@ class Catalog:
         """How many tenants there are."""
         return len(self._welcomed)
 
-    async def welcome(self, tenant: str) -> None:
+    async def publish_loaded(self, tenant: str) -> None:
         """Publish the loaded workflows to a tenant, once.
 
         Raises:
@@ -150,7 +150,7 @@ class Catalog:
         Raises:
             VersionConflict: the version exists with another content.
         """
-        await self.welcome(tenant)
+        await self.publish_loaded(tenant)
         now = self._clock.now()
         done = await self._documents.publish(tenant, document, now, activate=activate, record=record)
         self._forget_active(tenant, document.workflow_id)
@@ -244,7 +244,7 @@ class Catalog:
             code = codes[key]
         except KeyError:
             code = codes[key] = self._find(graph, address)
-        return code if self._stand_in is None else self._stand_in(graph, address, code)
+        return code if self._code_override is None else self._code_override(graph, address, code)
 
     def lacks_code(self, graph: Graph, address: Address) -> bool:
         """Tell whether opening the entry calls code that is not loaded."""

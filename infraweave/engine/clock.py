@@ -33,7 +33,7 @@ _SET_FORWARD = (
 _IDS = random.Random()  # noqa: S311 - secrets come from `secrets`
 
 
-class Timer(Protocol):
+class TimerHandle(Protocol):
     """Something that will happen unless it is cancelled."""
 
     def cancel(self) -> None:
@@ -56,7 +56,7 @@ class Clock(Protocol):
     def elapsed(self) -> float:
         """Return seconds since a moment that is nobody's business: for rates, whatever a clock says."""
 
-    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> TimerHandle:
         """Call ``callback`` once that time has passed."""
 
 
@@ -99,7 +99,7 @@ class SystemClock:
         """Return seconds since a moment that is nobody's business."""
         return time.monotonic()
 
-    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> TimerHandle:
         """Call ``callback`` on the running loop."""
         return asyncio.get_running_loop().call_later(seconds, callback)
 

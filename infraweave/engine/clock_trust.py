@@ -38,7 +38,7 @@ def look(before: ClockRow, now: int, passed: int | None, leap: int) -> ClockRow:
     return ClockRow(seen=trusted, last=now, since=since)
 
 
-class Trust:
+class ClockTrust:
     """Whether the clock of the machine is believed, for one process."""
 
     def __init__(self, sightings: ClockStore, clock: Clock, settings: Settings) -> None:

@@ -21,15 +21,15 @@ from infraweave.core.run.events import State
 from infraweave.core.run.explain import Explanation, explain
 from infraweave.core.run.facts import CancelRequested, SignalAccepted, TerminateRequested
 from infraweave.core.workflow.document import signal_schemas
-from infraweave.engine.access.audit_buffer import Ledger
-from infraweave.engine.access.revocation import Standing
-from infraweave.engine.access.sign_in import SignIn
-from infraweave.engine.catalog import Catalog, StandIn
+from infraweave.engine.access.audit_buffer import AuditBuffer
+from infraweave.engine.access.revocation import RevocationWatch
+from infraweave.engine.access.sign_in_codes import SignInCodes
+from infraweave.engine.catalog import Catalog, CodeOverride
 from infraweave.engine.clock import Clock, SystemClock, request_id, sleep, ulid
-from infraweave.engine.clock_trust import Trust
+from infraweave.engine.clock_trust import ClockTrust
 from infraweave.engine.execution.builtins import Builtins
-from infraweave.engine.execution.compute_process import Apart
-from infraweave.engine.execution.value_checks import Checks
+from infraweave.engine.execution.compute_pool import ComputePool
+from infraweave.engine.execution.schema_checker import SchemaChecker
 from infraweave.engine.loop_watch import LoopWatch
 from infraweave.engine.retention import Sweeper
 from infraweave.engine.runs.completion import give_up
@@ -47,7 +47,7 @@ from infraweave.engine.runs.requests import (
 from infraweave.engine.runs.reruns import Reruns
 from infraweave.engine.runs.starts import Starts
 from infraweave.engine.triggers.scheduler import Scheduler
-from infraweave.engine.triggers.webhooks import Hooks
+from infraweave.engine.triggers.webhooks import WebhookService
 from infraweave.errors import Draining, RequestError, StorageUnavailable
 from infraweave.forks import loop_stays_here
 from infraweave.settings import Settings
@@ -75,31 +75,38 @@ class Engine:
         clock: Clock,
         settings: Settings,
         workflows: Sequence[Workflow] = (),
-        stand_in: StandIn | None = None,
+        code_override: CodeOverride | None = None,
     ) -> None:
         self.db, self.clock, self.settings = db, clock, settings
         pause = partial(sleep, clock)
         self.journal, self.changes = Journal(db, pause), RunChangeFeed(db, pause)
         self.runs, self.documents = Runs(db), Documents(db)
         self.principals, self.admin, self.audit = Principals(db), Admin(db), self.journal.audit
-        self.trust = Trust(ClockStore(db), clock, settings)
-        self.ledger = Ledger(self.audit, self.principals, self.trust, clock, settings)
-        self.standing, self.sign_in = Standing(clock), SignIn(clock, self.principals)
-        self.apart = Apart()
-        self.checks = Checks(self.apart)
-        self.builtins = Builtins(clock, settings, self.apart)
-        self.catalog = Catalog(self.documents, clock, self.builtins, workflows, stand_in)
+        self.clock_trust = ClockTrust(ClockStore(db), clock, settings)
+        self.audit_buffer = AuditBuffer(self.audit, self.principals, self.clock_trust, clock, settings)
+        self.revocation, self.sign_in = RevocationWatch(clock), SignInCodes(clock, self.principals)
+        self.compute_pool = ComputePool()
+        self.schema_checker = SchemaChecker(self.compute_pool)
+        self.builtins = Builtins(clock, settings, self.compute_pool)
+        self.catalog = Catalog(self.documents, clock, self.builtins, workflows, code_override)
         self.quarantine = LoadQuarantine(db.path)
         self.host = Host(
-            clock, settings, self.journal, Agenda(db), self.runs, self.catalog, self.checks, self.quarantine
+            clock,
+            settings,
+            self.journal,
+            Agenda(db),
+            self.runs,
+            self.catalog,
+            self.schema_checker,
+            self.quarantine,
         )
         self._starts = Starts(self.host, self.catalog, self.runs)
-        self._reruns = Reruns(self.journal, self.catalog, self.checks)
+        self._reruns = Reruns(self.journal, self.catalog, self.schema_checker)
         self._looks = Looks(self.journal, self.catalog)
         self.scheduler = Scheduler(self)
-        self.hooks = Hooks(self)
+        self.webhooks = WebhookService(self)
         self.loop_watch = LoopWatch(clock, settings.slow_body if isinstance(clock, SystemClock) else 0)
-        self.sweeper = Sweeper(db, clock, self.trust, settings)
+        self.sweeper = Sweeper(db, clock, self.clock_trust, settings)
         self._recovered = False
         self._drained = asyncio.Event()
 
@@ -112,9 +119,9 @@ class Engine:
         *,
         clock: Clock | None = None,
         settings: Settings | None = None,
-        stand_in: StandIn | None = None,
+        code_override: CodeOverride | None = None,
     ) -> AsyncIterator[Engine]:
-        """Serve a file for the length of the block; at its end, drain. ``stand_in`` replaces nodes' code.
+        """Serve a file for the length of the block, then drain. ``code_override`` replaces code of nodes.
 
         Raises:
             StartupError: the file is in use, newer than this program, or not ours.
@@ -125,7 +132,7 @@ class Engine:
         opening = Database.open(path, now=clock.now(), readers=settings.readers, patient=True)
         with loop_stays_here():
             async with opening as db:
-                engine = cls(db, clock, settings, workflows, stand_in)
+                engine = cls(db, clock, settings, workflows, code_override)
                 try:
                     await engine._begin()
                     yield engine
@@ -133,24 +140,20 @@ class Engine:
                     await engine.drain()
                     await engine.changes.close()
                     await engine.builtins.close()
-                    await engine.apart.close()
-                    await engine.ledger.close()
+                    await engine.compute_pool.close()
+                    await engine.audit_buffer.close()
                     engine.quarantine.close()
 
     async def _begin(self) -> None:
-        await self.trust.begin()
+        await self.clock_trust.begin()
         for tenant in {FIRST_TENANT, *await self.principals.tenants()}:
-            await self.catalog.welcome(tenant)
+            await self.catalog.publish_loaded(tenant)
         await self.host.recover()
         self.host.spawn(self.host.alarm.run(), "alarm")
         await self.scheduler.begin()
         self.host.spawn(self.sweeper.run(), "retention")
         self.host.spawn(self.host.take_up_suspects(), "suspects")
         self._recovered = True
-
-    async def welcome(self, tenant: str) -> None:
-        """Publish the loaded workflows to a tenant, unless it has them."""
-        await self.catalog.welcome(tenant)
 
     async def admit(self, token_hash: bytes) -> str:
         """Make a token of the first tenant's principal, who may do everything; return its id."""
@@ -244,7 +247,7 @@ class Engine:
             request = request_id_ or request_id(self.clock.now())
             schema = signal_schemas(live.graph.document).get(name)
             # Found before it is decided, for that may take a while, and nothing may come in between.
-            faults = [] if schema is None else await self.checks.faults(validator(schema), payload)
+            faults = [] if schema is None else await self.schema_checker.faults(validator(schema), payload)
             try:
                 fresh = signals.check_signal(live.graph, live.state, name, request, payload, faults)
             except RequestError:
@@ -343,7 +346,7 @@ class Engine:
             why = set_aside(run.run_id, self.quarantine.crashes(run.run_id))
             return seen.state.state, Explanation(False, why)
         start_at, now = seen.origin.start_at, self.clock.now()
-        queued = self.host.gate.reason(run.run_key) or "its turn has come"
+        queued = self.host.admission.reason(run.run_key) or "its turn has come"
         if start_at is not None and start_at > now:
             queued = f"it is not to start before {rfc3339(start_at)}"
         live = self.host.live.get(run.run_key)

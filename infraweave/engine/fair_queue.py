@@ -1,4 +1,4 @@
-"""A queue that is fair between tenants: each in turn, and first come, first served within one."""
+"""A queue that is fair between tenants: each in turn, first come first served within one."""
 
 from __future__ import annotations
 
@@ -10,35 +10,35 @@ T = TypeVar("T")
 
 
 class FairQueue(Generic[T]):
-    """Items of tenants. Not safe to use from several threads at once."""
+    """The queued items of all tenants. Not thread-safe."""
 
     def __init__(self) -> None:
         self._queues: dict[str, deque[T]] = {}
         self._length = 0
 
     def __len__(self) -> int:
-        """How many items stand here, those that nobody wants any more among them."""
+        """Return the number of items, unwanted ones included."""
         return self._length
 
     def put(self, tenant: str, item: T) -> None:
-        """Add an item at the end of its tenant's."""
+        """Append an item to its tenant's queue."""
         self._queues.setdefault(tenant, deque()).append(item)
         self._length += 1
 
-    def take(self, wanted: Callable[[T], bool]) -> T | None:
-        """Take the next item that is wanted, or None; items that are not wanted are dropped on the way."""
+    def pop(self, wanted: Callable[[T], bool]) -> T | None:
+        """Remove and return the next wanted item, or None; unwanted items before it are dropped."""
         while self._queues:
             tenant, queue = next(iter(self._queues.items()))
             del self._queues[tenant]
-            found = self._first(queue, wanted)
+            found = self._pop_from(queue, wanted)
             if queue:
                 self._queues[tenant] = queue  # at the end: the other tenants come first
             if found is not None:
                 return found
         return None
 
-    def _first(self, queue: deque[T], wanted: Callable[[T], bool]) -> T | None:
-        """Take the first wanted item of a tenant; those that were withdrawn cost the others no turn."""
+    def _pop_from(self, queue: deque[T], wanted: Callable[[T], bool]) -> T | None:
+        """Return a tenant's first wanted item; unwanted ones cost the tenant no turn."""
         while queue:
             item = queue.popleft()
             self._length -= 1

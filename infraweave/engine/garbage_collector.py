@@ -44,7 +44,7 @@ def resident() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-class Collector:
+class GarbageCollector:
     """Has everything looked through once memory has grown."""
 
     def __init__(self, measure: Callable[[], int] = resident) -> None:
@@ -66,7 +66,7 @@ class Collector:
         return True
 
     @asynccontextmanager
-    async def looking(self) -> AsyncIterator[None]:
+    async def watching(self) -> AsyncIterator[None]:
         """Look once a second for the length of the block."""
         task = asyncio.create_task(self._look_again(), name="collector")
         try:

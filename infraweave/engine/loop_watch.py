@@ -24,7 +24,7 @@ from infraweave.engine.execution.tracebacks import stack_of
 log = logging.getLogger("infraweave.node")
 
 #: Whose body runs, also in the tasks and callbacks that it makes.
-BODY: ContextVar[RunContext | None] = ContextVar("infraweave_body", default=None)
+CURRENT_BODY: ContextVar[RunContext | None] = ContextVar("infraweave_body", default=None)
 #: By it the loop runs whatever it runs.
 _RUN = vars(asyncio.Handle)["_run"].__code__
 #: Seconds between two looks, and between two heartbeats.
@@ -84,7 +84,7 @@ class LoopWatch:
             self._seen, self._since = handle, now
         elif self._told is None:
             held = now - self._since
-            body = handle._context.get(BODY)  # noqa: SLF001 - there is no public way
+            body = handle._context.get(CURRENT_BODY)  # noqa: SLF001 - there is no public way
             if held >= self.patience * (1 if body else _OWN):
                 self._tell(held, body, frame)
 

@@ -9,7 +9,7 @@ from functools import partial
 
 from infraweave.core.data.values import format_duration, rfc3339
 from infraweave.engine.clock import Clock, sleep
-from infraweave.engine.clock_trust import DAY, Trust
+from infraweave.engine.clock_trust import DAY, ClockTrust
 from infraweave.settings import Settings
 from infraweave.store.retention import Removed, Retention, RetentionPolicy
 from infraweave.store.sqlite.database import Database
@@ -42,7 +42,7 @@ class Sweeper:
     a database in which nothing ends costs nothing.
     """
 
-    def __init__(self, db: Database, clock: Clock, trust: Trust, settings: Settings) -> None:
+    def __init__(self, db: Database, clock: Clock, trust: ClockTrust, settings: Settings) -> None:
         self._clock, self._trust, self._keep = clock, trust, what_stays(settings)
         self._retention = Retention(db)
         self._ended = asyncio.Event()

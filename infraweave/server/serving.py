@@ -21,10 +21,10 @@ from hypercorn.config import Config
 from infraweave.api.app import create_app
 from infraweave.authoring.decorators import Workflow
 from infraweave.core.access import make_token, token_hash
-from infraweave.engine.catalog import StandIn
+from infraweave.engine.catalog import CodeOverride
 from infraweave.engine.clock import Clock, token_secret, ulid
 from infraweave.engine.engine import Engine
-from infraweave.engine.garbage_collector import Collector
+from infraweave.engine.garbage_collector import GarbageCollector
 from infraweave.errors import StartupError
 from infraweave.server.http1 import answer
 from infraweave.settings import Settings
@@ -61,11 +61,11 @@ async def serving(
     token: str | None = None,
     clock: Clock | None = None,
     settings: Settings | None = None,
-    stand_in: StandIn | None = None,
+    code_override: CodeOverride | None = None,
 ) -> AsyncIterator[Serving]:
     """Serve a file over HTTP for the length of the block; ``token`` becomes a new database's first token.
 
-    ``stand_in`` replaces the code of nodes, for tests.
+    ``code_override`` replaces the code of nodes, for tests.
 
     Raises:
         StartupError: the file or the port is in use, or the file is not ours.
@@ -74,12 +74,12 @@ async def serving(
     """
     settings = settings or Settings()
     with _listening(host, port) as listener:
-        opening = Engine.open(path, workflows, clock=clock, settings=settings, stand_in=stand_in)
+        opening = Engine.open(path, workflows, clock=clock, settings=settings, code_override=code_override)
         async with opening as engine:
             first = await admit_first(engine, token or make_token(token_secret()))
             url = _url(host, listener)
             watching = engine.loop_watch.watching()
-            async with Collector().looking(), watching, _answering(engine, settings, listener, host):
+            async with GarbageCollector().watching(), watching, _answering(engine, settings, listener, host):
                 yield Serving(engine, url, first, await engine.sign_in.first_code())
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from attrs import define, field
 
-from infraweave.engine.clock import Timer
+from infraweave.engine.clock import TimerHandle
 
 #: 2026-01-01T00:00:00Z: a fixed beginning, so that tests can write times down.
 BEGINNING = 1_767_225_600_000
@@ -57,7 +57,7 @@ class VirtualClock:
         """Return seconds since a moment that is nobody's business."""
         return self._now / 1000
 
-    def call_later(self, seconds: float, callback: Callable[[], object]) -> Timer:
+    def call_later(self, seconds: float, callback: Callable[[], object]) -> TimerHandle:
         """Call ``callback`` once the clock has been advanced that far; what is due already, soon."""
         if seconds <= 0:
             return asyncio.get_running_loop().call_soon(callback)

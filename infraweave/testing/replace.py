@@ -109,7 +109,7 @@ def _exception(error: Any) -> BaseException:
 
 
 class Replacements:
-    """All replacements of one world. ``stand_in`` is what the catalog asks for code."""
+    """All replacements of one world. ``code_override`` is what the catalog asks for code."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -154,7 +154,7 @@ class Replacements:
         own = [one for one in found if one.workflow_id == graph.document.workflow_id]
         return next(iter([*own, *(one for one in found if one.workflow_id is None)]), None)
 
-    def stand_in(self, graph: Graph, address: Address, code: Code | None) -> Code | None:
+    def code_override(self, graph: Graph, address: Address, code: Code | None) -> Code | None:
         """Return the code that an entry runs in a test."""
         replacement = self._for(graph, address)
         if replacement is None:

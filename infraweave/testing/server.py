@@ -70,7 +70,7 @@ class OwnServer:
                 token=self._token,
                 clock=self._clock,
                 settings=self._settings,
-                stand_in=self._replacements.stand_in,
+                code_override=self._replacements.code_override,
             )
             self._serving = await stack.enter_async_context(opening)
             # Before all else at the end: what is in flight stays open on disk, as after a kill.

@@ -129,7 +129,7 @@ class Api:
         expires_at = None if life is None else now + life
         new = NewTokenRow(token_id=f"tok_{ulid(now)}", token_hash=token_hash(text), expires_at=expires_at)
         await engine.principals.create_token(tenant, name, map(parse_grant, grants), new, now)
-        await engine.welcome(tenant)
+        await engine.catalog.publish_loaded(tenant)
         return text
 
     async def other(self, *grants: str, tenant: str = "default", name: str = "eve") -> Api:

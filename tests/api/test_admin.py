@@ -111,7 +111,7 @@ async def test_a_long_poll_is_answered_with_nothing_once_its_token_is_revoked(ap
     params = {"after": head, "wait": 60}
     path, accept = f"/v1/runs/{run_id}/events", {"Accept": "application/json"}
     poll = asyncio.create_task(eve.get(path, params=params, headers=accept))
-    while not api.server.engine.standing._bells:  # noqa: ASYNC110 - nobody would set an event
+    while not api.server.engine.revocation._rechecks:  # noqa: ASYNC110 - nobody would set an event
         await asyncio.sleep(0)
     await revoke(api, clock)
     assert (await poll).json()["events"] == []

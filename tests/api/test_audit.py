@@ -188,7 +188,7 @@ async def test_a_flood_of_strangers_is_a_few_rows_and_their_number(api, clock):
 
 
 async def test_what_one_principal_is_denied_over_and_over_is_summed_up_for_that_principal(api):
-    denials = api.server.engine.ledger._denials
+    denials = api.server.engine.audit_buffer._denials
     record = evolve(api_note(), tenant="default", principal="eve").denied("acl_denied", "no")
     for _ in range(150):
         denials.add(record)
@@ -215,13 +215,13 @@ def test_what_is_gathered_is_bounded_and_strangers_crowd_out_nobody():
 
 
 async def test_the_number_of_a_minute_is_written_once_when_the_minute_is_over(api, clock):
-    ledger = api.server.engine.ledger
+    buffer = api.server.engine.audit_buffer
     await flood(api, await api.with_headers({}), 25)
-    await ledger._write()
+    await buffer._write()
     rows = await api.server.engine.audit.list(AuditFilters(), limit=50)
     assert len(rows) == 10
     await clock.advance(60)
-    await ledger._write()
+    await buffer._write()
     rows = await api.server.engine.audit.list(AuditFilters(), limit=50)
     assert [row.detail[:7] for row in rows[:1]] == ["15 more"]
     assert len(rows) == 11
@@ -287,7 +287,7 @@ async def test_the_log_is_pruned_by_the_settings_as_it_grows(open_api, clock):
         await api.start()
         await clock.advance(3_700)
         await api.start()
-        await api.server.engine.ledger._write()
+        await api.server.engine.audit_buffer._write()
         assert len(await audit(api)) == 1
 
 
@@ -299,10 +299,10 @@ async def test_a_log_that_cannot_be_written_says_so_and_holds_nobody_up(api, mon
         async def prune(self, before, most, strangers=False):
             return 0
 
-    ledger = api.server.engine.ledger
-    monkeypatch.setattr(ledger, "_audit", Broken())
-    ledger.deny(api_note().denied("acl_denied", "no"))
-    await ledger._write()
+    buffer = api.server.engine.audit_buffer
+    monkeypatch.setattr(buffer, "_audit", Broken())
+    buffer.deny(api_note().denied("acl_denied", "no"))
+    await buffer._write()
     assert "could not be written" in caplog.text
 
 

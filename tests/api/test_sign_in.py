@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.engine.access.sign_in import CODE_LIFE, MOST_WRONG
+from infraweave.engine.access.sign_in_codes import CODE_LIFE, MOST_WRONG
 from tests.api.conftest import told
 
 

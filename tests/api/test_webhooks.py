@@ -169,7 +169,7 @@ async def test_the_log_of_the_server_says_why_a_delivery_did_not_pass(api, sende
 
 
 async def test_names_that_there_are_not_are_refused_by_the_very_same_steps(api, sender, hook, caplog):
-    hooks, headers = api.server.engine.hooks, {"x-signature": "sha256=" + "0" * 64}
+    hooks, headers = api.server.engine.webhooks, {"x-signature": "sha256=" + "0" * 64}
 
     async def steps(name):
         seen = []

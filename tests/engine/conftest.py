@@ -71,7 +71,7 @@ class World:
 
     @staticmethod
     def _is_called(attempt: Attempt) -> bool:
-        return attempt.leftover() is not None and attempt.waits_for is None
+        return attempt.orphan() is not None and attempt.waits_for is None
 
     async def end(self, run: RunRow) -> dict:
         """Wait for the end and return the last event with its payload."""

@@ -24,9 +24,9 @@ from infraweave.core.workflow.document import (
 )
 from infraweave.core.workflow.rules.check import faults
 from infraweave.engine.execution.builtins import expression_code
-from infraweave.engine.execution.call import BodyError
-from infraweave.engine.execution.compute_process import Apart
+from infraweave.engine.execution.compute_pool import ComputePool
 from infraweave.engine.execution.context import RunContext
+from infraweave.engine.execution.invocation import AttemptError
 from tests.core.story import ORIGIN
 from tests.engine.web import answer, serving
 
@@ -81,10 +81,10 @@ async def test_a_choice_that_is_none_fails_the_router_at_once(world, expression,
 
 async def test_what_was_skipped_is_null_in_an_expression():
     params = Param("a", "a", required=False), Param("b", "b")
-    code = expression_code("w:again", "a == null && b.more", params, Apart())
+    code = expression_code("w:again", "a == null && b.more", params, ComputePool())
     context = RunContext("run_1", ORIGIN, Address("again"), 1)
     assert await code.function(**{code.context_param: context, "b": {"more": True}}) is True
-    with pytest.raises(BodyError, match="Key not found"):
+    with pytest.raises(AttemptError, match="Key not found"):
         await code.function(**{code.context_param: context, "b": {}})
 
 

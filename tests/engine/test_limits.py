@@ -69,7 +69,7 @@ async def test_each_key_has_a_lane_of_its_own_in_order_and_a_full_one_holds_up_n
         bob = await w.start("orders", of("bob"))
         assert [run.state for run in (*ada[:2], bob)] == ["running", "queued", "running"]
         reason = "orders may have 1 run open at once for {input.customer_id} = ada, and others came before"
-        assert [w.engine.host.gate.reason(run.run_key) for run in (ada[1], bob)] == [reason, None]
+        assert [w.engine.host.admission.reason(run.run_key) for run in (ada[1], bob)] == [reason, None]
         for place in range(3):
             await answer(w, ada[place])
             await w.until(ada[place + 1], "input_requested")
@@ -110,7 +110,7 @@ async def test_a_workflow_limit_and_a_keyed_one_hold_both(world):
                 if (name, round_) != ("a", 0):
                     await answer(w, runs[name][round_])
         await settled(w)
-        assert w.engine.host.gate.queued == 0
+        assert w.engine.host.admission.queued == 0
 
 
 async def test_tenants_do_not_share_a_lane(world):
@@ -131,7 +131,7 @@ async def test_a_queued_run_that_is_cancelled_frees_its_place(world, place):
         assert (await w.end(runs[place]))["type"] == "cancelled"
         for run in (run for run in runs if run is not runs[place]):
             await answer(w, run)
-        assert w.engine.host.gate.queued == 0
+        assert w.engine.host.admission.queued == 0
 
 
 async def test_a_run_that_waits_for_the_workflow_gives_its_keys_place_back_when_cancelled(world):
@@ -220,8 +220,8 @@ async def test_a_limit_counts_right_while_starts_and_ends_are_on_their_way_to_th
         for run in [*ended, *[await task for task in begun]]:
             await w.end(run)
         await w.until(limited, "input_requested")
-        lane = w.engine.host.gate._lanes["default", "orders", None]
-        assert (lane.open, lane.reserved, lane.tickets) == (1, 0, 0)
+        group = w.engine.host.admission._groups["default", "orders", None]
+        assert (group.open, group.reserved, group.pending) == (1, 0, 0)
 
 
 # --- the queue ---------------------------------------------------------------------------------------------
@@ -229,7 +229,7 @@ async def test_a_limit_counts_right_while_starts_and_ends_are_on_their_way_to_th
 
 async def test_with_several_tenants_none_can_fill_the_whole_queue(world):
     async with world(asking(), max_running=0, max_queued=8) as w:
-        await w.engine.welcome("few")
+        await w.engine.catalog.publish_loaded("few")
         assert [(await w.start("orders", tenant="many")).state for _ in range(4)] == ["queued"] * 4
         with pytest.raises(Capacity, match="4 runs in the queue, its share"):
             await w.start("orders", tenant="many")
@@ -265,7 +265,7 @@ def is_fair(order: list[str], tenants: int, each: int) -> bool:
 async def test_many_tenants_take_turns_however_unequal_their_queues(world):
     order: list[str] = []
     async with world(busy(order), asking(), max_running=1) as w:
-        await w.engine.welcome("hog")
+        await w.engine.catalog.publish_loaded("hog")
         names = ["hog", *(f"t{number}" for number in range(19))]
         runs = [await w.start("busy", {"tenant": "hog"}, tenant="hog") for _ in range(1)]
         order_of_asking = ["hog"] * 100 + [name for name in names[1:] for _ in range(5)]
@@ -276,7 +276,7 @@ async def test_many_tenants_take_turns_however_unequal_their_queues(world):
         last_of_others = max(place for place, name in enumerate(order) if name != "hog")
         assert Counter(order)["hog"] == 101
         assert Counter(order[: last_of_others + 1])["hog"] < 20
-        assert (w.engine.host.gate.queued, w.engine.host.gate._tickets) == (0, {})
+        assert (w.engine.host.admission.queued, w.engine.host.admission._pending) == (0, {})
 
 
 async def test_a_recovered_queue_is_fair_from_its_first_slot_on(world):
@@ -335,7 +335,7 @@ async def test_children_are_held_to_the_limits_of_their_workflow_and_never_refus
             await settled(w)
         assert (await w.end(run))["type"] == "completed"
         await settled(w)
-        assert (w.engine.host.gate.queued, w.engine.host.gate._tickets) == (0, {})
+        assert (w.engine.host.admission.queued, w.engine.host.admission._pending) == (0, {})
 
 
 async def test_a_queued_child_of_a_cancelled_parent_frees_its_place(world):
@@ -346,7 +346,7 @@ async def test_a_queued_child_of_a_cancelled_parent_frees_its_place(world):
         await w.engine.cancel(run, by="eve")
         assert (await w.end(run))["type"] == "cancelled"
         await settled(w)
-        assert w.engine.host.gate.queued == 0
+        assert w.engine.host.admission.queued == 0
         assert (await w.start("orders")).state == "running"
 
 
@@ -421,7 +421,7 @@ async def test_those_below_count_and_others_wait_until_all_of_them_have_ended(wo
         await w.end(run)
         await answer(w, other)
         await settled(w)
-        assert (w.engine.host.gate.queued, w.engine.host.gate._tickets) == (0, {})
+        assert (w.engine.host.admission.queued, w.engine.host.admission._pending) == (0, {})
 
 
 async def test_another_key_below_a_run_waits_for_its_own_lane(world):

@@ -15,7 +15,7 @@ from infraweave.core.run.address import Address
 from infraweave.engine import loop_watch
 from infraweave.engine.clock import SystemClock
 from infraweave.engine.execution.context import RunContext
-from infraweave.engine.loop_watch import BODY, LoopWatch
+from infraweave.engine.loop_watch import CURRENT_BODY, LoopWatch
 from tests.crash.server import Process
 
 FLOW = """
@@ -97,7 +97,7 @@ class Held:
 
     def hold(self, body: RunContext | None) -> None:
         def stand() -> None:
-            BODY.set(body)
+            CURRENT_BODY.set(body)
             self.inside.set()
             assert self.go.wait(20)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from infraweave.engine.garbage_collector import STEP, Collector
+from infraweave.engine.garbage_collector import STEP, GarbageCollector
 
 ROOT = Path(__file__).parents[2]
 #: The page caches of SQLite fill to 64 MB and three times 8 MB, and an allocator keeps some for later.
@@ -39,6 +39,6 @@ def test_what_circles_of_authors_code_hold_does_not_pile_up():
 def test_everything_is_looked_through_once_memory_has_grown_and_not_else():
     grown = 400 + 100 + 64
     sizes = iter([400, grown - 1, grown, 300, grown - 126, grown - 125, 300])
-    collector = Collector(lambda: next(sizes) << 20)
+    collector = GarbageCollector(lambda: next(sizes) << 20)
     assert STEP == 64 << 20
     assert [collector.look() for _ in range(4)] == [False, True, False, True]

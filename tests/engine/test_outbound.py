@@ -12,8 +12,8 @@ import trustme
 
 from infraweave import Retry, Workflow
 from infraweave.core.workflow.http_request import RenderedRequest
-from infraweave.engine.execution.http_sender import Sender, look_up
-from infraweave.engine.execution.outbound_guard import Guard, Refused, parse_allowed
+from infraweave.engine.execution.http_sender import HttpSender, resolve_host
+from infraweave.engine.execution.outbound_policy import OutboundPolicy, OutboundRefused, parse_allowed
 from tests.engine.web import answer, serving
 
 PUBLIC = "93.184.216.34"
@@ -66,10 +66,10 @@ def call(url: str, **options) -> Workflow:
     return flow
 
 
-async def end_of(world, url: str, *, resolve=look_up, wire=None, allow=(), **options) -> dict:
+async def end_of(world, url: str, *, resolve=resolve_host, wire=None, allow=(), **options) -> dict:
     async with world(call(url, **options), allow_outbound=allow) as w, asyncio.timeout(20):
         await w.engine.builtins.close()
-        w.engine.builtins.sender = Sender(Guard(allow), resolve=resolve, network=wire)
+        w.engine.builtins.sender = HttpSender(OutboundPolicy(allow), resolve=resolve, network=wire)
         return await w.end(await w.start("call"))
 
 
@@ -115,18 +115,18 @@ INNER = [
 
 @pytest.mark.parametrize("address", INNER)
 def test_what_only_our_network_can_reach_is_refused(address):
-    with pytest.raises(Refused, match="may not be called"):
-        Guard().check("name.test", 80, [address])
+    with pytest.raises(OutboundRefused, match="may not be called"):
+        OutboundPolicy().check("name.test", 80, [address])
 
 
 @pytest.mark.parametrize("address", [PUBLIC, "2606:4700::1", "64:ff9b::808:808", "::ffff:8.8.8.8"])
 def test_what_is_public_is_called(address):
-    assert Guard().check("name.test", 80, [address]) == [address]
+    assert OutboundPolicy().check("name.test", 80, [address]) == [address]
 
 
 def test_one_inner_address_among_public_ones_is_enough():
-    with pytest.raises(Refused, match=r"name\.test \(10\.0\.0\.1\) is a private address"):
-        Guard().check("name.test", 443, [PUBLIC, "10.0.0.1"])
+    with pytest.raises(OutboundRefused, match=r"name\.test \(10\.0\.0\.1\) is a private address"):
+        OutboundPolicy().check("name.test", 443, [PUBLIC, "10.0.0.1"])
 
 
 @pytest.mark.parametrize(
@@ -150,11 +150,11 @@ def test_one_inner_address_among_public_ones_is_enough():
     ],
 )
 def test_exceptions_are_a_host_a_network_or_one_port_of_them(allowed, host, port, address, passes):
-    guard = Guard([allowed])
+    guard = OutboundPolicy([allowed])
     if passes:
         assert guard.check(host, port, [address])
     else:
-        with pytest.raises(Refused):
+        with pytest.raises(OutboundRefused):
             guard.check(host, port, [address])
 
 
@@ -185,8 +185,8 @@ def _spellings() -> list[str]:
 async def test_no_spelling_of_an_inner_address_gets_out(host):
     """The system's own resolver is asked, as in earnest; nothing listens, and nothing may be tried."""
     wire = Wire(9)
-    sender = Sender(Guard(), network=wire)
-    with pytest.raises(Refused):
+    sender = HttpSender(OutboundPolicy(), network=wire)
+    with pytest.raises(OutboundRefused):
         await sender.send(
             RenderedRequest(method="GET", url=f"http://{host}/", headers={}, body=None), max_bytes=1
         )
@@ -252,7 +252,7 @@ async def test_a_name_that_turns_inwards_is_refused_at_the_next_connection(world
         wire = Wire(web.port)
         async with world(call("http://rebind.test/")) as w:
             resolve = answers_in_turn([PUBLIC], ["127.0.0.1"])
-            w.engine.builtins.sender = Sender(Guard(), resolve=resolve, network=wire)
+            w.engine.builtins.sender = HttpSender(OutboundPolicy(), resolve=resolve, network=wire)
             run = await w.start("call")
             await w.until(run, "node_failed", code="http_503")
             await w.clock.advance(10)
@@ -423,7 +423,7 @@ async def test_a_name_that_nobody_knows_is_tried_again(world):
         raise socket.gaierror(-2, "Name or service not known")
 
     async with world(call("http://nobody.test/")) as w, asyncio.timeout(20):
-        w.engine.builtins.sender = Sender(Guard(), resolve=resolve)
+        w.engine.builtins.sender = HttpSender(OutboundPolicy(), resolve=resolve)
         failed = await w.until(await w.start("call"), "node_failed")
     assert failed["code"] == "http_unreachable"
     assert failed["will_retry"] is True
@@ -431,4 +431,4 @@ async def test_a_name_that_nobody_knows_is_tried_again(world):
 
 async def test_a_name_that_cannot_be_looked_up_is_told_as_such():
     with pytest.raises(OSError, match="cannot be looked up"):
-        await look_up("a" * 100 + ".test", 80)
+        await resolve_host("a" * 100 + ".test", 80)

@@ -316,5 +316,5 @@ async def test_a_limit_counts_no_run_whose_start_or_end_was_refused(world):
                 await w.start(flow, {"text": "x" * MOST})
         await failed(w, await w.start(flow, {"text": "x"}), "two")
         assert (await w.end(await w.start(flow, {})))["type"] == "completed"
-        (lane,) = w.engine.host.gate._lanes.values()
-        assert (lane.open, lane.reserved, lane.tickets) == (0, 0, 0)
+        (group,) = w.engine.host.admission._groups.values()
+        assert (group.open, group.reserved, group.pending) == (0, 0, 0)

@@ -373,7 +373,7 @@ async def test_another_version_brings_its_own_schedules(opened, clock):
 
 async def test_each_tenant_has_the_schedules_of_a_file(opened, clock):
     async with opened(quick(every="1h")) as engine:
-        await engine.welcome("acme")
+        await engine.catalog.publish_loaded("acme")
         await pass_hours(engine, clock, 1)
         await ended(engine)
         assert len(await runs(engine)) == len(await runs(engine, tenant="acme")) == 1

@@ -21,7 +21,7 @@ from infraweave.core.workflow.document import (
 from infraweave.core.workflow.document_codec import document_to_json
 from infraweave.core.workflow.rules.check import faults
 from infraweave.core.workflow.secret_refs import SecretRedactor, format_origin
-from infraweave.engine.execution.secrets import Bound, parse_bound
+from infraweave.engine.execution.secrets import SecretPermission, parse_permission
 from tests.engine.web import answer, serving
 
 VALUE = 's3cret/"wört" &+key'
@@ -202,7 +202,7 @@ async def test_a_secret_is_of_one_tenant_unless_it_is_said_to_be_of_another(worl
     async with serving(answer(200, "fine")) as web:
         flow = calling(web.url, headers={"X": "{secret.KEY}"})
         async with world(flow, **bound(web, "KEY", "acme:ODD")) as w, asyncio.timeout(20):
-            await w.engine.welcome("acme")
+            await w.engine.catalog.publish_loaded("acme")
             failed(
                 await w.end(await w.start("call", tenant="acme")),
                 "secret_missing",
@@ -257,7 +257,7 @@ async def test_a_file_gives_a_secret_and_another_one_from_the_next_request_on(wo
     ],
 )
 def test_a_permission_is_spelled_as_a_name_and_an_origin(text, tenant, where):
-    assert parse_bound(text) == Bound("KEY", tenant, where)
+    assert parse_permission(text) == SecretPermission("KEY", tenant, where)
 
 
 def test_an_origin_has_one_spelling():
@@ -270,7 +270,7 @@ def test_an_origin_has_one_spelling():
 )
 def test_what_is_no_permission_is_refused(text):
     with pytest.raises(ValueError, match="expected NAME@HOST"):
-        parse_bound(text)
+        parse_permission(text)
 
 
 # --- in documents ------------------------------------------------------------------------------------------

@@ -10,15 +10,15 @@ from concurrent.futures import Future
 import pytest
 
 from infraweave import Context, Retry, Workflow
-from infraweave.engine.execution.thread_pool import Threads
+from infraweave.engine.execution.thread_pool import ThreadPool
 
 
 @pytest.fixture
 def threads():
     made = []
 
-    def make(count: int, spare: int = 0) -> Threads:
-        made.append(Threads(count, spare, "test"))
+    def make(count: int, spare: int = 0) -> ThreadPool:
+        made.append(ThreadPool(count, spare, "test"))
         return made[-1]
 
     yield make
@@ -38,7 +38,7 @@ class Door:
         return "out"
 
 
-def occupied(pool: Threads, count: int) -> list[tuple[Door, Future]]:
+def occupied(pool: ThreadPool, count: int) -> list[tuple[Door, Future]]:
     doors = [Door() for _ in range(count)]
     calls = [(door, pool.submit("busy", door)) for door in doors]
     for door in doors:
@@ -83,10 +83,10 @@ def test_lost_threads_are_replaced_up_to_a_bound_and_counted_until_they_are_back
     calls = occupied(pool, 2)
     waiting = Door()
     served = pool.submit("other", waiting)
-    assert pool.lose(calls[0][1]) is not None
+    assert pool.mark_lost(calls[0][1]) is not None
     assert waiting.inside.wait(20)
-    assert pool.lose(calls[1][1]) is not None
-    assert pool.lose(calls[1][1]) is None  # it is lost already
+    assert pool.mark_lost(calls[1][1]) is not None
+    assert pool.mark_lost(calls[1][1]) is None  # it is lost already
     assert (pool.lost, pool.can_replace, pool.busy) == (2, False, 3)
     beyond = pool.submit("other", lambda: "later")
     for door, future in calls:
@@ -95,7 +95,7 @@ def test_lost_threads_are_replaced_up_to_a_bound_and_counted_until_they_are_back
     assert pool.lost == 0
     waiting.out.set()
     assert (served.result(20), beyond.result(20)) == ("out", "later")
-    assert pool.lose(served) is None
+    assert pool.mark_lost(served) is None
 
 
 def test_what_a_call_raises_reaches_who_waits_for_it(threads):
@@ -191,7 +191,7 @@ async def test_a_lost_thread_is_told_and_replaced_until_it_is_back(world, caplog
         assert (await w.end(waiting))["result"] == "served"
         assert w.engine.host.threads.lost == 1
         release.set()
-        while w.engine.host.leftovers:
+        while w.engine.host.orphans:
             await w.engine.runs.counts()
         assert w.engine.host.threads.lost == 0
     (told,) = [record for record in caplog.records if record.levelno == logging.ERROR]

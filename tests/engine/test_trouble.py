@@ -23,7 +23,7 @@ async def test_every_run_ends_once_and_leaves_nothing_behind(tmp_path, monkeypat
         clock._IDS.seed(seed)
         random.seed(seed)
         monkeypatch.setattr(idle_cache, "LONG", seed % 2 * 200)
-        monkeypatch.setattr(idle_cache, "Bounded", few(1 + seed % 3))
+        monkeypatch.setattr(idle_cache, "BoundedCache", few(1 + seed % 3))
         world = trouble(seed, tmp_path / f"{seed}.db")
         async with asyncio.timeout(60):
             await world.live()

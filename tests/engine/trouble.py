@@ -350,11 +350,11 @@ class Trouble:
         self._expect("slots", host.slots.used, 0)
         self._expect("slot queue", host.slots.queued, 0)
         self._expect("in line", len(host.slots._resumed), 0)
-        self._expect("queue", host.gate.queued, 0)
-        self._expect("tickets", list(host.gate._tickets), [])
-        lanes = {key: (lane.open, lane.reserved) for key, lane in host.gate._lanes.items()}
-        self._expect("lanes", {key: held for key, held in lanes.items() if held != (0, 0)}, {})
-        self._expect("leftovers", list(host.leftovers), [])
+        self._expect("queue", host.admission.queued, 0)
+        self._expect("pending", list(host.admission._pending), [])
+        groups = {key: (group.open, group.reserved) for key, group in host.admission._groups.items()}
+        self._expect("groups", {key: held for key, held in groups.items() if held != (0, 0)}, {})
+        self._expect("orphans", list(host.orphans), [])
         self._expect("pins", dict(host._pins), {})
         self._expect("loading", list(host._loading), [])
         self._expect("urgent", dict(host._urgent), {})

@@ -27,7 +27,7 @@ from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.graph import Graph
 from infraweave.core.workflow.rules.check import faults
 from infraweave.core.workflow.triggers import Schedule
-from infraweave.engine.execution.outbound_guard import parse_allowed
+from infraweave.engine.execution.outbound_policy import parse_allowed
 from infraweave.errors import InfraWeaveError, RequestError
 from tests.api import cursor_calls
 from tests.conftest import EXAMPLES

@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from infraweave.engine.execution.thread_pool import Threads
+from infraweave.engine.execution.thread_pool import ThreadPool
 from infraweave.store.sqlite.batch import BATCH, Write
 from infraweave.store.sqlite.row_changes import RowChanges
 
@@ -121,7 +121,7 @@ def _tell(done: asyncio.Future[Any], result: Any, error: Exception | None) -> No
         done.set_exception(error)
 
 
-class Pool(Threads):
+class Pool(ThreadPool):
     """Threads for sync bodies, of which each returns after a while that the seed knows."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -139,7 +139,7 @@ class Pool(Threads):
             loop = asyncio.get_running_loop()
             loop.call_later(self._rng.choice((0, 0.5, 3, 40)), _end, work, call)
 
-    def lose(self, future: Future[Any]) -> None:
+    def mark_lost(self, future: Future[Any]) -> None:
         """Have nothing to replace."""
 
     def shutdown(self) -> None:

@@ -97,13 +97,13 @@ class More:
         """Have the tenants and their webhooks."""
         for tenant in TENANTS[1:]:
             await engine.admin.create_tenant(tenant, engine.clock.now())
-            await engine.welcome(tenant)
+            await engine.catalog.publish_loaded(tenant)
         for tenant in TENANTS:
             try:
                 row = WebhookRow(
                     tenant=tenant, workflow_id="w", webhook=Webhook(name=f"h-{tenant}"), secret=SECRET
                 )
-                await engine.hooks.create(row)
+                await engine.webhooks.create(row)
             except WebhookConflict:
                 pass  # made in an earlier life
 
@@ -142,14 +142,14 @@ class More:
         }
         name = hook if tenant == "default" else f"{tenant}:{hook}"
         try:
-            row = await engine.hooks.genuine(name, headers, body)
+            row = await engine.webhooks.genuine(name, headers, body)
         except WebhookNotFound:
             if not forged:
                 self.world.fault(f"a genuine delivery to {name} was refused")
             return
         if forged:
             self.world.fault(f"a forged delivery to {name} was taken")
-        self._took(tenant, number, (await engine.hooks.start(row, headers, body, [number])).run.run_id)
+        self._took(tenant, number, (await engine.webhooks.start(row, headers, body, [number])).run.run_id)
 
     def _took(self, tenant: str, number: int, run_id: str) -> None:
         run = self.world.model.ids.get(run_id)

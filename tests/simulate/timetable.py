@@ -130,12 +130,12 @@ class Timetable:
 
     def late(self, engine: Engine, before: int) -> Iterator[str]:
         """Yield what should have happened before a time."""
-        for key, plan in engine.scheduler._plans.items():
-            line, row, name = self.lines[key], plan.row, key[1]
-            if plan.next_at is not None and plan.next_at < before:
-                yield f"{name} should have looked at {plan.next_at}, and it is {before}"
-            if plan.next_at is not None and plan.next_at > before + LATE + line.every:
-                yield f"{name} waits for {plan.next_at}, and it is {before} + {LATE} ms: others come first"
+        for key, state in engine.scheduler._states.items():
+            line, row, name = self.lines[key], state.row, key[1]
+            if state.next_at is not None and state.next_at < before:
+                yield f"{name} should have looked at {state.next_at}, and it is {before}"
+            if state.next_at is not None and state.next_at > before + LATE + line.every:
+                yield f"{name} waits for {state.next_at}, and it is {before} + {LATE} ms: others come first"
             others = [run_id for run_id in row.running if run_id not in line.open]
             is_due = not row.paused and row.waiting and row.waiting[0] < before
             if is_due and not line.open and not others and line.ended_at < before:

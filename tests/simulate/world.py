@@ -603,15 +603,15 @@ class World:
     def _check_rest(self, engine: Engine) -> None:
         """Nobody holds what nobody needs."""
         held = engine.host
-        lanes = {key: (lane.open, lane.reserved) for key, lane in held.gate._lanes.items()}
+        groups = {key: (group.open, group.reserved) for key, group in held.admission._groups.items()}
         tasks = {task.get_name() for task in held._tasks} - {"alarm", "retention"}
         rest = {
             "live": list(held.live),
             "slots": held.slots.used + held.slots.queued + len(held.slots._resumed),
-            "queue": held.gate.queued,
-            "tickets": list(held.gate._tickets),
-            "lanes": [key for key, count in lanes.items() if count != (0, 0)],
-            "leftovers": list(held.leftovers),
+            "queue": held.admission.queued,
+            "pending": list(held.admission._pending),
+            "groups": [key for key, count in groups.items() if count != (0, 0)],
+            "orphans": list(held.orphans),
             "pins": dict(held._pins),
             "loading": list(held._loading),
             "urgent": dict(held._urgent),
@@ -679,10 +679,10 @@ def _around(world: World) -> Iterator[None]:
                 clock, "time", SimpleNamespace(time_ns=world.wall, monotonic=lambda: world.loop.now)
             ),
             patch.object(database, "aiosqlite", SimpleNamespace(connect=world.disk.connect)),
-            patch.object(registry, "Threads", lambda *_, **__: Pool(rng)),
+            patch.object(registry, "ThreadPool", lambda *_, **__: Pool(rng)),
             patch.object(idle_cache, "LONG", world.seed % 2 * 200),
             patch.object(inspection, "LONG", world.seed % 2 * 200),
-            patch.object(idle_cache, "Bounded", few(1 + world.seed % 3)),
+            patch.object(idle_cache, "BoundedCache", few(1 + world.seed % 3)),
             _places(world.reach),
         ):
             yield

@@ -40,7 +40,7 @@ class AdminRoutes:
         engine, name = self._engine, call.body.tenant
         call.record.resource = f"tenant:{name}"
         row = await engine.admin.create_tenant(name, engine.clock.now(), call.record)
-        await engine.welcome(name)
+        await engine.catalog.publish_loaded(name)
         return Answer(_tenant(row), 201)
 
     async def principals(self, call: Call[shapes.TenantQuery, None]) -> Answer:
@@ -57,7 +57,7 @@ class AdminRoutes:
         row = await engine.admin.create_principal(
             body.tenant, body.principal, grants, engine.clock.now(), call.record
         )
-        await engine.welcome(body.tenant)
+        await engine.catalog.publish_loaded(body.tenant)
         return Answer(_principal(row), 201)
 
     async def delete_principal(self, call: Call[shapes.PrincipalQuery, None]) -> Answer:
@@ -65,7 +65,7 @@ class AdminRoutes:
         query = call.query
         call.record.resource = _named(query.tenant, query.principal)
         await self._engine.admin.delete_principal(query.tenant, query.principal, call.record)
-        self._engine.standing.changed()
+        self._engine.revocation.notify()
         return Answer(status=204)
 
     async def grants(self, call: Call[shapes.GrantsQuery, None]) -> Answer:
@@ -92,13 +92,13 @@ class AdminRoutes:
         query, admin = call.query, self._engine.admin
         call.record.resource, call.record.detail = _named(query.tenant, query.principal), query.grant
         row = await admin.remove_grant(query.tenant, query.principal, parse_grant(query.grant), call.record)
-        self._engine.standing.changed()
+        self._engine.revocation.notify()
         return Answer(_principal(row))
 
     async def audit(self, call: Call[shapes.AuditQuery, None]) -> Answer:
         """Read the audit log, newest first; what has been gathered is written before."""
         query, engine = call.query, self._engine
-        await engine.ledger.flush()
+        await engine.audit_buffer.flush()
         names = ("tenant", "principal", "token_id", "action", "resource", "outcome", "request_id")
         filters = AuditFilters(
             **{name: getattr(query, name) for name in names}, after=query.after, before=query.before

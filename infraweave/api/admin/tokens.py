@@ -36,7 +36,7 @@ class TokenRoutes:
         row = await self._engine.principals.create_token(
             body.tenant, body.principal, grants, new, now, record
         )
-        await self._engine.welcome(body.tenant)
+        await self._engine.catalog.publish_loaded(body.tenant)
         answer = schemas.NewToken(
             token=text,
             token_id=row.token_id,
@@ -49,7 +49,7 @@ class TokenRoutes:
 
     async def list(self, call: Call[NoQuery, None]) -> Answer:  # noqa: ARG002 - every handler takes a call
         """List all tokens, without what makes them work."""
-        await self._engine.ledger.flush()
+        await self._engine.audit_buffer.flush()
         rows = await self._engine.principals.list_tokens()
         return Answer(schemas.TokenList(tokens=tuple(map(presenters.token, rows))))
 
@@ -57,7 +57,7 @@ class TokenRoutes:
         """End a token's life; its next request is refused, and its open streams end."""
         now = self._engine.clock.now()
         row = await self._engine.principals.revoke(call.path["token_id"], now, record=call.record)
-        self._engine.standing.changed()
+        self._engine.revocation.notify()
         return Answer(presenters.token(row))
 
 

@@ -128,7 +128,7 @@ class _OfRuns:
         counts, host = await engine.runs.counts(tenant), engine.host
         for state in get_args(State):
             self._runs.labels(state).set(counts.get(state, 0))
-        self._queued.set(host.gate.queued_of(tenant))
+        self._queued.set(host.admission.queued_of(tenant))
         self._slots.set(host.slots_of(tenant))
         self._limit.set(host.slots.limit)
         self._streams.set(streams)

@@ -16,7 +16,7 @@ from infraweave.api.runs import presenters
 from infraweave.api.runs.stream import HEARTBEAT, RETRY, STREAM_HEADERS, check_room
 from infraweave.core.access import readable
 from infraweave.core.data import json_codec
-from infraweave.engine.access.revocation import Bell
+from infraweave.engine.access.revocation import Recheck
 from infraweave.engine.engine import Engine
 from infraweave.settings import Settings
 from infraweave.store.changes import ChangeBatch, ChangedRun, ChangeSubscription
@@ -43,11 +43,14 @@ class ChangeRoutes:
 
     async def _blocks(self, call: Call[NoQuery, None], subscription: ChangeSubscription) -> Blocks:
         engine, first, beat = self._engine, RETRY, self._settings.heartbeat
-        with self._metrics.streaming(call.principal), engine.standing.bell(call.caller.expires_at) as bell:
+        with (
+            self._metrics.streaming(call.principal),
+            engine.revocation.watch(call.caller.expires_at) as recheck,
+        ):
             try:
                 while not engine.draining and not subscription.ended:
-                    woken = await engine.unless_drained(subscription.wait(beat), bell.rung)
-                    if not await self._may_go_on(call, bell, subscription):
+                    woken = await engine.unless_drained(subscription.wait(beat), recheck.due)
+                    if not await self._may_go_on(call, recheck, subscription):
                         return
                     if batch := _block(subscription.drain()):
                         yield first + batch
@@ -58,11 +61,11 @@ class ChangeRoutes:
                 engine.changes.unsubscribe(subscription)
 
     async def _may_go_on(
-        self, call: Call[NoQuery, None], bell: Bell, subscription: ChangeSubscription
+        self, call: Call[NoQuery, None], recheck: Recheck, subscription: ChangeSubscription
     ) -> bool:
-        """Tell whether the caller may have what follows; asked anew only where the bell has rung."""
-        if bell.rung.done():
-            bell.renew()
+        """Tell whether the caller may have what follows; asked anew only where it is due."""
+        if recheck.due.done():
+            recheck.rearm()
             who = await self._gate.still(call.caller)
             if who is None:
                 return False

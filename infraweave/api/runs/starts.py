@@ -109,7 +109,7 @@ class StartRoutes:
             meant = {name: value for name, value in item.items() if name != "idempotency_key"}
             return self._request(call, body, key, json_codec.digest(meant) if key is not None else None)
         except AclDenied as error:
-            self._engine.ledger.deny(_record(call, body.workflow_id).denied(error.code, error.message))
+            self._engine.audit_buffer.deny(_record(call, body.workflow_id).denied(error.code, error.message))
             return error
         except RequestError as error:
             return error

@@ -14,7 +14,7 @@ from infraweave.api.http.routing import JSON, SSE, Answer, Blocks, Call
 from infraweave.api.runs.queries import EventQuery, read_seq
 from infraweave.core.access import Principal
 from infraweave.core.data import json_codec
-from infraweave.engine.access.revocation import Bell
+from infraweave.engine.access.revocation import Recheck
 from infraweave.engine.engine import Engine
 from infraweave.errors import InvalidCursor, RateLimited, RunNotFound
 from infraweave.settings import Settings
@@ -57,10 +57,10 @@ class EventRoutes:
     async def _page(self, call: Call[EventQuery, None], after: int, head: Head) -> Answer:
         query, payloads, key = call.query, call.query.include is not None, call.run.run_key
         if query.wait and after == head.seq:
-            with self._engine.standing.bell(call.caller.expires_at) as bell:
+            with self._engine.revocation.watch(call.caller.expires_at) as recheck:
                 async with self._engine.journal.follow(key, after, query.limit, payloads=payloads) as reader:
-                    page = await self._engine.unless_drained(reader.next(query.wait), bell.rung) or []
-                    page = page if await self._may_go_on(call, bell) else []
+                    page = await self._engine.unless_drained(reader.next(query.wait), recheck.due) or []
+                    page = page if await self._may_go_on(call, recheck) else []
         else:
             page = await self._engine.journal.read(key, after, query.limit, payloads=payloads)
         terminal = page[-1].type in TERMINAL_TYPES if page else head.terminal
@@ -79,11 +79,14 @@ class EventRoutes:
     async def _blocks(self, call: Call[EventQuery, None], after: int) -> Blocks:
         engine, first, key = self._engine, RETRY, call.run.run_key
         payloads = call.query.include is not None
-        with self._metrics.streaming(call.principal), engine.standing.bell(call.caller.expires_at) as bell:
+        with (
+            self._metrics.streaming(call.principal),
+            engine.revocation.watch(call.caller.expires_at) as recheck,
+        ):
             async with engine.journal.follow(key, after, payloads=payloads) as follower:
                 while not follower.ended and not engine.draining:
-                    page = await engine.unless_drained(follower.next(self._settings.heartbeat), bell.rung)
-                    if not await self._may_go_on(call, bell):
+                    page = await engine.unless_drained(follower.next(self._settings.heartbeat), recheck.due)
+                    if not await self._may_go_on(call, recheck):
                         return
                     if page:
                         yield first + b"".join(_block(stored, payloads=payloads) for stored in page)
@@ -91,11 +94,11 @@ class EventRoutes:
                     elif page is not None and not follower.ended:
                         yield HEARTBEAT
 
-    async def _may_go_on(self, call: Call[EventQuery, None], bell: Bell) -> bool:
-        """Tell whether the caller may have what follows; asked anew only where the bell has rung."""
-        if not bell.rung.done():
+    async def _may_go_on(self, call: Call[EventQuery, None], recheck: Recheck) -> bool:
+        """Tell whether the caller may have what follows; asked anew only where it is due."""
+        if not recheck.due.done():
             return True
-        bell.renew()
+        recheck.rearm()
         return await self._gate.may_still(call.caller, "read", call.run)
 
 

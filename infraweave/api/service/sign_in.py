@@ -9,7 +9,7 @@ from infraweave.api.runs import presenters
 from infraweave.api.runs.schemas import Time, said
 from infraweave.core.access import make_token, token_hash
 from infraweave.engine import clock
-from infraweave.engine.access.sign_in import no_such_code
+from infraweave.engine.access.sign_in_codes import no_such_code
 from infraweave.engine.engine import Engine
 from infraweave.errors import PrincipalNotFound, RateLimited, StorageUnavailable, Unauthenticated
 from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewTokenRow, TokenRow
@@ -80,7 +80,7 @@ class SignInRoutes:
         call.record.resource = f"token:{call.caller.token_id}"
         now = self._engine.clock.now()
         await self._engine.principals.revoke(call.caller.token_id, now, record=call.record)
-        self._engine.standing.changed()
+        self._engine.revocation.notify()
         return Answer(None, 204)
 
 

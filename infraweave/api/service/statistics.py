@@ -22,7 +22,7 @@ from infraweave.api.service.statistics_schemas import (
 from infraweave.core.access import Principal, allows, readable
 from infraweave.core.data.values import rfc3339
 from infraweave.engine.engine import Engine
-from infraweave.engine.execution.thread_pool import Threads
+from infraweave.engine.execution.thread_pool import ThreadPool
 from infraweave.errors import Fault, MalformedRequest
 from infraweave.store.statistics import HOUR, Figures, RunSelection, Statistics
 
@@ -71,7 +71,7 @@ class StatisticsRoutes:
         )
 
 
-def _threads(threads: Threads) -> ThreadUse:
+def _threads(threads: ThreadPool) -> ThreadUse:
     return ThreadUse(total=threads.count, busy=threads.busy, waiting=threads.queued, lost=threads.lost)
 
 

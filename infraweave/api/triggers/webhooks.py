@@ -34,7 +34,7 @@ class WebhookRoutes:
         who, wanted = call.principal, call.query.workflow_id
         rows = [
             row
-            for row in await self._engine.hooks.webhooks.list(who.tenant)
+            for row in await self._engine.webhooks.store.list(who.tenant)
             if wanted in (None, row.workflow_id) and allows(who, "read", f"workflow:{row.workflow_id}")
         ]
         return Answer(WebhookList(webhooks=tuple(WebhookShown(**_shown(row)) for row in rows)))
@@ -47,12 +47,12 @@ class WebhookRoutes:
         webhook = Webhook(**{name: getattr(body, name) for name in names}, tolerance=tolerance)
         asked = WebhookRow(tenant=tenant, workflow_id=body.workflow_id, webhook=webhook, secret=body.secret)
         call.record.detail = f"webhook {body.name}"
-        row = await self._engine.hooks.create(asked, call.record)
+        row = await self._engine.webhooks.create(asked, call.record)
         return Answer(NewWebhook(**_shown(row), secret=row.secret or ""), 201)
 
     async def delete(self, call: Call[NoQuery, None]) -> Answer:
         """Forget a webhook and its secret."""
-        hooks, who, name = self._engine.hooks.webhooks, call.principal, call.path["webhook"]
+        hooks, who, name = self._engine.webhooks.store, call.principal, call.path["webhook"]
         row = await hooks.get(who.tenant, name)
         # A name does not tell its workflow. Who may not publish all learns of no other that it exists.
         workflow = "*" if row is None else row.workflow_id
@@ -64,7 +64,7 @@ class WebhookRoutes:
     async def deliver(self, call: Call[NoQuery, None]) -> Answer:
         """Start the run of a delivery; the answer is sent once it is durable."""
         headers = {name.lower(): ", ".join(call.headers.getlist(name)) for name, _ in call.headers}
-        hooks, raw = self._engine.hooks, call.raw
+        hooks, raw = self._engine.webhooks, call.raw
         row = await hooks.genuine(call.path["name"], headers, raw)
         call.record.tenant, call.record.principal = row.tenant, f"webhook:{row.webhook.name}"
         value = await read_within(self._engine.settings, raw)

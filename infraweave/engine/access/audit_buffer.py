@@ -11,7 +11,7 @@ import logging
 
 from infraweave.engine.access.denials import Denials
 from infraweave.engine.clock import Clock
-from infraweave.engine.clock_trust import Trust
+from infraweave.engine.clock_trust import ClockTrust
 from infraweave.errors import StorageUnavailable
 from infraweave.settings import Settings
 from infraweave.store.audit import AuditLog
@@ -26,11 +26,11 @@ GATHERING = 1.0
 COARSE, PRUNING = 60_000, 3_600.0
 
 
-class Ledger:
+class AuditBuffer:
     """Gathers and writes."""
 
     def __init__(
-        self, audit: AuditLog, principals: Principals, trust: Trust, clock: Clock, settings: Settings
+        self, audit: AuditLog, principals: Principals, trust: ClockTrust, clock: Clock, settings: Settings
     ) -> None:
         self._audit, self._principals, self._clock, self._settings = audit, principals, clock, settings
         self._trust = trust
@@ -49,7 +49,7 @@ class Ledger:
         self._denials.add(record)
         self._arm()
 
-    def used(self, token_id: str) -> None:
+    def token_used(self, token_id: str) -> None:
         """Have the use of a token written, if the last record of it is a minute old."""
         now = self._clock.now()
         if abs(now - self._noted.get(token_id, -COARSE)) >= COARSE:  # the clock may have been set back

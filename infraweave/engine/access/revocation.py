@@ -1,8 +1,8 @@
-"""Whether a caller who is being answered for long may still be answered.
+"""Ends long answers whose caller has lost access.
 
-A request asks the database who its caller is; a stream would go on after the token was revoked, had expired,
-or its principal had lost the grant. So each long answer has a ``Bell`` that rings when any of this may be so,
-and asks again then. Nothing is asked while nothing has changed.
+A request authenticates its caller once, but a stream would continue after the token was revoked or expired,
+or after its principal lost the grant. So each long answer has a ``Recheck``, which becomes due when any of
+this may have happened; the caller is then authenticated again. While nothing changes, nothing is checked.
 """
 
 from __future__ import annotations
@@ -11,55 +11,55 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from infraweave.engine.clock import Clock, Timer
+from infraweave.engine.clock import Clock, TimerHandle
 
 
-class Bell:
-    """Rings for one long answer; ``rung`` is done once it has."""
+class Recheck:
+    """Tells one long answer when its caller must be authenticated again: ``due`` is done then."""
 
     def __init__(self, clock: Clock, expires_at: int | None) -> None:
         self._clock, self._expires_at = clock, expires_at
-        self._timer: Timer | None = None
-        self.rung: asyncio.Future[None]
-        self.renew()
+        self._timer: TimerHandle | None = None
+        self.due: asyncio.Future[None]
+        self.rearm()
 
-    def renew(self) -> None:
-        """Wait for the next time."""
-        self.rung = asyncio.get_running_loop().create_future()
+    def rearm(self) -> None:
+        """Wait for the next change or the expiry."""
+        self.due = asyncio.get_running_loop().create_future()
         if self._expires_at is not None:
-            self._timer = self._clock.call_later(self._clock.until(self._expires_at), self.ring)
+            self._timer = self._clock.call_later(self._clock.until(self._expires_at), self.trigger)
 
-    def ring(self) -> None:
-        """Say that it is time to ask again."""
-        self.silence()
-        if not self.rung.done():
-            self.rung.set_result(None)
+    def trigger(self) -> None:
+        """Make the check due."""
+        self.cancel_timer()
+        if not self.due.done():
+            self.due.set_result(None)
 
-    def silence(self) -> None:
-        """Let the expiry not ring."""
+    def cancel_timer(self) -> None:
+        """Cancel the timer of the expiry."""
         if self._timer is not None:
             self._timer.cancel()
 
 
-class Standing:
-    """The bells of all long answers."""
+class RevocationWatch:
+    """The rechecks of all long answers."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._bells: set[Bell] = set()
+        self._rechecks: set[Recheck] = set()
 
-    def changed(self) -> None:
-        """Tell every long answer that tokens, grants or principals are not what they were."""
-        for bell in list(self._bells):
-            bell.ring()
+    def notify(self) -> None:
+        """Have every long answer checked: tokens, grants or principals have changed."""
+        for recheck in list(self._rechecks):
+            recheck.trigger()
 
     @contextmanager
-    def bell(self, expires_at: int | None) -> Iterator[Bell]:
-        """Give the bell of one long answer; it rings when its token expires, too."""
-        bell = Bell(self._clock, expires_at)
-        self._bells.add(bell)
+    def watch(self, expires_at: int | None) -> Iterator[Recheck]:
+        """Yield the recheck of one long answer; it also becomes due when its token expires (Unix ms)."""
+        recheck = Recheck(self._clock, expires_at)
+        self._rechecks.add(recheck)
         try:
-            yield bell
+            yield recheck
         finally:
-            self._bells.discard(bell)
-            bell.silence()
+            self._rechecks.discard(recheck)
+            recheck.cancel_timer()

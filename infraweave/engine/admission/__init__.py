@@ -1,1 +1,1 @@
-"""Who may start now: concurrency limits and slots."""
+"""Admission control: concurrency limits, the queue and the slots decide which runs may start."""

@@ -1,19 +1,20 @@
-"""Who may start. Before the slots stand the limits of workflows, and before those the bounds of the queue.
+"""Decides which runs may start: within the concurrency limits, the size of the queue, and the free slots.
 
-A *lane* is what one limit counts: the runs of a workflow, or those of one value of its key. A run takes a
-place in each of its lanes, the one with the key first, then the workflow's, then a slot, and always in that
-order: so nobody waits in a circle, and a run that waits for a lane holds up nobody of another lane. Within a
-lane it is first come, first served, whatever limit a run's own version gives it. Only a run below another of
-the same lane passes it without waiting, or the two would wait for each other; it counts there like any other.
+A *concurrency group* is the set of runs that one limit counts: all runs of a workflow, or those with one
+value of its concurrency key. A run takes a place in each of its groups, the keyed one first, then a slot.
+The order is always the same, so no runs can wait for each other in a circle, and a run that waits for one
+group delays no run of another. Within a group runs start first come, first served, whatever limit their own
+versions give. A run with an ancestor in the group passes without waiting, because the two would wait for
+each other; it counts there like any other.
 
-A place is held from the start to the end of a run, however long it waits in between; that is not kept in
-memory but counted from the file when a lane is first needed, in the order of commits, and from there on by
-``started`` and ``ended``. So no run has to be known here but those that queue, and a restart counts the same.
+A run keeps its places from its start to its end, however long it waits in between. Places are not stored:
+they are counted from the database when a group is first needed, and from then on by ``started`` and
+``ended``. So only queued runs are known here, and a restart counts the same.
 
-    may_start   whether a new run may start now, must queue, or is refused
-    line_up     the same for runs that exist (children, delayed ones, all after a restart): never refused
-    started     told by each live run itself, with the append that says so
-    ended       the same: gives back the run's places and lets the next ones in
+    admit       a new run: it may start now, is queued, or is refused
+    enqueue     an existing run (a child, a delayed run, any run after a restart): never refused
+    started     called with the append that starts a run
+    ended       called with the append that ends a run; frees its places for the next runs
 """
 
 from __future__ import annotations
@@ -24,23 +25,29 @@ from itertools import islice
 from typing import TypeAlias
 
 from infraweave.core.run.events import Origin
-from infraweave.engine.admission.limits import Candidate, Gates, Lane, LaneKey, Ticket
+from infraweave.engine.admission.groups import (
+    AdmissionRequest,
+    ConcurrencyGroup,
+    GroupKey,
+    GroupLimits,
+    PendingRun,
+)
 from infraweave.engine.admission.slots import Slots
 from infraweave.errors import Capacity
 from infraweave.settings import Settings
 
-CountOpen: TypeAlias = Callable[[Sequence[LaneKey]], Awaitable[Sequence[int]]]
+CountOpen: TypeAlias = Callable[[Sequence[GroupKey]], Awaitable[Sequence[int]]]
 
-#: Lanes beyond which those are forgotten where nobody queues.
-MOST_IDLE = 10_000
+#: Groups in memory beyond which those without queued runs are dropped.
+MAX_IDLE_GROUPS = 10_000
 _RETRY = {"Retry-After": "5"}
 
 
-class Gate:
-    """The lanes of one process, before its slots.
+class AdmissionControl:
+    """The concurrency groups of one process, and the queue for its slots.
 
-    ``count_open`` says how many runs of some lanes have started and not ended, in the order of commits;
-    ``tenants`` how many tenants there are.
+    ``count_open`` returns how many runs of each group have started and not ended, in the order of commits;
+    ``tenants`` returns the number of tenants.
     """
 
     def __init__(
@@ -48,80 +55,82 @@ class Gate:
     ) -> None:
         self._slots, self._settings = slots, settings
         self._count_open, self._tenants = count_open, tenants
-        self._lanes: dict[LaneKey, Lane] = {}
-        self._tickets: dict[int, Ticket] = {}
-        #: How many runs are in line, for a lane or for a slot.
+        self._groups: dict[GroupKey, ConcurrencyGroup] = {}
+        self._pending: dict[int, PendingRun] = {}
+        #: How many runs are queued, for a group or for a slot.
         self.queued = 0
         self._queued: Counter[str] = Counter()
 
     def queued_of(self, tenant: str | None) -> int:
-        """Return how many runs of a tenant are in line; None: of all."""
+        """Return how many runs of a tenant are queued; None: of all tenants."""
         return self.queued if tenant is None else self._queued[tenant]
 
-    # --- coming in -----------------------------------------------------------------------------------------
+    # --- admission -----------------------------------------------------------------------------------------
 
-    async def prepare(self, candidates: Iterable[Candidate]) -> None:
-        """Count the lanes that these runs have to pass; ``may_start`` and ``line_up`` take it as done.
+    async def prepare(self, requests: Iterable[AdmissionRequest]) -> None:
+        """Count the groups of these runs, as ``admit`` and ``enqueue`` require.
 
-        Nothing may be awaited between this and those.
+        The caller must not await anything between this and those.
         """
-        keys = {key for candidate in candidates if candidate.limits for key, _ in candidate.gates()}
+        keys = {key for request in requests if request.limits for key, _ in request.group_limits()}
         while missing := [key for key in keys if not self._is_counted(key)]:
-            new = [key for key in missing if key not in self._lanes]
+            new = [key for key in missing if key not in self._groups]
             if new:
-                self._make_room(len(new), keys)
+                self._evict_idle(len(new), keys)
                 await self._count(new)
             else:
-                await self._lanes[missing[0]].counted.wait()
+                await self._groups[missing[0]].counted.wait()
 
-    def _is_counted(self, key: LaneKey) -> bool:
-        return key in self._lanes and self._lanes[key].counted.is_set()
+    def _is_counted(self, key: GroupKey) -> bool:
+        return key in self._groups and self._groups[key].counted.is_set()
 
-    def _make_room(self, wanted: int, needed: set[LaneKey]) -> None:
-        """Forget the oldest lanes that nobody queues for, where many are kept; they can be counted anew."""
-        if len(self._lanes) + wanted > MOST_IDLE:
-            for key, lane in list(islice(self._lanes.items(), 2 * wanted)):
-                del self._lanes[key]
-                if lane.tickets or not lane.counted.is_set() or key in needed:
-                    self._lanes[key] = lane  # at the end: others are looked at next time
+    def _evict_idle(self, wanted: int, needed: set[GroupKey]) -> None:
+        """Drop the oldest groups without pending runs, if there are many; they can be counted again."""
+        if len(self._groups) + wanted > MAX_IDLE_GROUPS:
+            for key, group in list(islice(self._groups.items(), 2 * wanted)):
+                del self._groups[key]
+                if group.pending or not group.counted.is_set() or key in needed:
+                    self._groups[key] = group  # at the end, so that the next call looks at others
 
-    async def _count(self, keys: Sequence[LaneKey]) -> None:
+    async def _count(self, keys: Sequence[GroupKey]) -> None:
         # From here on starts and ends are counted, and the file tells of all before: no await in between.
-        lanes = [self._lanes.setdefault(key, Lane()) for key in keys]
+        groups = [self._groups.setdefault(key, ConcurrencyGroup()) for key in keys]
         try:
-            for lane, stored in zip(lanes, await self._count_open(keys), strict=True):
-                lane.open += stored
+            for group, stored in zip(groups, await self._count_open(keys), strict=True):
+                group.open += stored
         except BaseException:
             for key in keys:
-                del self._lanes[key]
+                del self._groups[key]
             raise
         finally:
-            for lane in lanes:
-                lane.counted.set()
+            for group in groups:
+                group.counted.set()
 
-    def may_start(self, run_key: int, candidate: Candidate) -> bool:
-        """Let a new run in: True, and it has a slot and all its places; False, and it is in line.
+    def admit(self, run_key: int, request: AdmissionRequest) -> bool:
+        """Return True if a new run may start: it has a slot and all its places. False: it is queued.
 
         Raises:
-            Capacity: a limit says so, or the queue is full; nothing has changed.
+            Capacity: a limit refuses it, or the queue is full; nothing has changed.
         """
-        if not candidate.limits and self._slots.take():
+        if not request.limits and self._slots.try_acquire():
             return True
-        gates = candidate.gates()
-        self._refuse_beyond_limits(candidate, gates)
-        if gates and self._is_free(gates) and self._slots.take():
-            self._hold(run_key, candidate, gates)
+        limits = request.group_limits()
+        self._refuse_beyond_limits(request, limits)
+        if limits and self._is_free(limits) and self._slots.try_acquire():
+            self._add(run_key, request, limits).passed = len(limits)
+            for key, _ in limits:
+                self._groups[key].reserved += 1
             return True
-        self._refuse_beyond_queue(candidate.tenant)
-        self.line_up(run_key, candidate)
+        self._refuse_beyond_queue(request.tenant)
+        self.enqueue(run_key, request)
         return False
 
-    def _refuse_beyond_limits(self, candidate: Candidate, gates: Gates) -> None:
-        for key, limit in gates:
+    def _refuse_beyond_limits(self, request: AdmissionRequest, limits: GroupLimits) -> None:
+        for key, limit in limits:
             if limit.when_full == "reject" and not self._is_free([(key, limit)]):
-                where = "" if limit.key is None else f" for {candidate.lane}"
+                where = "" if limit.key is None else f" for {request.concurrency_key}"
                 raise Capacity(
-                    f"Workflow {candidate.workflow_id} is at its limit of {limit.limit}{where};"
+                    f"Workflow {request.workflow_id} is at its limit of {limit.limit}{where};"
                     " try again once a run has ended.",
                     headers=_RETRY,
                 )
@@ -130,120 +139,114 @@ class Gate:
         left = self._settings.max_queued - self.queued
         if left <= 0:
             raise Capacity(headers=_RETRY)
-        # Where there are several tenants, whoever comes next finds a place however much the others queue.
+        # With several tenants, none may take more than half of what is left: a newcomer always finds room.
         if self._tenants() > 1 and self._queued[tenant] >= left:
             raise Capacity(
                 f"This tenant has {self._queued[tenant]} runs in the queue, its share; try again later.",
                 headers=_RETRY,
             )
 
-    def _is_free(self, gates: Gates) -> bool:
-        lanes = ((self._lanes[key], limit) for key, limit in gates)
-        return all(lane.has_room(limit.limit) and lane.first() is None for lane, limit in lanes)
+    def _is_free(self, limits: GroupLimits) -> bool:
+        groups = ((self._groups[key], limit) for key, limit in limits)
+        return all(group.has_room(limit.limit) and group.first() is None for group, limit in groups)
 
-    def _hold(self, run_key: int, candidate: Candidate, gates: Gates) -> None:
-        ticket = self._ticket(run_key, candidate, gates)
-        ticket.passed = len(gates)
-        for key, _ in gates:
-            self._lanes[key].reserved += 1
+    def _add(self, run_key: int, request: AdmissionRequest, limits: GroupLimits) -> PendingRun:
+        run = self._pending[run_key] = PendingRun(run_key, request.tenant, limits)
+        for key, _ in limits:
+            self._groups[key].pending += 1
+        return run
 
-    def _ticket(self, run_key: int, candidate: Candidate, gates: Gates) -> Ticket:
-        ticket = self._tickets[run_key] = Ticket(run_key, candidate.tenant, gates)
-        for key, _ in gates:
-            self._lanes[key].tickets += 1
-        return ticket
-
-    def line_up(self, run_key: int, candidate: Candidate) -> None:
-        """Put a run in line for its lanes and then for a slot, unless it is there already."""
-        if run_key in self._tickets:
+    def enqueue(self, run_key: int, request: AdmissionRequest) -> None:
+        """Queue a run for its groups and then for a slot, unless it is queued already."""
+        if run_key in self._pending:
             return
-        ticket = self._ticket(run_key, candidate, candidate.gates())
-        ticket.queued = True
+        run = self._add(run_key, request, request.group_limits())
+        run.queued = True
         self.queued += 1
-        self._queued[ticket.tenant] += 1
-        self._go_on(ticket)
+        self._queued[run.tenant] += 1
+        self._advance(run)
 
-    def _go_on(self, ticket: Ticket) -> None:
-        """Take one place after the other; wait where there is none."""
-        while ticket.passed < len(ticket.gates):
-            key, limit = ticket.gates[ticket.passed]
-            lane = self._lanes[key]
-            if lane.first() is not None or not lane.has_room(limit.limit):
-                lane.line.append((ticket, limit.limit))
+    def _advance(self, run: PendingRun) -> None:
+        """Take one place after the other; wait in the first group without room."""
+        while run.passed < len(run.groups):
+            key, limit = run.groups[run.passed]
+            group = self._groups[key]
+            if group.first() is not None or not group.has_room(limit.limit):
+                group.queue.append((run, limit.limit))
                 return
-            lane.reserved += 1
-            ticket.passed += 1
-        self._slots.enqueue(ticket.tenant, ticket.run_key)
+            group.reserved += 1
+            run.passed += 1
+        self._slots.enqueue(run.tenant, run.run_key)
 
     def reason(self, run_key: int) -> str | None:
-        """Say what a run in line waits for, as a clause; None where it is in no line."""
-        ticket = self._tickets.get(run_key)
-        if ticket is None:
+        """Return what a queued run waits for, as a clause; None if it is not queued."""
+        run = self._pending.get(run_key)
+        if run is None:
             return None
-        if ticket.passed == len(ticket.gates):
+        if run.passed == len(run.groups):
             return "all slots are taken"
-        (_, workflow_id, lane), limit = ticket.gates[ticket.passed]
+        (_, workflow_id, concurrency_key), limit = run.groups[run.passed]
         runs = "1 run" if limit.limit == 1 else f"{limit.limit} runs"
-        where = "" if lane is None else f" for {lane}"
+        where = "" if concurrency_key is None else f" for {concurrency_key}"
         return f"{workflow_id} may have {runs} open at once{where}, and others came before"
 
     # --- started, ended ------------------------------------------------------------------------------------
 
     def started(self, run_key: int, origin: Origin) -> None:
         """Count a run whose first start has just been appended."""
-        ticket = self._tickets.pop(run_key, None)
-        if ticket is not None:
-            self._tear(ticket)
-        for lane in self._lanes_of(origin):
-            lane.open += 1
+        run = self._pending.pop(run_key, None)
+        if run is not None:
+            self._clear_reservations(run)
+        for group in self._groups_of(origin):
+            group.open += 1
 
     def ended(self, origin: Origin) -> None:
-        """Give back the places of a run that had started and whose end has just been appended."""
-        for lane in self._lanes_of(origin):
-            lane.open -= 1
-            self._fill(lane)
+        """Free the places of a started run whose end has just been appended."""
+        for group in self._groups_of(origin):
+            group.open -= 1
+            self._fill(group)
 
     def reopened(self, origin: Origin) -> None:
-        """Count a run again whose end was not stored."""
-        for lane in self._lanes_of(origin):
-            lane.open += 1
+        """Count a run again because its end was not stored."""
+        for group in self._groups_of(origin):
+            group.open += 1
 
-    def _lanes_of(self, origin: Origin) -> list[Lane]:
-        """Return the lanes in memory that count a run; what is not in memory is counted when it is needed."""
-        if not self._lanes:
+    def _groups_of(self, origin: Origin) -> list[ConcurrencyGroup]:
+        """Return the groups in memory that count a run; others are counted when they are needed."""
+        if not self._groups:
             return []
         names = (None,) if origin.lane is None else (origin.lane, None)
         keys = [(origin.tenant, origin.workflow_id, name) for name in names]
-        return [self._lanes[key] for key in keys if key in self._lanes]
+        return [self._groups[key] for key in keys if key in self._groups]
 
-    def withdraw(self, run_key: int) -> None:
-        """Take a run that has not started out of its lines, and give back what it held there."""
-        ticket = self._tickets.pop(run_key, None)
-        if ticket is None:
+    def remove(self, run_key: int) -> None:
+        """Remove a run that has not started from its queues, and free its places."""
+        run = self._pending.pop(run_key, None)
+        if run is None:
             return
-        ticket.gone = True
-        self._slots.forget(run_key)
-        self._tear(ticket)
-        for key, _ in ticket.gates:
-            if (lane := self._lanes.get(key)) is not None:
-                self._fill(lane)
+        run.removed = True
+        self._slots.remove(run_key)
+        self._clear_reservations(run)
+        for key, _ in run.groups:
+            if (group := self._groups.get(key)) is not None:
+                self._fill(group)
 
-    def _tear(self, ticket: Ticket) -> None:
-        """Undo what a ticket counts for: its places are now counted as open, or given back."""
-        for place, (key, _) in enumerate(ticket.gates):
-            lane = self._lanes[key]
-            lane.tickets -= 1
-            lane.reserved -= place < ticket.passed
-        if ticket.queued:
+    def _clear_reservations(self, run: PendingRun) -> None:
+        """Stop counting a run as pending: its places are counted as open now, or are free."""
+        for place, (key, _) in enumerate(run.groups):
+            group = self._groups[key]
+            group.pending -= 1
+            group.reserved -= place < run.passed
+        if run.queued:
             self.queued -= 1
-            self._queued[ticket.tenant] -= 1
-            if not self._queued[ticket.tenant]:
-                del self._queued[ticket.tenant]
+            self._queued[run.tenant] -= 1
+            if not self._queued[run.tenant]:
+                del self._queued[run.tenant]
 
-    def _fill(self, lane: Lane) -> None:
-        """Let in as many as there is room for, in order."""
-        while (found := lane.first()) is not None and lane.has_room(found[1]):
-            lane.line.popleft()
-            lane.reserved += 1
+    def _fill(self, group: ConcurrencyGroup) -> None:
+        """Give the free places to queued runs, in order."""
+        while (found := group.first()) is not None and group.has_room(found[1]):
+            group.queue.popleft()
+            group.reserved += 1
             found[0].passed += 1
-            self._go_on(found[0])
+            self._advance(found[0])

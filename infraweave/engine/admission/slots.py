@@ -1,8 +1,7 @@
-"""Who may execute now. A slot belongs to a run that has something in flight; waiting costs none.
+"""Execution slots: how many runs may execute at once. A run that waits for time or a signal holds no slot.
 
-Runs that were taken up again go before queued ones. The queue is fair between tenants: each in turn, first
-come first served within one. Holds keys and callbacks only; a queued run is a row, not an object in memory.
-What stands before the queue, limits of workflows, is ``gate``'s business.
+Resumed runs go before queued ones. The queue is fair between tenants: each in turn, first come first served
+within one. It holds keys only: a queued run is a row in the database, not an object in memory.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from infraweave.engine.fair_queue import FairQueue
 
 
 class Slots:
-    """A limit, the line of resumed runs, and the queue."""
+    """``limit`` slots, the resumed runs that wait for one, and the queue of runs that have not started."""
 
     def __init__(self, limit: int, grant: Callable[[int], None]) -> None:
         self.limit = limit
@@ -24,22 +23,22 @@ class Slots:
         self._resumed: deque[Callable[[], None]] = deque()
         self._queue: FairQueue[int] = FairQueue()
         self._queued: set[int] = set()
-        self._gathering = False
+        self._batching = False
 
     @property
     def queued(self) -> int:
-        """How many runs stand in the queue."""
+        """The number of queued runs."""
         return len(self._queued)
 
-    def take(self) -> bool:
-        """Take a slot for a run that starts, if one is free and nobody stands before it."""
+    def try_acquire(self) -> bool:
+        """Take a slot for a run that starts, if one is free and no other run waits for it."""
         if self.used >= self.limit or self._resumed or self._queued:
             return False
         self.used += 1
         return True
 
     def resume(self, granted: Callable[[], None]) -> None:
-        """Call ``granted`` as soon as a resumed run may execute: at once, if a slot is free."""
+        """Call ``granted`` as soon as a resumed run has a slot: at once, if one is free."""
         if self.used < self.limit:
             self.used += 1
             granted()
@@ -47,23 +46,23 @@ class Slots:
             self._resumed.append(granted)
 
     def enqueue(self, tenant: str, run_key: int) -> None:
-        """Queue a run; ``grant`` is called with its key when its turn has come."""
+        """Queue a run; ``grant`` is called with its key when it has a slot."""
         self._queue.put(tenant, run_key)
         self._queued.add(run_key)
         self.fill()
 
     @contextmanager
-    def gathering(self) -> Iterator[None]:
-        """Hand out nothing to the queue within the block: all who come there come at the same moment."""
-        self._gathering = True
+    def batching(self) -> Iterator[None]:
+        """Grant no slots to queued runs within the block: all runs that it queues count as simultaneous."""
+        self._batching = True
         try:
             yield
         finally:
-            self._gathering = False
+            self._batching = False
             self.fill()
 
-    def forget(self, run_key: int) -> None:
-        """Take a run out of the queue: it was cancelled there."""
+    def remove(self, run_key: int) -> None:
+        """Remove a cancelled run from the queue."""
         self._queued.discard(run_key)
 
     def release(self) -> None:
@@ -72,19 +71,19 @@ class Slots:
         self.fill()
 
     def fill(self) -> None:
-        """Hand free slots out."""
+        """Grant the free slots."""
         while self.used < self.limit and self._resumed:
             self.used += 1
             self._resumed.popleft()()
-        while not self._gathering and self.used < self.limit and (run_key := self._next()) is not None:
+        while not self._batching and self.used < self.limit:
+            run_key = self._queue.pop(self._is_wanted)
+            if run_key is None:
+                return
             self.used += 1
             self._grant(run_key)
 
-    def _next(self) -> int | None:
-        return self._queue.take(self._leaves)
-
-    def _leaves(self, run_key: int) -> bool:
-        """Take a run out of the queue; return False where it was cancelled there."""
-        stands = run_key in self._queued
+    def _is_wanted(self, run_key: int) -> bool:
+        """Tell whether a run taken from the queue was not removed meanwhile."""
+        wanted = run_key in self._queued
         self._queued.discard(run_key)
-        return stands
+        return wanted

@@ -27,13 +27,12 @@ from infraweave.core.run.facts import (
     TimerReady,
 )
 from infraweave.core.workflow.document import HumanInput, Map, Node, Subworkflow, Timer
-from infraweave.engine.clock import Clock, chance, sleep
-from infraweave.engine.clock import Timer as ClockTimer
-from infraweave.engine.execution.call import BodyError, Call, fault_of
+from infraweave.engine.clock import Clock, TimerHandle, chance, sleep
 from infraweave.engine.execution.context import RunContext
-from infraweave.engine.execution.process_pool import Processes
-from infraweave.engine.execution.thread_pool import Threads
-from infraweave.engine.loop_watch import BODY
+from infraweave.engine.execution.invocation import AttemptError, Invocation, fault_of
+from infraweave.engine.execution.process_pool import ProcessPool
+from infraweave.engine.execution.thread_pool import ThreadPool
+from infraweave.engine.loop_watch import CURRENT_BODY
 from infraweave.errors import StorageUnavailable
 from infraweave.settings import Settings
 
@@ -49,7 +48,7 @@ class Attempt:
     def __init__(
         self,
         clock: Clock,
-        pool: Threads | Processes,
+        pool: ThreadPool | ProcessPool,
         limits: Settings,
         context: RunContext,
         code: Code,
@@ -59,13 +58,15 @@ class Attempt:
         self.context, self.address = context, context.address
         self._clock, self._grace, self._deliver = clock, limits.grace, deliver
         self._room, self._stuck_after = code.room, limits.stuck_after
-        self._call = Call(code, values, context, pool, max_output=limits.max_output, elapsed=clock.elapsed)
+        self._invocation = Invocation(
+            code, values, context, pool, max_output=limits.max_output, elapsed=clock.elapsed
+        )
         self._stopped: Stop | None = None
         self._begun = False
         self._ended_itself = False
         self._delivered = False
         self._timeout: float | None = None
-        self._timers: list[ClockTimer] = []
+        self._timers: list[TimerHandle] = []
         self._started_at = clock.elapsed()
         self._task: asyncio.Task[None] | None = None
         self._after: asyncio.Future[Any] | None = None
@@ -75,7 +76,7 @@ class Attempt:
         self._timeout, self._after = timeout, after
         # A context of its own: else it would have what another body, or a request, has set in its own.
         own = contextvars.Context()
-        own.run(BODY.set, self.context)
+        own.run(CURRENT_BODY.set, self.context)
         self._task = asyncio.get_running_loop().create_task(
             self._run(), name=f"{self.context.run_id} {self.address}", context=own
         )
@@ -86,7 +87,7 @@ class Attempt:
             return
         self._stopped = why
         self.context.cancelled = True
-        if self._call.is_on_loop or why == "timeout" or self._call.withdraw():
+        if self._invocation.is_on_loop or why == "timeout" or self._invocation.cancel_unstarted():
             self._task.cancel()
         if not self._begun:
             self._leave()
@@ -96,30 +97,32 @@ class Attempt:
 
     def _watch_thread(self) -> None:
         """Give a thread or a process up that has not left the body once the grace period is over."""
-        thread = self._call.thread
+        thread = self._invocation.thread
         if thread is not None and not thread.done():
-            timer = self._clock.call_later(self._grace, self._call.give_up)
+            timer = self._clock.call_later(self._grace, self._invocation.give_up)
             thread.add_done_callback(lambda _: timer.cancel())
 
-    def abandon(self) -> None:
+    def discard(self) -> None:
         """Stop without a fact: the process is ending, and the next one will find the attempt open."""
         self._close()
         self.context.cancelled = True
         if self._task is not None:
             self._task.cancel()
 
-    def withdraw(self) -> bool:
+    def cancel_unstarted(self) -> bool:
         """Take the attempt back without a fact, if its body was not called; tell if so."""
-        if self._delivered or (self._begun and not (self._call.waits and self._call.withdraw())):
+        if self._delivered or (
+            self._begun and not (self._invocation.waits and self._invocation.cancel_unstarted())
+        ):
             return False
-        self.abandon()
+        self.discard()
         return True
 
     @property
     def waits_for(self) -> str | None:
         """What the body waits for before it is called; None once it has been, or is about to be."""
         if self._begun:
-            return "a free thread or process" if self._call.waits else None
+            return "a free thread or process" if self._invocation.waits else None
         if self._after is not None and not self._after.done():
             return "an earlier attempt, whose body has not returned"
         return "other requests to end" if self._room is not None and self._room.locked() else None
@@ -129,9 +132,9 @@ class Attempt:
         """The task that runs the body."""
         return self._task
 
-    def leftover(self) -> asyncio.Future[Any] | None:
+    def orphan(self) -> asyncio.Future[Any] | None:
         """Return what still runs of a body whose fact was delivered, or None."""
-        thread = self._call.thread
+        thread = self._invocation.thread
         if not self._begun:
             return None
         if thread is not None and not thread.done():
@@ -144,8 +147,8 @@ class Attempt:
                 await self._outlast(self._after)
             async with self._room or nullcontext():
                 self._begun = True
-                fact = await self._ended(await self._call.run(self._count_time))
-        except BodyError as error:
+                fact = await self._ended(await self._invocation.run(self._count_time))
+        except AttemptError as error:
             fact = self._failed(error)
         except asyncio.CancelledError as error:
             fact = self._failed(self._cancelled(error))
@@ -160,7 +163,7 @@ class Attempt:
         """Wait until the body of an earlier attempt has returned.
 
         Raises:
-            BodyError: it does not; to call it a second time beside the first is not what was declared.
+            AttemptError: it does not; to call it a second time beside the first is not what was declared.
         """
         pause = asyncio.ensure_future(sleep(self._clock, self._stuck_after))
         try:
@@ -171,7 +174,7 @@ class Attempt:
             message = (
                 f"The body of an earlier attempt has not returned within {format_duration(self._stuck_after)}"
             )
-            raise BodyError("body_stuck", message, final=True)
+            raise AttemptError("body_stuck", message, final=True)
 
     def _count_time(self) -> None:
         """Let the time of the attempt count from here: what it had to wait for is not its own doing."""
@@ -183,40 +186,42 @@ class Attempt:
         if (
             self._stopped is None
             and self._timeout is not None
-            and self._call.seconds > self._timeout + _SLACK
+            and self._invocation.seconds > self._timeout + _SLACK
         ):
             self._stopped = "timeout"
         if self._stopped == "timeout":
-            return self._failed(BodyError("timeout", "", final=False))
+            return self._failed(AttemptError("timeout", "", final=False))
         return await self.conclude(output)
 
     def _is_late(self) -> bool:
         """Tell whether the body took longer than it may: while it blocked the loop, nobody could stop it."""
-        return self._timeout is not None and self._call.seconds > self._timeout + _SLACK
+        return self._timeout is not None and self._invocation.seconds > self._timeout + _SLACK
 
     async def conclude(self, output: Json) -> Fact:
         """Return the fact of a body that returned, once all is known that it takes."""
         return self.succeeded(output)
 
-    def _cancelled(self, error: asyncio.CancelledError) -> BodyError:
+    def _cancelled(self, error: asyncio.CancelledError) -> AttemptError:
         """Return the failure of a body that was cancelled: by us, or by something of its own."""
         if self._stopped is None and not self._delivered:
             return fault_of(error)
-        return BodyError("error", "CancelledError", final=False)
+        return AttemptError("error", "CancelledError", final=False)
 
-    def _failed(self, error: BodyError) -> Fact:
+    def _failed(self, error: AttemptError) -> Fact:
         if self._stopped is None:
             return self.erred(error)
         if self._stopped == "timeout":
             return self.erred(
-                BodyError("timeout", f"No result within {format_duration(self._timeout or 0)}", final=False)
+                AttemptError(
+                    "timeout", f"No result within {format_duration(self._timeout or 0)}", final=False
+                )
             )
         said = "" if error.message in ("CancelledError", "") else f" (it raised {error.message})"
         why = f"Stopped, because {_REASON[self._stopped]}{said}"
-        return self.erred(BodyError("cancelled", why, final=True, traceback=error.traceback))
+        return self.erred(AttemptError("cancelled", why, final=True, traceback=error.traceback))
 
     def _leave(self) -> None:
-        self._conclude(self._failed(BodyError("error", "", final=False)))
+        self._conclude(self._failed(AttemptError("error", "", final=False)))
 
     def _conclude(self, fact: Fact) -> None:
         if not self._delivered:
@@ -243,7 +248,7 @@ class Attempt:
             usage=context.usage,
         )
 
-    def erred(self, error: BodyError) -> Fact:
+    def erred(self, error: AttemptError) -> Fact:
         """Return the fact of a body that failed."""
         return AttemptFailed(
             address=self.address,
@@ -259,17 +264,17 @@ class Attempt:
         )
 
 
-class Preparation(Attempt):
+class Preflight(Attempt):
     """The code of a wait, called before the wait can open; it is not tried again."""
 
-    def erred(self, error: BodyError) -> Fact:
+    def erred(self, error: AttemptError) -> Fact:
         """Return the fact of a wait that cannot open."""
         return PreflightFailed(
             address=self.address, code=error.code, message=error.message, traceback=error.traceback
         )
 
 
-class PromptPreparation(Preparation):
+class PromptPreflight(Preflight):
     """A human node's code, which makes its prompt."""
 
     def succeeded(self, output: Json) -> Fact:
@@ -277,11 +282,11 @@ class PromptPreparation(Preparation):
         try:
             prompt, data = _prompt(output)
         except ValueError as error:
-            return self.erred(BodyError("output_invalid", str(error), final=True))
+            return self.erred(AttemptError("output_invalid", str(error), final=True))
         return PromptReady(address=self.address, prompt=prompt, data=data)
 
 
-class TimerPreparation(Preparation):
+class TimerPreflight(Preflight):
     """A timer's code, which chooses its delay or its time."""
 
     def succeeded(self, output: Json) -> Fact:
@@ -289,14 +294,14 @@ class TimerPreparation(Preparation):
         try:
             wake_at = _wake_at(output, self._clock.now())
         except ValueError as error:
-            return self.erred(BodyError("output_invalid", str(error), final=True))
+            return self.erred(AttemptError("output_invalid", str(error), final=True))
         return TimerReady(address=self.address, wake_at=wake_at)
 
 
-class ChildPreparation(Preparation):
+class ChildPreflight(Preflight):
     """The code that makes a child's input; then its workflow is looked for."""
 
-    #: Returns the fact of a child that may start, or raises BodyError.
+    #: Returns the fact of a child that may start, or raises AttemptError.
     find_child: Callable[[Json], Awaitable[Fact]]
 
     async def conclude(self, output: Json) -> Fact:
@@ -304,15 +309,15 @@ class ChildPreparation(Preparation):
         return await self.find_child(output)
 
 
-PREPARATIONS: dict[type[Node], type[Preparation]] = {
-    HumanInput: PromptPreparation,
-    Timer: TimerPreparation,
-    Subworkflow: ChildPreparation,
-    Map: ChildPreparation,
+PREFLIGHTS: dict[type[Node], type[Preflight]] = {
+    HumanInput: PromptPreflight,
+    Timer: TimerPreflight,
+    Subworkflow: ChildPreflight,
+    Map: ChildPreflight,
 }
 
 
-def never_began(event: NodeStarted) -> AttemptFailed:
+def stopped_before_start(event: NodeStarted) -> AttemptFailed:
     """Return the fact of an attempt that was stopped before its body was called."""
     return AttemptFailed(
         address=event.address,

@@ -41,15 +41,15 @@ from infraweave.core.workflow.http_request import (
 )
 from infraweave.core.workflow.secret_refs import SECRET, SecretRedactor
 from infraweave.engine.clock import Clock
-from infraweave.engine.execution.call import BodyError
-from infraweave.engine.execution.compute_process import Apart, Overrun, Rejected
+from infraweave.engine.execution.compute_pool import ComputePool, WorkLimitExceeded, WorkRejected
 from infraweave.engine.execution.context import RunContext
-from infraweave.engine.execution.outbound_guard import Guard, Refused
+from infraweave.engine.execution.invocation import AttemptError
+from infraweave.engine.execution.outbound_policy import OutboundPolicy, OutboundRefused
 from infraweave.engine.execution.secrets import Secrets
 from infraweave.settings import Settings
 
 if TYPE_CHECKING:
-    from infraweave.engine.execution.http_sender import Answer, Sender
+    from infraweave.engine.execution.http_sender import HttpResponse, HttpSender
 
 #: The argument that carries the Context; no parameter of a document can have this name.
 _CONTEXT = "the context"
@@ -64,15 +64,15 @@ _PASSING = frozenset({408, 429})
 class Builtins:
     """The built-in code of one engine, and the connections that it keeps."""
 
-    def __init__(self, clock: Clock, settings: Settings, apart: Apart) -> None:
+    def __init__(self, clock: Clock, settings: Settings, apart: ComputePool) -> None:
         self._apart = apart
-        self._clock, self._guard = clock, Guard(settings.allow_outbound)
+        self._clock, self._guard = clock, OutboundPolicy(settings.allow_outbound)
         self._ca = settings.outbound_ca
         self._secrets = Secrets(settings.secrets, settings.secret_files)
         #: More would wait in the pool of connections, which looks at all of them whenever one is free.
         self._at_once = max(1, settings.max_calls)
         self._room = asyncio.Semaphore(self._at_once)
-        self.sender: Sender | None = None
+        self.sender: HttpSender | None = None
 
     def code(self, acting: Node | Compensation) -> Code | None:
         """Return the code of a node, or of a compensation, that needs no author's; else None."""
@@ -104,30 +104,34 @@ class Builtins:
             answer = await self._send(request, given)
             return hidden.value(_output(request, answer, hidden, self._clock.now()))
         except InvalidRequest as error:
-            raise BodyError(error.code, hidden.text(str(error)), final=True) from error
-        except BodyError as error:
+            raise AttemptError(error.code, hidden.text(str(error)), final=True) from error
+        except AttemptError as error:
             told = hidden.text(str(error))
-            raise BodyError(error.code, told, final=error.final, retry_after=error.retry_after) from error
+            raise AttemptError(error.code, told, final=error.final, retry_after=error.retry_after) from error
 
-    async def _send(self, request: Request, given: RenderedRequest) -> Answer:
+    async def _send(self, request: Request, given: RenderedRequest) -> HttpResponse:
         sender = await self._ready()
-        from infraweave.engine.execution.http_sender import TROUBLE, TooLarge, Unreadable
+        from infraweave.engine.execution.http_sender import (
+            NETWORK_ERRORS,
+            ResponseTooLarge,
+            ResponseUnreadable,
+        )
 
         where = f"{given.method} {'the secret url' if given.secret_host else _host(given.url)}"
         try:
             return await sender.send(given, redirects=request.follow_redirects, max_bytes=request.max_bytes)
-        except Refused as error:
-            raise BodyError("outbound_refused", f"{where}: {error}", final=True) from error
-        except TooLarge as error:
+        except OutboundRefused as error:
+            raise AttemptError("outbound_refused", f"{where}: {error}", final=True) from error
+        except ResponseTooLarge as error:
             message = f"{where}: the response has more than {request.max_bytes:,} bytes"
-            raise BodyError("response_too_large", message, final=True) from error
-        except Unreadable as error:
-            raise BodyError("output_invalid", f"{where}: {error}", final=True) from error
-        except TROUBLE as error:
+            raise AttemptError("response_too_large", message, final=True) from error
+        except ResponseUnreadable as error:
+            raise AttemptError("output_invalid", f"{where}: {error}", final=True) from error
+        except NETWORK_ERRORS as error:
             said = str(error) or type(error).__name__
-            raise BodyError("http_unreachable", f"{where}: {said}", final=False) from error
+            raise AttemptError("http_unreachable", f"{where}: {said}", final=False) from error
 
-    async def _ready(self) -> Sender:
+    async def _ready(self) -> HttpSender:
         """Return what sends; made for the first http node, away from the loop: it takes 200 ms."""
         if self.sender is None:
             made = await asyncio.to_thread(_make_sender, self._guard, self._at_once, self._ca)
@@ -140,13 +144,13 @@ class Builtins:
             await self.sender.close()
 
 
-def _make_sender(guard: Guard, at_once: int, ca: str | None) -> Sender:
-    from infraweave.engine.execution.http_sender import Sender
+def _make_sender(guard: OutboundPolicy, at_once: int, ca: str | None) -> HttpSender:
+    from infraweave.engine.execution.http_sender import HttpSender
 
-    return Sender(guard, at_once=at_once, ca=ca)
+    return HttpSender(guard, at_once=at_once, ca=ca)
 
 
-def expression_code(reference: str, expression: str, params: Iterable[Param], apart: Apart) -> Code:
+def expression_code(reference: str, expression: str, params: Iterable[Param], apart: ComputePool) -> Code:
     """Return an expression over a node's params as code; what was skipped is null in it.
 
     Used for routers (a route, a list of routes, or []), conditions (a truth value), timers (a delay or a
@@ -157,16 +161,16 @@ def expression_code(reference: str, expression: str, params: Iterable[Param], ap
     async def evaluate(_: RunContext, values: Mapping[str, Json]) -> Json:
         try:
             return await _evaluated(apart, expression, {**absent, **values})
-        except (expressions.ExpressionError, Rejected) as error:
-            raise BodyError("expression_failed", str(error), final=True) from error
-        except Overrun as error:
+        except (expressions.ExpressionError, WorkRejected) as error:
+            raise AttemptError("expression_failed", str(error), final=True) from error
+        except WorkLimitExceeded as error:
             told = f"the expression cannot be evaluated with these values: {error}"
-            raise BodyError("expression_failed", told, final=True) from error
+            raise AttemptError("expression_failed", told, final=True) from error
 
     return _code(reference, params, evaluate)
 
 
-async def _evaluated(apart: Apart, expression: str, values: dict[str, Json]) -> Json:
+async def _evaluated(apart: ComputePool, expression: str, values: dict[str, Json]) -> Json:
     """Evaluate at once what others can wait for, and all else where the node's time-out can end it."""
     if expressions.is_quick(expression, values):
         return expressions.evaluate(expression, values)
@@ -207,11 +211,11 @@ def _host(url: str) -> str:
     return (urlsplit(url).hostname or "")[:255]
 
 
-def _output(request: Request, answer: Answer, hidden: SecretRedactor, now: int) -> Json:
+def _output(request: Request, answer: HttpResponse, hidden: SecretRedactor, now: int) -> Json:
     """Return what of a response becomes the output.
 
     Raises:
-        BodyError: its status is none that was wanted, or what is wanted of it is not there.
+        AttemptError: its status is none that was wanted, or what is wanted of it is not there.
     """
     if not (answer.status in request.accept if request.accept else 200 <= answer.status <= 299):
         raise _refusal(request.method, answer, hidden, now)
@@ -220,13 +224,13 @@ def _output(request: Request, answer: Answer, hidden: SecretRedactor, now: int) 
         return limit_depth(extract_output(request, answer.status, answer.headers, body))
     except TooLarge as error:
         message = f"{request.method} {answer.host} answered {answer.status}, and of it the output: {error}"
-        raise BodyError("output_too_large", message, final=True) from error
+        raise AttemptError("output_too_large", message, final=True) from error
     except (LookupError, ValueError) as error:
         message = f"{request.method} {answer.host} answered {answer.status}: {error}"
-        raise BodyError("output_invalid", message, final=True) from error
+        raise AttemptError("output_invalid", message, final=True) from error
 
 
-def _refusal(method: str, answer: Answer, hidden: SecretRedactor, now: int) -> BodyError:
+def _refusal(method: str, answer: HttpResponse, hidden: SecretRedactor, now: int) -> AttemptError:
     """Return the failure that an unwanted status is."""
     message = f"{method} {answer.host} answered {answer.status}"
     content_type = answer.content_type
@@ -238,7 +242,7 @@ def _refusal(method: str, answer: Answer, hidden: SecretRedactor, now: int) -> B
         message += f": {text[:SHOWN]}"
     passing = answer.status in _PASSING or answer.status >= 500
     after = _retry_after(answer.headers.get("retry-after", ""), now) if passing else None
-    return BodyError(f"http_{answer.status}", message, final=not passing, retry_after=after)
+    return AttemptError(f"http_{answer.status}", message, final=not passing, retry_after=after)
 
 
 def _retry_after(text: str, now: int) -> float | None:

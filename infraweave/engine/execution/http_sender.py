@@ -23,7 +23,7 @@ from attrs import evolve, frozen
 
 from infraweave.core.workflow.http_request import RenderedRequest
 from infraweave.core.workflow.secret_refs import format_origin
-from infraweave.engine.execution.outbound_guard import Guard, Refused
+from infraweave.engine.execution.outbound_policy import OutboundPolicy, OutboundRefused
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
@@ -36,19 +36,19 @@ _HARMLESS = re.compile(
 )
 _ANSWERS = {"accept": "application/json, text/*;q=0.9, */*;q=0.8", "user-agent": "InfraWeave"}
 #: What goes wrong on the way, and may go well another time.
-TROUBLE = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError)
+NETWORK_ERRORS = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError)
 
 
-class TooLarge(Exception):
+class ResponseTooLarge(Exception):
     """The response's body is larger than the request allows."""
 
 
-class Unreadable(Exception):
+class ResponseUnreadable(Exception):
     """The response's body is encoded in a way that was not asked for."""
 
 
 @frozen
-class Answer:
+class HttpResponse:
     """A response. Names of ``headers`` in lower case; several of one name are joined."""
 
     status: int
@@ -63,7 +63,7 @@ class Answer:
         return self.headers.get("content-type", "")
 
 
-async def look_up(host: str, port: int) -> list[str]:
+async def resolve_host(host: str, port: int) -> list[str]:
     """Return the addresses that the system knows for a host."""
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -84,7 +84,9 @@ def _trusted(more: str | None) -> ssl.SSLContext:
 class GuardedNetwork(httpcore.AsyncNetworkBackend):
     """Opens connections to addresses that the guard has judged."""
 
-    def __init__(self, guard: Guard, resolve: Resolve, network: httpcore.AsyncNetworkBackend) -> None:
+    def __init__(
+        self, guard: OutboundPolicy, resolve: Resolve, network: httpcore.AsyncNetworkBackend
+    ) -> None:
         self._guard, self._resolve, self._network = guard, resolve, network
 
     async def connect_tcp(
@@ -98,7 +100,7 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         """Connect to the first address of a host that answers.
 
         Raises:
-            Refused: one of its addresses may not be called.
+            OutboundRefused: one of its addresses may not be called.
         """
         addresses = self._guard.check(host, port, await self._resolve(host, port))
         trouble: Exception = httpcore.ConnectError("the name has no address")
@@ -114,14 +116,14 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         await self._network.sleep(seconds)
 
 
-class Sender:
+class HttpSender:
     """Sends requests; keeps a few connections open between them."""
 
     def __init__(
         self,
-        guard: Guard,
+        guard: OutboundPolicy,
         *,
-        resolve: Resolve = look_up,
+        resolve: Resolve = resolve_host,
         network: httpcore.AsyncNetworkBackend | None = None,
         at_once: int = 200,
         ca: str | None = None,
@@ -134,13 +136,13 @@ class Sender:
             network_backend=GuardedNetwork(guard, resolve, network or httpcore.AnyIOBackend()),
         )
 
-    async def send(self, request: RenderedRequest, *, redirects: int = 0, max_bytes: int) -> Answer:
+    async def send(self, request: RenderedRequest, *, redirects: int = 0, max_bytes: int) -> HttpResponse:
         """Return the response, after at most so many redirects.
 
         Raises:
-            Refused: the guard lets nothing out there.
-            TooLarge, Unreadable: the body cannot be taken.
-            httpcore.NetworkError and its kin (``TROUBLE``): nothing came, or not all of it.
+            OutboundRefused: the guard lets nothing out there.
+            ResponseTooLarge, ResponseUnreadable: the body cannot be taken.
+            httpcore.NetworkError and its kin (``NETWORK_ERRORS``): nothing came, or not all of it.
         """
         while True:
             async with self._sent(request) as (url, response):
@@ -148,20 +150,20 @@ class Sender:
                 following = _redirected(request, url, response.status, headers) if redirects else None
                 if following is None:
                     body = await _body(response, headers, max_bytes)
-                    return Answer(response.status, headers, body, url.host)
+                    return HttpResponse(response.status, headers, body, url.host)
             request, redirects = following, redirects - 1
 
     @asynccontextmanager
     async def _sent(self, request: RenderedRequest) -> AsyncIterator[tuple[httpx.URL, httpcore.Response]]:
         url = _read(lambda: httpx.URL(request.url), "the url")
         if url.scheme not in ("http", "https") or not url.host or url.userinfo:
-            raise Refused("only http and https urls without credentials are called")
+            raise OutboundRefused("only http and https urls without credentials are called")
         going = format_origin(url.scheme, url.raw_host.decode(), url.port)
         if request.origins is not None and going not in request.origins:
             where = (
                 "this url" if request.secret_host else f"{going}; `--secret NAME@{going}` lets it go there"
             )
-            raise Refused(f"a secret of this request may not be sent to {where}")
+            raise OutboundRefused(f"a secret of this request may not be sent to {where}")
         headers = {**_ANSWERS, "accept-encoding": "identity", **request.headers}
         if request.body is not None:
             headers["content-length"] = str(len(request.body))
@@ -188,13 +190,13 @@ def _read(read: Callable[[], httpx.URL], what: str) -> httpx.URL:
     """Return an url whose host can be spelled both ways.
 
     Raises:
-        Refused: it cannot be read.
+        OutboundRefused: it cannot be read.
     """
     try:
         url = read()
         url.host  # noqa: B018 - an ``xn--`` that encodes nothing is found out here
     except (httpx.InvalidURL, UnicodeError) as error:
-        raise Refused(f"{what} cannot be read") from error
+        raise OutboundRefused(f"{what} cannot be read") from error
     return url
 
 
@@ -234,7 +236,7 @@ async def _body(response: httpcore.Response, headers: Mapping[str, str], most: i
     async for chunk in response.aiter_stream():
         body += packing.unpack(chunk, most + 1 - len(body)) if packing else chunk
         if len(body) > most:
-            raise TooLarge
+            raise ResponseTooLarge
     if packing and body:
         packing.end()
     return bytes(body)
@@ -245,7 +247,7 @@ class _Gzip:
 
     def __init__(self, encoding: str) -> None:
         if encoding not in ("gzip", "x-gzip", "deflate"):
-            raise Unreadable(f"the body is encoded as {encoding[:40]}, which was not asked for")
+            raise ResponseUnreadable(f"the body is encoded as {encoding[:40]}, which was not asked for")
         self._encoding, self._stream = encoding, zlib.decompressobj(zlib.MAX_WBITS | 32)
 
     def unpack(self, chunk: bytes, most: int) -> bytes:
@@ -253,9 +255,9 @@ class _Gzip:
         try:
             return self._stream.decompress(chunk, most)
         except zlib.error as error:
-            raise Unreadable(f"the body is no {self._encoding}: {error}") from error
+            raise ResponseUnreadable(f"the body is no {self._encoding}: {error}") from error
 
     def end(self) -> None:
         """Complain where there should be more."""
         if not self._stream.eof:
-            raise Unreadable(f"the body is {self._encoding} that breaks off")
+            raise ResponseUnreadable(f"the body is {self._encoding} that breaks off")

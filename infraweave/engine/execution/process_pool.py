@@ -18,7 +18,7 @@ from functools import cache, partial
 from typing import Any, TypeVar
 
 from infraweave.authoring.signatures import Code
-from infraweave.engine.execution.thread_pool import Threads
+from infraweave.engine.execution.thread_pool import ThreadPool
 
 T = TypeVar("T")
 
@@ -80,20 +80,20 @@ class _Process:
         self.pid = self.executor.submit(os.getpid).result()
 
 
-class Processes:
+class ProcessPool:
     """The processes of one host, each with a thread that waits for it.
 
     One pool for all would fail every call in it once any of its processes dies.
     """
 
     def __init__(self) -> None:
-        self._threads = Threads(os.cpu_count() or 1, 0, "infraweave-process")
+        self._threads = ThreadPool(os.cpu_count() or 1, 0, "infraweave-process")
         self._own = threading.local()
         self._all: set[_Process] = set()
         self._seats: set[Seat] = set()
 
     def submit(self, tenant: str, call: Callable[[], T]) -> Future[T]:
-        """Call a function in a thread, which may use a process of its own by ``seated``."""
+        """Invocation a function in a thread, which may use a process of its own by ``seated``."""
         return self._threads.submit(tenant, call)
 
     @contextmanager

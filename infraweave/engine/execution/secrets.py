@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from attrs import frozen
 
 from infraweave.core.workflow.secret_refs import MIN_SECRET_LENGTH, NAME, SecretValues, format_origin
-from infraweave.engine.execution.call import BodyError
+from infraweave.engine.execution.invocation import AttemptError
 from infraweave.store.principals import FIRST_TENANT
 
 VARIABLE = "INFRAWEAVE_SECRET_"
@@ -26,7 +26,7 @@ _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|[0-9a-f:]*:[0-9a-f:.]*")
 
 
 @frozen
-class Bound:
+class SecretPermission:
     """One permission: a tenant's workflows may send a secret to an origin."""
 
     name: str
@@ -34,7 +34,7 @@ class Bound:
     origin: str
 
 
-def parse_bound(text: str) -> Bound:
+def parse_permission(text: str) -> SecretPermission:
     """Return the permission that ``[TENANT:]NAME@[http://]HOST[:PORT]`` spells; without a scheme it is https.
 
     Raises:
@@ -47,7 +47,7 @@ def parse_bound(text: str) -> Bound:
             f"{text!r:.200} names no secret; expected NAME@HOST, such as GITHUB@api.github.com,"
             " the name in capital letters, digits and _"
         )
-    return Bound(name, tenant or FIRST_TENANT, _origin(target, text))
+    return SecretPermission(name, tenant or FIRST_TENANT, _origin(target, text))
 
 
 def _origin(target: str, text: str) -> str:
@@ -69,9 +69,9 @@ class Secrets:
     """The secrets of a server."""
 
     def __init__(self, bound: Iterable[str] = (), folder: str | None = None) -> None:
-        """Take permissions as ``parse_bound`` reads them; raises its ValueError."""
+        """Take permissions as ``parse_permission`` reads them; raises its ValueError."""
         self._origins: dict[tuple[str, str], set[str]] = {}
-        for one in map(parse_bound, bound):
+        for one in map(parse_permission, bound):
             self._origins.setdefault((one.tenant, one.name), set()).add(one.origin)
         self._folder = None if folder is None else Path(folder)
 
@@ -79,7 +79,7 @@ class Secrets:
         """Return the secrets that a request of a tenant's workflow names.
 
         Raises:
-            BodyError: one of them is not for that tenant, or has no value that can be sent.
+            AttemptError: one of them is not for that tenant, or has no value that can be sent.
         """
         for name in names:
             if (tenant, name) not in self._origins:
@@ -118,5 +118,5 @@ class Secrets:
             return None
 
 
-def _missing(message: str) -> BodyError:
-    return BodyError("secret_missing", message, final=True)
+def _missing(message: str) -> AttemptError:
+    return AttemptError("secret_missing", message, final=True)

@@ -27,7 +27,7 @@ class _Work:
     call: Callable[[], Any]
 
 
-class Threads:
+class ThreadPool:
     """At most ``count`` threads that work, and at most ``spare`` more in place of lost ones."""
 
     def __init__(self, count: int, spare: int, name: str) -> None:
@@ -80,7 +80,7 @@ class Threads:
             self._changed.notify()
         return future
 
-    def lose(self, future: Future[Any]) -> FrameType | None:
+    def mark_lost(self, future: Future[Any]) -> FrameType | None:
         """Count the thread of a call as lost, and replace it; return where it is now, None if it is back."""
         with self._changed:
             thread = self._running.get(future)
@@ -94,7 +94,7 @@ class Threads:
         """Take no more work, and cancel what has not begun; what runs is left to itself."""
         with self._changed:
             self._closed = True
-            while (work := self._queue.take(lambda _: True)) is not None:
+            while (work := self._queue.pop(lambda _: True)) is not None:
                 work.future.cancel()
             self._changed.notify_all()
 
@@ -119,7 +119,7 @@ class Threads:
     def _next(self) -> _Work | None:
         with self._changed:
             while not self._closed and self._alive <= self._wanted:
-                work = self._queue.take(lambda work: work.future.set_running_or_notify_cancel())
+                work = self._queue.pop(lambda work: work.future.set_running_or_notify_cancel())
                 if work is not None:
                     self._idle -= 1
                     self._running[work.future] = threading.get_ident()

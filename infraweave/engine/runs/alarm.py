@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from infraweave.engine.clock import Clock, Timer
+from infraweave.engine.clock import Clock, TimerHandle
 
 #: Runs woken by one look; the next look follows at once.
 BATCH = 500
@@ -23,7 +23,7 @@ class Alarm:
         self._clock, self._next_due, self._wake_due = clock, next_due, wake_due
         self._rung = asyncio.Event()
         self._target: int | None = None
-        self._timer: Timer | None = None
+        self._timer: TimerHandle | None = None
 
     def set(self, due_at: int) -> None:
         """Let the alarm know that a run is due then."""

@@ -15,9 +15,9 @@ from infraweave.core.run.state import RunState
 from infraweave.core.workflow.concurrency import concurrency_key
 from infraweave.core.workflow.document import Map, Subworkflow
 from infraweave.core.workflow.graph import Graph
-from infraweave.engine.admission.limits import candidate
+from infraweave.engine.admission.groups import admission_request
 from infraweave.engine.clock import chance
-from infraweave.engine.execution.call import BodyError
+from infraweave.engine.execution.invocation import AttemptError
 from infraweave.engine.runs.live_run import LiveRun
 from infraweave.errors import InputInvalid, RunNotFound, VersionNotFound, WorkflowNotFound
 from infraweave.store.runs import RunRow, Runs
@@ -40,28 +40,28 @@ class Children:
         """Return the graph of the run that a node starts, and its input as that takes it.
 
         Raises:
-            BodyError: there is no such workflow, it does not take ``value``, or it lies too deep.
+            AttemptError: there is no such workflow, it does not take ``value``, or it lies too deep.
         """
         node, tenant = parent.graph.nodes[name], parent.origin.tenant
         if not isinstance(node, Subworkflow | Map) or node.workflow_id is None:
             raise TypeError(f"{name} starts no run")
         if parent.origin.depth >= MAX_DEPTH:
-            raise BodyError("too_deep", f"{MAX_DEPTH} runs stand above each other already", final=True)
+            raise AttemptError("too_deep", f"{MAX_DEPTH} runs stand above each other already", final=True)
         try:
             active = node.workflow_version or await self._host.catalog.active_version(
                 tenant, node.workflow_id
             )
             graph = await self._host.catalog.graph(tenant, node.workflow_id, active)
         except (WorkflowNotFound, VersionNotFound) as error:
-            raise BodyError(error.code, str(error), final=True) from error
+            raise AttemptError(error.code, str(error), final=True) from error
         try:
-            taken = await self._host.checks.taken(graph, value)
-            candidate(graph, tenant, taken)
+            taken = await self._host.schema_checker.validated_input(graph, value)
+            admission_request(graph, tenant, taken)
         except InputInvalid as error:
-            raise BodyError(error.code, str(error), final=True) from error
+            raise AttemptError(error.code, str(error), final=True) from error
         return graph, taken
 
-    async def held_above(self, run: RunRow | Origin) -> frozenset[str | None]:
+    async def held_by_ancestors(self, run: RunRow | Origin) -> frozenset[str | None]:
         """Return the lanes of a run's workflow in which the runs above it have places."""
         held: set[str | None] = set()
         above = run.parent_run_id
@@ -78,7 +78,7 @@ class Children:
             LiveRun(self._host, self._host.journal.new_key(), graph, RunState(event.child_run_id or ""))
         )
         limits = graph.document.concurrency
-        child.parent_key, child.has_slot = parent.run_key, not limits and self._host.slots.take()
+        child.parent_key, child.has_slot = parent.run_key, not limits and self._host.slots.try_acquire()
         born = Origin(
             workflow_id=graph.document.workflow_id,
             workflow_version=graph.document.version,

@@ -22,8 +22,8 @@ from infraweave.core.run.recorder import TurnResult
 from infraweave.core.run.state import RunState
 from infraweave.core.run.turn import turn
 from infraweave.core.workflow.graph import Graph
-from infraweave.engine.clock import Timer as ClockTimer
-from infraweave.engine.execution.attempt import PREPARATIONS, Attempt, ChildPreparation, never_began
+from infraweave.engine.clock import TimerHandle
+from infraweave.engine.execution.attempt import PREFLIGHTS, Attempt, ChildPreflight, stopped_before_start
 from infraweave.engine.execution.context import RunContext
 from infraweave.engine.runs.failure_log import tell_failure
 from infraweave.errors import StorageUnavailable, Unstorable
@@ -46,7 +46,7 @@ class LiveRun:
         self.host, self.run_key, self.graph, self.state = host, run_key, graph, state
         state.undoable = graph.undoable
         self.has_slot = False
-        #: What the gate has been told.
+        #: What admission control has been told.
         self._has_started, self._has_ended = state.started_at is not None, state.end is not None
         self._in_line = False
         self._attempts: dict[Address, Attempt] = {}
@@ -64,7 +64,7 @@ class LiveRun:
         #: It was taken up from the disk, and may still be what kills the process.
         self.is_unproven = False
         self.proven = asyncio.Event()
-        self._patience: ClockTimer | None = None
+        self._patience: TimerHandle | None = None
         #: It was set aside, and is not resumed yet.
         self.is_lifted = False
         #: Bytes of its events: how much it may hold of what callers sent.
@@ -77,7 +77,7 @@ class LiveRun:
         #: Something could open but may not; the agenda then says URGENT, so that each start looks again.
         self.held = False
         self._agenda: int | Unchanged | None = UNCHANGED
-        self._timer: ClockTimer | None = None
+        self._timer: TimerHandle | None = None
         self._arming = False
 
     @property
@@ -128,19 +128,19 @@ class LiveRun:
 
     def tell_gate(self) -> None:
         """Have the first start and the end counted in the order of commits, whichever road led there."""
-        gate, state = self.host.gate, self.state
+        admission, state = self.host.admission, self.state
         if not self._has_started and state.started_at is not None:
             self._has_started = True
-            gate.started(self.run_key, self.origin)
+            admission.started(self.run_key, self.origin)
         if state.end is not None and not self._has_ended:
             self._has_ended = True
             if self._has_started:
-                gate.ended(self.origin)
+                admission.ended(self.origin)
             else:
-                gate.withdraw(self.run_key)
+                admission.remove(self.run_key)
 
     def untell_gate(self, written: TurnResult) -> None:
-        """Take back what the gate was told of a turn that is not on disk."""
+        """Take back what admission control was told of a turn that is not on disk."""
         began = any(
             isinstance(event, StatusChanged)
             and event.state == "running"
@@ -149,9 +149,9 @@ class LiveRun:
         )
         ended = self._has_ended and self.state.end is written.events[-1]
         if began and not ended:
-            self.host.gate.ended(self.origin)
+            self.host.admission.ended(self.origin)
         elif ended and not began:
-            self.host.gate.reopened(self.origin)
+            self.host.admission.reopened(self.origin)
 
     def was_refused(self, error: Unstorable, commit: asyncio.Future[None]) -> None:
         """Let whoever waits for the disk hear why it will not have what this state says."""
@@ -261,7 +261,7 @@ class LiveRun:
             reach("compensation")
         timeout = undo.timeout if undo else getattr(node, "timeout", None)
         attempt = self._make(Attempt, address, event.attempt, entry.input or {})
-        attempt.start(timeout, self.host.leftovers.get((self.run_key, address)))
+        attempt.start(timeout, self.host.orphans.get((self.run_key, address)))
 
     def _prepare(self, address: Address) -> None:
         if address not in self._preparing.entries:
@@ -276,9 +276,9 @@ class LiveRun:
                 PreflightFailed(address=address, code=INPUT_TOO_LARGE, message=too_large_message(error))
             )
             return
-        kind = PREPARATIONS[type(self.graph.nodes[address.node])]
+        kind = PREFLIGHTS[type(self.graph.nodes[address.node])]
         attempt = self._make(kind, address, number, values)
-        if isinstance(attempt, ChildPreparation):
+        if isinstance(attempt, ChildPreflight):
             attempt.find_child = partial(self._find_child, address)
         attempt.start(None, None)
 
@@ -286,7 +286,7 @@ class LiveRun:
         """Return the fact of a child that may start.
 
         Raises:
-            BodyError: it may not.
+            AttemptError: it may not.
         """
         graph, taken = await self.host.children.graph(self, address.node, value)
         self.child_graphs[address] = graph
@@ -301,9 +301,9 @@ class LiveRun:
     def _deliver(self, attempt: Attempt, fact: Fact) -> None:
         self._attempts.pop(attempt.address, None)
         self._preparing.end(attempt.address)
-        leftover = attempt.leftover()
-        if leftover is not None:
-            self.host.leave(self.run_key, attempt.address, leftover)
+        orphan = attempt.orphan()
+        if orphan is not None:
+            self.host.track_orphan(self.run_key, attempt.address, orphan)
         self._apply(fact)
 
     def forget(self, address: Address) -> None:
@@ -323,7 +323,7 @@ class LiveRun:
             if isinstance(item, Address):
                 self._preparing.end(item)
             else:
-                self._apply(never_began(item))
+                self._apply(stopped_before_start(item))
 
     def _is_in_vain(self, item: NodeStarted | Address) -> bool:
         return self._is_given_up(item if isinstance(item, Address) else item.address)
@@ -446,4 +446,4 @@ class LiveRun:
         self.proven.set()
         self.todo.clear()
         for attempt in self._attempts.values():
-            attempt.abandon()
+            attempt.discard()

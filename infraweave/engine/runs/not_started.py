@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import NodeStarted
 from infraweave.core.run.facts import AttemptInterrupted
-from infraweave.engine.execution.attempt import Preparation
+from infraweave.engine.execution.attempt import Preflight
 
 if TYPE_CHECKING:
     from infraweave.engine.runs.live_run import LiveRun
@@ -26,7 +26,7 @@ def put_back(live: LiveRun) -> None:
         StorageUnavailable: that cannot be stored.
     """
     # What is being prepared is in no event, and is prepared anew.
-    never = [a for a in live.attempts if not isinstance(a, Preparation) and a.withdraw()]
+    never = [a for a in live.attempts if not isinstance(a, Preflight) and a.cancel_unstarted()]
     back = [(a.address, a.context.attempt) for a in never]
     back += [(item.address, item.attempt) for item in _in_line(live)]
     live.todo.clear()
@@ -42,8 +42,8 @@ def cut_off(live: LiveRun) -> None:
         StorageUnavailable: that cannot be stored.
     """
     for attempt in live.attempts:
-        if not isinstance(attempt, Preparation):
-            attempt.abandon()
+        if not isinstance(attempt, Preflight):
+            attempt.discard()
             live.forget(attempt.address)
             fact = AttemptInterrupted(
                 address=attempt.address,

@@ -22,16 +22,16 @@ from infraweave.core.run.facts import AppendRejected, Fact, Recovered, SlotGrant
 from infraweave.core.run.state import RunState, evolve
 from infraweave.core.workflow.document import Activity, Map
 from infraweave.core.workflow.graph import Graph
-from infraweave.engine.admission.admission import Gate
-from infraweave.engine.admission.limits import Candidate
+from infraweave.engine.admission.admission import AdmissionControl
+from infraweave.engine.admission.groups import AdmissionRequest
 from infraweave.engine.admission.slots import Slots
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import Clock, sleep
 from infraweave.engine.execution.attempt import Attempt
 from infraweave.engine.execution.context import RunContext
-from infraweave.engine.execution.process_pool import Processes
-from infraweave.engine.execution.thread_pool import Threads
-from infraweave.engine.execution.value_checks import Checks
+from infraweave.engine.execution.process_pool import ProcessPool
+from infraweave.engine.execution.schema_checker import SchemaChecker
+from infraweave.engine.execution.thread_pool import ThreadPool
 from infraweave.engine.runs.alarm import Alarm
 from infraweave.engine.runs.children import Children
 from infraweave.engine.runs.completion import Ends
@@ -70,7 +70,7 @@ class Host:
         agenda: Agenda,
         runs: Runs,
         catalog: Catalog,
-        checks: Checks,
+        schema_checker: SchemaChecker,
         quarantine: LoadQuarantine,
     ) -> None:
         self.quarantine = quarantine
@@ -80,11 +80,11 @@ class Host:
         #: Those of them whose turn in the queue has come: each keeps its places until it is taken up.
         self._withheld: set[int] = set()
         self.clock, self.settings, self.journal, self.catalog = clock, settings, journal, catalog
-        self.checks = checks
+        self.schema_checker = schema_checker
         self._agenda, self._runs = agenda, runs
         self.draining = False
         self.slots = Slots(settings.max_running, self._grant)
-        self.gate = Gate(self.slots, settings, runs.count_started, lambda: catalog.tenants)
+        self.admission = AdmissionControl(self.slots, settings, runs.count_started, lambda: catalog.tenants)
         self.alarm = Alarm(clock, self._next_due, self._wake_due)
         self.children = Children(self, runs)
         self.turns = Turns(self)
@@ -92,7 +92,7 @@ class Host:
         self.resting = Resting()
         self.ends = Ends()
         #: What still runs of bodies whose attempts are over: their next attempts wait for it.
-        self.leftovers: dict[tuple[int, Address], asyncio.Future[Any]] = {}
+        self.orphans: dict[tuple[int, Address], asyncio.Future[Any]] = {}
         #: When runs have something due of which the agenda says that they are urgent: mostly held ones.
         self._urgent: dict[int, int] = {}
         #: With what runs are taken up whose events were refused.
@@ -100,8 +100,8 @@ class Host:
         self._pins: Counter[int] = Counter()
         self._loading: dict[int, asyncio.Task[LiveRun]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._processes = Processes()
-        self.threads = Threads(settings.threads, settings.lost_threads, "infraweave-node")
+        self._processes = ProcessPool()
+        self.threads = ThreadPool(settings.threads, settings.lost_threads, "infraweave-node")
         self._idle = asyncio.Event()
 
     # --- taking up and letting go --------------------------------------------------------------------------
@@ -259,7 +259,7 @@ class Host:
 
     def _drop(self, live: LiveRun) -> None:
         del self.live[live.run_key]
-        self.gate.withdraw(live.run_key)
+        self.admission.remove(live.run_key)
         live.abandon()
         live.release()
         self._idle.set()
@@ -281,11 +281,11 @@ class Host:
         pool = self._processes if _runs_apart(graph, context.address) else self.threads
         return kind(self.clock, pool, self.settings, context, code, values, deliver)
 
-    def leave(self, run_key: int, address: Address, leftover: asyncio.Future[Any]) -> None:
+    def track_orphan(self, run_key: int, address: Address, orphan: asyncio.Future[Any]) -> None:
         """Remember what still runs of a body until it has ended."""
         key = (run_key, address)
-        self.leftovers[key] = leftover
-        leftover.add_done_callback(lambda _: self.leftovers.pop(key, None))
+        self.orphans[key] = orphan
+        orphan.add_done_callback(lambda _: self.orphans.pop(key, None))
 
     # --- waking --------------------------------------------------------------------------------------------
 
@@ -293,7 +293,7 @@ class Host:
         """Take up what an ended process had in flight; then line up what was queued."""
         # Gathered, or the tenant that comes first in the file would come first, and who is queued before
         # those who were taken up: these ask for slots once what they do next is on disk.
-        with self.slots.gathering():
+        with self.slots.batching():
             await self._find_suspects()
             urgent = await self._agenda.urgent()
             await self._each([key for key in urgent if key not in self._apart], self._take_up)
@@ -303,10 +303,10 @@ class Host:
             rows = [
                 row for row in await self._runs.queued(ALL) if not self.quarantine.is_quarantined(row.run_id)
             ]
-            queued = [(row.run_key, await self._candidate(row)) for row in rows]
-            await self.gate.prepare(candidate for _, candidate in queued)
-            for run_key, candidate in queued:
-                self.gate.line_up(run_key, candidate)
+            queued = [(row.run_key, await self._admission_request(row)) for row in rows]
+            await self.admission.prepare(wanted for _, wanted in queued)
+            for run_key, wanted in queued:
+                self.admission.enqueue(run_key, wanted)
 
     async def _find_suspects(self) -> None:
         for run_id in sorted(self.quarantine.suspected):
@@ -341,11 +341,11 @@ class Host:
         if (live := self.live.get(row.run_key)) is not None:
             await live.proven.wait()
 
-    async def _candidate(self, run: RunRow | Origin) -> Candidate:
+    async def _admission_request(self, run: RunRow | Origin) -> AdmissionRequest:
         graph = await self.catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
         limits = graph.document.concurrency
-        held = await self.children.held_above(run) if limits else ()
-        return Candidate(run.tenant, run.workflow_id, run.lane, limits, held)
+        held = await self.children.held_by_ancestors(run) if limits else ()
+        return AdmissionRequest(run.tenant, run.workflow_id, run.lane, limits, held)
 
     async def _each(self, run_keys: Sequence[int], act: Callable[[int], Any]) -> None:
         """Act on runs side by side; log what failed: the trouble of one is no other's.
@@ -415,15 +415,17 @@ class Host:
         if child.graph.document.concurrency:
             self.spawn(self._line_up(child.run_key), f"line up {child.run_key}")
         else:
-            self.gate.line_up(child.run_key, Candidate(child.origin.tenant, child.origin.workflow_id))
+            self.admission.enqueue(
+                child.run_key, AdmissionRequest(child.origin.tenant, child.origin.workflow_id)
+            )
 
     async def _line_up(self, run_key: int) -> None:
         """Line up a queued run; the agenda has nothing to say of its time from then on."""
         async with self.pinned(run_key) as live:
-            candidate = await self._candidate(live.origin)
-            await self.gate.prepare([candidate])
+            wanted = await self._admission_request(live.origin)
+            await self.admission.prepare([wanted])
             if live.state.state == "queued":  # nobody has cancelled it meanwhile
-                self.gate.line_up(run_key, candidate)
+                self.admission.enqueue(run_key, wanted)
                 if live.origin.start_at is not None:
                     live.was_lined_up()
                     await self.journal.append([RunAppend(run_key, live.state.run_id, (), None)])
@@ -447,7 +449,7 @@ class Host:
             log.info("run %s ended in the queue and was removed just as its turn came", run_key)
         finally:
             if not used:
-                self.gate.withdraw(run_key)
+                self.admission.remove(run_key)
                 self.slots.release()
 
     def spawn(self, work: Any, name: str) -> asyncio.Task[Any]:

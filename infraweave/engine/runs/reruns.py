@@ -11,7 +11,7 @@ from infraweave.core.run.events import TERMINAL_STATES
 from infraweave.core.run.rerun import merge_patch, plan, reused
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.catalog import Catalog
-from infraweave.engine.execution.value_checks import Checks
+from infraweave.engine.execution.schema_checker import SchemaChecker
 from infraweave.engine.runs.requests import PlannedRerun, RerunWish
 from infraweave.errors import Fault, MalformedRequest, RunNotFinished, RunNotFound
 from infraweave.store.journal import Journal
@@ -29,7 +29,7 @@ class Reruns:
 
     _journal: Journal
     _catalog: Catalog
-    _checks: Checks
+    _schema_checker: SchemaChecker
 
     async def plan(self, run: RunRow, wish: RerunWish) -> PlannedRerun:
         """Return what a rerun would keep and run anew.
@@ -61,7 +61,7 @@ class Reruns:
         if wish.from_node in kept.skipped:
             raise _skipped(new, wish.from_node)
         value = state.input if wish.patch is None else merge_patch(state.input, wish.patch)
-        taken = await self._checks.taken(new, value)
+        taken = await self._schema_checker.validated_input(new, value)
         return PlannedRerun(version=version, plan=planned, input=taken, reused=kept)
 
 

@@ -1,8 +1,8 @@
 """Starting runs: one, or many in one commit; at most once per idempotency key.
 
-The order is always the same: the key, the workflow and its version, the input, the gate, the first event.
-What awaits anything comes before the gate; from the gate to the append there is no await, so that no slot can
-change hands in between, and a batch is one transaction.
+The order is always the same: the key, the workflow and its version, the input, admission control, the first
+event. All awaits come before admission control. There is none between admission and the append, so that no
+slot can change hands in between, and a batch is one transaction.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from infraweave.core.run.events import Origin
 from infraweave.core.run.facts import RunAccepted
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.graph import Graph
-from infraweave.engine.admission.limits import Candidate, candidate
+from infraweave.engine.admission.groups import AdmissionRequest, admission_request
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import run_id
 from infraweave.engine.runs.live_run import LiveRun
@@ -42,11 +42,11 @@ _STRETCH = 50
 
 @frozen(eq=False)
 class _Ready:
-    """A start that only the gate can refuse."""
+    """A start that only admission control can refuse."""
 
     request: StartRequest
     graph: Graph
-    candidate: Candidate
+    admission: AdmissionRequest
 
 
 class Starts:
@@ -84,21 +84,21 @@ class Starts:
 
     async def _start(self, request: StartRequest) -> RunRow:
         ready = await self._ready(request)
-        if ready.candidate.limits:
-            await self._host.gate.prepare([ready.candidate])
+        if ready.admission.limits:
+            await self._host.admission.prepare([ready.admission])
         live = self._begin(ready)
         await live.durable()
         return _row(live)
 
     async def _ready(self, request: StartRequest) -> _Ready:
         catalog = self._catalog
-        await catalog.welcome(request.tenant)
+        await catalog.publish_loaded(request.tenant)
         version = request.workflow_version or await catalog.active_version(
             request.tenant, request.workflow_id
         )
         graph = await catalog.graph(request.tenant, request.workflow_id, version)
-        value = await self._host.checks.taken(graph, request.input)
-        return _Ready(evolve(request, input=value), graph, candidate(graph, request.tenant, value))
+        value = await self._host.schema_checker.validated_input(graph, request.input)
+        return _Ready(evolve(request, input=value), graph, admission_request(graph, request.tenant, value))
 
     def _begin(self, ready: _Ready) -> LiveRun:
         """Let a run in and append its first event; ``durable`` tells when that is on disk.
@@ -110,7 +110,7 @@ class Starts:
         now = host.clock.now()
         later = request.start_at if request.start_at is not None and request.start_at > now else None
         run_key = host.journal.new_key()
-        slot = later is None and host.gate.may_start(run_key, ready.candidate)
+        slot = later is None and host.admission.admit(run_key, ready.admission)
         live = LiveRun(host, run_key, ready.graph, RunState(run_id(now)))
         live.has_slot = slot
         host.adopt(live)
@@ -134,7 +134,7 @@ class Starts:
         async with self._claimed(keys):
             made = await self._made(keys)
             ready = await self._all_ready(requests, made)
-            await self._host.gate.prepare(one.candidate for one in ready if isinstance(one, _Ready))
+            await self._host.admission.prepare(one.admission for one in ready if isinstance(one, _Ready))
             begun: list[LiveRun] = []
             outcomes = [
                 self._outcome(request, one, made, begun) for request, one in zip(requests, ready, strict=True)
@@ -154,7 +154,7 @@ class Starts:
     async def _all_ready(
         self, requests: Sequence[StartRequest], made: Mapping[Key, RunRow]
     ) -> list[_Ready | RequestError]:
-        """Return each start as far as it comes before the gate; whose key is known needs nothing."""
+        """Return each start as far as it comes before admission control; whose key is known needs nothing."""
         found: list[_Ready | RequestError] = []
         for place, request in enumerate(requests, start=1):
             found.append(IdempotencyMismatch() if _key(request) in made else await self._tried(request))
@@ -243,5 +243,5 @@ def _origin(ready: _Ready, start_at: int | None) -> Origin:
         body_digest=request.body_digest,
         rerun_of=request.rerun_of,
         start_at=start_at,
-        lane=ready.candidate.lane,
+        lane=ready.admission.concurrency_key,
     )

@@ -28,9 +28,9 @@ from infraweave.core.data.template import TemplateError
 from infraweave.core.data.values import rfc3339
 from infraweave.core.workflow import schedules
 from infraweave.core.workflow.triggers import Schedule
-from infraweave.engine.clock import Timer
+from infraweave.engine.clock import TimerHandle
 from infraweave.engine.runs.requests import Started, details
-from infraweave.engine.triggers.scheduled_run import run_key_of, scheduled_run
+from infraweave.engine.triggers.scheduled_start import idempotency_key_of, scheduled_start
 from infraweave.errors import Capacity, DefinitionInvalid, Draining, RequestError, StorageUnavailable
 from infraweave.store.runs import RunRow
 from infraweave.store.schedules import ScheduleRow, Schedules
@@ -46,7 +46,7 @@ FULL = 5.0
 
 
 @frozen
-class Come:
+class DueBatch:
     """Times that have come of a schedule whose next time was ``expected``."""
 
     expected: int | None
@@ -57,12 +57,12 @@ class Come:
 
 
 @define(eq=False)
-class Plan:
+class ScheduleState:
     """A schedule in memory: how far the table has come, and what it has not been told yet."""
 
     row: ScheduleRow
     next_at: int | None = None
-    come: deque[Come] = field(factory=deque)
+    come: deque[DueBatch] = field(factory=deque)
     #: What sees to it now; once more if ``again``.
     task: asyncio.Task[None] | None = None
     again: bool = False
@@ -76,10 +76,10 @@ class Scheduler:
     def __init__(self, engine: Engine) -> None:
         self._engine, self._clock = engine, engine.clock
         self.schedules = Schedules(engine.db)
-        self._plans: dict[tuple[str, str], Plan] = {}
+        self._states: dict[tuple[str, str], ScheduleState] = {}
         #: Next times, the earliest first; one that is no plan's ``next_at`` any more does not count.
         self._times: list[tuple[int, tuple[str, str]]] = []
-        self._timer: Timer | None = None
+        self._timer: TimerHandle | None = None
         #: When it was last looked at the clock, by this one and by the one that nobody sets.
         self._looked = (self._clock.now(), self._clock.elapsed())
         self._closed = not engine.settings.schedules
@@ -110,7 +110,7 @@ class Scheduler:
         if self._closed or not row.waiting:
             return row
         at = row.waiting[0]
-        run = await self._engine.runs.by_idempotency_key(row.tenant, run_key_of(row, at))
+        run = await self._engine.runs.by_idempotency_key(row.tenant, idempotency_key_of(row, at))
         if run is None:
             return row
         settled = await self.schedules.record_outcome(
@@ -180,14 +180,14 @@ class Scheduler:
         """
         self._accepting()
         await self.schedules.delete(tenant, schedule_id, record)
-        self._plans.pop((tenant, schedule_id), None)
+        self._states.pop((tenant, schedule_id), None)
 
     def upcoming(self, row: ScheduleRow, most: int) -> list[int]:
         """Return the next times of a schedule; none while it is paused."""
-        plan = self._plans.get(row.key)
-        if plan is None or plan.next_at is None:
+        state = self._states.get(row.key)
+        if state is None or state.next_at is None:
             return []
-        return list(islice(schedules.fire_times(plan.row.schedule, plan.next_at - 1), most))
+        return list(islice(schedules.fire_times(state.row.schedule, state.next_at - 1), most))
 
     async def trigger(
         self, row: ScheduleRow, by: Principal, record: AuditRecord | None = None, key: str | None = None
@@ -200,7 +200,7 @@ class Scheduler:
         """
         now = self._clock.now()
         try:
-            request = evolve(scheduled_run(row, now, by=by.name), record=record, idempotency_key=key)
+            request = evolve(scheduled_start(row, now, by=by.name), record=record, idempotency_key=key)
             started = await self._engine.start(evolve(request, body_digest=key and row.schedule_id))
         except TemplateError as error:
             raise DefinitionInvalid(f"The schedule's input cannot be made: {error}") from error
@@ -224,7 +224,7 @@ class Scheduler:
         if workflow_id is not None:
             version = await self._engine.catalog.active_version(tenant, workflow_id)
             graph = await self._engine.catalog.graph(tenant, workflow_id, version)
-            await self._engine.checks.taken(graph, schedules.sample_input(schedule))
+            await self._engine.schema_checker.validated_input(graph, schedules.sample_input(schedule))
         return self._first(schedule)
 
     def _accepting(self) -> None:
@@ -239,33 +239,33 @@ class Scheduler:
     async def refresh(self, tenant: str, workflow_id: str) -> None:
         """Take up the schedules of a workflow as they are in the table now."""
         rows = {row.key: row for row in await self.schedules.list(tenant, workflow_id)}
-        for key, plan in list(self._plans.items()):
-            if (key[0], plan.row.workflow_id) == (tenant, workflow_id) and key not in rows:
-                del self._plans[key]
+        for key, state in list(self._states.items()):
+            if (key[0], state.row.workflow_id) == (tenant, workflow_id) and key not in rows:
+                del self._states[key]
         for row in rows.values():
             self._keep(row)
         self._ring()
 
     async def settled(self) -> None:
         """Wait until all times that have come are written down, and their runs started or in line."""
-        while tasks := [plan.task for plan in self._plans.values() if plan.task is not None]:
+        while tasks := [state.task for state in self._states.values() if state.task is not None]:
             await asyncio.wait(tasks)
 
     # --- time ----------------------------------------------------------------------------------------------
 
     def _keep(self, row: ScheduleRow) -> None:
         """Have a schedule in memory as it is in the table; times of which that knows nothing yet stay."""
-        plan = self._plans.setdefault(row.key, Plan(row))
-        plan.row = row
-        if row.paused or row.next_at is None or not plan.come or plan.come[0].expected != row.next_at:
-            plan.come.clear()
-            plan.next_at = self._first_time(plan)
-            self._line_up(plan)
-        self._wake(plan)
+        state = self._states.setdefault(row.key, ScheduleState(row))
+        state.row = row
+        if row.paused or row.next_at is None or not state.come or state.come[0].expected != row.next_at:
+            state.come.clear()
+            state.next_at = self._first_time(state)
+            self._line_up(state)
+        self._wake(state)
 
-    def _first_time(self, plan: Plan) -> int | None:
+    def _first_time(self, state: ScheduleState) -> int | None:
         """Return the next time of a schedule; one that the table lacks is counted from now and put there."""
-        row = plan.row
+        row = state.row
         if row.paused:
             return None
         if wrong := list(schedules.faults(row.schedule)):  # a time zone that this machine does not know
@@ -273,16 +273,16 @@ class Scheduler:
             return None
         first, now = self._first(row.schedule), self._clock.now()
         if row.next_at is None:
-            plan.come.append(Come(None, (), first))
+            state.come.append(DueBatch(None, (), first))
         elif _is_too_late(row.next_at, first):
-            plan.come.append(Come(row.next_at, (), first, set_back=now))
+            state.come.append(DueBatch(row.next_at, (), first, set_back=now))
         else:
             return row.next_at
         return first
 
-    def _line_up(self, plan: Plan) -> None:
-        if plan.next_at is not None:
-            heapq.heappush(self._times, (plan.next_at, plan.row.key))
+    def _line_up(self, state: ScheduleState) -> None:
+        if state.next_at is not None:
+            heapq.heappush(self._times, (state.next_at, state.row.key))
 
     def _ring(self) -> None:
         """Take off every time that has come, and set the timer for the next one."""
@@ -292,9 +292,9 @@ class Scheduler:
         self._look_back(now)
         while self._times and self._times[0][0] <= now:
             at, key = heapq.heappop(self._times)
-            plan = self._plans.get(key)
-            if plan is not None and plan.next_at == at:
-                self._has_come(plan, at, now)
+            state = self._states.get(key)
+            if state is not None and state.next_at == at:
+                self._has_come(state, at, now)
         if self._timer is not None:
             self._timer.cancel()
         if self._times:
@@ -307,66 +307,66 @@ class Scheduler:
         if now >= before:
             return
         since = now - round((self._looked[1] - looked) * 1000)
-        for plan in self._plans.values():
-            first = None if plan.next_at is None else schedules.next_fire(plan.row.schedule, since)
-            if plan.next_at is not None and _is_too_late(plan.next_at, first):
-                plan.come.append(Come(plan.next_at, (), first, set_back=now))
-                plan.next_at = first
-                self._line_up(plan)
-                self._wake(plan)
+        for state in self._states.values():
+            first = None if state.next_at is None else schedules.next_fire(state.row.schedule, since)
+            if state.next_at is not None and _is_too_late(state.next_at, first):
+                state.come.append(DueBatch(state.next_at, (), first, set_back=now))
+                state.next_at = first
+                self._line_up(state)
+                self._wake(state)
 
-    def _has_come(self, plan: Plan, at: int, now: int) -> None:
-        due = schedules.due_times(plan.row.schedule, at, now)
-        plan.come.append(Come(at, due.times, due.next_at))
-        plan.next_at = due.next_at
-        self._line_up(plan)
-        self._wake(plan)
+    def _has_come(self, state: ScheduleState, at: int, now: int) -> None:
+        due = schedules.due_times(state.row.schedule, at, now)
+        state.come.append(DueBatch(at, due.times, due.next_at))
+        state.next_at = due.next_at
+        self._line_up(state)
+        self._wake(state)
 
     # --- work ----------------------------------------------------------------------------------------------
 
-    def _wake(self, plan: Plan) -> None:
+    def _wake(self, state: ScheduleState) -> None:
         """See to a schedule, in one task at a time."""
-        plan.again = True
-        if plan.task is None and not self._closed:
-            name = f"schedule {plan.row.schedule_id}"
-            plan.task = self._engine.host.spawn(self._work(plan), name)
+        state.again = True
+        if state.task is None and not self._closed:
+            name = f"schedule {state.row.schedule_id}"
+            state.task = self._engine.host.spawn(self._work(state), name)
 
-    async def _work(self, plan: Plan) -> None:
+    async def _work(self, state: ScheduleState) -> None:
         try:
-            while plan.again and not self._closed:
-                plan.again = False
-                await self._note(plan)
-                await self._start_waiting(plan)
+            while state.again and not self._closed:
+                state.again = False
+                await self._note(state)
+                await self._start_waiting(state)
         except Draining:
             pass  # what is lined up is in the table, and the next start of the server goes on with it
         finally:
-            plan.task = None
+            state.task = None
 
-    async def _note(self, plan: Plan) -> None:
+    async def _note(self, state: ScheduleState) -> None:
         """Write down the times that have come, and start what may start before the next one is looked at."""
-        while plan.come:
-            come = plan.come[0]
-            known, ended = plan.row, await self._ended(plan.row)
+        while state.come:
+            come = state.come[0]
+            known, ended = state.row, await self._ended(state.row)
             row = await self.schedules.record_due(
                 known, come.expected, come.times, come.next_at, ended=ended, set_back=come.set_back
             )
             if row is None:
                 await self.refresh(known.tenant, known.workflow_id)
                 return
-            if plan.come and plan.come[0] is come:
-                plan.come.popleft()
-            plan.row = row
-            await self._start_waiting(plan)
+            if state.come and state.come[0] is come:
+                state.come.popleft()
+            state.row = row
+            await self._start_waiting(state)
 
-    async def _start_waiting(self, plan: Plan) -> None:
-        while plan.row.waiting and not plan.row.paused and self._plans.get(plan.row.key) is plan:
-            row = plan.row
+    async def _start_waiting(self, state: ScheduleState) -> None:
+        while state.row.waiting and not state.row.paused and self._states.get(state.row.key) is state:
+            row = state.row
             runs = [run for run_id in row.running if (run := await self._open_run(run_id))]
-            if plan.row is not row:
+            if state.row is not row:
                 continue  # it was paused or changed meanwhile
             if runs:
-                await self._await_ends(plan, runs)
-            if runs or not await self._start(plan, row.waiting[0]):
+                await self._await_ends(state, runs)
+            if runs or not await self._start(state, row.waiting[0]):
                 return
 
     async def _ended(self, row: ScheduleRow) -> list[str]:
@@ -376,36 +376,36 @@ class Scheduler:
         run = await self._engine.runs.get(run_id)
         return None if run is None or run.finished_at is not None else run
 
-    async def _await_ends(self, plan: Plan, runs: list[RunRow]) -> None:
-        name = plan.row.schedule.name
+    async def _await_ends(self, state: ScheduleState, runs: list[RunRow]) -> None:
+        name = state.row.schedule.name
         for run in runs:
-            if plan.row.schedule.overlap == "cancel_running" and not run.cancel_requested:
+            if state.row.schedule.overlap == "cancel_running" and not run.cancel_requested:
                 await self._engine.cancel(
                     run, by=f"schedule:{name}", reason="its schedule's next time has come"
                 )
-            if run.run_id not in plan.watched:
-                plan.watched.add(run.run_id)
-                self._engine.host.spawn(self._watch(plan, run), f"end of {run.run_id}")
+            if run.run_id not in state.watched:
+                state.watched.add(run.run_id)
+                self._engine.host.spawn(self._watch(state, run), f"end of {run.run_id}")
 
-    async def _watch(self, plan: Plan, run: RunRow) -> None:
+    async def _watch(self, state: ScheduleState, run: RunRow) -> None:
         try:
             ended = await self._engine.wait_end(run.run_key)
         finally:
-            plan.watched.discard(run.run_id)
+            state.watched.discard(run.run_id)
         if ended:
-            self._wake(plan)
+            self._wake(state)
 
-    async def _start(self, plan: Plan, at: int) -> bool:
+    async def _start(self, state: ScheduleState, at: int) -> bool:
         """Start the run of a time, all runs before it having ended; False: not now."""
-        row, run_id, said = plan.row, None, None
+        row, run_id, said = state.row, None, None
         try:
             run_id = (
                 await self._engine.start(
-                    scheduled_run(row, at, by=f"schedule:{row.schedule.name}", once=True)
+                    scheduled_start(row, at, by=f"schedule:{row.schedule.name}", once=True)
                 )
             ).run.run_id
         except Capacity:
-            self._clock.call_later(FULL, partial(self._wake, plan))
+            self._clock.call_later(FULL, partial(self._wake, state))
             return False
         except (Draining, StorageUnavailable):
             raise
@@ -421,11 +421,11 @@ class Scheduler:
 
     def _told(self, key: tuple[str, str], row: ScheduleRow | None) -> None:
         """Have in memory what the table says now; without a row, nothing."""
-        plan = self._plans.get(key)
+        state = self._states.get(key)
         if row is None:
-            self._plans.pop(key, None)
-        elif plan is not None:
-            plan.row = row
+            self._states.pop(key, None)
+        elif state is not None:
+            state.row = row
 
 
 def _is_too_late(next_at: int, first: int | None) -> bool:

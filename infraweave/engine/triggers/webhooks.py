@@ -72,12 +72,12 @@ def new_secret(scheme: Scheme) -> str:
     return webhooks.SECRET_PREFIX + (base64_secret() if scheme == "standard" else token_secret())
 
 
-class Hooks:
+class WebhookService:
     """The webhooks of all tenants, and what may be asked of them."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.webhooks = Webhooks(engine.db)
+        self.store = Webhooks(engine.db)
         #: Held while a delivery is looked for and, where it is new, started.
         self._starting = asyncio.Lock()
         #: The runs of signatures by which senders tried again: their tags tell the first one.
@@ -99,7 +99,7 @@ class Hooks:
         ]
         if faults:
             raise DefinitionInvalid(f"The webhook is not valid: {faults[0].message}.", details=faults)
-        await self.webhooks.create(made, record)
+        await self.store.create(made, record)
         return made
 
     async def start(
@@ -158,7 +158,7 @@ class Hooks:
         """
         tenant, name = _owner(name)
         # The same is done whether there is one or not: how long it takes tells nobody which names exist.
-        row = await self.webhooks.get(tenant, name) or no_webhook(tenant, name)
+        row = await self.store.get(tenant, name) or no_webhook(tenant, name)
         key, trouble = _key(row)
         passes = webhooks.is_authentic(row.webhook, key, headers, body, self._engine.clock.now())
         if passes and trouble is None:

@@ -12,7 +12,7 @@ from infraweave.core.data.schema_defaults import Defaults
 from infraweave.core.data.values import Json
 from infraweave.core.workflow.document import INPUT
 from infraweave.core.workflow.graph import Graph
-from infraweave.engine.execution.compute_process import Apart, Overrun
+from infraweave.engine.execution.compute_pool import ComputePool, WorkLimitExceeded
 from infraweave.errors import Fault, InputInvalid
 
 #: Seconds of processor time that one check may take.
@@ -22,10 +22,10 @@ _SMALL = 64 * 1024
 
 
 @frozen
-class Checks:
+class SchemaChecker:
     """The checks of one server."""
 
-    _apart: Apart
+    _apart: ComputePool
 
     async def faults(self, check: Validator, value: Json) -> list[Fault]:
         """Return what is wrong with a value, as ``Validator.faults`` does."""
@@ -33,11 +33,11 @@ class Checks:
             return check.faults(value)
         try:
             found = await self._apart.call("faults", check.schema, value, seconds=MAX_SECONDS)
-        except Overrun as error:
+        except WorkLimitExceeded as error:
             return [Fault("", f"cannot be checked against this schema: {error}")]
         return [Fault(path, message) for path, message in found]
 
-    async def taken(self, graph: Graph, value: Json) -> Json:
+    async def validated_input(self, graph: Graph, value: Json) -> Json:
         """Return an input as a version takes it: with the defaults of its schema.
 
         Raises:

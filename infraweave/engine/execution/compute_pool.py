@@ -25,15 +25,15 @@ AT_ONCE = 2
 _COMMAND = ("-P", "-c", "from infraweave.engine.execution.compute_worker import main; main()")
 
 
-class Rejected(ValueError):
+class WorkRejected(ValueError):
     """The work was done and says no, as it does where it is called directly."""
 
 
-class Overrun(Exception):
+class WorkLimitExceeded(Exception):
     """The work took more processor time, or more memory, than it may; its process is gone."""
 
 
-class Apart:
+class ComputePool:
     """The processes of one server for work that others must not wait for."""
 
     def __init__(self, at_once: int = AT_ONCE) -> None:
@@ -45,8 +45,8 @@ class Apart:
         """Return what a work of ``worker.WORKS`` returns; ``seconds`` of processor time are its own.
 
         Raises:
-            Rejected: it raised ValueError; the text is that one's.
-            Overrun: it was not done with what it may take.
+            WorkRejected: it raised ValueError; the text is that one's.
+            WorkLimitExceeded: it was not done with what it may take.
         """
         async with self._room:
             process = await self._ready()
@@ -55,11 +55,11 @@ class Apart:
             except BaseException as error:
                 await self._end(process)
                 if isinstance(error, ConnectionError | asyncio.IncompleteReadError):
-                    raise Overrun(_cause(process, seconds)) from error
+                    raise WorkLimitExceeded(_cause(process, seconds)) from error
                 raise
             self._idle.append(process)
         if kind == "rejected":
-            raise Rejected(value)
+            raise WorkRejected(value)
         return value
 
     async def _ready(self) -> Process:

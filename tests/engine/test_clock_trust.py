@@ -144,11 +144,11 @@ async def test_what_is_overdue_by_time_that_has_passed_goes_in_spite_of_a_leap(w
 async def test_the_audit_log_goes_by_no_leap_either(world):
     async with world(tea()) as w:
         await w.engine.admit(b"1" * 32)
-        await w.engine.ledger._prune()
+        await w.engine.audit_buffer._prune()
         rows = await w.engine.audit.list(_all(), limit=10)
         w.clock.set_by(3 * 365 * 86_400)
         await w.clock.advance(3_600)
-        await w.engine.ledger._prune()
+        await w.engine.audit_buffer._prune()
         assert await w.engine.audit.list(_all(), limit=10) == rows
 
 

@@ -16,7 +16,7 @@ from attrs import define, field, frozen
 
 from infraweave import Context, NonRetryable, Retry, Workflow
 from infraweave.authoring.signatures import Code
-from infraweave.engine.execution.call import MAX_MESSAGE, Call
+from infraweave.engine.execution.invocation import MAX_MESSAGE, Invocation
 
 
 class BadText(Exception):
@@ -434,7 +434,7 @@ async def test_what_a_thread_raises_when_its_time_is_over_is_not_reported_as_for
         await w.clock.advance(5)
         assert (await w.end(run))["error"]["code"] == "timeout"
         release.set()
-        while w.engine.host.leftovers:
+        while w.engine.host.orphans:
             await w.engine.runs.counts()
     gc.collect()
     assert forgotten == []
@@ -514,7 +514,7 @@ def test_a_body_that_python_closes_with_its_loop_did_not_fail():
         await asyncio.Event().wait()
 
     code = Code("flow:wait", wait, is_async=True, params=(), context_param=None, returns=None)
-    coroutine = Call(code, {}, None, None, max_output=1000, elapsed=lambda: 0.0).run(lambda: None)
+    coroutine = Invocation(code, {}, None, None, max_output=1000, elapsed=lambda: 0.0).run(lambda: None)
     loop = asyncio.new_event_loop()
     task = loop.create_task(coroutine)
     loop.run_until_complete(asyncio.sleep(0))

@@ -13,7 +13,7 @@ from infraweave.store.schedules import ScheduleRow
 SCHEDULE_TAG, TIME_TAG = "schedule", "scheduled_at"
 
 
-def scheduled_run(row: ScheduleRow, at: int, *, by: str, once: bool = False) -> StartRequest:
+def scheduled_start(row: ScheduleRow, at: int, *, by: str, once: bool = False) -> StartRequest:
     """Return the start of a schedule's run; ``once``: of the only one of that time.
 
     Raises:
@@ -28,10 +28,10 @@ def scheduled_run(row: ScheduleRow, at: int, *, by: str, once: bool = False) -> 
         tags={SCHEDULE_TAG: name, TIME_TAG: rfc3339(at)},
         trigger="schedule",
         trace=trace_context.accept([], [], trace_id()),
-        idempotency_key=run_key_of(row, at) if once else None,
+        idempotency_key=idempotency_key_of(row, at) if once else None,
     )
 
 
-def run_key_of(row: ScheduleRow, at: int) -> str:
+def idempotency_key_of(row: ScheduleRow, at: int) -> str:
     """Return the key that lets a time make one run; no caller's key has a line break."""
     return f"schedule\n{row.schedule_id}\n{at}"

@@ -11,15 +11,15 @@ import sys
 
 import pytest
 
-from infraweave.engine.execution.compute_process import Apart, Overrun, Rejected
+from infraweave.engine.execution.compute_pool import ComputePool, WorkLimitExceeded, WorkRejected
 
 #: A search that takes half a minute.
 ENDLESS = ("s.contains(t)", {"s": "a" * 2_000_000, "t": "a" * 1_000_000 + "b"})
 SERVER = """
 import asyncio
-from infraweave.engine.execution.compute_process import Apart
+from infraweave.engine.execution.compute_pool import ComputePool
 async def main():
-    apart = Apart()
+    apart = ComputePool()
     await apart.call("evaluate", "1 + 1", {}, seconds=9)
     print(apart.pids()[0], flush=True)
     await WORK
@@ -35,7 +35,7 @@ async def until(true) -> None:
 
 @pytest.fixture
 async def apart():
-    made = Apart()
+    made = ComputePool()
     yield made
     await made.close()
 
@@ -43,7 +43,7 @@ async def apart():
 async def test_a_process_is_kept_for_the_next_call(apart):
     assert await apart.call("evaluate", "a + 1", {"a": 1}, seconds=9) == 2
     (first,) = apart.pids()
-    with pytest.raises(Rejected, match="undeclared reference"):
+    with pytest.raises(WorkRejected, match="undeclared reference"):
         await apart.call("evaluate", "b", {}, seconds=9)
     assert await apart.call("evaluate", "a + 1", {"a": 2}, seconds=9) == 3
     assert apart.pids() == [first]
@@ -62,7 +62,7 @@ async def test_who_stops_waiting_ends_the_process(apart):
 
 
 async def test_time_that_is_over_ends_the_process_and_another_serves_the_next(apart):
-    with pytest.raises(Overrun, match="more than 1 seconds of processor time"):
+    with pytest.raises(WorkLimitExceeded, match="more than 1 seconds of processor time"):
         await apart.call("evaluate", *ENDLESS, seconds=1)
     assert await apart.call("evaluate", "1 + 1", {}, seconds=9) == 2
 

@@ -1,6 +1,6 @@
 """Calls a node's function: JSON in, JSON out, on the loop, in a thread or in a process.
 
-The one place where a sync body meets a thread or a process. What goes wrong leaves as a ``BodyError`` that
+The one place where a sync body meets a thread or a process. What goes wrong leaves as a ``AttemptError`` that
 says whether trying again can help.
 """
 
@@ -23,8 +23,8 @@ from infraweave.core.data.values import Json
 from infraweave.core.run.facts import Usage
 from infraweave.engine.execution.context import RunContext
 from infraweave.engine.execution.exception_text import asked, describe, leaves, said
-from infraweave.engine.execution.process_pool import Processes, Seat, codes_of, load_file
-from infraweave.engine.execution.thread_pool import Threads
+from infraweave.engine.execution.process_pool import ProcessPool, Seat, codes_of, load_file
+from infraweave.engine.execution.thread_pool import ThreadPool
 from infraweave.engine.execution.tracebacks import traceback_of
 from infraweave.engine.execution.unawaited import close_unawaited
 from infraweave.engine.runs.failure_log import tell_lost
@@ -37,7 +37,7 @@ _LARGE = 64 * 1024
 MAX_MESSAGE = 2_000
 
 
-class BodyError(Exception):
+class AttemptError(Exception):
     """A body failed. ``final``: trying again cannot help; else not before ``retry_after`` seconds.
 
     ``traceback``: where in the author's code, None where it was not there.
@@ -60,11 +60,11 @@ class BodyError(Exception):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Say how to make it anew where a process sends it: keywords are more than exceptions carry."""
-        made = partial(BodyError, final=self.final, retry_after=self.retry_after, traceback=self.traceback)
+        made = partial(AttemptError, final=self.final, retry_after=self.retry_after, traceback=self.traceback)
         return made, (self.code, self.message)
 
 
-class Call:
+class Invocation:
     """One call of a function. ``thread`` resolves once its thread has left it, if it has one."""
 
     def __init__(
@@ -72,7 +72,7 @@ class Call:
         code: Code,
         values: Mapping[str, Json],
         context: RunContext,
-        pool: Threads | Processes,
+        pool: ThreadPool | ProcessPool,
         *,
         max_output: int,
         elapsed: Callable[[], float],
@@ -98,13 +98,16 @@ class Call:
         """Return what the function returned, as JSON. ``on_call`` is called once the function is.
 
         Raises:
-            BodyError: the function failed, its values do not fit its annotations, or its output is too large.
+            AttemptError: the function failed, its values do not fit, or its output is too large.
         """
         arguments = await self._prepared()
         task = asyncio.current_task()
         try:
             value = await self._invoke(arguments, on_call)
-        except (BodyError, asyncio.CancelledError):  # from code of our own or a process; it is being stopped
+        except (
+            AttemptError,
+            asyncio.CancelledError,
+        ):  # from code of our own or a process; it is being stopped
             raise
         except BaseException as error:
             if isinstance(error, GeneratorExit) and not _is_current(task):
@@ -124,7 +127,7 @@ class Call:
             with self._timed():
                 return await self._code.function(**arguments)
         tell = partial(asyncio.get_running_loop().call_soon_threadsafe, on_call)
-        if isinstance(self._pool, Processes):
+        if isinstance(self._pool, ProcessPool):
             return await self._in_process(self._pool, tell)
         work = partial(self._in_thread, self._code.function, arguments, tell)
         value = await self._left(self._pool.submit(self._context.tenant, work))
@@ -145,7 +148,7 @@ class Call:
         finally:
             self._ended_at = self._elapsed()
 
-    async def _in_process(self, pool: Processes, tell: Callable[[], object]) -> Json:
+    async def _in_process(self, pool: ProcessPool, tell: Callable[[], object]) -> Json:
         file = inspect.unwrap(self._code.function).__code__.co_filename
         given = file, self._code.reference, json_codec.dumps(self._values), self._context, self._max_output
 
@@ -180,7 +183,7 @@ class Call:
                 # It keeps the error, whose frames keep this call: a circle, unless it is cut.
                 self._work = self.thread = None
             elif isinstance(error, asyncio.CancelledError):
-                self.withdraw()
+                self.cancel_unstarted()
             raise
 
     @property
@@ -188,15 +191,15 @@ class Call:
         """True while no thread, or process, has begun it that is to."""
         return self._work is not None and not self._work.running() and not self._work.done()
 
-    def withdraw(self) -> bool:
+    def cancel_unstarted(self) -> bool:
         """Take the call back where no thread has begun it yet; return whether that was so."""
         return self._work is None or self._work.cancel()
 
     def give_up(self) -> None:
         """Do without a function that did not stop: kill its process; count its thread as lost."""
         self._seat.kill()
-        if self._work is not None and isinstance(self._pool, Threads):
-            frame = self._pool.lose(self._work)
+        if self._work is not None and isinstance(self._pool, ThreadPool):
+            frame = self._pool.mark_lost(self._work)
             if frame is not None:
                 tell_lost(self._context, frame, replaced=self._pool.can_replace)
 
@@ -217,14 +220,14 @@ def _hear(thread: asyncio.Future[Any]) -> None:
 def call_in_process(
     file: str, reference: str, values: bytes, context: RunContext, most: int
 ) -> tuple[Json, Usage]:
-    """Call a function of a workflow file; return its output as JSON, and what it reported."""
+    """Invocation a function of a workflow file; return its output as JSON, and what it reported."""
     code = codes_of(file)[reference]
     try:
         with ends_here():
             output = in_own_context(code.function, _own_arguments(code, values, context))
         if inspect.isawaitable(output):
             output = asyncio.run(_awaiting(output))
-    except (BodyError, asyncio.CancelledError):
+    except (AttemptError, asyncio.CancelledError):
         raise
     except BaseException as error:
         # It stays here and its text goes: over there it has no frames, and perhaps not even its class.
@@ -237,7 +240,7 @@ async def _awaiting(value: Awaitable[Any]) -> Any:
 
 
 def in_own_context(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
-    """Call a sync function in a fresh context: what it sets there, decimal's too, is in no other call.
+    """Invocation a sync function in a fresh context: what it sets there, decimal's too, is in no other call.
 
     A future cannot carry StopIteration, so that leaves as RuntimeError.
     """
@@ -247,7 +250,7 @@ def in_own_context(function: Callable[..., Any], arguments: Mapping[str, Any]) -
         raise RuntimeError(describe(error)) from error
 
 
-def fault_of(error: BaseException, *, tell: bool = True) -> BodyError:
+def fault_of(error: BaseException, *, tell: bool = True) -> AttemptError:
     """Return what an exception of a body means for its attempt; ``tell``: with where it happened."""
     where = _where(error) if tell else None
     # A TaskGroup raises what its tasks raised as a group.
@@ -256,15 +259,15 @@ def fault_of(error: BaseException, *, tell: bool = True) -> BodyError:
     if refusal is not None:
         message = said(refusal) or type(refusal).__name__
         message += f" (in a group: {describe(error)})" if len(members) > 1 else ""
-        return BodyError("non_retryable", message, final=True, traceback=where)
-    return BodyError("error", describe(error), final=False, traceback=where)
+        return AttemptError("non_retryable", message, final=True, traceback=where)
+    return AttemptError("error", describe(error), final=False, traceback=where)
 
 
 def _kept(code: Code, value: Any, most: int) -> Json:
     """Return what a function returned as it is kept, of ``most`` bytes.
 
     Raises:
-        BodyError: it is larger, JSON cannot carry it, or the annotation promises something else.
+        AttemptError: it is larger, JSON cannot carry it, or the annotation promises something else.
     """
     try:
         data = python_types.dump_author(value)
@@ -275,7 +278,7 @@ def _kept(code: Code, value: Any, most: int) -> Json:
     except BaseException as error:
         raise _unfit_output(error, value) from error
     message = f"The output has {len(data):,} bytes as JSON; {most:,} are allowed"
-    raise BodyError("output_too_large", message, final=True)
+    raise AttemptError("output_too_large", message, final=True)
 
 
 def _held_to(code: Code, output: Json, value: Any) -> Json:
@@ -289,13 +292,13 @@ def _held_to(code: Code, output: Json, value: Any) -> Json:
     return output
 
 
-def _unfit_output(error: BaseException, value: Any) -> BodyError:
+def _unfit_output(error: BaseException, value: Any) -> AttemptError:
     if isinstance(error, ContractViolation):
-        return BodyError("output_invalid", f"The output does not fit its annotation: {error}", final=True)
+        return AttemptError("output_invalid", f"The output does not fit its annotation: {error}", final=True)
     found: list[str] = asked(lambda _: close_unawaited(value), error, [])
     reason = f"{found[0]} is a coroutine that was not awaited" if found else describe(error)
     message = f"The output cannot be kept as JSON: {reason}"
-    return BodyError("output_invalid", message, final=True, traceback=_where(error))
+    return AttemptError("output_invalid", message, final=True, traceback=_where(error))
 
 
 def _where(error: BaseException) -> str | None:
@@ -314,7 +317,7 @@ def _arguments(code: Code, values: Mapping[str, Json], context: RunContext) -> d
             arguments[param.name] = _structured(param, values[param.name])
         elif not param.has_default:
             message = f"{param.name} has no value: the pointer that binds it leads nowhere in its source"
-            raise BodyError("input_mismatch", message, final=True)
+            raise AttemptError("input_mismatch", message, final=True)
     if code.context_param is not None:
         arguments[code.context_param] = context
     return arguments
@@ -330,5 +333,5 @@ def _structured(param: CodeParam, value: Json) -> Any:
         reason = str(error) if isinstance(error, ContractViolation) else describe(error)
         message = f"{param.name} does not fit its annotation: {reason}"
         where = _where(error.__cause__ or error if isinstance(error, ContractViolation) else error)
-        raise BodyError("input_mismatch", message, final=True, traceback=where) from error
-    raise BodyError("input_mismatch", f"{param.name} does not fit its annotation: {fault}", final=True)
+        raise AttemptError("input_mismatch", message, final=True, traceback=where) from error
+    raise AttemptError("input_mismatch", f"{param.name} does not fit its annotation: {fault}", final=True)

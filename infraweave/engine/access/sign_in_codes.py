@@ -22,7 +22,7 @@ MOST_WRONG, MINUTE = 10, 60.0
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
-class SignIn:
+class SignInCodes:
     """The codes of one server."""
 
     def __init__(self, clock: Clock, principals: Principals) -> None:

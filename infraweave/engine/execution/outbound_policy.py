@@ -37,7 +37,7 @@ _NEVER = tuple(
 )
 
 
-class Refused(Exception):
+class OutboundRefused(Exception):
     """The guard lets nothing out there."""
 
 
@@ -88,7 +88,7 @@ def _normal(host: str) -> str:
     return host.rstrip(".").lower()
 
 
-class Guard:
+class OutboundPolicy:
     """What may be called, with the exceptions of this server."""
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
@@ -99,7 +99,7 @@ class Guard:
         """Return the addresses of a host, all of them judged.
 
         Raises:
-            Refused: one of them may not be called.
+            OutboundRefused: one of them may not be called.
         """
         addresses = list(addresses)
         if any(a.host == _normal(host) and a.port in (None, port) for a in self._allowed):
@@ -114,7 +114,7 @@ class Guard:
             why = _objection(address)
             if why is not None and not self._excepted(address, port):
                 target = host if host == text else f"{host} ({text})"
-                raise Refused(
+                raise OutboundRefused(
                     f"{target} is {why} and may not be called;"
                     f" `--allow-outbound {_suggested(host, port)}` lets workflows call it"
                 )
