@@ -136,7 +136,7 @@ async def test_a_page_of_another_server_is_no_stream_of_events():
         async with Client(url, "token") as client:
             with pytest.raises(ClientError, match="not an InfraWeave event stream"):
                 await anext(client.events("run_1"))
-            with pytest.raises(ClientError, match="no InfraWeave answer"):
+            with pytest.raises(ClientError, match="not an InfraWeave response"):
                 await client.run("run_1").show()
 
 
