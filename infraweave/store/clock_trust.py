@@ -10,7 +10,7 @@ from infraweave.store.sqlite.statements import QUERIES
 
 @frozen(kw_only=True)
 class ClockRow:
-    """What the clock said, in milliseconds. See clock.sql."""
+    """What the clock said, in milliseconds. See schema/9_clock.sql."""
 
     seen: int
     last: int
@@ -26,7 +26,7 @@ class ClockStore:
 
     async def read(self) -> ClockRow | None:
         """Return what was noted, or else when the newest event was written; None: there is neither."""
-        row = await self._db.read_one("clock_seen")
+        row = await self._db.read_one("clock")
         if row is not None:
             return ClockRow(**dict(row))
         newest = await self._db.read_one("newest_event_at")
@@ -38,4 +38,4 @@ class ClockStore:
         Raises:
             StorageUnavailable: the database cannot be written.
         """
-        await self._db.transact(lambda db: db.execute(QUERIES["see_clock"], asdict(seen)))
+        await self._db.transact(lambda db: db.execute(QUERIES["put_clock"], asdict(seen)))

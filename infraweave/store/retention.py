@@ -118,13 +118,13 @@ def _doom(connection: sqlite3.Connection, keep: RetentionPolicy, now: int) -> Re
     roots = list(islice(_overdue(connection, keep, now), _FAMILIES))
     if not roots:
         return Removed()
-    connection.execute(QUERIES["doom"], {"roots": dumps(roots).decode()})
+    connection.execute(QUERIES["mark_for_removal"], {"roots": dumps(roots).decode()})
     return _family(connection, roots)
 
 
 def _overdue(connection: sqlite3.Connection, keep: RetentionPolicy, now: int) -> Iterator[int]:
     """Yield the keys of roots that are to go, the one that ended first first."""
-    surplus = 0 if keep.runs is None else _value(connection, "finished_roots") - keep.runs
+    surplus = 0 if keep.runs is None else _value(connection, "count_finished_roots") - keep.runs
     excess = 0 if keep.size is None else _used(connection) - keep.size
     for place, (root, ended_at) in enumerate(_ended(connection)):
         too_old = keep.age is not None and ended_at <= now - keep.age
@@ -164,7 +164,7 @@ def _erase(connection: sqlite3.Connection) -> bool:
     room = _EVENTS
     doomed = connection.execute(QUERIES["removals"], (_RUNS,)).fetchall()
     for (run_key,) in doomed:
-        for name in ("delete_run", "delete_tags", "delete_due", "delete_asked"):
+        for name in ("delete_run", "delete_tags", "delete_from_agenda", "delete_input_requests_of_run"):
             connection.execute(QUERIES[name], (run_key,))
         room -= connection.execute(QUERIES["delete_last_events"], (run_key, room)).rowcount
         connection.execute(QUERIES["end_removal"], (run_key,))
@@ -178,5 +178,5 @@ def _give_back(connection: sqlite3.Connection) -> bool:
     """Make the file shorter by a portion; tell whether that can go on."""
     before = _value(connection, "pages")
     for _ in range(_PAGES):  # sqlite3 takes but one step of a pragma that returns nothing
-        connection.execute(QUERIES["give_back_page"])
+        connection.execute(QUERIES["release_page"])
     return _value(connection, "pages") < before

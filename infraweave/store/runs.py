@@ -200,7 +200,7 @@ def _json_list(items: Collection[str] | None) -> str | None:
 
 
 def _count(connection: sqlite3.Connection, tenant: str, workflow_id: str, lane: str | None) -> int:
-    name = "open_in_workflow" if lane is None else "open_in_lane"
+    name = "open_in_workflow" if lane is None else "open_with_key"
     params = {"tenant": tenant, "workflow_id": workflow_id, "lane": lane}
     count: int = connection.execute(QUERIES[name], params).fetchone()[0]
     return count
@@ -228,14 +228,14 @@ async def rebuild(db: Database) -> list[str]:
 
 
 def _rebuild(connection: sqlite3.Connection) -> list[str]:
-    for name in ("keep_runs", "clear_runs", "clear_tags", "clear_input_requests"):
+    for name in ("set_index_aside", "clear_runs", "clear_tags", "clear_input_requests"):
         connection.execute(QUERIES[name])
     for run_key, run_id in _runs_with_events(connection):
         write_rows(connection, index(run_key, run_id, _index_events(connection, run_key)))
-    for name in ("put_on_agenda", "take_off_agenda"):
+    for name in ("add_missing_to_agenda", "delete_ended_from_agenda"):
         connection.execute(QUERIES[name])
-    put_right = [run_id for (run_id,) in connection.execute(QUERIES["runs_put_right"])]
-    connection.execute(QUERIES["forget_runs_before"])
+    put_right = [run_id for (run_id,) in connection.execute(QUERIES["repaired_runs"])]
+    connection.execute(QUERIES["drop_old_index"])
     return put_right
 
 

@@ -24,7 +24,7 @@ from infraweave.store.sqlite.statements import QUERIES
 
 @frozen(kw_only=True)
 class ScheduleRow:
-    """A schedule and how far it has come; times in milliseconds. See triggers.sql."""
+    """A schedule and how far it has come; times in milliseconds. See schema/2_triggers.sql."""
 
     tenant: str
     workflow_id: str

@@ -325,7 +325,7 @@ async def test_the_file_is_set_up_as_the_schema_says(db):
 
 async def test_readers_cannot_write(db):
     with pytest.raises(StorageUnavailable) as refusal:
-        await db.read("touch")
+        await db.read("write_page")
 
     assert "readonly" in str(refusal.value.__cause__)
 

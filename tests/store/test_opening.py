@@ -194,7 +194,24 @@ def test_every_statement_has_a_name_and_is_one_statement():
 
 def test_two_statements_with_one_name_are_refused():
     with pytest.raises(ValueError, match="tea"):
-        parse("-- tea: once\nSELECT 1;\n-- tea: twice\nSELECT 2;")
+        parse(["-- tea: once\nSELECT 1;\n-- tea: twice\nSELECT 2;"])
+    with pytest.raises(ValueError, match="tea"):
+        parse(["-- tea: once\nSELECT 1;", "-- tea: in another file\nSELECT 2;"])
+
+
+def test_a_fragment_stands_in_every_statement_of_its_file_that_names_it():
+    text = "-- fragment hot: h\ntemp > :hot;\n-- fragment big: b\n{{hot}} AND size > 3;\n"
+    statements = parse([f"About tea.\n\n{text}\n-- tea: t\nSELECT 1 WHERE {{{{big}}}} OR {{{{hot}}}};"])
+
+    assert statements == {"tea": "SELECT 1 WHERE temp > :hot AND size > 3 OR temp > :hot"}
+
+
+@pytest.mark.parametrize(
+    "text", ["-- tea: t\nSELECT {{hot}};\n-- fragment hot: h\n1;", "-- tea: t\n{{tea}};"]
+)
+def test_a_fragment_that_is_not_defined_above_is_refused(text):
+    with pytest.raises(ValueError, match=r"unknown fragments: (hot|tea)"):
+        parse(["-- fragment hot: of another file\n1;", text])
 
 
 @pytest.mark.parametrize(
@@ -204,6 +221,24 @@ def test_two_statements_with_one_name_are_refused():
         ("list_runs_of_workflow", "runs_of_workflow (tenant=? AND workflow_id=? AND run_key<?)"),
         ("list_runs_in_states", "runs_in_state (tenant=? AND state=? AND run_key<?)"),
         ("list_runs_tagged", "runs_tagged (key=? AND value=? AND run_key<?)"),
+        ("list_runs_of_parent", "runs_of_parent (parent_run_id=? AND rowid<?)"),
+        ("count_runs", "COVERING INDEX runs_in_state (tenant=?)"),
+        ("count_runs_filtered", "runs_in_state (tenant=?)"),
+        ("count_runs_of_workflow", "runs_of_workflow (tenant=? AND workflow_id=?)"),
+        ("count_runs_tagged", "runs_tagged (key=? AND value=?)"),
+        ("count_runs_of_parent", "runs_of_parent (parent_run_id=?)"),
+        ("runs_with_seqs", "SEARCH runs USING INTEGER PRIMARY KEY"),
+        (
+            "ended_by_hour",
+            "COVERING INDEX runs_ended (tenant=? AND workflow_id=? AND finished_at>?",
+        ),
+        ("started_by_hour", "COVERING INDEX runs_open (tenant=? AND workflow_id=?"),
+        (
+            "durations",
+            "COVERING INDEX runs_ended (tenant=? AND workflow_id=? AND finished_at>?",
+        ),
+        ("final_errors", "COVERING INDEX runs_ended (tenant=? AND workflow_id=? AND finished_at>?"),
+        ("sampled_attempts", "COVERING INDEX runs_ended (tenant=? AND workflow_id=? AND finished_at>?"),
         ("open_requests", "input_requests_of_tenant (tenant=? AND event_key>?)"),
         (
             "open_requests_of_workflow",

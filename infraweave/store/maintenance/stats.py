@@ -161,7 +161,7 @@ def _counted(path: Path, connection: sqlite3.Connection) -> Stats:
 
 def _sizes(connection: sqlite3.Connection) -> dict[str, int]:
     """Return the bytes of each table; nothing where this SQLite was built without the means."""
-    if not connection.execute(QUERIES["can_tell_sizes"]).fetchone()[0]:
+    if not connection.execute(QUERIES["has_dbstat"]).fetchone()[0]:
         return {}
     return dict(connection.execute(QUERIES["table_sizes"]).fetchall())
 

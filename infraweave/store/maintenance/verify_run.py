@@ -63,7 +63,7 @@ class RunVerifier:
         self.file.execute("BEGIN")
         self.scratch.execute("BEGIN")
         try:
-            if self.file.execute(QUERIES["is_doomed"], (run_key,)).fetchone()[0]:
+            if self.file.execute(QUERIES["is_being_removed"], (run_key,)).fetchone()[0]:
                 return []
             self.counts.runs += 1
             return list(_Run(self, run_key).problems())

@@ -13,7 +13,7 @@ LONGEST = 300
 
 @define(eq=False, kw_only=True)
 class AuditRecord:
-    """What will be one row of the log; ``at`` in milliseconds. See audit.sql."""
+    """What will be one row of the log; ``at`` in milliseconds. See schema/5_audit.sql."""
 
     at: int
     action: str

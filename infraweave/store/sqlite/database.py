@@ -163,7 +163,7 @@ class Database:
         Raises:
             StorageUnavailable: that was not possible.
         """
-        await self.transact(lambda connection: connection.execute(QUERIES["touch"]))
+        await self.transact(lambda connection: connection.execute(QUERIES["write_page"]))
 
     async def read(self, name: str, params: Params = ()) -> list[sqlite3.Row]:
         """Return the rows of a named statement.

@@ -17,7 +17,7 @@ from infraweave.failpoints import reach
 from infraweave.store.sqlite.file_copy import copy
 from infraweave.store.sqlite.statements import QUERIES, read_sql, split
 
-#: What schema.sql writes into the header of a new file.
+#: What the first schema writes into the header of a new file.
 APPLICATION_ID = 1230455874
 #: STRICT tables came with 3.37.
 OLDEST_SQLITE = (3, 37)
@@ -32,16 +32,19 @@ class Migration:
     script: str
 
 
-MIGRATIONS: tuple[Migration, ...] = (
-    Migration(1, "the first schema", read_sql("schema.sql")),
-    Migration(2, "schedules and webhooks", read_sql("triggers.sql")),
-    Migration(3, "delayed starts and lanes", read_sql("runs_in_lanes.sql")),
-    Migration(4, "retention", read_sql("retention.sql")),
-    Migration(5, "the audit log", read_sql("audit.sql")),
-    Migration(6, "what people are being asked", read_sql("input_requests.sql")),
-    Migration(7, "statistics", read_sql("statistics.sql")),
-    Migration(8, "strangers in the audit log, and keys", read_sql("strangers.sql")),
-    Migration(9, "the clock that was seen", read_sql("clock.sql")),
+MIGRATIONS: tuple[Migration, ...] = tuple(
+    Migration(version, name, read_sql(f"schema/{file}.sql"))
+    for version, name, file in (
+        (1, "the first schema", "1_first_schema"),
+        (2, "schedules and webhooks", "2_triggers"),
+        (3, "delayed starts and lanes", "3_concurrency_keys"),
+        (4, "retention", "4_retention"),
+        (5, "the audit log", "5_audit"),
+        (6, "what people are being asked", "6_input_requests"),
+        (7, "statistics", "7_statistics"),
+        (8, "strangers in the audit log, and keys", "8_audit_kinds_and_keys"),
+        (9, "the clock that was seen", "9_clock"),
+    )
 )
 
 

@@ -1,35 +1,49 @@
-"""Reads the named statements of queries.sql. Python never glues SQL; the one thing it does is repeat a row.
+"""The named SQL statements of the store, read from ``queries/*.sql``. Values are always bound parameters.
 
-A statement begins with a line ``-- name: purpose`` and ends before the next such line.
+A statement begins with a line ``-- name: purpose`` and ends before the next such line. SQL that several
+statements of a file share stands once, above them, under ``-- fragment name: purpose``; ``{{name}}`` stands
+for its text.
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 
-_HEADING = re.compile(r"^-- (\w+): \S.*$", re.MULTILINE)
-_SECTION = re.compile(r"^-- [^\n:]* -{5,}$", re.MULTILINE)
+_HEADING = re.compile(r"^-- (fragment )?(\w+): \S.*$", re.MULTILINE)
+_REFERENCE = re.compile(r"{{(\w+)}}")
+_SQL = files(__package__)
 
 
 def read_sql(name: str) -> str:
     """Return the text of an SQL file of this package."""
-    return files(__package__).joinpath(name).read_text(encoding="utf-8")
+    return _SQL.joinpath(name).read_text(encoding="utf-8")
 
 
-def parse(text: str) -> dict[str, str]:
-    """Return the statements of ``text`` by their names.
+def parse(texts: Iterable[str]) -> dict[str, str]:
+    """Return the statements of some files by their names.
 
     Raises:
-        ValueError: two statements have one name.
+        ValueError: a name is used twice, or a fragment is used that is not defined above in the same file.
     """
-    _, *parts = _HEADING.split(_SECTION.sub("", text))
-    names, bodies = parts[::2], parts[1::2]
-    if repeated := {name for name in names if names.count(name) > 1}:
-        raise ValueError(f"statements with one name: {', '.join(sorted(repeated))}")
-    return dict(zip(names, (body.strip().removesuffix(";") for body in bodies), strict=True))
+    statements: dict[str, str] = {}
+    for text in texts:
+        fragments: dict[str, str] = {}
+        _, *parts = _HEADING.split(text)
+        for kind, name, body in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
+            if name in statements or name in fragments:
+                raise ValueError(f"two statements or fragments have the name {name}")
+            sql = _resolved(body.strip().removesuffix(";"), fragments)
+            (fragments if kind else statements)[name] = sql
+    return statements
+
+
+def _resolved(sql: str, fragments: dict[str, str]) -> str:
+    if unknown := set(_REFERENCE.findall(sql)) - fragments.keys():
+        raise ValueError(f"unknown fragments: {', '.join(sorted(unknown))}")
+    return _REFERENCE.sub(lambda reference: fragments[reference[1]], sql)
 
 
 def split(script: str) -> Iterator[str]:
@@ -48,4 +62,4 @@ def widen(statement: str, rows: int) -> str:
     return f"{head}VALUES{','.join([row] * rows)}"
 
 
-QUERIES = parse(read_sql("queries.sql"))
+QUERIES = parse(file.read_text(encoding="utf-8") for file in _SQL.joinpath("queries").iterdir())

@@ -1,6 +1,6 @@
--- What people are being asked, over all runs: a row from `input_requested` to `input_resolved`, written and removed
--- in the transaction of that event. What is asked stands in the event alone; `event_key` leads to it, and its order
--- is the order of asking, so a walk by it neither repeats nor skips a request. Tenant and workflow are the run's.
+-- What people are being asked, over all runs. A row exists from `input_requested` to `input_resolved`, and is written
+-- and deleted in the transaction of that event. The content of the request stands in the event alone: `event_key`
+-- leads to it, and orders the requests, so paging neither repeats nor skips one. Tenant and workflow are the run's.
 
 CREATE TABLE input_requests (
     run_key     INTEGER NOT NULL,
@@ -14,7 +14,7 @@ CREATE TABLE input_requests (
 CREATE INDEX input_requests_of_tenant ON input_requests (tenant, event_key, workflow_id);
 CREATE INDEX input_requests_of_workflow ON input_requests (tenant, workflow_id, event_key);
 
--- Those that are open now, from the events of open runs.
+-- The requests that are open now, from the events of open runs.
 INSERT INTO input_requests (run_key, request_id, event_key, tenant, workflow_id)
 WITH told AS MATERIALIZED (
     SELECT run_key, events.type, json_extract(events.data, '$.request_id') AS request_id, event_key,

@@ -1,5 +1,5 @@
--- Denials of callers of whom nobody knows who they are have a bound of their own: each kind of row goes from its own far
--- end, so that no number of theirs makes another row go. And the file has keys of its own.
+-- Denials of unknown callers have a limit of their own. Each kind of row is deleted from its own oldest row on, so
+-- denials of unknown callers never push out other rows. And the file gets keys of its own.
 
 CREATE INDEX audit_by_kind ON audit ((principal IS NULL AND source = 'http'), audit_id);
 
@@ -12,7 +12,7 @@ BEGIN
     SELECT RAISE(ABORT, 'only the oldest of the audit log can be removed');
 END;
 
--- What the server signs with so that it knows its own again; it opens nothing.
+-- The server signs cursors with these keys to recognise them again. They give access to nothing.
 CREATE TABLE keys (
     name TEXT PRIMARY KEY,
     key  BLOB NOT NULL

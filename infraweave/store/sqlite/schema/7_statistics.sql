@@ -1,6 +1,5 @@
--- What statistics are read from. `runs_ended` holds all that they need of a run that has ended, so that those of
--- a month are a walk along the index; it is written once for each run, at its end. Open runs are found by when
--- they started: `runs_open` knows that now.
+-- What statistics read. `runs_ended` holds all that they need of a run that has ended, so statistics of a month are a
+-- walk along the index. It is written once for each run, at its end. `runs_open` now holds when open runs started.
 
 CREATE INDEX runs_ended ON runs (tenant, workflow_id, finished_at, state, started_at, workflow_version,
                                  tokens, cost_micro_usd)

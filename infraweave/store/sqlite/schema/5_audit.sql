@@ -1,18 +1,18 @@
--- Who did what, or was kept from it. An act stands in the transaction that did it; denials come in batches. Rows are
--- never changed, and only the oldest can go: the two triggers keep even our own code to that.
+-- Who did what, and who was refused. An action is recorded in its own transaction; denials come in batches. Rows are
+-- never changed, and only the oldest can be deleted: the two triggers enforce that against our own code too.
 
 CREATE TABLE audit (
     audit_id   INTEGER PRIMARY KEY,
     at         INTEGER NOT NULL,
-    tenant     TEXT,                  -- of who asked; null: nobody knows who it was
+    tenant     TEXT,                  -- the caller's; null: unknown caller
     principal  TEXT,
     token_id   TEXT,
-    action     TEXT NOT NULL,         -- the name of the route, or of what the command line did
+    action     TEXT NOT NULL,         -- the name of the route, or of the command
     resource   TEXT NOT NULL,         -- kind:id, such as run:run_01J9…
     outcome    TEXT NOT NULL CHECK (outcome IN ('allowed', 'denied')),
     reason     TEXT,                  -- the code of the refusal
     detail     TEXT,
-    request_id TEXT,                  -- null: the command line, on the file
+    request_id TEXT,                  -- null: the command line
     source     TEXT NOT NULL CHECK (source IN ('http', 'cli'))
 ) STRICT;
 
@@ -29,5 +29,5 @@ BEGIN
     SELECT RAISE(ABORT, 'only the oldest of the audit log can be removed');
 END;
 
--- Coarse: written at most once a minute.
+-- Written at most once a minute.
 ALTER TABLE tokens ADD COLUMN last_used_at INTEGER;

@@ -1,5 +1,5 @@
--- When a queued run may start at the earliest, and the lane that a limit with a key counts a run in. Both stand
--- in the run's first event; `lane` is indexed for open runs only, so that a run without one costs nothing.
+-- When a queued run may start at the earliest, and its concurrency key: limits with a key count runs by it. Both
+-- stand in the run's first event. `lane` is indexed for open runs only, so a run without a key costs nothing.
 
 ALTER TABLE runs ADD COLUMN start_at INTEGER;  -- null: at once
 ALTER TABLE runs ADD COLUMN lane TEXT;         -- null: no limit with a key

@@ -1,11 +1,10 @@
--- What starts runs by itself. Rows with `declared_in` come from the active version of a workflow and change with
--- it; the others were made through the API. `spec` is JSON as it stands in a document, without a secret.
+-- Schedules and webhooks. Rows with `declared_in` come from the active version of a workflow and change with it; the
+-- others were created through the API. `spec` is the JSON of the document, without a secret.
 --
--- A schedule's `next_at` is the next time that nothing has been decided about: null while it is paused, and
--- when its times have changed and the engine has not looked yet. A time that has come moves `next_at` on and goes
--- into `waiting` in one transaction; it leaves `waiting` once its run is durable. Its run's idempotency key is made
--- of the schedule and the time, so whatever happens in between makes one run. `running` holds runs that were open
--- when last looked at.
+-- A schedule's `next_at` is its next undecided time. It is null while the schedule is paused, and after its times
+-- have changed until the engine computes it. When a time comes, one transaction moves `next_at` on and adds the time
+-- to `waiting`. The time leaves `waiting` once its run is durable. The run's idempotency key is made of the schedule
+-- and the time, so one time never makes two runs. `running` holds the runs that were open at the last check.
 
 CREATE TABLE schedules (
     tenant      TEXT NOT NULL,
@@ -18,9 +17,9 @@ CREATE TABLE schedules (
     waiting     TEXT NOT NULL DEFAULT '[]',  -- JSON: times
     running     TEXT NOT NULL DEFAULT '[]',  -- JSON: run ids
     skipped     INTEGER NOT NULL DEFAULT 0,  -- times dropped because a run was open or the queue full
-    last_at     INTEGER,              -- the newest time that was dealt with
+    last_at     INTEGER,              -- the newest time that was handled
     last_run_id TEXT,
-    last_error  TEXT,                 -- why the newest time made no run
+    last_error  TEXT,                 -- why the newest time started no run
     PRIMARY KEY (tenant, schedule_id)
 ) STRICT, WITHOUT ROWID;
 

@@ -1,37 +1,36 @@
--- The file, and why it looks as it does.
+-- The first schema, and the reasons for it.
 --
--- A run is a list of events, and `events` is the only truth about it: rows are added and never changed, and
--- what clients read as the feed is this very table. `data` is the line of JSON that the feed sends; `payload`
--- holds what is stored beside it (inputs, outputs, signal payloads) or is null. Within a run `seq` counts from
--- 1 without holes; `event_key` is the order of commits over all runs.
+-- A run is a list of events, and `events` is the only truth about it. Rows are added and never changed. `data` is the
+-- line of JSON that the event feed sends; `payload` holds what is stored beside it (inputs, outputs, signal payloads)
+-- or null. Within a run, `seq` counts from 1 without gaps; `event_key` is the order of commits over all runs.
 --
--- `runs` and `run_tags` are an index over the events, made for lists and look-ups. Both can be thrown away and
--- rebuilt from the events (store/runs.py, `rebuild`), by the same projection that writes them in the first place
--- (store/projection.py), so they cannot tell another story than the events do.
+-- `runs` and `run_tags` are an index over the events, for lists and look-ups. Both can be rebuilt from the events
+-- (store/runs.py, `rebuild`) by the projection that writes them in the first place (store/projection.py), so they
+-- always agree with the events.
 --
 -- `agenda` has one row per open run and says when that run must next be in memory:
---     0     something of it is in flight; after a crash it must be taken up at once
---     > 0   its earliest wake-up (a timer, a deadline, the end of a back-off), in milliseconds
---     null  it waits for the outside only: a signal, a person, a child, a free slot
--- It is what makes waiting cheap: a million waiting runs are a million rows and nothing in memory. A run's
--- events, its row in `runs` and its row in `agenda` change in one transaction, always.
+--     0     something is in flight; after a crash the run is loaded at once
+--     > 0   its earliest wake-up (a timer, a deadline, the end of a retry delay), in milliseconds
+--     null  it waits for something from outside: a signal, a person, a child, a free slot
+-- Waiting is cheap for this reason: a million waiting runs are a million rows and take no memory. A run's events, its
+-- row in `runs` and its row in `agenda` always change in one transaction.
 --
--- Runs have two names. `run_id` is the world's; `run_key` is ours, an integer that grows with creation: it keeps
--- the index of `events` small (a text key halves the throughput), and it is the cursor of lists, so that a walk
--- through a list neither repeats nor skips a run while others are being started.
+-- A run has two names. `run_id` is public. `run_key` is internal, an integer that grows with creation: it keeps the
+-- index of `events` small (a text key halves the throughput), and it is the cursor of lists, so paging neither
+-- repeats nor skips a run while others are being started.
 --
--- Definitions (`documents`) and active pointers (`workflows`) belong to a tenant. `loaded_version` remembers
--- what the file declared when it was last loaded: only another declaration moves `active_version`, so that a
--- roll-back through the API survives a restart. Of a token only the SHA-256 is here.
+-- Documents (`documents`) and active versions (`workflows`) belong to a tenant. `loaded_version` is the version that
+-- the file declared when it was last loaded. Only a different declaration moves `active_version`, so a roll-back
+-- through the API survives a restart. Only the SHA-256 of a token is stored.
 --
--- Times are integers, milliseconds since 1970 UTC, and all come from the application: nothing here reads a
--- clock. Tables are STRICT: a value of the wrong type is an error and no surprise. Foreign keys guard the small
--- tables; the hot ones have none, for each would cost a look-up per row.
+-- Times are integers, milliseconds since 1970 UTC, and all come from the application: nothing here reads a clock.
+-- Tables are STRICT, so a value of the wrong type is an error. Foreign keys guard the small tables; the large ones
+-- have none, since each would cost a look-up per row.
 --
 -- One connection writes, in WAL mode with synchronous=FULL, and it alone checkpoints; all others are query_only.
--- auto_vacuum must be chosen before the first table is made, so store/migrations.py does that, not this file.
+-- migrations.py sets auto_vacuum, because it must be set before the first table is created.
 
-PRAGMA application_id = 1230455874;  -- "IWDB", so that a foreign file is never taken for one of ours
+PRAGMA application_id = 1230455874;  -- "IWDB": tells our files from those of other programs
 
 CREATE TABLE migrations (
     version    INTEGER PRIMARY KEY,
@@ -39,13 +38,13 @@ CREATE TABLE migrations (
     applied_at INTEGER NOT NULL
 ) STRICT;
 
--- Counts the checks of whether the file can be written: an update that changes nothing would write nothing.
+-- Counts the checks of whether the file can be written. An update that changes nothing would write nothing.
 CREATE TABLE pulse (
     one  INTEGER PRIMARY KEY CHECK (one = 1),
     beat INTEGER NOT NULL
 ) STRICT;
 
--- Who may ask ---------------------------------------------------------------------------------------------
+-- Principals ----------------------------------------------------------------------------------------------
 
 CREATE TABLE tenants (
     tenant     TEXT PRIMARY KEY,
@@ -79,7 +78,7 @@ CREATE TABLE tokens (
     FOREIGN KEY (tenant, principal) REFERENCES principals
 ) STRICT;
 
--- What can be run -----------------------------------------------------------------------------------------
+-- Workflows ----------------------------------------------------------------------------------------------
 
 CREATE TABLE documents (
     tenant      TEXT NOT NULL,
@@ -100,7 +99,7 @@ CREATE TABLE workflows (
     FOREIGN KEY (tenant, workflow_id, active_version) REFERENCES documents
 ) STRICT, WITHOUT ROWID;
 
--- What was run --------------------------------------------------------------------------------------------
+-- Runs ----------------------------------------------------------------------------------------------------
 
 CREATE TABLE events (
     event_key INTEGER PRIMARY KEY,
