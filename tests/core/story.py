@@ -255,7 +255,7 @@ def told(event: Event) -> str:
 
 
 def _attempt(event: NodeStarted | NodeCompleted | NodeFailed) -> str:
-    where = str(event.address._replace(phase="forward"))
+    where = str(event.address.forward)
     name = where if event.phase == "forward" else f"undo {where}"
     number = f"/{event.attempt}" if event.attempt > 1 else ""
     match event:

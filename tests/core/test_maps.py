@@ -55,7 +55,7 @@ def test_the_list_may_be_a_part_of_what_its_source_gave():
     lost = Story(node("a"), mapped("m", "a/found"))
     lost.start()
     lost.done("a", {})
-    assert lost.event.error.message == "a at /found is no list, so m cannot go over it"
+    assert lost.event.error.message == "a at /found is not a list, so m cannot map over it"
 
 
 @pytest.mark.parametrize("value", [{}, "text", None, 3])

@@ -117,7 +117,7 @@ def test_compensations_run_in_reverse_order_of_completion(batch):
     for world in batch:
         done = [e.address for e in world.log if _completes(world, e)]
         undo = [e for e in world.log if isinstance(e, NodeStarted) and e.phase == "compensation"]
-        first = [e.address._replace(phase="forward") for e in undo if e.attempt == 1]
+        first = [e.address.forward for e in undo if e.attempt == 1]
         compensable = [address for address in done if world.graph.compensation(address.node)]
         assert first == list(reversed(compensable))[: len(first)]
         if not isinstance(world.log[-1], Completed) and not getattr(world.log[-1], "forced", False):
@@ -136,7 +136,7 @@ def test_a_compensation_is_given_what_its_own_iteration_or_item_gave(batch):
         outputs = {e.address: e.output for e in world.log if _completes(world, e)}
         for event in world.log:
             if isinstance(event, NodeStarted) and event.phase == "compensation":
-                assert event.input[event.node] == outputs[event.address._replace(phase="forward")]
+                assert event.input[event.node] == outputs[event.address.forward]
 
 
 def test_a_completed_entry_never_starts_again(batch):
@@ -220,9 +220,7 @@ def test_no_more_items_are_open_than_may_be(batch):
         for event in world.log:
             evolve(state, event)
             for address, items in state.maps.items():
-                there = [
-                    a for a in state.entries if a.index is not None and a._replace(index=None) == address
-                ]
+                there = [a for a in state.entries if a.index is not None and a.map_entry == address]
                 assert items.open == len(there) <= world.graph.nodes[address.node].max_concurrency
 
 

@@ -33,7 +33,7 @@ def portrait(state: RunState) -> dict[str, Any]:
         "outputs": state.outputs,
         "routes": {name: list(routes) for name, routes in state.routes.items()},
         "iterations": state.iterations,
-        "done": [str(address) for address in state.done],
+        "done": [str(address) for address in state.completed],
         "compensated": state.compensated,
         "not_compensated": state.not_compensated,
         "mailbox": {name: [letter.request_id for letter in kept] for name, kept in state.mailbox.items()},

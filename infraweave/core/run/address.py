@@ -1,6 +1,6 @@
-"""Where in a run something happens: node, iteration of a loop, item of a map, and phase.
+"""The address of an entry: its node, the iteration of a loop, the item of a map, and the phase.
 
-An *entry* is one execution of a node and is named by an Address; its attempts are counted beside it.
+An *entry* is one execution of a node. Its attempts are not part of its address.
 """
 
 from __future__ import annotations
@@ -11,12 +11,27 @@ Phase: TypeAlias = Literal["forward", "compensation"]
 
 
 class Address(NamedTuple):
-    """Name one entry of a run. ``iteration`` counts from 1, ``index`` from 0; None where not applicable."""
+    """Identifies one entry of a run. ``iteration`` counts from 1, ``index`` from 0; None: not applicable."""
 
     node: str
     iteration: int | None = None
     index: int | None = None  # type: ignore[assignment]  # the wire's word; nobody searches the tuple
     phase: Phase = "forward"
+
+    @property
+    def map_entry(self) -> Address:
+        """The entry of the map that an item belongs to."""
+        return Address(self.node, self.iteration, None, self.phase)
+
+    @property
+    def forward(self) -> Address:
+        """The entry that a compensation undoes."""
+        return Address(self.node, self.iteration, self.index)
+
+    @property
+    def compensation(self) -> Address:
+        """The entry that undoes this one."""
+        return Address(self.node, self.iteration, self.index, "compensation")
 
     def __str__(self) -> str:
         turn = "" if self.iteration is None else f"#{self.iteration}"

@@ -37,8 +37,8 @@ def bind_params(
             _point(values, param, state.input)
         elif param.carried:
             loop = graph.carrier(name, param.source)
-            if loop is not None and state.repeated.get(loop) and param.source in state.previous:
-                _point(values, param, state.previous[param.source])
+            if loop is not None and state.repetitions.get(loop) and param.source in state.previous_outputs:
+                _point(values, param, state.previous_outputs[param.source])
         elif param.source == ITEM:
             if item is not _NO_ITEM:
                 _point(values, param, item)
@@ -93,7 +93,7 @@ def bind_compensation(
 ) -> dict[str, Json]:
     """Return the values of a compensation's parameters: the node's output, and what the node was given."""
     node = graph.nodes[address.node]
-    kept = state.kept.get(address._replace(phase="forward"))
+    kept = state.kept.get(address.forward)
     values = bind_params(graph, state, address.node, params, _item(state, node, address.index, kept))
     if kept is None:
         return values

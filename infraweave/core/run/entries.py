@@ -1,4 +1,4 @@
-"""What a run's state is made of: open steps, how far maps have come, what summaries show."""
+"""The parts of a run's state: open entries, the progress of maps, the summaries of nodes."""
 
 from __future__ import annotations
 
@@ -27,54 +27,56 @@ NodeStateName: TypeAlias = Literal[
 
 @define
 class Entry:
-    """One open step. ``running``: code is at work. ``backoff`` and ``waiting``: until ``due_at``, if any.
+    """An open entry.
 
-    A map and a child are ``waiting`` too: what happens to them arrives.
+    ``running``: an attempt of its code is open. ``backoff``: it waits for its next attempt. ``waiting``: it
+    waits for a signal, an answer, a time, its child run, or the items of its map. The last two last until
+    ``due_at``, if there is one.
     """
 
     address: Address
     status: Literal["running", "backoff", "waiting"]
     opened_at: int
     attempt: int = 1
-    #: Failures that used up an attempt; interruptions do not.
+    #: The failures that used up an attempt. Interruptions do not.
     failures: int = 0
-    #: Crashes in a row that interrupted it; a stop on purpose is none.
+    #: How many crashes in a row interrupted it. A planned stop does not count.
     interruptions: int = 0
     due_at: int | None = None
-    #: What the code was given.
+    #: The input of its code.
     input: Json = None
-    #: What of it its newest attempt's event says, and the first event that says the same.
+    #: The input in the event of its newest attempt, and the seq of the first event that holds the same.
     recorded_input: Json = None
     recorded_seq: int = 0
-    #: What a person was asked; None unless a human node waits.
+    #: The input request of a human node; None for other nodes.
     request: InputRequested | None = None
-    #: The signal that a signal node waits for.
+    #: The signal that it waits for.
     signal: str | None = None
-    #: The run that a subworkflow waits for.
+    #: The child run that it waits for.
     child_run_id: str | None = None
 
 
 @define
 class MapProgress:
-    """How far a map has come."""
+    """The progress of a map."""
 
     total: int
-    #: The lowest index that was never opened, and those above it that were.
+    #: The lowest index that never opened, and the higher indexes that did.
     low: int = 0
     above: set[int] = field(factory=set)
     #: Items in flight, or waiting for their next attempt.
     open: int = 0
     closed: int = 0
     failed: int = 0
-    #: Items that were stopped: the map is not whole then, though all of them are closed.
+    #: Items that were stopped: such a map does not complete, though all its items are closed.
     stopped: int = 0
-    #: Those of a map that has ended are its node's.
+    #: Emptied once the map has closed: from then on they are the output of its node.
     outputs: list[Json] = field(factory=list)
-    #: Bytes of them, as JSON.
+    #: The size of the outputs as JSON, in bytes.
     size: int = 0
 
     def unopened(self, limit: int, first: int = 0) -> list[int]:
-        """Return the lowest indexes from ``first`` on that were never opened."""
+        """Return up to ``limit`` of the lowest indexes from ``first`` on that never opened."""
         found: list[int] = []
         index = max(self.low, first)
         while len(found) < limit and index < self.total:
@@ -92,7 +94,7 @@ class MapProgress:
             self.low += 1
 
     def end(self, index: int, output: Json) -> None:
-        """Mark an item as closed; one that failed yields null."""
+        """Mark an item as closed. The output of a failed item is None."""
         self.open -= 1
         self.closed += 1
         self.outputs[index] = output
@@ -100,15 +102,15 @@ class MapProgress:
 
 
 def effective_input(entries: Mapping[Address, Entry], event: NodeStarted) -> Json:
-    """Return what an attempt is given: an item, also what its map keeps for all of them."""
-    whole = entries.get(event.address._replace(index=None)) if event.index is not None else None
+    """Return the input of an attempt; for an item of a map, merged with the inputs that all items share."""
+    whole = entries.get(event.address.map_entry) if event.index is not None else None
     if whole is None or whole.input is None or event.input is None or event.phase == "compensation":
         return event.input
     return {**whole.input, **event.input}
 
 
 def close_map(maps: dict[Address, MapProgress], address: Address) -> bool:
-    """Take a map off the open ones; tell whether it was one. Its node still tells how far it came."""
+    """Remove a map from the open ones. Return whether it was there."""
     items = maps.pop(address, None)
     if items is not None:
         items.outputs = []
@@ -117,17 +119,17 @@ def close_map(maps: dict[Address, MapProgress], address: Address) -> bool:
 
 @frozen
 class KeptValues:
-    """What an iteration or an item was given and gave: its compensation may need it."""
+    """The input and the output of an iteration or an item, for its compensation."""
 
     input: Json
     output: Json
-    #: In which iteration the nodes of loops were then.
+    #: The iterations of the nodes in loops at that time.
     iterations: Mapping[str, int] = field(factory=dict)
 
 
 @frozen
 class DeliveredSignal:
-    """A signal that was accepted, and the digest of its payload: the same again is told from another."""
+    """An accepted signal. The digest of its payload tells a duplicate from a conflict."""
 
     name: str
     request_id: str
@@ -137,7 +139,7 @@ class DeliveredSignal:
 
 @define
 class NodeState:
-    """What the node summary shows of a node."""
+    """The summary of a node."""
 
     state: NodeStateName = "pending"
     attempts: int = 0
@@ -147,18 +149,18 @@ class NodeState:
     latency_ms: int | None = None
     tokens: int = 0
     cost_micro_usd: int = 0
-    #: Of a map that has begun: how far it has come, in its newest iteration.
+    #: The progress of a map that has begun, in its newest iteration.
     items: MapProgress | None = None
 
-    def repeat(self) -> None:
-        """Be as new, in the next iteration of a loop; what was used adds up."""
+    def reset(self) -> None:
+        """Begin the next iteration of a loop. Usage and attempts add up."""
         self.state, self.items = "pending", None
         self.started_at = self.finished_at = self.latency_ms = None
 
 
 @frozen
 class Stopping:
-    """Why the run will not succeed. The first cause wins."""
+    """Why a run will not succeed. The first cause wins."""
 
     outcome: Literal["failed", "cancelled"]
     error: RunError
@@ -167,7 +169,7 @@ class Stopping:
 
 @frozen
 class ClosedWait:
-    """How a wait for a signal ended, and when; ``by`` whom it was answered, with which ``request_id``."""
+    """How and when a wait for a signal ended. ``by`` and ``request_id`` identify the answer."""
 
     how: Literal["answered", "timed_out", "withdrawn"]
     at: int
@@ -176,7 +178,7 @@ class ClosedWait:
 
 
 def no_answer(event: InputResolved, entry: Entry | None) -> RunError:
-    """Return why a run fails that waited for a person in vain."""
+    """Return the error of a run that got no answer from a person in time."""
     waited = f" within {format_duration((event.at - entry.opened_at) / 1000)}" if entry else ""
     return RunError(
         code="input_timed_out",

@@ -87,7 +87,7 @@ def _at_work(entry: Entry) -> str:
 
 
 def _name(entry: Entry) -> Address:
-    return entry.address._replace(phase="forward")
+    return entry.address.forward
 
 
 def _counts(state: RunState, entry: Entry, blocked: Collection[str]) -> bool:

@@ -1,4 +1,7 @@
-"""What the shell tells the core, a closed union. Time arrives beside them, chance inside them."""
+"""Facts: everything that the engine can tell a run. A closed union.
+
+The time of a fact is an argument of ``turn``; random numbers are fields of the facts that need them.
+"""
 
 from __future__ import annotations
 
@@ -14,33 +17,33 @@ from infraweave.core.run.rerun import ReusedNodes
 
 @frozen(kw_only=True)
 class RunAccepted:
-    """A run was asked for and its input is valid. ``slot``: it may start at once."""
+    """A run was requested with valid input. It starts at once if it has a ``slot``, else it is queued."""
 
     origin: Origin
     input: Json
     slot: bool
-    #: What a rerun keeps of the run before.
+    #: The results that a rerun takes from the earlier run.
     reused: ReusedNodes | None = None
 
 
 @frozen
 class SlotGranted:
-    """A queued run has a slot."""
+    """A queued run got a slot."""
 
 
 @frozen
 class Recovered:
-    """The run was taken up again: whatever it had in flight was interrupted."""
+    """The run was loaded again. The attempts that were in flight have been interrupted."""
 
 
 @frozen
 class TimerDue:
-    """Some due time may have come."""
+    """The due time of some entry may have passed: of a timer, a deadline or a retry."""
 
 
 @frozen(kw_only=True)
 class Usage:
-    """What an attempt reported."""
+    """The tokens and the cost that an attempt reported."""
 
     tokens: int = 0
     cost_micro_usd: int = 0
@@ -52,9 +55,9 @@ NO_USAGE = Usage()
 
 @frozen(kw_only=True)
 class AttemptInterrupted:
-    """The process was asked to end, and the next one calls an attempt's body anew.
+    """The server stops before an attempt has ended; the next process starts another attempt.
 
-    ``started``: it was called here, and cut off.
+    ``started``: the code was called in this process and cut off. Otherwise it was never called.
     """
 
     address: Address
@@ -65,7 +68,7 @@ class AttemptInterrupted:
 
 @frozen(kw_only=True)
 class AttemptSucceeded:
-    """An attempt returned. ``output`` is a JSON value as it will be after a restart."""
+    """An attempt returned. ``output`` is a JSON value, the same as after a restart."""
 
     address: Address
     attempt: int
@@ -76,10 +79,11 @@ class AttemptSucceeded:
 
 @frozen(kw_only=True)
 class AttemptFailed:
-    """An attempt failed. ``final``: trying again cannot help. ``chance`` in [0, 1) is for the jitter.
+    """An attempt failed.
 
-    ``retry_after``: the least seconds to wait, where the other side asked for that. ``traceback``: where in
-    the author's code it was, None where it was not there.
+    ``final``: a retry cannot help. ``chance``: a random number in [0, 1) for the jitter of the retry.
+    ``retry_after``: the minimum wait in seconds that the called service asked for. ``traceback``: where the
+    author's code raised; None if the error did not come from there.
     """
 
     address: Address
@@ -96,7 +100,7 @@ class AttemptFailed:
 
 @frozen(kw_only=True)
 class PromptReady:
-    """A human node's code made its prompt."""
+    """The code of a human node returned its prompt."""
 
     address: Address
     prompt: str
@@ -105,7 +109,7 @@ class PromptReady:
 
 @frozen(kw_only=True)
 class TimerReady:
-    """A timer's code chose its time, in milliseconds."""
+    """The code of a timer chose its time, in milliseconds."""
 
     address: Address
     wake_at: int
@@ -113,7 +117,7 @@ class TimerReady:
 
 @frozen(kw_only=True)
 class ChildReady:
-    """A child run may start: its input is valid and its workflow is there."""
+    """A child run can start: its workflow exists and its input is valid."""
 
     address: Address
     input: Json
@@ -121,7 +125,7 @@ class ChildReady:
 
 @frozen(kw_only=True)
 class PreflightFailed:
-    """What must come before an entry can open failed, for good; ``traceback`` as in Erred."""
+    """The preflight of an entry failed permanently, so the entry fails. ``traceback``: see AttemptFailed."""
 
     address: Address
     code: str
@@ -131,7 +135,7 @@ class PreflightFailed:
 
 @frozen(kw_only=True)
 class ChildEnded:
-    """A child run has ended: the answer to one attempt. ``output`` where it succeeded, else ``error``."""
+    """A child run ended, and with it one attempt. It has an ``output`` if it succeeded, else an ``error``."""
 
     address: Address
     attempt: int
@@ -139,13 +143,13 @@ class ChildEnded:
     state: State
     output: Json = None
     error: RunError | None = None
-    #: For the jitter of another attempt.
+    #: A random number in [0, 1) for the jitter of the retry.
     chance: float = 0.0
 
 
 @frozen(kw_only=True)
 class SignalAccepted:
-    """A signal that ``signals.check_signal`` let in."""
+    """A signal passed ``signals.check_signal``."""
 
     name: str
     request_id: str
@@ -156,7 +160,7 @@ class SignalAccepted:
 
 @frozen(kw_only=True)
 class CancelRequested:
-    """Somebody asked to cancel the run."""
+    """A principal requested the cancellation of the run."""
 
     by: str
     reason: str | None = None
@@ -165,7 +169,7 @@ class CancelRequested:
 
 @frozen(kw_only=True)
 class TerminateRequested:
-    """An operator ended the run by force."""
+    """An operator terminated the run."""
 
     by: str
     reason: str | None = None
@@ -174,7 +178,7 @@ class TerminateRequested:
 
 @frozen
 class AppendRejected:
-    """What followed from a fact cannot be stored. ``address``: the entry that it was about, None: of none."""
+    """The events that followed from a fact cannot be stored. ``address``: the entry of that fact, if any."""
 
     message: str
     address: Address | None = None

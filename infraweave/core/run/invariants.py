@@ -85,16 +85,16 @@ def _wrong_start(state: RunState, event: NodeStarted) -> str | None:
         return f"attempt {event.attempt} of {event.address} follows attempt {before}"
     if event.phase == "compensation":
         return _wrong_undo(state, event) if entry is None else None
-    if event.index is not None and event.address._replace(index=None) not in state.maps:
+    if event.index is not None and event.address.map_entry not in state.maps:
         return f"{event.address} is an item of a map that is not open"
     return None
 
 
 def _wrong_undo(state: RunState, event: NodeStarted) -> str | None:
-    forward = event.address._replace(phase="forward")
+    forward = event.address.forward
     if state.stopping is None:
         return f"{forward} is undone in a run that is not stopping"
-    return None if forward in state.done else f"{forward} is undone, and has not completed"
+    return None if forward in state.completed else f"{forward} is undone, and has not completed"
 
 
 def _wrong_close(state: RunState, event: NodeCompleted | NodeFailed) -> str | None:

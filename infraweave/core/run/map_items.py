@@ -1,4 +1,4 @@
-"""How a map advances: its items open in order, so many at a time, and it closes after the last of them."""
+"""How a map advances: its items open in order, up to ``max_concurrency`` at once; the map closes last."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from infraweave.core.workflow.document import Map, starts_child
 
 
 def close_maps(recorder: TurnRecorder) -> None:
-    """Close the maps whose items have all ended; the others stay in ``advanced_maps``, or are withdrawn."""
-    advanced_maps, recorder.advanced_maps = dict.fromkeys(recorder.advanced_maps), []
-    for address in advanced_maps:
+    """Close the advanced maps that are complete. The others stay in ``recorder.advanced_maps``."""
+    advanced, recorder.advanced_maps = dict.fromkeys(recorder.advanced_maps), []
+    for address in advanced:
         entry, items = recorder.state.entries.get(address), recorder.state.maps.get(address)
         if entry is None or items is None:
             continue
@@ -23,9 +23,9 @@ def close_maps(recorder: TurnRecorder) -> None:
 
 
 def open_items(recorder: TurnRecorder) -> None:
-    """Open the next items of the maps in ``recorder.advanced_maps``."""
-    advanced_maps, recorder.advanced_maps = recorder.advanced_maps, []
-    for address in advanced_maps:
+    """Open the next items of the advanced maps."""
+    advanced, recorder.advanced_maps = recorder.advanced_maps, []
+    for address in advanced:
         entry = recorder.state.entries.get(address)
         if entry is not None and not recorder.is_abandoned(entry):
             _open_next(recorder, address, recorder.state.maps[address])
@@ -34,12 +34,11 @@ def open_items(recorder: TurnRecorder) -> None:
 def _open_next(recorder: TurnRecorder, address: Address, items: MapProgress) -> None:
     node = recorder.graph.nodes[address.node]
     if not isinstance(node, Map):
-        raise TypeError(f"{address} is no map")
-    in_preflight = recorder.in_preflight
-    room = node.max_concurrency - items.open - in_preflight.items(address)
-    found = items.unopened(room, in_preflight.following(address))
-    next_ones = [address._replace(index=index) for index in found]
-    free = recorder.defer_blocked(next_ones)
+        raise TypeError(f"{address} is not a map")
+    preflights = recorder.in_preflight
+    room = node.max_concurrency - items.open - preflights.items(address)
+    indexes = items.unopened(room, preflights.next_index(address))
+    free = recorder.defer_blocked([address._replace(index=index) for index in indexes])
     if starts_child(node):
         recorder.result.preflight += free
         return

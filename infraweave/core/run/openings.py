@@ -1,7 +1,7 @@
-"""The openings: how each kind of node begins, and begins again.
+"""How entries of each kind of node open, and how their next attempts do.
 
-What needs something first that is not the core's to do (a function that makes a prompt, a child's workflow)
-is left in ``result.preflight``; a fact says later that it may open.
+An entry that needs a preflight (code that returns its prompt, its time or its child's input) is put into
+``result.preflight``. A later fact opens it.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from infraweave.core.workflow.document import (
     starts_child,
 )
 
-#: The code of nodes that would be given too much.
+#: The error code of a node that would get too large an input.
 INPUT_TOO_LARGE = "input_too_large"
 
 
 def open_entry(recorder: TurnRecorder, address: Address) -> None:
-    """Open an entry, or leave it to be prepared."""
+    """Open an entry, or request its preflight."""
     node = recorder.graph.nodes[address.node]
     match node:
         case Activity() | Router() | Loop() | Http():
@@ -55,7 +55,7 @@ def open_entry(recorder: TurnRecorder, address: Address) -> None:
 
 
 def preflight_retries(recorder: TurnRecorder) -> None:
-    """Move the children in ``due_retries`` that need preparation to ``result.preflight``."""
+    """Move the entries in ``due_retries`` that need a preflight to ``result.preflight``."""
     for address in [a for a in recorder.due_retries if _needs_preflight(recorder, a)]:
         recorder.due_retries.remove(address)
         recorder.result.preflight.append(address)
@@ -74,38 +74,37 @@ def start_due_retries(recorder: TurnRecorder) -> None:
 
 
 def start_attempt(recorder: TurnRecorder, address: Address, attempt: int) -> None:
-    """Open an attempt of code, or of a child; it fails at once where it would be given too much."""
+    """Open an attempt that calls code or starts a child. If its input is too large, it fails at once."""
     if address in recorder.child_inputs:
         child = child_run_id(recorder.state.run_id, address, attempt, recorder.now)
         _started(recorder, address, attempt, recorder.child_inputs[address], child)
         return
     try:
-        given = _inputs(recorder, address)
+        inputs = _inputs(recorder, address)
     except TooLarge as error:
         _started(recorder, address, attempt)
-        recorder.fail_permanently(
-            recorder.state.entries[address], INPUT_TOO_LARGE, too_large_message(error), 0
-        )
+        entry = recorder.state.entries[address]
+        recorder.fail_permanently(entry, INPUT_TOO_LARGE, too_large_message(error), 0)
     else:
-        _started(recorder, address, attempt, given)
+        _started(recorder, address, attempt, inputs)
 
 
 def too_large_message(error: TooLarge) -> str:
-    """Return why a node fails that would be given too much."""
-    return f"What it is to be given is too large: together, {error}"
+    """Return the message of a node that would get too large an input."""
+    return f"Its input is too large: together, {error}"
 
 
 def _started(
-    recorder: TurnRecorder, address: Address, attempt: int, given: Json = None, child: str | None = None
+    recorder: TurnRecorder, address: Address, attempt: int, inputs: Json = None, child: str | None = None
 ) -> None:
     before = recorder.state.entries.get(address)
-    same = before is not None and bool(given) and before.recorded_input == given
+    same = before is not None and bool(inputs) and before.recorded_input == inputs
     recorder.record(
         NodeStarted,
         **address._asdict(),
         attempt=attempt,
         child_run_id=child,
-        input=given,
+        input=inputs,
         input_seq=before.recorded_seq if before is not None and same else None,
     )
 
@@ -113,7 +112,7 @@ def _started(
 def fail_to_open(
     recorder: TurnRecorder, address: Address, code: str, message: str, traceback: str | None = None
 ) -> None:
-    """Open an entry only to close it as failed for good: what must come before it failed."""
+    """Open an entry and close it as failed, because its preflight failed."""
     before = recorder.state.entries.get(address)
     start_attempt(recorder, address, 1 if before is None else before.attempt + 1)
     if (entry := recorder.state.entries.get(address)) is not None:
@@ -121,35 +120,33 @@ def fail_to_open(
 
 
 def _inputs(recorder: TurnRecorder, address: Address) -> dict[str, Json]:
-    """Return what the code of an entry is given."""
+    """Return the input of an entry's code."""
+    graph, state = recorder.graph, recorder.state
     if address.phase == "compensation":
-        undo = recorder.graph.compensation(address.node)
-        return binding.bind_compensation(recorder.graph, recorder.state, address, undo.params) if undo else {}
-    whole = recorder.state.entries.get(address._replace(index=None)) if address.index is not None else None
-    if whole is not None and whole.input is not None:  # what all items are given stands there, once
-        return binding.item_inputs(recorder.graph, recorder.state, address)
-    return binding.bind_inputs(recorder.graph, recorder.state, address)
+        undo = graph.compensation(address.node)
+        return binding.bind_compensation(graph, state, address, undo.params) if undo else {}
+    whole = state.entries.get(address.map_entry) if address.index is not None else None
+    if whole is not None and whole.input is not None:  # it holds the inputs that all items share
+        return binding.item_inputs(graph, state, address)
+    return binding.bind_inputs(graph, state, address)
 
 
 def _open_map(recorder: TurnRecorder, address: Address, node: Map) -> None:
-    items = binding.items_of(recorder.state, node)
+    graph, state = recorder.graph, recorder.state
+    items = binding.items_of(state, node)
     total = len(items) if isinstance(items, list) else 0
     try:
-        shared = (
-            None
-            if starts_child(node)
-            else binding.shared_inputs(recorder.graph, recorder.state, address) or None
-        )
+        shared = {} if starts_child(node) else binding.shared_inputs(graph, state, address)
     except TooLarge:
         start_attempt(recorder, address, 1)  # it fails for the same reason
         return
-    recorder.record(NodeStarted, **address._asdict(), attempt=1, items=total, input=shared)
+    recorder.record(NodeStarted, **address._asdict(), attempt=1, items=total, input=shared or None)
     if isinstance(items, list):
         recorder.advanced_maps.append(address)
     else:
         what = f"{node.over} at {node.pointer}" if node.pointer else node.over
-        message = f"{what} is no list, so {node.name} cannot go over it"
-        recorder.fail_permanently(recorder.state.entries[address], "input_mismatch", message, 0)
+        message = f"{what} is not a list, so {node.name} cannot map over it"
+        recorder.fail_permanently(state.entries[address], "input_mismatch", message, 0)
 
 
 def start_timer(recorder: TurnRecorder, address: Address, wake_at: int) -> None:
@@ -158,14 +155,14 @@ def start_timer(recorder: TurnRecorder, address: Address, wake_at: int) -> None:
 
 
 def await_signal(recorder: TurnRecorder, address: Address, node: Signal) -> None:
-    """Open a wait for a signal; one that came early ends it in the same commit."""
+    """Open a wait for a signal. A signal that came early closes it in the same commit."""
     deadline = _deadline(recorder, node)
     recorder.record(NodeStarted, **address._asdict(), attempt=1, signal=node.name, deadline=deadline)
     _read_mailbox(recorder, address)
 
 
 def _request_declared_input(recorder: TurnRecorder, address: Address, node: HumanInput, prompt: str) -> None:
-    """Ask with the prompt that the document has, its places filled with the node's params."""
+    """Request input with the prompt in the document, rendered with the node's parameters."""
     try:
         absent = {param.name: None for param in node.params}
         filled = render(prompt, {**absent, **_inputs(recorder, address)}) if node.params else prompt
@@ -182,7 +179,7 @@ def _request_declared_input(recorder: TurnRecorder, address: Address, node: Huma
 def request_input(
     recorder: TurnRecorder, address: Address, node: HumanInput, prompt: str, data: Json = None
 ) -> None:
-    """Open a human node's entry; a signal that came early answers it in the same commit."""
+    """Open the entry of a human node. A signal that came early answers it in the same commit."""
     recorder.record(
         InputRequested,
         node=node.name,

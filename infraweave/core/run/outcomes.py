@@ -1,4 +1,4 @@
-"""What the end of a body, or of a child, means for its node: done and decided, or failed."""
+"""What the result of an attempt, or of a child run, means for its node."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from infraweave.core.workflow.document import Loop, Map, Node, Router, Subworkfl
 def handle_result(
     recorder: TurnRecorder, fact: AttemptSucceeded | AttemptFailed | AttemptInterrupted | ChildEnded
 ) -> None:
-    """Close the attempt that has ended; one that is not open any more changes nothing."""
+    """Close the attempt that ended. A result of an attempt that is no longer open changes nothing."""
     match fact:
         case AttemptSucceeded():
             _succeeded(recorder, fact)
@@ -46,38 +46,38 @@ def _succeeded(recorder: TurnRecorder, fact: AttemptSucceeded) -> None:
     if entry is None:
         return
     node = recorder.graph.nodes[fact.address.node]
-    more = _decided(recorder, entry, node, fact.output) if fact.address.phase == "forward" else {}
-    if isinstance(more, _Rejection):
-        recorder.fail_permanently(entry, more.code, more.message, fact.latency_ms, fact.usage)
+    fields = _decision(recorder, entry, node, fact.output) if fact.address.phase == "forward" else {}
+    if isinstance(fields, _Rejection):
+        recorder.fail_permanently(entry, fields.code, fields.message, fact.latency_ms, fact.usage)
     else:
-        recorder.complete(entry, fact.latency_ms, fact.usage, fact.output, **more)
+        recorder.complete(entry, fact.latency_ms, fact.usage, fact.output, **fields)
 
 
 class _Rejection(NamedTuple):
-    """Why a node's output cannot be taken."""
+    """Why an output is not accepted."""
 
     code: str
     message: str
 
 
-def _decided(recorder: TurnRecorder, entry: Entry, node: Node, output: Json) -> dict[str, Any] | _Rejection:
-    """Return what a router or a loop's condition decided with its output."""
+def _decision(recorder: TurnRecorder, entry: Entry, node: Node, output: Json) -> dict[str, Any] | _Rejection:
+    """Return the event fields with which a router or the condition of a loop decides."""
     if isinstance(node, Map):
-        return _overfull(recorder, entry, output) or {}
+        return _overflow(recorder, entry, output) or {}
     if isinstance(node, Loop):
         return _repetition(recorder, node, output)
     routes = _chosen(node, output) if isinstance(node, Router) else None
     return _Rejection("unknown_route", routes) if isinstance(routes, str) else {"routes": routes}
 
 
-def _overfull(recorder: TurnRecorder, entry: Entry, output: Json) -> _Rejection | None:
-    """Return why a map's results have no room for an item's."""
+def _overflow(recorder: TurnRecorder, entry: Entry, output: Json) -> _Rejection | None:
+    """Return why the result of an item does not fit into the results of its map."""
     address = entry.address
-    items = None if address.index is None else recorder.state.maps[address._replace(index=None)]
+    items = None if address.index is None else recorder.state.maps[address.map_entry]
     if items is None or items.size + json_size(output) <= MAX_VALUE_BYTES:
         return None
     message = (
-        f"With this item's the results of {address.node} would have more than"
+        f"With this item, the results of {address.node} would have more than"
         f" {MAX_VALUE_BYTES:,} bytes as JSON"
     )
     return _Rejection("output_too_large", message)
@@ -86,7 +86,7 @@ def _overfull(recorder: TurnRecorder, entry: Entry, output: Json) -> _Rejection 
 def _repetition(recorder: TurnRecorder, node: Loop, output: Json) -> dict[str, Any] | _Rejection:
     if not isinstance(output, bool):
         return _Rejection("output_invalid", f"{node.name} returned {output!r:.200}; expected True or False")
-    if output and recorder.state.repeated.get(node.name, 0) + 1 >= node.max_iterations:
+    if output and recorder.state.repetitions.get(node.name, 0) + 1 >= node.max_iterations:
         if node.on_exhausted == "fail":
             times = f"{node.max_iterations} iterations" if node.max_iterations > 1 else "one iteration"
             return _Rejection("loop_exhausted", f"{node.name} would go on after {times}, its max_iterations")
@@ -95,7 +95,7 @@ def _repetition(recorder: TurnRecorder, node: Loop, output: Json) -> dict[str, A
 
 
 def _chosen(node: Router, output: Json) -> tuple[str, ...] | str:
-    """Return the routes that a router's output names, or why it names none."""
+    """Return the routes in the output of a router, or the message of an invalid output."""
     names = [output] if isinstance(output, str) else output
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         return f"{node.name} returned {output!r:.200}; expected a route, a list of routes, or []"
@@ -112,7 +112,7 @@ def _child_ended(recorder: TurnRecorder, fact: ChildEnded) -> None:
     if entry is None or entry.child_run_id != fact.child_run_id:
         return
     latency_ms = recorder.open_ms(entry)
-    problem = _child_problem(recorder.graph.nodes[fact.address.node], fact) or _overfull(
+    problem = _child_problem(recorder.graph.nodes[fact.address.node], fact) or _overflow(
         recorder, entry, fact.output
     )
     if problem is None:
@@ -135,11 +135,11 @@ def _child_ended(recorder: TurnRecorder, fact: ChildEnded) -> None:
 
 
 def _child_problem(node: Node, fact: ChildEnded) -> _Rejection | None:
-    """Return why a child's end is no answer for its parent."""
+    """Return why the end of a child run is not a success of its parent's entry."""
     if fact.state == "succeeded":
         try:
             measured(fact.output)
-        except ValueError as error:  # of all that a child gives, only its result is made of several values
+        except ValueError as error:  # a result that combines several outputs may be nested too deeply
             return _Rejection(
                 "output_invalid", f"The result of child {fact.child_run_id} cannot be kept: {error}"
             )

@@ -1,6 +1,8 @@
-"""What is being prepared to open (a child's input is made): handed out once, and not open yet.
+"""The entries in preflight.
 
-It stands in no event, so it is kept beside the state by whoever prepares; after a restart nothing is.
+Some entries need a preflight before they can open: the author's code returns a prompt, the time of a timer
+or the input of a child run. Until it ends, no event tells of them, so the engine keeps them beside the state.
+After a restart there are none, and each preflight begins anew.
 """
 
 from __future__ import annotations
@@ -14,42 +16,41 @@ from infraweave.core.run.address import Address
 
 @define
 class Preflights:
-    """Entries that are being prepared; of maps also how many, and where the next item is looked for.
+    """Entries in preflight. For each map, also their number and the lowest index that none of them had yet.
 
-    Without the latter each item that ends would have all those found again that are being prepared: the time
-    for one would grow with ``max_concurrency``.
+    Both save a scan of all items in preflight whenever one item of a map ends.
     """
 
     entries: set[Address] = field(factory=set)
     _items: dict[Address, int] = field(factory=dict)
-    _next: dict[Address, int] = field(factory=dict)
+    _next_index: dict[Address, int] = field(factory=dict)
 
     def begin(self, addresses: Iterable[Address]) -> list[Address]:
-        """Take in entries; return those that were not in preparation yet, each once."""
+        """Add entries. Return those that were not in preflight yet."""
         new = [address for address in dict.fromkeys(addresses) if address not in self.entries]
         self.entries.update(new)
         for address in new:
             if address.index is not None:
-                of = address._replace(index=None)
+                of = address.map_entry
                 self._items[of] = self._items.get(of, 0) + 1
-                self._next[of] = max(self._next.get(of, 0), address.index + 1)
+                self._next_index[of] = max(self._next_index.get(of, 0), address.index + 1)
         return new
 
     def end(self, address: Address) -> None:
-        """Let go of an entry, which has opened or never will."""
+        """Remove an entry that has opened or never will."""
         if address not in self.entries:
             return
         self.entries.discard(address)
         if address.index is not None:
-            of = address._replace(index=None)
+            of = address.map_entry
             self._items[of] -= 1
-            if not self._items[of]:  # all that were handed out are open: the map's own count tells the next
-                del self._items[of], self._next[of]
+            if not self._items[of]:  # from here on the progress of the map itself says which item is next
+                del self._items[of], self._next_index[of]
 
     def items(self, of: Address) -> int:
-        """Return how many items of a map are being prepared."""
+        """Return how many items of a map are in preflight."""
         return self._items.get(of, 0)
 
-    def following(self, of: Address) -> int:
-        """Return the index from which on no item of a map has been handed out."""
-        return self._next.get(of, 0)
+    def next_index(self, of: Address) -> int:
+        """Return the lowest index that no item in preflight has reached."""
+        return self._next_index.get(of, 0)

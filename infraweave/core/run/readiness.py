@@ -211,5 +211,5 @@ def may_open(graph: Graph, state: RunState, address: Address) -> bool:
         return entry.status == "backoff"
     if address.index is None:
         return is_ready(graph, state, address.node) and entry_of(graph, state, address.node) == address
-    items = state.maps.get(address._replace(index=None))
+    items = state.maps.get(address.map_entry)
     return items is not None and address.index >= items.low and address.index not in items.above

@@ -44,22 +44,22 @@ from infraweave.core.workflow.document import (
 from infraweave.core.workflow.graph import Graph
 
 E = TypeVar("E", bound=Event)
-#: Tells whether an entry must not be opened now (the server drains, or has no code for it).
+#: Tells whether an entry must not open now: the server drains, or the code of its node is not loaded.
 IsBlocked: TypeAlias = Callable[[Address], bool]
 
 
 @define
 class TurnResult:
-    """What a turn led to: events to commit, and entries that must be prepared before they can open."""
+    """The result of a turn: events to commit, and entries that need a preflight before they can open."""
 
     events: list[Event] = field(factory=list)
     preflight: list[Address] = field(factory=list)
-    #: Something could open but was held back; a later Resumed opens it.
+    #: An entry could open but is blocked; a later Recovered opens it.
     deferred: bool = False
 
 
 def retry_policy(graph: Graph, address: Address) -> Retry:
-    """Return how an entry's failures are retried."""
+    """Return the retry policy of an entry."""
     if address.phase == "compensation":
         undo = graph.compensation(address.node)
         return undo.retry if undo else Retry(max_attempts=1)
@@ -74,7 +74,7 @@ def retry_policy(graph: Graph, address: Address) -> Retry:
 
 
 class TurnRecorder:
-    """One turn's writing: the state as it changes, and what has been written."""
+    """The state and the new events of one turn."""
 
     def __init__(
         self, graph: Graph, state: RunState, now: int, is_blocked: IsBlocked, in_preflight: Preflights
@@ -83,21 +83,21 @@ class TurnRecorder:
         self.in_preflight = in_preflight
         self.was_stopping = state.stopping is not None
         self.result = TurnResult()
-        #: Nodes that this turn settled: what stands below them may be ready.
+        #: The nodes that this turn settled: the nodes below them may be ready.
         self.newly_settled: list[str] = []
-        #: Nodes that this turn made as new.
+        #: The nodes that a repeating loop reset in this turn.
         self.reset: list[str] = []
-        #: Maps of which this turn closed an item.
+        #: The maps that this turn opened, or closed an item of.
         self.advanced_maps: list[Address] = []
-        #: Entries in backoff whose time has come.
+        #: Entries in backoff that are due.
         self.due_retries: list[Address] = []
-        #: The inputs of children that may start now.
+        #: The inputs of the children that can start now.
         self.child_inputs: dict[Address, Json] = {}
-        #: Look at every node for what may open, not only below ``newly_settled``.
+        #: Check every node for whether it is ready, not only those below ``newly_settled``.
         self.full_scan = False
 
     def record(self, kind: type[E], **fields: Any) -> E:
-        """Write one event."""
+        """Apply one event to the state and add it to the result."""
         event = kind(seq=self.state.seq + 1, at=self.now, **fields)
         evolve(self.state, event)
         self.result.events.append(event)
@@ -106,15 +106,15 @@ class TurnRecorder:
     # --- closing -------------------------------------------------------------------------------------------
 
     def open_ms(self, entry: Entry) -> int:
-        """Return for how many milliseconds an attempt is open; the clock may have been set back meanwhile."""
+        """Return for how many milliseconds an attempt has been open; 0 if the clock was set back."""
         return max(0, self.now - entry.opened_at)
 
     def complete(
-        self, entry: Entry, latency_ms: int, usage: Usage = NO_USAGE, output: Json = None, **more: Any
+        self, entry: Entry, latency_ms: int, usage: Usage = NO_USAGE, output: Json = None, **fields: Any
     ) -> None:
-        """Close an entry as done, and settle what that skips; ``more``: further fields of the event."""
+        """Close an entry as completed. ``fields``: further fields of the event."""
         address = entry.address
-        skipped = self._skipped(address, more)
+        skipped = self._skipped(address, fields)
         self.record(
             NodeCompleted,
             **_attempt_fields(entry),
@@ -122,35 +122,35 @@ class TurnRecorder:
             **_usage_fields(usage),
             skipped=skipped,
             output=output,
-            **more,
+            **fields,
         )
         if address.index is not None:
-            self.advanced_maps.append(address._replace(index=None))
+            self.advanced_maps.append(address.map_entry)
         else:
-            self.reset += more.get("repeats", ())
-            self.newly_settled += skipped if more.get("again") else (address.node, *skipped)
+            self.reset += fields.get("repeats", ())
+            self.newly_settled += skipped if fields.get("again") else (address.node, *skipped)
 
-    def _skipped(self, address: Address, more: dict[str, Any]) -> tuple[str, ...]:
-        """Return the nodes that are skipped by an end; ``more``: the further fields of its event."""
+    def _skipped(self, address: Address, fields: dict[str, Any]) -> tuple[str, ...]:
+        """Return the nodes that are skipped when an entry closes with an event that has these fields."""
         graph = self.graph
         if address.node not in graph.choosers and not graph.races:
             return ()  # most nodes choose nothing
         if address.phase == "compensation" or self.state.stopping is not None or address.index is not None:
             return ()
-        routes = more.get("routes")
+        routes = fields.get("routes")
         if routes is None and route_targets(graph.nodes[address.node]):
             routes = ()
         return readiness.skipped_by(
             graph,
             self.state,
             address.node,
-            ran=more.get("on_timeout") != "route",
+            ran=fields.get("on_timeout") != "route",
             routes=routes,
-            repeats=more.get("repeats", ()),
+            repeats=fields.get("repeats", ()),
         )
 
     def fail(self, entry: Entry, fact: AttemptFailed) -> None:
-        """Close an attempt that failed; the entry stays open where another attempt is due."""
+        """Close a failed attempt. The entry stays open if it is retried."""
         policy = retry_policy(self.graph, entry.address)
         if fact.final or self.is_abandoned(entry) or entry.failures + 1 >= policy.max_attempts:
             self.fail_permanently(
@@ -172,17 +172,17 @@ class TurnRecorder:
         *,
         traceback: str | None = None,
     ) -> None:
-        """Close an entry as failed for good."""
+        """Close an entry as failed, without a retry."""
         if self.has_lost(entry):
-            code = "cancelled"  # whatever it was, it is no reason for the run to fail
+            code = "cancelled"  # the failure of a loser is not a failure of the run
         self._failed(entry, code, message, latency_ms, usage, None, traceback)
         if entry.address.index is not None and entry.address.phase == "forward":
-            self.advanced_maps.append(entry.address._replace(index=None))
+            self.advanced_maps.append(entry.address.map_entry)
         elif entry.address.node in self.state.settled:
             self.newly_settled.append(entry.address.node)
 
     def interrupt_by_crash(self, entry: Entry) -> None:
-        """Close an attempt that was in flight when the process died, whenever that was; it is due at once."""
+        """Close an attempt that was in flight when the process died. Its retry is due at once."""
         message = "The process ended while this attempt was running"
         crashes_on = entry.interruptions + 1 >= retry.MAX_INTERRUPTIONS
         if crashes_on or self.is_abandoned(entry) or not self._may_run_again(entry):
@@ -191,9 +191,9 @@ class TurnRecorder:
             self._failed(entry, "interrupted", message, 0, NO_USAGE, self.now)
 
     def interrupt_by_shutdown(self, entry: Entry, fact: AttemptInterrupted) -> None:
-        """Close an attempt that the next process begins anew: at once, and however often that has been.
+        """Close an attempt that the next process starts again at once; this does not count as a crash.
 
-        One whose body was called here is not begun anew where it may have no other attempt.
+        An attempt whose code was called in this process fails if its retry policy allows one attempt only.
         """
         latency_ms = self.open_ms(entry) if fact.started else 0
         when = "while this attempt was running" if fact.started else "before this attempt began"
@@ -202,17 +202,17 @@ class TurnRecorder:
             self.fail_permanently(entry, "interrupted", message, latency_ms, fact.usage)
         else:
             self._failed(entry, "interrupted", message, latency_ms, fact.usage, self.now, planned=True)
-            self.result.deferred = True  # it is the next process that begins it, before what it has queued
+            self.result.deferred = True  # the next process starts it before its queued runs
 
     def _may_run_again(self, entry: Entry) -> bool:
         return retry_policy(self.graph, entry.address).max_attempts > 1
 
     def is_abandoned(self, entry: Entry) -> bool:
-        """Tell whether the entry belongs to what is being stopped."""
+        """Tell whether an entry is being stopped, with its run or as the loser of a race."""
         return readiness.is_abandoned(self.graph, self.state, entry.address)
 
     def has_lost(self, entry: Entry) -> bool:
-        """Tell whether the entry's node has lost a race."""
+        """Tell whether the node of an entry has lost a race."""
         if not self.graph.races or self.state.stopping is not None:
             return False
         return readiness.has_lost(self.graph, self.state, entry.address.node)
@@ -244,21 +244,21 @@ class TurnRecorder:
         )
 
     def _tolerates(self, address: Address) -> bool:
-        """Tell whether a map goes on without this item."""
+        """Tell whether a map continues without this item."""
         if address.index is None or address.phase == "compensation" or self.state.stopping is not None:
             return False
-        node, items = self.graph.nodes[address.node], self.state.maps[address._replace(index=None)]
+        node, items = self.graph.nodes[address.node], self.state.maps[address.map_entry]
         return isinstance(node, Map) and items.failed < node.max_failures
 
     def resolve(self, entry: Entry, outcome: Outcome, signal: SignalReceived | None = None) -> None:
-        """Close a human node's entry; ``signal`` is the signal that answers it."""
+        """Close the entry of a human node. ``signal``: the signal that answers it."""
         request = entry.request
         if request is None:
-            raise ValueError(f"{entry.address} asks nobody")
-        more = self._timeout_fields(entry) if outcome == "timed_out" else {}
+            raise ValueError(f"{entry.address} has no input request")
+        fields = self._timeout_fields(entry) if outcome == "timed_out" else {}
         if signal:
-            more = {"answered_with": signal.request_id, "by": signal.by, "payload": signal.payload}
-        skipped = self._skipped(entry.address, more) if more else ()
+            fields = {"answered_with": signal.request_id, "by": signal.by, "payload": signal.payload}
+        skipped = self._skipped(entry.address, fields) if fields else ()
         self.record(
             InputResolved,
             node=request.node,
@@ -267,13 +267,13 @@ class TurnRecorder:
             request_id=request.request_id,
             outcome=outcome,
             skipped=skipped,
-            **more,
+            **fields,
         )
         if request.node in self.state.settled:
             self.newly_settled += (request.node, *skipped)
 
     def _timeout_fields(self, entry: Entry) -> dict[str, Any]:
-        """Return what takes the place of an answer that did not come: nothing where the run fails."""
+        """Return the event fields that replace a missing answer; none if the run fails."""
         node = self.graph.nodes[entry.address.node]
         if not isinstance(node, Wait) or node.on_timeout == "fail":
             return {}
@@ -282,7 +282,7 @@ class TurnRecorder:
         return {"on_timeout": "route", "routes": route_targets(node)}
 
     def receive(self, entry: Entry, signal: SignalReceived) -> None:
-        """Close a wait with the signal that it was given."""
+        """Close a wait with a signal."""
         if entry.request is not None:
             self.resolve(entry, "answered", signal)
         else:
@@ -294,15 +294,15 @@ class TurnRecorder:
         if entry.request is not None:
             self.resolve(entry, "timed_out")
             return
-        latency_ms, more = self.open_ms(entry), self._timeout_fields(entry)
-        if not more:
+        latency_ms, fields = self.open_ms(entry), self._timeout_fields(entry)
+        if not fields:
             message = f"No signal {entry.signal} within {format_duration(latency_ms / 1000)}"
             self.fail_permanently(entry, "signal_timed_out", message, latency_ms)
         else:
-            self.complete(entry, latency_ms, output=more.pop("payload", None), **more)
+            self.complete(entry, latency_ms, output=fields.pop("payload", None), **fields)
 
     def withdraw(self, entry: Entry, because: str = "the run is stopping") -> None:
-        """Close an entry because it is being stopped."""
+        """Close an entry that is being stopped."""
         if entry.request is not None:
             self.resolve(entry, "withdrawn")
             return
@@ -315,7 +315,7 @@ class TurnRecorder:
         self.fail_permanently(entry, code, message, latency_ms)
 
     def _failed_item(self, address: Address) -> Any:
-        """Return the error of the item that makes a map fail."""
+        """Return the error of the item that made a map fail, if any."""
         stopping = self.state.stopping
         if stopping is None or address not in self.state.maps or stopping.outcome != "failed":
             return None
@@ -324,13 +324,18 @@ class TurnRecorder:
         return error if same and error.index is not None else None
 
     def defer_blocked(self, addresses: list[Address]) -> list[Address]:
-        """Return those that may open now; the others are held."""
+        """Return the entries that are not blocked. The others are deferred."""
         free = [address for address in addresses if not self.is_blocked(address)]
         self.result.deferred |= len(free) < len(addresses)
         return free
 
+    def check_due_retries(self) -> None:
+        """Drop the due retries that were withdrawn, and defer those that are blocked."""
+        due = [address for address in self.due_retries if address in self.state.entries]
+        self.due_retries = self.defer_blocked(due)
+
     def update_status(self) -> None:
-        """Write the run's state, where what is in backoff has changed it."""
+        """Record the state of the run if it changed between running and retrying."""
         retrying = self.state.backing_off > len(self.due_retries)
         state = "retrying" if retrying else "running"
         if state != self.state.state:

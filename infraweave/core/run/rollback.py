@@ -1,10 +1,12 @@
-"""How a run stops: waits are withdrawn, what is in flight is awaited, completed nodes are undone, it ends.
+"""How a run stops: its waits are withdrawn, its attempts in flight end, completed nodes are compensated.
 
-Nodes are undone one at a time in reverse order of completion. One that cannot be undone does not stop the
-others. A terminated run skips all of that.
+Compensations run one at a time, in reverse order of completion. A failed compensation does not stop the
+others. A terminated run skips all of this.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import Entry
@@ -17,13 +19,10 @@ from infraweave.core.workflow.graph import Graph
 
 
 def rollback(recorder: TurnRecorder) -> None:
-    """Take a stopping run one step further."""
+    """Take the next step of a stopping run."""
     state = recorder.state
     withdraw_waiting(recorder, _may_wait(recorder))
-    # What was due to be tried again has been withdrawn too, where it belongs to the part that is given up.
-    recorder.due_retries = recorder.defer_blocked(
-        [address for address in recorder.due_retries if address in state.entries]
-    )
+    recorder.check_due_retries()
     if state.state != "queued":
         recorder.update_status()
     start_due_retries(recorder)
@@ -32,10 +31,10 @@ def rollback(recorder: TurnRecorder) -> None:
 
 
 def _may_wait(recorder: TurnRecorder) -> list[Entry]:
-    """Return the forward entries among which some may wait.
+    """Return the forward entries that may have to be withdrawn.
 
-    Once a run is stopping nothing begins to wait any more, and only a map whose last item ends is left to be
-    closed: to go over all that is in flight for each that ends would take the square of it.
+    A run that was stopping before this turn has no new waits: only a map whose last item ended is left to
+    close. A scan of all entries for each attempt that ends would take quadratic time.
     """
     entries = recorder.state.entries
     if recorder.was_stopping and not recorder.full_scan:
@@ -44,7 +43,7 @@ def _may_wait(recorder: TurnRecorder) -> list[Entry]:
 
 
 def withdraw_waiting(recorder: TurnRecorder, entries: list[Entry]) -> None:
-    """Close what waits; bodies and children that are being stopped end by themselves, and maps after them."""
+    """Withdraw the entries that wait. Code and child runs end by themselves, and maps after their items."""
     state = recorder.state
     for entry in entries:
         if entry.status != "running" and entry.child_run_id is None and entry.address not in state.maps:
@@ -55,52 +54,54 @@ def withdraw_waiting(recorder: TurnRecorder, entries: list[Entry]) -> None:
 
 
 def withdraw_losers(recorder: TurnRecorder) -> None:
-    """Close what waits of the nodes that have lost a race."""
+    """Withdraw the waiting entries of nodes that lost a race."""
     withdraw_waiting(
         recorder, [entry for entry in recorder.state.entries.values() if recorder.has_lost(entry)]
     )
 
 
 def terminate(recorder: TurnRecorder, fact: TerminateRequested) -> None:
-    """End the run at once: everything open is closed, nothing is undone."""
+    """End the run at once: close every open entry and compensate nothing."""
     state = recorder.state
     for entry in sorted(state.entries.values(), key=lambda entry: entry.address in state.maps):
         recorder.withdraw(entry, "the run was terminated")
-    not_undone = [
-        str(address) for address in reversed(state.done) if recorder.graph.compensation(address.node)
-    ]
+    skipped = [str(address) for address in _compensable(recorder.graph, state)]
     recorder.record(
         StatusChanged, state="cancelled", cause="terminated", by=fact.by, reason=fact.reason, link=fact.link
     )
-    _end(recorder, [*state.not_compensated, *not_undone])
+    _end(recorder, [*state.not_compensated, *skipped])
 
 
 def handle_rejection(recorder: TurnRecorder, fact: AppendRejected) -> None:
-    """Fail what led to something that cannot be stored: its entry, the run, or what is to be undone next.
+    """Fail the entry of a fact whose events cannot be stored; else the run, or its next compensation.
 
-    The caller holds everything back meanwhile, so that none of it is tried again in the same commit.
+    The caller blocks all entries meanwhile, so that none of them opens again in the same commit.
     """
     state = recorder.state
     entry = None if fact.address is None else state.entries.get(fact.address)
-    undo = next_compensation(recorder.graph, state)
+    compensation = next_compensation(recorder.graph, state)
     if entry is not None and entry.request is None:
         recorder.fail_permanently(entry, "unstorable", fact.message, recorder.open_ms(entry))
     elif state.stopping is None:
         recorder.record(StatusChanged, state=state.state, cause="unstorable", reason=fact.message)
-    elif undo is not None:
-        recorder.record(NodeStarted, **undo._asdict(), attempt=1)
-        recorder.fail_permanently(state.entries[undo], "unstorable", fact.message, 0)
+    elif compensation is not None:
+        recorder.record(NodeStarted, **compensation._asdict(), attempt=1)
+        recorder.fail_permanently(state.entries[compensation], "unstorable", fact.message, 0)
 
 
 def next_compensation(graph: Graph, state: RunState) -> Address | None:
-    """Return the compensation that opens once nothing else of a stopping run is open."""
-    compensable = (address for address in reversed(state.done) if graph.compensation(address.node))
-    address = next(compensable, None)
-    return None if address is None else address._replace(phase="compensation")
+    """Return the compensation that opens once a stopping run has no other open entry."""
+    address = next(_compensable(graph, state), None)
+    return None if address is None else address.compensation
+
+
+def _compensable(graph: Graph, state: RunState) -> Iterator[Address]:
+    """Yield the completed entries that can be compensated, in the order of their compensation."""
+    return (address for address in reversed(state.completed) if graph.compensation(address.node))
 
 
 def _compensate_next(recorder: TurnRecorder) -> None:
-    while not recorder.state.entries:  # one that cannot even open does not stop the others
+    while not recorder.state.entries:  # a compensation that fails to open closes at once
         address = next_compensation(recorder.graph, recorder.state)
         if address is None:
             _finish(recorder)
@@ -113,7 +114,7 @@ def _compensate_next(recorder: TurnRecorder) -> None:
 def _finish(recorder: TurnRecorder) -> None:
     stopping = recorder.state.stopping
     if stopping is None:
-        raise ValueError("a run that is not stopping has nothing to unwind")
+        raise ValueError("a run that is not stopping cannot finish its rollback")
     cause = "cancel_requested" if stopping.outcome == "cancelled" else stopping.error.code
     if cause not in ("cancel_requested", "input_timed_out", "unstorable", "result_too_large"):
         cause = "node_failed"
@@ -125,14 +126,14 @@ def _end(recorder: TurnRecorder, not_compensated: list[str]) -> None:
     stopping = recorder.state.stopping
     if stopping is None:
         raise ValueError("a run that is not stopping cannot end this way")
-    # They belong to the run that ran them, which may have succeeded; nobody is to take them for undone here.
+    # Reused results belong to the earlier run, so this run does not compensate them.
     reused = [name for name in recorder.state.reused if recorder.graph.compensation(name)]
-    account = {
+    fields = {
         "error": stopping.error,
         "compensated": tuple(recorder.state.compensated),
         "not_compensated": (*not_compensated, *reused),
     }
     if stopping.outcome == "failed":
-        recorder.record(Failed, **account)
+        recorder.record(Failed, **fields)
     else:
-        recorder.record(Cancelled, forced=stopping.forced, **account)
+        recorder.record(Cancelled, forced=stopping.forced, **fields)

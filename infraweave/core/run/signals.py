@@ -100,7 +100,7 @@ def _check_announced(state: RunState, name: str, request_id: str) -> None:
     if address is None:
         return
     if state.request(request_id) is None:
-        ending = _told(state.closed.get(address))
+        ending = _told(state.closed_waits.get(address))
         raise SignalConflict(f"The input request {request_id} is closed: {ending}.")
     if address.node != name:
         raise SignalConflict(f"The input request {request_id} belongs to signal {address.node}, not {name}.")
@@ -117,13 +117,13 @@ def _can_open(graph: Graph, state: RunState, name: str) -> bool:
 def _may_repeat(graph: Graph, state: RunState, condition: str) -> bool:
     node = graph.nodes[condition]
     most = node.max_iterations if isinstance(node, Loop) else 0
-    return condition not in state.settled and state.repeated.get(condition, 0) + 1 < most
+    return condition not in state.settled and state.repetitions.get(condition, 0) + 1 < most
 
 
 def _last(graph: Graph, state: RunState, name: str) -> str:
     """Say how the node of a signal was closed the last time."""
     iteration = state.iterations.get(name, 1) if name in graph.loop_of else None
-    return _told(state.closed.get(Address(name, iteration)))
+    return _told(state.closed_waits.get(Address(name, iteration)))
 
 
 def _told(closed: ClosedWait | None) -> str:

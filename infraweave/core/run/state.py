@@ -1,11 +1,11 @@
 """The state of a run: a fold over its events.
 
-Two rules. ``evolve`` is the only function that may change a RunState; everything else reads it. And it asks
-nothing but the event: no graph, no clock, so that a stored history means the same for ever.
+``evolve`` is the only function that may change a RunState; everything else reads it. It depends on the event
+alone, not on a graph or a clock, so a stored history always means the same.
 
-A step is opened by one event and closed by exactly one. What is open stands in ``entries``, and those open
-entries are the commands: the engine performs what is ``running``, the alarm wakes what has a ``due_at``. The
-state is a plain mutable object with one owner, because copying on write is quadratic in a wide fan-out.
+One event opens an entry, and exactly one event closes it. The open ``entries`` are the commands: the engine
+performs the ``running`` ones, and its timer wakes those with a ``due_at``. The state is a mutable object with
+one owner, because copying on write would take quadratic time in a wide fan-out.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ from infraweave.core.run.events import (
 
 @define
 class RunState:
-    """Everything that the events of one run say."""
+    """The state of one run."""
 
     run_id: str
     seq: int = 0
@@ -65,55 +65,55 @@ class RunState:
     cancel_requested: bool = False
     stopping: Stopping | None = None
     end: Terminal | None = None
-    #: Open steps in the order in which they opened.
+    #: The open entries, in the order in which they opened.
     entries: dict[Address, Entry] = field(factory=dict)
-    #: How many entries are ``running`` and in ``backoff``.
+    #: The numbers of entries that are ``running`` and in ``backoff``.
     running: int = 0
     backing_off: int = 0
     nodes: dict[str, NodeState] = field(factory=dict)
-    #: True: the node has an output; False: it was skipped.
+    #: True: the node has an output. False: it was skipped.
     settled: dict[str, bool] = field(factory=dict)
     outputs: dict[str, Json] = field(factory=dict)
     #: The outputs of the previous iteration.
-    previous: dict[str, Json] = field(factory=dict)
-    #: By node of a loop that has repeated: which iteration it is in, counted over the whole run.
+    previous_outputs: dict[str, Json] = field(factory=dict)
+    #: The iteration of each node in a loop that has repeated, counted over the whole run.
     iterations: dict[str, int] = field(factory=dict)
-    #: By condition: how often the loop has repeated since it was entered.
-    repeated: dict[str, int] = field(factory=dict)
-    #: Open maps.
+    #: By the condition of a loop: how often it has repeated since it was entered.
+    repetitions: dict[str, int] = field(factory=dict)
+    #: The progress of open maps.
     maps: dict[Address, MapProgress] = field(factory=dict)
     routes: dict[str, tuple[str, ...]] = field(factory=dict)
-    #: Completed entries that no compensation has taken up, in order of completion.
-    done: list[Address] = field(factory=list)
+    #: The completed entries that may still be compensated, in order of completion.
+    completed: list[Address] = field(factory=list)
     kept: dict[Address, KeptValues] = field(factory=dict)
-    #: Nodes of which iterations and items are kept, because a compensation may need them. None: all.
+    #: The nodes whose iterations and items are kept for compensations. None: all nodes.
     undoable: frozenset[str] | None = field(default=None, eq=False)
-    #: Nodes that ran in another run, whose results this one was given.
+    #: The nodes whose results come from the run of which this one is a rerun.
     reused: tuple[str, ...] = ()
     compensated: list[str] = field(factory=list)
     not_compensated: list[str] = field(factory=list)
-    #: Accepted signals that nothing has consumed, by name, oldest first.
+    #: The accepted signals that no node has consumed, by name, oldest first.
     mailbox: dict[str, list[SignalReceived]] = field(factory=dict)
-    #: Every signal that was accepted, by request_id.
+    #: All accepted signals, by request_id.
     delivered: dict[str, DeliveredSignal] = field(factory=dict)
-    #: Every input request that was announced, by request_id.
+    #: The entries of all announced input requests, by request_id.
     announced: dict[str, Address] = field(factory=dict)
-    #: How each wait for a signal ended.
-    closed: dict[Address, ClosedWait] = field(factory=dict)
+    #: How the closed waits for signals ended.
+    closed_waits: dict[Address, ClosedWait] = field(factory=dict)
 
     @property
     def tokens(self) -> int:
-        """Tokens that all attempts reported."""
+        """The tokens that all attempts reported."""
         return sum(node.tokens for node in self.nodes.values())
 
     @property
     def cost_micro_usd(self) -> int:
-        """Cost that all attempts reported, in millionths of a US dollar."""
+        """The cost that all attempts reported, in millionths of a US dollar."""
         return sum(node.cost_micro_usd for node in self.nodes.values())
 
     def due_at(self) -> int | None:
-        """Return when this run must next be in memory: 0 = now, None = when something arrives."""
-        if self.state == "queued":  # the agenda drops its time once the run is lined up for a slot
+        """Return when the run must next be in memory. 0: now. None: when a fact arrives."""
+        if self.state == "queued":  # the agenda drops this time once the run waits for a slot
             return self.origin.start_at if self.origin is not None else None
         if self.running or self.end is not None or self._stops_children():
             return 0
@@ -123,17 +123,17 @@ class RunState:
         return self.stopping is not None and any(e.child_run_id for e in self.entries.values())
 
     def request(self, request_id: str) -> Entry | None:
-        """Return the open entry that was announced under ``request_id``."""
+        """Return the open entry with this announced ``request_id``."""
         address = self.announced.get(request_id)
         return self.entries.get(address) if address is not None else None
 
     def oldest_request(self, signal: str) -> Entry | None:
-        """Return the oldest open entry that waits for a signal of that name."""
+        """Return the oldest open entry that waits for this signal."""
         return next((e for e in self.entries.values() if e.signal == signal), None)
 
 
 def fold(run_id: str, events: Iterable[Event]) -> RunState:
-    """Return the state that a run's events add up to."""
+    """Return the state of a run after these events."""
     state = RunState(run_id)
     for event in events:
         evolve(state, event)
@@ -141,7 +141,7 @@ def fold(run_id: str, events: Iterable[Event]) -> RunState:
 
 
 def evolve(state: RunState, event: Event) -> None:
-    """Change ``state`` by one event: the only door."""
+    """Apply one event to ``state``."""
     state.seq = event.seq
     match event:
         case NodeStarted():
@@ -191,12 +191,12 @@ def _status(state: RunState, event: StatusChanged) -> None:
 
 
 def _reuse(state: RunState, event: StatusChanged) -> None:
-    """Begin with the results of another run."""
-    given, state.reused = event.results or ReusedResults(), event.reused
+    """Begin with the results of the earlier run."""
+    results, state.reused = event.results or ReusedResults(), event.reused
     for name in event.reused:
-        state.settled[name], state.outputs[name] = True, given.outputs.get(name)
+        state.settled[name], state.outputs[name] = True, results.outputs.get(name)
         _node(state, name).state = "succeeded"
-    state.routes.update(given.routes)
+    state.routes.update(results.routes)
     _skip(state, event.skipped)
 
 
@@ -233,12 +233,12 @@ def _opened(state: RunState, event: NodeStarted) -> Entry:
     address = event.address
     entry = state.entries[address] = Entry(address, "running", event.at)
     if event.phase == "compensation":
-        _take_up(state, address._replace(phase="forward"))
+        _drop_completed(state, address.forward)
     elif event.items is not None:
         items = MapProgress(event.items, outputs=[None] * event.items)
         state.maps[address] = _node(state, event.node).items = items
     elif event.index is not None:
-        state.maps[address._replace(index=None)].begin(event.index)
+        state.maps[address.map_entry].begin(event.index)
     return entry
 
 
@@ -253,9 +253,9 @@ def _show_start(node: NodeState, event: NodeStarted) -> None:
     node.started_at = event.at if node.started_at is None else node.started_at
 
 
-def _take_up(state: RunState, address: Address) -> None:
-    """Drop ``address`` from what may be compensated, and what completed after it and needs nothing."""
-    while state.done and (last := state.done.pop()) != address:
+def _drop_completed(state: RunState, address: Address) -> None:
+    """Drop an entry that is now being compensated, and the entries that completed after it."""
+    while state.completed and (last := state.completed.pop()) != address:
         state.kept.pop(last, None)
 
 
@@ -282,15 +282,15 @@ def _completed(state: RunState, event: NodeCompleted) -> None:
     node = _add_usage(state, event)
     if event.phase == "compensation":
         node.state = "compensated"
-        state.kept.pop(address._replace(phase="forward"), None)
-        state.compensated.append(str(address._replace(phase="forward")))
+        state.kept.pop(address.forward, None)
+        state.compensated.append(str(address.forward))
         return
     _consume(state, event.answered_with)
     if not close_map(state.maps, address):
-        state.done.append(address)
+        state.completed.append(address)
     _keep(state, event, event.output, entry)
     if event.index is not None:
-        state.maps[address._replace(index=None)].end(event.index, event.output)
+        state.maps[address.map_entry].end(event.index, event.output)
         return
     node.state, node.finished_at, node.latency_ms = "succeeded", event.at, event.latency_ms
     if event.again:
@@ -300,33 +300,33 @@ def _completed(state: RunState, event: NodeCompleted) -> None:
 
 
 def _keep(state: RunState, event: NodeCompleted | InputResolved, output: Json, entry: Entry | None) -> None:
-    """Keep what an iteration or an item gave, for the compensations of its time."""
-    turned = event.iteration is not None or event.index is not None
+    """Keep the input and output of an iteration or an item for compensations."""
+    repeats = event.iteration is not None or event.index is not None
     if state.undoable is not None and event.node not in state.undoable:
-        return  # nobody can ask for it: of a loop it would be all that its iterations gave
-    if turned and entry is not None and event.on_timeout != "route":
+        return  # no compensation reads it
+    if repeats and entry is not None and event.on_timeout != "route":
         state.kept[event.address] = KeptValues(entry.input, output, state.iterations)
 
 
 def _repeat(state: RunState, event: NodeCompleted) -> None:
-    """Make the nodes of a loop as new, and keep what they gave for the next iteration."""
-    state.iterations = dict(state.iterations)  # the one before may be kept
+    """Reset the nodes of a loop, and keep their outputs for the next iteration."""
+    state.iterations = dict(state.iterations)  # a KeptValues may hold the former dict
     for name in event.repeats:
-        state.previous.pop(name, None)
+        state.previous_outputs.pop(name, None)
         if state.settled.pop(name, False):
-            state.previous[name] = state.outputs.get(name)
+            state.previous_outputs[name] = state.outputs.get(name)
         state.outputs.pop(name, None)
         state.routes.pop(name, None)
         state.iterations[name] = state.iterations.get(name, 1) + 1
-        _node(state, name).repeat()
+        _node(state, name).reset()
         if name != event.node:
-            state.repeated.pop(name, None)
-    state.repeated[event.node] = state.repeated.get(event.node, 0) + 1
+            state.repetitions.pop(name, None)
+    state.repetitions[event.node] = state.repetitions.get(event.node, 0) + 1
     _skip(state, event.skipped)
 
 
 def _settle(state: RunState, event: NodeCompleted | InputResolved, output: Json) -> None:
-    """Settle a node, and those that its end skips; one whose time ran out into a route has no output."""
+    """Settle a node and the nodes that it skips. A wait that timed out into a route has no output."""
     name = event.node
     if event.routes is not None:
         state.routes[name] = event.routes
@@ -357,11 +357,11 @@ def _failed(state: RunState, event: NodeFailed) -> None:
         _close_wait(state, event)
     close_map(state.maps, address)
     if event.phase == "compensation":
-        state.kept.pop(address._replace(phase="forward"), None)
-        state.not_compensated.append(str(address._replace(phase="forward")))
+        state.kept.pop(address.forward, None)
+        state.not_compensated.append(str(address.forward))
         return
     if event.index is not None:
-        items = state.maps[address._replace(index=None)]
+        items = state.maps[address.map_entry]
         items.end(event.index, None)
         items.failed += event.code != "cancelled"
         items.stopped += event.code == "cancelled"
@@ -375,7 +375,7 @@ def _failed(state: RunState, event: NodeFailed) -> None:
 
 
 def _lose(state: RunState, name: str) -> None:
-    """Settle a node that was stopped while the run goes on: it lost a race."""
+    """Settle a node that lost a race: it was stopped, and the run goes on."""
     if state.stopping is None:
         state.settled[name] = False
 
@@ -416,22 +416,30 @@ def _resolved(state: RunState, event: InputResolved) -> None:
     else:
         node.state = "succeeded"
         _consume(state, event.answered_with)
-        state.done.append(event.address)
+        state.completed.append(event.address)
         _keep(state, event, event.payload, entry)
         _settle(state, event, event.payload)
 
 
 def _close_wait(state: RunState, event: NodeCompleted | NodeFailed | InputResolved) -> None:
-    """Keep how a wait for a signal ended."""
-    if isinstance(event, InputResolved):
-        state.closed[event.address] = ClosedWait(event.outcome, event.at, event.by, event.answered_with)
-    elif isinstance(event, NodeFailed):
-        how: Literal["timed_out", "withdrawn"] = "withdrawn" if event.code == "cancelled" else "timed_out"
-        state.closed[event.address] = ClosedWait(how, event.at)
-    elif (answer := state.delivered.get(event.answered_with or "")) is None:
-        state.closed[event.address] = ClosedWait("timed_out", event.at)
-    else:
-        state.closed[event.address] = ClosedWait("answered", event.at, answer.by, answer.request_id)
+    """Record how a wait for a signal ended."""
+    match event:
+        case InputResolved():
+            closed = ClosedWait(event.outcome, event.at, event.by, event.answered_with)
+        case NodeFailed():
+            closed = ClosedWait("withdrawn" if event.code == "cancelled" else "timed_out", event.at)
+        case NodeCompleted():
+            closed = _answered(state, event)
+        case _:
+            assert_never(event)
+    state.closed_waits[event.address] = closed
+
+
+def _answered(state: RunState, event: NodeCompleted) -> ClosedWait:
+    answer = state.delivered.get(event.answered_with or "")
+    if answer is None:
+        return ClosedWait("timed_out", event.at)
+    return ClosedWait("answered", event.at, answer.by, answer.request_id)
 
 
 def _consume(state: RunState, request_id: str | None) -> None:

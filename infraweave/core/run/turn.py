@@ -1,12 +1,11 @@
-"""One fact, worked through to the events that follow from it.
+"""One turn of a run: a fact in, the events that follow from it out.
 
-Theory of operation. ``turn`` takes what happened and writes it into the run's book: first the events that
-close something, then the change of the run's state, then what that opens, last the end of the run. A fact
-about a step that is no longer open changes nothing. Nothing here knows a clock, a random number, or who
-performs what is open.
+``turn`` records the events in a fixed order: those that close entries, the change of the run's state, those
+that open entries, and the end of the run. A fact about an entry that is no longer open changes nothing. This
+module knows no clock and no random numbers, and not who performs the open entries.
 
-While a run goes forward, ready nodes open, and the next items of maps. Once it is stopping (failed or
-cancelled: the first cause wins) it is unwound.
+While a run goes forward, ready nodes and the next items of maps open. Once it is stopping (it failed or was
+cancelled; the first cause wins), it is rolled back.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ from infraweave.core.workflow.graph import Graph
 
 
 def never_blocked(_: Address) -> bool:
-    """Let everything open."""
+    """Block no entry."""
     return False
 
 
@@ -68,9 +67,10 @@ def turn(
     is_blocked: IsBlocked = never_blocked,
     in_preflight: Preflights | None = None,
 ) -> TurnResult:
-    """Work ``fact`` into ``state`` and return what followed; what ``is_blocked`` names is not opened yet.
+    """Apply ``fact`` to ``state`` and return the events and preflights that follow from it.
 
-    ``in_preflight``: what the caller has begun to prepare since it was told to; only read here.
+    ``is_blocked``: tells which entries must not open now. ``in_preflight``: the entries whose preflights the
+    caller has begun; it is only read here.
     """
     recorder = TurnRecorder(graph, state, now, is_blocked, in_preflight or Preflights())
     if state.end is None:
@@ -154,7 +154,7 @@ def _preflight_done(
         return
     entry = recorder.state.entries.get(fact.address)
     if entry is not None and entry.due_at is not None and entry.due_at > recorder.now:
-        return  # the clock was set back meanwhile: it is prepared anew in its time
+        return  # the clock was set back: the preflight begins anew when the entry is due
     match fact:
         case PromptReady():
             node = recorder.graph.nodes[fact.address.node]
@@ -213,10 +213,7 @@ def _advance(recorder: TurnRecorder) -> None:
 
 def _go_forward(recorder: TurnRecorder) -> None:
     ready = _ready(recorder)
-    # What lost a race just now was withdrawn, also where it was due to be tried again.
-    recorder.due_retries = recorder.defer_blocked(
-        [address for address in recorder.due_retries if address in recorder.state.entries]
-    )
+    recorder.check_due_retries()
     preflight_retries(recorder)
     recorder.update_status()
     start_due_retries(recorder)
@@ -226,7 +223,7 @@ def _go_forward(recorder: TurnRecorder) -> None:
             if recorder.state.stopping is None:
                 open_entry(recorder, address)
         ready = _ready(recorder)
-    if recorder.state.stopping is not None:  # something could not even open
+    if recorder.state.stopping is not None:  # an entry failed to open
         rollback(recorder)
     elif len(recorder.state.settled) == len(recorder.graph.nodes) and not recorder.state.entries:
         _succeed(recorder)
@@ -247,7 +244,7 @@ def _succeed(recorder: TurnRecorder) -> None:
 
 
 def _ready(recorder: TurnRecorder) -> list[Address]:
-    """Close what can be closed, and return the entries that can open then."""
+    """Close the maps and losers that can close, and return the entries that can open then."""
     graph, state = recorder.graph, recorder.state
     if recorder.full_scan:
         recorder.advanced_maps += state.maps
