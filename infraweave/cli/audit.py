@@ -8,9 +8,9 @@ from typing import Any
 import click
 from attrs import asdict
 
-from infraweave.cli.offline import Opened, act, target_options
+from infraweave.cli.offline import OpenFile, run_offline, server_or_file_options
 from infraweave.cli.output import USAGE, fail, show_json, show_table
-from infraweave.cli.remote import connected
+from infraweave.cli.remote import call_server
 from infraweave.core.data.redact import one_line
 from infraweave.core.data.values import from_rfc3339, rfc3339
 
@@ -31,7 +31,7 @@ _TIMES = ("after", "before")
 @click.option("--before", metavar="TIME", help="Before this time (RFC 3339).")
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
 @click.option("--cursor", help="The next_cursor of the page before; at a server only.")
-@target_options
+@server_or_file_options
 def command(
     url: str, token: str | None, db: Path | None, as_json: bool, cursor: str | None, **filters: Any
 ) -> None:
@@ -40,10 +40,10 @@ def command(
     if db is not None:
         if cursor is not None:
             fail("--cursor is for a server; with --db use --before", code=USAGE)
-        found = act(db, lambda file: _read(file, filters))
+        found = run_offline(db, lambda file: _read(file, filters))
     else:
         params = {**filters, "cursor": cursor}
-        found = connected(url, token, lambda client: client.request("GET", "/v1/audit", params=params))
+        found = call_server(url, token, lambda client: client.request("GET", "/v1/audit", params=params))
     if as_json:
         show_json(found)
     else:
@@ -64,7 +64,7 @@ def _cut(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-async def _read(file: Opened, filters: dict[str, Any]) -> dict[str, Any]:
+async def _read(file: OpenFile, filters: dict[str, Any]) -> dict[str, Any]:
     from infraweave.store.audit import AuditFilters, AuditLog
 
     times = {name: None if filters[name] is None else from_rfc3339(filters[name]) for name in _TIMES}

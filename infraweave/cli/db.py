@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infraweave.cli.db_maintenance import backup, prune, verify
-from infraweave.cli.options import db_file
-from infraweave.cli.output import STATES, show_json, show_table, spell_size
+from infraweave.cli.options import db_option
+from infraweave.cli.output import STATES, format_size, show_json, show_table
 
 if TYPE_CHECKING:
     from infraweave.store.maintenance.stats import Stats
@@ -27,7 +27,7 @@ for part in (backup, prune, verify):
 
 
 @command.command(epilog="Example: infraweave db stats --db runs.db --json")
-@db_file
+@db_option
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 def stats(db: Path, as_json: bool) -> None:
     """Tell what FILE holds: rows, sizes, runs by state, and the open run that was created first.
@@ -52,9 +52,9 @@ def _told(db: Path, found: Stats) -> Json:
 
 
 def _show(db: Path, found: Stats) -> None:
-    click.echo(f"{db}: {spell_size(found.size)}, of which {spell_size(found.free)} free")
-    click.echo(f"write-ahead log: {spell_size(found.wal_size)}\n")
-    sizes = {table.table: table.size and spell_size(table.size) for table in found.tables}
+    click.echo(f"{db}: {format_size(found.size)}, of which {format_size(found.free)} free")
+    click.echo(f"write-ahead log: {format_size(found.wal_size)}\n")
+    sizes = {table.table: table.size and format_size(table.size) for table in found.tables}
     tables = [{"table": t.table, "rows": f"{t.rows:,}", "size": sizes[t.table]} for t in found.tables]
     show_table(("table", "rows", "size"), tables)
     click.echo()

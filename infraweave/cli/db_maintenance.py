@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraweave.cli.options import as_bytes, as_seconds, db_file
-from infraweave.cli.output import FAILED, remark, show_json, spell_size
+from infraweave.cli.options import db_option, parse_duration, parse_size
+from infraweave.cli.output import FAILED, echo_err, format_size, show_json
 
 if TYPE_CHECKING:
     from infraweave.store.maintenance.verify_run import Counts, Problem
@@ -28,7 +28,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON d
 
 
 @click.command(epilog="Example: infraweave db verify --db runs.db")
-@db_file
+@db_option
 @click.option("--repair", is_flag=True, help="Make index and agenda anew; only where nobody serves FILE.")
 @as_json
 def verify(db: Path, repair: bool, as_json: bool) -> None:
@@ -81,11 +81,11 @@ def _tell(db: Path, counts: Counts, told: list[Problem], more: int, mended: int 
         click.echo(f"… and {more:,} more")
     if mended is not None:
         left = len(told) + more
-        remark(f"{mended:,} problems before the repair, {left:,} after it")
+        echo_err(f"{mended:,} problems before the repair, {left:,} after it")
     verdict = f"{len(told) + more:,} problems" if told else "nothing is wrong"
     click.echo(f"{db}: {counts.runs:,} runs, {counts.events:,} events: {verdict}")
     if told and mended is None:
-        remark(_advice(told))
+        echo_err(_advice(told))
 
 
 def _advice(told: list[Problem]) -> str:
@@ -98,7 +98,7 @@ def _advice(told: list[Problem]) -> str:
 
 @click.command(epilog="Example: infraweave db backup /backups/runs-$(date +%F).db --db runs.db")
 @click.argument("target", type=click.Path(path_type=Path))
-@db_file
+@db_option
 @click.option("--force", is_flag=True, help="Overwrite TARGET.")
 @as_json
 def backup(target: Path, db: Path, force: bool, as_json: bool) -> None:
@@ -113,7 +113,7 @@ def backup(target: Path, db: Path, force: bool, as_json: bool) -> None:
     if as_json:
         show_json({"db": str(db.resolve()), "backup": str(target.resolve()), "size": size})
     else:
-        click.echo(f"{target}: {spell_size(size)}")
+        click.echo(f"{target}: {format_size(size)}")
 
 
 def _progress() -> Callable[[int, int], None] | None:
@@ -128,13 +128,16 @@ def _progress() -> Callable[[int, int], None] | None:
 
 
 @click.command(epilog="Example: infraweave db prune --older-than 7d --dry-run")
-@db_file
+@db_option
 @click.option(
-    "--older-than", callback=as_seconds, metavar="DURATION", help="Since they ended; 30d if nothing is said."
+    "--older-than",
+    callback=parse_duration,
+    metavar="DURATION",
+    help="Remove runs that ended longer ago. Default: 30d.",
 )
 @click.option("--keep-runs", type=click.IntRange(0), help="Keep so many, the newest.")
 @click.option(
-    "--keep-bytes", callback=as_bytes, metavar="SIZE", help="Remove the oldest until FILE holds no more."
+    "--keep-bytes", callback=parse_size, metavar="SIZE", help="Remove the oldest until FILE holds no more."
 )
 @click.option(
     "--dry-run", is_flag=True, help="Only tell what would be removed, also of a file that is served."
@@ -180,9 +183,9 @@ def _tell_removed(db: Path, removed: Removed, before: int, dry_run: bool, as_jso
         sizes = {"size_before": before, "size_after": after}
         show_json({"db": str(db.resolve()), "dry_run": dry_run, "runs": removed.runs, **sizes})
     elif dry_run:
-        click.echo(f"{removed.runs:,} runs would be removed, with {spell_size(removed.size)} of events")
+        click.echo(f"{removed.runs:,} runs would be removed, with {format_size(removed.size)} of events")
     else:
-        click.echo(f"{removed.runs:,} runs removed; {db}: {spell_size(before)} → {spell_size(after)}")
+        click.echo(f"{removed.runs:,} runs removed; {db}: {format_size(before)} → {format_size(after)}")
 
 
 def _must_exist(path: Path) -> None:

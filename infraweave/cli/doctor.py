@@ -14,7 +14,7 @@ import attrs
 import click
 from attrs import frozen
 
-from infraweave.cli.output import FAILED, remark, show_json, show_table, spell_size
+from infraweave.cli.output import FAILED, echo_err, format_size, show_json, show_table
 
 if TYPE_CHECKING:
     from infraweave.store.maintenance.stats import DatabaseFile
@@ -53,7 +53,7 @@ def command(db: Path | None, as_json: bool) -> None:
     else:
         show_table(("what", "verdict", "says"), [attrs.asdict(finding) for finding in findings], _COLOURS)
     if wrong:
-        remark(f"infraweave: {wrong} of {len(findings)} are wrong")
+        echo_err(f"infraweave: {wrong} of {len(findings)} are wrong")
     sys.exit(FAILED if wrong else 0)
 
 
@@ -126,7 +126,7 @@ def _disk(folder: Path) -> Finding:
     except OSError as error:
         return Finding("disk", "wrong", f"{folder}: {error.strerror}")
     verdict: Verdict = "wrong" if free < _FULL else "note" if free < _SCARCE else "ok"
-    return Finding("disk", verdict, f"{spell_size(free)} free in {folder}")
+    return Finding("disk", verdict, f"{format_size(free)} free in {folder}")
 
 
 def _file(db: Path) -> Iterator[Finding]:
@@ -138,10 +138,10 @@ def _file(db: Path) -> Iterator[Finding]:
     except StartupError as error:
         yield Finding("database", "wrong", error.message)
         return
-    yield Finding("database", "ok", f"{file.path}, {spell_size(file.size)}")
+    yield Finding("database", "ok", f"{file.path}, {format_size(file.size)}")
     yield _schema(file)
     yield Finding("served by", "ok", file.served_by or "nobody")
-    yield Finding("write-ahead log", "ok", spell_size(file.wal_size))
+    yield Finding("write-ahead log", "ok", format_size(file.wal_size))
     for name, value in file.pragmas.items():
         expected = _RELIED_ON.get(name, value)
         says = str(value) if value == expected else f"{value}; the server relies on {expected}"

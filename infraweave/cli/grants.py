@@ -8,9 +8,15 @@ from typing import Any
 
 import click
 
-from infraweave.cli.offline import Opened, act, check_names, shown_principal, target_options
+from infraweave.cli.offline import (
+    OpenFile,
+    check_names,
+    principal_to_json,
+    run_offline,
+    server_or_file_options,
+)
 from infraweave.cli.output import show_json, show_table
-from infraweave.cli.remote import connected
+from infraweave.cli.remote import call_server
 from infraweave.cli.tokens import read_grants
 from infraweave.core.access import Grant
 
@@ -31,16 +37,16 @@ def _whose(command: Callable[..., Any]) -> Callable[..., Any]:
 @command.command("list", epilog="Example: infraweave grants list --tenant acme --principal ci")
 @click.option("--tenant", help="Only of this tenant.")
 @click.option("--principal", help="Only of this principal.")
-@target_options
+@server_or_file_options
 def list_(
     tenant: str | None, principal: str | None, url: str, token: str | None, db: Path | None, as_json: bool
 ) -> None:
     """List grants, one a line."""
     if db is not None:
-        found = act(db, lambda file: _list(file, tenant, principal))
+        found = run_offline(db, lambda file: _list(file, tenant, principal))
     else:
         params = {"tenant": tenant, "principal": principal}
-        found = connected(url, token, lambda client: client.request("GET", PATH, params=params))
+        found = call_server(url, token, lambda client: client.request("GET", PATH, params=params))
     if as_json:
         show_json(found)
     else:
@@ -50,7 +56,7 @@ def list_(
 @command.command(epilog="Example: infraweave grants create --tenant acme --principal ci execute:workflow:*")
 @click.argument("grants", nargs=-1, required=True, metavar="ACTION:RESOURCE...")
 @_whose
-@target_options
+@server_or_file_options
 def create(
     grants: tuple[str, ...],
     tenant: str,
@@ -64,27 +70,27 @@ def create(
     wanted = read_grants(grants)
     if db is not None:
         check_names(tenant=tenant, principal=principal)
-        made = act(db, lambda file: _add(file, tenant, principal, wanted))
+        made = run_offline(db, lambda file: _add(file, tenant, principal, wanted))
     else:
         body = {"tenant": tenant, "principal": principal, "grants": list(grants)}
-        made = connected(url, token, lambda client: client.request("POST", PATH, body=body))
+        made = call_server(url, token, lambda client: client.request("POST", PATH, body=body))
     _show(made, as_json)
 
 
 @command.command(epilog="Example: infraweave grants delete --tenant acme --principal ci execute:workflow:*")
 @click.argument("grant", metavar="ACTION:RESOURCE")
 @_whose
-@target_options
+@server_or_file_options
 def delete(
     grant: str, tenant: str, principal: str, url: str, token: str | None, db: Path | None, as_json: bool
 ) -> None:
     """Take a grant from a principal; streams that needed it end."""
     (unwanted,) = read_grants((grant,))
     if db is not None:
-        left = act(db, lambda file: _withdraw(file, tenant, principal, unwanted))
+        left = run_offline(db, lambda file: _withdraw(file, tenant, principal, unwanted))
     else:
         params = {"tenant": tenant, "principal": principal, "grant": grant}
-        left = connected(url, token, lambda client: client.request("DELETE", PATH, params=params))
+        left = call_server(url, token, lambda client: client.request("DELETE", PATH, params=params))
     _show(left, as_json)
 
 
@@ -95,7 +101,7 @@ def _show(row: dict[str, Any], as_json: bool) -> None:
         click.echo(f"{row['tenant']}/{row['principal']} may {', '.join(row['grants']) or 'nothing'}")
 
 
-async def _list(file: Opened, tenant: str | None, principal: str | None) -> dict[str, Any]:
+async def _list(file: OpenFile, tenant: str | None, principal: str | None) -> dict[str, Any]:
     from infraweave.store.admin import Admin
 
     rows = [row for row in await Admin(file.db).principals(tenant) if principal in (None, row.principal)]
@@ -103,15 +109,15 @@ async def _list(file: Opened, tenant: str | None, principal: str | None) -> dict
     return {"grants": [dict(zip(COLUMNS, each, strict=True)) for each in shown]}
 
 
-async def _add(file: Opened, tenant: str, principal: str, grants: list[Grant]) -> dict[str, Any]:
+async def _add(file: OpenFile, tenant: str, principal: str, grants: list[Grant]) -> dict[str, Any]:
     from infraweave.store.admin import Admin
 
     record = file.record("add_grants", f"principal:{tenant}/{principal}", " ".join(map(str, grants)))
-    return shown_principal(await Admin(file.db).grant(tenant, principal, grants, file.now, record))
+    return principal_to_json(await Admin(file.db).grant(tenant, principal, grants, file.now, record))
 
 
-async def _withdraw(file: Opened, tenant: str, principal: str, grant: Grant) -> dict[str, Any]:
+async def _withdraw(file: OpenFile, tenant: str, principal: str, grant: Grant) -> dict[str, Any]:
     from infraweave.store.admin import Admin
 
     record = file.record("delete_grant", f"principal:{tenant}/{principal}", str(grant))
-    return shown_principal(await Admin(file.db).remove_grant(tenant, principal, grant, record))
+    return principal_to_json(await Admin(file.db).remove_grant(tenant, principal, grant, record))

@@ -12,7 +12,7 @@ import sys
 
 import click
 
-from infraweave.cli.output import fail, replace_what_cannot_be_written
+from infraweave.cli.output import escape_unencodable_output, fail
 from infraweave.errors import InfraWeaveError
 
 #: command → (module, what --help says of it)
@@ -78,7 +78,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command line."""
-    replace_what_cannot_be_written()
+    escape_unencodable_output()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:

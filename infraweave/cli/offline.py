@@ -12,7 +12,7 @@ import click
 from attrs import frozen
 
 from infraweave.cli.output import USAGE, fail
-from infraweave.cli.remote import client_options
+from infraweave.cli.remote import connection_options
 from infraweave.core.data.values import rfc3339
 from infraweave.errors import StartupError
 
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def server_or_file_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say where to act: at a server, or in a file; and how the answer is shown."""
     command = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
     command = click.option(
         "--db", type=click.Path(path_type=Path), help="A file that nobody serves, in place of a server."
     )(command)
-    return client_options(command)
+    return connection_options(command)
 
 
 def check_names(**names: str) -> None:
@@ -43,7 +43,7 @@ def check_names(**names: str) -> None:
 
 
 @frozen
-class Opened:
+class OpenFile:
     """A file for the length of one act; ``now`` in milliseconds."""
 
     db: Database
@@ -65,7 +65,7 @@ def _person() -> str:
         return "os:unknown"
 
 
-def act(path: Path, work: Callable[[Opened], Awaitable[T]], *, create: bool = False) -> T:
+def run_offline(path: Path, work: Callable[[OpenFile], Awaitable[T]], *, create: bool = False) -> T:
     """Return what ``work`` returns of an opened file; with ``create`` the file is made where there is none.
 
     Raises:
@@ -76,16 +76,16 @@ def act(path: Path, work: Callable[[Opened], Awaitable[T]], *, create: bool = Fa
     return asyncio.run(_act(path, work))
 
 
-async def _act(path: Path, work: Callable[[Opened], Awaitable[T]]) -> T:
+async def _act(path: Path, work: Callable[[OpenFile], Awaitable[T]]) -> T:
     from infraweave.engine.clock import SystemClock
     from infraweave.store.sqlite.database import Database
 
     now = SystemClock().now()
     async with Database.open(path, now=now) as db:
-        return await work(Opened(db, now))
+        return await work(OpenFile(db, now))
 
 
-def shown_principal(row: PrincipalRow) -> dict[str, Any]:
+def principal_to_json(row: PrincipalRow) -> dict[str, Any]:
     """Return a principal as the server shows it."""
     return {
         "tenant": row.tenant,
@@ -95,6 +95,6 @@ def shown_principal(row: PrincipalRow) -> dict[str, Any]:
     }
 
 
-def time_of(at: int | None) -> str | None:
+def format_time(at: int | None) -> str | None:
     """Return a time as the server shows it."""
     return None if at is None else rfc3339(at)

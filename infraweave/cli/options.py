@@ -16,7 +16,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?) ?([kmgt]?)(i?)b?", re.IGNORECASE)
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
-def as_seconds(_: click.Context, __: click.Parameter, given: str | None) -> float | None:
+def parse_duration(_: click.Context, __: click.Parameter, given: str | None) -> float | None:
     """Read a duration such as 30d; ``forever`` is infinite."""
     from infraweave.core.data.values import to_seconds
 
@@ -26,7 +26,7 @@ def as_seconds(_: click.Context, __: click.Parameter, given: str | None) -> floa
         raise click.BadParameter(str(error)) from None
 
 
-def as_bytes(_: click.Context, __: click.Parameter, given: str | None) -> int | None:
+def parse_size(_: click.Context, __: click.Parameter, given: str | None) -> int | None:
     """Read a size such as 500MB or 2GiB."""
     if given is None:
         return None
@@ -37,7 +37,7 @@ def as_bytes(_: click.Context, __: click.Parameter, given: str | None) -> int | 
     return int(float(number) * (1024 if binary else 1000) ** _POWERS[unit.lower()])
 
 
-def db_file(command: F) -> F:
+def db_option(command: F) -> F:
     """Give a command the database file that it is about."""
     return click.option(
         "--db",
@@ -62,7 +62,7 @@ def _checked(_: click.Context, parameter: click.Parameter, given: tuple[str, ...
     return given
 
 
-def calling(command: F) -> F:
+def outbound_options(command: F) -> F:
     """Give a command what its http nodes may call, whom they trust, and which secrets they may send."""
     command = click.option(
         "--outbound-ca",
@@ -157,7 +157,7 @@ def _origins(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> t
         raise click.BadParameter(str(error)) from None
 
 
-def guarding(command: F) -> F:
+def access_options(command: F) -> F:
     """Give a command what guards the server's door; in the environment spaces separate what is repeatable."""
     command = click.option(
         "--limit", multiple=True, metavar="NAME=NUMBER", callback=_limits, help="Set a limit. Repeatable."

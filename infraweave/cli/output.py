@@ -35,18 +35,18 @@ def fail(message: str, *, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def remark(message: str) -> None:
+def echo_err(message: str) -> None:
     """Write progress on stderr."""
     click.echo(message, err=True)
 
 
-def remark_error(error: str, faults: Sequence[tuple[str, str]]) -> None:
+def echo_error(error: str, faults: Sequence[tuple[str, str]]) -> None:
     """Write an error on stderr, and its faults, (path, message) each, below it unless it says all."""
-    remark(f"infraweave: {error}")
+    echo_err(f"infraweave: {error}")
     if len(faults) == 1 and faults[0][0].strip("/") in error:
         return
     for path, message in faults:
-        remark(f"  {path or '/'}: {message.removeprefix(path).lstrip()}")
+        echo_err(f"  {path or '/'}: {message.removeprefix(path).lstrip()}")
 
 
 def show_json(value: Any) -> None:
@@ -64,7 +64,7 @@ def _takes_everything() -> bool:
     return codecs.lookup(sys.stdout.encoding or "ascii").name.startswith("utf")
 
 
-def replace_what_cannot_be_written() -> None:
+def escape_unencodable_output() -> None:
     """Let stdout and stderr of a small encoding show characters that they lack as escapes."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -112,10 +112,10 @@ def _is_colourful() -> bool:
     return sys.stdout.isatty() and "NO_COLOR" not in os.environ
 
 
-def remark_below(text: str, indent: int) -> None:
+def echo_indented(text: str, indent: int) -> None:
     """Write a text of several lines on stderr, below a remark and set in as far as that is."""
     for line in text.split("\n"):
-        remark((" " * indent + plain(line)).rstrip())
+        echo_err((" " * indent + plain(line)).rstrip())
 
 
 def plain(text: str) -> str:
@@ -142,7 +142,7 @@ def is_interruption(error: Mapping[str, Any] | None) -> bool:
     return error is not None and error.get("code") == "interrupted"
 
 
-def place_of(event: Mapping[str, Any]) -> str:
+def node_label(event: Mapping[str, Any]) -> str:
     """Return where an event happened, as people read it: ``draft#2``, ``digest[3]``, ``undo reserve``."""
     turn = f"#{event['iteration']}" if event.get("iteration") is not None else ""
     item = f"[{event['index']}]" if event.get("index") is not None else ""
@@ -150,7 +150,7 @@ def place_of(event: Mapping[str, Any]) -> str:
     return f"{undo}{event.get('node', '')}{turn}{item}"
 
 
-def spell_size(size: int) -> str:
+def format_size(size: int) -> str:
     """Return bytes as people write them: ``512 bytes``, ``1.5 MiB``."""
     value, unit = float(size), 0
     while value >= 1024 and unit + 1 < len(_UNITS):

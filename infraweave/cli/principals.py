@@ -7,9 +7,15 @@ from typing import Any
 
 import click
 
-from infraweave.cli.offline import Opened, act, check_names, shown_principal, target_options
+from infraweave.cli.offline import (
+    OpenFile,
+    check_names,
+    principal_to_json,
+    run_offline,
+    server_or_file_options,
+)
 from infraweave.cli.output import show_json, show_table
-from infraweave.cli.remote import connected
+from infraweave.cli.remote import call_server
 from infraweave.cli.tokens import read_grants
 from infraweave.core.access import Grant
 
@@ -24,14 +30,14 @@ def command() -> None:
 
 @command.command("list", epilog="Example: infraweave principals list --tenant acme --json")
 @click.option("--tenant", help="Only of this tenant.")
-@target_options
+@server_or_file_options
 def list_(tenant: str | None, url: str, token: str | None, db: Path | None, as_json: bool) -> None:
     """List principals and what they may do."""
     if db is not None:
-        found = act(db, lambda file: _list(file, tenant))
+        found = run_offline(db, lambda file: _list(file, tenant))
     else:
         params = {"tenant": tenant}
-        found = connected(url, token, lambda client: client.request("GET", PATH, params=params))
+        found = call_server(url, token, lambda client: client.request("GET", PATH, params=params))
     if as_json:
         show_json(found)
     else:
@@ -44,7 +50,7 @@ def list_(tenant: str | None, url: str, token: str | None, db: Path | None, as_j
 @click.option("--tenant", required=True, help="Made if it is new.")
 @click.option("--principal", required=True, help="Its name; one that exists gets the grants too.")
 @click.option("--grant", "grants", multiple=True, metavar="ACTION:RESOURCE", help="May be given many times.")
-@target_options
+@server_or_file_options
 def create(
     tenant: str,
     principal: str,
@@ -58,10 +64,10 @@ def create(
     wanted = read_grants(grants)
     if db is not None:
         check_names(tenant=tenant, principal=principal)
-        made = act(db, lambda file: _create(file, tenant, principal, wanted), create=True)
+        made = run_offline(db, lambda file: _create(file, tenant, principal, wanted), create=True)
     else:
         body = {"tenant": tenant, "principal": principal, "grants": list(grants)}
-        made = connected(url, token, lambda client: client.request("POST", PATH, body=body))
+        made = call_server(url, token, lambda client: client.request("POST", PATH, body=body))
     if as_json:
         show_json(made)
     else:
@@ -71,34 +77,36 @@ def create(
 @command.command(epilog="Example: infraweave principals delete --tenant acme --principal ci")
 @click.option("--tenant", required=True)
 @click.option("--principal", required=True)
-@target_options
+@server_or_file_options
 def delete(tenant: str, principal: str, url: str, token: str | None, db: Path | None, as_json: bool) -> None:
     """Delete a principal with its grants and its tokens; its runs stay."""
     params = {"tenant": tenant, "principal": principal}
     if db is not None:
-        act(db, lambda file: _delete(file, tenant, principal))
+        run_offline(db, lambda file: _delete(file, tenant, principal))
     else:
-        connected(url, token, lambda client: client.request("DELETE", PATH, params=params))
+        call_server(url, token, lambda client: client.request("DELETE", PATH, params=params))
     if as_json:
         show_json({**params, "deleted": True})
     else:
         click.echo(f"{tenant}/{principal} deleted")
 
 
-async def _list(file: Opened, tenant: str | None) -> dict[str, Any]:
+async def _list(file: OpenFile, tenant: str | None) -> dict[str, Any]:
     from infraweave.store.admin import Admin
 
-    return {"principals": [shown_principal(row) for row in await Admin(file.db).principals(tenant)]}
+    return {"principals": [principal_to_json(row) for row in await Admin(file.db).principals(tenant)]}
 
 
-async def _create(file: Opened, tenant: str, principal: str, grants: list[Grant]) -> dict[str, Any]:
+async def _create(file: OpenFile, tenant: str, principal: str, grants: list[Grant]) -> dict[str, Any]:
     from infraweave.store.admin import Admin
 
     record = file.record("create_principal", f"principal:{tenant}/{principal}", " ".join(map(str, grants)))
-    return shown_principal(await Admin(file.db).create_principal(tenant, principal, grants, file.now, record))
+    return principal_to_json(
+        await Admin(file.db).create_principal(tenant, principal, grants, file.now, record)
+    )
 
 
-async def _delete(file: Opened, tenant: str, principal: str) -> None:
+async def _delete(file: OpenFile, tenant: str, principal: str) -> None:
     from infraweave.store.admin import Admin
 
     record = file.record("delete_principal", f"principal:{tenant}/{principal}")

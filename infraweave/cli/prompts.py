@@ -13,8 +13,8 @@ from typing import Any, Final
 import click
 from attrs import evolve, field, frozen
 
-from infraweave.cli.output import paragraphs, plain, remark
-from infraweave.cli.shapes import ANY, Schema, resolve, shape_of
+from infraweave.cli.output import echo_err, paragraphs, plain
+from infraweave.cli.schema_text import ANY, Schema, describe_schema, resolve
 from infraweave.core.data import json_codec
 
 #: Stands for what is left out.
@@ -29,7 +29,7 @@ def ask(prompt: str, schema: Any) -> Any:
     Raises:
         click.Abort: nobody answers.
     """
-    remark(paragraphs(prompt))
+    echo_err(paragraphs(prompt))
     answer = _Value(schema, schema, "", required=True).ask()
     return None if answer is _LEFT_OUT else answer
 
@@ -95,7 +95,7 @@ class _Value:
     def _line(self, read: Callable[[Any, str], Any], more: str = "") -> Any:
         """Ask for what stands on one line; an empty one is the default, or leaves it out."""
         if told := self.schema.get("description"):
-            remark(paragraphs(f"  {told}", 2))
+            echo_err(paragraphs(f"  {told}", 2))
         default = self.schema.get("default")
         shown = "" if default in (None, "") else f" [{_text(default)}]"
         needed = self.required and default is None and not self.schema.get("nullable")
@@ -143,9 +143,9 @@ class _Value:
         return _LEFT_OUT
 
     def _json(self) -> Any:
-        shape = shape_of(self.schema, self.root)
+        shape = describe_schema(self.schema, self.root)
         if shape != ANY:
-            remark(plain(f"  {self.name or 'The answer'} is JSON of this shape: {shape}"))
+            echo_err(plain(f"  {self.name or 'The answer'} is JSON of this shape: {shape}"))
         needed = self.required and "default" not in self.schema
         return click.prompt(
             self._label(" as JSON") if self.name else "JSON",

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from infraweave.cli.files import survey_workflows
-from infraweave.cli.output import remark
+from infraweave.cli.input_files import survey_workflows
+from infraweave.cli.output import echo_err
 from infraweave.errors import StartupError
 
 if TYPE_CHECKING:
@@ -32,27 +32,27 @@ async def _no_faults(_: Sequence[tuple[Document, bool]]) -> list[str]:
     return []
 
 
-class Watch:
+class WorkflowFileWatch:
     """Workflow files as they were when this was made; to be made before they are loaded."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
         self._seen = _stamps(paths)
 
-    async def until_sound(self, goes_on: str, check: Check = _no_faults) -> None:
+    async def wait_until_loadable(self, goes_on: str, check: Check = _no_faults) -> None:
         """Return once files have changed and all load without a fault; tell the faults of those that do not.
 
         ``goes_on`` says after faults what happens meanwhile; ``check`` finds more faults in what compiles.
         """
         while True:
             await self._change()
-            remark("A workflow file changed: looking whether it loads.")
+            echo_err("A workflow file changed: looking whether it loads.")
             faults = await self._look(check)
             if faults == []:
-                remark("It does: restarting.")
+                echo_err("It does: restarting.")
                 return
             if faults is not None:
-                tell(faults, goes_on)
+                print_faults(faults, goes_on)
 
     async def _change(self) -> None:
         while (stamps := _stamps(self._paths)) == self._seen:  # noqa: ASYNC110 - files send no events
@@ -72,10 +72,10 @@ class Watch:
             await asyncio.wait({look})
 
 
-def tell(faults: Sequence[str], goes_on: str) -> None:
+def print_faults(faults: Sequence[str], goes_on: str) -> None:
     """Say on stderr what is wrong with workflow files, and what happens until it is mended."""
-    remark("\n".join(faults))
-    remark(goes_on)
+    echo_err("\n".join(faults))
+    echo_err(goes_on)
 
 
 def _stamps(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:

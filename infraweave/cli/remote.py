@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraweave.cli.output import DENIED, FAILED, UNREACHABLE, USAGE, fail, remark, remark_error
+from infraweave.cli.output import DENIED, FAILED, UNREACHABLE, USAGE, echo_err, echo_error, fail
 
 if TYPE_CHECKING:
     import httpx
@@ -20,28 +20,28 @@ DEFAULT_URL = "http://127.0.0.1:8470"
 _EXITS = {401: DENIED, 403: DENIED, 400: USAGE}
 
 
-def client_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --url and --token, which INFRAWEAVE_URL and INFRAWEAVE_TOKEN serve for all client commands."""
     command = click.option("--token", envvar="INFRAWEAVE_TOKEN", help="Or INFRAWEAVE_TOKEN.")(command)
     return click.option("--url", envvar="INFRAWEAVE_URL", default=DEFAULT_URL, show_default=True)(command)
 
 
-def answer_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add --json and the client options."""
     command = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
-    return client_options(command)
+    return connection_options(command)
 
 
-def connected(url: str, token: str | None, ask: Callable[[Client], Awaitable[Any]]) -> Any:
+def call_server(url: str, token: str | None, ask: Callable[[Client], Awaitable[Any]]) -> Any:
     """Return what a server answers; end the process with the right code where it refuses."""
     if not token:
         fail("no token: give --token or set INFRAWEAVE_TOKEN", code=DENIED)
     if not (token.isascii() and token.isprintable()):
         fail("the token has characters that no token has; copy it anew", code=DENIED)
-    return asyncio.run(_connected(url, token, ask))
+    return asyncio.run(_call_server(url, token, ask))
 
 
-async def _connected(url: str, token: str, ask: Callable[[Client], Awaitable[Any]]) -> Any:
+async def _call_server(url: str, token: str, ask: Callable[[Client], Awaitable[Any]]) -> Any:
     import httpx
 
     from infraweave.client import Client, ClientError
@@ -52,7 +52,7 @@ async def _connected(url: str, token: str, ask: Callable[[Client], Awaitable[Any
             return await ask(client)
     except ClientError as error:
         faults = [(detail["path"], detail["message"]) for detail in error.details]
-        remark_error(f"{error.code}: {error.message}", faults)
+        echo_error(f"{error.code}: {error.message}", faults)
         sys.exit(_EXITS.get(error.status, FAILED))
     except (httpx.TransportError, httpx.InvalidURL) as error:
         fail(f"{url} cannot be reached ({_why(error)}); is `infraweave serve` running?", code=UNREACHABLE)
@@ -89,7 +89,7 @@ class Absence:
     def __call__(self, away: Away | None) -> None:
         """Take note of a failed attempt, or of the server's return."""
         if away is None and self._last is not None:
-            remark(f"The server is back; going on after event {self._last.after}.")
+            echo_err(f"The server is back; going on after event {self._last.after}.")
         elif away is not None and self._last is None:
-            remark(f"The server is away ({away.reason}); trying again until it is back.")
+            echo_err(f"The server is away ({away.reason}); trying again until it is back.")
         self._last = away

@@ -14,13 +14,13 @@ from typing import Any
 import click
 from attrs import define, frozen
 
-from infraweave.cli.events import told
-from infraweave.cli.files import DEFAULT_FOLDER, load_workflows, read_json
-from infraweave.cli.options import calling
-from infraweave.cli.output import FAILED, USAGE, fail, remark, remark_below, remark_error
+from infraweave.cli.event_text import event_text
+from infraweave.cli.input_files import DEFAULT_FOLDER, load_workflows, read_json
+from infraweave.cli.nonblocking_output import never_block_on_output
+from infraweave.cli.options import outbound_options
+from infraweave.cli.output import FAILED, USAGE, echo_err, echo_error, echo_indented, fail
 from infraweave.cli.run_follow import failure
-from infraweave.cli.run_prompts import Answers
-from infraweave.cli.telling import never_wait_for_readers
+from infraweave.cli.run_prompts import Prompter
 from infraweave.core.data import json_codec
 from infraweave.errors import RequestError, StartupError
 
@@ -29,7 +29,7 @@ _INDENT = 11
 
 
 @frozen(kw_only=True)
-class Options:
+class RunOptions:
     """The command's options."""
 
     file_or_workflow: str
@@ -51,18 +51,18 @@ class Options:
 )
 @click.option("--db", default=":memory:", help="Keep the run in this file (by default in none).")
 @click.option("--workflow", help="Which workflow, where the file has several.")
-@calling
+@outbound_options
 def command(**options: Any) -> None:
     """Execute one run of FILE_OR_WORKFLOW (a file, or a workflow of workflows/) in this process."""
-    never_wait_for_readers("stderr")
-    chosen = Options(**options)
+    never_block_on_output("stderr")
+    chosen = RunOptions(**options)
     code = asyncio.run(_run(chosen, *_chosen(chosen)))  # loaded before: a file may run a loop of its own
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)  # neither an open prompt nor a body that does not stop is waited for
 
 
-async def _run(options: Options, workflows: list[Any], workflow_id: str) -> int:
+async def _run(options: RunOptions, workflows: list[Any], workflow_id: str) -> int:
     from infraweave.engine.engine import Engine
     from infraweave.settings import Settings
 
@@ -88,7 +88,7 @@ def _is_not_shown_here(record: logging.LogRecord) -> bool:
     return not hasattr(record, "seq")
 
 
-def _chosen(options: Options) -> tuple[list[Any], str]:
+def _chosen(options: RunOptions) -> tuple[list[Any], str]:
     """Return the workflows to load and the id of the one to run."""
     path = Path(options.file_or_workflow)
     if path.exists():
@@ -133,10 +133,10 @@ class _Show:
         try:
             row = (await self.engine.start(request)).run
         except RequestError as error:
-            remark_error(error.message, [(fault.path, fault.message) for fault in error.details])
+            echo_error(error.message, [(fault.path, fault.message) for fault in error.details])
             return FAILED
         self.began = row.created_at
-        remark(f"{row.run_id} {workflow_id} {row.workflow_version}")
+        echo_err(f"{row.run_id} {workflow_id} {row.workflow_version}")
         self._cancel_on_interrupt(row)
         return await self._follow(row)
 
@@ -146,20 +146,20 @@ class _Show:
 
         def interrupt() -> None:
             loop.remove_signal_handler(signal.SIGINT)
-            remark("Cancelling; press Ctrl-C again to leave at once.")
+            echo_err("Cancelling; press Ctrl-C again to leave at once.")
             self.engine.host.spawn(self.engine.cancel(row, by="cli", reason="interrupted"), "cancel")
 
         loop.add_signal_handler(signal.SIGINT, interrupt)
 
     async def _follow(self, row: Any) -> int:
-        answers = Answers(self.engine, row)
+        prompter = Prompter(self.engine, row)
         async with self.engine.journal.follow(row.run_key) as follower:
             async for page in follower:
                 for stored in page:
                     event = json_codec.loads(stored.data)
                     beside = json_codec.loads(stored.payload) if stored.payload else {}
                     self._show(event, beside)
-                    await answers.hear(row, event, beside)
+                    await prompter.on_event(row, event, beside)
                     if event["type"] in ("completed", "failed", "cancelled"):
                         return self._end(event, beside)
         return FAILED
@@ -168,17 +168,17 @@ class _Show:
         from infraweave.core.data.values import from_rfc3339
 
         seconds = (from_rfc3339(event["at"]) - self.began) / 1000
-        line = told(event)
+        line = event_text(event)
         if line:
-            remark(f"{seconds:8.3f}s  {line}")
+            echo_err(f"{seconds:8.3f}s  {line}")
         traceback = beside.get("traceback")
         if traceback is not None and traceback != self.traceback:  # attempts often fail in the same way
             self.traceback = traceback
-            remark_below(traceback, _INDENT)
+            echo_indented(traceback, _INDENT)
 
     def _end(self, event: dict[str, Any], beside: dict[str, Any]) -> int:
         if event["type"] == "completed":
             click.echo(json.dumps(beside.get("result"), indent=2, ensure_ascii=False))
             return 0
-        remark(f"infraweave: {failure(event['type'], event['error'])}")
+        echo_err(f"infraweave: {failure(event['type'], event['error'])}")
         return FAILED

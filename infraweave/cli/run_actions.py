@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import frozen
 
-from infraweave.cli.files import read_json
-from infraweave.cli.output import FAILED, USAGE, fail, paint_state, plain, remark, show_json
-from infraweave.cli.remote import answer_options, connected
+from infraweave.cli.input_files import read_json
+from infraweave.cli.output import FAILED, USAGE, echo_err, fail, paint_state, plain, show_json
+from infraweave.cli.remote import call_server, server_options
 
 if TYPE_CHECKING:
     from infraweave.client import Client, ClientError
@@ -29,13 +29,13 @@ _ENDED = ("succeeded", "failed", "cancelled")
 )
 @click.argument("run_id", metavar="RUN")
 @click.option("--reason", help="Kept with the event, for people.")
-@answer_options
+@server_options
 def cancel(run_id: str, reason: str | None, url: str, token: str | None, as_json: bool) -> None:
     """Ask RUN to stop: steps in flight may clean up, and completed ones are compensated in reverse order.
 
     The answer does not wait for that; `infraweave runs watch` does. A run that has ended stays as it is.
     """
-    run = connected(url, token, lambda client: client.run(run_id).cancel(reason))
+    run = call_server(url, token, lambda client: client.run(run_id).cancel(reason))
     if as_json:
         show_json(run)
     elif run["state"] == "cancelled":  # by this or before
@@ -53,7 +53,7 @@ def cancel(run_id: str, reason: str | None, url: str, token: str | None, as_json
 @click.argument("run_id", metavar="RUN")
 @click.option("--reason", help="Kept with the event, for people.")
 @click.option("--yes", is_flag=True, help="Do not ask; needed where there is no terminal.")
-@answer_options
+@server_options
 def terminate(run_id: str, reason: str | None, yes: bool, url: str, token: str | None, as_json: bool) -> None:
     """End RUN at once, without clean-up: no compensation runs, what its steps still do is ignored.
 
@@ -61,7 +61,7 @@ def terminate(run_id: str, reason: str | None, yes: bool, url: str, token: str |
     """
     if not yes:
         _confirm(run_id)
-    run = connected(url, token, lambda client: client.run(run_id).terminate(reason))
+    run = call_server(url, token, lambda client: client.run(run_id).terminate(reason))
     if as_json:
         show_json(run)
     elif "forced" not in run:  # who may not read it is told the state alone
@@ -77,13 +77,13 @@ def terminate(run_id: str, reason: str | None, yes: bool, url: str, token: str |
     epilog="Example: infraweave runs resume RUN",
 )
 @click.argument("run_id", metavar="RUN")
-@answer_options
+@server_options
 def resume(run_id: str, url: str, token: str | None, as_json: bool) -> None:
     """Let RUN go on, which is set aside because the server died three times in a row as it was taken up.
 
     If the server dies once more, the run is set aside again. A run that is not set aside stays as it is.
     """
-    run = connected(url, token, lambda client: client.run(run_id).resume())
+    run = call_server(url, token, lambda client: client.run(run_id).resume())
     if as_json:
         show_json(run)
     else:
@@ -93,7 +93,7 @@ def resume(run_id: str, url: str, token: str | None, as_json: bool) -> None:
 def _confirm(run_id: str) -> None:
     if not sys.stdin.isatty():
         fail("terminate runs no compensation; say --yes, for there is no terminal to ask at", code=USAGE)
-    remark("This ends the run at once: its steps clean up nothing, and no compensation runs.")
+    echo_err("This ends the run at once: its steps clean up nothing, and no compensation runs.")
     if not click.confirm(f"Terminate {run_id}?", err=True):
         fail("nothing was done", code=FAILED)
 
@@ -102,7 +102,7 @@ def _confirm(run_id: str) -> None:
 
 
 @frozen(kw_only=True)
-class Signal:
+class SignalOptions:
     """The options of ``runs signal``."""
 
     run_id: str
@@ -131,30 +131,30 @@ class Signal:
     "--payload", "payload_json", metavar="JSON|@FILE|-", help="What to tell the run; - reads stdin."
 )
 @click.option("--request-id", metavar="ID", help="Delivered once under it; an announced one answers that.")
-@answer_options
+@server_options
 def signal(url: str, token: str | None, as_json: bool, **options: Any) -> None:
     """Send the signal NAME to RUN, or answer its question of that name.
 
     Without --payload, and at a terminal, what the run asks for is asked here, field by field.
     """
-    chosen = Signal(**options)
+    chosen = SignalOptions(**options)
     payload = chosen.payload()
     waiting = None
     if chosen.payload_json is None and sys.stdin.isatty():
-        shown = connected(url, token, lambda client: client.run(chosen.run_id).show())
+        shown = call_server(url, token, lambda client: client.run(chosen.run_id).show())
         waiting = next(filter(chosen.is_asked_by, shown["waiting_for"]), None)
     if waiting is not None and (waiting["prompt"] or waiting["schema"]):
         receipt = _asked(url, token, chosen, waiting)
     else:
-        receipt = connected(url, token, lambda client: _send(client, chosen, chosen.request_id, payload))
+        receipt = call_server(url, token, lambda client: _send(client, chosen, chosen.request_id, payload))
     _show_receipt(receipt, as_json=as_json)
 
 
-async def _send(client: Client, chosen: Signal, request_id: str | None, payload: Any) -> Json:
+async def _send(client: Client, chosen: SignalOptions, request_id: str | None, payload: Any) -> Json:
     return await client.run(chosen.run_id).signal(chosen.name, payload, request_id=request_id)
 
 
-def _asked(url: str, token: str | None, chosen: Signal, waiting: Json) -> Json:
+def _asked(url: str, token: str | None, chosen: SignalOptions, waiting: Json) -> Json:
     """Ask the person at the terminal until the answer fits; return the receipt."""
     from infraweave.cli.prompts import ask
     from infraweave.client import ClientError
@@ -170,13 +170,13 @@ def _asked(url: str, token: str | None, chosen: Signal, waiting: Json) -> Json:
             raise
 
     if waiting.get("data") is not None:
-        remark(json.dumps(waiting["data"], indent=2))
+        echo_err(json.dumps(waiting["data"], indent=2))
     while True:
         payload = ask(waiting["prompt"] or f"{chosen.name}:", waiting["schema"] or {})
-        answer = connected(url, token, send)
+        answer = call_server(url, token, send)
         if not isinstance(answer, ClientError):
             return dict(answer)
-        remark(f"infraweave: {plain(answer.message)}")
+        echo_err(f"infraweave: {plain(answer.message)}")
 
 
 def _show_receipt(receipt: Json, *, as_json: bool) -> None:

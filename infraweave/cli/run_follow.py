@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
-from infraweave.cli.events import told
-from infraweave.cli.output import FAILED, place_of, plain, remark, show_json
+from infraweave.cli.event_text import event_text
+from infraweave.cli.output import FAILED, echo_err, node_label, plain, show_json
 from infraweave.cli.remote import Absence
 
 if TYPE_CHECKING:
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 #: Says to the server that the command line started a run.
-FROM_HERE = {"X-Infraweave-Trigger": "cli"}
+START_HEADERS = {"X-Infraweave-Trigger": "cli"}
 
 
-class Chosen(Protocol):
+class FollowOptions(Protocol):
     """The options of a command that makes a run."""
 
     @property
@@ -36,30 +36,30 @@ class Chosen(Protocol):
         """Print one JSON document."""
 
 
-async def begun(client: Client, answer: Json, chosen: Chosen) -> int:
+async def report_start(client: Client, answer: Json, chosen: FollowOptions) -> int:
     """Tell of a run that was made, or of its end where that is wanted; return the exit code."""
     if chosen.wait or chosen.watch:
-        remark(f"{answer['run_id']} {answer['workflow_id']} {answer['workflow_version']}")
-        return await end_of(client.run(answer["run_id"]), watch=chosen.watch, as_json=chosen.as_json)
+        echo_err(f"{answer['run_id']} {answer['workflow_id']} {answer['workflow_version']}")
+        return await wait_for_end(client.run(answer["run_id"]), watch=chosen.watch, as_json=chosen.as_json)
     if chosen.as_json:
         show_json(answer)
     else:
         click.echo(answer["run_id"])
-        remark(f"{answer['workflow_id']} {answer['workflow_version']} is {answer['state']}")
+        echo_err(f"{answer['workflow_id']} {answer['workflow_version']} is {answer['state']}")
     return 0
 
 
-async def end_of(run: Run, *, watch: bool, as_json: bool) -> int:
+async def wait_for_end(run: Run, *, watch: bool, as_json: bool) -> int:
     """Wait for the end of a run; print the result and return the exit code. ``watch``: tell what happens."""
     async for event in run.events(notify=Absence()):
         if watch:
-            tell(event, remark)
+            print_event(event, echo_err)
     return show_outcome(await run.outcome(), as_json=as_json)
 
 
-def tell(event: Json, write: Callable[[str], Any]) -> None:
+def print_event(event: Json, write: Callable[[str], Any]) -> None:
     """Write an event as people read it, if it says anything to them."""
-    if line := told(event):
+    if line := event_text(event):
         write(f"{event['at']}  {line}")
 
 
@@ -71,11 +71,11 @@ def show_outcome(outcome: Json, *, as_json: bool) -> int:
         show_json(outcome["result"])
     if outcome["state"] == "succeeded":
         return 0
-    remark(f"infraweave: {failure(outcome['state'], outcome['error'])}")
+    echo_err(f"infraweave: {failure(outcome['state'], outcome['error'])}")
     return FAILED
 
 
 def failure(state: str, error: Json) -> str:
     """Return why a run has no result."""
-    where = f" in {place_of(error)}" if error.get("node") else ""
+    where = f" in {node_label(error)}" if error.get("node") else ""
     return plain(f"{state}{where}: {error.get('message')}")

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraweave.cli import rerun, run_actions, starts, watch
+from infraweave.cli import run_actions, run_rerun, run_start, run_watch
 from infraweave.cli.output import (
     STATES,
+    echo_err,
     is_interruption,
+    node_label,
     paint_state,
-    place_of,
     plain,
-    remark,
     show_json,
     show_table,
 )
-from infraweave.cli.remote import answer_options, connected
-from infraweave.cli.run_follow import end_of, failure, show_outcome
+from infraweave.cli.remote import call_server, server_options
+from infraweave.cli.run_follow import failure, show_outcome, wait_for_end
 
 if TYPE_CHECKING:
     from infraweave.client import Client, RunPage
@@ -38,7 +38,7 @@ def command() -> None:
     """Start runs at a server, see what they do, and steer them."""
 
 
-for _command in (*starts.COMMANDS, *rerun.COMMANDS, *watch.COMMANDS, *run_actions.COMMANDS):
+for _command in (*run_start.COMMANDS, *run_rerun.COMMANDS, *run_watch.COMMANDS, *run_actions.COMMANDS):
     command.add_command(_command)
 
 
@@ -60,26 +60,26 @@ for _command in (*starts.COMMANDS, *rerun.COMMANDS, *watch.COMMANDS, *run_action
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
 @click.option("--cursor", metavar="C", help="Go on from the next_cursor of a list before.")
 @click.option("--all", "every", is_flag=True, help="All there are, without a limit.")
-@answer_options
+@server_options
 def list_(
     url: str, token: str | None, as_json: bool, every: bool, limit: int, cursor: str | None, **filters: Any
 ) -> None:
     """List the runs of a server that the token may read, newest first."""
     if filters["tag"] is not None:
-        key, value = starts.read_tag(filters["tag"])
+        key, value = run_start.read_tag(filters["tag"])
         filters["tag"] = f"{key.replace('%', '%25').replace(':', '%3A')}:{value}"
     most = None if every else limit
 
     async def ask(client: Client) -> RunPage:
         return await client.list_runs(limit=most, cursor=cursor, **filters)
 
-    found = connected(url, token, ask)
+    found = call_server(url, token, ask)
     if as_json:
         show_json({"runs": found.runs, "next_cursor": found.next_cursor})
         return
     show_table(_LISTED, [_listed(run) for run in found.runs], _COLOURS)
     if found.next_cursor is not None:
-        remark(f"There are more than these {len(found.runs)}; --all shows them.")
+        echo_err(f"There are more than these {len(found.runs)}; --all shows them.")
 
 
 def _listed(run: Json) -> Json:
@@ -93,10 +93,10 @@ def _listed(run: Json) -> Json:
 
 @command.command(short_help="Show a run and its nodes.", epilog="Example: infraweave runs show RUN")
 @click.argument("run_id", metavar="RUN")
-@answer_options
+@server_options
 def show(run_id: str, url: str, token: str | None, as_json: bool) -> None:
     """Show RUN: how far it is, what each node did, and what it waits for."""
-    run = connected(url, token, lambda client: client.run(run_id).show())
+    run = call_server(url, token, lambda client: client.run(run_id).show())
     if as_json:
         show_json(run)
         return
@@ -157,7 +157,7 @@ def _spelled(milliseconds: int) -> str:
 @command.command(short_help="Print a run's result.", epilog="Example: infraweave runs result RUN --wait")
 @click.argument("run_id", metavar="RUN")
 @click.option("--wait", is_flag=True, help="Wait for the end.")
-@answer_options
+@server_options
 def result(run_id: str, wait: bool, url: str, token: str | None, as_json: bool) -> None:
     """Print the result of RUN; exit with 1 where it failed, was cancelled, or has not ended."""
 
@@ -165,18 +165,18 @@ def result(run_id: str, wait: bool, url: str, token: str | None, as_json: bool) 
         run = client.run(run_id)
         if wait:
             await run.show()  # so that a mistake, or a server that is not there, is told at once
-            return await end_of(run, watch=False, as_json=as_json)
+            return await wait_for_end(run, watch=False, as_json=as_json)
         return show_outcome(await run.outcome(wait=False), as_json=as_json)
 
-    sys.exit(connected(url, token, ask))
+    sys.exit(call_server(url, token, ask))
 
 
 @command.command(short_help="List every attempt of a run.", epilog="Example: infraweave runs history RUN")
 @click.argument("run_id", metavar="RUN")
-@answer_options
+@server_options
 def history(run_id: str, url: str, token: str | None, as_json: bool) -> None:
     """List what RUN did, a row for each attempt; inputs, outputs and tracebacks are in --json."""
-    rows = connected(url, token, lambda client: client.run(run_id).history())
+    rows = call_server(url, token, lambda client: client.run(run_id).history())
     if as_json:
         show_json({"history": rows})
     else:
@@ -184,7 +184,7 @@ def history(run_id: str, url: str, token: str | None, as_json: bool) -> None:
 
 
 def _attempt(row: Json) -> Json:
-    shown = {**row, "node": place_of(row), "took": _took(row), "error": row["error"] and _why(row["error"])}
+    shown = {**row, "node": node_label(row), "took": _took(row), "error": row["error"] and _why(row["error"])}
     return {**shown, **_cut_off(row)} if is_interruption(row["error"]) else shown
 
 
@@ -207,10 +207,10 @@ def _why(error: Json) -> str:
 
 @command.command(short_help="Say why a run is not moving.", epilog="Example: infraweave runs explain RUN")
 @click.argument("run_id", metavar="RUN")
-@answer_options
+@server_options
 def explain(run_id: str, url: str, token: str | None, as_json: bool) -> None:
     """Say in one sentence why RUN is not moving, or that it is."""
-    told = connected(url, token, lambda client: client.run(run_id).explain())
+    told = call_server(url, token, lambda client: client.run(run_id).explain())
     if as_json:
         show_json(told)
     else:

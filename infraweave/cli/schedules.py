@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import click
 
-from infraweave.cli.files import read_json
+from infraweave.cli.input_files import read_json
 from infraweave.cli.output import USAGE, fail, plain, show_json, show_table
-from infraweave.cli.remote import client_options, connected
+from infraweave.cli.remote import call_server, connection_options
 from infraweave.core.workflow.triggers import CATCH_UPS, OVERLAPS
 
 COLUMNS = ("schedule_id", "times", "next", "last_run_id", "state", "declared_in")
@@ -21,7 +21,7 @@ _CHANGEABLE = ("cron", "timezone", "every", "anchor", "input", "catch_up", "over
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options that say which server, and how answers are shown."""
     command = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
-    return client_options(command)
+    return connection_options(command)
 
 
 def timing_options(**defaults: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -64,7 +64,7 @@ def timing_options(**defaults: str) -> Callable[[Callable[..., Any]], Callable[.
 
 
 def _ask(url: str, token: str | None, method: str, path: str, body: Any = None, **params: Any) -> Any:
-    return connected(url, token, lambda client: client.request(method, path, body=body, params=params))
+    return call_server(url, token, lambda client: client.request(method, path, body=body, params=params))
 
 
 def _path(schedule_id: str, act: str = "") -> str:

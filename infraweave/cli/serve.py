@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 from attrs import evolve, frozen
 
-from infraweave.cli.files import DEFAULT_FOLDER, load_workflows
-from infraweave.cli.logs import restore_logging, set_up_logging
-from infraweave.cli.options import as_bytes, as_seconds, calling, guarding
-from infraweave.cli.output import FAILED, remark
-from infraweave.cli.reload import Watch, tell
-from infraweave.cli.telling import fill_standard_descriptors, never_wait_for_readers
+from infraweave.cli.input_files import DEFAULT_FOLDER, load_workflows
+from infraweave.cli.logging_setup import restore_logging, set_up_logging
+from infraweave.cli.nonblocking_output import never_block_on_output, open_standard_streams
+from infraweave.cli.options import access_options, outbound_options, parse_duration, parse_size
+from infraweave.cli.output import FAILED, echo_err
+from infraweave.cli.reload import WorkflowFileWatch, print_faults
 from infraweave.core.access import is_token
 from infraweave.errors import InfraWeaveError, StartupError, VersionConflict, WebhookConflict
 from infraweave.settings import Settings
@@ -37,7 +37,7 @@ WAITS = "Nothing is served yet; the server waits for the next save."
 
 
 @frozen(kw_only=True)
-class Options:
+class ServeOptions:
     """The command's options."""
 
     workflows: tuple[Path, ...]
@@ -92,7 +92,7 @@ def _in_a_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Pa
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
 @click.option(
     "--keep",
-    callback=as_seconds,
+    callback=parse_duration,
     default="30d",
     show_default=True,
     metavar="DURATION|forever",
@@ -103,7 +103,7 @@ def _in_a_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Pa
 )
 @click.option(
     "--keep-bytes",
-    callback=as_bytes,
+    callback=parse_size,
     metavar="SIZE",
     help="Remove ended runs, the oldest first, once the file holds more, such as 2GiB.",
 )
@@ -113,22 +113,22 @@ def _in_a_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Pa
     help="Remove by the clock as it is now, however far it has leapt; else after a day.",
 )
 @click.option("--access-log/--no-access-log", default=True, help="One line an answer. On by default.")
-@calling
-@guarding
+@outbound_options
+@access_options
 def command(**options: Any) -> None:
     """Serve WORKFLOWS (files or folders, default workflows/) from one SQLite file."""
-    chosen = Options(**options)
-    fill_standard_descriptors()
-    never_wait_for_readers("stdout", "stderr")
+    chosen = ServeOptions(**options)
+    open_standard_streams()
+    never_block_on_output("stdout", "stderr")
     set_up_logging(chosen.log_format, access=chosen.access_log)
     asyncio.run(_serve(chosen))
 
 
-def _serve(options: Options) -> Coroutine[Any, Any, None]:
+def _serve(options: ServeOptions) -> Coroutine[Any, Any, None]:
     """Load the files and return what serves them: before there is a loop, for a file may run one itself."""
     from infraweave.authoring.loader import LoadError
 
-    watch = Watch(options.workflows or (DEFAULT_FOLDER,)) if options.reload else None
+    watch = WorkflowFileWatch(options.workflows or (DEFAULT_FOLDER,)) if options.reload else None
     try:
         workflows = load_workflows(options.workflows)
     except LoadError as error:
@@ -139,11 +139,13 @@ def _serve(options: Options) -> Coroutine[Any, Any, None]:
     return _serve_loaded(options, workflows, watch)
 
 
-async def _wait_and_leave(watch: Watch, error: InfraWeaveError) -> None:
+async def _wait_and_leave(watch: WorkflowFileWatch, error: InfraWeaveError) -> None:
     _leave(await _wait_for_save(watch, error))
 
 
-async def _serve_loaded(options: Options, workflows: Sequence[Workflow], watch: Watch | None) -> None:
+async def _serve_loaded(
+    options: ServeOptions, workflows: Sequence[Workflow], watch: WorkflowFileWatch | None
+) -> None:
     from infraweave.engine import garbage_collector
 
     try:
@@ -156,7 +158,9 @@ async def _serve_loaded(options: Options, workflows: Sequence[Workflow], watch: 
     _leave(ended)
 
 
-async def _serve_until_stopped(options: Options, workflows: Sequence[Workflow], watch: Watch | None) -> str:
+async def _serve_until_stopped(
+    options: ServeOptions, workflows: Sequence[Workflow], watch: WorkflowFileWatch | None
+) -> str:
     """Serve; return "stop" once a signal came, or "reload" once changed workflow files load.
 
     "failed" in place of "stop", where the database has failed, and must be looked at anew.
@@ -176,18 +180,20 @@ async def _serve_until_stopped(options: Options, workflows: Sequence[Workflow], 
     ):
         _announce(options, server)
         conflicts = server.engine.catalog.conflicts
-        ended = await _until(stopped, None if watch is None else watch.until_sound(GOES_ON, conflicts))
+        ended = await _until(
+            stopped, None if watch is None else watch.wait_until_loadable(GOES_ON, conflicts)
+        )
     return "failed" if ended == "stop" and server.engine.db.failed is not None else ended
 
 
-async def _wait_for_save(watch: Watch, error: InfraWeaveError) -> str:
+async def _wait_for_save(watch: WorkflowFileWatch, error: InfraWeaveError) -> str:
     """Tell why workflow files cannot be served; return as ``_serve_until_stopped`` does."""
-    tell([error.message], WAITS)
+    print_faults([error.message], WAITS)
     async with _stop_signals() as stopped:
-        return await _until(stopped, watch.until_sound(WAITS))
+        return await _until(stopped, watch.wait_until_loadable(WAITS))
 
 
-def _settings(options: Options) -> Settings:
+def _settings(options: ServeOptions) -> Settings:
     limits: dict[str, Any] = dict(options.limit)
     return evolve(
         Settings(),
@@ -235,7 +241,7 @@ async def _stop_signals() -> AsyncIterator[asyncio.Event]:
         if stopped.is_set():
             os._exit(1)
         stopped.set()
-        remark("Shutting down; a second signal ends this at once.")
+        echo_err("Shutting down; a second signal ends this at once.")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
@@ -256,7 +262,7 @@ async def _until(stopped: asyncio.Event, change: Coroutine[Any, Any, None] | Non
     return first.get_name()
 
 
-def _announce(options: Options, server: Serving) -> None:
+def _announce(options: ServeOptions, server: Serving) -> None:
     from infraweave.server.serving import write_token
 
     url, token, workflow_ids = server.url, server.token, server.engine.catalog.workflow_ids

@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from infraweave.cli.offline import Opened, act, check_names, target_options
+from infraweave.cli.offline import OpenFile, check_names, run_offline, server_or_file_options
 from infraweave.cli.output import show_json, show_table
-from infraweave.cli.remote import connected
+from infraweave.cli.remote import call_server
 from infraweave.core.data.values import rfc3339
 
 COLUMNS = ("tenant", "principals", "created_at")
@@ -21,13 +21,13 @@ def command() -> None:
 
 
 @command.command("list", epilog="Example: infraweave tenants list --json")
-@target_options
+@server_or_file_options
 def list_(url: str, token: str | None, db: Path | None, as_json: bool) -> None:
     """List tenants."""
     if db is not None:
-        found = act(db, _list)
+        found = run_offline(db, _list)
     else:
-        found = connected(url, token, lambda client: client.request("GET", "/v1/admin/tenants"))
+        found = call_server(url, token, lambda client: client.request("GET", "/v1/admin/tenants"))
     if as_json:
         show_json(found)
     else:
@@ -36,28 +36,28 @@ def list_(url: str, token: str | None, db: Path | None, as_json: bool) -> None:
 
 @command.command(epilog="Example: infraweave tenants create acme")
 @click.argument("tenant")
-@target_options
+@server_or_file_options
 def create(tenant: str, url: str, token: str | None, db: Path | None, as_json: bool) -> None:
     """Create TENANT; one that exists stays as it is."""
     if db is not None:
         check_names(tenant=tenant)
-        made = act(db, lambda file: _create(file, tenant), create=True)
+        made = run_offline(db, lambda file: _create(file, tenant), create=True)
     else:
         body = {"tenant": tenant}
-        made = connected(url, token, lambda client: client.request("POST", "/v1/admin/tenants", body=body))
+        made = call_server(url, token, lambda client: client.request("POST", "/v1/admin/tenants", body=body))
     if as_json:
         show_json(made)
     else:
         click.echo(made["tenant"])
 
 
-async def _list(file: Opened) -> dict[str, Any]:
+async def _list(file: OpenFile) -> dict[str, Any]:
     from infraweave.store.admin import Admin
 
     return {"tenants": [_shown(row) for row in await Admin(file.db).tenants()]}
 
 
-async def _create(file: Opened, tenant: str) -> dict[str, Any]:
+async def _create(file: OpenFile, tenant: str) -> dict[str, Any]:
     from infraweave.store.admin import Admin
 
     record = file.record("create_tenant", f"tenant:{tenant}")

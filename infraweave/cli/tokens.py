@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from infraweave.cli.offline import Opened, act, check_names, target_options, time_of
+from infraweave.cli.offline import OpenFile, check_names, format_time, run_offline, server_or_file_options
 from infraweave.cli.output import USAGE, fail, show_json, show_table
-from infraweave.cli.remote import connected
+from infraweave.cli.remote import call_server
 from infraweave.core.access import Grant, parse_grant
 from infraweave.core.data.values import to_seconds
 
@@ -39,7 +39,7 @@ def command() -> None:
 @click.option("--principal", required=True, help="Made if it is new.")
 @click.option("--grant", "grants", multiple=True, metavar="ACTION:RESOURCE", help="May be given many times.")
 @click.option("--expires", metavar="DURATION", help="Such as 90d; for ever by default.")
-@target_options
+@server_or_file_options
 def create(
     tenant: str,
     principal: str,
@@ -54,10 +54,12 @@ def create(
     wanted, life = read_grants(grants), _life(expires)
     if db is not None:
         check_names(tenant=tenant, principal=principal)
-        made = act(db, lambda file: _create_in_file(file, tenant, principal, wanted, life), create=True)
+        made = run_offline(
+            db, lambda file: _create_in_file(file, tenant, principal, wanted, life), create=True
+        )
     else:
         body = {"tenant": tenant, "principal": principal, "grants": list(grants), "expires": expires}
-        made = connected(url, token, lambda client: client.request("POST", "/v1/tokens", body=body))
+        made = call_server(url, token, lambda client: client.request("POST", "/v1/tokens", body=body))
     if as_json:
         show_json(made)
     else:
@@ -65,13 +67,13 @@ def create(
 
 
 @command.command("list", epilog="Example: infraweave tokens list --json")
-@target_options
+@server_or_file_options
 def list_(url: str, token: str | None, db: Path | None, as_json: bool) -> None:
     """List tokens, without what makes them work."""
     if db is not None:
-        found = act(db, _list_in_file)
+        found = run_offline(db, _list_in_file)
     else:
-        found = connected(url, token, lambda client: client.request("GET", "/v1/tokens"))
+        found = call_server(url, token, lambda client: client.request("GET", "/v1/tokens"))
     if as_json:
         show_json(found)
     else:
@@ -80,14 +82,14 @@ def list_(url: str, token: str | None, db: Path | None, as_json: bool) -> None:
 
 @command.command(epilog="Example: infraweave tokens revoke tok_01J9ZK3V7RC5D8E2F4G6H8J0KM")
 @click.argument("token_id")
-@target_options
+@server_or_file_options
 def revoke(token_id: str, url: str, token: str | None, db: Path | None, as_json: bool) -> None:
     """Revoke a token, from its next request on; its open streams end."""
     if db is not None:
-        gone = act(db, lambda file: _revoke_in_file(file, token_id))
+        gone = run_offline(db, lambda file: _revoke_in_file(file, token_id))
     else:
         path = f"/v1/tokens/{token_id}"
-        gone = connected(url, token, lambda client: client.request("DELETE", path))
+        gone = call_server(url, token, lambda client: client.request("DELETE", path))
     if as_json:
         show_json(gone)
     else:
@@ -114,7 +116,7 @@ def _life(expires: str | None) -> int | None:
 
 
 async def _create_in_file(
-    file: Opened, tenant: str, principal: str, grants: list[Grant], life: int | None
+    file: OpenFile, tenant: str, principal: str, grants: list[Grant], life: int | None
 ) -> Json:
     from infraweave.core.access import make_token, token_hash
     from infraweave.engine import clock
@@ -134,17 +136,17 @@ async def _create_in_file(
         "tenant": row.tenant,
         "principal": row.principal,
         "grants": sorted(map(str, row.grants)),
-        "expires_at": time_of(row.expires_at),
+        "expires_at": format_time(row.expires_at),
     }
 
 
-async def _list_in_file(file: Opened) -> Json:
+async def _list_in_file(file: OpenFile) -> Json:
     from infraweave.store.principals import Principals
 
     return {"tokens": [_shown(row) for row in await Principals(file.db).list_tokens()]}
 
 
-async def _revoke_in_file(file: Opened, token_id: str) -> Json:
+async def _revoke_in_file(file: OpenFile, token_id: str) -> Json:
     from infraweave.store.principals import Principals
 
     record = file.record("revoke_token", f"token:{token_id}")
@@ -158,5 +160,5 @@ def _shown(row: Any) -> Json:
         "tenant": row.tenant,
         "principal": row.principal,
         "grants": sorted(map(str, row.grants)),
-        **{name: time_of(getattr(row, name)) for name in times},
+        **{name: format_time(getattr(row, name)) for name in times},
     }

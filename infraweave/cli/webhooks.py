@@ -8,9 +8,9 @@ from urllib.parse import quote
 
 import click
 
-from infraweave.cli.files import read_json
+from infraweave.cli.input_files import read_json
 from infraweave.cli.output import USAGE, fail, show_json, show_table
-from infraweave.cli.remote import connected
+from infraweave.cli.remote import call_server
 from infraweave.cli.schedules import server_options
 from infraweave.core.workflow.triggers import SCHEMES
 
@@ -28,7 +28,7 @@ def command() -> None:
 def list_(workflow: str | None, url: str, token: str | None, as_json: bool) -> None:
     """List webhooks and their paths, without their secrets."""
     params = {"workflow_id": workflow}
-    found = connected(url, token, lambda client: client.request("GET", "/v1/webhooks", params=params))
+    found = call_server(url, token, lambda client: client.request("GET", "/v1/webhooks", params=params))
     if as_json:
         show_json(found)
     else:
@@ -70,7 +70,7 @@ def create(
     """Make the webhook NAME of WORKFLOW; its secret is printed this once."""
     secret = _secret(secret_file)
     body = {**given, "secret": secret, "input": read_json(input_json, "--input")}
-    made = connected(url, token, lambda client: client.request("POST", "/v1/webhooks", body=body))
+    made = call_server(url, token, lambda client: client.request("POST", "/v1/webhooks", body=body))
     if as_json:
         show_json(made)
     else:
@@ -84,7 +84,7 @@ def create(
 def delete(name: str, url: str, token: str | None, as_json: bool) -> None:
     """Forget a webhook that was made here or through the API; its runs stay."""
     path = f"/v1/webhooks/{quote(name, safe='')}"
-    connected(url, token, lambda client: client.request("DELETE", path))
+    call_server(url, token, lambda client: client.request("DELETE", path))
     if as_json:
         show_json({"name": name, "deleted": True})
     else:

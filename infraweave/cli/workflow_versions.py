@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraweave.cli.files import load_workflows, read_object
-from infraweave.cli.output import USAGE, fail, paint, remark, show_json, show_table
-from infraweave.cli.remote import client_options, connected
+from infraweave.cli.input_files import load_workflows, read_object
+from infraweave.cli.output import USAGE, echo_err, fail, paint, show_json, show_table
+from infraweave.cli.remote import call_server, connection_options
 
 if TYPE_CHECKING:
     from infraweave.client import Client
@@ -25,7 +25,7 @@ _SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "ye
 
 def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     command = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
-    return client_options(command)
+    return connection_options(command)
 
 
 @click.command(epilog="Example: infraweave workflows publish label.json --activate")
@@ -38,7 +38,7 @@ def publish(file: Path, activate: bool, url: str, token: str | None, as_json: bo
     """Publish FILE: a definition document (FILE.json, or - for stdin), or the workflows of a FILE.py."""
     done = []
     for document in _documents(file):
-        done.append(connected(url, token, partial(_publish, document=document, activate=activate)))
+        done.append(call_server(url, token, partial(_publish, document=document, activate=activate)))
         if not as_json:
             _tell(done[-1])
     if as_json:
@@ -54,7 +54,7 @@ def diff(
     workflow_id: str, from_version: str, to_version: str, url: str, token: str | None, as_json: bool
 ) -> None:
     """Tell how version V2 of a workflow differs from V1, one line a difference."""
-    found = connected(url, token, lambda client: client.diff(workflow_id, from_version, to_version))
+    found = call_server(url, token, lambda client: client.diff(workflow_id, from_version, to_version))
     if as_json:
         versions = {"workflow_id": workflow_id, "from_version": from_version, "to_version": to_version}
         show_json({**versions, "differences": found})
@@ -66,7 +66,7 @@ def diff(
 @_options
 def list_(url: str, token: str | None, as_json: bool) -> None:
     """List the workflows of a server."""
-    found = connected(url, token, lambda client: client.request("GET", "/v1/workflows"))
+    found = call_server(url, token, lambda client: client.request("GET", "/v1/workflows"))
     if as_json:
         show_json(found)
     else:
@@ -80,9 +80,9 @@ def list_(url: str, token: str | None, as_json: bool) -> None:
 def show(workflow_id: str, version: str | None, url: str, token: str | None, as_json: bool) -> None:
     """Show a workflow's versions and the open runs of each, or the document of one."""
     if version is not None:
-        show_json(connected(url, token, lambda client: client.document(workflow_id, version)))
+        show_json(call_server(url, token, lambda client: client.document(workflow_id, version)))
         return
-    found = connected(url, token, lambda client: client.workflow(workflow_id))
+    found = call_server(url, token, lambda client: client.workflow(workflow_id))
     if as_json:
         show_json(found)
     else:
@@ -95,7 +95,7 @@ def show(workflow_id: str, version: str | None, url: str, token: str | None, as_
 @_options
 def activate(workflow_id: str, version: str, url: str, token: str | None, as_json: bool) -> None:
     """Let runs that start without a version use VERSION: a release, or a roll-back."""
-    found = connected(url, token, lambda client: client.activate(workflow_id, version))
+    found = call_server(url, token, lambda client: client.activate(workflow_id, version))
     if as_json:
         show_json(found)
     else:
@@ -139,7 +139,7 @@ async def _publish(client: Client, *, document: Json, activate: bool) -> Json:
     try:
         return {**done, **await _around(client, done)}
     except ClientError as error:
-        remark(f"published; differences and open runs are not shown: {error.message}")
+        echo_err(f"published; differences and open runs are not shown: {error.message}")
         return {**done, "differences": None, "versions": None}
 
 

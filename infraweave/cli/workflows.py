@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import click
 
 from infraweave.cli import workflow_versions
-from infraweave.cli.files import load_workflows, survey_workflows
-from infraweave.cli.output import FAILED, USAGE, fail, remark, show_json, show_table
+from infraweave.cli.input_files import load_workflows, survey_workflows
+from infraweave.cli.output import FAILED, USAGE, echo_err, fail, show_json, show_table
 
 if TYPE_CHECKING:
     from infraweave.core.workflow.document import Document
@@ -43,7 +43,7 @@ def check(workflows: tuple[Path, ...], as_json: bool) -> None:
         show_json({"workflows": rows, "faults": faults})
     elif faults:
         click.echo("\n".join(faults))
-        remark("infraweave: 1 mistake" if len(faults) == 1 else f"infraweave: {len(faults)} mistakes")
+        echo_err("infraweave: 1 mistake" if len(faults) == 1 else f"infraweave: {len(faults)} mistakes")
     else:
         show_table(["workflow_id", "version", "nodes", "file"], rows)
     sys.exit(FAILED if faults else 0)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from infraweave.cli.output import plain, replace_what_cannot_be_written, show_json, show_line, show_table
+from infraweave.cli.output import escape_unencodable_output, plain, show_json, show_line, show_table
 
 WORDS = "Zürich → ☕"
 
@@ -17,7 +17,7 @@ def written(monkeypatch, show, *arguments) -> bytes:
     """What is written to a stdout that knows only the letters of Western Europe."""
     file = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(file, encoding="latin-1", write_through=True))
-    replace_what_cannot_be_written()
+    escape_unencodable_output()
     show(*arguments)
     return file.getvalue()
 

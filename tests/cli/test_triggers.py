@@ -19,7 +19,7 @@ from infraweave.core.workflow.webhooks import sign
 def call(monkeypatch, capsys):
     """Call the command line beside the running server; give its exit code, stdout and stderr."""
 
-    def calling(*arguments: str) -> tuple[int, str, str]:
+    def outbound_options(*arguments: str) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["infraweave", *arguments])
         code = 0
         try:
@@ -29,7 +29,7 @@ def call(monkeypatch, capsys):
         return code, *capsys.readouterr()
 
     async def call(*arguments: str) -> tuple[int, str, str]:
-        return await asyncio.to_thread(calling, *arguments)
+        return await asyncio.to_thread(outbound_options, *arguments)
 
     return call
 

@@ -22,16 +22,16 @@ _PIECE = select.PIPE_BUF - 64
 _OF_DESCRIPTORS = (io.BufferedWriter, io.FileIO)
 
 
-def never_wait_for_readers(*names: str) -> None:
+def never_block_on_output(*names: str) -> None:
     """Let writing on ``sys.stdout`` or ``sys.stderr``, by name, neither fail nor wait for long."""
     for name in names:
         stream = getattr(sys, name)
         if isinstance(stream, io.TextIOWrapper) and isinstance(stream.buffer, _OF_DESCRIPTORS):
             stream.flush()
-            setattr(sys, name, _text(Dropping(stream.fileno()), stream.encoding))
+            setattr(sys, name, _text(NonblockingOutput(stream.fileno()), stream.encoding))
 
 
-def fill_standard_descriptors() -> None:
+def open_standard_streams() -> None:
     """Open nothing where stdin, stdout or stderr is closed: else the next file would take its number."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -45,7 +45,7 @@ def _text(raw: io.RawIOBase, encoding: str) -> io.TextIOWrapper:
     return io.TextIOWrapper(raw, encoding=encoding, errors="backslashreplace", line_buffering=True)  # type: ignore[arg-type]
 
 
-class Dropping(io.RawIOBase):
+class NonblockingOutput(io.RawIOBase):
     """A descriptor to write to, by which what nobody takes is dropped."""
 
     def __init__(self, descriptor: int) -> None:

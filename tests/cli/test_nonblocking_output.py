@@ -12,8 +12,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infraweave.cli import telling
-from infraweave.cli.telling import Dropping
+from infraweave.cli import nonblocking_output
+from infraweave.cli.nonblocking_output import NonblockingOutput
 from infraweave.client import Client
 from tests.crash.server import Process
 
@@ -133,9 +133,9 @@ def pipe():
 
 
 def test_what_nobody_takes_is_dropped_and_told_once_somebody_reads(pipe, monkeypatch):
-    monkeypatch.setattr(telling, "PATIENCE", 0.01)
+    monkeypatch.setattr(nonblocking_output, "PATIENCE", 0.01)
     reading, writing = pipe
-    stream = Dropping(writing)
+    stream = NonblockingOutput(writing)
     assert stream.write(b"x" * 1_000_000) == 1_000_000
     taken = os.read(reading, 1_000_000)
     assert set(taken) == {ord("x")}
@@ -147,7 +147,7 @@ def test_what_nobody_takes_is_dropped_and_told_once_somebody_reads(pipe, monkeyp
 def test_writing_where_the_reader_has_gone_fails_nothing(pipe):
     reading, writing = pipe
     os.close(reading)
-    assert Dropping(writing).write(b"hello") == 5
+    assert NonblockingOutput(writing).write(b"hello") == 5
 
 
 def test_a_reader_who_reads_gets_all_of_it_in_order(pipe):
@@ -161,7 +161,7 @@ def test_a_reader_who_reads_gets_all_of_it_in_order(pipe):
 
     reader = threading.Thread(target=read)
     reader.start()
-    stream = Dropping(writing)
+    stream = NonblockingOutput(writing)
     for line in lines:
         stream.write(line)
     os.close(writing)

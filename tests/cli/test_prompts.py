@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infraweave import Workflow
-from infraweave.cli.shapes import shape_of
+from infraweave.cli.schema_text import describe_schema
 
 LARGE = 9007199254740993
 CLAIM = {
@@ -143,14 +143,14 @@ async def test_a_payload_of_any_type_is_asked_for(answered, schema, typed, answe
     ],
 )
 def test_a_shape_is_told_in_a_line(schema, shape):
-    assert shape_of(schema, schema) == shape
+    assert describe_schema(schema, schema) == shape
 
 
 def test_a_shape_within_itself_is_told_to_some_depth():
     node = {"type": "object", "properties": {"next": {"$ref": "#"}}}
-    assert shape_of(node, node) == '{"next"?: {"next"?: {"next"?: {"next"?: …}}}}'
+    assert describe_schema(node, node) == '{"next"?: {"next"?: {"next"?: {"next"?: …}}}}'
 
 
 def test_a_shape_is_told_in_so_many_characters_at_most():
     wide = {"type": "object", "properties": {f"field{n}": {"$ref": "#"} for n in range(100)}}
-    assert len(shape_of(wide, wide)) <= 1001
+    assert len(describe_schema(wide, wide)) <= 1001

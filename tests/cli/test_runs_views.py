@@ -7,7 +7,7 @@ import json
 import pytest
 
 from infraweave import NonRetryable, Retry, Workflow
-from infraweave.cli.events import told
+from infraweave.cli.event_text import event_text
 
 
 def flows() -> list[Workflow]:
@@ -159,13 +159,13 @@ CUT = {
 async def test_an_attempt_that_was_cut_off_is_an_interruption(infraweave, monkeypatch, latency_ms, took):
     from infraweave.cli import runs
 
-    monkeypatch.setattr(runs, "connected", lambda *_: [{**CUT, "latency_ms": latency_ms}])
+    monkeypatch.setattr(runs, "call_server", lambda *_: [{**CUT, "latency_ms": latency_ms}])
     _, out, _ = await infraweave("runs", "history", "run_1")
     (row,) = out.splitlines()[1:]
     assert row.split(None, 4)[:4] == ["work", "node", "1", "interrupted"]
     assert took in row
     event = {"type": "node_failed", "code": "interrupted", "message": "The process ended", "node": "work"}
-    assert told(event) == "work was interrupted: The process ended"
+    assert event_text(event) == "work was interrupted: The process ended"
 
 
 async def test_history_has_a_row_for_each_attempt(client, infraweave):

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraweave.cli.output import FAILED, remark, show_line
-from infraweave.cli.remote import Absence, client_options, connected
-from infraweave.cli.run_follow import failure, tell
+from infraweave.cli.output import FAILED, echo_err, show_line
+from infraweave.cli.remote import Absence, call_server, connection_options
+from infraweave.cli.run_follow import failure, print_event
 
 if TYPE_CHECKING:
     from infraweave.client import Client
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 )
 @click.option("--payloads", is_flag=True, help="With --json: inputs, outputs and signal payloads too.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, an event each.")
-@client_options
+@connection_options
 def watch(run_id: str, after: int, payloads: bool, as_json: bool, url: str, token: str | None) -> None:
     """Print what RUN does while it does it, and exit with its outcome: 0 succeeded, 1 failed or cancelled.
 
@@ -36,7 +36,7 @@ def watch(run_id: str, after: int, payloads: bool, as_json: bool, url: str, toke
     event: none is lost and none comes twice.
     """
     sys.exit(
-        connected(
+        call_server(
             url, token, lambda client: _watch(client, run_id, after, payloads=payloads, as_json=as_json)
         )
     )
@@ -45,14 +45,14 @@ def watch(run_id: str, after: int, payloads: bool, as_json: bool, url: str, toke
 async def _watch(client: Client, run_id: str, after: int, *, payloads: bool, as_json: bool) -> int:
     run = client.run(run_id)
     shown = await run.show()  # so that a mistake, or a server that is not there, is told at once
-    remark(f"{run_id} {shown['workflow_id']} {shown['workflow_version']} is {shown['state']}")
+    echo_err(f"{run_id} {shown['workflow_id']} {shown['workflow_version']} is {shown['state']}")
     last: Json | None = None
     async for event in run.events(after=after, payloads=payloads and as_json, notify=Absence()):
         last = event
         if as_json:
             show_line(event)
         else:
-            tell(event, click.echo)
+            print_event(event, click.echo)
     return _exit_code(last or await run.outcome())
 
 
@@ -60,7 +60,7 @@ def _exit_code(end: Json) -> int:
     """Return the exit code of a terminal event, or of an outcome."""
     if end.get("error") is None:
         return 0
-    remark(f"infraweave: {failure(end.get('state') or end['type'], end['error'])}")
+    echo_err(f"infraweave: {failure(end.get('state') or end['type'], end['error'])}")
     return FAILED
 
 

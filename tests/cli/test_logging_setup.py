@@ -11,7 +11,7 @@ import sys
 import httpx
 import pytest
 
-from infraweave.cli.logs import JsonFormatter, TextFormatter
+from infraweave.cli.logging_setup import JsonFormatter, TextFormatter
 from infraweave.core.access import make_token
 from tests.crash.server import Process
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import frozen
 
-from infraweave.cli.files import read_json
-from infraweave.cli.output import FAILED, USAGE, fail, remark, show_json, show_table
-from infraweave.cli.remote import answer_options, connected
-from infraweave.cli.run_follow import FROM_HERE, begun
+from infraweave.cli.input_files import read_json
+from infraweave.cli.output import FAILED, USAGE, echo_err, fail, show_json, show_table
+from infraweave.cli.remote import call_server, server_options
+from infraweave.cli.run_follow import START_HEADERS, report_start
 
 if TYPE_CHECKING:
     from infraweave.client import Client
@@ -26,7 +26,7 @@ _MOST_ITEMS, _MOST_BYTES = 1_000, 2 << 20
 
 
 @frozen(kw_only=True)
-class Start:
+class StartOptions:
     """The options of ``runs start``."""
 
     workflow: str
@@ -67,20 +67,20 @@ class Start:
 @click.option("--in", "delay", metavar="DURATION", help="Not before so much time has passed, such as 2h.")
 @click.option("--wait", is_flag=True, help="Wait for the end and print the result.")
 @click.option("--watch", is_flag=True, help="The same, and show on stderr what happens.")
-@answer_options
+@server_options
 def start(url: str, token: str | None, **options: Any) -> None:
     """Start a run of WORKFLOW; print its id, or with --wait or --watch its result."""
-    chosen = Start(**options)
+    chosen = StartOptions(**options)
     body = chosen.body()
-    sys.exit(connected(url, token, lambda client: _start(client, chosen, body)))
+    sys.exit(call_server(url, token, lambda client: _start(client, chosen, body)))
 
 
-async def _start(client: Client, chosen: Start, body: Json) -> int:
-    headers = dict(FROM_HERE)
+async def _start(client: Client, chosen: StartOptions, body: Json) -> int:
+    headers = dict(START_HEADERS)
     if chosen.idempotency_key is not None:
         headers["Idempotency-Key"] = chosen.idempotency_key
     answer = await client.request("POST", "/v1/runs", body=body, headers=headers)
-    return await begun(client, answer, chosen)
+    return await report_start(client, answer, chosen)
 
 
 def _tags(texts: Sequence[str]) -> dict[str, str]:
@@ -122,7 +122,7 @@ def _start_at(at: str | None, delay: str | None) -> str:
 )
 @click.argument("file", metavar="FILE|-")
 @click.option("--workflow", metavar="ID", help="Each line is an input of this workflow.")
-@answer_options
+@server_options
 def start_batch(file: str, workflow: str | None, as_json: bool, url: str, token: str | None) -> None:
     """Start a run for each line of FILE, up to 1,000 in one transaction.
 
@@ -134,7 +134,7 @@ def start_batch(file: str, workflow: str | None, as_json: bool, url: str, token:
         (line, {"workflow_id": workflow, "input": value} if workflow else value)
         for line, value in _lines(file)
     ]
-    results = connected(url, token, lambda client: _send(client, items))
+    results = call_server(url, token, lambda client: _send(client, items))
     rows = [_row(line, result) for (line, _), result in zip(items, results, strict=True)]
     if as_json:
         show_json({"results": results})
@@ -142,7 +142,7 @@ def start_batch(file: str, workflow: str | None, as_json: bool, url: str, token:
         show_table(("line", "status", "run_id", "state", "error"), rows)
     refused = sum("error" in result for result in results)
     if refused:
-        remark(f"infraweave: {refused:,} of {len(results):,} were refused")
+        echo_err(f"infraweave: {refused:,} of {len(results):,} were refused")
     sys.exit(FAILED if refused else 0)
 
 
@@ -167,10 +167,10 @@ async def _send(client: Client, items: Sequence[tuple[int, Any]]) -> list[Json]:
     results: list[Json] = []
     for part in _parts([item for _, item in items]):
         body = {"runs": part}
-        answer = await client.request("POST", "/v1/runs/batch", body=body, headers=FROM_HERE)
+        answer = await client.request("POST", "/v1/runs/batch", body=body, headers=START_HEADERS)
         results += answer["results"]
         if len(results) < len(items):
-            remark(f"{len(results):,} of {len(items):,} sent")
+            echo_err(f"{len(results):,} of {len(items):,} sent")
     return results
 
 

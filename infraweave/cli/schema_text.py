@@ -61,7 +61,7 @@ def _found(reference: str, root: Any) -> Schema:
     return root if isinstance(root, Mapping) else {}
 
 
-def shape_of(schema: Any, root: Any) -> str:
+def describe_schema(schema: Any, root: Any) -> str:
     """Return what a value of a schema looks like: ``{"name": text, "lines"?: [whole number, …]}``."""
     shape = _shape(schema, root, _LEVELS)
     return shape if len(shape) <= _CHARACTERS else f"{shape[:_CHARACTERS]}…"

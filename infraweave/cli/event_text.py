@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from infraweave.cli.output import is_interruption, place_of, plain
+from infraweave.cli.output import is_interruption, node_label, plain
 
 
-def told(event: dict[str, Any]) -> str:
+def event_text(event: dict[str, Any]) -> str:
     """Return how an event looks on the terminal; empty for those that say nothing new there."""
     return plain(_told(event))
 
 
 def _told(event: dict[str, Any]) -> str:
-    place = place_of(event)
+    place = node_label(event)
     match event["type"]:
         case "node_started":
             return f"{place} {_begun(event)}" + (

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 from attrs import frozen
 
-from infraweave.cli.files import read_json
+from infraweave.cli.input_files import read_json
 from infraweave.cli.output import show_json, show_table
-from infraweave.cli.remote import answer_options, connected
-from infraweave.cli.run_follow import FROM_HERE, begun
+from infraweave.cli.remote import call_server, server_options
+from infraweave.cli.run_follow import START_HEADERS, report_start
 
 if TYPE_CHECKING:
     from infraweave.client import Client
@@ -21,7 +21,7 @@ Json = dict[str, Any]
 
 
 @frozen(kw_only=True)
-class Rerun:
+class RerunOptions:
     """The options of ``runs rerun``."""
 
     run_id: str
@@ -57,24 +57,26 @@ class Rerun:
 @click.option("--dry-run", is_flag=True, help="Only tell which nodes would be kept and which run.")
 @click.option("--wait", is_flag=True, help="Wait for the end and print the result.")
 @click.option("--watch", is_flag=True, help="The same, and show on stderr what happens.")
-@answer_options
+@server_options
 def rerun(url: str, token: str | None, **options: Any) -> None:
     """Start a new run that does RUN again, from its beginning or from a node; print its id."""
-    chosen = Rerun(**options)
+    chosen = RerunOptions(**options)
     changes = chosen.changes()
-    sys.exit(connected(url, token, lambda client: _rerun(client, chosen, changes)))
+    sys.exit(call_server(url, token, lambda client: _rerun(client, chosen, changes)))
 
 
-async def _rerun(client: Client, chosen: Rerun, changes: Json) -> int:
+async def _rerun(client: Client, chosen: RerunOptions, changes: Json) -> int:
     path = f"{client.run(chosen.run_id).path}/rerun"
     if chosen.dry_run:
         plan = await client.request("POST", path, body={**changes, "dry_run": True})
         _show_plan(plan, as_json=chosen.as_json)
         return 0
-    headers = dict(FROM_HERE)
+    headers = dict(START_HEADERS)
     if chosen.idempotency_key is not None:
         headers["Idempotency-Key"] = chosen.idempotency_key
-    return await begun(client, await client.request("POST", path, body=changes, headers=headers), chosen)
+    return await report_start(
+        client, await client.request("POST", path, body=changes, headers=headers), chosen
+    )
 
 
 def _show_plan(plan: Json, *, as_json: bool) -> None:
