@@ -41,6 +41,15 @@ PACKAGES = {
     "client": {"httpx", "httpx_sse"},
     "testing": {"pytest"},
 }
+#: folder of the API → the other folders it may import
+API_FOLDERS = {
+    "http": set(),
+    "runs": {"http"},
+    "workflows": {"http"},
+    "admin": {"http"},
+    "service": {"http"},
+    "triggers": {"http", "runs"},  # schedules and webhooks start runs
+}
 #: The only modules of core with a package of their own.
 CORE_PACKAGES = {
     "data/json_codec.py": {"orjson"},
@@ -129,6 +138,22 @@ def test_a_floor_imports_only_the_floors_below_it(file):
         return  # __init__ and __main__: the doors
     reached = {name.split(".")[1] for name in imports(file) if name.startswith("infraweave.")}
     assert reached <= FLOORS[floor] | {floor}
+
+
+@pytest.mark.parametrize("folder", API_FOLDERS)
+def test_a_folder_of_the_api_knows_no_other_resource(folder):
+    """Only ``app``, ``routes`` and ``openapi`` beside the folders know all of them."""
+    known = {f"infraweave.api.{name}" for name in {folder} | API_FOLDERS[folder]}
+    for file in (ROOT / "api" / folder).rglob("*.py"):
+        reached = {name for name in imports(file) if name.startswith("infraweave.api")}
+        assert {name for name in reached if ".".join(name.split(".")[:3]) not in known} == set(), file
+
+
+def test_every_resource_of_the_api_has_routes_and_schemas():
+    for folder in set(API_FOLDERS) - {"http"}:
+        assert {"routes.py", "schemas.py"} <= {file.name for file in (ROOT / "api" / folder).iterdir()}
+    folders = {path.name for path in (ROOT / "api").iterdir() if (path / "__init__.py").exists()}
+    assert folders == set(API_FOLDERS)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))

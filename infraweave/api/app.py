@@ -1,7 +1,7 @@
-"""The app: the table of routes, registered. Reads each request for its handler and writes the answer.
+"""The app: registers the routes, decodes each request for its handler and sends the response.
 
-The order is always the same: who asks, whether they may, the query, the body, the handler. Every error leaves
-through the one envelope. Knows nothing of runs.
+The order is always the same: authentication, authorization, query, body, handler. Every error becomes the one
+envelope. Nothing here knows runs.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, Map
 
 from infraweave.api.http import headers
-from infraweave.api.http.asgi_middleware import AUDIT_RECORD, REQUEST_ID, ROUTE, Guard
-from infraweave.api.http.auth import Gate, admit_body
-from infraweave.api.http.body_limits import LARGE, read_within
-from infraweave.api.http.browser_security import Policy
+from infraweave.api.http.asgi_middleware import AUDIT_RECORD, REQUEST_ID, ROUTE, Middleware
+from infraweave.api.http.auth import Authenticator, authorize_body
+from infraweave.api.http.body_limits import LARGE, parse_within_limits
+from infraweave.api.http.browser_security import BrowserSecurity
 from infraweave.api.http.decoding import dump, read_body, read_query
-from infraweave.api.http.errors import envelope, translated
-from infraweave.api.http.exchange import VISIT, Visit
+from infraweave.api.http.errors import envelope, from_http_exception
+from infraweave.api.http.incoming_body import INCOMING_BODY, IncomingBody
 from infraweave.api.http.metrics import Metrics
-from infraweave.api.http.rate_limiter import Limiter
-from infraweave.api.http.routing import JSON, Answer, Call, Caller, Route
+from infraweave.api.http.rate_limiter import RateLimiter
+from infraweave.api.http.routing import JSON, ApiRequest, ApiResponse, Caller, Route
 from infraweave.api.routes import routes
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.redact import sanitize
@@ -51,14 +51,14 @@ from infraweave.store.sqlite.audit_record import AuditRecord
 
 log = logging.getLogger("infraweave.api")
 
-#: Refusals that the audit log tells of: who asks may not, or may not know.
+#: Errors that the audit log records as denials.
 DENIALS = (Unauthenticated, AclDenied, RunNotFound)
 
-#: Seconds that a body may take to come.
+#: Seconds for a body to arrive.
 BODY_TIMEOUT = 60.0
 
 
-#: The parameters of paths, and what each names.
+#: The kind of resource of each path parameter.
 _KINDS = {
     "run_id": "run",
     "workflow_id": "workflow",
@@ -74,38 +74,38 @@ def create_app(
 ) -> Quart:
     """Return the app that serves an open engine.
 
-    ``hosts``: the names it answers to beside loopback's; None, where it is mounted: to any.
+    ``hosts``: accepted host names in addition to loopback. None accepts every name, for a mounted app.
     """
     settings = settings or engine.settings
     metrics = Metrics(engine)
     app = Quart("infraweave.api", static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body
     app.url_map.merge_slashes = False
-    app.url_map.converters.update(rest=Rest, other=Other)
+    app.url_map.converters.update(rest=RestOfPath, other=NotReserved)
     app.before_request(_check_head)
-    app.register_error_handler(RequestError, _refused)
-    app.register_error_handler(HTTPException, _failed_in_transit)
-    app.register_error_handler(Exception, _failed)
-    _register(app, routes(engine, settings, metrics), Reader(engine, settings))
-    policy = Policy(hosts, settings.allow_origins)
-    app.asgi_app = Guard(app.asgi_app, engine.clock, settings, metrics, policy)  # type: ignore[method-assign,assignment,arg-type]
+    app.register_error_handler(RequestError, _error_response)
+    app.register_error_handler(HTTPException, _http_error)
+    app.register_error_handler(Exception, _internal_error)
+    _register(app, routes(engine, settings, metrics), Dispatcher(engine, settings))
+    security = BrowserSecurity(hosts, settings.allow_origins)
+    app.asgi_app = Middleware(app.asgi_app, engine.clock, settings, metrics, security)  # type: ignore[method-assign,assignment,arg-type]
     return app
 
 
-def _register(app: Quart, table: Sequence[Route], reader: Reader) -> None:
+def _register(app: Quart, table: Sequence[Route], dispatcher: Dispatcher) -> None:
     paths = {route.path for route in table}
     for route in table:
         app.add_url_rule(
             _rule(route.path, paths),
             route.name,
-            _view(route, reader),
+            _endpoint(route, dispatcher),
             methods=[route.method],
             provide_automatic_options=False,
         )
 
 
 def _rule(path: str, paths: Collection[str]) -> str:
-    """Return a path as the router reads it; a word that another path has there is not taken for a name."""
+    """Return a path as a Werkzeug rule. A parameter does not match a word that another path has there."""
     head, _, last = path.rpartition("/")
     if not last.startswith("{"):
         return path.replace("{", "<").replace("}", ">")
@@ -116,97 +116,97 @@ def _rule(path: str, paths: Collection[str]) -> str:
     return f"{_rule(head, ())}/<{kind}:{last[1:-1]}>"
 
 
-def _view(route: Route, reader: Reader) -> Callable[..., Awaitable[Response]]:
-    async def view(**path: str) -> Response:
+def _endpoint(route: Route, dispatcher: Dispatcher) -> Callable[..., Awaitable[Response]]:
+    async def endpoint(**path: str) -> Response:
         request.scope[ROUTE] = route.path  # type: ignore[literal-required]  # our own key
-        record = reader.record(route, path)
+        record = dispatcher.record(route, path)
         request.scope[AUDIT_RECORD] = record  # type: ignore[literal-required]  # our own key
         try:
             if route.max_body is not None:
-                visit().limit(route.max_body)
-            answer = await reader.answer(route, await reader.read(route, path, record))
+                _incoming_body().limit(route.max_body)
+            answer = await dispatcher.handle(route, await dispatcher.decode(route, path, record))
         except RequestError as error:
-            reader.refused(route, record, error)
+            dispatcher.audit_denial(route, record, error)
             raise
-        return _respond(answer)
+        return _response(answer)
 
-    return view
+    return endpoint
 
 
-class Other(BaseConverter):
-    """A part of a path that is none of some words: whatever is asked of those, it is asked of no run."""
+class NotReserved(BaseConverter):
+    """A part of a path that is not one of some reserved words."""
 
     def __init__(self, map: Map, *words: str) -> None:  # noqa: A002 - werkzeug's name
         super().__init__(map)
         self.regex = rf"(?!(?:{'|'.join(re.escape(word) for word in words)})\Z)[^/]+"
 
 
-class Rest(BaseConverter):
-    """The rest of a path, with its slashes; it may be empty."""
+class RestOfPath(BaseConverter):
+    """The rest of a path, including slashes; it may be empty."""
 
     part_isolating = False
     regex = ".*?"
     weight = 200
 
 
-class Reader:
-    """Reads requests as the table says."""
+class Dispatcher:
+    """Decodes requests as their routes demand, and calls the handlers."""
 
     def __init__(self, engine: Engine, settings: Settings) -> None:
         self._engine, self._settings = engine, settings
-        self._gate = Gate.of(engine)
-        self._limiter = Limiter(engine.clock, settings)
+        self._authenticator = Authenticator.of(engine)
+        self._limiter = RateLimiter(engine.clock, settings)
 
     def record(self, route: Route, path: dict[str, str]) -> AuditRecord:
-        """Return what the audit log would say of the current request, as far as it is known yet."""
+        """Return the audit record of the current request, without the caller."""
         return AuditRecord(
             at=self._engine.clock.now(),
-            action=route.name.removeprefix("admin_"),  # the same act by another path
+            action=route.name.removeprefix("admin_"),  # one action, two paths
             resource=resource_of(route.path, path),
             request_id=current_id(),
         )
 
-    def refused(self, route: Route, record: AuditRecord, error: RequestError) -> None:
-        """Have a denial written; a request that was merely wrong is none."""
+    def audit_denial(self, route: Route, record: AuditRecord, error: RequestError) -> None:
+        """Record a denial. Other errors are not recorded."""
         if isinstance(error, DENIALS) or (route.raw and isinstance(error, WebhookNotFound)):
             self._engine.audit_buffer.deny(record.denied(error.code, error.message))
 
-    async def answer(self, route: Route, call: Call[Any, Any]) -> Answer:
-        """Return what the handler answers; nobody waits for a write while none is possible.
+    async def handle(self, route: Route, decoded: ApiRequest[Any, Any]) -> ApiResponse:
+        """Return the response of the handler. A write is refused while the database cannot be written.
 
         Raises:
-            RequestError: it is refused.
+            RequestError: the request is refused.
         """
         if route.method == "GET":
-            return await route.handler(call)
+            return await route.handler(decoded)
         stall = self._engine.db.stall
         stall.raise_if_stalled()
-        return await stall.run_until_stalled(self._act(route, call))
+        return await stall.run_until_stalled(self._act(route, decoded))
 
-    async def _act(self, route: Route, call: Call[Any, Any]) -> Answer:
-        answer = await route.handler(call)
-        if not call.record.is_written:  # nothing changed, or the change did not write it
-            self._engine.audit.write(call.record)
+    async def _act(self, route: Route, decoded: ApiRequest[Any, Any]) -> ApiResponse:
+        answer = await route.handler(decoded)
+        if not decoded.record.is_written:  # the handler wrote nothing, or wrote without the audit record
+            self._engine.audit.write(decoded.record)
         return answer
 
-    async def read(self, route: Route, path: dict[str, str], record: AuditRecord) -> Call[Any, Any]:
-        """Return what a handler needs to know of the current request.
+    async def decode(self, route: Route, path: dict[str, str], record: AuditRecord) -> ApiRequest[Any, Any]:
+        """Return the current request, authorized and decoded.
 
         Raises:
-            RequestError: it must not pass, or cannot be read.
+            RequestError: it is not authorized, or not valid.
         """
         caller = await self._identified(route, record)
         principal = caller.principal
-        row = await self._gate.admit(route, principal, path)
+        row = await self._authenticator.authorize(route, principal, path)
         if route.method != "GET":
             _check_type()
         accept = _accepted(route)
         query: Any = read_query(route.query, () if route.page else request.args.items(multi=True))
         sent = await self._json(route) if route.body is not None else None
         body = await _body(route, sent)
-        admit_body(route, principal, body, record)
+        authorize_body(route, principal, body, record)
         raw = await self._bytes() if route.raw else b""
-        return Call(
+        return ApiRequest(
             request_id=current_id(),
             caller=caller,
             record=record,
@@ -222,12 +222,12 @@ class Reader:
         )
 
     async def _identified(self, route: Route, record: AuditRecord) -> Caller:
-        caller = await self._gate.identify(route, request.headers)
-        visit().decide(known=route.on != "public")
+        caller = await self._authenticator.identify(route, request.headers)
+        _incoming_body().decide(authenticated=route.on != "public")
         if route.on != "public":
             who = caller.principal
             record.tenant, record.principal, record.token_id = who.tenant, who.name, caller.token_id
-            self._limiter.take(caller.token_id)
+            self._limiter.consume(caller.token_id)
             self._engine.audit_buffer.token_used(caller.token_id)
         return caller
 
@@ -235,17 +235,17 @@ class Reader:
         data = await self._bytes()
         if not data and not route.body_required:
             return None
-        value = await read_within(self._settings, data)
+        value = await parse_within_limits(self._settings, data)
         if value is None:
             raise MalformedRequest("The body must be a JSON object, not null.")
         return value
 
     async def _bytes(self) -> bytes:
         try:
-            async with asyncio.timeout(BODY_TIMEOUT):  # Quart has one too, but not for what is read as it is
+            async with asyncio.timeout(BODY_TIMEOUT):  # Quart's own timeout does not cover raw bodies
                 data: bytes = await request.body
         except TimeoutError as error:
-            raise RequestTimeout(f"The body did not come within {BODY_TIMEOUT:g} seconds.") from error
+            raise RequestTimeout(f"The body did not arrive within {BODY_TIMEOUT:g} seconds.") from error
         return data
 
 
@@ -253,7 +253,7 @@ def _check_type() -> None:
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding.strip().lower() != "identity":
         raise UnsupportedMediaType(
-            "The body must come as it is, without a Content-Encoding; nothing is unpacked."
+            "The body must have no Content-Encoding; compressed bodies are not accepted."
         )
     content_type = request.headers.get("Content-Type")
     if content_type and not headers.is_json(content_type):
@@ -280,9 +280,9 @@ def _relevant(route: Route, sent: Json) -> Json:
 def _accepted(route: Route) -> str:
     if route.page:
         return route.produces[0]
-    accept = headers.choose(request.headers.getlist("Accept"), route.produces)
+    accept = headers.best_match(request.headers.getlist("Accept"), route.produces)
     if accept is None:
-        raise NotAcceptable(f"This is served as {' or '.join(route.produces)}, which Accept does not take.")
+        raise NotAcceptable(f"The response is {' or '.join(route.produces)}, which Accept does not allow.")
     return accept
 
 
@@ -291,13 +291,12 @@ def current_id() -> str:
     return str(request.scope[REQUEST_ID])  # type: ignore[literal-required]  # our own key
 
 
-def visit() -> Visit:
-    """Return what the guard knows of the current request."""
-    return request.scope[VISIT]  # type: ignore[literal-required,no-any-return]  # our own key
+def _incoming_body() -> IncomingBody:
+    return request.scope[INCOMING_BODY]  # type: ignore[literal-required,no-any-return]  # our own key
 
 
 def resource_of(template: str, path: Mapping[str, str]) -> str:
-    """Return what a path is about, as ``kind:id``: its first part in braces, or the collection."""
+    """Return the resource of a path as ``kind:id``, or the name of the collection."""
     for name, kind in _KINDS.items():
         if name in path:
             return f"{kind}:{path[name]}"
@@ -308,10 +307,10 @@ def resource_of(template: str, path: Mapping[str, str]) -> str:
 
 
 async def _check_head() -> None:
-    """Refuse what must not even be routed."""
+    """Refuse a request with contradictory headers before it is routed."""
     headers = request.headers
     if "Content-Length" in headers and "Transfer-Encoding" in headers:
-        message = "Content-Length and Transfer-Encoding must not come together."
+        message = "Content-Length and Transfer-Encoding must not be combined."
         raise MalformedRequest(message, headers={"Connection": "close"})
 
 
@@ -319,7 +318,7 @@ def _too_large(most: int) -> PayloadTooLarge:
     return PayloadTooLarge(f"The body is larger than {most} bytes.")
 
 
-def _respond(answer: Answer) -> Response:
+def _response(answer: ApiResponse) -> Response:
     body = answer.body
     if attrs.has(type(body)):
         body = dumps(dump(body))
@@ -336,20 +335,20 @@ def _respond(answer: Answer) -> Response:
     return response
 
 
-async def _refused(error: RequestError) -> Response:
+async def _error_response(error: RequestError) -> Response:
     response = Response(dumps(envelope(error, current_id())), error.status, content_type=JSON)
     response.headers.update(error.headers)
     return response
 
 
-async def _failed_in_transit(error: HTTPException) -> Response:
+async def _http_error(error: HTTPException) -> Response:
     if error.code == PayloadTooLarge.status:
-        return await _refused(_too_large(request.max_content_length or 0))
-    return await _refused(translated(error))
+        return await _error_response(_too_large(request.max_content_length or 0))
+    return await _error_response(from_http_exception(error))
 
 
-async def _failed(error: Exception) -> Response:
+async def _internal_error(error: Exception) -> Response:
     extra = {"request_id": current_id()}
     path = sanitize(request.path, 200)
     log.error("%s %s failed (%s)", request.method, path, current_id(), exc_info=error, extra=extra)
-    return await _refused(Internal())
+    return await _error_response(Internal())

@@ -1,4 +1,4 @@
-"""The description of the API, OpenAPI 3.1, made from the table of routes and the shapes that it names."""
+"""The OpenAPI 3.1 document, generated from the routes and their schemas."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import attrs
 
 from infraweave import __version__, errors
+from infraweave.api.http import errors as error_schemas
 from infraweave.api.http.decoding import hints, parameter_name
-from infraweave.api.http.routing import JSON, Header, Reply, Route
-from infraweave.api.runs import schemas
+from infraweave.api.http.header_specs import RETRY_AFTER
+from infraweave.api.http.routing import JSON, HeaderSpec, ResponseSpec, Route
 from infraweave.api.workflows import document_schema
 from infraweave.core.data.values import Json
 from infraweave.core.layout.boxes import Layout
@@ -41,12 +42,11 @@ from infraweave.errors import (
     UnsupportedMediaType,
 )
 
-_RETRY_AFTER = Header(name="Retry-After", doc="Seconds until another try makes sense.")
 #: The headers that come with errors.
-_TELLING: dict[type[RequestError], Header] = {
-    Unauthenticated: Header(name="WWW-Authenticate", doc="Bearer."),
-    MethodNotAllowed: Header(name="Allow", doc="The methods that the path takes."),
-    **dict.fromkeys((RunNotFinished, Capacity, RateLimited, Draining, StorageUnavailable), _RETRY_AFTER),
+_TELLING: dict[type[RequestError], HeaderSpec] = {
+    Unauthenticated: HeaderSpec(name="WWW-Authenticate", doc="Bearer."),
+    MethodNotAllowed: HeaderSpec(name="Allow", doc="The methods that the path takes."),
+    **dict.fromkeys((RunNotFinished, Capacity, RateLimited, Draining, StorageUnavailable), RETRY_AFTER),
 }
 _SCHEMAS = "#/components/schemas/"
 _PLAIN: dict[Any, Json] = {
@@ -79,7 +79,7 @@ def describe(table: Sequence[Route]) -> Json:
     paths: dict[str, dict[str, Json]] = {}
     for route in table:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, known)
-    known.reference(schemas.Error)
+    known.reference(error_schemas.Error)
     known.made["ErrorInfo"]["properties"]["code"]["enum"] = sorted(cls.code for cls in error_classes())
     return {
         "openapi": "3.1.0",
@@ -123,8 +123,8 @@ def _query_parameters(route: Route) -> Iterable[Json]:
 
 
 def _header_parameters(route: Route) -> Iterable[Json]:
-    own = Header(name="X-Request-Id", doc="Names the request; one of 1 to 128 of A-Za-z0-9._- is kept.")
-    for header in (*route.takes, own):
+    own = HeaderSpec(name="X-Request-Id", doc="Names the request; one of 1 to 128 of A-Za-z0-9._- is kept.")
+    for header in (*route.headers, own):
         yield {"name": header.name, "in": "header", "description": header.doc, "schema": dict(header.schema)}
 
 
@@ -132,7 +132,7 @@ def _header_parameters(route: Route) -> Iterable[Json]:
 
 
 def _responses(route: Route, known: _Shapes) -> Json:
-    answers = {str(status): _reply(reply, known) for status, reply in route.replies.items()}
+    answers = {str(status): _reply(reply, known) for status, reply in route.responses.items()}
     by_status: dict[int, list[type[RequestError]]] = {}
     for error in _errors(route):
         by_status.setdefault(error.status, []).append(error)
@@ -141,7 +141,7 @@ def _responses(route: Route, known: _Shapes) -> Json:
 
 
 def _refusal(classes: Sequence[type[RequestError]], known: _Shapes) -> Json:
-    content = {JSON: {"schema": known.reference(schemas.Error)}}
+    content = {JSON: {"schema": known.reference(error_schemas.Error)}}
     told = f"{HTTPStatus(classes[0].status).phrase}: " + ", ".join(sorted(cls.code for cls in classes))
     telling = [_TELLING[cls] for cls in classes if cls in _TELLING]
     return {"description": told, "headers": _headers(telling), "content": content}
@@ -167,9 +167,9 @@ def _errors(route: Route) -> set[type[RequestError]]:
     return found
 
 
-def _reply(reply: Reply, known: _Shapes) -> Json:
+def _reply(reply: ResponseSpec, known: _Shapes) -> Json:
     answer: dict[str, Json] = {"description": reply.doc, "headers": _headers(reply.headers)}
-    media = reply.media or ([(JSON, reply.shape)] if reply.shape is not None else [])
+    media = reply.media or ([(JSON, reply.schema)] if reply.schema is not None else [])
     content: dict[str, list[Json]] = {}
     for name, shape in media:
         content.setdefault(name, []).append({"type": "string"} if shape is None else known.of(shape))
@@ -182,8 +182,8 @@ def _one_of(schemas: list[Json]) -> Json:
     return schemas[0] if len(schemas) == 1 else {"oneOf": schemas}
 
 
-def _headers(headers: Sequence[Header]) -> Json:
-    own = Header(name="X-Request-Id", doc="Names the request.")
+def _headers(headers: Sequence[HeaderSpec]) -> Json:
+    own = HeaderSpec(name="X-Request-Id", doc="Names the request.")
     return {h.name: {"description": h.doc, "schema": dict(h.schema)} for h in (*headers, own)}
 
 

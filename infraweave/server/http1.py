@@ -30,9 +30,9 @@ from hypercorn.typing import ConnectionState, Framework, LifespanState
 from hypercorn.utils import parse_socket_addr, wrap_app
 
 from infraweave.api.http.asgi_middleware import own_id
-from infraweave.api.http.browser_security import secured
+from infraweave.api.http.browser_security import missing_security_headers
 from infraweave.api.http.errors import envelope
-from infraweave.api.http.exchange import KNOWN
+from infraweave.api.http.incoming_body import ON_AUTHENTICATED
 from infraweave.api.http.routing import SSE
 from infraweave.core.data.json_codec import dumps
 from infraweave.engine.clock import Clock, request_id
@@ -74,7 +74,7 @@ async def answer(
         connection = _Connection(wrapped, loop, config, context, LifespanState({}), reader, writer)
         connection.clock = clock
         task = loop.create_task(connection.run(), name="connection")
-        connection.state[KNOWN] = partial(strangers.leave, task)
+        connection.state[ON_AUTHENTICATED] = partial(strangers.leave, task)
         strangers.enter(task)
         open_connections.add(task)
         task.add_done_callback(open_connections.discard)
@@ -270,7 +270,7 @@ class _Protocol(H11Protocol):
             (b"x-request-id", name.encode()),
             *self.config.response_headers("h11"),
         ]
-        headers += secured(headers)
+        headers += missing_security_headers(headers)
         await self._send_h11_event(h11.Response(status_code=error.status, headers=headers))
         await self._send_h11_event(h11.Data(data=body))
         await self._send_h11_event(h11.EndOfMessage())

@@ -8,10 +8,12 @@ from typing import Any, Literal
 import pytest
 from attrs import frozen
 
+from infraweave.api.admin.schemas import CreateToken
 from infraweave.api.http import headers
 from infraweave.api.http.decoding import dump, read_body, read_query
+from infraweave.api.http.errors import Error, ErrorInfo
 from infraweave.api.runs.queries import EventQuery, RunQuery
-from infraweave.api.runs.schemas import CreateToken, Error, ErrorInfo, SendSignal, StartRun, StopRun
+from infraweave.api.runs.schemas import SendSignal, StartRun, StopRun
 from infraweave.errors import InvalidCursor, MalformedRequest
 from tests.api.cursor_calls import give, read
 
@@ -179,7 +181,7 @@ SSE, JSON = "text/event-stream", "application/json"
     ],
 )
 def test_accept_chooses_by_quality_then_by_what_was_named(accepts, chosen):
-    assert headers.choose(accepts, (SSE, JSON)) == chosen
+    assert headers.best_match(accepts, (SSE, JSON)) == chosen
 
 
 @pytest.mark.parametrize(

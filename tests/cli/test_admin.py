@@ -64,7 +64,7 @@ async def test_at_a_server(infraweave, process):  # noqa: F811 - fixtures
         (["audit", "--after", "yesterday"], 2, "--after"),
         (["audit", "--db", "none.db", "--cursor", "x"], 2, "--cursor"),
         (["principals", "list"], 4, "no token"),
-        (["serve", "flow.py", "--allow-origin", "*"], 2, "is no origin"),
+        (["serve", "flow.py", "--allow-origin", "*"], 2, "is not a valid origin"),
         (["serve", "flow.py", "--limit", "max_tag=3"], 2, "max_tags"),
         (["serve", "flow.py", "--limit", "max_tags=many"], 2, "a whole number"),
         (["serve", "flow.py", "--limit", "max_tags=-1"], 2, "a whole number"),

@@ -64,7 +64,7 @@ async def test_watch_tells_a_mistake_at_once(client, infraweave):
     assert (await infraweave("runs", "watch", "run_none", "--url", "http://127.0.0.1:9"))[0] == 3
     run = await client.start("greet")
     code, _, err = await infraweave("runs", "watch", run.run_id, "--after", "99")
-    assert (code, "99 lies past them" in err) == (2, True)
+    assert (code, "99 is past the last one" in err) == (2, True)
 
 
 async def test_start_with_watch_and_json_prints_one_document(client, infraweave):

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infraweave.api.http.decoding import parsed, read_body, read_time
-from infraweave.api.http.headers import choose, is_json, preferred_wait
+from infraweave.api.http.decoding import parse_body, read_body, read_time
+from infraweave.api.http.headers import best_match, is_json, preferred_wait
 from infraweave.api.runs.queries import read_seq, read_tag
 from infraweave.core import trace_context
 from infraweave.core.access import is_token, make_token, parse_grant
@@ -41,7 +41,7 @@ settings.register_profile(
 settings.load_profile("fuzz")
 
 PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
-#: What ``parsed`` lets in.
+#: What ``parse_body`` lets in.
 SCALARS = (
     st.none()
     | st.booleans()
@@ -85,7 +85,7 @@ READERS = {
     "grant": (parse_grant, (ValueError, InfraWeaveError), ["read:workflow:a", "admin:tenant:*"]),
     "token": (is_token, (), [make_token("a" * 30)]),
     "traceparent": (trace_context.link, (), [PARENT]),
-    "accept": (lambda text: choose([text], ["application/json"]), (), ["text/*;q=0.5, */*"]),
+    "accept": (lambda text: best_match([text], ["application/json"]), (), ["text/*;q=0.5, */*"]),
     "content type": (is_json, (), ["application/json; charset=utf-8"]),
     "prefer": (lambda text: preferred_wait([text], 60), RequestError, ["wait=10, respond-async"]),
     "pointer": (
@@ -111,7 +111,7 @@ def test_a_text_is_read_or_refused(name):
 
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_a_body_is_read_or_refused(data):
-    value, refused = tried(lambda: parsed(data, 64), RequestError)
+    value, refused = tried(lambda: parse_body(data, 64), RequestError)
     if refused is None:
         assert json_codec.loads(json_codec.dumps(value)) == value
         json_codec.canonical(value)

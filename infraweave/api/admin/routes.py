@@ -1,30 +1,23 @@
-"""The part of the table for those who administer: tokens, tenants, principals, grants, the audit log."""
+"""Routes of administration: tokens, tenants, principals, grants and the audit log."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from infraweave.api.admin import schemas as admin_schemas
-from infraweave.api.admin.handlers import AdminRoutes
-from infraweave.api.admin.tokens import TokenRoutes
-from infraweave.api.http.routing import Reply, Route
-from infraweave.api.runs import schemas
+from infraweave.api.admin import schemas
+from infraweave.api.admin.handlers import AdminHandlers
+from infraweave.api.admin.tokens import TokenHandlers
+from infraweave.api.http.routing import ResponseSpec, Route
 from infraweave.engine.engine import Engine
-from infraweave.errors import (
-    GrantNotFound,
-    InvalidCursor,
-    PrincipalNotFound,
-    StorageUnavailable,
-    TenantNotFound,
-    TokenNotFound,
-)
+from infraweave.errors import GrantNotFound, InvalidCursor, PrincipalNotFound, TenantNotFound, TokenNotFound
 
 _NONE = (TenantNotFound, PrincipalNotFound)
+_PRINCIPALS, _GRANTS = "/v1/admin/principals", "/v1/admin/grants"
 
 
 def admin_routes(engine: Engine) -> list[Route]:
     """Return the routes of administration, bound to an engine."""
-    tokens, admin = TokenRoutes(engine), AdminRoutes(engine)
+    tokens, admin = TokenHandlers(engine), AdminHandlers(engine)
     return [
         *_tokens(tokens, "", "/v1/tokens"),
         *_tokens(tokens, "admin_", "/v1/admin/tokens"),
@@ -35,152 +28,137 @@ def admin_routes(engine: Engine) -> list[Route]:
     ]
 
 
-def _route(name: str, method: Any, path: str, handler: Any, summary: str, **more: Any) -> Route:
-    errors = (*more.pop("errors", ()), *(() if method == "GET" else (StorageUnavailable,)))
+def _route(name: str, method: Any, path: str, handler: Any, responses: Any, **more: Any) -> Route:
     return Route(
         name=name,
         method=method,
         path=path,
         handler=handler,
-        summary=summary,
         on="tenant",
         action="admin",
-        errors=errors,
+        responses=responses,
         **more,
     )
 
 
-def _tokens(tokens: TokenRoutes, prefix: str, path: str) -> list[Route]:
+def _response(status: int, doc: str, schema: Any = None) -> dict[int, ResponseSpec]:
+    return {status: ResponseSpec(doc=doc, schema=schema)}
+
+
+def _tokens(tokens: TokenHandlers, prefix: str, path: str) -> list[Route]:
     return [
         _route(
             f"{prefix}create_token",
             "POST",
             path,
             tokens.create,
-            "Create a token; it is told this once",
+            _response(201, "The token.", schemas.NewToken),
             body=schemas.CreateToken,
-            replies={201: Reply(doc="The token.", shape=schemas.NewToken)},
         ),
         _route(
             f"{prefix}list_tokens",
             "GET",
             path,
             tokens.list,
-            "List tokens",
-            replies={200: Reply(doc="All tokens, without their text.", shape=schemas.TokenList)},
+            _response(200, "All tokens, without their text.", schemas.TokenList),
         ),
         _route(
             f"{prefix}revoke_token",
             "DELETE",
             f"{path}/{{token_id}}",
             tokens.revoke,
-            "Revoke a token, from its next request on; its open streams end",
-            replies={200: Reply(doc="The token, revoked.", shape=schemas.Token)},
+            _response(200, "The token, revoked.", schemas.Token),
             errors=(TokenNotFound,),
         ),
     ]
 
 
-def _tenants(admin: AdminRoutes) -> list[Route]:
+def _tenants(admin: AdminHandlers) -> list[Route]:
     path = "/v1/admin/tenants"
     return [
         _route(
-            "list_tenants",
-            "GET",
-            path,
-            admin.tenants,
-            "List tenants",
-            replies={200: Reply(doc="All tenants.", shape=admin_schemas.TenantList)},
+            "list_tenants", "GET", path, admin.tenants, _response(200, "All tenants.", schemas.TenantList)
         ),
         _route(
             "create_tenant",
             "POST",
             path,
             admin.create_tenant,
-            "Make a tenant; the loaded workflows are published to it",
-            body=admin_schemas.CreateTenant,
-            replies={201: Reply(doc="The tenant.", shape=admin_schemas.Tenant)},
+            _response(201, "The tenant.", schemas.Tenant),
+            body=schemas.CreateTenant,
         ),
     ]
 
 
-def _principals(admin: AdminRoutes) -> list[Route]:
-    path = "/v1/admin/principals"
+def _principals(admin: AdminHandlers) -> list[Route]:
     return [
         _route(
             "list_principals",
             "GET",
-            path,
+            _PRINCIPALS,
             admin.principals,
-            "List principals and what they may do",
-            query=admin_schemas.TenantQuery,
-            replies={200: Reply(doc="The principals.", shape=admin_schemas.PrincipalList)},
+            _response(200, "The principals.", schemas.PrincipalList),
+            query=schemas.TenantQuery,
         ),
         _route(
             "create_principal",
             "POST",
-            path,
+            _PRINCIPALS,
             admin.create_principal,
-            "Make a principal, or give one that exists more grants",
-            body=admin_schemas.CreatePrincipal,
-            replies={201: Reply(doc="The principal.", shape=admin_schemas.PrincipalShown)},
+            _response(201, "The principal.", schemas.PrincipalShown),
+            body=schemas.CreatePrincipal,
         ),
         _route(
             "delete_principal",
             "DELETE",
-            path,
+            _PRINCIPALS,
             admin.delete_principal,
-            "Forget a principal with its grants and its tokens; its open streams end",
-            query=admin_schemas.PrincipalQuery,
-            replies={204: Reply(doc="It is gone; its runs and its audit log stay.")},
+            _response(204, "The principal is deleted. Its runs and its audit records remain."),
+            query=schemas.PrincipalQuery,
             errors=_NONE,
         ),
     ]
 
 
-def _grants(admin: AdminRoutes) -> list[Route]:
-    path, shown = "/v1/admin/grants", Reply(doc="The principal.", shape=admin_schemas.PrincipalShown)
+def _grants(admin: AdminHandlers) -> list[Route]:
+    changed = _response(200, "The principal.", schemas.PrincipalShown)
     return [
         _route(
             "list_grants",
             "GET",
-            path,
+            _GRANTS,
             admin.grants,
-            "List grants",
-            query=admin_schemas.GrantsQuery,
-            replies={200: Reply(doc="The grants.", shape=admin_schemas.GrantList)},
+            _response(200, "The grants.", schemas.GrantList),
+            query=schemas.GrantsQuery,
         ),
         _route(
             "add_grants",
             "POST",
-            path,
+            _GRANTS,
             admin.add_grants,
-            "Let a principal do more",
-            body=admin_schemas.AddGrants,
-            replies={200: shown},
+            changed,
+            body=schemas.AddGrants,
             errors=_NONE,
         ),
         _route(
             "delete_grant",
             "DELETE",
-            path,
+            _GRANTS,
             admin.delete_grant,
-            "Take a grant from a principal; streams that needed it end",
-            query=admin_schemas.GrantQuery,
-            replies={200: shown},
+            changed,
+            query=schemas.GrantQuery,
             errors=(*_NONE, GrantNotFound),
         ),
     ]
 
 
-def _audit(admin: AdminRoutes) -> Route:
+def _audit(admin: AdminHandlers) -> Route:
     return _route(
         "read_audit",
         "GET",
         "/v1/audit",
         admin.audit,
-        "Read the audit log: who did what, or was kept from it",
-        query=admin_schemas.AuditQuery,
-        replies={200: Reply(doc="A page, newest first.", shape=admin_schemas.AuditPage)},
-        errors=(InvalidCursor, StorageUnavailable),
+        _response(200, "A page, newest first.", schemas.AuditPage),
+        query=schemas.AuditQuery,
+        errors=(InvalidCursor,),
     )

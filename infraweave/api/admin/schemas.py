@@ -1,62 +1,69 @@
-"""The shapes of administration: tenants, principals, grants, and the audit log."""
+"""Query parameters and bodies of administration: tokens, tenants, principals, grants and the audit log."""
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from attrs import NOTHING, frozen
 
-from infraweave.api.http.decoding import read_time
-from infraweave.api.runs.queries import cursor, integer, one_of, text
-from infraweave.api.runs.schemas import Time, given, said
+from infraweave.api.http.fields import Time, described, query_param
+from infraweave.api.http.query_fields import choice, cursor, limit, text, time
 from infraweave.core.access import LONGEST_NAME, parse_grant
 
-# --- what callers send -------------------------------------------------------------------------------------
+_GRANTS = "ACTION:RESOURCE, for example execute:workflow:*"
+
+# --- requests ---------------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
 class CreateTenant:
-    """A new tenant; one that exists stays as it is."""
+    """A new tenant. An existing tenant does not change."""
 
-    tenant: str = said("Its name.", minLength=1, maxLength=LONGEST_NAME)
+    tenant: str = described("The name of the tenant.", minLength=1, maxLength=LONGEST_NAME)
 
 
 @frozen(kw_only=True)
 class CreatePrincipal:
-    """A principal of a tenant; one that exists gets the grants too."""
+    """A principal of a tenant. An existing principal gets the grants in addition."""
 
-    tenant: str = said("The tenant; made if it is new.", minLength=1, maxLength=LONGEST_NAME)
-    principal: str = said("Its name within the tenant.", minLength=1, maxLength=LONGEST_NAME)
-    grants: tuple[str, ...] = said("ACTION:RESOURCE, such as execute:workflow:*", default=())
+    tenant: str = described("The tenant. It is created if it is new.", minLength=1, maxLength=LONGEST_NAME)
+    principal: str = described(
+        "The name of the principal within the tenant.", minLength=1, maxLength=LONGEST_NAME
+    )
+    grants: tuple[str, ...] = described(_GRANTS, default=())
 
 
 @frozen(kw_only=True)
 class AddGrants:
-    """More that a principal may do."""
+    """More grants for a principal."""
 
-    tenant: str = said("Its tenant.", minLength=1, maxLength=LONGEST_NAME)
-    principal: str = said("The principal.", minLength=1, maxLength=LONGEST_NAME)
-    grants: tuple[str, ...] = said("ACTION:RESOURCE, such as execute:workflow:*")
-
-
-def _wanted(doc: str, read: Any = str) -> Any:
-    return given(read, doc, {"type": "string"}, NOTHING)
+    tenant: str = described("The tenant of the principal.", minLength=1, maxLength=LONGEST_NAME)
+    principal: str = described("The principal.", minLength=1, maxLength=LONGEST_NAME)
+    grants: tuple[str, ...] = described(_GRANTS)
 
 
-def _grant(spelt: str) -> str:
-    return str(parse_grant(spelt))
+@frozen(kw_only=True)
+class CreateToken:
+    """A new token for a principal, and more grants for that principal."""
+
+    tenant: str = described("The tenant. It is created if it is new.", minLength=1, maxLength=LONGEST_NAME)
+    principal: str = described("The principal of the token.", minLength=1, maxLength=LONGEST_NAME)
+    grants: tuple[str, ...] = described(_GRANTS, default=())
+    expires: str | None = described(
+        "The lifetime of the token, such as 90d. Default: it does not expire.", default=None
+    )
 
 
 @frozen(kw_only=True)
 class TenantQuery:
-    """Whose to list."""
+    """The tenant to list."""
 
     tenant: str | None = text("Only of this tenant.")
 
 
 @frozen(kw_only=True)
 class GrantsQuery:
-    """Whose grants to list."""
+    """The tenant and the principal to list."""
 
     tenant: str | None = text("Only of this tenant.")
     principal: str | None = text("Only of this principal.")
@@ -64,22 +71,24 @@ class GrantsQuery:
 
 @frozen(kw_only=True)
 class PrincipalQuery:
-    """Which principal to delete."""
+    """The principal to delete."""
 
-    tenant: str = _wanted("Its tenant.")
-    principal: str = _wanted("Its name.")
+    tenant: str = text("The tenant of the principal.", required=True)
+    principal: str = text("The name of the principal.", required=True)
 
 
 @frozen(kw_only=True)
 class GrantQuery:
-    """Which grant to take away."""
+    """The grant to remove."""
 
-    tenant: str = _wanted("The principal's tenant.")
-    principal: str = _wanted("The principal.")
-    grant: str = _wanted("ACTION:RESOURCE.", _grant)
+    tenant: str = text("The tenant of the principal.", required=True)
+    principal: str = text("The principal.", required=True)
+    grant: str = query_param(
+        lambda spelt: str(parse_grant(spelt)), "ACTION:RESOURCE.", {"type": "string"}, NOTHING
+    )
 
 
-# --- what is answered --------------------------------------------------------------------------------------
+# --- responses ---------------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -88,7 +97,7 @@ class Tenant:
 
     tenant: str
     created_at: Time
-    principals: int = said("How many it has.")
+    principals: int = described("The number of principals.")
 
 
 @frozen(kw_only=True)
@@ -100,7 +109,7 @@ class TenantList:
 
 @frozen(kw_only=True)
 class PrincipalShown:
-    """A principal, and what it may do."""
+    """A principal and its grants."""
 
     tenant: str
     principal: str
@@ -117,7 +126,7 @@ class PrincipalList:
 
 @frozen(kw_only=True)
 class GrantShown:
-    """One thing that a principal may do."""
+    """One grant of a principal."""
 
     tenant: str
     principal: str
@@ -131,47 +140,73 @@ class GrantList:
     grants: tuple[GrantShown, ...]
 
 
+@frozen(kw_only=True)
+class NewToken:
+    """A token, shown only once."""
+
+    token: str
+    token_id: str
+    tenant: str
+    principal: str
+    grants: tuple[str, ...]
+    expires_at: Time | None
+
+
+@frozen(kw_only=True)
+class Token:
+    """A token, without the text that authenticates."""
+
+    token_id: str
+    tenant: str
+    principal: str
+    grants: tuple[str, ...]
+    created_at: Time
+    expires_at: Time | None
+    revoked_at: Time | None
+    last_used_at: Time | None = described("Coarse: updated at most once a minute.")
+
+
+@frozen(kw_only=True)
+class TokenList:
+    """All tokens."""
+
+    tokens: tuple[Token, ...]
+
+
 # --- the audit log -----------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
 class AuditQuery:
-    """Which rows of the audit log to read."""
+    """The records of the audit log to read."""
 
-    tenant: str | None = text("Only what principals of this tenant asked.")
-    principal: str | None = text("Only what this principal asked.")
-    token_id: str | None = text("Only what was asked with this token.")
-    action: str | None = text("Only this action, such as start_run: the operationId of a route.")
-    resource: str | None = text("Only this resource, such as run:run_01J9….")
-    outcome: Literal["allowed", "denied"] | None = given(
-        one_of(("allowed", "denied")), "Only these.", {"type": "string", "enum": ["allowed", "denied"]}
-    )
-    request_id: str | None = text("Only what this request did.")
-    after: int | None = given(read_time, "Not before this time.", {"type": "string", "format": "date-time"})
-    before: int | None = given(read_time, "Before this time.", {"type": "string", "format": "date-time"})
-    limit: int = given(
-        integer(1, 1000),
-        "How many at most.",
-        {"type": "integer", "minimum": 1, "maximum": 1000, "default": 100},
-        100,
-    )
+    tenant: str | None = text("Only requests of principals of this tenant.")
+    principal: str | None = text("Only requests of this principal.")
+    token_id: str | None = text("Only requests with this token.")
+    action: str | None = text("Only this action, the operationId of a route, for example start_run.")
+    resource: str | None = text("Only this resource, for example run:run_01J9….")
+    outcome: Literal["allowed", "denied"] | None = choice(("allowed", "denied"), "Only this outcome.")
+    request_id: str | None = text("Only records of this request.")
+    after: int | None = time("Not before this time.")
+    before: int | None = time("Before this time.")
+    limit: int = limit(1000, 100)
     cursor: str | None = cursor()
 
 
 @frozen(kw_only=True)
 class AuditEntry:
-    """Who did what, or was kept from it."""
+    """Who did what, or was denied it."""
 
     at: Time
-    tenant: str | None = said("Of who asked; null where nobody knows who it was.")
+    tenant: str | None = described("The tenant of the caller. Null: the caller is unknown.")
     principal: str | None
     token_id: str | None
-    action: str = said("The operationId of a route, or what the command line did.")
-    resource: str = said("kind:id.")
+    action: str = described("The operationId of a route, or an action of the command line.")
+    resource: str = described("kind:id")
     outcome: Literal["allowed", "denied"]
-    reason: str | None = said("The code of the refusal.")
+    reason: str | None = described("The code of the error.")
     detail: str | None
-    request_id: str | None = said("Null for the command line, on the file.")
+    request_id: str | None = described("Null for the command line on the file.")
     source: Literal["http", "cli"]
 
 

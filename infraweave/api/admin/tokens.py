@@ -1,11 +1,12 @@
-"""Tokens: make, list, revoke. An admin's grant is on all tenants, so an admin sees the tokens of all."""
+"""Handlers of tokens: create, list, revoke. An admin sees the tokens of all tenants."""
 
 from __future__ import annotations
 
 from attrs import frozen
 
-from infraweave.api.http.routing import Answer, Call, NoQuery
-from infraweave.api.runs import presenters, schemas
+from infraweave.api.admin import schemas
+from infraweave.api.http.fields import present
+from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
 from infraweave.core.access import Grant, make_token, parse_grant, token_hash
 from infraweave.core.data.values import to_seconds
 from infraweave.engine import clock
@@ -15,14 +16,14 @@ from infraweave.store.principals import NewTokenRow
 
 
 @frozen(eq=False)
-class TokenRoutes:
+class TokenHandlers:
     """The handlers of tokens."""
 
     _engine: Engine
 
-    async def create(self, call: Call[NoQuery, schemas.CreateToken]) -> Answer:
-        """Make a token, and its tenant and principal where they are new; it is told this once."""
-        body, now = call.body, self._engine.clock.now()
+    async def create(self, request: ApiRequest[NoQuery, schemas.CreateToken]) -> ApiResponse:
+        """Create a token, and its tenant and principal if they are new. The token is shown only once."""
+        body, now = request.body, self._engine.clock.now()
         grants = read_grants(body.grants)
         life = _life(body.expires)
         text = make_token(clock.token_secret())
@@ -31,41 +32,33 @@ class TokenRoutes:
             token_hash=token_hash(text),
             expires_at=None if life is None else now + life,
         )
-        record = call.record
+        record = request.record
         record.resource, record.detail = f"token:{new.token_id}", f"for {body.tenant}/{body.principal}"
         row = await self._engine.principals.create_token(
             body.tenant, body.principal, grants, new, now, record
         )
         await self._engine.catalog.publish_loaded(body.tenant)
-        answer = schemas.NewToken(
-            token=text,
-            token_id=row.token_id,
-            tenant=row.tenant,
-            principal=row.principal,
-            grants=presenters.grants(row.grants),
-            expires_at=presenters.time(row.expires_at),
-        )
-        return Answer(answer, 201)
+        return ApiResponse(present(schemas.NewToken, row, token=text), 201)
 
-    async def list(self, call: Call[NoQuery, None]) -> Answer:  # noqa: ARG002 - every handler takes a call
-        """List all tokens, without what makes them work."""
+    async def list(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
+        """List all tokens, without the text that authenticates."""
         await self._engine.audit_buffer.flush()
         rows = await self._engine.principals.list_tokens()
-        return Answer(schemas.TokenList(tokens=tuple(map(presenters.token, rows))))
+        return ApiResponse(schemas.TokenList(tokens=tuple(present(schemas.Token, row) for row in rows)))
 
-    async def revoke(self, call: Call[NoQuery, None]) -> Answer:
-        """End a token's life; its next request is refused, and its open streams end."""
+    async def revoke(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
+        """Revoke a token. Its next request is refused and its open streams end."""
         now = self._engine.clock.now()
-        row = await self._engine.principals.revoke(call.path["token_id"], now, record=call.record)
+        row = await self._engine.principals.revoke(request.path["token_id"], now, record=request.record)
         self._engine.revocation.notify()
-        return Answer(presenters.token(row))
+        return ApiResponse(present(schemas.Token, row))
 
 
 def read_grants(texts: tuple[str, ...]) -> list[Grant]:
     """Return the grants of a body.
 
     Raises:
-        MalformedRequest: one does not parse; the details name each.
+        MalformedRequest: a grant does not parse; the details name each.
     """
     grants, faults = [], []
     for place, text in enumerate(texts):
@@ -79,7 +72,7 @@ def read_grants(texts: tuple[str, ...]) -> list[Grant]:
 
 
 def _life(expires: str | None) -> int | None:
-    """Return milliseconds, or None for ever."""
+    """Return milliseconds; None: no expiry."""
     if expires is None:
         return None
     try:

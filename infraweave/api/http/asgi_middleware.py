@@ -1,8 +1,8 @@
-"""A thin ASGI layer around Quart, for what Quart cannot do.
+"""A thin ASGI layer around Quart, for tasks that Quart cannot do.
 
-It gives each request its id and puts it on every answer, counts answers, cuts readers that take nothing, lets
-a caller who is still sending read a refusal, and catches what nothing else caught. The only place in ``api/``
-with a blind ``except``: it is the outermost.
+It assigns request ids, counts responses, disconnects readers that accept nothing, lets a caller that is still
+sending read an error, and catches all remaining exceptions. It is the outermost layer, and the only place in
+``api/`` with a blind ``except``.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import re
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from infraweave.api.http.browser_security import Headers, Policy, secured
+from infraweave.api.http.browser_security import BrowserSecurity, Headers, missing_security_headers
 from infraweave.api.http.errors import envelope
-from infraweave.api.http.exchange import VISIT, Strangers, Visit
+from infraweave.api.http.incoming_body import INCOMING_BODY, IncomingBody, UnauthenticatedBytes
 from infraweave.api.http.metrics import Metrics
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.redact import redact, sanitize
@@ -33,29 +33,31 @@ if TYPE_CHECKING:
     App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 log = logging.getLogger("infraweave.api")
-#: One line an answer, at INFO.
+#: One line for each response, at INFO.
 access = logging.getLogger("infraweave.access")
 
-#: Seconds that a caller may go on sending a body that was refused, and how long it may pause in them (nginx'
-#: lingering_close is of that kind).
+#: Seconds that a caller may continue to send a refused body, and the longest pause in them (like
+#: lingering_close of nginx).
 LINGER, PAUSE = 30.0, 2.0
-#: The key of the request's id, and of its route's path, in the ASGI scope.
+#: The keys in the ASGI scope of the request's id, of its route's path, and of its audit record.
 REQUEST_ID = "infraweave.request_id"
 ROUTE = "infraweave.route"
-#: The key of what the audit log would say of it, which names the caller.
 AUDIT_RECORD = "infraweave.audit_record"
 _NO_ROUTE = "(none)"
-#: Characters of a name that an access line repeats.
+#: Characters of a name in an access line.
 _LONGEST_NAME = 200
 _OWN_ID = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
 
-class Guard:
-    """The app, guarded."""
+class Middleware:
+    """The app, and the layer around it."""
 
-    def __init__(self, app: App, clock: Clock, settings: Settings, metrics: Metrics, policy: Policy) -> None:
+    def __init__(
+        self, app: App, clock: Clock, settings: Settings, metrics: Metrics, security: BrowserSecurity
+    ) -> None:
         self._app, self._clock, self._settings, self._metrics = app, clock, settings, metrics
-        self._policy, self._strangers = policy, Strangers(settings.max_unauthenticated_bytes)
+        self._security = security
+        self._unauthenticated = UnauthenticatedBytes(settings.max_unauthenticated_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
@@ -66,74 +68,74 @@ class Guard:
         if scope["type"] == "websocket":
             await _refuse_websocket(scope, receive, send)
             return
-        visit = scope[VISIT] = Visit(scope, self._settings.max_body, self._strangers)
+        body = scope[INCOMING_BODY] = IncomingBody(scope, self._settings.max_body, self._unauthenticated)
         try:
             await self._serve(
-                _Exchange(scope, receive, send, visit, self._settings, self._metrics, self._policy)
+                _RequestCycle(scope, receive, send, body, self._settings, self._metrics, self._security)
             )
         finally:
-            visit.over()
+            body.close()
 
-    async def _serve(self, exchange: _Exchange) -> None:
-        scope, visit = exchange.scope, exchange.visit
+    async def _serve(self, cycle: _RequestCycle) -> None:
+        scope, body = cycle.scope, cycle.body
         refusal = self._misdirected(scope)
         if refusal is not None:
-            await exchange.refuse(refusal)
+            await cycle.refuse(refusal)
             return
-        preflight = self._policy.preflight(scope)
+        preflight = self._security.preflight(scope)
         if preflight is not None:
-            await exchange.answer(204, preflight, b"")
+            await cycle.respond(204, preflight, b"")
             return
-        if visit.refusal is not None:
-            await exchange.refuse(visit.refusal)
+        if body.refusal is not None:
+            await cycle.refuse(body.refusal)
             return
         try:
-            await self._app(scope, exchange.receive, exchange.send)
+            await self._app(scope, cycle.receive, cycle.send)
         except Exception:
-            if visit.refusal is None:
+            if body.refusal is None:
                 path = sanitize(scope["path"], _LONGEST_NAME)
                 log.exception("%s %s failed", scope["method"], path, extra=_extra(scope))
-            if not exchange.started:
-                await exchange.refuse(visit.refusal or Internal())
+            if not cycle.started:
+                await cycle.refuse(body.refusal or Internal())
 
     def _misdirected(self, scope: Scope) -> MisdirectedRequest | None:
         try:
-            self._policy.check_host(scope)
+            self._security.check_host(scope)
         except MisdirectedRequest as error:
             return error
         return None
 
 
-class _Exchange:
-    """One request and its answer, seen from both doors."""
+class _RequestCycle:
+    """One request and its response."""
 
     def __init__(
         self,
         scope: Scope,
         receive: Receive,
         send: Send,
-        visit: Visit,
+        body: IncomingBody,
         settings: Settings,
         metrics: Metrics,
-        policy: Policy,
+        security: BrowserSecurity,
     ) -> None:
         self.scope, self._receive, self._send = scope, receive, send
         self._stall, self._metrics = settings.write_stall, metrics
-        self._received, self._policy = 0, policy
-        self.visit = visit
+        self._received, self._security = 0, security
+        self.body = body
         self._began = asyncio.get_running_loop().time()
-        self._heard_all = asyncio.Event()
+        self._body_ended = asyncio.Event()
         self.started = False
 
     async def receive(self) -> Message:
-        """Take the next part of the request; of a body that was refused, nothing is kept."""
+        """Return the next part of the request. The content of a refused body is dropped."""
         message = await self._receive()
         size = len(message.get("body", b""))
         self._received += size
         if size and not self.started:
-            await self.visit.admit(size)
+            await self.body.admit(size)
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
-            self._heard_all.set()
+            self._body_ended.set()
         if self.started and message["type"] == "http.request":
             return {**message, "body": b""}
         return message
@@ -141,7 +143,7 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.started = True
-            self.visit.answered()
+            self.body.response_started()
             self._head(message)
         elif not message.get("more_body", False):
             await self._linger()
@@ -152,56 +154,56 @@ class _Exchange:
         headers = [*message["headers"], (b"x-request-id", self.scope[REQUEST_ID].encode())]
         if self.scope["path"].removeprefix(self.scope.get("root_path", "")).startswith("/v1/"):
             headers.append((b"cache-control", b"no-store"))
-        headers += [*self._policy.cross_origin(self.scope), *secured(headers)]
+        headers += [*self._security.cors_headers(self.scope), *missing_security_headers(headers)]
         message["headers"] = headers
         route = self.scope.get(ROUTE, _NO_ROUTE)
-        # Not negative, also where the clocks of two processors disagree.
+        # Never negative, even if the clocks of two processors differ.
         seconds = max(0.0, asyncio.get_running_loop().time() - self._began)
         method = self.scope["method"] if route != _NO_ROUTE else "-"
-        self._metrics.answered(method, route, message["status"], seconds)
+        self._metrics.count_response(method, route, message["status"], seconds)
         if access.isEnabledFor(logging.INFO):
             _log_access(self.scope, route, message["status"], seconds)
 
     async def refuse(self, error: RequestError) -> None:
-        """Answer in the app's stead, once the caller has sent what it had to send."""
+        """Respond with an error in place of the app."""
         body = dumps(envelope(error, self.scope[REQUEST_ID]))
-        told = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-        await self.answer(error.status, [(b"content-type", b"application/json"), *told], body)
+        headers = [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
+        await self.respond(error.status, [(b"content-type", b"application/json"), *headers], body)
 
-    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """Answer in the app's stead, once the caller has sent what it had to send."""
+    async def respond(self, status: int, headers: Headers, body: bytes) -> None:
+        """Respond in place of the app, and read the rest of the request first."""
         head = [*headers, (b"content-length", str(len(body)).encode())] if body else headers
         await self.send({"type": "http.response.start", "status": status, "headers": head})
         with suppress(TimeoutError):
             async with asyncio.timeout(LINGER):
-                while not self._heard_all.is_set():
+                while not self._body_ended.is_set():
                     async with asyncio.timeout(PAUSE):
                         await self.receive()
-        self._heard_all.set()
+        self._body_ended.set()
         await self.send({"type": "http.response.body", "body": body, "more_body": False})
 
     async def _linger(self) -> None:
-        """Let a caller who is still sending finish: a reset would take the answer from it."""
+        """Let a caller that is still sending finish, because a reset would destroy the response."""
         loop, before = asyncio.get_running_loop(), -1
         until = loop.time() + LINGER
-        while not self._heard_all.is_set() and before < self._received and loop.time() < until:
+        while not self._body_ended.is_set() and before < self._received and loop.time() < until:
             before = self._received
             with suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE):
-                    await self._heard_all.wait()
+                    await self._body_ended.wait()
 
 
 def own_id(scope: Scope) -> str | None:
-    """Return the caller's own X-Request-Id, if there is one and it is fit to be repeated."""
+    """Return the X-Request-Id of the caller, if it has a valid one."""
     values = [value for name, value in scope["headers"] if name.lower() == b"x-request-id"]
     if len(values) != 1 or not _OWN_ID.fullmatch(values[0]):
         return None
     own = values[0].decode()
-    return own if redact(own) == own else None  # a token is no name
+    return own if redact(own) == own else None  # a token must not appear in logs
 
 
 def _log_access(scope: Scope, route: str, status: int, seconds: float) -> None:
-    """Write who asked what; the route as the table spells it, for what callers name may be anything."""
+    """Log who requested what, with the route's template in place of the path that the caller chose."""
     record, client = scope.get(AUDIT_RECORD), scope.get("client") or ("-",)
     who = "-" if record is None or record.principal is None else f"{record.tenant}/{record.principal}"
     what = "-" if record is None else record.resource

@@ -1,8 +1,8 @@
-"""Who asks, and whether they may: bearer tokens, tenants, grants. Fails closed.
+"""Authentication by bearer token, and authorization by grants.
 
-Each request asks the database anew, so a revocation works on the next request and nothing has to be
-invalidated. Every cause of a 401 has the same words, and another tenant's run is answered exactly like one
-that never was. Whether a workflow exists is looked at only after the grant.
+Each request reads the token from the database, so a revocation takes effect on the next request. Every cause
+of a 401 has the same message. Other tenants' resources return 404, like resources that do not exist. Grants
+are checked before the existence of a workflow.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from attrs import frozen
 from werkzeug.datastructures import Headers
 
-from infraweave.api.http.routing import NOBODY, Caller, Route, require
+from infraweave.api.http.routing import ANONYMOUS, Caller, Route, require
 from infraweave.core.access import Action, Principal, allows, is_token, token_hash
 from infraweave.engine.clock import Clock
 from infraweave.engine.engine import Engine
@@ -25,33 +25,33 @@ CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
 @frozen(eq=False)
-class Gate:
-    """What stands before every handler."""
+class Authenticator:
+    """Identifies callers and checks their grants."""
 
     _principals: Principals
     _runs: Runs
     _clock: Clock
 
     @classmethod
-    def of(cls, engine: Engine) -> Gate:
-        """Return the gate of an engine."""
+    def of(cls, engine: Engine) -> Authenticator:
+        """Return the authenticator of an engine."""
         return cls(engine.principals, engine.runs, engine.clock)
 
     async def identify(self, route: Route, headers: Headers) -> Caller:
-        """Return who asks.
+        """Return the caller of a request.
 
         Raises:
-            Unauthenticated: there is no token, or it is unknown, revoked or expired.
+            Unauthenticated: the token is missing, unknown, revoked or expired.
         """
         if route.on == "public":
-            return Caller(NOBODY)
+            return Caller(ANONYMOUS)
         token = _bearer(headers)
-        caller = await self._known(token_hash(token)) if token else None
+        caller = await self._find(token_hash(token)) if token else None
         if caller is None:
             raise Unauthenticated(headers=CHALLENGE)
         return caller
 
-    async def _known(self, digest: bytes) -> Caller | None:
+    async def _find(self, digest: bytes) -> Caller | None:
         found = await self._principals.find_token(digest)
         if found is None:
             return None
@@ -60,18 +60,18 @@ class Gate:
             return None
         return Caller(principal, row.token_id, row.expires_at, digest)
 
-    async def still(self, caller: Caller) -> Principal | None:
-        """Return who a caller who is being answered is now, or None where the token is no good any more."""
-        again = await self._known(caller.digest)
-        return None if again is None else again.principal
+    async def current_principal(self, caller: Caller) -> Principal | None:
+        """Return the principal with its present grants; None if the token is no longer valid."""
+        found = await self._find(caller.digest)
+        return None if found is None else found.principal
 
-    async def may_still(self, caller: Caller, action: Action, run: RunRow) -> bool:
-        """Tell whether a caller who is being answered would be let in again."""
-        again = await self.still(caller)
-        return again is not None and allows(again, action, f"workflow:{run.workflow_id}")
+    async def is_still_allowed(self, caller: Caller, action: Action, run: RunRow) -> bool:
+        """Tell whether a caller with an open stream would be admitted again."""
+        principal = await self.current_principal(caller)
+        return principal is not None and allows(principal, action, f"workflow:{run.workflow_id}")
 
-    async def admit(self, route: Route, principal: Principal, path: dict[str, str]) -> RunRow | None:
-        """Let the principal pass to what the path names; return the run, if it names one.
+    async def authorize(self, route: Route, principal: Principal, path: dict[str, str]) -> RunRow | None:
+        """Check the grant on the resource of the path; return the run in the path, if any.
 
         Raises:
             RunNotFound: the run does not exist in the principal's tenant.
@@ -89,8 +89,8 @@ class Gate:
         return row
 
 
-def admit_body(route: Route, principal: Principal, body: Any, record: AuditRecord) -> None:
-    """Let the principal pass to the workflow that the body names, which the audit record then names too.
+def authorize_body(route: Route, principal: Principal, body: Any, record: AuditRecord) -> None:
+    """Check the grant on the workflow in the body, and enter the workflow in the audit record.
 
     Raises:
         AclDenied: the principal lacks the grant.
@@ -111,7 +111,7 @@ def _resource(route: Route, path: dict[str, str], row: RunRow | None) -> str:
 
 
 def _bearer(headers: Headers) -> str | None:
-    """Return the token of the one Authorization header, if it has the form of a token."""
+    """Return the token of the only Authorization header, if it has the form of a token."""
     values = headers.getlist("Authorization")
     if len(values) != 1:
         return None

@@ -1,61 +1,59 @@
-"""Limits of what a request body may hold, beside its size and its depth."""
+"""Limits on the content of a request body: lengths of strings, lists, keys and tags."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping
 
-from infraweave.api.http.decoding import parsed
+from infraweave.api.http.decoding import parse_body
 from infraweave.core.data.values import Json, to_pointer
 from infraweave.errors import Fault, MalformedRequest
 from infraweave.settings import Settings
 
-#: Characters of a key that a message repeats.
+#: Characters of a key in a message.
 _SHOWN = 60
-
-
-#: Bodies of so many bytes are read off the loop: the largest take a second, and others want answers.
+#: Bodies of this many bytes are decoded in a thread, because the largest take a second.
 LARGE = 64 * 1024
 
 
-async def read_within(settings: Settings, data: bytes) -> Json:
-    """Return the value of a body that is within the limits.
+async def parse_within_limits(settings: Settings, data: bytes) -> Json:
+    """Return the JSON value of a body within the limits.
 
     Raises:
-        MalformedRequest: it is no JSON, or beyond them.
+        MalformedRequest: it is not JSON, or it exceeds a limit.
     """
     return _read(settings, data) if len(data) < LARGE else await asyncio.to_thread(_read, settings, data)
 
 
 def _read(settings: Settings, data: bytes) -> Json:
-    value = parsed(data, settings.max_depth)
-    within(settings, value, len(data))
+    value = parse_body(data, settings.max_depth)
+    check_lengths(settings, value, len(data))
     return value
 
 
-def within(settings: Settings, value: Json, size: int) -> None:
-    """Let a body pass whose texts and lists are not too long; ``size`` is its length in bytes.
+def check_lengths(settings: Settings, value: Json, size: int) -> None:
+    """Check the lengths of strings, lists and keys; ``size`` is the length of the body in bytes.
 
     Raises:
-        MalformedRequest: one is.
+        MalformedRequest: one is too long.
     """
-    # A text takes a byte for each character at least, and a list two for each item: most bodies need no look.
+    # A character takes at least one byte, a list item at least two: most bodies need no check.
     if size <= min(settings.max_string, 2 * settings.max_list):
         return
     fault = next(_faults(settings, value), None)
     if fault is not None:
         raise MalformedRequest(
-            f"Body cannot be taken: {fault.path or 'it'} {fault.message}.", details=[fault]
+            f"The body is not accepted: {fault.path or 'it'} {fault.message}.", details=[fault]
         )
 
 
 def _faults(settings: Settings, value: Json) -> Iterator[Fault]:
-    """Yield what is too long, level by level; the way to it is looked for only where there is any."""
+    """Yield the parts that are too long, level by level. A path is only computed for a fault."""
     level: list[Json] = [value]
     while level:
         for item in level:
             if (message := _excess(settings, item)) is not None:
-                yield _fault(_way_to(item, value), message)
+                yield _fault(_path_to(item, value), message)
         held = [item for item in level if item and (type(item) is dict or type(item) is list)]
         level = [child for item in held for child in (item.values() if type(item) is dict else item)]
 
@@ -71,7 +69,7 @@ def _excess(settings: Settings, item: Json) -> str | None:
     return None
 
 
-def _way_to(wanted: Json, value: Json) -> tuple[str | int, ...]:
+def _path_to(wanted: Json, value: Json) -> tuple[str | int, ...]:
     """Return the path to a part of a value."""
     waiting: list[tuple[tuple[str | int, ...], Json]] = [((), value)]
     while waiting:
@@ -88,10 +86,10 @@ def _fault(path: tuple[str | int, ...], message: str) -> Fault:
 
 
 def check_tags(settings: Settings, tags: Mapping[str, str]) -> None:
-    """Let tags pass that are few and short.
+    """Check the number and the lengths of tags.
 
     Raises:
-        MalformedRequest: they are not; the details name each.
+        MalformedRequest: they exceed a limit; the details name each fault.
     """
     faults = []
     if len(tags) > settings.max_tags:

@@ -1,8 +1,8 @@
-"""What browsers are told, and which names the server answers to.
+"""Protection of browsers: the Host check, CORS and security headers.
 
-A page on the internet can have its own name resolve to this machine (DNS rebinding), and would then talk to
-the server as if it came from it: so a request must name a host that is ours. Pages of other origins may read
-nothing unless their origin is allowed, exactly as it is spelled.
+A page on the internet can make its own name resolve to this machine (DNS rebinding) and then talk to the
+server. So a request must name a host of this server. Pages of other origins can read nothing unless their
+exact origin is allowed.
 """
 
 from __future__ import annotations
@@ -17,21 +17,23 @@ from infraweave.errors import MisdirectedRequest
 
 Headers = list[tuple[bytes, bytes]]
 
-#: On every answer that does not say otherwise itself.
+#: On every response that does not set them itself.
 SECURITY: Mapping[bytes, bytes] = {
     b"x-content-type-options": b"nosniff",
     b"referrer-policy": b"no-referrer",
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
 }
 _METHODS = b"GET, POST, PUT, DELETE"
-_TAKEN = (
+_REQUEST_HEADERS = (
     b"Authorization, Content-Type, Idempotency-Key, Last-Event-ID, Prefer, traceparent, tracestate,"
     b" X-Infraweave-Trigger, X-Request-Id"
 )
-_SHOWN = b"Idempotent-Replayed, Location, Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id"
-#: Seconds for which browsers may remember a preflight.
-_REMEMBER = b"600"
-#: A name of labels, of which one dot may follow, or an address of IPv6; and a port.
+_RESPONSE_HEADERS = (
+    b"Idempotent-Replayed, Location, Preference-Applied, Retry-After, WWW-Authenticate, X-Request-Id"
+)
+#: Seconds for which browsers may cache a preflight.
+_MAX_AGE = b"600"
+#: A name of labels with an optional dot at the end, or an IPv6 address; and an optional port.
 _HOST = re.compile(
     r"(?:(?P<name>[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_-]*[A-Za-z0-9_])?)*)\.?"
     r"|\[(?P<address>[0-9A-Fa-f:.]{2,45})\])(?::(?P<port>[0-9]{1,5}))?"
@@ -41,7 +43,7 @@ _ORIGIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+")
 
 
 def host_name(text: str) -> str:
-    """Return the host of an option: without its port, in small letters."""
+    """Return the host of an option, without its port, in lower case."""
     host = text.strip().lower()
     if host.startswith("["):
         return host[1:].partition("]")[0]
@@ -49,7 +51,7 @@ def host_name(text: str) -> str:
 
 
 def named_host(text: str) -> str | None:
-    """Return the host that a Host header names, in small letters; None where it is no host and port."""
+    """Return the host in a Host header, in lower case; None if it is not a host with an optional port."""
     found = _HOST.fullmatch(text)
     if found is None or int(found["port"] or 0) > _LAST_PORT:
         return None
@@ -57,36 +59,38 @@ def named_host(text: str) -> str | None:
 
 
 def check_origin(text: str) -> str:
-    """Return an origin as browsers spell it.
+    """Return an origin, spelled as browsers send it.
 
     Raises:
-        ValueError: it is none; a star is none.
+        ValueError: it is not a valid origin; a star is not.
     """
     if not _ORIGIN.fullmatch(text):
-        raise ValueError(f"{text!r} is no origin; expected https://console.example.com, without a path")
+        raise ValueError(
+            f"{text!r} is not a valid origin; expected https://console.example.com, without a path"
+        )
     return text
 
 
-class Policy:
-    """The policy of one server. ``hosts`` None: whoever mounts the app sees to that."""
+class BrowserSecurity:
+    """The rules of one server. ``hosts`` None: the program that mounts the app checks the host."""
 
     def __init__(self, hosts: Iterable[str] | None, origins: Iterable[str]) -> None:
         self._hosts = None if hosts is None else {host_name(host) for host in hosts}
         self._origins = {origin.encode() for origin in origins}
 
     def check_host(self, scope: Mapping[str, Any]) -> None:
-        """Let a request pass that names this server.
+        """Check that a request names this server.
 
         Raises:
-            MisdirectedRequest: it names another, none, or several.
+            MisdirectedRequest: it names no host, another one, or several.
         """
         if self._hosts is None:
             return
         named = _values(scope, b"host") or _values(scope, b":authority")
-        told = named[0].decode("latin-1").strip() if len(named) == 1 else ""
-        host = named_host(told)
+        text = named[0].decode("latin-1").strip() if len(named) == 1 else ""
+        host = named_host(text)
         if host is None or not self._is_ours(host, scope):
-            name = one_line(told, 100) or "no host"
+            name = one_line(text, 100) or "no host"
             raise MisdirectedRequest(
                 f"This server does not answer as {name}; `--allow-host` lets it answer to more names."
             )
@@ -98,29 +102,31 @@ class Policy:
             address = ip_address(host)
         except ValueError:
             return False
-        # An address cannot be rebound; the one that the connection came in at is ours.
+        # An address cannot be rebound. The local address of the connection is ours.
         reached = (scope.get("server") or ("",))[0]
         return address.is_loopback or host == reached
 
     def preflight(self, scope: Mapping[str, Any]) -> Headers | None:
-        """Return the answer to an allowed origin that asks what it may send; None for anything else."""
+        """Return the headers for a preflight of an allowed origin; None for any other request."""
         asks = scope["method"] == "OPTIONS" and _values(scope, b"access-control-request-method")
         if not asks or self._origin(scope) is None:
             return None
         return [
             (b"access-control-allow-methods", _METHODS),
-            (b"access-control-allow-headers", _TAKEN),
-            (b"access-control-max-age", _REMEMBER),
+            (b"access-control-allow-headers", _REQUEST_HEADERS),
+            (b"access-control-max-age", _MAX_AGE),
         ]
 
-    def cross_origin(self, scope: Mapping[str, Any]) -> Headers:
-        """Return what lets a page of an allowed origin read an answer; nothing where none is allowed."""
+    def cors_headers(self, scope: Mapping[str, Any]) -> Headers:
+        """Return the headers that let a page of an allowed origin read a response."""
         if not self._origins:
             return []
         origin = self._origin(scope)
         if origin is None:
             return [(b"vary", b"Origin")]
-        shown = [(b"access-control-expose-headers", _SHOWN)] if scope["method"] != "OPTIONS" else []
+        shown = (
+            [(b"access-control-expose-headers", _RESPONSE_HEADERS)] if scope["method"] != "OPTIONS" else []
+        )
         return [(b"vary", b"Origin"), (b"access-control-allow-origin", origin), *shown]
 
     def _origin(self, scope: Mapping[str, Any]) -> bytes | None:
@@ -128,8 +134,8 @@ class Policy:
         return origins[0] if len(origins) == 1 and origins[0] in self._origins else None
 
 
-def secured(headers: Headers) -> Headers:
-    """Return the security headers that an answer lacks."""
+def missing_security_headers(headers: Headers) -> Headers:
+    """Return the security headers that a response lacks."""
     there = {name.lower() for name, _ in headers}
     return [(name, value) for name, value in SECURITY.items() if name not in there]
 

@@ -1,7 +1,7 @@
-"""Cursors: opaque, and good for the list that gave them alone.
+"""Cursors: opaque, and valid only for the list that issued them.
 
-A cursor is a place in an order of the whole file, which is nobody's business: it is masked, and signed
-together with the tenant and the query that it goes on with. The page size may be another.
+A cursor contains a position in the order of the whole file, which clients must not learn. It is masked, and
+signed together with the tenant and the query. The page size may change between pages.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 
 from attrs import asdict, define
 
-from infraweave.api.http.routing import Call
+from infraweave.api.http.routing import ApiRequest
 from infraweave.engine.engine import Engine
 from infraweave.errors import InvalidCursor
 from infraweave.store.keys import Keys
 
-#: Bytes of the signature and of the place.
-_SIGNATURE, _PLACE = 16, 8
+#: Bytes of the signature and of the position.
+_SIGNATURE, _POSITION = 16, 8
 #: Characters of a cursor.
 _LENGTH = 32
-#: Parameters with which the next page may differ.
+#: Parameters that may change between pages.
 _FREE = {"cursor", "limit"}
 
 
@@ -31,23 +31,23 @@ class Cursors:
     """The cursors of one server."""
 
     _engine: Engine
-    #: The file's key, once it has been read.
+    #: The key in the file, once it is read.
     _key: bytes | None = None
 
-    async def give(self, kind: str, call: Call[Any, Any], place: int) -> str:
-        """Return the cursor of what follows a place of the list that a call has asked for."""
+    async def give(self, kind: str, request: ApiRequest[Any, Any], position: int) -> str:
+        """Return the cursor of the page after a position in the list of a request."""
         key = await self._of_file()
-        signature = _signature(key, kind, call, place)
-        masked = place ^ _mask(key, signature)
-        return urlsafe_b64encode(signature + masked.to_bytes(_PLACE, "big")).decode()
+        signature = _signature(key, kind, request, position)
+        masked = position ^ _mask(key, signature)
+        return urlsafe_b64encode(signature + masked.to_bytes(_POSITION, "big")).decode()
 
-    async def read(self, kind: str, call: Call[Any, Any]) -> int | None:
-        """Return the place that the cursor of a call stands for; None where it has none.
+    async def read(self, kind: str, request: ApiRequest[Any, Any]) -> int | None:
+        """Return the position of the cursor in a request; None without a cursor.
 
         Raises:
-            InvalidCursor: it is none that this list has given.
+            InvalidCursor: this list did not issue it.
         """
-        text = call.query.cursor
+        text = request.query.cursor
         if text is None:
             return None
         try:
@@ -55,11 +55,11 @@ class Cursors:
         except ValueError:
             raise InvalidCursor from None
         key, signature = await self._of_file(), raw[:_SIGNATURE]
-        place = int.from_bytes(raw[_SIGNATURE:], "big") ^ _mask(key, signature)
-        is_ours = len(text) == _LENGTH and len(raw) == _SIGNATURE + _PLACE and place < 2**63
-        if not is_ours or not hmac.compare_digest(signature, _signature(key, kind, call, place)):
+        position = int.from_bytes(raw[_SIGNATURE:], "big") ^ _mask(key, signature)
+        is_ours = len(text) == _LENGTH and len(raw) == _SIGNATURE + _POSITION and position < 2**63
+        if not is_ours or not hmac.compare_digest(signature, _signature(key, kind, request, position)):
             raise InvalidCursor
-        return place
+        return position
 
     async def _of_file(self) -> bytes:
         if self._key is None:
@@ -67,11 +67,11 @@ class Cursors:
         return self._key
 
 
-def _signature(key: bytes, kind: str, call: Call[Any, Any], place: int) -> bytes:
-    asked = {name: value for name, value in asdict(call.query, recurse=False).items() if name not in _FREE}
-    said = (kind, call.principal.tenant, sorted(call.path.items()), sorted(asked.items()), place)
-    return hmac.new(key, repr(said).encode(), hashlib.sha256).digest()[:_SIGNATURE]
+def _signature(key: bytes, kind: str, request: ApiRequest[Any, Any], position: int) -> bytes:
+    asked = {name: value for name, value in asdict(request.query, recurse=False).items() if name not in _FREE}
+    signed = (kind, request.principal.tenant, sorted(request.path.items()), sorted(asked.items()), position)
+    return hmac.new(key, repr(signed).encode(), hashlib.sha256).digest()[:_SIGNATURE]
 
 
 def _mask(key: bytes, signature: bytes) -> int:
-    return int.from_bytes(hmac.new(key, b"mask" + signature, hashlib.sha256).digest()[:_PLACE], "big")
+    return int.from_bytes(hmac.new(key, b"mask" + signature, hashlib.sha256).digest()[:_POSITION], "big")

@@ -1,7 +1,7 @@
-"""Strict reading of what callers send: bodies and query parameters into attrs classes, and shapes into JSON.
+"""Strict decoding of bodies and query parameters into attrs classes, and encoding of such classes as JSON.
 
-Driven by the annotations of the class. Whatever is unknown, missing or of a wrong type is refused, all faults
-at once, each with the path to it. The classes are in ``shapes``; nothing here knows HTTP.
+The annotations of the class decide. Unknown, missing and mistyped fields are refused, all faults at once,
+each with its path. The classes are the ``schemas`` of each resource. Nothing here knows HTTP.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from infraweave.errors import Fault, MalformedRequest
 T = TypeVar("T")
 Path = tuple[str | int, ...]
 
-#: Faults that one answer tells of; a body can hold many thousands, and each costs time to put in words.
+#: Faults in one response. A body can contain many thousands, and each message takes time.
 MOST_FAULTS = 100
-#: Characters of a caller's name that are looked at and repeated.
+#: Characters of a caller's name that are compared and repeated.
 _LONGEST_NAME = 60
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
-#: Characters of a path that are told; more are a caller's own long names.
+#: Characters of a path in a response; longer ones contain long names of the caller.
 _LONGEST_PATH = 1_000
-#: Beyond it floats have no place for units.
+#: Larger floats cannot represent every integer.
 _EXACT = 2**53
 _NAMES = {
     str: "a string",
@@ -56,32 +56,32 @@ class _Faults(list[Fault]):
 
 @cache
 def hints(cls: type) -> dict[str, Any]:
-    """Return the annotations of a class, evaluated."""
+    """Return the evaluated annotations of a class."""
     return typing.get_type_hints(cls, include_extras=True)
 
 
-def parsed(data: bytes, max_depth: int) -> Json:
-    """Return the value of a body.
+def parse_body(data: bytes, max_depth: int) -> Json:
+    """Return the JSON value of a body.
 
     Raises:
-        MalformedRequest: it is no JSON, or none that can be taken.
+        MalformedRequest: it is not JSON, or JSON that is not accepted.
     """
     if not data:
-        raise MalformedRequest("Body is not JSON: it is empty; a JSON object is expected.")
+        raise MalformedRequest("Body is not JSON: it is empty; expected a JSON object.")
     try:
         return parse(data, max_depth)
     except json.JSONDecodeError as error:
         raise MalformedRequest(f"Body is not JSON: {error}.") from error
     except ValueError as error:
-        raise MalformedRequest(f"Body cannot be taken: {error}.") from error
+        raise MalformedRequest(f"The body is not accepted: {error}.") from error
     except RecursionError as error:
         raise MalformedRequest(
-            f"Body cannot be taken: it is nested deeper than {max_depth} levels."
+            f"The body is not accepted: it is nested deeper than {max_depth} levels."
         ) from error
 
 
 def read_body(cls: type[T], value: Json, what: str = "The body") -> T:
-    """Return ``value`` as the class; ``what`` it is called where it does not fit.
+    """Return ``value`` as an object of the class; ``what`` names the value in messages.
 
     Raises:
         MalformedRequest: it does not fit; the details name every fault.
@@ -93,10 +93,10 @@ def read_body(cls: type[T], value: Json, what: str = "The body") -> T:
 
 
 def read_time(text: str) -> int:
-    """Return the milliseconds of an RFC 3339 time; other forms of ISO 8601 are none.
+    """Return an RFC 3339 time in milliseconds. Other forms of ISO 8601 are not accepted.
 
     Raises:
-        ValueError: it is no such time.
+        ValueError: it is not such a time.
     """
     if not _RFC_3339.fullmatch(text):
         raise ValueError(f"expected an RFC 3339 time such as 2026-07-04T18:22:31Z, not {text!r:.60}")
@@ -104,11 +104,11 @@ def read_time(text: str) -> int:
 
 
 def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
-    """Return query parameters as the class, each read by the function that its field names.
+    """Return query parameters as an object of the class. The metadata of a field names its reader.
 
     Raises:
         MalformedRequest: one is unknown, given twice, or does not parse.
-        InvalidCursor: a cursor is none of ours.
+        InvalidCursor: a cursor is not valid.
     """
     faults, values = _Faults(), {}
     fields = {parameter_name(field): field for field in attrs.fields(cls)}  # type: ignore[arg-type]  # attrs
@@ -129,15 +129,15 @@ def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
 
 
 def parameter_name(field: attrs.Attribute[Any]) -> str:
-    """Return a query parameter's name on the wire, which Python may not allow for a field."""
+    """Return the name of a query parameter on the wire. It may be a reserved word of Python."""
     return str(field.metadata.get("name", field.name))
 
 
 def unknown(what: str, name: str, names: Sequence[str]) -> str:
-    """Return the sentence about a name that does not exist, with the nearest one that does."""
+    """Return the message for an unknown name, with the nearest known name."""
     shown = name[:_LONGEST_NAME]
     nearest = difflib.get_close_matches(shown, names, 1, 0.0)
-    hint = f"the nearest known one is {nearest[0]}" if nearest else "none is taken here"
+    hint = f"the nearest known one is {nearest[0]}" if nearest else "none is accepted here"
     return f"unknown {what} {shown}; {hint}"
 
 
@@ -151,9 +151,9 @@ def _parsed(read: Callable[[str], Any], name: str, text: str, faults: _Faults) -
 
 def _refuse(what: str, faults: _Faults) -> None:
     if faults:
-        told = "; ".join(fault.message for fault in faults[:3])
+        first = "; ".join(fault.message for fault in faults[:3])
         more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
-        raise MalformedRequest(f"{what} does not fit: {told}{more}.", details=faults)
+        raise MalformedRequest(f"{what} does not fit: {first}{more}.", details=faults)
 
 
 def _object(cls: type, value: Json, path: Path, faults: _Faults) -> Any:
@@ -194,7 +194,7 @@ def _value(annotation: Any, value: Json, path: Path, faults: _Faults) -> Any:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in (Union, types.UnionType):
         return _union(arguments, value, path, faults)
-    if origin is Annotated:  # shapes.Time
+    if origin is Annotated:  # fields.Time
         return _time(value, path, faults)
     if origin is Literal:
         if value not in arguments:
@@ -204,7 +204,7 @@ def _value(annotation: Any, value: Json, path: Path, faults: _Faults) -> Any:
         return _container(origin, arguments, value, path, faults)
     if attrs.has(annotation):
         return _object(annotation, value, path, faults)
-    if not _takes(annotation, value):
+    if not _accepts(annotation, value):
         faults.add(path, f"{_where(path)} must be {_NAMES[annotation]}, not {_kind(value)}")
         return None
     return annotation(value) if annotation in (int, float) else value
@@ -216,7 +216,7 @@ def _union(arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults)
     inner = [argument for argument in arguments if argument is not types.NoneType]
     if len(inner) > 1 and all(attrs.has(argument) and "kind" in hints(argument) for argument in inner):
         return _tagged(inner, value, path, faults)
-    fitting = inner if len(inner) == 1 else [argument for argument in inner if _takes(argument, value)]
+    fitting = inner if len(inner) == 1 else [argument for argument in inner if _accepts(argument, value)]
     if not fitting:
         expected = " or ".join(dict.fromkeys(_expected(argument) for argument in inner))
         faults.add(path, f"{_where(path)} must be {expected}, not {_kind(value)}")
@@ -225,14 +225,14 @@ def _union(arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults)
 
 
 def _known(annotation: Any, value: Json) -> int:
-    """Return how many fields of a value a class has: of several classes, the one with the most was meant."""
+    """Return how many fields of a value a class has. The class with the most is chosen."""
     if not isinstance(value, dict) or not attrs.has(annotation):
         return 0
     return sum(name in hints(annotation) for name in value)
 
 
 def _tagged(classes: Sequence[type], value: Json, path: Path, faults: _Faults) -> Any:
-    """Return an object as one of several classes, which its ``kind`` tells apart."""
+    """Return an object as one of several classes, chosen by its ``kind``."""
     if not isinstance(value, dict):
         faults.add(path, f"{_where(path)} must be an object, not {_kind(value)}")
         return None
@@ -247,18 +247,18 @@ def _tagged(classes: Sequence[type], value: Json, path: Path, faults: _Faults) -
     return None
 
 
-#: How containers stand in JSON.
+#: The JSON types of containers.
 _JSON: Mapping[Any, type] = {dict: dict, Mapping: dict, tuple: list}
 
 
-def _takes(annotation: Any, value: Json) -> bool:
+def _accepts(annotation: Any, value: Json) -> bool:
     """Tell whether a value has the JSON type of an annotation."""
     origin = get_origin(annotation)
     if origin is Literal:
         return value in get_args(annotation)
     if origin in _JSON or attrs.has(annotation):
         return isinstance(value, _JSON.get(origin, dict))
-    if annotation is int and type(value) is float:  # 3.0 is an integer in JSON Schema, and so in our own
+    if annotation is int and type(value) is float:  # 3.0 is an integer in JSON Schema
         return value.is_integer() and abs(value) < _EXACT
     return annotation is Any or type(value) in ((int, float) if annotation is float else (annotation,))
 
@@ -294,7 +294,7 @@ def _container(
 def _items(
     annotation: Any, items: Iterable[tuple[str | int, Json]], path: Path, faults: _Faults
 ) -> Iterator[Any]:
-    """Yield the items of a container; no more once there are faults enough, for bodies can be large."""
+    """Yield the items of a container, until there are enough faults; bodies can be large."""
     for place, item in items:
         if faults.full:
             break
@@ -315,7 +315,7 @@ def _kind(value: Json) -> str:
 
 
 def dump(value: Any) -> Json:
-    """Return a shape as JSON; fields that are marked ``omit`` are left out while they are None."""
+    """Return a schema object as JSON. Fields marked ``omit`` are left out while they are None."""
     if attrs.has(type(value)):
         pairs = ((field, getattr(value, field.name)) for field in attrs.fields(type(value)))
         return {
@@ -325,4 +325,4 @@ def dump(value: Any) -> Json:
         }
     if isinstance(value, tuple) or (isinstance(value, list) and value and attrs.has(type(value[0]))):
         return [dump(item) for item in value]
-    return value  # JSON as it is: there can be a million lists in it
+    return value  # JSON: it can contain a million lists

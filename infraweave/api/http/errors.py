@@ -1,11 +1,12 @@
-"""Errors on the wire: the one envelope, and what becomes of errors that are not ours."""
+"""Errors on the wire: the one envelope, and what an error of the HTTP library becomes."""
 
 from __future__ import annotations
 
+from attrs import frozen
 from werkzeug.exceptions import HTTPException
 
 from infraweave.api.http.decoding import dump
-from infraweave.api.runs.schemas import Error, ErrorDetail, ErrorInfo
+from infraweave.api.http.fields import described
 from infraweave.core.data.redact import redact
 from infraweave.core.data.values import Json
 from infraweave.errors import (
@@ -28,13 +29,38 @@ _BY_STATUS: dict[int, type[RequestError]] = {
 }
 
 
+@frozen(kw_only=True)
+class ErrorDetail:
+    """One wrong field."""
+
+    path: str = described("A JSON Pointer into the body, or a slash and the name of a query parameter.")
+    message: str
+
+
+@frozen(kw_only=True)
+class ErrorInfo:
+    """What was wrong, what was expected and, where there is one, the next step."""
+
+    code: str
+    message: str
+    request_id: str
+    details: tuple[ErrorDetail, ...] | None = described("Where fields are wrong.", default=None, omit=True)
+
+
+@frozen(kw_only=True)
+class Error:
+    """The one envelope of every error."""
+
+    error: ErrorInfo
+
+
 def envelope(error: RequestError, request_id: str) -> Json:
-    """Return the one envelope."""
-    return dump(Error(error=info(error, request_id)))
+    """Return an error in the envelope, as JSON."""
+    return dump(Error(error=error_info(error, request_id)))
 
 
-def info(error: RequestError, request_id: str) -> ErrorInfo:
-    """Return what the envelope tells of an error."""
+def error_info(error: RequestError, request_id: str) -> ErrorInfo:
+    """Return the content of the envelope."""
     details = tuple(
         ErrorDetail(path=redact(fault.path), message=redact(fault.message)) for fault in error.details
     )
@@ -42,8 +68,8 @@ def info(error: RequestError, request_id: str) -> ErrorInfo:
     return ErrorInfo(code=error.code, message=message, request_id=request_id, details=details or None)
 
 
-def translated(error: HTTPException) -> RequestError:
-    """Return what an error of the HTTP library is in our tree."""
+def from_http_exception(error: HTTPException) -> RequestError:
+    """Return the error of ours that stands for an error of the HTTP library."""
     if error.code == MethodNotAllowed.status:
         methods = sorted(set(getattr(error, "valid_methods", None) or ()))
         allowed = ", ".join(methods)

@@ -1,58 +1,45 @@
-"""Headers with a grammar: Accept, Content-Type, Prefer. Pure; what cannot be understood is ignored."""
+"""Accept, Content-Type and Prefer, read with Werkzeug's parsers. Invalid parts are ignored."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 
-_RANGE = re.compile(r"\s*([\w!#$%&'*+.^`|~-]+)/([\w!#$%&'*+.^`|~-]+)\s*((?:;[^,]*)?)\s*")
-_QUALITY = re.compile(r";\s*q\s*=\s*(0(?:\.\d{0,3})?|1(?:\.0{0,3})?)\s*(?:;|$)", re.IGNORECASE)
-_WAIT = re.compile(r'\s*wait\s*=\s*"?(\d{1,9})"?\s*(?:;.*)?', re.IGNORECASE | re.DOTALL)
+from werkzeug.datastructures import MIMEAccept
+from werkzeug.http import parse_accept_header, parse_list_header, parse_options_header
+
+_MOST_DIGITS = 9
 
 
-def choose(accepts: Iterable[str], offers: Sequence[str]) -> str | None:
-    """Return the offer that Accept likes best, the first of equals; None where it takes none.
+def best_match(accepts: Iterable[str], offers: Sequence[str]) -> str | None:
+    """Return the offer with the highest quality in Accept; None if Accept allows none.
 
-    Among offers of the same quality one that was named goes before one that a wildcard covers.
+    Among offers of equal quality a named one precedes one that a wildcard matches, and the first precedes
+    others. Parameters of media types are ignored.
     """
-    ranges = _ranges(accepts)
-    if not ranges:
+    parsed = parse_accept_header(",".join(accepts))
+    accept = MIMEAccept([(media.partition(";")[0].strip().lower(), quality) for media, quality in parsed])
+    if not accept:
         return offers[0]
-    rated = [(*_rate(offer, ranges), -place, offer) for place, offer in enumerate(offers)]
-    quality, _, _, offer = max(rated)
-    return offer if quality > 0 else None
-
-
-def _ranges(accepts: Iterable[str]) -> list[tuple[str, str, float]]:
-    matches = (_RANGE.fullmatch(part) for text in accepts for part in text.split(","))
-    return [(m[1].lower(), m[2].lower(), _quality(m[3])) for m in matches if m]
-
-
-def _quality(parameters: str) -> float:
-    match = _QUALITY.search(parameters)
-    return float(match[1]) if match else 1.0
-
-
-def _rate(offer: str, ranges: list[tuple[str, str, float]]) -> tuple[float, int]:
-    """Return the quality of an offer, by the range that fits it most closely, and how closely that is."""
-    major, minor = offer.split("/")
-    fits = [
-        ((kind == major) + (subtype == minor), quality)
-        for kind, subtype, quality in ranges
-        if (kind, subtype) in ((major, minor), (major, "*"), ("*", "*"))
-    ]
-    closeness, quality = max(fits, default=(0, 0.0))
-    return quality, closeness
+    named = set(accept.values())
+    best = max(offers, key=lambda offer: (accept.quality(offer), offer in named))
+    return best if accept.quality(best) > 0 else None
 
 
 def is_json(content_type: str) -> bool:
-    """Tell whether a Content-Type says JSON in UTF-8."""
-    media, *parameters = (part.strip().lower() for part in content_type.split(";"))
-    charsets = [p.partition("=")[2].strip('" ') for p in parameters if p.startswith("charset")]
-    return media == "application/json" and all(charset in ("utf-8", "utf8") for charset in charsets)
+    """Tell whether a Content-Type is JSON in UTF-8."""
+    media, options = parse_options_header(content_type)
+    return media.lower() == "application/json" and options.get("charset", "utf-8").lower() in (
+        "utf-8",
+        "utf8",
+    )
 
 
 def preferred_wait(prefers: Iterable[str], most: int) -> int | None:
-    """Return the seconds that ``Prefer: wait=N`` (RFC 7240) asks for, at most ``most``; the first counts."""
-    matches = (_WAIT.fullmatch(part) for text in prefers for part in text.split(","))
-    return next((min(int(match[1]), most) for match in matches if match), None)
+    """Return the seconds in the first ``Prefer: wait=N`` (RFC 7240), at most ``most``; None without one."""
+    for part in (part for text in prefers for part in parse_list_header(text)):
+        name, _, value = parse_options_header(part)[0].partition("=")
+        digits = value.strip().strip('"')
+        is_number = digits.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS
+        if name.strip().lower() == "wait" and is_number:
+            return min(int(digits), most)
+    return None

@@ -1,4 +1,4 @@
-"""What Prometheus may ask. One registry per app, so that several servers in a process do not meet."""
+"""Metrics for Prometheus. Each app has its own registry, for several servers in one process."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MEDIA = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """Counters that run along, and gauges that are read when asked."""
+    """Counters that are updated as things happen, and gauges that are read on each scrape."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -33,11 +33,11 @@ class Metrics:
             registry=registry,
         )
         self.open_streams = 0
-        #: The same by principal.
+        #: Open streams by principal.
         self.streams_of: collections.Counter[tuple[str, str]] = collections.Counter()
         self._commits = Counter("infraweave_commits", "Transactions with events.", registry=registry)
         self._events = Counter("infraweave_events", "Events committed.", registry=registry)
-        self._of_runs = _OfRuns(registry)
+        self._gauges = _RunGauges(registry)
         self._threads = Gauge(
             "infraweave_threads",
             "Threads of sync bodies: busy, of these lost; and bodies that wait for one.",
@@ -74,14 +74,14 @@ class Metrics:
         if late >= self._engine.loop_watch.patience:
             self._holds.inc()
 
-    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """Count an answer that begins."""
+    def count_response(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a response when it begins."""
         self.requests.labels(method, route, str(status)).inc()
         self.latency.labels(method, route).observe(seconds)
 
     @contextmanager
     def streaming(self, who: Principal) -> Iterator[None]:
-        """Count an event stream for as long as it is open."""
+        """Count an event stream while it is open."""
         key = (who.tenant, who.name)
         self.open_streams += 1
         self.streams_of[key] += 1
@@ -94,9 +94,9 @@ class Metrics:
                 del self.streams_of[key]
 
     async def text(self, tenant: str | None = None) -> bytes:
-        """Return all of it in Prometheus' text format; or what there is of one tenant."""
+        """Return all metrics in the text format of Prometheus, or those of one tenant."""
         if tenant is None:
-            await self._of_runs.read(self._engine, None, self.open_streams)
+            await self._gauges.read(self._engine, None, self.open_streams)
             self._aside.set(len(self._engine.quarantine.quarantined))
             threads = self._engine.host.threads
             for state, count in (
@@ -108,12 +108,12 @@ class Metrics:
             return generate_latest(self._registry)
         registry = CollectorRegistry()
         streams = sum(count for (owner, _), count in self.streams_of.items() if owner == tenant)
-        await _OfRuns(registry).read(self._engine, tenant, streams)
+        await _RunGauges(registry).read(self._engine, tenant, streams)
         return generate_latest(registry)
 
 
-class _OfRuns:
-    """Gauges that are read when asked, of all tenants or of one."""
+class _RunGauges:
+    """Gauges of runs, of all tenants or of one."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._streams = Gauge("infraweave_event_streams", "Open event streams.", registry=registry)

@@ -1,4 +1,4 @@
-"""How many requests a token may make: a bucket for each, filled as time passes."""
+"""The request rate of each token: a token bucket each, refilled as time passes."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from infraweave.engine.clock import Clock
 from infraweave.errors import RateLimited
 from infraweave.settings import Settings
 
-#: Buckets kept before those that have filled up again are forgotten.
+#: Buckets in memory before full ones are dropped.
 _MANY = 10_000
 
 
-class Limiter:
-    """The buckets of one server. A full one is as good as none."""
+class RateLimiter:
+    """The buckets of one server. A full bucket equals a missing one."""
 
     def __init__(self, clock: Clock, settings: Settings) -> None:
         self._clock = clock
         self._rate, self._burst = settings.requests_per_second, float(max(1, settings.request_burst))
-        #: For each token: what was left, and when, in seconds that have elapsed.
+        #: For each token: the level of its bucket, and when that was, in seconds of the monotonic clock.
         self._left: dict[str, tuple[float, float]] = {}
 
-    def take(self, token_id: str) -> None:
+    def consume(self, token_id: str) -> None:
         """Count a request.
 
         Raises:
-            RateLimited: there were too many.
+            RateLimited: the bucket is empty.
         """
         now = self._clock.elapsed()
         left = self._now(token_id, now)

@@ -1,40 +1,41 @@
-"""What a route is: one row of the table that registers it, guards it, reads for it, and describes it.
+"""A route: one row that is registered, authorized, decoded for and described in the OpenAPI document.
 
-A handler is given a ``Call`` in which everything is read and checked already, and returns an ``Answer``. So a
-handler never sees Quart, and a route that is not in the table does not exist.
+A handler gets an ``ApiRequest``, decoded and validated, and returns an ``ApiResponse``. It never sees Quart.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from attrs import field, frozen
+from attrs import Factory, field, frozen
 from werkzeug.datastructures import Headers
 
 from infraweave.core import access
 from infraweave.core.access import Action, Principal
 from infraweave.core.data.values import Json
-from infraweave.errors import AclDenied, RequestError
+from infraweave.errors import AclDenied, Draining, RequestError, StorageUnavailable, Unstorable
 from infraweave.store.runs import RunRow
 from infraweave.store.sqlite.audit_record import AuditRecord
 
 JSON = "application/json"
-#: Bytes of a body that holds no value of a workflow.
-SMALL = 64 * 1024
 SSE = "text/event-stream"
+#: Bytes in a body without values of a workflow.
+SMALL = 64 * 1024
+#: The errors of every route that writes runs, schedules or webhooks.
+WRITE_ERRORS: tuple[type[RequestError], ...] = (Draining, StorageUnavailable, Unstorable)
+#: The principal of a request without a token. It has no grants.
+ANONYMOUS = Principal("", "")
 
 Q = TypeVar("Q")
 B = TypeVar("B")
 
-#: Who asks where no token is wanted: may do nothing.
-NOBODY = Principal("", "")
-
 
 @frozen
 class Caller:
-    """Who asks, and by which token: its id, when it expires (milliseconds), and its hash."""
+    """A principal and its token: the token's id, expiry (milliseconds) and hash."""
 
     principal: Principal
     token_id: str = ""
@@ -48,39 +49,39 @@ class NoQuery:
 
 
 @frozen(kw_only=True)
-class Call(Generic[Q, B]):
-    """One request: who asks, what for, and how the answer is wanted."""
+class ApiRequest(Generic[Q, B]):
+    """A request as its handler sees it."""
 
     request_id: str
     caller: Caller
-    #: For the audit log; whoever writes what is asked for writes it too.
+    #: The audit record. A handler whose write includes it marks it as kept.
     record: AuditRecord
     path: Mapping[str, str]
     query: Q
     body: B
-    #: The body as it was sent; None where there was none.
+    #: The body as it was sent; None without a body.
     sent: Json
     headers: Headers
-    #: Where the app is mounted; "" at the top.
+    #: The path where the app is mounted; "" at the top.
     root: str = ""
-    #: The body's bytes; only where the route is ``raw``.
+    #: The bytes of the body, for routes that are ``raw``.
     raw: bytes
-    #: The media type of the answer.
+    #: The media type of the response.
     accept: str
     _run: RunRow | None = None
 
     @property
     def principal(self) -> Principal:
-        """Who asks."""
+        """The principal of the caller."""
         return self.caller.principal
 
     def may_read(self, workflow_id: str) -> bool:
-        """Tell whether who asks may read a workflow; without it an act answers with what it needs alone."""
+        """Tell whether the caller may read a workflow. Without it the response to an act is minimal."""
         return access.allows(self.principal, "read", f"workflow:{workflow_id}")
 
     @property
     def run(self) -> RunRow:
-        """The run of the path, which the principal may act on.
+        """The run of the path. The principal may act on it.
 
         Raises:
             LookupError: the route is not ``on`` a run.
@@ -91,8 +92,8 @@ class Call(Generic[Q, B]):
 
 
 @frozen
-class Answer:
-    """What goes back. ``body``: a shape, JSON that is encoded already, a stream of blocks, or nothing."""
+class ApiResponse:
+    """A response. ``body``: a schema object, encoded JSON, a stream of blocks, or None."""
 
     body: Any = None
     status: int = 200
@@ -100,94 +101,93 @@ class Answer:
     media: str = JSON
 
 
-Handler: TypeAlias = Callable[[Call[Any, Any]], Awaitable[Answer]]
+Handler: TypeAlias = Callable[[ApiRequest[Any, Any]], Awaitable[ApiResponse]]
 Blocks: TypeAlias = AsyncIterator[bytes]
 
 
 @frozen(kw_only=True)
-class Header:
-    """A header that a route takes or gives, for the description."""
+class HeaderSpec:
+    """The description of a header of a request or a response."""
 
     name: str
     doc: str
     schema: Mapping[str, Any] = field(factory=lambda: {"type": "string"})
 
 
-#: What makes a start happen once.
-KEY = Header(
-    name="Idempotency-Key",
-    doc="The same key with the same body gives the run that it made.",
-    schema={"type": "string", "minLength": 1, "maxLength": 255},
-)
-
-
 @frozen(kw_only=True)
-class Reply:
-    """One answer of a route, for the description. ``shape`` None: no content."""
+class ResponseSpec:
+    """The description of one response of a route. Without ``schema`` and ``media`` it has no content."""
 
     doc: str
-    shape: Any = None
+    schema: Any = None
     media: Sequence[tuple[str, Any]] = ()
-    headers: Sequence[Header] = ()
+    headers: Sequence[HeaderSpec] = ()
 
 
-#: What a grant is wanted on: the run of the path, the workflow of the path, that of the path's schedule, that
-#: of the body, all of the tenant's workflows, the tenant; ``own``: a token is enough, and the answer holds
-#: only what it may read; ``public``: not even a token.
+#: The resource of the required grant: the run in the path, the workflow in the path, the workflow of the
+#: schedule in the path, the workflow in the body, all workflows of the tenant, or the tenant. ``own``: any
+#: valid token, and the response contains only what the principal may read. ``public``: no token.
 Target: TypeAlias = Literal["run", "workflow", "schedule", "body", "workflows", "tenant", "own", "public"]
 
 
 @frozen(kw_only=True)
 class Route:
-    """One row of the table."""
+    """One route."""
 
+    #: The operationId in the OpenAPI document, and the action in the audit log.
     name: str
     method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     handler: Handler
-    summary: str
+    #: What people read about it: the first line of the handler's docstring.
+    summary: str = Factory(
+        lambda self: (inspect.getdoc(self.handler) or "").partition("\n")[0].rstrip("."), takes_self=True
+    )
     on: Target
-    #: What the principal must be allowed; None with ``own`` and ``public``.
+    #: The action to be granted; None with ``own`` and ``public``.
     action: Action | None = None
     query: type = NoQuery
     body: type | None = None
     #: False: the body may be left out.
     body_required: bool = True
-    #: Bytes that the body may have at most; None: as many as the setting allows.
+    #: The largest number of bytes in the body; None: the limit of the settings.
     max_body: int | None = SMALL
-    #: True: the handler gets the bytes of the body, any JSON, and reads them itself.
+    #: True: the handler gets the bytes of the body, any JSON, and decodes them.
     raw: bool = False
-    #: Fields of the body that are nobody's business: taken, and left alone.
+    #: Fields of the body that are accepted and dropped.
     ignores: Sequence[str] = ()
     produces: Sequence[str] = (JSON,)
-    #: True: for browsers. Whatever they accept is not looked at, and queries are the page's business.
+    #: True: a page for browsers. Accept and the query are not checked.
     page: bool = False
-    takes: Sequence[Header] = ()
-    replies: Mapping[int, Reply]
+    #: Headers of the request.
+    headers: Sequence[HeaderSpec] = ()
+    responses: Mapping[int, ResponseSpec]
     errors: Sequence[type[RequestError]] = ()
 
 
 @contextmanager
-def veiled(call: Call[Any, Any], workflow_id: str, *kinds: type[RequestError]) -> Iterator[None]:
-    """Tell a caller who may not read a workflow that an act is refused, and nothing of what it was about.
+def hide_details(
+    request: ApiRequest[Any, Any], workflow_id: str, *kinds: type[RequestError]
+) -> Iterator[None]:
+    """Hide the details of an error from a caller without ``read`` on the workflow.
 
     Raises:
-        RequestError: one of ``kinds`` was raised; without what it says of the workflow, for such a caller.
+        RequestError: one of ``kinds`` was raised; for such a caller with its general message alone.
     """
     try:
         yield
     except kinds as error:
-        if call.may_read(workflow_id):
+        if request.may_read(workflow_id):
             raise
         message = f"{type(error)().message} Its details need read on workflow:{workflow_id}."
         raise type(error)(message, headers=error.headers) from None
 
 
 def require(principal: Principal, action: Action, resource: str) -> None:
-    """Let a principal pass who holds the grant.
+    """Require a grant of a principal.
 
     Raises:
-        AclDenied: it does not.
+        AclDenied: the principal lacks it.
     """
     if not access.allows(principal, action, resource):
         raise AclDenied(f"Principal lacks {action} on {resource}.")

@@ -1,17 +1,17 @@
-"""One stream for all runs that the principal may read: which of them have changed.
+"""One stream of changes for all runs that the principal may read.
 
-Hints for whoever shows a list. There is no replay: a client lists when the stream opens, and again where too
-many changed at once. Batches come at most twice a second.
+It tells clients with a list of runs what to refresh. There is no replay: a client lists the runs after the
+stream opens, and again after too many changes. Batches come at most twice a second.
 """
 
 from __future__ import annotations
 
 from attrs import Factory, field, frozen
 
-from infraweave.api.http.auth import Gate
+from infraweave.api.http.auth import Authenticator
 from infraweave.api.http.decoding import dump
 from infraweave.api.http.metrics import Metrics
-from infraweave.api.http.routing import SSE, Answer, Blocks, Call, NoQuery
+from infraweave.api.http.routing import SSE, ApiRequest, ApiResponse, Blocks, NoQuery
 from infraweave.api.runs import presenters
 from infraweave.api.runs.stream import HEARTBEAT, RETRY, STREAM_HEADERS, check_room
 from infraweave.core.access import readable
@@ -25,32 +25,34 @@ MANY = b"event: many_changed\ndata: {}\n\n"
 
 
 @frozen(eq=False)
-class ChangeRoutes:
+class ChangeHandlers:
     """The handler of changes."""
 
     _engine: Engine
     _settings: Settings
     _metrics: Metrics
-    _gate: Gate = field(init=False, default=Factory(lambda self: Gate.of(self._engine), takes_self=True))
+    _authenticator: Authenticator = field(
+        init=False, default=Factory(lambda self: Authenticator.of(self._engine), takes_self=True)
+    )
 
-    async def follow(self, call: Call[NoQuery, None]) -> Answer:
-        """Stream which runs change from now on."""
-        who = call.principal
+    async def follow(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
+        """Stream which runs change, for the workflows that the principal may read."""
+        who = request.principal
         check_room(self._metrics, self._settings, who)
-        # Begun before the head is sent: whoever lists once it has come misses nothing.
+        # It begins before the head is sent, so a client that lists after the head misses nothing.
         subscription = self._engine.changes.subscribe(who.tenant, readable(who))
-        return Answer(self._blocks(call, subscription), headers=STREAM_HEADERS, media=SSE)
+        return ApiResponse(self._blocks(request, subscription), headers=STREAM_HEADERS, media=SSE)
 
-    async def _blocks(self, call: Call[NoQuery, None], subscription: ChangeSubscription) -> Blocks:
+    async def _blocks(self, request: ApiRequest[NoQuery, None], subscription: ChangeSubscription) -> Blocks:
         engine, first, beat = self._engine, RETRY, self._settings.heartbeat
         with (
-            self._metrics.streaming(call.principal),
-            engine.revocation.watch(call.caller.expires_at) as recheck,
+            self._metrics.streaming(request.principal),
+            engine.revocation.watch(request.caller.expires_at) as recheck,
         ):
             try:
                 while not engine.draining and not subscription.ended:
                     woken = await engine.unless_drained(subscription.wait(beat), recheck.due)
-                    if not await self._may_go_on(call, recheck, subscription):
+                    if not await self._may_go_on(request, recheck, subscription):
                         return
                     if batch := _block(subscription.drain()):
                         yield first + batch
@@ -61,12 +63,12 @@ class ChangeRoutes:
                 engine.changes.unsubscribe(subscription)
 
     async def _may_go_on(
-        self, call: Call[NoQuery, None], recheck: Recheck, subscription: ChangeSubscription
+        self, request: ApiRequest[NoQuery, None], recheck: Recheck, subscription: ChangeSubscription
     ) -> bool:
-        """Tell whether the caller may have what follows; asked anew only where it is due."""
+        """Tell whether the caller may still read. It is checked again only when it is due."""
         if recheck.due.done():
             recheck.rearm()
-            who = await self._gate.still(call.caller)
+            who = await self._authenticator.current_principal(request.caller)
             if who is None:
                 return False
             subscription.restrict(readable(who))

@@ -1,102 +1,106 @@
-"""The shapes of the wire: every request body, query and answer of the contract, as plain classes.
-
-The routes read and write them and ``openapi`` describes them, so the two cannot disagree.
-Times are RFC 3339 text here; ``Time`` marks them. Names are the contract's and never change.
-"""
+"""Request and response bodies of runs. The names are part of the contract and never change."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any
 
-from attrs import NOTHING, field, frozen
+from attrs import field, frozen
 
-from infraweave.core.access import LONGEST_NAME
+from infraweave.api.http.errors import ErrorInfo
+from infraweave.api.http.fields import Time, described
 from infraweave.core.data.values import Json
 from infraweave.core.run.address import Phase
 from infraweave.core.run.entries import NodeStateName
 from infraweave.core.run.events import Event, RunError, State, Trigger
 from infraweave.core.run.history import RowError, RowState
 
-Time: TypeAlias = Annotated[str, "date-time"]
+#: Starts in one batch (a limit of the contract).
+MAX_BATCH = 1_000
 
-
-def said(doc: str, *, default: Any = NOTHING, omit: bool = False, **schema: Any) -> Any:
-    """Return a field with its description and what else its schema says; ``omit``: left out while None."""
-    metadata: dict[str, Any] = {"doc": doc, "schema": schema}
-    if omit:
-        metadata["omit"] = True
-    return field(default=default, metadata=metadata)
-
-
-def given(
-    read: Callable[[str], Any], doc: str, schema: dict[str, Any], default: Any = None, **more: Any
-) -> Any:
-    """Return a query parameter: the function that reads its text, and how it is described.
-
-    Without a default (``NOTHING``) it must be given; ``name`` is its name where Python allows none such.
-    """
-    return field(default=default, metadata={"read": read, "doc": doc, "schema": schema, **more})
-
-
-# --- what callers send -------------------------------------------------------------------------------------
+# --- requests ----------------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
 class StartRun:
-    """Which workflow to run, and with what."""
+    """The workflow to run, and its input."""
 
-    workflow_id: str = said("The workflow to run.")
-    workflow_version: str | None = said(
-        "Its version; the active one where it is left out.", default=None, minLength=1
+    workflow_id: str = described("The workflow to run.")
+    workflow_version: str | None = described(
+        "The version to run. Default: the active version.", default=None, minLength=1
     )
-    input: Json = field(factory=dict, metadata={"doc": "Checked against the version's input schema."})
+    input: Json = field(factory=dict, metadata={"doc": "Validated against the version's input schema."})
     tags: dict[str, str] = field(factory=dict, metadata={"doc": "Free labels to find the run by."})
-    start_at: Time | None = said(
-        "Not to be started before; the run is queued until then, and the past means now.", default=None
+    start_at: Time | None = described(
+        "Do not start the run before this time. It is queued until then; a time in the past means now.",
+        default=None,
     )
+
+
+@frozen(kw_only=True)
+class BatchItem(StartRun):
+    """One start of a batch, with a key of its own."""
+
+    idempotency_key: str | None = described(
+        "Printable ASCII. A second item with the same key and content returns the run of the first; so does a"
+        " single start with this Idempotency-Key.",
+        default=None,
+        minLength=1,
+        maxLength=255,
+    )
+
+
+@frozen(kw_only=True)
+class StartBatch:
+    """Several starts. Each is decoded, authorized, validated and refused on its own."""
+
+    runs: tuple[Json, ...] = field(
+        metadata={
+            "doc": "The starts. An invalid item has an error as its result and does not affect the others.",
+            "schema": {"maxItems": MAX_BATCH},
+            "each": BatchItem,
+        }
+    )
+
+
+@frozen(kw_only=True)
+class RerunRun:
+    """How to run an ended run again, as a new run."""
+
+    from_node: str | None = described(
+        "Where to begin: this node and its dependents run again, and so do nodes that never finished or were"
+        " compensated. Other results are reused. Default: everything runs again.",
+        default=None,
+        minLength=1,
+        maxLength=128,
+    )
+    input: Json = described("A JSON Merge Patch (RFC 7396) of the run's input.", default=None)
+    version: str | None = described(
+        "The version to run. Default: the version of the run.", default=None, minLength=1
+    )
+    dry_run: bool = described("True: only return the plan.", default=False)
 
 
 @frozen(kw_only=True)
 class StopRun:
     """Why a run is stopped."""
 
-    reason: str | None = said("Kept with the event, for people.", default=None, maxLength=2000)
+    reason: str | None = described("Stored with the event, for people.", default=None, maxLength=2000)
 
 
 @frozen(kw_only=True)
 class SendSignal:
     """A signal for a run."""
 
-    request_id: str | None = said(
-        "Makes delivery idempotent; one that was announced answers that request alone.",
+    request_id: str | None = described(
+        "Makes delivery idempotent. The id of an open input request answers that request alone.",
         default=None,
         minLength=1,
         maxLength=255,
     )
-    payload: Json = said("Checked against the schema that the node registered.", default=None)
+    payload: Json = described("Validated against the schema that the node registered.", default=None)
 
 
-@frozen(kw_only=True)
-class ActivateVersion:
-    """Which version to start from now on."""
-
-    version: str = said("A version that was published.")
-
-
-@frozen(kw_only=True)
-class CreateToken:
-    """A new token for a principal, and more grants for that principal."""
-
-    tenant: str = said("The tenant; made if it is new.", minLength=1, maxLength=LONGEST_NAME)
-    principal: str = said("The principal that the token speaks for.", minLength=1, maxLength=LONGEST_NAME)
-    grants: tuple[str, ...] = said("ACTION:RESOURCE, such as execute:workflow:*", default=())
-    expires: str | None = said(
-        "How long the token lives, such as 90d; for ever where it is left out.", default=None
-    )
-
-
-# --- runs --------------------------------------------------------------------------------------------------
+# --- responses ---------------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
@@ -107,7 +111,38 @@ class StartedRun:
     state: State
     workflow_id: str
     workflow_version: str
-    started_at: Time | None = said("Null while the run is queued.")
+    started_at: Time | None = described("Null while the run is queued.")
+
+
+@frozen(kw_only=True)
+class BatchResult:
+    """The result of one start: 201 or 200 and the run, or another status and the error."""
+
+    status: int = described("The status of a single start.")
+    run: StartedRun | None = described("The run, durable.", default=None, omit=True)
+    error: ErrorInfo | None = described("Why it was refused.", default=None, omit=True)
+
+
+@frozen(kw_only=True)
+class BatchResults:
+    """The result of each start, in order."""
+
+    results: tuple[BatchResult, ...]
+
+
+@frozen(kw_only=True)
+class RerunPlan:
+    """What a rerun would do, in the order of the definition. Nothing was started."""
+
+    run_id: str = described("The run to run again.")
+    workflow_id: str
+    workflow_version: str
+    from_node: str | None
+    input: Json
+    reused: tuple[str, ...] = described("Nodes with reused results.")
+    rerun: tuple[str, ...] = described("Nodes that run again.")
+    new: tuple[str, ...] = described("Nodes that the version of the first run does not have.")
+    gone: tuple[str, ...] = described("Nodes that only the version of the first run has.")
 
 
 @frozen(kw_only=True)
@@ -120,7 +155,7 @@ class Usage:
 
 @frozen(kw_only=True)
 class ListedRun:
-    """A run, without what is large."""
+    """A run, without its large fields."""
 
     run_id: str
     state: State
@@ -134,12 +169,12 @@ class ListedRun:
     error: RunError | None
     parent_run_id: str | None
     trace_id: str
-    start_at: Time | None = said("Where the start was delayed: until when.", default=None, omit=True)
+    start_at: Time | None = described("When a delayed run may start.", default=None, omit=True)
     cancel_requested: bool
-    forced: bool = said("True where an operator terminated the run.")
-    last_seq: int = said("The number of the run's newest event.")
-    set_aside: bool | None = said(
-        "True where the process died repeatedly as the run was taken up: it is to be resumed or stopped.",
+    forced: bool = described("True: an operator terminated the run.")
+    last_seq: int = described("The seq of the run's newest event.")
+    set_aside: bool | None = described(
+        "True: the process died repeatedly while it loaded the run. Resume the run, or stop it.",
         default=None,
         omit=True,
     )
@@ -148,7 +183,7 @@ class ListedRun:
 
 @frozen(kw_only=True)
 class WaitingFor:
-    """What a run waits for: a person's answer, a signal, or code that is not loaded (``reason`` says so)."""
+    """What a run waits for: a person's answer, a signal, or code that is not loaded (see ``reason``)."""
 
     node: str
     signal: str | None = None
@@ -157,24 +192,24 @@ class WaitingFor:
     schema: dict[str, Any] | None = None
     since: Time | None = None
     deadline: Time | None = None
-    data: Json = said("Shown to the person with the prompt.", default=None, omit=True)
-    reason: str | None = said("Why the node cannot open.", default=None, omit=True)
+    data: Json = described("Shown to the person with the prompt.", default=None, omit=True)
+    reason: str | None = described("Why the node cannot open.", default=None, omit=True)
 
 
 @frozen(kw_only=True)
 class MapItems:
-    """How far a map has come."""
+    """The progress of a map."""
 
     total: int
-    done: int = said("Items that have ended, those that failed too.")
+    done: int = described("Items that have ended, failed ones included.")
     failed: int
 
 
 @frozen(kw_only=True)
 class NodeSummary:
-    """One node of the definition, as far as this run has come.
+    """The progress of one node in this run.
 
-    In a loop the times are of the newest iteration; attempts, tokens and cost are of all.
+    In a loop the times are those of the newest iteration; attempts, tokens and cost are sums over all.
     """
 
     node: str
@@ -187,14 +222,14 @@ class NodeSummary:
     latency_ms: int | None
     tokens: int
     cost_micro_usd: int
-    items: MapItems | None = said("Of a map that has begun.", default=None, omit=True)
+    items: MapItems | None = described("For a map that has begun.", default=None, omit=True)
 
 
 @frozen(kw_only=True)
 class Run(ListedRun):
-    """A run with everything that is known now."""
+    """A run with all its fields."""
 
-    rerun_of: str | None = said("The run of which this one is a rerun.", default=None, omit=True)
+    rerun_of: str | None = described("The run that this run reran.", default=None, omit=True)
     input: Json
     waiting_for: tuple[WaitingFor, ...]
     nodes: tuple[NodeSummary, ...]
@@ -202,7 +237,7 @@ class Run(ListedRun):
 
 @frozen(kw_only=True)
 class RunAcknowledged:
-    """The run of an act, for who may not read it."""
+    """The run of an act, for a principal without ``read``."""
 
     run_id: str
     state: State
@@ -210,7 +245,7 @@ class RunAcknowledged:
 
 @frozen(kw_only=True)
 class StopAcknowledged(RunAcknowledged):
-    """The run that was to be stopped, for who may not read it."""
+    """A run that is being stopped, for a principal without ``read``."""
 
     cancel_requested: bool
 
@@ -225,23 +260,33 @@ class RunList:
 
 @frozen(kw_only=True)
 class RunCounts:
-    """How many runs there are in each state."""
+    """The number of runs in each state."""
 
-    counts: dict[State, int] = said("Every state, zeros too.")
+    counts: dict[State, int] = described("Every state, with zeros.")
+
+
+@frozen(kw_only=True)
+class RunExplanation:
+    """Why a run does not move."""
+
+    run_id: str
+    state: State
+    moving: bool = described("True while code of the run executes, or is about to.")
+    explanation: str = described("One sentence for a person.")
 
 
 @frozen(kw_only=True)
 class RunSucceeded:
-    """The end of a run that succeeded."""
+    """The result of a run that succeeded."""
 
     run_id: str
     state: State
-    result: Json = said("What the run came to; may be null.")
+    result: Json = described("The result of the run; may be null.")
 
 
 @frozen(kw_only=True)
 class RunFailed:
-    """The end of a run that failed or was cancelled."""
+    """The error of a run that failed or was cancelled."""
 
     run_id: str
     state: State
@@ -262,7 +307,7 @@ class HistoryRow:
     started_at: Time
     finished_at: Time | None
     latency_ms: int | None
-    input: Json = said("Of an item what it alone was given; what all of them were given stands with the map.")
+    input: Json = described("For a map item: its own input. The shared input is in the row of the map.")
     output: Json
     error: RowError | None
     tokens: int
@@ -270,8 +315,8 @@ class HistoryRow:
     span_id: str
     first_seq: int
     last_seq: int
-    child_run_id: str | None = said("The run that the attempt started.", default=None, omit=True)
-    retry_at: Time | None = said("While the next attempt is to come: when.", default=None, omit=True)
+    child_run_id: str | None = described("The run that the attempt started.", default=None, omit=True)
+    retry_at: Time | None = described("When the next attempt begins.", default=None, omit=True)
 
 
 @frozen(kw_only=True)
@@ -297,134 +342,36 @@ class EventPage:
     """A page of a run's events."""
 
     events: tuple[Event, ...]
-    next_after: int = said("Give it as ``after`` for the next page.")
-    terminal: bool = said("True once the terminal event is in this page or before it.")
-
-
-# --- workflows, tokens, service ----------------------------------------------------------------------------
+    next_after: int = described("The value of ``after`` for the next page.")
+    terminal: bool = described("True: the terminal event is on this page or before it.")
 
 
 @frozen(kw_only=True)
-class WorkflowSummary:
-    """A workflow and its versions, oldest first."""
+class InputRequest:
+    """A question of a run to a person.
 
+    A signal to the run answers it. A signal with its ``request_id`` answers this request alone.
+    """
+
+    run_id: str
     workflow_id: str
-    active_version: str
-    versions: tuple[str, ...]
-    open_runs: int = said("Runs that have not ended, of all versions.")
-
-
-@frozen(kw_only=True)
-class ActivationAcknowledged:
-    """The workflow whose version was activated, for who may not read it."""
-
-    workflow_id: str
-    active_version: str
-
-
-@frozen(kw_only=True)
-class WorkflowList:
-    """The workflows that the principal may read."""
-
-    workflows: tuple[WorkflowSummary, ...]
-
-
-@frozen(kw_only=True)
-class VersionSummary:
-    """One version of a workflow."""
-
-    version: str
-    active: bool
-    open_runs: int
-    created_at: Time
-
-
-@frozen(kw_only=True)
-class Workflow:
-    """A workflow with its versions, oldest first."""
-
-    workflow_id: str
-    active_version: str
-    versions: tuple[VersionSummary, ...]
-
-
-@frozen(kw_only=True)
-class NewToken:
-    """A token, told this once."""
-
-    token: str
-    token_id: str
-    tenant: str
-    principal: str
-    grants: tuple[str, ...]
-    expires_at: Time | None
-
-
-@frozen(kw_only=True)
-class Token:
-    """What is kept of a token."""
-
-    token_id: str
-    tenant: str
-    principal: str
-    grants: tuple[str, ...]
-    created_at: Time
-    expires_at: Time | None
-    revoked_at: Time | None
-    last_used_at: Time | None = said("Coarse: noted at most once a minute.")
-
-
-@frozen(kw_only=True)
-class TokenList:
-    """The tokens of the tenant."""
-
-    tokens: tuple[Token, ...]
-
-
-@frozen(kw_only=True)
-class WhoAmI:
-    """Who the token speaks for."""
-
-    tenant: str
-    principal: str
-    grants: tuple[str, ...]
-
-
-@frozen(kw_only=True)
-class Health:
-    """A sign of life."""
-
-    status: Literal["ok", "ready"]
-    runs_set_aside: int | None = said(
-        "Runs that are not taken up, because the process died as they were; operators resume or stop them.",
-        default=None,
-        omit=True,
-    )
-
-
-# --- errors ------------------------------------------------------------------------------------------------
-
-
-@frozen(kw_only=True)
-class ErrorDetail:
-    """One wrong field."""
-
-    path: str = said("A JSON Pointer into the body, or a query parameter behind a slash.")
-    message: str
-
-
-@frozen(kw_only=True)
-class ErrorInfo:
-    """What was wrong, what was expected, and the next step where there is one."""
-
-    code: str
-    message: str
+    workflow_version: str
+    node: str
+    iteration: int | None
+    index: int | None
+    signal: str = described("The name of the signal that answers.")
     request_id: str
-    details: tuple[ErrorDetail, ...] | None = said("Where fields are wrong.", default=None, omit=True)
+    prompt: str
+    schema: dict[str, Any] = described("The answer is validated against it.")
+    data: Json = described("Shown to the person with the prompt.", default=None, omit=True)
+    since: Time
+    deadline: Time | None
 
 
 @frozen(kw_only=True)
-class Error:
-    """The one envelope of every error."""
+class InputRequestList:
+    """A page of open input requests, oldest first."""
 
-    error: ErrorInfo
+    input_requests: tuple[InputRequest, ...]
+    next_cursor: str | None
+    total: int = described("The number of requests on all pages.")

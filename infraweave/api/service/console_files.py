@@ -16,7 +16,15 @@ from importlib.resources.abc import Traversable
 
 from attrs import frozen
 
-from infraweave.api.http.routing import Answer, Call, Handler, Header, NoQuery, Reply, Route
+from infraweave.api.http.routing import (
+    ApiRequest,
+    ApiResponse,
+    Handler,
+    HeaderSpec,
+    NoQuery,
+    ResponseSpec,
+    Route,
+)
 from infraweave.errors import RouteNotFound
 
 PAGE = "index.html"
@@ -84,41 +92,41 @@ def _folder() -> Traversable:
     return files("infraweave").joinpath("console")
 
 
-async def show_page(call: Call[NoQuery, None]) -> Answer:
+async def show_page(request: ApiRequest[NoQuery, None]) -> ApiResponse:
     """Return the page, whatever path below /console it is asked for."""
-    if call.path.get("path") == _STATIC:
+    if request.path.get("path") == _STATIC:
         raise RouteNotFound
-    return _answer(call, page(call.root))
+    return _answer(request, page(request.root))
 
 
-async def show_file(call: Call[NoQuery, None]) -> Answer:
+async def show_file(request: ApiRequest[NoQuery, None]) -> ApiResponse:
     """Return a file that the page loads."""
-    found = static_files().get(call.path["path"])
+    found = static_files().get(request.path["path"])
     if found is None:
         raise RouteNotFound
-    return _answer(call, found)
+    return _answer(request, found)
 
 
-async def lead_in(call: Call[NoQuery, None]) -> Answer:
+async def lead_in(request: ApiRequest[NoQuery, None]) -> ApiResponse:
     """Lead a browser that asks for the root to the console."""
-    if "text/html" not in call.headers.get("Accept", ""):
+    if "text/html" not in request.headers.get("Accept", ""):
         raise RouteNotFound
-    return Answer(None, 307, {"Location": "/console"})
+    return ApiResponse(None, 307, {"Location": "/console"})
 
 
-def _answer(call: Call[NoQuery, None], file: File) -> Answer:
-    compressed = _takes_gzip(call.headers.getlist("Accept-Encoding"))
+def _answer(request: ApiRequest[NoQuery, None], file: File) -> ApiResponse:
+    compressed = _takes_gzip(request.headers.getlist("Accept-Encoding"))
     headers = {
         "ETag": f'"{file.tag}-gzip"' if compressed else f'"{file.tag}"',
         "Vary": "Accept-Encoding",
         "Cache-Control": "no-cache",
         "Content-Security-Policy": POLICY,
     }
-    if _has_it(call.headers.getlist("If-None-Match"), headers["ETag"]):
-        return Answer(None, 304, headers)
+    if _has_it(request.headers.getlist("If-None-Match"), headers["ETag"]):
+        return ApiResponse(None, 304, headers)
     if compressed:
-        return Answer(file.packed, 200, {**headers, "Content-Encoding": "gzip"}, file.media)
-    return Answer(file.plain, 200, headers, file.media)
+        return ApiResponse(file.packed, 200, {**headers, "Content-Encoding": "gzip"}, file.media)
+    return ApiResponse(file.plain, 200, headers, file.media)
 
 
 def _takes_gzip(accepts: Sequence[str]) -> bool:
@@ -139,17 +147,19 @@ def _has_it(tags: Sequence[str], tag: str) -> bool:
 # --- the table ---------------------------------------------------------------------------------------------
 
 _HEADERS = (
-    Header(name="ETag", doc="Names the content as it was sent."),
-    Header(name="Vary", doc="Accept-Encoding."),
-    Header(name="Content-Encoding", doc="gzip, where the request takes it."),
+    HeaderSpec(name="ETag", doc="Names the content as it was sent."),
+    HeaderSpec(name="Vary", doc="Accept-Encoding."),
+    HeaderSpec(name="Content-Encoding", doc="gzip, where the request takes it."),
 )
-_UNCHANGED = Reply(doc="It is what If-None-Match names.", headers=_HEADERS)
-_TAKES = (Header(name="If-None-Match", doc="The ETag of what the browser has."),)
+_UNCHANGED = ResponseSpec(doc="It is what If-None-Match names.", headers=_HEADERS)
+_TAKES = (HeaderSpec(name="If-None-Match", doc="The ETag of what the browser has."),)
 
 
 def console_routes() -> list[Route]:
     """Return the routes of the console."""
-    root = Reply(doc="To the console.", headers=(Header(name="Location", doc="Where the console is."),))
+    root = ResponseSpec(
+        doc="To the console.", headers=(HeaderSpec(name="Location", doc="Where the console is."),)
+    )
     return [
         _route("console", "/console", show_page, "The web console", ("html",)),
         _route("console_static", "/console/static/{path}", show_file, "A file of it", ("css", "js", "svg")),
@@ -162,7 +172,7 @@ def console_routes() -> list[Route]:
             summary="Lead browsers to the console",
             on="public",
             page=True,
-            replies={307: root},
+            responses={307: root},
         ),
     ]
 
@@ -177,6 +187,6 @@ def _route(name: str, path: str, handler: Handler, summary: str, kinds: Sequence
         summary=summary,
         on="public",
         page=True,
-        takes=_TAKES,
-        replies={200: Reply(doc=summary, media=media, headers=_HEADERS), 304: _UNCHANGED},
+        headers=_TAKES,
+        responses={200: ResponseSpec(doc=summary, media=media, headers=_HEADERS), 304: _UNCHANGED},
     )

@@ -1,4 +1,4 @@
-"""Around it: signs of life, metrics, who I am, and the description of it all."""
+"""Handlers of health checks, metrics, the caller's identity and the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from attrs import frozen
 
+from infraweave.api.http.fields import present
 from infraweave.api.http.metrics import MEDIA, Metrics
-from infraweave.api.http.routing import Answer, Call, NoQuery
-from infraweave.api.runs import presenters, schemas
-from infraweave.api.service.statistics import whose
+from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
+from infraweave.api.service.schemas import Health, WhoAmI
+from infraweave.api.service.statistics import visible_tenant
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.values import Json
 from infraweave.engine.engine import Engine
@@ -19,40 +20,39 @@ _RETRY = {"Retry-After": "1"}
 
 
 @frozen(eq=False)
-class ServiceRoutes:
-    """The handlers around runs. ``describe`` returns the OpenAPI document."""
+class ServiceHandlers:
+    """The handlers of the service itself. ``describe`` returns the OpenAPI document."""
 
     _engine: Engine
     _metrics: Metrics
     _describe: Callable[[], Json]
 
-    async def healthz(self, call: Call[NoQuery, None]) -> Answer:  # noqa: ARG002 - every handler takes a call
-        """Say that the process answers."""
-        return Answer(schemas.Health(status="ok"))
+    async def healthz(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
+        """Check that the process answers."""
+        return ApiResponse(Health(status="ok"))
 
-    async def readyz(self, call: Call[NoQuery, None]) -> Answer:  # noqa: ARG002 - every handler takes a call
-        """Say whether requests can be served: recovery is done and the database can be written."""
+    async def readyz(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
+        """Check that recovery is done and the database is writable."""
         match await self._engine.ready():
             case None:
                 aside = len(self._engine.quarantine.quarantined)
-                return Answer(schemas.Health(status="ready", runs_set_aside=aside or None))
+                return ApiResponse(Health(status="ready", runs_set_aside=aside or None))
             case "draining":
                 raise Draining(headers=_RETRY)
             case "recovering":
-                raise StorageUnavailable("Recovery is under way; try again in a moment.", headers=_RETRY)
+                raise StorageUnavailable("Recovery is in progress; try again in a moment.", headers=_RETRY)
             case _:
                 raise StorageUnavailable(headers=_RETRY)
 
-    async def whoami(self, call: Call[NoQuery, None]) -> Answer:
-        """Tell whom the token speaks for."""
-        principal = call.principal
-        grants = presenters.grants(principal.grants)
-        return Answer(schemas.WhoAmI(tenant=principal.tenant, principal=principal.name, grants=grants))
+    async def whoami(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
+        """Show the tenant, principal and grants of the token."""
+        principal = request.principal
+        return ApiResponse(present(WhoAmI, principal, principal=principal.name))
 
-    async def metrics(self, call: Call[NoQuery, None]) -> Answer:
-        """Return the metrics as Prometheus text: of the caller's tenant, or of all for an admin."""
-        return Answer(await self._metrics.text(whose(call.principal)), media=MEDIA)
+    async def metrics(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
+        """Return metrics as Prometheus text: of all tenants if the caller is an admin."""
+        return ApiResponse(await self._metrics.text(visible_tenant(request.principal)), media=MEDIA)
 
-    async def openapi(self, call: Call[NoQuery, None]) -> Answer:  # noqa: ARG002 - every handler takes a call
-        """Describe every route."""
-        return Answer(dumps(self._describe()))
+    async def openapi(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
+        """Return this description."""
+        return ApiResponse(dumps(self._describe()))

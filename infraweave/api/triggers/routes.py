@@ -1,52 +1,51 @@
-"""The part of the table of routes that is about schedules and webhooks."""
+"""Routes of schedules and webhooks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from infraweave.api.http.routing import JSON, KEY, Header, Reply, Route
+from infraweave.api.http.header_specs import IDEMPOTENCY_KEY, LOCATION, REPLAYED, TRACE
+from infraweave.api.http.routing import JSON, WRITE_ERRORS, HeaderSpec, ResponseSpec, Route
 from infraweave.api.runs.schemas import StartedRun
-from infraweave.api.triggers import schemas as shapes
-from infraweave.api.triggers.schedules import ScheduleRoutes
-from infraweave.api.triggers.webhooks import WebhookRoutes
+from infraweave.api.triggers import schemas
+from infraweave.api.triggers.schedules import ScheduleHandlers
+from infraweave.api.triggers.webhooks import WebhookHandlers
 from infraweave.engine.engine import Engine
 from infraweave.errors import (
     AclDenied,
     Capacity,
     DefinitionInvalid,
-    Draining,
     IdempotencyMismatch,
     InputInvalid,
-    RequestError,
     ScheduleConflict,
     ScheduleDeclared,
     ScheduleNotFound,
-    StorageUnavailable,
-    Unstorable,
     WebhookConflict,
     WebhookDeclared,
     WebhookNotFound,
     WorkflowNotFound,
 )
 
-WRITES: tuple[type[RequestError], ...] = (Draining, StorageUnavailable, Unstorable)
-_WHERE = Header(name="Location", doc="Where it is.")
-_TRACE = (
-    Header(name="traceparent", doc="W3C trace context, which the run joins."),
-    Header(name="tracestate", doc="Goes with traceparent."),
-)
 _SIGNED = (
-    Header(name="X-Signature", doc="sha256=<hex>, unless the webhook names another header."),
-    Header(name="X-Delivery-Id", doc="Makes it idempotent, unless the webhook names another header."),
-    *_TRACE,
+    HeaderSpec(name="X-Signature", doc="sha256=<hex>, unless the webhook names another header."),
+    HeaderSpec(
+        name="X-Delivery-Id", doc="Makes the delivery idempotent, unless the webhook names another header."
+    ),
+    *TRACE,
 )
-_REPLAYED = Header(name="Idempotent-Replayed", doc="true: the run was there before.")
+_STARTED = {
+    201: ResponseSpec(doc="The run is durable.", schema=StartedRun, headers=[LOCATION]),
+    200: ResponseSpec(
+        doc="The run of an earlier request with this key.", schema=StartedRun, headers=[LOCATION, REPLAYED]
+    ),
+}
+_DELETED = {204: ResponseSpec(doc="It is deleted. Its runs remain.")}
 
 
 def trigger_routes(engine: Engine) -> Sequence[Route]:
     """Return the routes of schedules and webhooks, bound to an engine."""
-    schedules, webhooks = ScheduleRoutes(engine), WebhookRoutes(engine)
+    schedules, webhooks = ScheduleHandlers(engine), WebhookHandlers(engine)
     return [
         *_all_schedules(schedules),
         *_one_schedule(schedules),
@@ -55,152 +54,136 @@ def trigger_routes(engine: Engine) -> Sequence[Route]:
     ]
 
 
-def _all_schedules(schedules: ScheduleRoutes) -> list[Route]:
+def _all_schedules(schedules: ScheduleHandlers) -> list[Route]:
     return [
         Route(
             name="list_schedules",
             method="GET",
             path="/v1/schedules",
             handler=schedules.list,
-            summary="List schedules",
             on="own",
-            query=shapes.ScheduleQuery,
-            replies={200: Reply(doc="What the principal may read.", shape=shapes.ScheduleList)},
+            query=schemas.ScheduleQuery,
+            responses={200: ResponseSpec(doc="The schedules.", schema=schemas.ScheduleList)},
         ),
         Route(
             name="create_schedule",
             method="POST",
             path="/v1/schedules",
             handler=schedules.create,
-            summary="Make a schedule",
             on="body",
             action="publish",
-            body=shapes.CreateSchedule,
+            body=schemas.CreateSchedule,
             max_body=None,
-            replies={201: Reply(doc="The schedule.", shape=shapes.ScheduleShown, headers=[_WHERE])},
-            errors=(WorkflowNotFound, ScheduleConflict, DefinitionInvalid, InputInvalid, *WRITES),
+            responses={
+                201: ResponseSpec(doc="The schedule.", schema=schemas.ScheduleShown, headers=[LOCATION])
+            },
+            errors=(WorkflowNotFound, ScheduleConflict, DefinitionInvalid, InputInvalid, *WRITE_ERRORS),
         ),
     ]
 
 
-def _on_schedule(method: Any, act: str, handler: Any, action: Any, summary: str, **more: Any) -> Route:
-    """Return a route of one schedule; ``act`` is the last part of its path, or what its method does."""
+def _on_schedule(method: Any, act: str, handler: Any, action: Any, **more: Any) -> Route:
+    """Return a route of one schedule. ``act`` is the last part of its path, or the meaning of its method."""
     is_post = method == "POST"
-    errors = (ScheduleNotFound, *more.pop("errors", ()), *(() if method == "GET" else WRITES))
+    errors = (ScheduleNotFound, *more.pop("errors", ()), *(() if method == "GET" else WRITE_ERRORS))
     media = (
-        (JSON, shapes.ScheduleShown),
-        *(() if method == "GET" else ((JSON, shapes.ScheduleAcknowledged),)),
+        (JSON, schemas.ScheduleShown),
+        *(() if method == "GET" else ((JSON, schemas.ScheduleAcknowledged),)),
     )
-    shown = {200: Reply(doc="The schedule as it is then.", media=media)}
+    shown = {200: ResponseSpec(doc="The schedule after the act.", media=media)}
     return Route(
-        **{"replies": shown, **more},
+        **{"responses": shown, **more},
         name=f"{act}_schedule",
         method=method,
         path=f"/v1/schedules/{{schedule_id}}/{act}" if is_post else "/v1/schedules/{schedule_id}",
         handler=handler,
-        summary=summary,
         on="schedule",
         action=action,
         errors=errors,
     )
 
 
-def _one_schedule(schedules: ScheduleRoutes) -> list[Route]:
-    on, gone = _on_schedule, {204: Reply(doc="It is gone; its runs stay.")}
-    started = {
-        201: Reply(doc="The run is durable.", shape=StartedRun, headers=[_WHERE]),
-        200: Reply(doc="The key made this run before.", shape=StartedRun, headers=[_WHERE, _REPLAYED]),
-    }
+def _one_schedule(schedules: ScheduleHandlers) -> list[Route]:
     changing = (DefinitionInvalid, InputInvalid, ScheduleDeclared)
-    starting = (WorkflowNotFound, InputInvalid, Capacity)
+    starting = (DefinitionInvalid, IdempotencyMismatch, WorkflowNotFound, InputInvalid, Capacity)
     return [
-        on("GET", "show", schedules.show, "read", "Show a schedule and its next times"),
-        on(
+        _on_schedule("GET", "show", schedules.show, "read"),
+        _on_schedule(
             "PUT",
             "change",
             schedules.change,
             "publish",
-            "Replace a schedule that the API has made",
-            body=shapes.ChangeSchedule,
+            body=schemas.ChangeSchedule,
             max_body=None,
             errors=changing,
         ),
-        on("POST", "pause", schedules.pause, "publish", "Pause a schedule; what waits is forgotten"),
-        on("POST", "resume", schedules.resume, "publish", "Let a schedule go on from now"),
-        on(
+        _on_schedule("POST", "pause", schedules.pause, "publish"),
+        _on_schedule("POST", "resume", schedules.resume, "publish"),
+        _on_schedule(
             "POST",
             "trigger",
             schedules.trigger,
             "execute",
-            "Start a run of a schedule now",
-            takes=(KEY,),
-            replies=started,
-            errors=(DefinitionInvalid, IdempotencyMismatch, *starting),
+            headers=(IDEMPOTENCY_KEY,),
+            responses=_STARTED,
+            errors=starting,
         ),
-        on(
+        _on_schedule(
             "DELETE",
             "delete",
             schedules.delete,
             "publish",
-            "Forget a schedule that the API has made",
-            replies=gone,
+            responses=_DELETED,
             errors=(ScheduleDeclared,),
         ),
     ]
 
 
-def _webhooks(webhooks: WebhookRoutes) -> list[Route]:
+def _webhooks(webhooks: WebhookHandlers) -> list[Route]:
     return [
         Route(
             name="list_webhooks",
             method="GET",
             path="/v1/webhooks",
             handler=webhooks.list,
-            summary="List webhooks",
             on="own",
-            query=shapes.WebhookQuery,
-            replies={200: Reply(doc="What the principal may read.", shape=shapes.WebhookList)},
+            query=schemas.WebhookQuery,
+            responses={200: ResponseSpec(doc="The webhooks.", schema=schemas.WebhookList)},
         ),
         Route(
             name="create_webhook",
             method="POST",
             path="/v1/webhooks",
             handler=webhooks.create,
-            summary="Make a webhook; its secret is told this once",
             on="body",
             action="publish",
-            body=shapes.CreateWebhook,
+            body=schemas.CreateWebhook,
             max_body=None,
-            replies={201: Reply(doc="The webhook with its secret.", shape=shapes.NewWebhook)},
-            errors=(WorkflowNotFound, WebhookConflict, DefinitionInvalid, *WRITES),
+            responses={201: ResponseSpec(doc="The webhook with its secret.", schema=schemas.NewWebhook)},
+            errors=(WorkflowNotFound, WebhookConflict, DefinitionInvalid, *WRITE_ERRORS),
         ),
         Route(
             name="delete_webhook",
             method="DELETE",
             path="/v1/webhooks/{webhook}",
             handler=webhooks.delete,
-            summary="Forget a webhook that the API has made; needs publish on its workflow",
             on="own",
-            replies={204: Reply(doc="It is gone; its runs stay.")},
-            errors=(AclDenied, WebhookNotFound, WebhookDeclared, *WRITES),
+            responses=_DELETED,
+            errors=(AclDenied, WebhookNotFound, WebhookDeclared, *WRITE_ERRORS),
         ),
     ]
 
 
-def _deliveries(webhooks: WebhookRoutes) -> Route:
+def _deliveries(webhooks: WebhookHandlers) -> Route:
     return Route(
         name="deliver",
         method="POST",
         path="/hooks/{name}",
         handler=webhooks.deliver,
-        summary="Deliver to a webhook: a signature stands in for a token, and a run is started",
         on="public",
         raw=True,
         max_body=None,
-        takes=_SIGNED,
-        replies={
-            201: Reply(doc="The run is durable.", shape=StartedRun, headers=[_WHERE]),
-            200: Reply(doc="The delivery came before.", shape=StartedRun, headers=[_WHERE, _REPLAYED]),
-        },
-        errors=(WebhookNotFound, WorkflowNotFound, InputInvalid, Capacity, *WRITES),
+        headers=_SIGNED,
+        responses=_STARTED,
+        errors=(WebhookNotFound, WorkflowNotFound, InputInvalid, Capacity, *WRITE_ERRORS),
     )

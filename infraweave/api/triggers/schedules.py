@@ -1,6 +1,6 @@
-"""Schedules: list, make, change, pause, resume, trigger, delete.
+"""Handlers of schedules: list, create, change, pause, resume, trigger, delete.
 
-A schedule's id tells its workflow, so the grant on that is asked for before the schedule is looked for.
+The id of a schedule names its workflow, so the grant is checked before the schedule is looked up.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from typing import Any
 
 from attrs import fields, frozen
 
-from infraweave.api.http.routing import Answer, Call, NoQuery, veiled
-from infraweave.api.runs import presenters
-from infraweave.api.runs.starts import idempotency_key
+from infraweave.api.http.fields import present
+from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery, hide_details
+from infraweave.api.runs.starts import idempotency_key, started
 from infraweave.api.triggers.schemas import (
     ChangeSchedule,
     CreateSchedule,
@@ -27,95 +27,88 @@ from infraweave.engine.engine import Engine
 from infraweave.errors import DefinitionInvalid, Fault, InputInvalid, MalformedRequest
 from infraweave.store.schedules import ScheduleRow
 
-#: Next times that are shown.
+#: Next times in a response.
 _SHOWN = 5
+#: Fields with the same value in the schedule and in the response.
+_SAME = ("name", "cron", "timezone", "anchor", "input", "catch_up", "overlap")
 
 
 @frozen(eq=False)
-class ScheduleRoutes:
+class ScheduleHandlers:
     """The handlers of schedules."""
 
     _engine: Engine
 
-    async def list(self, call: Call[ScheduleQuery, None]) -> Answer:
+    async def list(self, request: ApiRequest[ScheduleQuery, None]) -> ApiResponse:
         """List the schedules of workflows that the principal may read."""
-        who = call.principal
-        rows = await self._engine.scheduler.schedules.list(who.tenant, call.query.workflow_id)
+        who = request.principal
+        rows = await self._engine.scheduler.schedules.list(who.tenant, request.query.workflow_id)
         shown = [self._shown(row) for row in rows if allows(who, "read", f"workflow:{row.workflow_id}")]
-        return Answer(ScheduleList(schedules=tuple(shown)))
+        return ApiResponse(ScheduleList(schedules=tuple(shown)))
 
-    async def create(self, call: Call[NoQuery, CreateSchedule]) -> Answer:
-        """Make a schedule."""
-        body = call.body
+    async def create(self, request: ApiRequest[NoQuery, CreateSchedule]) -> ApiResponse:
+        """Create a schedule."""
+        body = request.body
         schedule = _schedule(body.name, body)
-        call.record.detail = f"schedule {body.name}"
+        request.record.detail = f"schedule {body.name}"
         row = await self._engine.scheduler.create(
-            call.principal.tenant, body.workflow_id, schedule, call.record
+            request.principal.tenant, body.workflow_id, schedule, request.record
         )
-        return Answer(self._shown(row), 201, {"Location": f"/v1/schedules/{row.schedule_id}"})
+        return ApiResponse(self._shown(row), 201, {"Location": f"/v1/schedules/{row.schedule_id}"})
 
-    async def show(self, call: Call[NoQuery, None]) -> Answer:
+    async def show(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
         """Show a schedule and its next times."""
-        return Answer(self._shown(await self._row(call)))
+        return ApiResponse(self._shown(await self._row(request)))
 
-    async def change(self, call: Call[NoQuery, ChangeSchedule]) -> Answer:
-        """Let a schedule be another from now on; its runs and its name stay."""
-        row = await self._row(call)
-        schedule = _schedule(row.schedule.name, call.body)
-        return self._acted(call, await self._engine.scheduler.replace(*row.key, schedule, call.record))
+    async def change(self, request: ApiRequest[NoQuery, ChangeSchedule]) -> ApiResponse:
+        """Replace a schedule that was created through the API; its runs and its name remain."""
+        row = await self._row(request)
+        schedule = _schedule(row.schedule.name, request.body)
+        return self._acted(request, await self._engine.scheduler.replace(*row.key, schedule, request.record))
 
-    async def pause(self, call: Call[NoQuery, None]) -> Answer:
-        """Let a schedule start nothing until it is resumed."""
-        return self._acted(call, await self._engine.scheduler.pause(*_key(call), call.record))
+    async def pause(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
+        """Pause a schedule; waiting times are dropped."""
+        return self._acted(request, await self._engine.scheduler.pause(*_key(request), request.record))
 
-    async def resume(self, call: Call[NoQuery, None]) -> Answer:
-        """Let a schedule go on from now."""
-        return self._acted(call, await self._engine.scheduler.resume(*_key(call), call.record))
+    async def resume(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
+        """Resume a schedule from now on."""
+        return self._acted(request, await self._engine.scheduler.resume(*_key(request), request.record))
 
-    async def trigger(self, call: Call[NoQuery, None]) -> Answer:
+    async def trigger(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
         """Start a run of a schedule now."""
-        row, key = await self._row(call), idempotency_key(call.headers)
-        with veiled(call, row.workflow_id, InputInvalid, DefinitionInvalid):
-            done = await self._engine.scheduler.trigger(row, call.principal, call.record, key)
-        headers = {"Location": f"/v1/runs/{done.run.run_id}"}
-        if done.replayed:
-            headers["Idempotent-Replayed"] = "true"
-        return Answer(presenters.started(done.run), 200 if done.replayed else 201, headers)
+        row, key = await self._row(request), idempotency_key(request.headers)
+        with hide_details(request, row.workflow_id, InputInvalid, DefinitionInvalid):
+            done = await self._engine.scheduler.trigger(row, request.principal, request.record, key)
+        return started(done)
 
-    async def delete(self, call: Call[NoQuery, None]) -> Answer:
-        """Forget a schedule; its runs stay."""
-        await self._engine.scheduler.delete(*_key(call), call.record)
-        return Answer(status=204)
+    async def delete(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
+        """Delete a schedule that was created through the API; its runs remain."""
+        await self._engine.scheduler.delete(*_key(request), request.record)
+        return ApiResponse(status=204)
 
-    async def _row(self, call: Call[Any, Any]) -> ScheduleRow:
-        return await self._engine.scheduler.schedules.get(*_key(call))
+    async def _row(self, request: ApiRequest[Any, Any]) -> ScheduleRow:
+        return await self._engine.scheduler.schedules.get(*_key(request))
 
-    def _acted(self, call: Call[Any, Any], row: ScheduleRow) -> Answer:
-        if call.may_read(row.workflow_id):
-            return Answer(self._shown(row))
-        return Answer(ScheduleAcknowledged(schedule_id=row.schedule_id, paused=row.paused))
+    def _acted(self, request: ApiRequest[Any, Any], row: ScheduleRow) -> ApiResponse:
+        if request.may_read(row.workflow_id):
+            return ApiResponse(self._shown(row))
+        return ApiResponse(ScheduleAcknowledged(schedule_id=row.schedule_id, paused=row.paused))
 
     def _shown(self, row: ScheduleRow) -> ScheduleShown:
         schedule = row.schedule
-        same = ("name", "cron", "timezone", "anchor", "input", "catch_up", "overlap")
-        return ScheduleShown(
-            schedule_id=row.schedule_id,
-            workflow_id=row.workflow_id,
-            declared_in=row.declared_in,
+        return present(
+            ScheduleShown,
+            row,
+            **{name: getattr(schedule, name) for name in _SAME},
             every=None if schedule.every is None else format_duration_exactly(schedule.every),
-            paused=row.paused,
             next_fire_times=tuple(map(rfc3339, self._engine.scheduler.upcoming(row, _SHOWN))),
-            last_fire_time=presenters.time(row.last_at),
-            last_run_id=row.last_run_id,
-            last_error=row.last_error,
+            last_fire_time=row.last_at,
             waiting=len(row.waiting),
-            skipped=row.skipped,
-            **{name: getattr(schedule, name) for name in same},
         )
 
 
-def _key(call: Call[Any, Any]) -> tuple[str, str]:
-    return call.principal.tenant, call.path["schedule_id"]
+def _key(request: ApiRequest[Any, Any]) -> tuple[str, str]:
+    return request.principal.tenant, request.path["schedule_id"]
 
 
 def _schedule(name: str, body: ChangeSchedule) -> Schedule:
@@ -124,10 +117,10 @@ def _schedule(name: str, body: ChangeSchedule) -> Schedule:
 
 
 def duration(field: str, text: str | None) -> float | None:
-    """Return the seconds of a body's field.
+    """Return a field of a body in seconds.
 
     Raises:
-        MalformedRequest: it is no duration.
+        MalformedRequest: it is not a duration.
     """
     if text is None:
         return None

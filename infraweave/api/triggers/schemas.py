@@ -1,124 +1,126 @@
-"""The shapes of schedules and webhooks on the wire."""
+"""Query parameters and bodies of schedules and webhooks."""
 
 from __future__ import annotations
 
 from attrs import field, frozen
 
-from infraweave.api.runs.queries import text
-from infraweave.api.runs.schemas import Time, said
+from infraweave.api.http.fields import Time, described
+from infraweave.api.http.query_fields import text
 from infraweave.core.data.values import Json
 from infraweave.core.workflow.triggers import DELIVERY_HEADER, SIGNATURE_HEADER, CatchUp, Overlap, Scheme
 
-_CRON = "Five fields, read as Debian's cron reads them; or every."
+_CRON = "Five fields, with the meaning of Debian's cron. Give either cron or every."
 _ZONE = "An IANA time zone, for cron."
-_EVERY = "A duration such as 15m; or cron."
-_ANCHOR = "A time with which every is in step; 1970-01-01T00:00:00Z where it is left out."
-_INPUT = "The run's input; its texts may hold {schedule} and {scheduled_at}."
-_CATCH_UP = "What becomes of times missed in a downtime: last starts one run, skip none, all one for each."
-_OVERLAP = "What becomes of a time while a run of the schedule is open."
+_EVERY = "A duration, for example 15m. Give either cron or every."
+_ANCHOR = "A time that every counts from. Default: 1970-01-01T00:00:00Z."
+_INPUT = "The input of the run. Its strings may contain {schedule} and {scheduled_at}."
+_CATCH_UP = "Times missed during a downtime: last starts one run, skip none, all one for each."
+_OVERLAP = "What happens at a time while a run of the schedule is open."
 
 
 @frozen(kw_only=True)
 class ScheduleQuery:
-    """Which schedules to list."""
+    """The schedules to list."""
 
     workflow_id: str | None = text("Only schedules of this workflow.")
 
 
 @frozen(kw_only=True)
 class WebhookQuery:
-    """Which webhooks to list."""
+    """The webhooks to list."""
 
     workflow_id: str | None = text("Only webhooks of this workflow.")
 
 
-# --- what callers send -------------------------------------------------------------------------------------
+# --- requests ---------------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
 class ChangeSchedule:
-    """What a schedule shall be from now on, all of it."""
+    """All settings of a schedule."""
 
-    cron: str | None = said(_CRON, default=None)
-    timezone: str = said(_ZONE, default="UTC")
-    every: str | None = said(_EVERY, default=None)
-    anchor: str | None = said(_ANCHOR, default=None)
+    cron: str | None = described(_CRON, default=None)
+    timezone: str = described(_ZONE, default="UTC")
+    every: str | None = described(_EVERY, default=None)
+    anchor: str | None = described(_ANCHOR, default=None)
     input: Json = field(factory=dict, metadata={"doc": _INPUT})
-    catch_up: CatchUp = said(_CATCH_UP, default="last")
-    overlap: Overlap = said(_OVERLAP, default="skip")
-    paused: bool = said("Whether it starts nothing.", default=False)
+    catch_up: CatchUp = described(_CATCH_UP, default="last")
+    overlap: Overlap = described(_OVERLAP, default="skip")
+    paused: bool = described("True: the schedule starts no runs.", default=False)
 
 
 @frozen(kw_only=True)
 class CreateSchedule(ChangeSchedule):
-    """A schedule to make."""
+    """A new schedule."""
 
-    workflow_id: str = said("The workflow to run; its active version.")
-    name: str = said("Unique within the workflow.", minLength=1, maxLength=128)
+    workflow_id: str = described("The workflow to run. Its active version is used.")
+    name: str = described("Unique within the workflow.", minLength=1, maxLength=128)
 
 
 @frozen(kw_only=True)
 class CreateWebhook:
-    """A webhook to make."""
+    """A new webhook."""
 
-    workflow_id: str = said("The workflow to run; its active version.")
-    name: str = said("Unique within the tenant.", minLength=1, maxLength=128)
-    secret: str | None = said(
-        "What deliveries are signed with; made where it is left out.",
+    workflow_id: str = described("The workflow to run. Its active version is used.")
+    name: str = described("Unique within the tenant.", minLength=1, maxLength=128)
+    secret: str | None = described(
+        "The secret that signs deliveries. Default: a generated one.",
         default=None,
         minLength=16,
         maxLength=255,
     )
-    scheme: Scheme = said(
-        "How deliveries are signed: HMAC-SHA256 of the body, hex (GitHub's and Stripe's too) or base64; or"
-        " standard, as Standard Webhooks does it, whose secret is whsec_ and the key in base64.",
+    scheme: Scheme = described(
+        "How deliveries are signed. hex (GitHub, Stripe) or base64: HMAC-SHA256 of the body. standard:"
+        " Standard Webhooks, with a secret of whsec_ and the key in base64.",
         default="hex",
     )
-    signature_header: str = said("Where the signature is, unless standard.", default=SIGNATURE_HEADER)
-    timestamp_header: str | None = said(
-        "Where the time of signing is; it is then signed too, as <unix seconds>.<body>. The signature's own"
-        " header where both stand in it, as t=<time>,v1=<hex>.",
+    signature_header: str = described(
+        "The header of the signature, unless the scheme is standard.", default=SIGNATURE_HEADER
+    )
+    timestamp_header: str | None = described(
+        "The header of the time of signing, which is then signed as <unix seconds>.<body>. Name the signature"
+        " header if it contains both, as t=<time>,v1=<hex>.",
         default=None,
     )
-    tolerance: str = said("How far that time may be from now.", default="5m")
-    delivery: str = said(
-        "The header, or the template, that tells deliveries apart; without it, the body does. Standard"
-        " Webhooks' own id where it is left out and the scheme is standard.",
+    tolerance: str = described("The largest difference between that time and now.", default="5m")
+    delivery: str = described(
+        "The header, or the template, that identifies a delivery. Without it the body does. Default for the"
+        " scheme standard: the id of Standard Webhooks.",
         default=DELIVERY_HEADER,
     )
-    input: Json = said("May hold {body…}, {headers…} and {delivery_id}.", default="{body}")
+    input: Json = described("May contain {body…}, {headers…} and {delivery_id}.", default="{body}")
 
 
-# --- what is answered --------------------------------------------------------------------------------------
+# --- responses ---------------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)
 class ScheduleShown:
-    """A schedule, and how far it has come."""
+    """A schedule and its progress."""
 
-    schedule_id: str = said("workflow_id:name")
+    schedule_id: str = described("workflow_id:name")
     workflow_id: str
     name: str
-    declared_in: str | None = said("The version that declares it; null: made through the API.")
-    cron: str | None = said(_CRON)
-    timezone: str = said(_ZONE)
-    every: str | None = said(_EVERY)
-    anchor: str | None = said(_ANCHOR)
-    input: Json = said(_INPUT)
-    catch_up: CatchUp = said(_CATCH_UP)
-    overlap: Overlap = said(_OVERLAP)
+    declared_in: str | None = described("The version that declares it. Null: it was created through the API.")
+    cron: str | None = described(_CRON)
+    timezone: str = described(_ZONE)
+    every: str | None = described(_EVERY)
+    anchor: str | None = described(_ANCHOR)
+    input: Json = described(_INPUT)
+    catch_up: CatchUp = described(_CATCH_UP)
+    overlap: Overlap = described(_OVERLAP)
     paused: bool
-    next_fire_times: tuple[Time, ...] = said("The next five; none while it is paused.")
-    last_fire_time: Time | None = said("The newest time that was dealt with.")
+    next_fire_times: tuple[Time, ...] = described("The next five times. Empty while the schedule is paused.")
+    last_fire_time: Time | None = described("The newest time that was handled.")
     last_run_id: str | None
-    last_error: str | None = said("Why the newest time made no run.")
-    waiting: int = said("Times whose runs wait for an open one to end.")
-    skipped: int = said("Times dropped because a run was open.")
+    last_error: str | None = described("Why the newest time started no run.")
+    waiting: int = described("Times with a run that waits for an open run to end.")
+    skipped: int = described("Times skipped because a run was open.")
 
 
 @frozen(kw_only=True)
 class ScheduleAcknowledged:
-    """The schedule of an act, for who may not read its workflow."""
+    """A changed schedule, for a principal without ``read`` on its workflow."""
 
     schedule_id: str
     paused: bool
@@ -137,9 +139,9 @@ class WebhookShown:
 
     name: str
     workflow_id: str
-    path: str = said("Where deliveries go.")
-    declared_in: str | None = said("The version that declares it; null: made through the API.")
-    secret_env: str | None = said("The server's environment variable that holds the secret.")
+    path: str = described("The path for deliveries.")
+    declared_in: str | None = described("The version that declares it. Null: it was created through the API.")
+    secret_env: str | None = described("The environment variable of the server that contains the secret.")
     scheme: Scheme
     signature_header: str
     timestamp_header: str | None
@@ -150,7 +152,7 @@ class WebhookShown:
 
 @frozen(kw_only=True)
 class NewWebhook(WebhookShown):
-    """A webhook with its secret, told this once."""
+    """A webhook with its secret, shown only once."""
 
     secret: str
 

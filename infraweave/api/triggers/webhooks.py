@@ -1,4 +1,4 @@
-"""Webhooks: list, make and delete them; and the door at which deliveries arrive, which wants no token."""
+"""Handlers of webhooks: list, create, delete, and receive deliveries, which need no token."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 from attrs import fields, frozen
 
-from infraweave.api.http.body_limits import read_within
-from infraweave.api.http.routing import Answer, Call, NoQuery
-from infraweave.api.runs import presenters
+from infraweave.api.http.body_limits import parse_within_limits
+from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
+from infraweave.api.runs.starts import started
 from infraweave.api.triggers.schedules import duration
 from infraweave.api.triggers.schemas import CreateWebhook, NewWebhook, WebhookList, WebhookQuery, WebhookShown
 from infraweave.core.access import allows
@@ -24,55 +24,52 @@ _NOT_OF_THE_WEBHOOK = {"workflow_id", "secret", "tolerance"}
 
 
 @frozen(eq=False)
-class WebhookRoutes:
+class WebhookHandlers:
     """The handlers of webhooks."""
 
     _engine: Engine
 
-    async def list(self, call: Call[WebhookQuery, None]) -> Answer:
+    async def list(self, request: ApiRequest[WebhookQuery, None]) -> ApiResponse:
         """List the webhooks of workflows that the principal may read."""
-        who, wanted = call.principal, call.query.workflow_id
+        who, wanted = request.principal, request.query.workflow_id
         rows = [
             row
             for row in await self._engine.webhooks.store.list(who.tenant)
             if wanted in (None, row.workflow_id) and allows(who, "read", f"workflow:{row.workflow_id}")
         ]
-        return Answer(WebhookList(webhooks=tuple(WebhookShown(**_shown(row)) for row in rows)))
+        return ApiResponse(WebhookList(webhooks=tuple(WebhookShown(**_shown(row)) for row in rows)))
 
-    async def create(self, call: Call[NoQuery, CreateWebhook]) -> Answer:
-        """Make a webhook; its secret is told this once."""
-        body, tenant = call.body, call.principal.tenant
+    async def create(self, request: ApiRequest[NoQuery, CreateWebhook]) -> ApiResponse:
+        """Create a webhook. Its secret is shown only once."""
+        body, tenant = request.body, request.principal.tenant
         names = {field.name for field in fields(CreateWebhook)} - _NOT_OF_THE_WEBHOOK
         tolerance = duration("tolerance", body.tolerance) or 0.0
         webhook = Webhook(**{name: getattr(body, name) for name in names}, tolerance=tolerance)
         asked = WebhookRow(tenant=tenant, workflow_id=body.workflow_id, webhook=webhook, secret=body.secret)
-        call.record.detail = f"webhook {body.name}"
-        row = await self._engine.webhooks.create(asked, call.record)
-        return Answer(NewWebhook(**_shown(row), secret=row.secret or ""), 201)
+        request.record.detail = f"webhook {body.name}"
+        row = await self._engine.webhooks.create(asked, request.record)
+        return ApiResponse(NewWebhook(**_shown(row), secret=row.secret or ""), 201)
 
-    async def delete(self, call: Call[NoQuery, None]) -> Answer:
-        """Forget a webhook and its secret."""
-        hooks, who, name = self._engine.webhooks.store, call.principal, call.path["webhook"]
+    async def delete(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
+        """Delete a webhook that was created through the API; needs publish on its workflow."""
+        hooks, who, name = self._engine.webhooks.store, request.principal, request.path["webhook"]
         row = await hooks.get(who.tenant, name)
-        # A name does not tell its workflow. Who may not publish all learns of no other that it exists.
+        # A name does not reveal its workflow. A principal without publish cannot learn that a name exists.
         workflow = "*" if row is None else row.workflow_id
         if not allows(who, "publish", f"workflow:{workflow}"):
             raise AclDenied(f"Principal lacks publish on webhook:{name}.")
-        await hooks.delete(who.tenant, name, call.record)
-        return Answer(status=204)
+        await hooks.delete(who.tenant, name, request.record)
+        return ApiResponse(status=204)
 
-    async def deliver(self, call: Call[NoQuery, None]) -> Answer:
-        """Start the run of a delivery; the answer is sent once it is durable."""
-        headers = {name.lower(): ", ".join(call.headers.getlist(name)) for name, _ in call.headers}
-        hooks, raw = self._engine.webhooks, call.raw
-        row = await hooks.genuine(call.path["name"], headers, raw)
-        call.record.tenant, call.record.principal = row.tenant, f"webhook:{row.webhook.name}"
-        value = await read_within(self._engine.settings, raw)
-        done = await hooks.start(row, headers, raw, value, call.record)
-        given = {"Location": f"/v1/runs/{done.run.run_id}"}
-        if done.replayed:
-            given["Idempotent-Replayed"] = "true"
-        return Answer(presenters.started(done.run), 200 if done.replayed else 201, given)
+    async def deliver(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
+        """Deliver to a webhook: a signature takes the place of a token, and a run starts."""
+        headers = {name.lower(): ", ".join(request.headers.getlist(name)) for name, _ in request.headers}
+        hooks, raw = self._engine.webhooks, request.raw
+        row = await hooks.genuine(request.path["name"], headers, raw)
+        request.record.tenant, request.record.principal = row.tenant, f"webhook:{row.webhook.name}"
+        value = await parse_within_limits(self._engine.settings, raw)
+        done = await hooks.start(row, headers, raw, value, request.record)
+        return started(done)
 
 
 def _shown(row: WebhookRow) -> dict[str, Any]:

@@ -1,67 +1,66 @@
-"""The shapes of publishing: what became of a document, and how two versions differ."""
+"""Query parameters and bodies of workflows: versions, publishing and differences."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from attrs import NOTHING, frozen
 
-from infraweave.api.runs.schemas import given, said
+from infraweave.api.http.fields import Time, described, query_param
 from infraweave.core.data.values import Json
 from infraweave.core.workflow.diff import Change
 
+# --- requests ----------------------------------------------------------------------------------------------
 
-def read_flag(text: str) -> bool:
-    """Return what ``true`` or ``false`` says.
 
-    Raises:
-        ValueError: it is neither.
-    """
+def _read_flag(text: str) -> bool:
     if text not in ("true", "false"):
         raise ValueError(f"expected true or false, not {text!r:.60}")
     return text == "true"
 
 
-def read_version(text: str) -> str:
-    """Return a version's name.
+def _read_include(text: str) -> bool:
+    if text != "layout":
+        raise ValueError(f"expected layout, not {text!r:.60}")
+    return True
 
-    Raises:
-        ValueError: it is empty.
-    """
-    if not text:
-        raise ValueError("expected a version, not nothing")
-    return text
+
+def _version(doc: str, name: str) -> Any:
+    def read(text: str) -> str:
+        if not text:
+            raise ValueError("expected a version, not nothing")
+        return text
+
+    return query_param(read, doc, {"type": "string", "minLength": 1}, NOTHING, name=name)
+
+
+@frozen(kw_only=True)
+class ActivateVersion:
+    """The version that new runs use."""
+
+    version: str = described("A published version.")
 
 
 @frozen(kw_only=True)
 class PublishQuery:
-    """What to do with a document beside keeping it."""
+    """What to do with a document after it is stored."""
 
-    activate: bool = given(
-        read_flag,
-        "true: runs that start without a version use this one from now on, also where it was there already."
-        " By default only a workflow's first version becomes active.",
+    activate: bool = query_param(
+        _read_flag,
+        "true: new runs use this version, even if it existed already. By default only the first version of a"
+        " workflow becomes active.",
         {"type": "boolean", "default": False},
         False,
     )
-
-
-def read_include(text: str) -> bool:
-    """Return true for the one thing that a document can come with.
-
-    Raises:
-        ValueError: it is another.
-    """
-    if text != "layout":
-        raise ValueError(f"expected layout, not {text!r:.60}")
-    return True
 
 
 @frozen(kw_only=True)
 class DocumentQuery:
     """What to show of a version."""
 
-    layout: bool = given(
-        read_include,
-        "layout: also where nodes and edges stand in a drawing from left to right.",
+    layout: bool = query_param(
+        _read_include,
+        "layout: the document includes the coordinates of nodes and edges in a drawing from left to right.",
         {"type": "string", "enum": ["layout"]},
         False,
         name="include",
@@ -70,48 +69,93 @@ class DocumentQuery:
 
 @frozen(kw_only=True)
 class DiffQuery:
-    """Which versions to compare."""
+    """The versions to compare."""
 
-    from_version: str = given(
-        read_version, "The older version.", {"type": "string", "minLength": 1}, NOTHING, name="from"
-    )
-    to_version: str = given(
-        read_version, "The newer version.", {"type": "string", "minLength": 1}, NOTHING, name="to"
-    )
+    from_version: str = _version("The older version.", "from")
+    to_version: str = _version("The newer version.", "to")
+
+
+# --- responses ---------------------------------------------------------------------------------------------
+
+
+@frozen(kw_only=True)
+class WorkflowSummary:
+    """A workflow and its versions, oldest first."""
+
+    workflow_id: str
+    active_version: str
+    versions: tuple[str, ...]
+    open_runs: int = described("Runs of all versions that have not ended.")
+
+
+@frozen(kw_only=True)
+class WorkflowList:
+    """The workflows that the principal may read."""
+
+    workflows: tuple[WorkflowSummary, ...]
+
+
+@frozen(kw_only=True)
+class VersionSummary:
+    """One version of a workflow."""
+
+    version: str
+    active: bool
+    open_runs: int
+    created_at: Time
+
+
+@frozen(kw_only=True)
+class Workflow:
+    """A workflow with its versions, oldest first."""
+
+    workflow_id: str
+    active_version: str
+    versions: tuple[VersionSummary, ...]
+
+
+@frozen(kw_only=True)
+class ActivationAcknowledged:
+    """A workflow with a newly active version, for a principal without ``read``."""
+
+    workflow_id: str
+    active_version: str
 
 
 @frozen(kw_only=True)
 class Publication:
-    """What became of a document that was published."""
+    """The result of publishing a document."""
 
     workflow_id: str
-    version: str = said("The document's, or the one derived from its content.")
-    created: bool = said("False: this content was there already.")
+    version: str = described("The version in the document, or one derived from its content.")
+    created: bool = described("False: this content existed already.")
     active_version: str
-    previously_active: str | None = said("What was active before; null: the workflow is new.")
-    unresolved: tuple[str, ...] = said(
-        "References that no loaded code answers; nodes that name them wait until some is loaded."
+    previously_active: str | None = described(
+        "The version that was active before. Null: the workflow is new."
     )
-    missing_workflows: tuple[str, ...] = said(
-        "Workflows, ID or ID VERSION, that nodes start and that are not there; nodes that start them fail."
+    unresolved: tuple[str, ...] = described(
+        "Code references that are not loaded. Nodes with these references wait until the code is loaded."
+    )
+    missing_workflows: tuple[str, ...] = described(
+        "Missing workflows that nodes start, as ID or ID VERSION. Such nodes fail."
     )
 
 
 @frozen(kw_only=True)
 class DocumentDifference:
-    """One difference of two versions."""
+    """One difference between two versions."""
 
     change: Change
-    node: str | None = said("The node that it is in; null: in the workflow itself.")
-    field: str = said("What differs, such as retry.max_attempts; empty: the whole node.")
-    before: Json = said("What was there; null also where there was nothing.")
-    after: Json = said("What is there; null also where there is nothing.")
-    text: str = said("The same as a sentence.")
+    node: str | None = described("The node of the difference. Null: the workflow itself.")
+    field: str = described("The field that differs, for example retry.max_attempts. Empty: the whole node.")
+    before: Json = described("The value before. Null also where there was none.")
+    after: Json = described("The value after. Null also where there is none.")
+    text: str = described("The same as a sentence.")
 
 
 @frozen(kw_only=True)
 class DocumentDiff:
-    """How one version of a workflow differs from another; the order of nodes does not count."""
+    """The differences between two versions of a workflow. The order of nodes does not matter."""
 
     workflow_id: str
     from_version: str
