@@ -81,13 +81,31 @@ IMPURE = {
     "socket",
     "uuid",
 }
+#: room of engine → the other rooms and flat modules of engine that it may import. The catalog, the engine
+#: itself and other flat modules stand above the rooms.
+ENGINE_ROOMS = {
+    "execution": {"clock", "fair_queue"},
+    "admission": {"fair_queue"},
+    "access": {"clock", "clock_trust"},
+    "runs": {"execution", "admission", "catalog", "clock"},
+    "triggers": {"runs", "clock"},
+}
+#: Modules that know more of engine than their room, and why.
+ENGINE_ROOM_EXCEPTIONS = {
+    # They ask the engine to start, cancel and await runs, until the runs have a service of their own.
+    ("triggers/scheduler.py", "engine"),
+    ("triggers/webhooks.py", "engine"),
+}
+#: Rooms of engine that do not know the store: what they decide and call does not depend on what is kept.
+ENGINE_WITHOUT_STORE = {"execution", "admission"}
 #: These name uuid.UUID, datetime and Decimal as types only.
 IMPURE_EXCEPTIONS = {("data/type_schema.py", "uuid"), ("data/python_types.py", "uuid")}
 #: Where blind excepts may stand: around a node's body, what it raised and the thread that calls it, around an
 #: author's file and an author's validators, at the outermost request, and where a file is read that may be
 #: damaged in any way.
 BLIND = {
-    "engine/execution/invocation.py",
+    "engine/execution/conversion.py",
+    "engine/execution/process_worker.py",
     "engine/execution/exception_text.py",
     "engine/execution/thread_pool.py",
     "authoring/loader.py",
@@ -180,6 +198,22 @@ def test_a_room_of_core_imports_only_the_rooms_below_it(file):
     room = _in_core(file).rpartition("/")[0].partition("/")[0]
     reached = {name.split(".")[2] for name in imports(file) if name.startswith("infraweave.core.")}
     assert reached <= CORE_ROOMS.get(room, set())
+
+
+def _in_engine(file: Path) -> str:
+    return str(file.relative_to(ROOT / "engine"))
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "engine").glob("*/*.py")), ids=_in_engine)
+def test_a_room_of_engine_imports_only_the_rooms_below_it(file):
+    room = file.parent.name
+    imported = list(imports(file))
+    reached = {name.split(".")[2] for name in imported if name.startswith("infraweave.engine.")} - {room}
+    assert {name for name in reached if (_in_engine(file), name) not in ENGINE_ROOM_EXCEPTIONS} <= (
+        ENGINE_ROOMS[room]
+    )
+    if room in ENGINE_WITHOUT_STORE:
+        assert not [name for name in imported if name.startswith("infraweave.store")]
 
 
 #: Both load the names that they offer when asked for them, and import them for the type checker only.

@@ -22,6 +22,9 @@ PREFIX = "iw_live_"
 SECRET_LENGTH = 30
 CHECKSUM_LENGTH = 6
 
+#: The tenant and the principal that a new database has.
+FIRST_TENANT, FIRST_PRINCIPAL = "default", "admin"
+
 _WORKFLOW = re.compile(r"workflow:(\*|[A-Za-z0-9][A-Za-z0-9._-]{0,127})")
 _TOKEN = re.compile(rf"{PREFIX}[0-9A-Za-z]{{{SECRET_LENGTH + CHECKSUM_LENGTH}}}")
 

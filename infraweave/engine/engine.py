@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from attrs import evolve
 
 from infraweave.authoring.decorators import Workflow
-from infraweave.core.access import EVERY_GRANT
+from infraweave.core.access import EVERY_GRANT, FIRST_PRINCIPAL, FIRST_TENANT
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.json_schema import validator
 from infraweave.core.data.values import Json, rfc3339
@@ -58,7 +58,7 @@ from infraweave.store.clock_trust import ClockStore
 from infraweave.store.documents import Documents
 from infraweave.store.journal import Journal
 from infraweave.store.load_quarantine import LoadQuarantine
-from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewTokenRow, Principals
+from infraweave.store.principals import NewTokenRow, Principals
 from infraweave.store.runs import RunRow, Runs
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database

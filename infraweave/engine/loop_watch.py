@@ -13,18 +13,15 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
 from types import FrameType
 from typing import Any
 
 from infraweave.engine.clock import Clock
-from infraweave.engine.execution.context import RunContext
+from infraweave.engine.execution.context import CURRENT_BODY, RunContext
 from infraweave.engine.execution.tracebacks import stack_of
 
 log = logging.getLogger("infraweave.node")
 
-#: Whose body runs, also in the tasks and callbacks that it makes.
-CURRENT_BODY: ContextVar[RunContext | None] = ContextVar("infraweave_body", default=None)
 #: By it the loop runs whatever it runs.
 _RUN = vars(asyncio.Handle)["_run"].__code__
 #: Seconds between two looks, and between two heartbeats.

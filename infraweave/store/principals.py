@@ -8,16 +8,12 @@ from collections.abc import Iterable, Mapping
 
 from attrs import frozen
 
-from infraweave.core.access import EVERY_GRANT, Grant, Principal, parse_grant
+from infraweave.core.access import EVERY_GRANT, FIRST_PRINCIPAL, FIRST_TENANT, Grant, Principal, parse_grant
 from infraweave.core.data.json_codec import dumps, loads
 from infraweave.errors import PrincipalNotFound, TokenNotFound
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.statements import QUERIES
-
-#: What a new database gets.
-FIRST_TENANT = "default"
-FIRST_PRINCIPAL = "admin"
 
 
 @frozen(kw_only=True)

@@ -23,10 +23,10 @@ from infraweave.core.workflow.document import (
     Timer,
 )
 from infraweave.core.workflow.rules.check import faults
+from infraweave.engine.execution.attempt_error import AttemptError
 from infraweave.engine.execution.builtins import expression_code
 from infraweave.engine.execution.compute_pool import ComputePool
 from infraweave.engine.execution.context import RunContext
-from infraweave.engine.execution.invocation import AttemptError
 from tests.core.story import ORIGIN
 from tests.engine.web import answer, serving
 

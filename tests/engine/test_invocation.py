@@ -16,7 +16,8 @@ from attrs import define, field, frozen
 
 from infraweave import Context, NonRetryable, Retry, Workflow
 from infraweave.authoring.signatures import Code
-from infraweave.engine.execution.invocation import MAX_MESSAGE, Invocation
+from infraweave.engine.execution.attempt_error import MAX_MESSAGE
+from infraweave.engine.execution.invocation import Invocation
 
 
 class BadText(Exception):

@@ -14,8 +14,8 @@ from infraweave import Workflow
 from infraweave.core.run.address import Address
 from infraweave.engine import loop_watch
 from infraweave.engine.clock import SystemClock
-from infraweave.engine.execution.context import RunContext
-from infraweave.engine.loop_watch import CURRENT_BODY, LoopWatch
+from infraweave.engine.execution.context import CURRENT_BODY, RunContext
+from infraweave.engine.loop_watch import LoopWatch
 from tests.crash.server import Process
 
 FLOW = """

@@ -7,12 +7,12 @@ from attrs import frozen
 from infraweave.api.http.fields import present
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
 from infraweave.api.service.schemas import SignedIn, SignIn
-from infraweave.core.access import make_token, token_hash
+from infraweave.core.access import FIRST_PRINCIPAL, FIRST_TENANT, make_token, token_hash
 from infraweave.engine import clock
 from infraweave.engine.access.sign_in_codes import no_such_code
 from infraweave.engine.engine import Engine
 from infraweave.errors import PrincipalNotFound, StorageUnavailable
-from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, NewTokenRow, TokenRow
+from infraweave.store.principals import NewTokenRow, TokenRow
 
 #: The lifetime of a token from a sign-in, in milliseconds.
 TOKEN_LIFE = 12 * 3_600_000

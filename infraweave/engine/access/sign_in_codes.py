@@ -10,10 +10,10 @@ import hmac
 from collections import deque
 from math import ceil
 
-from infraweave.core.access import token_hash
+from infraweave.core.access import FIRST_PRINCIPAL, FIRST_TENANT, token_hash
 from infraweave.engine.clock import Clock, token_secret
 from infraweave.errors import RateLimited, Unauthenticated
-from infraweave.store.principals import FIRST_PRINCIPAL, FIRST_TENANT, Principals
+from infraweave.store.principals import Principals
 
 #: Seconds for which a code is good, by a clock that nobody sets.
 CODE_LIFE = 3_600.0

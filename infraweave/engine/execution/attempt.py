@@ -1,49 +1,40 @@
-"""Performs what is open: one Attempt for each body in flight.
+"""One attempt: calls the code of an open entry and delivers exactly one fact, unless the process is ending.
 
-An attempt delivers exactly one fact, unless the process is ending. It can be stopped because its time is
-over, its run is stopping, or its run goes on without it: an async body is cancelled and may clean up, a sync
-body is told through ``ctx.cancelled``; one that does not return within the grace period is left to itself,
-and what it still does is ignored.
+An attempt is stopped when its time is over, its run is stopping, or its run has gone on without it. An async
+body is cancelled and may clean up; a sync body sees ``ctx.cancelled``. A body that has not returned within
+the grace period becomes an orphan: the attempt delivers its fact, and what the body does later is ignored.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
 from infraweave.authoring.signatures import Code
-from infraweave.core.data.values import MAX_DURATION, Json, format_duration, from_rfc3339, to_seconds
+from infraweave.core.data.values import Json, format_duration
 from infraweave.core.run.events import NodeStarted
-from infraweave.core.run.facts import (
-    AttemptFailed,
-    AttemptSucceeded,
-    Fact,
-    PreflightFailed,
-    PromptReady,
-    TimerReady,
-)
-from infraweave.core.workflow.document import HumanInput, Map, Node, Subworkflow, Timer
+from infraweave.core.run.facts import AttemptFailed, AttemptSucceeded, Fact
 from infraweave.engine.clock import Clock, TimerHandle, chance, sleep
-from infraweave.engine.execution.context import RunContext
-from infraweave.engine.execution.invocation import AttemptError, Invocation, fault_of
+from infraweave.engine.execution.attempt_error import AttemptError, error_of
+from infraweave.engine.execution.context import CURRENT_BODY, RunContext
+from infraweave.engine.execution.invocation import Invocation
 from infraweave.engine.execution.process_pool import ProcessPool
 from infraweave.engine.execution.thread_pool import ThreadPool
-from infraweave.engine.loop_watch import CURRENT_BODY
 from infraweave.errors import StorageUnavailable
 from infraweave.settings import Settings
 
-Stop: TypeAlias = Literal["timeout", "cancelled", "lost"]
-#: Seconds by which a body may be late: what a clock's rounding makes of them.
-_SLACK = 0.001
-_REASON: dict[Stop, str] = {"cancelled": "the run is stopping", "lost": "it lost a race"}
+StopReason: TypeAlias = Literal["timeout", "cancelled", "lost"]
+#: Seconds by which a body may be late, for a clock's rounding.
+_TOLERANCE = 0.001
+_REASON: dict[StopReason, str] = {"cancelled": "the run is stopping", "lost": "it lost a race"}
 
 
 class Attempt:
-    """One body in flight."""
+    """One call of the code of an entry."""
 
     def __init__(
         self,
@@ -61,9 +52,9 @@ class Attempt:
         self._invocation = Invocation(
             code, values, context, pool, max_output=limits.max_output, elapsed=clock.elapsed
         )
-        self._stopped: Stop | None = None
-        self._begun = False
-        self._ended_itself = False
+        self._stopped: StopReason | None = None
+        self._called = False
+        self._returned = False
         self._delivered = False
         self._timeout: float | None = None
         self._timers: list[TimerHandle] = []
@@ -72,98 +63,94 @@ class Attempt:
         self._after: asyncio.Future[Any] | None = None
 
     def start(self, timeout: float | None, after: asyncio.Future[Any] | None) -> None:
-        """Begin, once ``after`` (what is left of an earlier attempt) is done."""
+        """Start the attempt; ``timeout`` is in seconds, ``after`` the orphan of an earlier attempt."""
         self._timeout, self._after = timeout, after
-        # A context of its own: else it would have what another body, or a request, has set in its own.
+        # A fresh context, or it would inherit what another body or a request has set.
         own = contextvars.Context()
         own.run(CURRENT_BODY.set, self.context)
         self._task = asyncio.get_running_loop().create_task(
             self._run(), name=f"{self.context.run_id} {self.address}", context=own
         )
 
-    def stop(self, why: Stop) -> None:
-        """Ask the body to stop; within the grace period it may still return."""
+    def stop(self, reason: StopReason) -> None:
+        """Ask the body to stop; it may still return within the grace period."""
         if self._stopped is not None or self._delivered or self._task is None:
             return
-        self._stopped = why
+        self._stopped = reason
         self.context.cancelled = True
-        if self._invocation.is_on_loop or why == "timeout" or self._invocation.cancel_unstarted():
+        if self._invocation.is_on_loop or reason == "timeout" or self._invocation.cancel_unstarted():
             self._task.cancel()
-        if not self._begun:
-            self._leave()
+        if not self._called:
+            self._stop_waiting()
             return
-        self._timers.append(self._clock.call_later(self._grace, self._leave))
-        self._watch_thread()
-
-    def _watch_thread(self) -> None:
-        """Give a thread or a process up that has not left the body once the grace period is over."""
+        self._timers.append(self._clock.call_later(self._grace, self._stop_waiting))
         thread = self._invocation.thread
         if thread is not None and not thread.done():
-            timer = self._clock.call_later(self._grace, self._invocation.give_up)
+            timer = self._clock.call_later(self._grace, self._invocation.abandon)
             thread.add_done_callback(lambda _: timer.cancel())
 
     def discard(self) -> None:
-        """Stop without a fact: the process is ending, and the next one will find the attempt open."""
+        """Stop without a fact: the process is ending, and the next one will find the entry open."""
         self._close()
         self.context.cancelled = True
         if self._task is not None:
             self._task.cancel()
 
     def cancel_unstarted(self) -> bool:
-        """Take the attempt back without a fact, if its body was not called; tell if so."""
-        if self._delivered or (
-            self._begun and not (self._invocation.waits and self._invocation.cancel_unstarted())
-        ):
+        """Discard the attempt if its body has not been called; return whether that is so."""
+        if self._delivered:
+            return False
+        if self._called and not (self._invocation.is_queued and self._invocation.cancel_unstarted()):
             return False
         self.discard()
         return True
 
     @property
     def waits_for(self) -> str | None:
-        """What the body waits for before it is called; None once it has been, or is about to be."""
-        if self._begun:
-            return "a free thread or process" if self._invocation.waits else None
+        """What the attempt waits for before it calls the body; None if it has called it or is about to."""
+        if self._called:
+            return "a free thread or process" if self._invocation.is_queued else None
         if self._after is not None and not self._after.done():
             return "an earlier attempt, whose body has not returned"
         return "other requests to end" if self._room is not None and self._room.locked() else None
 
     @property
     def task(self) -> asyncio.Task[None] | None:
-        """The task that runs the body."""
+        """The task that runs the attempt."""
         return self._task
 
     def orphan(self) -> asyncio.Future[Any] | None:
-        """Return what still runs of a body whose fact was delivered, or None."""
+        """Return the body that still runs after the attempt has delivered its fact, or None."""
         thread = self._invocation.thread
-        if not self._begun:
+        if not self._called:
             return None
         if thread is not None and not thread.done():
             return thread
-        return None if self._ended_itself or self._task is None or self._task.done() else self._task
+        return None if self._returned or self._task is None or self._task.done() else self._task
 
     async def _run(self) -> None:
         try:
             if self._after is not None:
-                await self._outlast(self._after)
+                await self._wait_for(self._after)
             async with self._room or nullcontext():
-                self._begun = True
-                fact = await self._ended(await self._invocation.run(self._count_time))
+                self._called = True
+                fact = await self._conclude(await self._invocation.run(self._start_timeout))
         except AttemptError as error:
-            fact = self._failed(error)
+            fact = self._failure(error)
         except asyncio.CancelledError as error:
-            fact = self._failed(self._cancelled(error))
+            fact = self._failure(self._cancellation(error))
         except StorageUnavailable:
             if self._delivered:
-                return  # nobody waits for it: the process is ending, and has closed the file
+                return  # the process is ending and has closed the file
             raise
-        self._ended_itself = True
-        self._conclude(fact)
+        self._returned = True
+        self._finish(fact)
 
-    async def _outlast(self, earlier: asyncio.Future[Any]) -> None:
-        """Wait until the body of an earlier attempt has returned.
+    async def _wait_for(self, earlier: asyncio.Future[Any]) -> None:
+        """Wait until the body of an earlier attempt has returned: two must not run at once.
 
         Raises:
-            AttemptError: it does not; to call it a second time beside the first is not what was declared.
+            AttemptError: it does not return.
         """
         pause = asyncio.ensure_future(sleep(self._clock, self._stuck_after))
         try:
@@ -171,59 +158,45 @@ class Attempt:
         finally:
             pause.cancel()
         if not earlier.done():
-            message = (
-                f"The body of an earlier attempt has not returned within {format_duration(self._stuck_after)}"
-            )
+            within = format_duration(self._stuck_after)
+            message = f"The body of an earlier attempt has not returned within {within}"
             raise AttemptError("body_stuck", message, final=True)
 
-    def _count_time(self) -> None:
-        """Let the time of the attempt count from here: what it had to wait for is not its own doing."""
+    def _start_timeout(self) -> None:
+        """Let the timeout count from here: what the attempt had to wait for before is not its own time."""
         if self._timeout is not None and not self._delivered:
             self._timers.append(self._clock.call_later(self._timeout, partial(self.stop, "timeout")))
 
-    async def _ended(self, output: Json) -> Fact:
-        # Where the loop was blocked, nobody could stop it in time.
-        if (
-            self._stopped is None
-            and self._timeout is not None
-            and self._invocation.seconds > self._timeout + _SLACK
-        ):
+    async def _conclude(self, output: Json) -> Fact:
+        # No timer could stop a body that blocked the loop.
+        late = self._timeout is not None and self._invocation.seconds > self._timeout + _TOLERANCE
+        if self._stopped is None and late:
             self._stopped = "timeout"
         if self._stopped == "timeout":
-            return self._failed(AttemptError("timeout", "", final=False))
+            return self._failure(AttemptError("timeout", "", final=False))
         return await self.conclude(output)
 
-    def _is_late(self) -> bool:
-        """Tell whether the body took longer than it may: while it blocked the loop, nobody could stop it."""
-        return self._timeout is not None and self._invocation.seconds > self._timeout + _SLACK
-
-    async def conclude(self, output: Json) -> Fact:
-        """Return the fact of a body that returned, once all is known that it takes."""
-        return self.succeeded(output)
-
-    def _cancelled(self, error: asyncio.CancelledError) -> AttemptError:
-        """Return the failure of a body that was cancelled: by us, or by something of its own."""
+    def _cancellation(self, error: asyncio.CancelledError) -> AttemptError:
+        """Return the failure of a cancelled body, which may have cancelled itself."""
         if self._stopped is None and not self._delivered:
-            return fault_of(error)
+            return error_of(error)
         return AttemptError("error", "CancelledError", final=False)
 
-    def _failed(self, error: AttemptError) -> Fact:
+    def _failure(self, error: AttemptError) -> Fact:
         if self._stopped is None:
-            return self.erred(error)
+            return self.failed(error)
         if self._stopped == "timeout":
-            return self.erred(
-                AttemptError(
-                    "timeout", f"No result within {format_duration(self._timeout or 0)}", final=False
-                )
-            )
-        said = "" if error.message in ("CancelledError", "") else f" (it raised {error.message})"
-        why = f"Stopped, because {_REASON[self._stopped]}{said}"
-        return self.erred(AttemptError("cancelled", why, final=True, traceback=error.traceback))
+            message = f"No result within {format_duration(self._timeout or 0)}"
+            return self.failed(AttemptError("timeout", message, final=False))
+        raised = "" if error.message in ("CancelledError", "") else f" (it raised {error.message})"
+        message = f"Stopped, because {_REASON[self._stopped]}{raised}"
+        return self.failed(AttemptError("cancelled", message, final=True, traceback=error.traceback))
 
-    def _leave(self) -> None:
-        self._conclude(self._failed(AttemptError("error", "", final=False)))
+    def _stop_waiting(self) -> None:
+        """Deliver the fact although the body has not returned."""
+        self._finish(self._failure(AttemptError("error", "", final=False)))
 
-    def _conclude(self, fact: Fact) -> None:
+    def _finish(self, fact: Fact) -> None:
         if not self._delivered:
             self._close()
             self._deliver(self, fact)
@@ -232,23 +205,24 @@ class Attempt:
         self._delivered = True
         for timer in self._timers:
             timer.cancel()
-        self._timers.clear()  # one that rang calls this attempt, and would keep it
+        self._timers.clear()  # a timer's callback refers to this attempt: a reference circle
 
     def _latency(self) -> int:
         return round((self._clock.elapsed() - self._started_at) * 1000)
 
-    def succeeded(self, output: Json) -> Fact:
-        """Return the fact of a body that returned."""
-        context = self.context
+    # --- what a kind of attempt decides itself -------------------------------------------------------------
+
+    async def conclude(self, output: Json) -> Fact:
+        """Return the fact of a body that returned ``output``."""
         return AttemptSucceeded(
             address=self.address,
-            attempt=context.attempt,
+            attempt=self.context.attempt,
             output=output,
             latency_ms=self._latency(),
-            usage=context.usage,
+            usage=self.context.usage,
         )
 
-    def erred(self, error: AttemptError) -> Fact:
+    def failed(self, error: AttemptError) -> Fact:
         """Return the fact of a body that failed."""
         return AttemptFailed(
             address=self.address,
@@ -264,59 +238,6 @@ class Attempt:
         )
 
 
-class Preflight(Attempt):
-    """The code of a wait, called before the wait can open; it is not tried again."""
-
-    def erred(self, error: AttemptError) -> Fact:
-        """Return the fact of a wait that cannot open."""
-        return PreflightFailed(
-            address=self.address, code=error.code, message=error.message, traceback=error.traceback
-        )
-
-
-class PromptPreflight(Preflight):
-    """A human node's code, which makes its prompt."""
-
-    def succeeded(self, output: Json) -> Fact:
-        """Return the fact of a request that can be made."""
-        try:
-            prompt, data = _prompt(output)
-        except ValueError as error:
-            return self.erred(AttemptError("output_invalid", str(error), final=True))
-        return PromptReady(address=self.address, prompt=prompt, data=data)
-
-
-class TimerPreflight(Preflight):
-    """A timer's code, which chooses its delay or its time."""
-
-    def succeeded(self, output: Json) -> Fact:
-        """Return the fact of a timer that can begin."""
-        try:
-            wake_at = _wake_at(output, self._clock.now())
-        except ValueError as error:
-            return self.erred(AttemptError("output_invalid", str(error), final=True))
-        return TimerReady(address=self.address, wake_at=wake_at)
-
-
-class ChildPreflight(Preflight):
-    """The code that makes a child's input; then its workflow is looked for."""
-
-    #: Returns the fact of a child that may start, or raises AttemptError.
-    find_child: Callable[[Json], Awaitable[Fact]]
-
-    async def conclude(self, output: Json) -> Fact:
-        """Return the fact of a child that may start."""
-        return await self.find_child(output)
-
-
-PREFLIGHTS: dict[type[Node], type[Preflight]] = {
-    HumanInput: PromptPreflight,
-    Timer: TimerPreflight,
-    Subworkflow: ChildPreflight,
-    Map: ChildPreflight,
-}
-
-
 def stopped_before_start(event: NodeStarted) -> AttemptFailed:
     """Return the fact of an attempt that was stopped before its body was called."""
     return AttemptFailed(
@@ -326,25 +247,3 @@ def stopped_before_start(event: NodeStarted) -> AttemptFailed:
         message="Stopped before it began",
         latency_ms=0,
     )
-
-
-def _prompt(output: Json) -> tuple[str, Json]:
-    if isinstance(output, str):
-        return output, None
-    if (
-        isinstance(output, dict)
-        and isinstance(output.get("prompt"), str)
-        and output.keys() <= {"prompt", "data"}
-    ):
-        return output["prompt"], output.get("data")
-    raise ValueError('a human node\'s code returns the prompt, or {"prompt": …, "data": …}')
-
-
-def _wake_at(output: Json, now: int) -> int:
-    """Return when a timer ends: a delay (seconds or text) from now, or an RFC 3339 time."""
-    if not isinstance(output, str) or "T" not in output:
-        return now + round(to_seconds(output) * 1000)
-    wake_at = from_rfc3339(output)
-    if wake_at > now + MAX_DURATION * 1000:
-        raise ValueError(f"{output} is more than a hundred years away")
-    return max(now, wake_at)

@@ -41,9 +41,9 @@ from infraweave.core.workflow.http_request import (
 )
 from infraweave.core.workflow.secret_refs import SECRET, SecretRedactor
 from infraweave.engine.clock import Clock
+from infraweave.engine.execution.attempt_error import AttemptError
 from infraweave.engine.execution.compute_pool import ComputePool, WorkLimitExceeded, WorkRejected
 from infraweave.engine.execution.context import RunContext
-from infraweave.engine.execution.invocation import AttemptError
 from infraweave.engine.execution.outbound_policy import OutboundPolicy, OutboundRefused
 from infraweave.engine.execution.secrets import Secrets
 from infraweave.settings import Settings

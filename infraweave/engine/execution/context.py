@@ -1,8 +1,9 @@
-"""What a node body is given as its ``Context``."""
+"""The ``Context`` that a node body receives."""
 
 from __future__ import annotations
 
 import logging
+from contextvars import ContextVar
 from functools import cached_property
 
 from infraweave.core import trace_context
@@ -10,16 +11,16 @@ from infraweave.core.run import ids
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import Origin
 from infraweave.core.run.facts import NO_USAGE, Usage
-from infraweave.engine import clock
+from infraweave.engine.clock import span_id
 
-#: The most that one attempt may report: numbers beyond are not exact in JavaScript.
-MOST = 2**53 - 1
-#: The longest name of a model.
-LONGEST_MODEL = 200
+#: The largest number that one attempt may report: larger ones are not exact in JavaScript.
+MAX_USAGE = 2**53 - 1
+#: The longest name of a model, in characters.
+MAX_MODEL = 200
 
 
 class RunContext:
-    """One attempt's view of its run. Safe to read from a thread."""
+    """One attempt's view of its run. It may be read from any thread."""
 
     def __init__(self, run_id: str, origin: Origin, address: Address, attempt: int) -> None:
         self.run_id, self.address, self.attempt = run_id, address, attempt
@@ -31,12 +32,12 @@ class RunContext:
 
     @property
     def tenant(self) -> str:
-        """Whose run it is."""
+        """The tenant of the run."""
         return self._origin.tenant
 
     @cached_property
     def idempotency_key(self) -> str:
-        """A key for calls to other systems, the same over retries and crashes."""
+        """A key for calls to other systems, the same in retries and after crashes."""
         return ids.idempotency_key(self.run_id, self.address)
 
     @cached_property
@@ -55,21 +56,25 @@ class RunContext:
             flags=origin.trace_flags,
             tracestate=origin.tracestate,
         )
-        return trace_context.headers(joined, clock.span_id())
+        return trace_context.headers(joined, span_id())
 
     def report(self, *, tokens: int = 0, cost_micro_usd: int = 0, model: str | None = None) -> None:
-        """Add to what this attempt has used.
+        """Add to the usage of this attempt.
 
         Raises:
-            ValueError: a number is negative or beyond ``MOST``, or the model is no short printable text.
+            ValueError: a number is negative or too large, or ``model`` is not a short printable text.
         """
-        spent, cost = self.usage.tokens + tokens, self.usage.cost_micro_usd + cost_micro_usd
-        if not (tokens >= 0 and cost_micro_usd >= 0 and spent <= MOST and cost <= MOST):
+        total, cost = self.usage.tokens + tokens, self.usage.cost_micro_usd + cost_micro_usd
+        if not (tokens >= 0 and cost_micro_usd >= 0 and total <= MAX_USAGE and cost <= MAX_USAGE):
             raise ValueError("report() takes what was used: numbers of 0 or more, in sum less than 2**53")
         if model is not None and not _is_name(model):
-            raise ValueError(f"report() takes a model's name: printable, at most {LONGEST_MODEL} characters")
-        self.usage = Usage(tokens=int(spent), cost_micro_usd=int(cost), model=model or self.usage.model)
+            raise ValueError(f"report() takes a model's name: printable, at most {MAX_MODEL} characters")
+        self.usage = Usage(tokens=int(total), cost_micro_usd=int(cost), model=model or self.usage.model)
 
 
 def _is_name(model: object) -> bool:
-    return isinstance(model, str) and len(model) <= LONGEST_MODEL and model.isprintable()
+    return isinstance(model, str) and len(model) <= MAX_MODEL and model.isprintable()
+
+
+#: The context of the running body, also in the tasks and callbacks that it creates.
+CURRENT_BODY: ContextVar[RunContext | None] = ContextVar("infraweave_body", default=None)

@@ -1,6 +1,6 @@
-"""What an exception says of itself, as people read it; of a group, what its members say.
+"""The text of an exception, or of the members of an exception group.
 
-Its class may be an author's, and raise anything when it is asked.
+An author's exception class may raise anything when it is asked for its text.
 """
 
 from __future__ import annotations
@@ -10,49 +10,49 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-#: How many members of a group are told, and how many are looked at.
-_TOLD, _SEEN = 3, 1_000
+#: Members of a group that are named, and that are looked at.
+_NAMED, _MAX_MEMBERS = 3, 1_000
 
 
 def describe(error: BaseException) -> str:
     """Return an exception's class and text; for a group, also those of its first members."""
     if not isinstance(error, BaseExceptionGroup):
-        return _own(error)
+        return _class_and_text(error)
     found = leaves(error)
-    more = f"; and {len(found) - _TOLD} more" if len(found) > _TOLD else ""
-    return f"{_own(error)}: {'; '.join(_own(one) for one in found[:_TOLD])}{more}"
+    more = f"; and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+    return f"{_class_and_text(error)}: {'; '.join(_class_and_text(one) for one in found[:_NAMED])}{more}"
 
 
-def _own(error: BaseException) -> str:
-    name, text = type(error).__name__, said(error)
+def _class_and_text(error: BaseException) -> str:
+    name, text = type(error).__name__, text_of(error)
     return f"{name}: {text}" if text else name
 
 
 def leaves(error: BaseException) -> list[BaseException]:
-    """Return the exceptions that a group holds, at any depth, in order; else the exception itself."""
-    return asked(lambda group: list(_leaves(group)), error, [error])
+    """Return the exceptions in a group, at any depth, in order; or the exception itself."""
+    return ask(lambda group: list(_leaves(group)), error, [error])
 
 
 def _leaves(error: BaseException) -> Iterator[BaseException]:
-    waiting = [error]
-    for _ in range(_SEEN):
-        if not waiting:
+    pending = [error]
+    for _ in range(_MAX_MEMBERS):
+        if not pending:
             return
-        one = waiting.pop()
+        one = pending.pop()
         if isinstance(one, BaseExceptionGroup):
-            waiting += reversed(one.exceptions)
+            pending += reversed(one.exceptions)
         else:
             yield one
 
 
-def said(error: BaseException) -> str:
-    """Return the text of an exception; empty where it has none, or fails to tell."""
-    return asked(str, error, "")
+def text_of(error: BaseException) -> str:
+    """Return the text of an exception; empty if it has none or fails to return it."""
+    return ask(str, error, "")
 
 
-def asked(ask: Callable[[BaseException], T], error: BaseException, otherwise: T) -> T:
-    """Return what an exception says of itself, or ``otherwise`` where it raises in turn."""
+def ask(question: Callable[[BaseException], T], error: BaseException, default: T) -> T:
+    """Return ``question(error)``, or ``default`` if that raises."""
     try:
-        return ask(error)
-    except BaseException:  # noqa: BLE001 - the failure that it was asked about is told all the same
-        return otherwise
+        return question(error)
+    except BaseException:  # noqa: BLE001 - the failure itself must still be reported
+        return default

@@ -1,8 +1,8 @@
-"""CPU-bound bodies in processes of their own, each made when first needed, and anew when it died.
+"""Processes for CPU-bound bodies: each is started when first needed, and again after it died.
 
-A function cannot be sent to a process, so its file is loaded there and the function is found by its
-reference. What the body reports comes back with its output; ``ctx.cancelled`` stays False over there. A body
-that does not stop in time is killed, with all that it has started.
+A function cannot be sent to a process, so its file is loaded there and the function is found by its reference
+(``process_worker``). What the body reports comes back with its output; ``ctx.cancelled`` stays False there. A
+body that does not stop in time is killed, with all that it has started.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Future, ProcessPoolExecutor
 from contextlib import contextmanager, suppress
-from functools import cache, partial
 from typing import Any, TypeVar
 
-from infraweave.authoring.signatures import Code
+from infraweave.engine.execution.process_worker import initialize
 from infraweave.engine.execution.thread_pool import ThreadPool
 
 T = TypeVar("T")
@@ -30,31 +29,32 @@ class ProcessDied(Exception):
         return "the process of the body ended before the body returned (killed, or out of memory?)"
 
 
-class Seat:
-    """The place of one call: knows in which process it is, to end it there."""
+class KillSwitch:
+    """Kills the process of one call, also if it is pulled before the call starts."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._pid: int | None = None
-        #: Nothing else may be sent to its process.
-        self.is_killed = False
+        self.is_pulled = False
 
     def kill(self) -> None:
-        """Kill the process of the call, with all that it has started; or let the call not begin."""
+        """Kill the process of the call, with all that it has started; or prevent the call."""
         with self._lock:
-            self.is_killed = True
+            self.is_pulled = True
             if self._pid is not None:
-                _kill(self._pid)
+                # PermissionError: on macOS, if only the remains of the process are left.
+                with suppress(ProcessLookupError, PermissionError):
+                    os.killpg(self._pid, signal.SIGKILL)
 
     @contextmanager
-    def taken_by(self, pid: int) -> Iterator[None]:
-        """Let ``kill`` mean this process for the length of the block.
+    def armed(self, pid: int) -> Iterator[None]:
+        """Let ``kill`` kill this process within the block.
 
         Raises:
-            ProcessDied: the call was to be killed before.
+            ProcessDied: ``kill`` was called before.
         """
         with self._lock:
-            if self.is_killed:
+            if self.is_pulled:
                 raise ProcessDied
             self._pid = pid
         try:
@@ -64,72 +64,67 @@ class Seat:
                 self._pid = None
 
 
-def _kill(pid: int) -> None:
-    """Kill a process of ours and its group; PermissionError: on macOS, where only its remains are left."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
-
-
 class _Process:
-    """A process with one thread that waits for it."""
-
     def __init__(self) -> None:
         # Spawned: a forked process would inherit our threads' locks, sockets and database.
         context = multiprocessing.get_context("spawn")
-        self.executor = ProcessPoolExecutor(1, mp_context=context, initializer=_settle_in)
+        self.executor = ProcessPoolExecutor(1, mp_context=context, initializer=initialize)
         self.pid = self.executor.submit(os.getpid).result()
+
+    def call(self, function: Callable[..., T], /, *args: Any) -> T:
+        return self.executor.submit(function, *args).result()
 
 
 class ProcessPool:
-    """The processes of one host, each with a thread that waits for it.
+    """One process for each processor, each with a thread that waits for it.
 
-    One pool for all would fail every call in it once any of its processes dies.
+    A single ``ProcessPoolExecutor`` would fail all calls in it when any of its processes dies.
     """
 
     def __init__(self) -> None:
         self._threads = ThreadPool(os.cpu_count() or 1, 0, "infraweave-process")
         self._own = threading.local()
         self._all: set[_Process] = set()
-        self._seats: set[Seat] = set()
+        self._switches: set[KillSwitch] = set()
 
-    def submit(self, tenant: str, call: Callable[[], T]) -> Future[T]:
-        """Invocation a function in a thread, which may use a process of its own by ``seated``."""
-        return self._threads.submit(tenant, call)
+    def submit(self, tenant: str, work: Callable[[], T]) -> Future[T]:
+        """Call ``work`` in a thread, where it may use ``process``."""
+        return self._threads.submit(tenant, work)
 
     @contextmanager
-    def seated(self, seat: Seat) -> Iterator[Callable[..., Any]]:
-        """Give what runs functions in the process of the thread that asks, and lets ``seat`` end it.
+    def process(self, kill_switch: KillSwitch) -> Iterator[Callable[..., Any]]:
+        """Yield a function that calls functions in the process of the current thread.
 
         Raises:
             ProcessDied: the process ended before it returned.
         """
-        self._seats.add(seat)
+        self._switches.add(kill_switch)
         try:
             process = self._living()
-            with seat.taken_by(process.pid):
-                yield partial(_result, process)
+            with kill_switch.armed(process.pid):
+                yield process.call
         except BrokenExecutor as error:
-            self._forget()
+            self._remove_own()
             raise ProcessDied from error
         finally:
-            self._seats.discard(seat)
-            if seat.is_killed:
-                self._forget()
+            self._switches.discard(kill_switch)
+            if kill_switch.is_pulled:
+                self._remove_own()
 
     def _living(self) -> _Process:
-        """Return the process of this thread, made anew where it died while it had nothing to do."""
+        """Return the process of this thread; start it anew if it died while idle."""
         if hasattr(self._own, "process"):
             try:
-                self._own.process.executor.submit(_nothing).result()
+                self._own.process.call(_nothing)
             except BrokenExecutor:
-                self._forget()
+                self._remove_own()
         if not hasattr(self._own, "process"):
             self._own.process = _Process()
             self._all.add(self._own.process)
         process: _Process = self._own.process
         return process
 
-    def _forget(self) -> None:
+    def _remove_own(self) -> None:
         process = getattr(self._own, "process", None)
         if process is not None:
             self._all.discard(process)
@@ -137,56 +132,13 @@ class ProcessPool:
             process.executor.shutdown(wait=False, cancel_futures=True)
 
     def shutdown(self) -> None:
-        """Take no more work, and kill what is still at work: nobody waits for it any more."""
+        """Accept no more work, and kill the bodies that still run."""
         self._threads.shutdown()
-        for seat in list(self._seats):
-            seat.kill()
+        for kill_switch in list(self._switches):
+            kill_switch.kill()
         for process in list(self._all):
             process.executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _result(process: _Process, work: Callable[..., T], /, *args: Any) -> T:
-    return process.executor.submit(work, *args).result()
-
-
 def _nothing() -> None:
     pass
-
-
-def _settle_in() -> None:
-    """Leave Ctrl-C to the server, which gives bodies time to end, and do not outlive it.
-
-    A terminal interrupts all its processes. What a body does after the death of the server, nobody hears of;
-    the next server calls it again. A group of its own lets what the body starts end with it.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    os.setpgid(0, 0)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os.killpg(0, signal.SIGKILL)
-
-
-def load_file(file: str) -> None:
-    """Load a workflow file ahead of a call of its code.
-
-    Raises:
-        LoadError: the file cannot be loaded.
-    """
-    codes_of(file)
-
-
-@cache
-def codes_of(file: str) -> Mapping[str, Code]:
-    """Return the code of a workflow file by reference, in the process that asks.
-
-    Raises:
-        LoadError: the file cannot be loaded.
-    """
-    from infraweave.authoring.loader import load
-
-    return {reference: code for flow in load([file]) for reference, code in flow.codes().items()}

@@ -15,9 +15,9 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 
+from infraweave.core.access import FIRST_TENANT
 from infraweave.core.workflow.secret_refs import MIN_SECRET_LENGTH, NAME, SecretValues, format_origin
-from infraweave.engine.execution.invocation import AttemptError
-from infraweave.store.principals import FIRST_TENANT
+from infraweave.engine.execution.attempt_error import AttemptError
 
 VARIABLE = "INFRAWEAVE_SECRET_"
 #: Characters that a file may hold; what is larger is no secret.

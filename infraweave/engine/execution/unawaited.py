@@ -1,4 +1,4 @@
-"""Finds coroutines in what a body returned: somebody forgot to await them."""
+"""Finds coroutines in the result of a body, where an ``await`` was forgotten."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any
 
 import attrs
 
-#: How many parts of an output are looked at.
-_SEEN = 10_000
+#: How many parts of a result are searched.
+_MAX_PARTS = 10_000
 
 
 def close_unawaited(value: Any) -> list[str]:
-    """Close the coroutines in a value, so that Python does not warn of them; return where they stand."""
+    """Close the coroutines in a value, so that Python does not warn of them; return their paths."""
     found: list[str] = []
-    waiting: list[tuple[str, Any]] = [("", value)]
-    for _ in range(_SEEN):
-        if not waiting:
+    pending: list[tuple[str, Any]] = [("", value)]
+    for _ in range(_MAX_PARTS):
+        if not pending:
             break
-        path, part = waiting.pop(0)
+        path, part = pending.pop(0)
         if inspect.iscoroutine(part):
             part.close()
             found.append(path or "it")
         else:
-            waiting += ((f"{path}/{key}", below) for key, below in _parts(part))
+            pending += ((f"{path}/{key}", below) for key, below in _parts(part))
     return found
 
 

@@ -17,7 +17,7 @@ from infraweave.core.workflow.document import Map, Subworkflow
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.admission.groups import admission_request
 from infraweave.engine.clock import chance
-from infraweave.engine.execution.invocation import AttemptError
+from infraweave.engine.execution.attempt_error import AttemptError
 from infraweave.engine.runs.live_run import LiveRun
 from infraweave.errors import InputInvalid, RunNotFound, VersionNotFound, WorkflowNotFound
 from infraweave.store.runs import RunRow, Runs

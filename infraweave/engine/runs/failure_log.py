@@ -7,13 +7,10 @@ out of it, for that may quote what a run was given, which is never logged; the r
 from __future__ import annotations
 
 import logging
-from types import FrameType
 
 from infraweave.core.data.values import rfc3339
 from infraweave.core.run.events import NodeFailed
 from infraweave.core.run.tracebacks import innermost_place
-from infraweave.engine.execution.context import RunContext
-from infraweave.engine.execution.tracebacks import stack_of
 
 log = logging.getLogger("infraweave.node")
 
@@ -32,19 +29,6 @@ def tell_failure(run_id: str, event: NodeFailed) -> None:
         f" at {place}" if place else "",
         "it is final" if event.retry_at is None else f"it is tried again at {rfc3339(event.retry_at)}",
         extra={"run_id": run_id, "node": str(event.address), "attempt": event.attempt, "seq": event.seq},
-    )
-
-
-def tell_lost(context: RunContext, frame: FrameType, *, replaced: bool) -> None:
-    """Log that a sync body did not return after its attempt was over, and where its thread is."""
-    log.error(
-        "%s %s attempt %d has not returned though its time is over: its thread is lost%s; it is at %s",
-        context.run_id,
-        context.address,
-        context.attempt,
-        " and replaced" if replaced else ", and no more are replaced (lost_threads)",
-        stack_of(frame),
-        extra={"run_id": context.run_id, "node": str(context.address), "attempt": context.attempt},
     )
 
 

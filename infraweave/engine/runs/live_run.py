@@ -23,8 +23,9 @@ from infraweave.core.run.state import RunState
 from infraweave.core.run.turn import turn
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.clock import TimerHandle
-from infraweave.engine.execution.attempt import PREFLIGHTS, Attempt, ChildPreflight, stopped_before_start
+from infraweave.engine.execution.attempt import Attempt, stopped_before_start
 from infraweave.engine.execution.context import RunContext
+from infraweave.engine.execution.preflight import PREFLIGHTS, ChildPreflight
 from infraweave.engine.runs.failure_log import tell_failure
 from infraweave.errors import StorageUnavailable, Unstorable
 from infraweave.failpoints import reach

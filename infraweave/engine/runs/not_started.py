@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import NodeStarted
 from infraweave.core.run.facts import AttemptInterrupted
-from infraweave.engine.execution.attempt import Preflight
+from infraweave.engine.execution.preflight import Preflight
 
 if TYPE_CHECKING:
     from infraweave.engine.runs.live_run import LiveRun

@@ -18,6 +18,7 @@ from urllib.parse import quote, unquote
 from attrs import evolve
 
 from infraweave.core import trace_context
+from infraweave.core.access import FIRST_TENANT
 from infraweave.core.data.mapping import fill
 from infraweave.core.data.redact import sanitize
 from infraweave.core.data.template import TemplateError
@@ -32,7 +33,6 @@ from infraweave.errors import (
     InputInvalid,
     WebhookNotFound,
 )
-from infraweave.store.principals import FIRST_TENANT
 from infraweave.store.runs import RunFilters, RunRow
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.webhooks import WebhookRow, Webhooks, no_webhook
