@@ -44,21 +44,21 @@ async def history_page(
     after: int,
 ) -> HistoryPage:
     """Return the attempts that begin after a seq: up to ``limit``, and no more than 4 MB of them, but one."""
-    # Which rows are of the state that is wanted is known at their end: then all are begun.
-    ledger = HistoryBuilder(run_id, kinds, wanted, limit + 1 if wanted.state is None else None)
-    gone = not await _fold(journal, run_key, ledger, limit, after)
-    found = ledger.found()
+    # A filter by state applies when a row is complete, so all rows are built for it.
+    builder = HistoryBuilder(run_id, kinds, wanted, limit + 1 if wanted.state is None else None)
+    gone = not await _fold(journal, run_key, builder, limit, after)
+    found = builder.matching()
     rows = await _filled(journal, run_key, found[:limit])
     return HistoryPage(rows, len(found) > len(rows), gone)
 
 
-async def _fold(journal: Journal, run_key: int, ledger: HistoryBuilder, limit: int, after: int) -> bool:
+async def _fold(journal: Journal, run_key: int, builder: HistoryBuilder, limit: int, after: int) -> bool:
     """Fold events until the page cannot change any more; tell whether it cannot, or the run has ended."""
     while page := await journal.read(run_key, after, _EVENTS, payloads=False):
-        for stored in (stored for stored in page if ledger.needs(stored.type)):
-            ledger.take(decode_event(stored.type, stored.data))
+        for stored in (stored for stored in page if builder.needs(stored.type)):
+            builder.add(decode_event(stored.type, stored.data))
         after = page[-1].seq
-        if page[-1].type in TERMINAL_TYPES or (ledger.settled(limit) and len(ledger.rows) > limit):
+        if page[-1].type in TERMINAL_TYPES or (builder.is_settled(limit) and len(builder.rows) > limit):
             return True
     return False
 

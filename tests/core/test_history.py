@@ -21,10 +21,10 @@ KINDS = {"a": "agent", "ask": "human_input", "nap": "timer"}
 
 
 def rows(*events):
-    ledger = HistoryBuilder("run_1", KINDS)
+    builder = HistoryBuilder("run_1", KINDS)
     for event in events:
-        ledger.take(event)
-    return ledger.rows
+        builder.add(event)
+    return builder.rows
 
 
 def started(seq, node="a", attempt=1, **more):
@@ -97,11 +97,11 @@ def test_an_attempt_that_was_stopped_is_cancelled():
 
 
 def test_a_timer_waits_and_then_has_succeeded():
-    ledger = HistoryBuilder("run_1", KINDS)
-    ledger.take(started(2, node="nap", wake_at=9000))
-    assert ledger.rows[0].state == "waiting"
-    ledger.take(completed(3, node="nap"))
-    assert (ledger.rows[0].state, ledger.rows[0].kind) == ("succeeded", "timer")
+    builder = HistoryBuilder("run_1", KINDS)
+    builder.add(started(2, node="nap", wake_at=9000))
+    assert builder.rows[0].state == "waiting"
+    builder.add(completed(3, node="nap"))
+    assert (builder.rows[0].state, builder.rows[0].kind) == ("succeeded", "timer")
 
 
 def test_a_compensation_is_a_row_of_another_phase():
@@ -149,46 +149,48 @@ def test_a_ledger_that_begins_in_the_middle_ignores_what_was_opened_before():
 
 
 def test_a_page_is_settled_once_its_rows_cannot_change():
-    ledger = HistoryBuilder("run_1", KINDS)
-    assert ledger.settled(0)
+    builder = HistoryBuilder("run_1", KINDS)
+    assert builder.is_settled(0)
     for event in (started(2), started(3, index=1), completed(4)):
-        ledger.take(event)
-    assert ledger.settled(1)
-    assert not ledger.settled(2)
-    assert not ledger.settled(3)
+        builder.add(event)
+    assert builder.is_settled(1)
+    assert not builder.is_settled(2)
+    assert not builder.is_settled(3)
 
 
 @pytest.mark.parametrize("seed", range(200))
 def test_every_attempt_of_a_random_run_has_one_row_in_order(seed):
     world = live(seed)
-    ledger = HistoryBuilder(world.state.run_id, {name: node.kind for name, node in world.graph.nodes.items()})
+    builder = HistoryBuilder(
+        world.state.run_id, {name: node.kind for name, node in world.graph.nodes.items()}
+    )
     for event in world.log:
-        ledger.take(event)
+        builder.add(event)
     opened = [e.seq for e in world.log if isinstance(e, NodeStarted | InputRequested)]
-    assert [row.first_seq for row in ledger.rows] == opened
-    assert all(row.finished_at is not None for row in ledger.rows)
-    assert sum(row.tokens for row in ledger.rows) == world.state.tokens
-    assert len({row.span_id for row in ledger.rows}) == len(ledger.rows)
-    half = HistoryBuilder(world.state.run_id, ledger.kinds)
+    assert [row.first_seq for row in builder.rows] == opened
+    assert all(row.finished_at is not None for row in builder.rows)
+    assert sum(row.tokens for row in builder.rows) == world.state.tokens
+    assert len({row.span_id for row in builder.rows}) == len(builder.rows)
+    half = HistoryBuilder(world.state.run_id, builder.kinds)
     middle = len(world.log) // 2
     for event in world.log[middle:]:
-        half.take(event)
-    assert half.rows == [row for row in ledger.rows if row.first_seq > middle]
+        half.add(event)
+    assert half.rows == [row for row in builder.rows if row.first_seq > middle]
 
 
 def test_a_full_ledger_begins_no_rows_and_needs_only_how_its_own_end():
-    ledger = HistoryBuilder("run_1", KINDS, most=2)
+    builder = HistoryBuilder("run_1", KINDS, limit=2)
     for event in (started(2, index=0), started(3, index=1), started(4, index=2), completed(5, index=2)):
-        ledger.take(event)
-    assert [row.index for row in ledger.rows] == [0, 1]
-    assert ledger.needs("node_completed")
-    assert not ledger.needs("node_started")
-    ledger.take(completed(6, index=1))
-    ledger.take(failed(7, index=0, will_retry=True, retry_at=9000))
-    assert ledger.needs("node_started"), "the next attempt ends the wait of the one before"
-    ledger.take(started(8, index=0, attempt=2))
-    assert not ledger.needs("node_completed")
-    assert ledger.settled(2)
+        builder.add(event)
+    assert [row.index for row in builder.rows] == [0, 1]
+    assert builder.needs("node_completed")
+    assert not builder.needs("node_started")
+    builder.add(completed(6, index=1))
+    builder.add(failed(7, index=0, will_retry=True, retry_at=9000))
+    assert builder.needs("node_started"), "the next attempt ends the wait of the one before"
+    builder.add(started(8, index=0, attempt=2))
+    assert not builder.needs("node_completed")
+    assert builder.is_settled(2)
 
 
 @pytest.mark.parametrize("seed", range(0, 200, 4))
@@ -197,7 +199,7 @@ def test_the_pages_of_a_random_run_are_its_whole_history(seed):
     kinds = {name: node.kind for name, node in world.graph.nodes.items()}
     whole = HistoryBuilder(world.state.run_id, kinds)
     for event in world.log:
-        whole.take(event)
+        whole.add(event)
     paged, after = [], 0
     while page := _page(world, kinds, after):
         paged += page
@@ -206,8 +208,8 @@ def test_the_pages_of_a_random_run_are_its_whole_history(seed):
 
 
 def _page(world, kinds, after):
-    ledger = HistoryBuilder(world.state.run_id, kinds, most=3)
+    builder = HistoryBuilder(world.state.run_id, kinds, limit=3)
     for event in world.log[after:]:
-        if ledger.needs(event.type):
-            ledger.take(event)
-    return ledger.rows
+        if builder.needs(event.type):
+            builder.add(event)
+    return builder.rows

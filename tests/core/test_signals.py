@@ -44,7 +44,7 @@ def test_time_that_ran_out_is_told():
     )
     run.start()
     run.later(60)
-    assert "nobody answered in time; its time was over at 1970-01-01T00:01:00" in refusal(run, "ask")
+    assert "nobody answered in time; its deadline was 1970-01-01T00:01:00" in refusal(run, "ask")
     assert "nobody answered in time" in refusal(run, "go")
     assert takes(run, "rest")
 

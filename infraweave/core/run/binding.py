@@ -1,4 +1,4 @@
-"""What the code of an entry is given: the values of its parameters, a map's items, and the run's result.
+"""Binding: the values of a node's parameters, the items of a map, and the result of a run.
 
 Everything here only reads a graph and a state.
 """
@@ -24,12 +24,13 @@ _NO_ITEM: Any = object()
 def bind_params(
     graph: Graph, state: RunState, name: str, params: Iterable[Param], item: Json = _NO_ITEM
 ) -> dict[str, Json]:
-    """Return the values of a node's parameters; without a value one is left out: its default applies.
+    """Return the values of a node's parameters.
 
-    One whose pointer leads nowhere is left out too; where it is required, the attempt then fails.
+    A parameter without a value, or with a pointer that leads nowhere, is left out: its default applies. If it
+    has none, the attempt fails.
 
     Raises:
-        TooLarge: together they are larger than a node may be given; each parameter is a copy in the end.
+        TooLarge: together they exceed the size of an input; each parameter counts as a copy.
     """
     values: dict[str, Json] = {}
     for param in params:
@@ -44,14 +45,14 @@ def bind_params(
                 _point(values, param, item)
         elif state.settled.get(param.source) and _is_shown(graph, state, name, param.source):
             _point(values, param, state.outputs[param.source])
-    if len(values) > 1:  # one alone is no larger than what it is
+    if len(values) > 1:  # a single value is within the limit already
         check_size(values.values())
     return values
 
 
 def _point(values: dict[str, Json], param: Param, value: Json) -> None:
-    """Set a parameter to what its pointer leads to, if there is such a thing."""
-    if not param.pointer:  # as nearly all are
+    """Set a parameter to the value that its pointer leads to, if there is one."""
+    if not param.pointer:
         values[param.name] = value
         return
     values.pop(param.name, None)
@@ -60,7 +61,7 @@ def _point(values: dict[str, Json], param: Param, value: Json) -> None:
 
 
 def _is_shown(graph: Graph, state: RunState, name: str, source: str) -> bool:
-    """Tell whether a node is shown what another gave: a race is not, of a loop that lost before its end."""
+    """Tell whether a node sees the output of another. A race does not see a loop that lost before its end."""
     if name not in graph.races:
         return True  # it has waited for the loop's end
     condition = graph.gated.get(name, {}).get(source)
@@ -70,19 +71,19 @@ def _is_shown(graph: Graph, state: RunState, name: str, source: str) -> bool:
 
 
 def bind_inputs(graph: Graph, state: RunState, address: Address) -> dict[str, Json]:
-    """Return what the code of an entry is given."""
+    """Return the inputs of an entry."""
     node = graph.nodes[address.node]
     return bind_params(graph, state, node.name, node.params, _item(state, node, address.index))
 
 
 def shared_inputs(graph: Graph, state: RunState, address: Address) -> dict[str, Json]:
-    """Return what the code of a map is given whatever the item."""
+    """Return the inputs that all items of a map share."""
     params = graph.nodes[address.node].params
     return bind_params(graph, state, address.node, [param for param in params if param.source != ITEM])
 
 
 def item_inputs(graph: Graph, state: RunState, address: Address) -> dict[str, Json]:
-    """Return what the code of a map is given for the sake of one item."""
+    """Return the inputs that depend on the item of a map."""
     node = graph.nodes[address.node]
     params = [param for param in node.params if param.source == ITEM]
     return bind_params(graph, state, node.name, params, _item(state, node, address.index))
@@ -91,14 +92,14 @@ def item_inputs(graph: Graph, state: RunState, address: Address) -> dict[str, Js
 def bind_compensation(
     graph: Graph, state: RunState, address: Address, params: Iterable[Param]
 ) -> dict[str, Json]:
-    """Return the values of a compensation's parameters: the node's output, and what the node was given."""
+    """Return the values of a compensation's parameters: the output and the inputs of its node."""
     node = graph.nodes[address.node]
     kept = state.kept.get(address.forward)
     values = bind_params(graph, state, address.node, params, _item(state, node, address.index, kept))
     if kept is None:
         return values
-    # An iteration's and an item's own values; the state has moved on since.
-    given = {} if starts_child(node) else kept.input
+    # The values of that iteration or item; the state has changed since.
+    inputs = {} if starts_child(node) else kept.input
     sources = (
         {} if starts_child(node) else {param.source: param.name for param in node.params if not param.pointer}
     )
@@ -107,11 +108,11 @@ def bind_compensation(
             _point(values, param, kept.output)
         elif param.source in sources:
             values.pop(param.name, None)
-            if sources[param.source] in given:
-                _point(values, param, given[sources[param.source]])
+            if sources[param.source] in inputs:
+                _point(values, param, inputs[sources[param.source]])
         elif param.source in graph.loop_of:
             values.pop(param.name, None)
-            # What a node of a loop had given when what is undone was done.
+            # The output of the loop's node in that iteration.
             source = state.kept.get(Address(param.source, kept.iterations.get(param.source, 1)))
             if source is not None:
                 _point(values, param, source.output)
@@ -128,7 +129,7 @@ def _item(state: RunState, node: Node, index: int | None, kept: KeptValues | Non
 
 
 def items_of(state: RunState, node: Map) -> Json:
-    """Return the list that a map goes over, or whatever stands in its place."""
+    """Return the list that a map maps over, or the invalid value in its place."""
     return _list(node, state.input if node.over == INPUT else state.outputs.get(node.over))
 
 
@@ -139,10 +140,10 @@ def _list(node: Map, value: Json) -> Json:
 
 
 def result(graph: Graph, state: RunState) -> Json:
-    """Return the run's result: the named output, the single sink's, or a dict of the sinks that ran.
+    """Return the result of a run: the named output, that of the single sink, or a dict of the sinks that ran.
 
     Raises:
-        TooLarge: it would be larger than a run may yield.
+        TooLarge: it exceeds the size of a result.
     """
     named = graph.document.output
     if named is None and len(graph.sinks) == 1:

@@ -22,13 +22,13 @@ TIMES = frozenset({"at", "retry_at", "wake_at", "deadline"})
 #: The fields that the wire promises even when they are zero or empty.
 ALWAYS = frozenset({"tokens", "cost_micro_usd", "forced", "compensated", "not_compensated"})
 
-_events = Converter(detailed_validation=False, prefer_attrib_converters=True)
-_events.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
-_RARE = {name: override(omit_if_default=True) for name in ("start_at", "lane")}
-_events.register_unstructure_hook(Origin, make_dict_unstructure_fn(Origin, _events, **_RARE))  # type: ignore[arg-type]
+_converter = Converter(detailed_validation=False, prefer_attrib_converters=True)
+_converter.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
+_OPTIONAL = {name: override(omit_if_default=True) for name in ("start_at", "lane")}
+_converter.register_unstructure_hook(Origin, make_dict_unstructure_fn(Origin, _converter, **_OPTIONAL))  # type: ignore[arg-type]
 
 
-def _event_unstructure(cls: type[Event]) -> Callable[[Event], dict[str, Any]]:
+def _encoder(cls: type[Event]) -> Callable[[Event], dict[str, Any]]:
     overrides: dict[str, Any] = {}
     for name in (field.name for field in attrs.fields(cls)):
         if name in cls.BESIDE:
@@ -37,43 +37,42 @@ def _event_unstructure(cls: type[Event]) -> Callable[[Event], dict[str, Any]]:
             overrides[name] = override(unstruct_hook=rfc3339, omit_if_default=name != "at")
         elif name in ALWAYS:
             overrides[name] = override(omit_if_default=False)
-    return make_dict_unstructure_fn(cls, _events, _cattrs_omit_if_default=True, **overrides)
+    return make_dict_unstructure_fn(cls, _converter, _cattrs_omit_if_default=True, **overrides)
 
 
-def _time_in(text: str | None, _: object) -> int | None:
+def _read_time(text: str | None, _: object) -> int | None:
     return None if text is None else from_rfc3339(text)
 
 
-def _event_structure(cls: type[Event]) -> Callable[[dict[str, Any], type[Event]], Event]:
+def _decoder(cls: type[Event]) -> Callable[[dict[str, Any], type[Event]], Event]:
     names = {field.name for field in attrs.fields(cls)}
-    overrides: Any = {name: override(struct_hook=_time_in) for name in names & TIMES}
-    return make_dict_structure_fn(cls, _events, _cattrs_detailed_validation=False, **overrides)
+    overrides: Any = {name: override(struct_hook=_read_time) for name in names & TIMES}
+    return make_dict_structure_fn(cls, _converter, _cattrs_detailed_validation=False, **overrides)
 
 
-_OUT = {cls: _event_unstructure(cls) for cls in EVENT_TYPES.values()}
-_IN = {cls: _event_structure(cls) for cls in EVENT_TYPES.values()}
+_ENCODERS = {cls: _encoder(cls) for cls in EVENT_TYPES.values()}
+_DECODERS = {cls: _decoder(cls) for cls in EVENT_TYPES.values()}
 
-
-#: Payloads that are no plain JSON.
+#: Payloads that are classes.
 _STRUCTURED = ("origin", "results")
 
 
 def encode_event(run_id: str, event: Event) -> tuple[bytes, bytes | None]:
-    """Return the event's feed data (one line of ASCII JSON) and its payloads, or None where it has none."""
-    data = {"run_id": run_id, "type": event.type, **_OUT[type(event)](event)}
+    """Return the data of an event as one line of ASCII JSON, and its payloads as JSON or None."""
+    data = {"run_id": run_id, "type": event.type, **_ENCODERS[type(event)](event)}
     beside = {name: value for name in event.BESIDE if (value := getattr(event, name)) is not None}
     if "input_seq" in beside:
         del beside["input"]
     for name in _STRUCTURED:
         if name in beside:
-            beside[name] = _events.unstructure(beside[name])
+            beside[name] = _converter.unstructure(beside[name])
     return dump_ascii(data), dumps(beside) if beside else None
 
 
 def decode_event(event_type: str, data: bytes | str, payload: bytes | str | None = None) -> Event:
-    """Return the event that ``encode_event`` wrote; without ``payload`` its payload fields are None."""
+    """Return the event that ``encode_event`` wrote. Without ``payload``, its payload fields are None."""
     cls = EVENT_TYPES[event_type]
     value = loads(data)
     if payload is not None:
         value.update(loads(payload))
-    return _IN[cls](value, cls)
+    return _DECODERS[cls](value, cls)

@@ -1,8 +1,8 @@
-"""The events of a run, a closed union. The catalogue is the wire's; no other type exists.
+"""The events of a run, a closed union. These are the event types of the wire.
 
-``seq`` counts from 1 without holes, ``at`` is in milliseconds. Fields named in ``BESIDE`` are payloads: they
-are stored beside the event and reach the feed only on request. A class says what it records, what it opens
-or closes, and what may follow. Stored events are never edited: a new field gets a default.
+``seq`` counts from 1 without gaps; ``at`` is in milliseconds. Fields named in ``BESIDE`` are payloads: they
+are stored beside the event and reach the feed only on request. Stored events never change, so a new field
+needs a default.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ TERMINAL_STATES: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"}
 
 @frozen(kw_only=True)
 class ParentEntry:
-    """The attempt of the parent that a child run is."""
+    """The attempt of the parent run that a child run belongs to."""
 
     node: str
     iteration: int | None = None
@@ -33,13 +33,13 @@ class ParentEntry:
 
     @property
     def address(self) -> Address:
-        """The parent's entry."""
+        """The address of the parent's entry."""
         return Address(self.node, self.iteration, self.index)
 
 
 @frozen(kw_only=True)
 class Origin:
-    """What a run was started with; part of its first event."""
+    """How and by whom a run was started. Part of its first event."""
 
     workflow_id: str
     workflow_version: str
@@ -50,9 +50,9 @@ class Origin:
     tags: dict[str, str] = field(factory=dict)
     parent_run_id: str | None = None
     parent_entry: ParentEntry | None = None
-    #: How many runs stand above this one.
+    #: The number of ancestor runs.
     depth: int = 0
-    #: The run of which this one is a rerun.
+    #: The run that this one reruns.
     rerun_of: str | None = None
     trace_id: str
     #: The caller's span, the parent of the run's root span.
@@ -60,17 +60,17 @@ class Origin:
     trace_flags: int = 0
     tracestate: str = ""
     idempotency_key: str | None = None
-    #: SHA-256 of the canonical body that came with the key, hexadecimal.
+    #: The SHA-256 of the canonical request body that came with the key, hexadecimal.
     body_digest: str | None = None
-    #: Not to be started before, in milliseconds; None: at once.
+    #: The earliest start, in milliseconds. None: at once.
     start_at: int | None = None
-    #: The lane that a limit with a key counts the run in (core/lanes).
+    #: The value of the workflow's concurrency key, under which the run counts (core/workflow/concurrency).
     lane: str | None = None
 
 
 @frozen(kw_only=True)
 class ReusedResults:
-    """What nodes gave in the run of which this one is a rerun."""
+    """The results that a rerun takes from the earlier run."""
 
     outputs: dict[str, Json] = field(factory=dict)
     routes: dict[str, tuple[str, ...]] = field(factory=dict)
@@ -78,7 +78,7 @@ class ReusedResults:
 
 @frozen(kw_only=True)
 class RunError:
-    """Why a run did not succeed; ``node`` and the rest say where, None where that does not apply."""
+    """Why a run did not succeed. ``node`` and the fields after it are None if the cause is not an entry."""
 
     code: str
     message: str
@@ -90,7 +90,7 @@ class RunError:
 
 @frozen(kw_only=True)
 class EventBase:
-    """What every event has."""
+    """The fields of every event."""
 
     BESIDE: ClassVar[tuple[str, ...]] = ()
 
@@ -100,9 +100,9 @@ class EventBase:
 
 @frozen(kw_only=True)
 class StatusChanged(EventBase):
-    """A change of the run's state, or a request to cancel it. Seq 1 opens the run and carries its origin.
+    """A change of the run's state, or a request to cancel it. The event with seq 1 carries the origin.
 
-    A rerun begins with results of another run: of nodes that it has ``reused``, and that were ``skipped``.
+    A rerun begins with the results of its ``reused`` nodes; its ``skipped`` nodes are settled, too.
     """
 
     type: ClassVar[str] = "status_changed"
@@ -115,13 +115,13 @@ class StatusChanged(EventBase):
     cancel_requested: bool = False
     reason: str | None = None
     by: str | None = None
-    #: The traceparent of the request that caused it, a link and no parent.
+    #: The traceparent of the request that caused it: a link, not a parent.
     link: str | None = None
     reused: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
     origin: Origin | None = None
     input: Json = None
-    #: By reused node: its output, and the routes that it chose.
+    #: The outputs and the chosen routes of the reused nodes.
     results: ReusedResults | None = None
 
 
@@ -135,7 +135,7 @@ class EntryEvent(EventBase):
 
     @property
     def address(self) -> Address:
-        """The entry's name."""
+        """The address of the entry."""
         return Address(self.node, self.iteration, self.index)
 
 
@@ -148,7 +148,7 @@ class AttemptEvent(EntryEvent):
 
     @property
     def address(self) -> Address:
-        """The entry's name."""
+        """The address of the entry."""
         return Address(self.node, self.iteration, self.index, self.phase)
 
 
@@ -156,8 +156,8 @@ class AttemptEvent(EntryEvent):
 class NodeStarted(AttemptEvent):
     """Opens an attempt.
 
-    What runs no code here says what it waits for: a timer ``wake_at``, a wait for data its ``signal`` (until
-    ``deadline``), a subworkflow ``child_run_id``, and a map, opened before its items, how many ``items``.
+    An attempt that calls no code says what it waits for: a timer has ``wake_at``, a signal node ``signal``
+    and perhaps a ``deadline``, a subworkflow ``child_run_id``, and a map its number of ``items``.
     """
 
     type: ClassVar[str] = "node_started"
@@ -168,14 +168,14 @@ class NodeStarted(AttemptEvent):
     deadline: int | None = None
     child_run_id: str | None = None
     items: int | None = None
-    #: The values of the code's parameters; of a child, its input.
+    #: The values of the code's parameters, or the input of the child run.
     input: Json = None
-    #: The event of an earlier attempt that was given the same: stored there, and read as if it stood here.
+    #: The seq of an earlier attempt's event with the same input, which is stored there only.
     input_seq: int | None = None
 
     @property
     def runs_code(self) -> bool:
-        """Whether a body of ours is at work, so that a crash interrupts it."""
+        """Whether the attempt calls code, so that a crash interrupts it."""
         return (
             self.wake_at is None and self.signal is None and self.child_run_id is None and self.items is None
         )
@@ -183,9 +183,9 @@ class NodeStarted(AttemptEvent):
 
 @frozen(kw_only=True)
 class NodeCompleted(AttemptEvent):
-    """Closes an attempt and its entry. Lists the nodes that it settles as skipped.
+    """Closes an attempt and its entry, and settles the ``skipped`` nodes.
 
-    A loop's condition says whether the region runs ``again``; the nodes that it ``repeats`` are as new then.
+    The condition of a loop says whether the loop runs ``again``; the nodes in ``repeats`` are then reset.
     """
 
     type: ClassVar[str] = "node_completed"
@@ -199,16 +199,16 @@ class NodeCompleted(AttemptEvent):
     again: bool | None = None
     repeats: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
-    #: The request_id of the signal that a wait was given.
+    #: The request_id of the signal that closed a wait.
     answered_with: str | None = None
-    #: What took the place of a signal that did not come in time.
+    #: What replaced a signal that did not come in time.
     on_timeout: TimeoutMove | None = None
     output: Json = None
 
 
 @frozen(kw_only=True)
 class NodeFailed(AttemptEvent):
-    """Closes an attempt; and its entry, unless ``will_retry``: then the next one opens at ``retry_at``."""
+    """Closes an attempt, and its entry unless ``will_retry``: then the next attempt opens at ``retry_at``."""
 
     type: ClassVar[str] = "node_failed"
     BESIDE = ("traceback",)
@@ -218,19 +218,19 @@ class NodeFailed(AttemptEvent):
     message: str
     will_retry: bool
     retry_at: int | None = None
-    #: The map goes on without this item.
+    #: The map continues without this item.
     tolerated: bool = False
-    #: The server was asked to stop: the attempt was interrupted by no fault of its body's.
+    #: The server was stopped on purpose, so the interruption does not count as a crash.
     planned: bool = False
     tokens: int = 0
     cost_micro_usd: int = 0
     model: str | None = None
-    #: Where in the author's code it was, as Python writes it.
+    #: Where the author's code raised, as Python prints it.
     traceback: str | None = None
 
     @property
     def error(self) -> RunError:
-        """Why the run fails, if this makes it fail."""
+        """The error of the run, if this event makes it fail."""
         return RunError(
             code=self.code,
             message=self.message,
@@ -243,7 +243,7 @@ class NodeFailed(AttemptEvent):
 
 @frozen(kw_only=True)
 class InputRequested(EntryEvent):
-    """Opens a human node's entry: a person is asked, until ``deadline``."""
+    """Opens the entry of a human node: a person is asked for input until ``deadline``."""
 
     type: ClassVar[str] = "input_requested"
     BESIDE = ("data",)
@@ -259,7 +259,7 @@ class InputRequested(EntryEvent):
 
 @frozen(kw_only=True)
 class InputResolved(EntryEvent):
-    """Closes a human node's entry. The payload is the answer, or the value that stands in for it."""
+    """Closes the entry of a human node. The payload is the answer, or the value that replaces it."""
 
     type: ClassVar[str] = "input_resolved"
     BESIDE = ("payload",)
@@ -269,7 +269,7 @@ class InputResolved(EntryEvent):
     #: The request_id of the signal that answered.
     answered_with: str | None = None
     by: str | None = None
-    #: What took the place of an answer that did not come in time.
+    #: What replaced an answer that did not come in time.
     on_timeout: TimeoutMove | None = None
     routes: tuple[str, ...] | None = None
     skipped: tuple[str, ...] = ()
@@ -278,7 +278,7 @@ class InputResolved(EntryEvent):
 
 @frozen(kw_only=True)
 class SignalReceived(EventBase):
-    """A signal was accepted. It answers an open request in the same commit, or waits in the mailbox."""
+    """A signal was accepted. It closes a wait in the same commit, or stays in the mailbox."""
 
     type: ClassVar[str] = "signal_received"
     BESIDE = ("payload",)
@@ -292,7 +292,7 @@ class SignalReceived(EventBase):
 
 @frozen(kw_only=True)
 class Completed(EventBase):
-    """The run succeeded. Nothing follows."""
+    """The run succeeded. The last event."""
 
     type: ClassVar[str] = "completed"
     BESIDE = ("result",)
@@ -302,7 +302,7 @@ class Completed(EventBase):
 
 @frozen(kw_only=True)
 class Failed(EventBase):
-    """The run failed, after undoing what could be undone. Nothing follows."""
+    """The run failed, after its compensations. The last event."""
 
     type: ClassVar[str] = "failed"
 
@@ -313,7 +313,7 @@ class Failed(EventBase):
 
 @frozen(kw_only=True)
 class Cancelled(EventBase):
-    """The run was cancelled; ``forced``: terminated, without clean-up. Nothing follows."""
+    """The run was cancelled. ``forced``: it was terminated without compensations. The last event."""
 
     type: ClassVar[str] = "cancelled"
 

@@ -1,4 +1,4 @@
-"""Why a run is not moving, in one sentence for a person."""
+"""Explain to a person in one sentence why a run is not moving."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from infraweave.core.run.state import RunState
 from infraweave.core.workflow.document import Map, Timer
 from infraweave.core.workflow.graph import Graph
 
-#: Things that one sentence names.
-_MOST = 3
+#: The number of entries that one sentence names.
+_LISTED = 3
 
 
 @frozen
 class Explanation:
-    """One sentence; ``moving``: code is at work, so there is nothing to explain away."""
+    """The sentence. ``moving``: the run is not waiting, because its code is running."""
 
     moving: bool
     sentence: str
@@ -37,8 +37,8 @@ def explain(
 ) -> Explanation:
     """Return why a run is not moving, or that it is.
 
-    ``blocked``: nodes whose code is not loaded. ``queued``: what a queued run waits for.
-    ``not_started``: what attempts wait for that are open and whose bodies have not been called.
+    ``blocked``: the nodes whose code is not loaded. ``queued``: the reason why a queued run waits.
+    ``not_started``: what the open attempts wait for whose code has not been called.
     """
     if state.end is not None:
         return Explanation(False, _ended(state))
@@ -74,7 +74,7 @@ def _stopping(state: RunState) -> str:
 
 
 def _cause(error: RunError) -> str:
-    """Return what went wrong, and in which node, as the start of a longer sentence."""
+    """Return the message of an error and its node, without a full stop."""
     message = error.message.rstrip(".")
     if error.node is None:
         return message
@@ -91,9 +91,9 @@ def _name(entry: Entry) -> Address:
 
 
 def _counts(state: RunState, entry: Entry, blocked: Collection[str]) -> bool:
-    """Tell whether it is for an entry that a run waits: not for a map, where it is for its items.
+    """Tell whether a run waits for this entry.
 
-    What has no code waits for that, however soon its next attempt would be due.
+    A map with open items waits for them. An entry in backoff whose code is not loaded waits for the code.
     """
     if entry.status == "running" or (entry.status == "backoff" and entry.address.node in blocked):
         return False
@@ -124,5 +124,5 @@ def _waits(graph: Graph, entry: Entry, now: int) -> str:
 
 def _listed(parts: Iterable[str]) -> str:
     every = list(parts)
-    more = len(every) - _MOST
-    return "; ".join(every[:_MOST]) + (f"; and {more:,} more" if more > 0 else "")
+    more = len(every) - _LISTED
+    return "; ".join(every[:_LISTED]) + (f"; and {more:,} more" if more > 0 else "")

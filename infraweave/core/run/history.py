@@ -1,8 +1,7 @@
-"""The node-by-node history of a run: events in, one row per attempt out, in order of ``first_seq``.
+"""The history of a run: one row per attempt, in the order of ``first_seq``, built from its events.
 
-A row is opened by one event and closed by one, like the attempt that it tells of. A person's answer is one
-row from the request to its end. Skipped nodes have no row: nothing was attempted. The ledger may begin in
-the middle of a run; what was opened before is then none of its business. Pure; knows no store.
+One event opens a row and one closes it. An input request is one row, from the request to its end. Skipped
+nodes have no row. A builder may begin in the middle of a run; it then ignores rows that were opened before.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ _RESOLVED: dict[Outcome, RowState] = {
 
 @frozen
 class RowError:
-    """Why an attempt failed; ``traceback``: where in the author's code it was, innermost last, else null."""
+    """Why an attempt failed. ``traceback``: where the author's code raised, innermost last; else None."""
 
     code: str
     message: str
@@ -54,7 +53,7 @@ _UNANSWERED: dict[Outcome, RowError] = {
 
 @define(kw_only=True)
 class Row:
-    """One attempt. Times in milliseconds; None where something has not happened or does not apply."""
+    """One attempt. Times are in milliseconds. None: it has not happened or does not apply."""
 
     node: str
     kind: str
@@ -74,13 +73,13 @@ class Row:
     span_id: str
     first_seq: int
     last_seq: int
-    #: The run that the attempt started.
+    #: The child run that the attempt started.
     child_run_id: str | None = None
-    #: When the next attempt begins, while that is to come.
+    #: When the next attempt begins, until it has begun.
     retry_at: int | None = None
 
     def fill(self, opening: JsonObject, closing: JsonObject) -> None:
-        """Take in what lies beside the events that opened and closed it; empty where nothing does."""
+        """Add the payloads of the events that opened and closed the row."""
         self.input = opening.get("input", opening.get("data"))
         self.output = closing.get("output", closing.get("payload"))
         if self.error is not None and self.error.traceback is None:
@@ -88,61 +87,57 @@ class Row:
 
     @property
     def is_settled(self) -> bool:
-        """True where nothing of it can change any more."""
+        """True if the row cannot change any more."""
         return self.finished_at is not None and self.retry_at is None
 
 
 @frozen(kw_only=True)
 class RowFilter:
-    """Which rows to show; None: all."""
+    """Which rows are wanted. None: any value."""
 
     node: str | None = None
     iteration: int | None = None
     index: int | None = None
     state: RowState | None = None
 
-    def is_at(self, address: Address) -> bool:
+    def matches_address(self, address: Address) -> bool:
         """Tell whether attempts at an address are wanted."""
-        pairs = (
-            (self.node, address.node),
-            (self.iteration, address.iteration),
-            (self.index, address.index),
-        )
-        return all(wanted is None or wanted == there for wanted, there in pairs)
+        wanted = (self.node, self.iteration, self.index)
+        return all(value is None or value == actual for value, actual in zip(wanted, address, strict=False))
 
-    def fits(self, row: Row) -> bool:
-        """Tell whether a row is wanted as it is now."""
+    def matches_state(self, row: Row) -> bool:
+        """Tell whether a row is wanted in its present state."""
         return self.state is None or row.state == self.state
 
 
 @define
 class HistoryBuilder:
-    """Rows as they grow with each event of one run; ``kinds`` names the kind of each node."""
+    """Builds the rows of a run from its events, one at a time. ``kinds``: the kind of each node."""
 
     run_id: str
     kinds: Mapping[str, str]
     wanted: RowFilter = RowFilter()
-    #: Rows to begin; those after them are left to a later ledger. None: all.
-    most: int | None = None
-    #: Rows that are wanted, and such that may come to be.
+    #: The maximum number of rows. None: no maximum.
+    limit: int | None = None
+    #: The rows that match, or may still come to match.
     rows: list[Row] = field(factory=list)
-    #: Rows of entries that wait for their next attempt.
-    _resting: dict[Address, Row] = field(factory=dict)
+    #: The rows of entries that wait for their next attempt.
+    _in_backoff: dict[Address, Row] = field(factory=dict)
     _open: dict[tuple[Address, int], Row] = field(factory=dict)
 
     @property
     def is_full(self) -> bool:
-        """True where no more rows are begun."""
-        return self.most is not None and len(self.rows) >= self.most
+        """True if no more rows are added."""
+        return self.limit is not None and len(self.rows) >= self.limit
 
     def needs(self, kind: str) -> bool:
-        """Tell whether an event of a kind may change anything: what is not needed need not be decoded."""
+        """Tell whether an event of this type may change a row; others need not be decoded."""
         if kind in _OPENINGS:
-            return bool(self._resting) or not self.is_full
-        return kind in _CLOSINGS and bool(self._resting or self._open)
+            return bool(self._in_backoff) or not self.is_full
+        return kind in _CLOSINGS and bool(self._in_backoff or self._open)
 
-    def take(self, event: Event) -> None:
-        """Enter one event."""
+    def add(self, event: Event) -> None:
+        """Apply one event to the rows."""
         match event:
             case NodeStarted():
                 waits = event.wake_at is not None or event.signal is not None
@@ -155,19 +150,19 @@ class HistoryBuilder:
             case InputResolved():
                 self._resolve(event)
             case _:
-                pass  # the events of the run itself make no row
+                pass  # events of the run itself have no row
 
-    def found(self) -> list[Row]:
-        """Return the rows that are wanted."""
-        return [row for row in self.rows if self.wanted.fits(row)]
+    def matching(self) -> list[Row]:
+        """Return the rows that match."""
+        return [row for row in self.rows if self.wanted.matches_state(row)]
 
-    def settled(self, limit: int) -> bool:
-        """Tell whether there are ``limit`` rows and none of those can change any more.
+    def is_settled(self, limit: int) -> bool:
+        """Tell whether there are ``limit`` rows and none of them can change any more.
 
-        Where a state is wanted, nor can the one after them, which may yet turn out not to be wanted.
+        With a filter by state this includes one more row, because a row that can change may stop matching.
         """
         if self.wanted.state is not None:
-            self.rows = [row for row in self.rows if not row.is_settled or self.wanted.fits(row)]
+            self.rows = [row for row in self.rows if not row.is_settled or self.wanted.matches_state(row)]
         first = self.rows[: limit if self.wanted.state is None else limit + 1]
         return len(self.rows) >= limit and all(row.is_settled for row in first)
 
@@ -179,8 +174,8 @@ class HistoryBuilder:
         state: RowState,
         value: Json,
     ) -> None:
-        self._rest_is_over(address)
-        if self.is_full or not self.wanted.is_at(address):
+        self._end_backoff(address)
+        if self.is_full or not self.wanted.matches_address(address):
             return
         row = Row(
             node=event.node,
@@ -206,16 +201,16 @@ class HistoryBuilder:
             row.finished_at, row.last_seq = event.at, event.seq
         return row
 
-    def _rest_is_over(self, address: Address) -> None:
-        row = self._resting.pop(address, None)
+    def _end_backoff(self, address: Address) -> None:
+        row = self._in_backoff.pop(address, None)
         if row is not None:
             row.retry_at = None
 
     def _end_attempt(self, event: NodeCompleted | NodeFailed) -> None:
-        self._rest_is_over(event.address)
+        self._end_backoff(event.address)
         row = self._end(event, event.attempt)
         if row is None:
-            return  # an entry given up during backoff: the attempt itself had failed before
+            return  # the entry failed in backoff; its last attempt had failed before
         row.latency_ms, row.tokens, row.cost_micro_usd = event.latency_ms, event.tokens, event.cost_micro_usd
         match event:
             case NodeCompleted():
@@ -225,7 +220,7 @@ class HistoryBuilder:
                 row.error = RowError(event.code, event.message, event.traceback)
                 row.retry_at = event.retry_at
                 if event.retry_at is not None:
-                    self._resting[event.address] = row
+                    self._in_backoff[event.address] = row
             case _:
                 assert_never(event)
 

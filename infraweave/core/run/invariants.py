@@ -1,8 +1,7 @@
-"""What no history of ours says: finds the first event that the run's state machine cannot have written.
+"""The invariants of a history: which event can follow the events before it.
 
-``evolve`` believes what it is told, for its job is to read what is stored. This is the doubter beside it, for
-histories that a disk, a hand or an error may have changed. It knows no graph: what a document allows is the
-turn's business; what an event allows after those before it is this module's.
+``evolve`` trusts stored events. This module checks them, because a disk fault, an edit or a bug may have
+changed a history. It knows no graph, so it does not check what the document of the workflow allows.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ from infraweave.core.run.state import RunState
 
 
 def violation(state: RunState, event: Event) -> str | None:
-    """Return why ``event`` cannot follow in a run that is in ``state``; None where it can."""
+    """Return why ``event`` cannot follow in a run with this ``state``, or None if it can."""
     if state.end is not None:
         return f"it follows the end of the run, event {state.seq}"
     if event.seq != state.seq + 1:
         return f"event {state.seq + 1} is missing" if event.seq > state.seq else "its seq is taken"
     if state.seq == 0:
-        return _not_a_beginning(event)
+        return _wrong_beginning(event)
     if state.state in TERMINAL_STATES and not isinstance(event, Completed | Failed | Cancelled):
         return f"the run is {state.state}, and only its end can follow"
     match event:
@@ -58,7 +57,7 @@ def violation(state: RunState, event: Event) -> str | None:
             assert_never(event)
 
 
-def _not_a_beginning(event: Event) -> str | None:
+def _wrong_beginning(event: Event) -> str | None:
     if not isinstance(event, StatusChanged) or event.origin is None:
         return "a run begins with status_changed and its origin"
     return None if event.state in ("queued", "running") else f"a run does not begin as {event.state}"
@@ -70,7 +69,7 @@ def _wrong_status(state: RunState, event: StatusChanged) -> str | None:
     if event.state == "queued" and state.state != "queued":
         return f"the run is {state.state} already"
     if event.state == "succeeded" and (state.entries or state.stopping):
-        return "the run succeeds with steps open or a reason to stop"
+        return "the run succeeds with open entries or a reason to stop"
     return None
 
 
@@ -84,17 +83,17 @@ def _wrong_start(state: RunState, event: NodeStarted) -> str | None:
     if event.attempt != before + 1:
         return f"attempt {event.attempt} of {event.address} follows attempt {before}"
     if event.phase == "compensation":
-        return _wrong_undo(state, event) if entry is None else None
+        return _wrong_compensation(state, event) if entry is None else None
     if event.index is not None and event.address.map_entry not in state.maps:
         return f"{event.address} is an item of a map that is not open"
     return None
 
 
-def _wrong_undo(state: RunState, event: NodeStarted) -> str | None:
+def _wrong_compensation(state: RunState, event: NodeStarted) -> str | None:
     forward = event.address.forward
     if state.stopping is None:
-        return f"{forward} is undone in a run that is not stopping"
-    return None if forward in state.completed else f"{forward} is undone, and has not completed"
+        return f"{forward} is compensated in a run that is not stopping"
+    return None if forward in state.completed else f"{forward} is compensated, but has not completed"
 
 
 def _wrong_close(state: RunState, event: NodeCompleted | NodeFailed) -> str | None:
@@ -102,20 +101,17 @@ def _wrong_close(state: RunState, event: NodeCompleted | NodeFailed) -> str | No
     if entry is None:
         return f"{event.address} is not open"
     if event.attempt != entry.attempt:
-        return f"attempt {event.attempt} of {event.address} ends, and attempt {entry.attempt} is open"
+        return f"attempt {event.attempt} of {event.address} ends, but attempt {entry.attempt} is open"
     if isinstance(event, NodeCompleted):
         return _wrong_completion(state, event, entry)
     if event.will_retry != (event.retry_at is not None):
         return "will_retry and retry_at contradict each other"
-    return f"{event.address} waits for its next attempt" if event.will_retry and _rests(entry) else None
-
-
-def _rests(entry: Entry) -> bool:
-    return entry.status == "backoff"
+    waits = event.will_retry and entry.status == "backoff"
+    return f"{event.address} waits for its next attempt" if waits else None
 
 
 def _wrong_completion(state: RunState, event: NodeCompleted, entry: Entry) -> str | None:
-    if _rests(entry):
+    if entry.status == "backoff":
         return f"{event.address} waits for its next attempt"
     return _wrong_signal(state, event.answered_with)
 
@@ -124,7 +120,7 @@ def _wrong_signal(state: RunState, request_id: str | None) -> str | None:
     signals = (signal for kept in state.mailbox.values() for signal in kept)
     if request_id is None or any(signal.request_id == request_id for signal in signals):
         return None
-    return f"it was given the signal {request_id}, which is not there"
+    return f"it consumes the signal {request_id}, which is not in the mailbox"
 
 
 def _wrong_request(state: RunState, event: InputRequested) -> str | None:
@@ -136,9 +132,9 @@ def _wrong_request(state: RunState, event: InputRequested) -> str | None:
 def _wrong_answer(state: RunState, event: InputResolved) -> str | None:
     entry = state.entries.get(event.address)
     if entry is None or entry.request is None:
-        return f"{event.address} asks nobody"
+        return f"{event.address} has no open input request"
     if entry.request.request_id != event.request_id:
-        return f"{event.request_id} is resolved, and {entry.request.request_id} is open"
+        return f"{event.request_id} is resolved, but {entry.request.request_id} is open"
     return _wrong_signal(state, event.answered_with)
 
 

@@ -1,11 +1,11 @@
-"""What follows from a node's settling: which nodes are skipped, which are ready, what their code is given.
+"""Readiness: which nodes are skipped and which can open, given the nodes that are settled.
 
-One rule for skipping: a node is skipped when its router did not choose it, when data that it requires was
-skipped, or when all its upstreams were. It is ready when all that it waits for is settled and it is not
-skipped. What happens inside a loop is seen outside once the loop has ended. In a race (``join="any"``) one
-upstream that ran is enough: then the node is ready, and what only led to it has lost.
+A node is skipped when its router did not choose it, when data that it requires was skipped, or when all its
+upstreams were skipped. It is ready when everything that it waits for is settled and it is not skipped. Nodes
+outside a loop see the nodes inside it once the loop has ended. A race (``join="any"``) is ready when one of
+its upstreams ran; the nodes that led only to it have then lost.
 
-Pure questions about a graph and a state; nothing here changes either.
+Everything here only reads a graph and a state.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from infraweave.core.workflow.graph import Graph
 
 
 class WhatIf:
-    """The nodes' fates as they will be once ``closing`` has settled; they grow by ``skip``."""
+    """The settled nodes as they would be if some more nodes were settled."""
 
     def __init__(self, graph: Graph, state: RunState, reset: Iterable[str] = ()) -> None:
         self._graph, self._state = graph, state
-        #: Nodes that begin anew: nothing is known of them.
+        #: The nodes that a repeating loop resets: their present state does not count.
         self._reset = frozenset(reset)
         self.settled: dict[str, bool] = {}
         self.chosen: dict[str, tuple[str, ...]] = {}
@@ -34,27 +34,27 @@ class WhatIf:
         return None if source in self._reset else self._state.settled.get(source)
 
     def seen(self, source: str, name: str) -> bool | None:
-        """Tell the same, as ``name`` sees it: a loop's nodes are seen from outside after its end."""
+        """Return ``ran`` as ``name`` sees it: from outside, the nodes of a loop are open until it ends."""
         gates = self._graph.gated.get(name)
         if gates is not None and source in gates and self.ran(gates[source]) is None:
             return None
         return self.ran(source)
 
     def is_open(self, name: str) -> bool:
-        """Tell whether a node was neither settled nor opened."""
+        """Tell whether a node is neither settled nor opened."""
         if self.ran(name) is not None:
             return False
-        return name in self._reset or not _known(self._state, name)
+        return name in self._reset or not _has_opened(self._state, name)
 
     def chose(self, router: str, name: str) -> bool | None:
-        """Tell whether a router, or a wait whose time ran out, chose a node; None while it is open."""
+        """Tell whether a router, or a wait that timed out, chose a node; None while it is open."""
         if self.seen(router, name) is None:
             return None
         chosen = self.chosen.get(router)
         return name in (self._state.routes.get(router, ()) if chosen is None else chosen)
 
     def is_skipped(self, name: str) -> bool:
-        """Tell whether the rule for skipping holds for a node."""
+        """Tell whether a node is to be skipped."""
         graph = self._graph
         router = graph.router_of.get(name)
         chosen = None if router is None else self.chose(router, name)
@@ -91,9 +91,9 @@ def skipped_by(
     routes: tuple[str, ...] | None = None,
     repeats: tuple[str, ...] = (),
 ) -> tuple[str, ...]:
-    """Return the nodes that are skipped once ``closing`` has settled (and chosen ``routes``).
+    """Return the nodes that are skipped once ``closing`` has settled and chosen ``routes``.
 
-    Only a choice skips: a router's, the end or the repetition of a loop, a race. A node that ran gives data.
+    Only routers, ends and repetitions of loops, and races skip nodes.
     """
     if routes is None and closing not in graph.regions and not graph.races:
         return ()
@@ -111,7 +111,7 @@ def skipped_by(
 def skipped_at_first(
     graph: Graph, settled: Mapping[str, bool], routes: Mapping[str, Sequence[str]]
 ) -> list[str]:
-    """Return the nodes that are skipped where a run begins with nodes that are ``settled`` already."""
+    """Return the nodes that are skipped in a run that begins with ``settled`` nodes."""
     what_if = WhatIf(graph, RunState(""))
     what_if.settled |= settled
     what_if.chosen |= {name: tuple(chosen) for name, chosen in routes.items()}
@@ -120,7 +120,7 @@ def skipped_at_first(
 
 
 def _spread(graph: Graph, what_if: WhatIf, work: list[str]) -> None:
-    """Settle what is skipped, and then what that skips, beginning with the nodes in ``work``."""
+    """Skip the nodes in ``work`` that are to be skipped, and then the nodes that this skips."""
     while work:
         name = work.pop()
         losers = graph.races.get(name, ())
@@ -136,14 +136,14 @@ def _spread(graph: Graph, what_if: WhatIf, work: list[str]) -> None:
 
 
 def _next(graph: Graph, name: str) -> list[str]:
-    """Return the nodes whose fate may depend on a node; the end of a loop shows all that is in it."""
+    """Return the nodes that depend on a node. A loop's condition also shows the nodes of the loop."""
     region = graph.regions.get(name)
     below = list(graph.downstream[name])
     return below if region is None else below + [n for s in region.nodes for n in graph.downstream[s]]
 
 
-def _known(state: RunState, name: str) -> bool:
-    """Tell whether the node has been opened: then it is not skipped any more."""
+def _has_opened(state: RunState, name: str) -> bool:
+    """Tell whether a node has opened: then it is not skipped any more."""
     node = state.nodes.get(name)
     return node is not None and node.state != "pending"
 
@@ -168,7 +168,7 @@ def all_ready(graph: Graph, state: RunState) -> list[str]:
 def is_ready(graph: Graph, state: RunState, name: str) -> bool:
     """Tell whether a node can open now."""
     settled = state.settled
-    if name in settled or _known(state, name):
+    if name in settled or _has_opened(state, name):
         return False
     if name in graph.races:
         return WhatIf(graph, state).is_decided(name)
@@ -176,34 +176,29 @@ def is_ready(graph: Graph, state: RunState, name: str) -> bool:
 
 
 def has_lost(graph: Graph, state: RunState, name: str) -> bool:
-    """Tell whether a node only leads to a race that has its winner."""
+    """Tell whether a node leads only to a race that has its winner."""
     races = graph.races_of.get(name, ())
     return any(state.settled.get(race) is not False and _is_decided(graph, state, race) for race in races)
 
 
 def _is_decided(graph: Graph, state: RunState, race: str) -> bool:
-    return _known(state, race) or WhatIf(graph, state).is_decided(race)
+    return _has_opened(state, race) or WhatIf(graph, state).is_decided(race)
 
 
 def is_abandoned(graph: Graph, state: RunState, address: Address) -> bool:
-    """Tell whether an entry belongs to what is being stopped: the run, or the losers of a race."""
+    """Tell whether an entry is being stopped, with its run or as the loser of a race."""
     if state.stopping is not None:
         return address.phase == "forward"
     return bool(graph.races) and has_lost(graph, state, address.node)
 
 
-def iteration(graph: Graph, state: RunState, name: str) -> int | None:
-    """Return the iteration that a node is in; None outside of loops."""
-    return state.iterations.get(name, 1) if name in graph.loop_of else None
-
-
 def entry_of(graph: Graph, state: RunState, name: str) -> Address:
-    """Return the address under which a node opens now."""
-    return Address(name, iteration(graph, state, name)) if graph.loop_of else Address(name)
+    """Return the address of a node's entry in its present iteration."""
+    return Address(name, state.iterations.get(name, 1)) if name in graph.loop_of else Address(name)
 
 
 def may_open(graph: Graph, state: RunState, address: Address) -> bool:
-    """Tell whether an entry may open, or be tried again, now: asked once it has been prepared."""
+    """Tell whether an entry may open, or be retried, after its preflight."""
     if state.stopping is not None or has_lost(graph, state, address.node):
         return False
     entry = state.entries.get(address)

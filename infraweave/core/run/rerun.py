@@ -1,8 +1,8 @@
-"""A second chance: which results of a finished run another run keeps, and which nodes it runs anew.
+"""Reruns: which results of a finished run the new run keeps, and which nodes it runs again.
 
-Kept is what finished and depends on nothing that runs anew. A node runs anew if it is where the new run is to
-begin, if it never finished or was compensated, if it is new, or if it depends on such a node; and if one node
-of a loop does, all of the loop do, and all that leads to a race if one of its ways does.
+A node runs again if the rerun begins at it, if it never finished or was compensated, if it is new, or if it
+depends on such a node. If one node of a loop runs again, all of its nodes do; the same holds for the nodes
+that lead to a race. The results of all other nodes are kept.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from infraweave.core.workflow.graph import Graph
 
 @frozen(kw_only=True)
 class RerunNodes:
-    """The nodes of the new run's version by what becomes of them, and those that it has no more."""
+    """What the rerun does with each node. ``gone``: nodes that only the old version has."""
 
     reused: tuple[str, ...]
     rerun: tuple[str, ...]
@@ -31,7 +31,7 @@ class RerunNodes:
 
 @frozen(kw_only=True)
 class ReusedNodes:
-    """What a run begins with: nodes that ran before it, nodes that were skipped, and what they gave."""
+    """What a rerun begins with: the nodes that ran or were skipped in the earlier run, and their results."""
 
     ran: tuple[str, ...] = ()
     skipped: tuple[str, ...] = ()
@@ -39,7 +39,7 @@ class ReusedNodes:
 
 
 def plan(old: Graph, state: RunState, new: Graph, from_node: str | None) -> RerunNodes:
-    """Return what becomes of each node; without ``from_node`` everything runs anew.
+    """Return what the rerun does with each node. Without ``from_node``, all nodes run again.
 
     Raises:
         LookupError: the new version has no such node.
@@ -56,8 +56,8 @@ def plan(old: Graph, state: RunState, new: Graph, from_node: str | None) -> Reru
 
 
 def _anew(old: Graph, state: RunState, new: Graph, from_node: str) -> set[str]:
-    undone = {name.partition("#")[0].partition("[")[0] for name in state.compensated}
-    work = [name for name in new.nodes if not _finished(old, state, new, name) or name in undone]
+    compensated = {address.node for address in state.compensated}
+    work = [name for name in new.nodes if not _finished(old, state, new, name) or name in compensated]
     anew: set[str] = set()
     work.append(from_node)
     while work:
@@ -71,10 +71,10 @@ def _anew(old: Graph, state: RunState, new: Graph, from_node: str) -> set[str]:
 
 
 def _finished(old: Graph, state: RunState, new: Graph, name: str) -> bool:
-    """Tell whether a node of the new version has a result: one of the same kind ran, was skipped, or lost.
+    """Tell whether a node of the new version has a result: it ran, was skipped, or lost a race.
 
-    A node that was stopped with its run has none; nor has one that chose a way which the new version does not
-    have, or that was skipped where the new version has other ways to it.
+    It must be of the same kind in both versions. A node that was stopped with its run has no result. Neither
+    has a node whose chosen routes the new version lacks, or that was skipped and now has other upstreams.
     """
     if name not in old.nodes or old.nodes[name].kind != new.nodes[name].kind:
         return False
@@ -87,15 +87,14 @@ def _finished(old: Graph, state: RunState, new: Graph, name: str) -> bool:
 
 
 def _ways_to(graph: Graph, name: str) -> tuple[object, ...]:
-    """Return what a node's being skipped follows from."""
+    """Return everything that decides whether a node is skipped."""
     return graph.router_of.get(name), set(graph.upstream[name]), set(graph.required[name])
 
 
 def reused(new: Graph, state: RunState, kept: tuple[str, ...]) -> ReusedNodes:
-    """Return what the kept nodes gave; a node that lost a race counts as skipped.
+    """Return the results of the kept nodes. A node that lost a race counts as skipped.
 
-    Skipped are also nodes of the new run that the kept ones leave no way: their router has not chosen them,
-    or data that they require is missing.
+    Nodes of the new version that follow from the kept ones as skipped are skipped, too.
     """
     ran = tuple(name for name in kept if state.settled.get(name))
     routes = {name: state.routes[name] for name in kept if name in state.routes}
@@ -107,7 +106,7 @@ def reused(new: Graph, state: RunState, kept: tuple[str, ...]) -> ReusedNodes:
 
 
 def merge_patch(value: Json, patch: Json) -> Json:
-    """Return a value changed by a JSON Merge Patch (RFC 7396): null removes, objects go deeper."""
+    """Return a value changed by a JSON Merge Patch (RFC 7396)."""
     if not isinstance(patch, Mapping):
         return patch
     merged: dict[str, Any] = dict(value) if isinstance(value, Mapping) else {}

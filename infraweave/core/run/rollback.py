@@ -6,7 +6,7 @@ others. A terminated run skips all of this.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import Entry
@@ -65,7 +65,7 @@ def terminate(recorder: TurnRecorder, fact: TerminateRequested) -> None:
     state = recorder.state
     for entry in sorted(state.entries.values(), key=lambda entry: entry.address in state.maps):
         recorder.withdraw(entry, "the run was terminated")
-    skipped = [str(address) for address in _compensable(recorder.graph, state)]
+    skipped = list(_compensable(recorder.graph, state))
     recorder.record(
         StatusChanged, state="cancelled", cause="terminated", by=fact.by, reason=fact.reason, link=fact.link
     )
@@ -122,7 +122,7 @@ def _finish(recorder: TurnRecorder) -> None:
     _end(recorder, recorder.state.not_compensated)
 
 
-def _end(recorder: TurnRecorder, not_compensated: list[str]) -> None:
+def _end(recorder: TurnRecorder, not_compensated: Iterable[Address]) -> None:
     stopping = recorder.state.stopping
     if stopping is None:
         raise ValueError("a run that is not stopping cannot end this way")
@@ -130,8 +130,8 @@ def _end(recorder: TurnRecorder, not_compensated: list[str]) -> None:
     reused = [name for name in recorder.state.reused if recorder.graph.compensation(name)]
     fields = {
         "error": stopping.error,
-        "compensated": tuple(recorder.state.compensated),
-        "not_compensated": (*not_compensated, *reused),
+        "compensated": tuple(map(str, recorder.state.compensated)),
+        "not_compensated": (*map(str, not_compensated), *reused),
     }
     if stopping.outcome == "failed":
         recorder.record(Failed, **fields)

@@ -1,7 +1,7 @@
-"""Whether a signal may come in. Checked in the order of the wire contract: duplicate, terminal, schema.
+"""The check of incoming signals, in the order of the wire contract: duplicate, state of the run, schema.
 
-Delivery is idempotent by (run_id, request_id). A request_id that was announced belongs to that request alone,
-so that a late answer never approves something else.
+Delivery is idempotent by run_id and request_id. An announced request_id belongs to its input request alone,
+so a late answer never approves another request.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from typing import assert_never
 from infraweave.core.data import sizes
 from infraweave.core.data.json_codec import digest
 from infraweave.core.data.values import Json, rfc3339
-from infraweave.core.run.address import Address
 from infraweave.core.run.entries import ClosedWait
+from infraweave.core.run.readiness import entry_of
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.document import Loop, signal_schemas
 from infraweave.core.workflow.graph import Graph
@@ -34,17 +34,17 @@ def check_signal(
     payload: Json,
     faults: list[Fault],
 ) -> bool:
-    """Return True for a signal to record and False for a duplicate, which changes nothing.
+    """Return True for a new signal, and False for a duplicate, which changes nothing.
 
-    ``faults`` is what is wrong with the payload under the schema of the name.
+    ``faults``: the faults of the payload under the schema of the signal.
 
     Raises:
-        SignalConflict: the request_id was used otherwise, or its request is closed, or no node that takes
-            the signal can open again, or too much waits already to be taken.
-        SignalNotFound: the definition declares no such signal.
+        SignalConflict: the request_id was used for another signal or payload; or its request is closed; or
+            no node that waits for the signal can open again; or too many bytes of signals wait already.
+        SignalNotFound: the workflow declares no such signal.
         RunFinished: the run is terminal.
-        RunStopping: the run is being cancelled or compensated.
-        PayloadInvalid: the payload does not pass the node's schema; an open request stays open.
+        RunStopping: the run is being cancelled or rolled back.
+        PayloadInvalid: the payload does not match the schema. An open request stays open.
     """
     if _is_duplicate(state, name, request_id, payload):
         return False
@@ -59,8 +59,8 @@ def check_signal(
         )
     _check_announced(state, name, request_id)
     if not _can_open(graph, state, name):
-        last = _last(graph, state, name)
-        raise SignalConflict(f"Nothing in run {state.run_id} can take {name} any more: {last}.")
+        ending = _ending(state.closed_waits.get(entry_of(graph, state, name)))
+        raise SignalConflict(f"No node in run {state.run_id} waits for {name} any more: {ending}.")
     faults = faults or graph.model_faults(name, payload)
     if faults:
         raise PayloadInvalid(
@@ -73,7 +73,7 @@ def check_signal(
 
 
 def _check_mailbox(state: RunState, name: str, payload: Json) -> None:
-    """Refuse a signal that would have to be kept where too much is kept already."""
+    """Refuse an early signal if too many bytes of signals wait in the mailbox."""
     try:
         sizes.check_size([payload, *(signal.payload for kept in state.mailbox.values() for signal in kept)])
     except sizes.TooLarge as error:
@@ -100,14 +100,14 @@ def _check_announced(state: RunState, name: str, request_id: str) -> None:
     if address is None:
         return
     if state.request(request_id) is None:
-        ending = _told(state.closed_waits.get(address))
+        ending = _ending(state.closed_waits.get(address))
         raise SignalConflict(f"The input request {request_id} is closed: {ending}.")
     if address.node != name:
         raise SignalConflict(f"The input request {request_id} belongs to signal {address.node}, not {name}.")
 
 
 def _can_open(graph: Graph, state: RunState, name: str) -> bool:
-    """Tell whether a node waits for a signal, or may still come to wait for it."""
+    """Tell whether the node of a signal waits for it, or may still do so."""
     if name not in state.settled:
         return True
     around = (region.condition for region in graph.regions.values() if name in region.nodes)
@@ -120,13 +120,8 @@ def _may_repeat(graph: Graph, state: RunState, condition: str) -> bool:
     return condition not in state.settled and state.repetitions.get(condition, 0) + 1 < most
 
 
-def _last(graph: Graph, state: RunState, name: str) -> str:
-    """Say how the node of a signal was closed the last time."""
-    iteration = state.iterations.get(name, 1) if name in graph.loop_of else None
-    return _told(state.closed_waits.get(Address(name, iteration)))
-
-
-def _told(closed: ClosedWait | None) -> str:
+def _ending(closed: ClosedWait | None) -> str:
+    """Return how a wait for a signal ended, in words."""
     if closed is None:
         return "the run has skipped it"
     at = rfc3339(closed.at)
@@ -134,9 +129,9 @@ def _told(closed: ClosedWait | None) -> str:
         case "answered":
             return f"{closed.by or 'somebody'} answered it at {at}, with the request_id {closed.request_id}"
         case "timed_out":
-            return f"nobody answered in time; its time was over at {at}"
+            return f"nobody answered in time; its deadline was {at}"
         case "withdrawn":
-            return f"it was withdrawn at {at}, when the run went on without it"
+            return f"it was withdrawn at {at}, because the run went on without it"
         case _:
             assert_never(closed.how)
 

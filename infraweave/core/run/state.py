@@ -90,8 +90,8 @@ class RunState:
     undoable: frozenset[str] | None = field(default=None, eq=False)
     #: The nodes whose results come from the run of which this one is a rerun.
     reused: tuple[str, ...] = ()
-    compensated: list[str] = field(factory=list)
-    not_compensated: list[str] = field(factory=list)
+    compensated: list[Address] = field(factory=list)
+    not_compensated: list[Address] = field(factory=list)
     #: The accepted signals that no node has consumed, by name, oldest first.
     mailbox: dict[str, list[SignalReceived]] = field(factory=dict)
     #: All accepted signals, by request_id.
@@ -283,7 +283,7 @@ def _completed(state: RunState, event: NodeCompleted) -> None:
     if event.phase == "compensation":
         node.state = "compensated"
         state.kept.pop(address.forward, None)
-        state.compensated.append(str(address.forward))
+        state.compensated.append(address.forward)
         return
     _consume(state, event.answered_with)
     if not close_map(state.maps, address):
@@ -358,7 +358,7 @@ def _failed(state: RunState, event: NodeFailed) -> None:
     close_map(state.maps, address)
     if event.phase == "compensation":
         state.kept.pop(address.forward, None)
-        state.not_compensated.append(str(address.forward))
+        state.not_compensated.append(address.forward)
         return
     if event.index is not None:
         items = state.maps[address.map_entry]

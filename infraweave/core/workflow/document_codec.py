@@ -12,13 +12,13 @@ from infraweave.core.data.values import Json
 from infraweave.core.workflow.document import KINDS, Document, Node
 from infraweave.core.workflow.triggers import Schedule, Webhook
 
-_documents = Converter(omit_if_default=True, forbid_extra_keys=True)
-_documents.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
+_converter = Converter(omit_if_default=True, forbid_extra_keys=True)
+_converter.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
 for _kind in set(KINDS.values()):
-    _documents.register_unstructure_hook(
+    _converter.register_unstructure_hook(
         _kind,
         make_dict_unstructure_fn(
-            _kind, _documents, _cattrs_omit_if_default=True, kind=override(omit_if_default=False)
+            _kind, _converter, _cattrs_omit_if_default=True, kind=override(omit_if_default=False)
         ),
     )
 
@@ -27,53 +27,53 @@ def _structure_node(value: Any, _: object) -> Node:
     kind = value.get("kind")
     if kind not in KINDS:
         raise ValueError(f"node kind {kind!r} does not exist; there are {', '.join(KINDS)}")
-    node: Node = _documents.structure(value, KINDS[kind])
+    node: Node = _converter.structure(value, KINDS[kind])
     return node
 
 
-_documents.register_structure_hook(Node, _structure_node)
-_documents.register_unstructure_hook(Node, lambda node: _documents.unstructure(node, type(node)))
-_documents.register_unstructure_hook(
+_converter.register_structure_hook(Node, _structure_node)
+_converter.register_unstructure_hook(Node, lambda node: _converter.unstructure(node, type(node)))
+_converter.register_unstructure_hook(
     Document,
     make_dict_unstructure_fn(
-        Document, _documents, _cattrs_omit_if_default=True, version=override(omit_if_default=False)
+        Document, _converter, _cattrs_omit_if_default=True, version=override(omit_if_default=False)
     ),
 )
 
 
 def document_to_json(document: Document) -> dict[str, Any]:
-    """Return the document as a JSON object; fields that have their default are left out."""
-    value: dict[str, Any] = _documents.unstructure(document)
+    """Return the document as a JSON object. Fields with their default values are left out."""
+    value: dict[str, Any] = _converter.unstructure(document)
     return value
 
 
 def document_from_json(value: Json) -> Document:
-    """Return the document that a JSON object spells.
+    """Return the document in a JSON object.
 
     Raises:
-        cattrs.BaseValidationError: it is no definition document.
+        cattrs.BaseValidationError: it is not a valid definition document.
     """
-    return _documents.structure(value, Document)
+    return _converter.structure(value, Document)
 
 
 def trigger_to_json(trigger: Schedule | Webhook) -> dict[str, Any]:
-    """Return a schedule or a webhook as it stands in a document."""
-    value: dict[str, Any] = _documents.unstructure(trigger)
+    """Return a schedule or a webhook as a JSON object, as in a document."""
+    value: dict[str, Any] = _converter.unstructure(trigger)
     return value
 
 
 def schedule_from_json(value: Json) -> Schedule:
     """Return the schedule that ``trigger_to_json`` wrote."""
-    return _documents.structure(value, Schedule)
+    return _converter.structure(value, Schedule)
 
 
 def webhook_from_json(value: Json) -> Webhook:
     """Return the webhook that ``trigger_to_json`` wrote."""
-    return _documents.structure(value, Webhook)
+    return _converter.structure(value, Webhook)
 
 
 def content_digest(document: Document) -> str:
-    """Return what identifies a document's content: everything but its version and the order of its nodes."""
+    """Return a digest of a document that ignores its version and the order of its nodes."""
     value = document_to_json(document)
     value.pop("version", None)
     value["nodes"] = sorted(value["nodes"], key=lambda node: str(node["name"]))
@@ -81,5 +81,5 @@ def content_digest(document: Document) -> str:
 
 
 def derived_version(document: Document) -> str:
-    """Return the version of a document that brings none: it is named for its content."""
+    """Return the version of a document that declares none, derived from its content."""
     return f"v-{content_digest(document)[:12]}"

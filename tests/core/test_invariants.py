@@ -1,4 +1,4 @@
-"""The doubter believes every history that the core writes, and few others."""
+"""Histories of the core pass the check of the invariants; changed histories do not."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infraweave.core.run.state import RunState, evolve
 from tests.core.graphs import live
 
 
-def first_objection(log: list[Event]) -> str | None:
+def first_violation(log: list[Event]) -> str | None:
     state = RunState("run")
     for event in log:
         why = violation(state, event)
@@ -28,31 +28,31 @@ def renumbered(log):
 
 
 @pytest.mark.parametrize("first", range(0, 600, 100))
-def test_what_the_core_writes_is_believed(first):
+def test_histories_of_the_core_have_no_violation(first):
     for seed in range(first, first + 100):
-        assert first_objection(live(seed).log) is None, seed
+        assert first_violation(live(seed).log) is None, seed
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_a_history_without_one_of_its_events_is_doubted(seed):
+def test_a_history_without_one_of_its_events_has_a_violation(seed):
     log = live(seed).log
     for place in range(len(log) - 1):
-        assert first_objection([*log[:place], *log[place + 1 :]]) is not None
+        assert first_violation([*log[:place], *log[place + 1 :]]) is not None
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_so_is_one_without_an_opening_or_with_one_twice_though_its_numbers_fit(seed):
+def test_a_missing_or_repeated_opening_is_a_violation_even_with_renumbered_events(seed):
     log = live(seed).log
     for place in [place for place, event in enumerate(log) if isinstance(event, NodeStarted)]:
-        assert first_objection(renumbered([*log[:place], *log[place + 1 :]])) is not None
-        assert first_objection(renumbered([*log[: place + 1], *log[place:]])) is not None
+        assert first_violation(renumbered([*log[:place], *log[place + 1 :]])) is not None
+        assert first_violation(renumbered([*log[: place + 1], *log[place:]])) is not None
 
 
 @pytest.mark.parametrize("seed", range(10))
 def test_nothing_follows_the_end(seed):
     log = live(seed).log
     more = random.Random(seed).choice(log)
-    assert "follows the end" in first_objection(renumbered([*log, more]))
+    assert "follows the end" in first_violation(renumbered([*log, more]))
 
 
 def test_a_run_begins_with_its_origin_and_receives_a_signal_once():
@@ -61,8 +61,8 @@ def test_a_run_begins_with_its_origin_and_receives_a_signal_once():
     begun = StatusChanged(seq=1, at=1, state="running", cause="accepted", origin=origin)
     signal = SignalReceived(seq=2, at=1, name="go", request_id="r")
 
-    assert "begins with" in first_objection([attrs.evolve(begun, origin=None)])
-    assert "does not begin as" in first_objection([attrs.evolve(begun, state="failed")])
-    assert "one origin" in first_objection(renumbered([begun, begun]))
-    assert "received before" in first_objection(renumbered([begun, signal, signal]))
-    assert "ends a run that is running" in first_objection([begun, Completed(seq=2, at=2)])
+    assert "begins with" in first_violation([attrs.evolve(begun, origin=None)])
+    assert "does not begin as" in first_violation([attrs.evolve(begun, state="failed")])
+    assert "one origin" in first_violation(renumbered([begun, begun]))
+    assert "received before" in first_violation(renumbered([begun, signal, signal]))
+    assert "ends a run that is running" in first_violation([begun, Completed(seq=2, at=2)])
