@@ -110,7 +110,7 @@ async def test_a_file_that_is_served_can_be_verified(file):
         (
             "UPDATE events SET data = replace(data, 'pt\":1', 'pt\":7') WHERE run_key = 3 AND seq = 3",
             "events",
-            "attempt 7 of boil ends, and attempt 1 is open",
+            "attempt 7 of boil ends, but attempt 1 is open",
         ),
         (
             "UPDATE runs SET state = 'failed' WHERE run_key = 3",
