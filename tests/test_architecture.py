@@ -67,6 +67,12 @@ CORE_ROOMS = {
     "layout": {"layout", "workflow"},
     "run": {"run", "workflow", "data"},
 }
+#: room of the store → the rooms of the store that it may import; "": the modules beside the folders
+STORE_ROOMS = {
+    "sqlite": {"sqlite"},
+    "": {"sqlite", ""},
+    "maintenance": {"sqlite", "", "maintenance"},
+}
 #: Modules that core must not touch: clocks, chance, logging, files, databases, the loop.
 IMPURE = {
     "time",
@@ -214,6 +220,23 @@ def test_a_room_of_engine_imports_only_the_rooms_below_it(file):
     )
     if room in ENGINE_WITHOUT_STORE:
         assert not [name for name in imported if name.startswith("infraweave.store")]
+
+
+def _store_room(module: str) -> str:
+    name = module.removeprefix("infraweave.store.").partition(".")[0]
+    return name if name in STORE_ROOMS else ""
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "store").rglob("*.py")), ids=lambda file: file.name)
+def test_a_room_of_the_store_imports_only_the_rooms_below_it(file):
+    modules = _imported_modules(file, {_module(other) for other in FILES})
+    reached = {_store_room(name) for name in modules if name.startswith("infraweave.store.")}
+    assert reached <= STORE_ROOMS[_store_room(_module(file))]
+
+
+def test_only_the_command_line_uses_the_offline_tools_of_the_store():
+    users = {floor_of(file) for file in FILES if any("store.maintenance" in name for name in imports(file))}
+    assert users == {"cli", "store"}
 
 
 #: Both load the names that they offer when asked for them, and import them for the type checker only.

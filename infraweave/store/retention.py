@@ -19,8 +19,8 @@ from attrs import frozen
 
 from infraweave.core.data.json_codec import dumps
 from infraweave.failpoints import reach
-from infraweave.store.maintenance.read_only import read_only
 from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.read_only import read_only
 from infraweave.store.sqlite.statements import QUERIES
 
 Pause: TypeAlias = Callable[[], Awaitable[None]]

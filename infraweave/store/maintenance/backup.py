@@ -10,9 +10,9 @@ import sqlite3
 from pathlib import Path
 
 from infraweave.errors import StartupError
-from infraweave.store.maintenance.read_only import read_only
 from infraweave.store.sqlite.file_copy import Progress, beside, copy
 from infraweave.store.sqlite.lock import lock_database
+from infraweave.store.sqlite.read_only import read_only
 from infraweave.store.sqlite.statements import QUERIES
 
 

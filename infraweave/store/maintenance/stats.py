@@ -8,10 +8,10 @@ from pathlib import Path
 
 from attrs import frozen
 
-from infraweave.store.maintenance.read_only import read_only
 from infraweave.store.sqlite.database import WRITER_PRAGMAS
 from infraweave.store.sqlite.lock import serving_process
 from infraweave.store.sqlite.migrations import MIGRATIONS, OLDEST_SQLITE, found_version
+from infraweave.store.sqlite.read_only import read_only
 from infraweave.store.sqlite.statements import QUERIES
 
 #: Releases in which two connections that write or checkpoint at one instant cannot corrupt a WAL database:

@@ -12,11 +12,11 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
-from infraweave.store.maintenance.read_only import read_only
 from infraweave.store.maintenance.verify_run import About, Counts, Problem, RunVerifier
 from infraweave.store.runs import rebuild
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.migrations import MIGRATIONS
+from infraweave.store.sqlite.read_only import read_only
 from infraweave.store.sqlite.statements import QUERIES, split
 
 #: What ``repair`` can mend.
