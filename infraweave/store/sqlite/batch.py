@@ -139,7 +139,7 @@ class WritingConnection(sqlite3.Connection):
             self._files.check()
         except FileLost as lost:
             if lost.may_merge and self._files.has_name and self._merge():
-                lost.saved()
+                lost.mark_saved()
             raise
 
     def _merge(self) -> bool:

@@ -18,7 +18,7 @@ _LAYOUT = "@hhqqi0q"
 #: What a file system or a kernel says that has no such locks.
 _MISSING = (errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 #: Whether this machine has them.
-KNOWN = sys.platform == "linux"
+SUPPORTED = sys.platform == "linux"
 
 
 def lock(descriptor: int, start: int, length: int, *, shared: bool) -> bool:
@@ -44,7 +44,7 @@ def is_locked(descriptor: int, start: int) -> bool:
 
 def _call(descriptor: int, command: str, kind: int, start: int, length: int) -> bytes | None:
     """Return what the kernel answers, nothing where it has no such locks; None where the range is held."""
-    if not KNOWN:
+    if not SUPPORTED:
         return b""
     request = struct.pack(_LAYOUT, kind, os.SEEK_SET, start, length, 0)
     try:
