@@ -131,7 +131,7 @@ class _Show:
             trace=trace_context.accept([], [], clock.trace_id()),
         )
         try:
-            row = (await self.engine.start(request)).run
+            row = (await self.engine.service.start(request)).run
         except RequestError as error:
             echo_error(error.message, [(fault.path, fault.message) for fault in error.details])
             return FAILED
@@ -147,7 +147,7 @@ class _Show:
         def interrupt() -> None:
             loop.remove_signal_handler(signal.SIGINT)
             echo_err("Cancelling; press Ctrl-C again to leave at once.")
-            self.engine.host.spawn(self.engine.cancel(row, by="cli", reason="interrupted"), "cancel")
+            self.engine.host.spawn(self.engine.service.cancel(row, by="cli", reason="interrupted"), "cancel")
 
         loop.add_signal_handler(signal.SIGINT, interrupt)
 

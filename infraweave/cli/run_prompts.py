@@ -46,7 +46,7 @@ class Prompter:
                 asked = _Prompt(signal, event["prompt"], event["schema"], request_id, beside.get("data"))
                 await self._see_to(row, asked, f"{event['node']} asks a person")
             case {"type": "node_started", "signal": signal, "node": node}:
-                schema = (await self.engine.inspect(row)).graph.nodes[node].schema
+                schema = (await self.engine.service.inspect(row)).graph.nodes[node].schema
                 asked, waits = _Prompt(signal, f"Signal {signal}:", schema), f"{node} waits for a signal"
                 await self._see_to(row, asked, waits, ends_by_itself="deadline" in event)
             case {"type": "node_started", "child_run_id": child}:
@@ -65,7 +65,7 @@ class Prompter:
             self.engine.host.spawn(self._answer(row, asked), "ask")
         elif not ends_by_itself:
             echo_err(f"infraweave: {what}, and there is no terminal; serve it instead")
-            await self.engine.cancel(self.run, by="cli", reason="there is no terminal to ask at")
+            await self.engine.service.cancel(self.run, by="cli", reason="there is no terminal to ask at")
 
     async def _answer(self, row: Any, asked: _Prompt) -> None:
         async with self._terminal:
@@ -78,9 +78,11 @@ class Prompter:
                     reading = asyncio.get_running_loop().run_in_executor(
                         self._reader, ask, asked.prompt, asked.schema
                     )
-                    await self.engine.signal(row, asked.signal, asked.request_id, await reading, by="cli")
+                    await self.engine.service.signal(
+                        row, asked.signal, asked.request_id, await reading, by="cli"
+                    )
                 except click.Abort:
-                    await self.engine.cancel(self.run, by="cli", reason="nobody answers")
+                    await self.engine.service.cancel(self.run, by="cli", reason="nobody answers")
                     return
                 except PayloadInvalid as error:
                     echo_error(error.message, [(fault.path, fault.message) for fault in error.details])
@@ -88,7 +90,7 @@ class Prompter:
                     echo_err(error.message)
 
     async def _is_open(self, row: Any, asked: _Prompt) -> bool:
-        state = (await self.engine.inspect(row)).state
+        state = (await self.engine.service.inspect(row)).state
         if state.stopping is not None or state.end is not None:
             return False
         waits = state.entries.values()

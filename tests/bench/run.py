@@ -48,10 +48,10 @@ def chain(name: str, length: int) -> Workflow:
 
 async def one(engine: Engine, workflow_id: str) -> float:
     began = time.perf_counter()
-    started = await engine.start(
+    started = await engine.service.start(
         StartRequest(tenant="default", by="bench", workflow_id=workflow_id, trace=TRACE)
     )
-    await engine.wait_end(started.run.run_key)
+    await engine.service.wait_end(started.run.run_key)
     return time.perf_counter() - began
 
 

@@ -47,10 +47,10 @@ def parent_of(workflow_id: str) -> Workflow:
 
 async def begin(engine: Engine, workflow_id: str) -> None:
     trace, parent = TraceContext("a" * 32, "b" * 16, 1, ""), f"parent-of-{workflow_id}"
-    await engine.start(StartRequest(tenant="default", by="eve", workflow_id=parent, trace=trace))
+    await engine.service.start(StartRequest(tenant="default", by="eve", workflow_id=parent, trace=trace))
     while not (rows := await engine.runs.list("default", RunFilters(workflow_id=workflow_id))):
         await engine.db.ping()
-    while not (await engine.inspect(rows[0])).state.entries:
+    while not (await engine.service.inspect(rows[0])).state.entries:
         await engine.db.ping()
     print(rows[0].run_id, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -67,13 +67,13 @@ async def act(engine: Engine, name: str, run_id: str) -> None:
     engine.db.listen(die_after_the_first)
     match name:
         case "signal":
-            await engine.signal(run, "go", None, {}, by="eve", record=record)
+            await engine.service.signal(run, "go", None, {}, by="eve", record=record)
         case "cancel":
-            await engine.cancel(run, by="eve", record=record)
+            await engine.service.cancel(run, by="eve", record=record)
         case "terminate":
-            await engine.terminate(run, by="eve", record=record)
+            await engine.service.terminate(run, by="eve", record=record)
         case "resume":
-            await engine.resume(run, record)
+            await engine.service.resume(run, record)
 
 
 async def main(path: str, name: str, what: str) -> None:

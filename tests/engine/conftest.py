@@ -33,7 +33,7 @@ class World:
         name = workflow if isinstance(workflow, str) else workflow.workflow_id
         given = {"tenant": "default", "by": "story", "trace": TRACE, **more}
         request = StartRequest(workflow_id=name, input={} if value is None else value, **given)
-        return (await self.engine.start(request)).run
+        return (await self.engine.service.start(request)).run
 
     async def events(self, run: RunRow, after: int = 0) -> list[dict]:
         return [
@@ -61,7 +61,7 @@ class World:
 
     async def explained(self, run: RunRow, words: str) -> str:
         """Wait until it is for this that a run waits; return the sentence."""
-        while words not in (sentence := (await self.engine.explain(run))[1].sentence):
+        while words not in (sentence := (await self.engine.service.explain(run))[1].sentence):
             await self.clock.advance(0)
         return sentence
 
@@ -75,7 +75,7 @@ class World:
 
     async def end(self, run: RunRow) -> dict:
         """Wait for the end and return the last event with its payload."""
-        assert await self.engine.wait_end(run.run_key)
+        assert await self.engine.service.wait_end(run.run_key)
         return (await self.events(run, await self.engine.journal.last_seq(run.run_key) - 1))[-1]
 
     async def told(self, run: RunRow) -> list[str]:

@@ -44,7 +44,7 @@ def large(number: int) -> dict[str, Any]:
 
 async def one(engine: Engine, value: dict[str, Any]) -> None:
     request = StartRequest(tenant="default", by="story", workflow_id="flow", input=value, trace=TRACE)
-    await engine.wait_end((await engine.start(request)).run.run_key)
+    await engine.service.wait_end((await engine.service.start(request)).run.run_key)
 
 
 async def end_many(engine: Engine, runs: int, at_once: int) -> int:

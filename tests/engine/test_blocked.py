@@ -67,7 +67,7 @@ async def test_a_retry_that_is_due_without_its_code_is_not_looked_at_again_and_a
         loads = count_loads(w)
         await w.clock.advance(60)
         await taken_up(w, loads)
-        assert (await w.engine.inspect(run)).blocked == ["shaky"]
+        assert (await w.engine.service.inspect(run)).blocked == ["shaky"]
         assert loads == {run.run_key: 1}
         await settle(w)  # to look at it was to take it up
         assert w.engine.host.live == {}
@@ -102,7 +102,7 @@ async def test_a_run_that_is_blocked_at_the_start_of_the_process_hears_its_timer
     async with world(*flaky(loaded=False)) as w:
         await w.clock.advance(3600)
         await w.until(run, "node_completed", node="nap")
-        assert (await w.engine.inspect(run)).blocked == ["shaky"]
+        assert (await w.engine.service.inspect(run)).blocked == ["shaky"]
 
 
 async def test_a_held_retry_beside_a_body_in_flight_does_not_keep_the_loop_busy(world):
@@ -164,8 +164,8 @@ async def test_a_stopping_run_says_which_compensation_has_no_code(world):
         run = await w.start("undo")
         await w.until(run, "input_requested")
     async with world() as w:
-        await w.engine.cancel(run, by="eve")
-        assert (await w.engine.inspect(run)).blocked == ["first"]
+        await w.engine.service.cancel(run, by="eve")
+        assert (await w.engine.service.inspect(run)).blocked == ["first"]
         await settle(w)
         assert w.engine.host.live == {}
     async with world(undoable()) as w:
@@ -195,10 +195,10 @@ async def test_what_a_stopping_run_will_not_open_does_not_block_it(world):
     async with world(flow) as w:
         run = await w.start("halt")
         await w.until(run, "node_completed", node="third")
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
         await w.until(run, "node_failed", node="third")
     async with world() as w:
-        assert (await w.engine.inspect(run)).blocked == ["third"]
+        assert (await w.engine.service.inspect(run)).blocked == ["third"]
 
 
 async def test_with_one_attempt_it_is_taken_up_when_the_code_is_back(world):
@@ -222,8 +222,8 @@ async def test_with_one_attempt_it_is_taken_up_when_the_code_is_back(world):
         await w.until(run, "input_requested")
     for _ in range(3):
         async with world() as w:
-            await w.engine.signal(run, "approval", "s1", 1, by="eve")
-            assert (await w.engine.inspect(run)).blocked == ["act"]
+            await w.engine.service.signal(run, "approval", "s1", 1, by="eve")
+            assert (await w.engine.service.inspect(run)).blocked == ["act"]
     async with world(flow()) as w:
         assert (await w.end(run))["result"] == 2
 
@@ -264,9 +264,9 @@ async def test_a_run_gets_its_versions_code_else_the_newest_that_fits(world, loa
         run = await w.start("steps")
         await w.until(run, "input_requested", node="other")
     async with world(*(versions(*each) for each in loaded)) as w:
-        await w.engine.signal(run, "other", None, 1, by="eve")
-        await w.engine.signal(run, "approval", None, 1, by="eve")
+        await w.engine.service.signal(run, "other", None, 1, by="eve")
+        await w.engine.service.signal(run, "approval", None, 1, by="eve")
         if result is None:
-            assert (await w.engine.inspect(run)).blocked == ["act"]
+            assert (await w.engine.service.inspect(run)).blocked == ["act"]
         else:
             assert (await w.end(run))["result"] in (result, {"act": result, "other": 1})

@@ -77,7 +77,7 @@ async def test_a_parent_that_waits_for_its_child_holds_no_slot_however_deep_it_g
 
     async with world(flow, max_running=1) as w:
         run = await w.start("deep", {"n": 8})
-        assert await w.engine.wait_end(run.run_key)
+        assert await w.engine.service.wait_end(run.run_key)
         rows = await w.engine.runs.list("default")
         assert {row.state for row in rows} == {"succeeded"}
         assert len(rows) == 9
@@ -213,7 +213,7 @@ async def test_cancelling_the_parent_cancels_the_child_which_is_undone_first(wor
         await w.until(run, "node_started", node="bill")
         child = await child_of(w, run)
         await w.until(child, "input_requested")
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
         assert (await w.end(run))["type"] == "cancelled"
         assert "node_completed number compensation" in await w.told(child)
         assert (await w.end(child))["type"] == "cancelled"
@@ -226,7 +226,7 @@ async def test_terminating_the_parent_ends_the_child_in_the_same_commit(world):
         await w.until(run, "node_started", node="bill")
         child = await child_of(w, run)
         await w.until(child, "input_requested")
-        await w.engine.terminate(run, by="op")
+        await w.engine.service.terminate(run, by="op")
         ends = [await w.end(run), await w.end(child)]
         assert [(end["type"], end["forced"]) for end in ends] == [("cancelled", True)] * 2
 
@@ -235,7 +235,7 @@ async def test_a_cancelled_child_fails_its_node(world):
     async with world(order(), waiting()) as w:
         run = await w.start("order", {"id": "o1"})
         await w.until(run, "node_started", node="bill")
-        await w.engine.cancel(await child_of(w, run), by="eve")
+        await w.engine.service.cancel(await child_of(w, run), by="eve")
         assert (await w.end(run))["error"]["code"] == "child_cancelled"
 
 
@@ -266,7 +266,7 @@ async def test_a_restart_finds_parent_and_child_again(world):
         await w.until(child, "input_requested")
     async with world(order(), waiting()) as w:
         assert w.engine.host.live == {}  # both wait, and cost nothing
-        (await w.engine.signal(child, "sign", None, {"invoice": "signed"}, by="eve"))
+        (await w.engine.service.signal(child, "sign", None, {"invoice": "signed"}, by="eve"))
         assert (await w.end(run))["result"] == "shipped with signed"
 
 
@@ -281,7 +281,7 @@ async def test_children_stopped_by_a_parent_that_died_meanwhile_are_asked_again(
             await asyncio.Event().wait()
 
         monkeypatch.setattr(w.engine.host.children, "cancel", lost)
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
     async with world(order(), waiting()) as w:
         assert (await w.end(run))["type"] == "cancelled"
         assert (await w.end(child))["type"] == "cancelled"
@@ -300,12 +300,12 @@ async def test_a_child_that_is_cancelled_while_it_is_taken_up_still_tells_its_pa
 
         async def slow(runs, run_id):
             if run_id == run.run_id and len(cancels) == 1:
-                cancels.append(asyncio.create_task(w.engine.cancel(child, by="eve")))
+                cancels.append(asyncio.create_task(w.engine.service.cancel(child, by="eve")))
                 await w.engine.db.ping()
             return await looked_up(runs, run_id)
 
         monkeypatch.setattr(Runs, "get", slow)
-        cancels.append(asyncio.create_task(w.engine.cancel(child, by="eve")))
+        cancels.append(asyncio.create_task(w.engine.service.cancel(child, by="eve")))
         async with asyncio.timeout(5):
             assert (await w.end(run))["type"] == "failed"
         await asyncio.gather(*cancels)

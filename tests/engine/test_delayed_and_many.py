@@ -98,9 +98,9 @@ async def test_a_run_whose_time_has_come_is_lined_up_and_that_survives_a_restart
 async def test_a_delayed_run_can_be_cancelled_and_signalled(world):
     async with world(waiting()) as w:
         gone, kept = [await w.start("waits", start_at=BEGINNING + HOUR) for _ in range(2)]
-        assert await w.engine.cancel(gone, by="eve")
+        assert await w.engine.service.cancel(gone, by="eve")
         assert (await w.end(gone))["type"] == "cancelled"
-        await w.engine.signal(kept, "approval", None, 1, by="eve")
+        await w.engine.service.signal(kept, "approval", None, 1, by="eve")
         await nothing_follows(w)
         assert await state(w, kept) == "queued"
         await w.clock.advance(3600)
@@ -121,7 +121,7 @@ async def test_a_delayed_run_takes_its_place_in_a_lane_when_its_time_comes(world
         await w.clock.advance(1)
         while not w.engine.host.admission.queued:
             await w.engine.db.ping()
-        await w.engine.cancel(first, by="eve")
+        await w.engine.service.cancel(first, by="eve")
         await w.until(later, "input_requested")
 
 
@@ -156,7 +156,7 @@ async def test_many_starts_are_one_transaction_and_told_in_order(world):
     async with world(quick()) as w:
         commits = []
         w.engine.db.listen(lambda written: commits.append(sum(len(rows.runs) for rows in written)))
-        outcomes = await w.engine.start_many([asked(input={"n": n}) for n in range(1000)])
+        outcomes = await w.engine.service.start_many([asked(input={"n": n}) for n in range(1000)])
         assert [count for count in commits if count] == [1000]
         for n in (0, 500, 999):
             assert (await w.end(outcomes[n].run))["result"] == n
@@ -164,7 +164,7 @@ async def test_many_starts_are_one_transaction_and_told_in_order(world):
 
 async def test_a_refused_start_holds_up_no_other(world):
     async with world(quick(), waiting()) as w:
-        outcomes = await w.engine.start_many(
+        outcomes = await w.engine.service.start_many(
             [asked(), asked("none"), asked(input=3), asked("waits", start_at=BEGINNING + HOUR)]
         )
         kinds = [o.run.state if isinstance(o, Started) else type(o) for o in outcomes]
@@ -174,8 +174,8 @@ async def test_a_refused_start_holds_up_no_other(world):
 
 async def test_two_starts_with_one_key_make_one_run(world):
     async with world(quick()) as w:
-        before = (await w.engine.start(asked(idempotency_key="old", body_digest="d"))).run
-        first, again, other, known, fresh = await w.engine.start_many(
+        before = (await w.engine.service.start(asked(idempotency_key="old", body_digest="d"))).run
+        first, again, other, known, fresh = await w.engine.service.start_many(
             [
                 asked(idempotency_key="k", body_digest="d"),
                 asked(idempotency_key="k", body_digest="d"),
@@ -193,7 +193,7 @@ async def test_two_starts_with_one_key_make_one_run(world):
 
 async def test_a_key_whose_first_start_was_refused_is_free_for_the_next_of_the_batch(world):
     async with world(quick()) as w:
-        refused, made = await w.engine.start_many(
+        refused, made = await w.engine.service.start_many(
             [
                 asked(input=3, idempotency_key="k", body_digest="d"),
                 asked(idempotency_key="k", body_digest="e"),
@@ -208,19 +208,20 @@ async def test_batches_that_share_keys_and_single_starts_make_one_run_per_key(wo
         requests = [asked(idempotency_key=f"k{n}", body_digest="d") for n in range(20)]
         batches = [requests, requests[::-1], requests[10:] + requests[:10]] * 3
         done = await asyncio.gather(
-            *map(w.engine.start_many, batches), *(w.engine.start(request) for request in requests)
+            *map(w.engine.service.start_many, batches),
+            *(w.engine.service.start(request) for request in requests),
         )
         starts = [one for some in done for one in (some if isinstance(some, list) else [some])]
         assert len({start.run.run_id for start in starts}) == 20
         assert sum(not start.replayed for start in starts) == 20
-        assert w.engine._starts._starting == {}
+        assert w.engine.service._starts._starting == {}
 
 
 async def test_limits_and_the_queue_are_asked_for_each_of_many(world):
     flow = waiting([Concurrency(2, when_full="reject"), Concurrency(1, key="{input.customer_id}")])
     async with world(flow, quick(), max_running=3, max_queued=1) as w:
         requests = [asked("waits", input={"customer_id": name}) for name in "abbc"]
-        outcomes = await w.engine.start_many([*requests, *[asked() for _ in range(3)]])
+        outcomes = await w.engine.service.start_many([*requests, *[asked() for _ in range(3)]])
         kinds = [o.run.state if isinstance(o, Started) else type(o) for o in outcomes]
         # The workflow's limit refuses from the third on; one of the others is queued, then the queue is full.
         assert kinds == ["running", "running", Capacity, Capacity, "running", "queued", Capacity]
@@ -230,11 +231,11 @@ async def test_when_the_disk_fails_no_start_of_a_batch_is_told_as_done(world):
     async with world(quick()) as w:
         w.engine.db._writer._fail(OSError("gone"))
         with pytest.raises(StorageUnavailable):
-            await w.engine.start_many([asked(), asked()])
+            await w.engine.service.start_many([asked(), asked()])
 
 
 async def test_what_json_cannot_carry_stops_a_batch_before_it_begins(world):
     async with world(quick()) as w:
         with pytest.raises(TypeError):
-            await w.engine.start_many([asked(), asked(input={"n": "\ud800"})])
+            await w.engine.service.start_many([asked(), asked(input={"n": "\ud800"})])
         assert await w.engine.runs.list("default") == []

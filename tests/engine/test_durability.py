@@ -24,7 +24,9 @@ async def test_a_duplicate_is_not_confirmed_before_the_first_is_on_disk(world, d
         run = await w.start("ask")
         await w.until(run, "input_requested")
         disk.clear()
-        calls = [asyncio.create_task(w.engine.signal(run, "approval", "s1", 1, by="eve")) for _ in range(2)]
+        calls = [
+            asyncio.create_task(w.engine.service.signal(run, "approval", "s1", 1, by="eve")) for _ in range(2)
+        ]
         await beat(w)
         assert [call.done() for call in calls] == [False, False]
         disk.set()
@@ -36,9 +38,9 @@ async def test_a_signal_is_not_refused_before_what_it_is_refused_for_is_on_disk(
         run = await w.start("ask")
         await w.until(run, "input_requested")
         disk.clear()
-        first = asyncio.create_task(w.engine.signal(run, "approval", "s1", 1, by="eve"))
+        first = asyncio.create_task(w.engine.service.signal(run, "approval", "s1", 1, by="eve"))
         await beat(w)
-        late = asyncio.create_task(w.engine.signal(run, "approval", "s2", 2, by="eve"))
+        late = asyncio.create_task(w.engine.service.signal(run, "approval", "s2", 2, by="eve"))
         await beat(w)
         assert [first.done(), late.done()] == [False, False]
         disk.set()
@@ -55,7 +57,7 @@ async def test_a_second_cancel_is_not_confirmed_before_the_first_is_on_disk(worl
         disk.clear()
         calls = [asyncio.create_task(getattr(w.engine, first)(run, by="eve"))]
         await beat(w)
-        calls.append(asyncio.create_task(w.engine.cancel(run, by="eve")))
+        calls.append(asyncio.create_task(w.engine.service.cancel(run, by="eve")))
         await beat(w)
         assert [call.done() for call in calls] == [False, False]
         disk.set()
@@ -177,7 +179,7 @@ async def test_what_json_cannot_carry_is_refused_and_the_run_goes_on(world):
         run = await w.start("ask")
         await w.until(run, "input_requested")
         with pytest.raises(TypeError):
-            await w.engine.cancel(run, by="eve", reason="\ud800")
-        await w.engine.signal(run, "approval", "s1", 1, by="eve")
+            await w.engine.service.cancel(run, by="eve", reason="\ud800")
+        await w.engine.service.signal(run, "approval", "s1", 1, by="eve")
         end = await w.end(run)
         assert [event["seq"] for event in await w.events(run)] == list(range(1, end["seq"] + 1))

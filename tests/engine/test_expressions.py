@@ -101,7 +101,7 @@ async def test_a_node_whose_code_is_not_loaded_still_waits(world):
     made = Made(Document(workflow_id="made", version="v1", nodes=(lost,)))
     async with world(made) as w, asyncio.timeout(20):
         run = await w.start("made")
-        assert (await w.engine.inspect(run)).blocked == ["lost"]
+        assert (await w.engine.service.inspect(run)).blocked == ["lost"]
 
 
 async def test_a_request_may_undo_what_a_request_has_done(world):
@@ -226,7 +226,7 @@ async def test_a_start_after_a_crash_waits_for_no_expression(world):
     began = time.thread_time()
     async with world(made) as w, asyncio.timeout(30):
         await w.at_work(run, node="search")
-        await w.engine.cancel(run, by="story")
+        await w.engine.service.cancel(run, by="story")
         assert (await w.end(run))["type"] == "cancelled"
     assert time.thread_time() - began < 3
 

@@ -67,7 +67,7 @@ async def test_what_was_stopped_did_not_fail(world, lines):
     async with world(flow) as w:
         run = await w.start(flow)
         await w.until(run, "node_started")
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
         await w.end(run)
     assert lines() == []
 

@@ -42,7 +42,7 @@ async def test_a_child_whose_start_is_on_its_way_to_the_disk_is_terminated_with_
         disk.clear()
         gate.set()
         await born(w, run)
-        ending = asyncio.create_task(w.engine.terminate(run, by="op"))
+        ending = asyncio.create_task(w.engine.service.terminate(run, by="op"))
         await beat(w)
         disk.set()
         await ending
@@ -73,7 +73,7 @@ async def test_a_child_that_begins_while_its_parents_family_is_gathered_is_termi
             return await looked_up(runs, run_id)
 
         monkeypatch.setattr(Runs, "get", slow)
-        await w.engine.terminate(run, by="op")
+        await w.engine.service.terminate(run, by="op")
         rows = await w.engine.runs.list("default")
         assert [row.state for row in rows] == ["cancelled"] * 3
 
@@ -84,11 +84,11 @@ async def test_a_child_whose_start_is_on_its_way_to_the_disk_is_cancelled_with_i
         run = await w.start("order")
         await beat(w)
         disk.clear()
-        calls = [asyncio.create_task(w.engine.signal(run, "word", None, 1, by="eve"))]
+        calls = [asyncio.create_task(w.engine.service.signal(run, "word", None, 1, by="eve"))]
         await beat(w)  # this is being written; the child's start and the cancel come after it
         gate.set()
         await born(w, run)
-        calls.append(asyncio.create_task(w.engine.cancel(run, by="eve")))
+        calls.append(asyncio.create_task(w.engine.service.cancel(run, by="eve")))
         await beat(w)
         disk.set()
         await asyncio.gather(*calls)
@@ -117,7 +117,7 @@ async def test_a_child_that_lost_a_race_is_stopped_after_a_restart(world, monkey
             await asyncio.Event().wait()
 
         monkeypatch.setattr(w.engine.host.children, "cancel", lost)
-        await w.engine.signal(run, "word", None, 1, by="eve")
+        await w.engine.service.signal(run, "word", None, 1, by="eve")
         await w.until(run, "node_completed", node="first")
     async with world(flow, waiting()) as w, asyncio.timeout(10):
         assert (await w.end(run))["type"] == "completed"
@@ -175,7 +175,7 @@ async def test_a_run_that_waits_for_code_is_stopped_as_soon_as_it_is_taken_up(wo
     async with world(flow) as w:
         run = await w.start("order")
     async with world(other) as w:
-        await w.engine.signal(run, "word", None, 1, by="eve")
+        await w.engine.service.signal(run, "word", None, 1, by="eve")
         await beat(w)
         assert w.engine.host.live == {}
         await getattr(w.engine, stop)(run, by="eve")
@@ -209,7 +209,7 @@ async def test_a_nap_ends_though_a_wait_beside_it_lost_a_race_before_it_was_open
         w = await stack.enter_async_context(world(napping(gate)))
         run = await w.start("race")
         await w.until(run, "node_started", node="nap")
-        await w.engine.signal(run, "word", None, 1, by="eve")
+        await w.engine.service.signal(run, "word", None, 1, by="eve")
         await w.until(run, "node_completed", node="first")
         if restarts:
             await w.engine.host.drain(0)
@@ -243,7 +243,7 @@ async def test_a_run_that_undoes_what_came_before_a_wait_that_could_not_open_sta
     async with world(flow) as w:
         run = await w.start(flow)
         await w.at_work(run, phase="compensation")
-        assert await w.engine.cancel(run, by="eve")
+        assert await w.engine.service.cancel(run, by="eve")
         await beat(w)
         release.set()
         assert (await w.end(run))["type"] == "failed"
@@ -278,9 +278,9 @@ async def test_nobody_hears_of_an_end_that_is_not_on_disk_while_a_grandparent_is
         await w.until(grandchild, "node_started")
         await beat(w)
         monkeypatch.setattr(Runs, "get_by_key", slow)
-        answer = asyncio.create_task(w.engine.signal(grandchild, "word", None, {}, by="eve"))
+        answer = asyncio.create_task(w.engine.service.signal(grandchild, "word", None, {}, by="eve"))
         await beat(w)
-        stop = asyncio.create_task(w.engine.terminate(child, by="eve"))
+        stop = asyncio.create_task(w.engine.service.terminate(child, by="eve"))
         await beat(w)
         told, is_open = stop.done(), (await w.engine.runs.get(child.run_id)).finished_at is None
         gate.set()

@@ -355,13 +355,13 @@ async def test_branches_maps_and_people_inside_a_loop(world):
         run = await w.start("mixed")
         first = await w.until(run, "input_requested", iteration=1)
         assert first["prompt"] == "cheap [10, 11]?"
-        await w.engine.signal(run, "decide", first["request_id"], {"ok": False}, by="eve")
+        await w.engine.service.signal(run, "decide", first["request_id"], {"ok": False}, by="eve")
         second = await w.until(run, "input_requested", iteration=2)
         assert second["prompt"] == "dear [20, 21]?"
         assert second["request_id"] != first["request_id"]
-        await w.engine.signal(run, "decide", second["request_id"], {"ok": True}, by="eve")
+        await w.engine.service.signal(run, "decide", second["request_id"], {"ok": True}, by="eve")
         assert (await w.end(run))["result"] == {"ok": True}
-        ended = {node: s.state for node, s in (await w.engine.inspect(run)).state.nodes.items()}
+        ended = {node: s.state for node, s in (await w.engine.service.inspect(run)).state.nodes.items()}
         assert (ended["cheap"], ended["dear"]) == ("skipped", "succeeded")
 
 
@@ -443,7 +443,7 @@ async def test_a_signal_steers_a_router(world):
         run = await w.start("steered")
         started = await w.until(run, "node_started", node="course")
         assert started["signal"] == "course"
-        await w.engine.signal(run, "course", "s1", "right", by="eve")
+        await w.engine.service.signal(run, "course", "s1", "right", by="eve")
         assert (await w.end(run))["result"] == {"right": "went right"}
 
 
@@ -465,7 +465,7 @@ async def test_early_signals_are_kept_and_delivered_in_order(world):
         run = await w.start("chat")
         await w.until(run, "node_started", node="nap")
         for place, text in enumerate(["hello", "how are you", "bye"]):
-            await w.engine.signal(run, "line", f"s{place}", text, by="eve")
+            await w.engine.service.signal(run, "line", f"s{place}", text, by="eve")
         await w.clock.advance(3600)
         assert (await w.end(run))["type"] == "completed"
         assert got == ["hello", "how are you", "bye"]
@@ -529,7 +529,7 @@ async def test_a_deadline_may_lead_elsewhere_and_never_approves(world, kind):
         await w.until(run, "input_requested" if kind == "human_input" else "node_started")
         await w.clock.advance(3600)
         assert (await w.end(run))["result"] == "None asked the boss"
-        states = {node: s.state for node, s in (await w.engine.inspect(run)).state.nodes.items()}
+        states = {node: s.state for node, s in (await w.engine.service.inspect(run)).state.nodes.items()}
         assert states == {"go": "skipped", "act": "skipped", "escalate": "succeeded", "report": "succeeded"}
 
 
@@ -537,7 +537,7 @@ async def test_a_deadline_may_lead_elsewhere_and_never_approves(world, kind):
 async def test_an_answer_in_time_does_not_lead_there(world, kind):
     async with world(escalating(kind)) as w:
         run = await w.start("escalating")
-        await w.engine.signal(run, "go", "s1", {}, by="eve")
+        await w.engine.service.signal(run, "go", "s1", {}, by="eve")
         assert (await w.end(run))["result"] == "went None"
 
 
@@ -574,7 +574,7 @@ async def test_the_first_upstream_wins_and_the_rest_is_stopped(world):
         failed = [e for e in await w.events(run) if e["type"] == "node_failed"]
         assert [(e["node"], e["code"]) for e in failed] == [("slow", "cancelled")]
         assert failed[0]["message"] == "Stopped, because it lost a race"
-        states = {node: s.state for node, s in (await w.engine.inspect(run)).state.nodes.items()}
+        states = {node: s.state for node, s in (await w.engine.service.inspect(run)).state.nodes.items()}
         assert (states["slow"], states["after_slow"]) == ("cancelled", "skipped")
 
 
@@ -590,7 +590,7 @@ async def test_an_approval_races_with_a_timer(world):
     async with world(flow) as w:
         late, soon = await w.start("patience"), await w.start("patience")
         await w.until(soon, "input_requested")
-        await w.engine.signal(soon, "approval", None, {"ok": True}, by="eve")
+        await w.engine.service.signal(soon, "approval", None, {"ok": True}, by="eve")
         assert (await w.end(soon))["result"] == "approved"
         await w.clock.advance(24 * 3600)
         assert (await w.end(late))["result"] == "nobody came"

@@ -453,7 +453,7 @@ async def test_a_cancelled_run_drops_its_call(world):
     ):
         run = await w.start("call")
         await begun.wait()
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
         assert (await w.end(run))["type"] == "cancelled"
         assert await web.readers[0].read() == b""
 
@@ -497,7 +497,7 @@ async def test_a_request_that_waits_for_room_is_cancelled_at_once(world):
         await begun.wait()
         second, third = await w.start("call"), await w.start("call")
         for run in (second, first):
-            await w.engine.cancel(run, by="eve")
+            await w.engine.service.cancel(run, by="eve")
             assert (await w.end(run))["type"] == "cancelled"
         assert (await w.end(third))["result"] == 1
     assert len(web.asked) == 2

@@ -42,7 +42,7 @@ async def test_a_map_and_a_key_read_the_defaults_that_bodies_read(world):
         run = await w.start("greeting", {})
         end = await w.end(run)
         assert end["result"] == {"each": ["A", "B"], "hello": "hello world"}
-        assert (await w.engine.inspect(run)).input == {"who": "world", "docs": ["a", "b"]}
+        assert (await w.engine.service.inspect(run)).input == {"who": "world", "docs": ["a", "b"]}
         assert (await w.engine.runs.get(run.run_id)).lane is not None
 
 
@@ -72,7 +72,7 @@ async def test_what_a_caller_says_stays(world, given):
     async with world(greeting()) as w:
         run = await w.start("greeting", given)
         await w.end(run)
-        assert (await w.engine.inspect(run)).input == {"who": "world", "docs": ["a", "b"], **given}
+        assert (await w.engine.service.inspect(run)).input == {"who": "world", "docs": ["a", "b"], **given}
 
 
 # --- unknown keys ------------------------------------------------------------------------------------------

@@ -410,7 +410,7 @@ async def test_a_body_that_waits_for_a_thread_when_its_run_is_cancelled_never_be
         await asyncio.to_thread(inside.wait, 10)
         second = await w.start(late)
         await w.explained(second, "waits for a free thread")
-        await w.engine.cancel(second, by="eve")
+        await w.engine.service.cancel(second, by="eve")
         assert (await w.end(second))["type"] == "cancelled"
         release.set()
         await w.end(first)
@@ -484,7 +484,7 @@ async def test_what_waits_for_an_earlier_attempt_does_not_begin_once_the_run_is_
         await w.at_work(run)
         await w.clock.advance(5)
         await w.until(run, "node_started", attempt=2)
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
         assert (await w.end(run))["type"] == "cancelled"
         release.set()
         await w.clock.advance(30)
@@ -505,7 +505,7 @@ async def test_a_sync_body_is_told_that_it_should_stop(world):
     async with world(flow) as w:
         run = await w.start(flow)
         await asyncio.to_thread(inside.wait, 10)
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
         await w.end(run)
         assert "node_completed polite" in await w.told(run)
 

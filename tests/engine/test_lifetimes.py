@@ -106,9 +106,9 @@ async def test_what_waits_for_a_slot_as_the_server_stops_is_not_taken_for_begun(
         run = await w.start(flow)
         await w.until(run, "input_requested")
         await w.start(busy)
-        await w.engine.signal(run, "ok", "s1", True, by="eve")
+        await w.engine.service.signal(run, "ok", "s1", True, by="eve")
         await w.until(run, "node_started")
-        _, why = await w.engine.explain(run)
+        _, why = await w.engine.service.explain(run)
         assert (why.moving, why.sentence) == (False, "It waits: charge waits for a free slot.")
         await stop(w)
     assert called == []
@@ -169,7 +169,7 @@ async def test_a_full_queue_refuses(world):
         queued = await w.start(flow)
         with pytest.raises(Capacity):
             await w.start(flow)
-        assert await w.engine.cancel(queued, by="eve")
+        assert await w.engine.service.cancel(queued, by="eve")
         assert (await w.end(queued))["type"] == "cancelled"
         await w.start(flow)
         gate.set()
@@ -250,7 +250,7 @@ async def test_a_waiting_run_survives_a_restart(world):
         run = await w.start("steps")
         await w.until(run, "input_requested")
     async with world(two_steps()) as w:
-        await w.engine.signal(run, "approval", None, 1, by="eve")
+        await w.engine.service.signal(run, "approval", None, 1, by="eve")
         assert (await w.end(run))["result"] == 2
 
 
@@ -259,9 +259,9 @@ async def test_without_its_code_a_run_waits_says_so_and_goes_on_when_it_is_back(
         run = await w.start("steps")
         await w.until(run, "input_requested")
     async with world() as w:
-        await w.engine.signal(run, "approval", None, 1, by="eve")
+        await w.engine.service.signal(run, "approval", None, 1, by="eve")
         await w.until(run, "input_resolved")
-        assert (await w.engine.inspect(run)).blocked == ["act"]
+        assert (await w.engine.service.inspect(run)).blocked == ["act"]
         assert (await w.engine.runs.get(run.run_id)).state == "running"
     async with world(two_steps(retry=None)) as w:
         assert (await w.end(run))["result"] == 2
@@ -273,7 +273,7 @@ async def test_a_mended_body_under_a_new_version_serves_runs_of_the_old_one(worl
         run = await w.start("steps")
         await w.until(run, "input_requested")
     async with world(two_steps("v2")) as w:
-        await w.engine.signal(run, "approval", None, 1, by="eve")
+        await w.engine.service.signal(run, "approval", None, 1, by="eve")
         assert (await w.end(run))["result"] == 2
         assert (await w.start("steps")).workflow_version == "v2"
 
@@ -373,7 +373,7 @@ async def test_what_a_stop_cut_off_is_an_interruption_of_its_true_length_and_fai
         assert [(one["code"], one["latency_ms"], one["planned"]) for one in cut] == [
             ("interrupted", 61_000, True)
         ] * 12
-        assert (await w.engine.inspect(run)).state.tokens == 13
+        assert (await w.engine.service.inspect(run)).state.tokens == 13
     assert begun == list(range(1, 14))
 
 
@@ -390,7 +390,7 @@ async def test_after_the_disk_failed_nothing_is_acknowledged(world, monkeypatch)
             with pytest.raises(StorageUnavailable):
                 await w.start(flow)
         with pytest.raises(StorageUnavailable):
-            await w.engine.cancel(run, by="eve")
+            await w.engine.service.cancel(run, by="eve")
         assert await w.engine.ready() == "storage_unavailable"
         monkeypatch.undo()
     async with world(flow) as w:

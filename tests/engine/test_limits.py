@@ -29,7 +29,7 @@ def of(customer: str) -> dict:
 
 async def answer(w, run) -> None:
     await w.until(run, "input_requested")
-    await w.engine.signal(run, "approval", None, 1, by="eve")
+    await w.engine.service.signal(run, "approval", None, 1, by="eve")
     await w.end(run)
 
 
@@ -127,7 +127,7 @@ async def test_tenants_do_not_share_a_lane(world):
 async def test_a_queued_run_that_is_cancelled_frees_its_place(world, place):
     async with world(asking([2, PER_CUSTOMER]), max_running=1000) as w:
         runs = [await w.start("orders", of("ada")) for _ in range(4)]
-        await w.engine.cancel(runs[place], by="eve")
+        await w.engine.service.cancel(runs[place], by="eve")
         assert (await w.end(runs[place]))["type"] == "cancelled"
         for run in (run for run in runs if run is not runs[place]):
             await answer(w, run)
@@ -138,7 +138,7 @@ async def test_a_run_that_waits_for_the_workflow_gives_its_keys_place_back_when_
     async with world(asking([1, PER_CUSTOMER])) as w:
         first = await w.start("orders", of("ada"))
         ahead, behind = [await w.start("orders", of("bob")) for _ in range(2)]
-        await w.engine.terminate(ahead, by="eve")
+        await w.engine.service.terminate(ahead, by="eve")
         await answer(w, first)
         await answer(w, behind)
 
@@ -154,7 +154,7 @@ async def test_a_run_that_fails_or_is_terminated_gives_its_place_back(world):
         runs = [await w.start("failing") for _ in range(5)]
         assert [(await w.end(run))["type"] for run in runs] == ["failed"] * 5
         first, second = [await w.start("orders") for _ in range(2)]
-        await w.engine.terminate(first, by="eve")
+        await w.engine.service.terminate(first, by="eve")
         await w.until(second, "input_requested")
 
 
@@ -199,7 +199,7 @@ async def test_a_run_in_line_before_a_wider_limit_keeps_its_turn(world):
         first, narrow = [await w.start("orders", workflow_version="v1") for _ in range(2)]
         wide = await w.start("orders", workflow_version="v2")
         assert (narrow.state, wide.state) == ("queued", "queued")
-        await w.engine.cancel(narrow, by="eve")
+        await w.engine.service.cancel(narrow, by="eve")
         await w.until(wide, "input_requested")
         await answer(w, first)
 
@@ -242,7 +242,7 @@ async def test_runs_in_lanes_count_for_the_queue(world):
         runs = [await w.start("orders") for _ in range(3)]
         with pytest.raises(Capacity):
             await w.start("orders")
-        await w.engine.cancel(runs[1], by="eve")
+        await w.engine.service.cancel(runs[1], by="eve")
         assert (await w.start("orders")).state == "queued"
 
 
@@ -295,7 +295,7 @@ async def test_who_cancelled_much_loses_no_turn(world):
         gone = [await w.start("busy", {"tenant": "a"}, tenant="a") for _ in range(5)]
         kept = [await w.start("busy", {"tenant": name}, tenant=name) for name in "abc" for _ in range(3)]
         for run in gone:
-            await w.engine.cancel(run, by="eve")
+            await w.engine.service.cancel(run, by="eve")
         w.engine.host.slots.limit = 1
         w.engine.host.slots.fill()
         for run in kept:
@@ -343,7 +343,7 @@ async def test_a_queued_child_of_a_cancelled_parent_frees_its_place(world):
         run = await w.start("parent")
         while len(await w.engine.runs.list("default")) < 4:
             await settled(w)
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
         assert (await w.end(run))["type"] == "cancelled"
         await settled(w)
         assert w.engine.host.admission.queued == 0

@@ -178,8 +178,8 @@ async def end_many(w, flow: Workflow, times: int) -> None:
     """Start so many runs, more at once than there are slots for, and bring them to their ends."""
     runs = [await w.start(flow, {"n": 1}) for _ in range(times)]
     for run in runs if flow.workflow_id == "endless" else ():
-        await w.engine.cancel(run, by="story")
-    waiting = asyncio.gather(*(w.engine.wait_end(run.run_key) for run in runs))
+        await w.engine.service.cancel(run, by="story")
+    waiting = asyncio.gather(*(w.engine.service.wait_end(run.run_key) for run in runs))
     while not waiting.done():
         await w.clock.advance(1)
         await beat(w)

@@ -143,7 +143,7 @@ async def test_a_process_body_runs_elsewhere_and_reports(world, tmp_path):
         result = (await w.end(run))["result"]
         assert result == {"pid": result["pid"], "node": "where", "x": 1}
         assert result["pid"] != os.getpid()
-        assert (await w.engine.inspect(run)).state.tokens == 7
+        assert (await w.engine.service.inspect(run)).state.tokens == 7
         end = await w.end(await w.start("refusing"))
         assert (end["error"]["code"], end["error"]["message"]) == ("non_retryable", "never")
 
@@ -273,7 +273,7 @@ async def test_a_process_body_of_a_cancelled_run_is_killed_after_the_grace(world
     async with world(*load([tmp_path / "flow.py"])) as w:
         run, pids = await stubborn_body(w, tmp_path / "there")
         await w.at_work(run)
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
         await w.clock.advance(5)
         assert (await w.end(run))["type"] == "cancelled"
         await gone(w, pids)

@@ -169,7 +169,7 @@ async def test_a_signal_that_leads_to_what_cannot_be_stored_is_refused_and_the_r
         run = await w.start(flow)
         await w.until(run, "node_started", node="word")
         with pytest.raises(Unstorable):
-            await w.engine.signal(run, "word", "one", LARGE, by="story")
+            await w.engine.service.signal(run, "word", "one", LARGE, by="story")
         await failed(w, run)
         assert "signal_received" not in str(await w.told(run))
 

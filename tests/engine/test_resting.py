@@ -67,7 +67,7 @@ async def test_what_is_kept_goes_on_where_it_was_after_a_restart_too(world, monk
     async with world(*parent()) as w, asyncio.timeout(20):
         await naps(w, run, 3)
         assert (await w.end(run))["type"] == "completed"
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
         events = await w.events(run)
         assert [event["seq"] for event in events] == list(range(1, len(events) + 1))
 
@@ -132,7 +132,7 @@ async def test_many_failures_of_one_moment_cost_few_looks_at_all_that_is_open(wo
         return item
 
     def counted(live):
-        inspection.append(live)
+        looks.append(live)
         return next_due(live)
 
     monkeypatch.setattr(LiveRun, "next_due", counted)
@@ -173,13 +173,13 @@ async def test_a_long_history_that_is_looked_at_again_is_folded_from_where_it_wa
     async with world(wide(200)) as w, asyncio.timeout(20):
         run = await w.start("wide", list(range(200)))
         await w.until(run, "node_started", node="word")
-        first = await w.engine.inspect(run)
+        first = await w.engine.service.inspect(run)
         assert first.state.nodes["word"].state == "waiting"
         reads.clear()
-        await w.engine.signal(run, "word", "r1", {}, by="eve")
+        await w.engine.service.signal(run, "word", "r1", {}, by="eve")
         await w.end(run)
         seen, folded = (
-            await w.engine.inspect(run),
+            await w.engine.service.inspect(run),
             await w.engine.journal.fold(run.run_key, run.run_id, payloads=False),
         )
         assert sum(reads) < 2 * 200 + 20  # of the one fold; not of two
@@ -192,15 +192,15 @@ async def test_of_long_histories_that_were_looked_at_only_so_much_is_kept(world,
         for _ in range(4):
             run = await w.start("wide", list(range(100)))
             await w.until(run, "node_started", node="word")
-            await w.engine.inspect(run)
-        await w.engine.inspect(await w.start("wide", []))  # short ones are not kept
-        assert len(w.engine._looks) == 2
+            await w.engine.service.inspect(run)
+        await w.engine.service.inspect(await w.start("wide", []))  # short ones are not kept
+        assert len(w.engine.service._inspections) == 2
 
 
 async def test_who_look_at_one_time_see_the_same(world):
     async with world(wide(200)) as w, asyncio.timeout(20):
         run = await w.start("wide", list(range(200)))
         await w.until(run, "node_started", node="word")
-        seen = await asyncio.gather(*(w.engine.inspect(run) for _ in range(5)))
+        seen = await asyncio.gather(*(w.engine.service.inspect(run) for _ in range(5)))
         folded = await w.engine.journal.fold(run.run_key, run.run_id, payloads=False)
         assert all(one.state == folded for one in seen)

@@ -96,9 +96,9 @@ async def test_a_run_that_is_being_removed_is_not_found(world):
             )
         )
         for ask in (
-            w.engine.inspect(row),
-            w.engine.signal(row, "x", None, {}, by="story"),
-            w.engine.cancel(row, by="story"),
+            w.engine.service.inspect(row),
+            w.engine.service.signal(row, "x", None, {}, by="story"),
+            w.engine.service.cancel(row, by="story"),
         ):
             with pytest.raises(RunNotFound, match=run.run_id):
                 await ask
@@ -109,7 +109,7 @@ async def test_waiting_for_the_end_of_a_run_that_is_gone_ends(world):
     async with world(tea(), keep=None) as w:
         (run,) = await finished(w)
         await Retention(w.engine.db).sweep(RetentionPolicy(age=0), w.clock.now())
-        assert await w.engine.wait_end(run.run_key)
+        assert await w.engine.service.wait_end(run.run_key)
 
 
 async def test_an_idempotency_key_lives_as_long_as_its_run(world):
@@ -133,7 +133,7 @@ async def test_runs_go_on_and_are_read_while_others_are_removed(world, db):
                 if over.is_set():
                     return
                 try:
-                    seen.append((await w.engine.inspect(row)).state.end is not None)
+                    seen.append((await w.engine.service.inspect(row)).state.end is not None)
                 except RunNotFound:
                     seen.append(None)
 

@@ -189,16 +189,16 @@ async def test_a_waiting_run_costs_no_slot_and_no_memory_and_an_answer_wakes_it(
         await w.clock.advance(0)  # the effects of a commit follow its news
         assert (w.engine.host.live, w.engine.host.slots.used) == ({}, 0)
         with pytest.raises(PayloadInvalid):
-            await w.engine.signal(run, "approval", None, {}, by="eve")
-        said = await w.engine.signal(run, "approval", asked["request_id"], {"ok": 1}, by="eve")
+            await w.engine.service.signal(run, "approval", None, {}, by="eve")
+        said = await w.engine.service.signal(run, "approval", asked["request_id"], {"ok": 1}, by="eve")
         assert not said.duplicate
         assert (await w.end(run))["result"] == {"ok": 1}
-        again = await w.engine.signal(run, "approval", asked["request_id"], {"ok": 1}, by="eve")
+        again = await w.engine.service.signal(run, "approval", asked["request_id"], {"ok": 1}, by="eve")
         assert again.duplicate
         with pytest.raises(SignalConflict):
-            await w.engine.signal(run, "approval", asked["request_id"], {"ok": 2}, by="eve")
+            await w.engine.service.signal(run, "approval", asked["request_id"], {"ok": 2}, by="eve")
         with pytest.raises(RunFinished):
-            await w.engine.signal(run, "approval", "new", {"ok": 1}, by="eve")
+            await w.engine.service.signal(run, "approval", "new", {"ok": 1}, by="eve")
 
 
 async def test_nobody_answers_within_the_deadline(world):
@@ -225,8 +225,8 @@ async def test_a_signal_that_comes_early_is_kept(world):
     flow.human_input("approval", prompt="Go on?", schema={"type": "integer"}, after=["slow"])
     async with world(flow) as w:
         run = await w.start(flow)
-        await w.engine.signal(run, "approval", "s1", 1, by="eve")
-        await w.engine.signal(run, "approval", "s2", 2, by="eve")
+        await w.engine.service.signal(run, "approval", "s1", 1, by="eve")
+        await w.engine.service.signal(run, "approval", "s2", 2, by="eve")
         gate.set()
         assert (await w.end(run))["result"] == 1
 
@@ -280,12 +280,12 @@ async def test_cancel_cleans_up_and_undoes_in_reverse_order(world):
     async with world(flow) as w:
         run = await w.start(flow)
         await w.at_work(run, node="third")
-        assert await w.engine.cancel(run, by="eve", reason="no need")
+        assert await w.engine.service.cancel(run, by="eve", reason="no need")
         end = await w.end(run)
         assert did == ["clean up", "undo two", "undo one"]
         assert (end["type"], end["forced"], end["compensated"]) == ("cancelled", False, ["second", "first"])
         before = await w.told(run)
-        assert not await w.engine.cancel(run, by="eve")
+        assert not await w.engine.service.cancel(run, by="eve")
         assert await w.told(run) == before
     assert before[-8:] == [
         "cancel_requested",
@@ -322,7 +322,7 @@ async def test_terminate_ends_at_once_and_undoes_nothing(world):
     async with world(flow) as w:
         run = await w.start(flow)
         await w.at_work(run, node="stubborn")
-        assert await w.engine.terminate(run, by="op", reason="stuck")
+        assert await w.engine.service.terminate(run, by="op", reason="stuck")
         end = await w.end(run)
         assert (end["type"], end["forced"]) == ("cancelled", True)
         assert end["not_compensated"] == ["first"]
@@ -349,7 +349,7 @@ async def test_a_body_that_returns_within_the_grace_counts_and_is_undone(world):
     async with world(flow) as w:
         run = await w.start(flow)
         await w.at_work(run)
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
         assert (await w.end(run))["compensated"] == ["finishing"]
     assert undone == ["in time"]
 
@@ -369,7 +369,7 @@ async def test_a_body_that_does_not_stop_is_left_after_the_grace(world):
     async with world(flow, grace=5.0) as w:
         run = await w.start(flow)
         await w.at_work(run)
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
         await w.clock.advance(5)
         assert (await w.end(run))["type"] == "cancelled"
         stop.set()
@@ -403,7 +403,7 @@ async def test_a_failing_compensation_does_not_stop_the_others(world):
     async with world(flow) as w:
         run = await w.start(flow)
         end = await w.end(run)
-        seen = await w.engine.inspect(run)
+        seen = await w.engine.service.inspect(run)
     assert (end["compensated"], end["not_compensated"]) == (["first"], ["second"])
     assert seen.state.nodes["second"].state == "succeeded"
     assert undone == ["first"]
@@ -425,9 +425,9 @@ async def test_while_a_run_is_undone_it_takes_no_signals(world):
     async with world(flow) as w:
         run = await w.start(flow)
         await w.until(run, "node_completed")
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
         with pytest.raises(RunStopping):
-            await w.engine.signal(run, "approval", None, 1, by="eve")
+            await w.engine.service.signal(run, "approval", None, 1, by="eve")
         gate.set()
         assert (await w.end(run))["compensated"] == ["first"]
 
@@ -466,7 +466,7 @@ async def test_usage_is_reported_and_summed_over_attempts(world):
     async with world(flow) as w:
         run = await w.start(flow)
         await w.end(run)
-        state = (await w.engine.inspect(run)).state
+        state = (await w.engine.service.inspect(run)).state
         done = await w.until(run, "node_completed")
     assert (state.tokens, state.cost_micro_usd) == (30, 6)
     assert (done["tokens"], done["cost_micro_usd"], done["model"]) == (15, 3, "small")

@@ -74,7 +74,7 @@ async def ended(engine, workflow_id="nightly"):
         await engine.scheduler.settled()
         found = await runs(engine, workflow_id)
         for run in found:
-            assert await engine.wait_end(run.row.run_key)
+            assert await engine.service.wait_end(run.row.run_key)
         await engine.scheduler.settled()
         waiting = [row.waiting for row in await engine.scheduler.schedules.list()]
 
@@ -105,7 +105,7 @@ async def test_a_time_that_has_come_starts_a_run_that_says_so(opened, clock):
         (run,) = await runs(engine)
         assert run.row.by == "schedule:s"
         assert run.row.tags == {"schedule": "s", "scheduled_at": "2026-01-01T05:30:00.000Z"}
-        seen = await engine.inspect(run.row)
+        seen = await engine.service.inspect(run.row)
         assert seen.input == {"at": "2026-01-01T05:30:00.000Z", "by": "s"}
         row = await engine.scheduler.schedules.get("default", "nightly:s")
         assert (row.last_run_id, row.last_at, row.waiting) == (run.row.run_id, clock.now(), ())
@@ -263,8 +263,8 @@ async def test_a_run_that_was_begun_just_before_a_crash_is_cancelled_for_the_nex
 
 
 async def answer(engine, run):
-    await engine.signal(run.row, "answer", None, 1, by="story")
-    assert await engine.wait_end(run.row.run_key)
+    await engine.service.signal(run.row, "answer", None, 1, by="story")
+    assert await engine.service.wait_end(run.row.run_key)
     await engine.scheduler.settled()
 
 

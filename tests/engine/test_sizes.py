@@ -154,11 +154,11 @@ async def test_signals_that_nothing_awaits_do_not_fill_the_memory(world):
         await w.engine.documents.publish("default", made(first, other), 0)
         run = await w.start("made")
         for n in range(15):
-            await w.engine.signal(run, "other", f"r{n}", TEXT, by="story")
+            await w.engine.service.signal(run, "other", f"r{n}", TEXT, by="story")
         with pytest.raises(SignalConflict, match="more than 16,777,216 bytes of signals wait"):
-            await w.engine.signal(run, "other", "r15", TEXT, by="story")
-        assert (await w.engine.signal(run, "other", "r0", TEXT, by="story")).duplicate
-        await w.engine.signal(run, "first", "f", TEXT, by="story")
+            await w.engine.service.signal(run, "other", "r15", TEXT, by="story")
+        assert (await w.engine.service.signal(run, "other", "r0", TEXT, by="story")).duplicate
+        await w.engine.service.signal(run, "first", "f", TEXT, by="story")
         assert (await w.end(run))["type"] == "completed"
 
 

@@ -58,11 +58,11 @@ async def test_a_run_that_is_set_aside_takes_no_signal_and_says_why(world, db):
     die_at(db, run.run_id)
     async with world(flow) as w, asyncio.timeout(20):
         with pytest.raises(RunSetAside, match="3 processes in a row have died"):
-            await w.engine.signal(run, "person", "r1", "yes", by="story")
-        assert "is set aside" in (await w.engine.explain(run))[1].sentence
-        assert await w.engine.resume(run)
-        assert not await w.engine.resume(run)
-        await w.engine.signal(run, "person", "r1", "yes", by="story")
+            await w.engine.service.signal(run, "person", "r1", "yes", by="story")
+        assert "is set aside" in (await w.engine.service.explain(run))[1].sentence
+        assert await w.engine.service.resume(run)
+        assert not await w.engine.service.resume(run)
+        await w.engine.service.signal(run, "person", "r1", "yes", by="story")
         assert (await w.end(run))["type"] == "completed"
     async with world(flow) as w:
         assert w.engine.quarantine.suspected == frozenset()
@@ -84,7 +84,7 @@ async def test_a_run_that_is_set_aside_can_be_cancelled_and_is_undone(world, db)
         run = await waiting(w, flow)
     die_at(db, run.run_id)
     async with world(flow) as w, asyncio.timeout(20):
-        assert await w.engine.cancel(run, by="story")
+        assert await w.engine.service.cancel(run, by="story")
         end = await w.end(run)
         assert (end["type"], end["compensated"]) == ("cancelled", ["booked"])
 
@@ -102,7 +102,7 @@ async def test_a_run_that_is_set_aside_is_terminated_by_its_input_alone(world, d
             return await read(run_key, after, limit, payloads=payloads)
 
         monkeypatch.setattr(type(w.engine.journal), "read", watched)
-        assert await w.engine.terminate(run, by="story")
+        assert await w.engine.service.terminate(run, by="story")
         monkeypatch.undo()
         assert asked.count(True) == 1
         assert False in asked
@@ -118,9 +118,9 @@ async def test_a_parent_that_was_set_aside_hears_of_its_child_when_it_is_resumed
         await w.explained(below, "a person must answer")
     die_at(db, run.run_id)
     async with world(child, above) as w, asyncio.timeout(20):
-        await w.engine.signal(below, "person", "r1", "yes", by="story")
+        await w.engine.service.signal(below, "person", "r1", "yes", by="story")
         assert (await w.end(below))["type"] == "completed"
-        assert await w.engine.resume(run)
+        assert await w.engine.service.resume(run)
         assert (await w.end(run))["result"] == "yes"
 
 
@@ -181,7 +181,7 @@ async def test_a_suspect_that_was_cancelled_in_the_queue_keeps_no_place(world, d
     runs = await queued_at_the_end(world, order, 3)
     die_at(db, runs[0].run_id, MAX_CRASHES - 1)
     async with world(one_at_a_time(order), max_running=1) as w, asyncio.timeout(20):
-        await w.engine.cancel(runs[0], by="story")
+        await w.engine.service.cancel(runs[0], by="story")
         assert [(await w.end(run))["type"] for run in runs] == ["cancelled", "completed", "completed"]
     assert order == [1, 2]
 
@@ -199,7 +199,7 @@ async def test_a_suspect_whose_time_is_to_come_starts_no_sooner(world, db, clock
         await w.start(flow, {"number": 0})
         while not order:
             await clock.advance(0)
-        assert (await w.engine.inspect(run)).state.state == "queued"
+        assert (await w.engine.service.inspect(run)).state.state == "queued"
         await clock.advance(60)
         await w.end(run)
     assert order == [0, 1]
@@ -211,7 +211,7 @@ async def test_a_queued_run_that_was_set_aside_starts_when_it_is_resumed(world, 
     die_at(db, runs[0].run_id)
     async with world(one_at_a_time(order), max_running=1) as w, asyncio.timeout(20):
         await w.end(runs[1])
-        assert await w.engine.resume(runs[0])
+        assert await w.engine.service.resume(runs[0])
         await w.end(runs[0])
     assert order == [1, 0]
 

@@ -329,7 +329,7 @@ async def test_clean_up_that_fails_when_the_run_is_cancelled_says_where(world):
     async with world(flow) as w:
         run = await w.start(flow)
         await w.at_work(run)
-        await w.engine.cancel(run, by="eve")
+        await w.engine.service.cancel(run, by="eve")
         await w.end(run)
         (event,) = [event for event in await w.events(run) if event["type"] == "node_failed"]
     assert event["code"] == "cancelled"

@@ -171,7 +171,7 @@ async def test_a_signal_that_was_taken_is_kept_as_its_digest_and_the_same_again_
     async with world(flow) as w:
         run = await w.start(flow)
         await w.until(run, "node_started", node="word")
-        assert not (await w.engine.signal(run, "word", "one", LARGE, by="story")).duplicate
-        assert (await w.engine.signal(run, "word", "one", LARGE, by="story")).duplicate
+        assert not (await w.engine.service.signal(run, "word", "one", LARGE, by="story")).duplicate
+        assert (await w.engine.service.signal(run, "word", "one", LARGE, by="story")).duplicate
         (live,) = [*w.engine.host.live.values(), *w.engine.host.resting._runs][:1]
         assert LARGE not in repr(live.state.delivered)

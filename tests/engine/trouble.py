@@ -255,7 +255,7 @@ class Trouble:
             self._call(self._answer(engine, self.rng.choice(rows)))
         elif draw < 0.75 + self.trouble / 3:
             row = self.rng.choice(rows)
-            stop = self.rng.choice([engine.cancel, engine.cancel, engine.terminate])
+            stop = self.rng.choice([engine.service.cancel, engine.service.cancel, engine.service.terminate])
             self._call(stop(row, by="eve", reason="why not"))
         elif draw < 0.75 + self.trouble / 2:
             self._call(self._again(engine))
@@ -265,11 +265,11 @@ class Trouble:
         self.calls.append(asyncio.create_task(_tolerant(work)))
 
     async def _answer(self, engine: Engine, row: RunRow) -> None:
-        seen = await engine.inspect(row)
+        seen = await engine.service.inspect(row)
         waits = [entry for entry in seen.state.entries.values() if entry.signal is not None]
         for entry in waits:
             request = entry.request.request_id if entry.request and self.rng.random() < 0.5 else None
-            await engine.signal(row, entry.signal, request, self.rng.randrange(9), by="eve")
+            await engine.service.signal(row, entry.signal, request, self.rng.randrange(9), by="eve")
 
     async def _again(self, engine: Engine) -> None:
         ended = [r for r in await engine.runs.list("default", limit=50) if r.finished_at is not None]
@@ -277,7 +277,7 @@ class Trouble:
             return
         row = self.rng.choice(ended)
         wish = RerunWish(from_node=self.rng.choice([None, f"n{self.rng.randrange(8)}"]))
-        await engine.rerun(row, wish, self.request(row.workflow_id, "again"))
+        await engine.service.rerun(row, wish, self.request(row.workflow_id, "again"))
 
     def request(self, workflow_id: str, by: str) -> StartRequest:
         return StartRequest(
@@ -300,7 +300,7 @@ class Trouble:
     async def _one_life(self) -> None:
         async with self.serving() as engine:
             for _ in range(self.rng.choice([1, 2])):
-                self._call(engine.start(self.request("w", "story")))
+                self._call(engine.service.start(self.request("w", "story")))
             for _ in range(self.rng.choice([3, 10, 40])):
                 await self.step(engine)
                 if self.rng.random() < 0.1:
@@ -326,7 +326,7 @@ class Trouble:
             written = sum([row.run_key + await engine.journal.last_seq(row.run_key) for row in rows])
             before, still = written, still + 1 if written == before else 0
             if still == 20:
-                told = [(row.run_id, (await engine.explain(row))[1].sentence) for row in rows]
+                told = [(row.run_id, (await engine.service.explain(row))[1].sentence) for row in rows]
                 self.faults.append(f"never ended: {told}")
                 return
 

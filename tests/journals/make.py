@@ -44,7 +44,7 @@ class Stories:
     async def start(self, name: str, workflow: str, value: object, **more) -> RunRow:
         given = {"tenant": "default", "by": "admin", "trace": TRACE, "tags": {"story": name}, **more}
         request = StartRequest(workflow_id=workflow, input=value, **given)
-        self.runs[name] = (await self.engine.start(request)).run
+        self.runs[name] = (await self.engine.service.start(request)).run
         return self.runs[name]
 
     async def until(self, run: RunRow, kind: str, **fields) -> None:
@@ -56,13 +56,13 @@ class Stories:
         raise AssertionError(f"{run.run_id} ended without {kind} {fields}")
 
     async def end(self, run: RunRow, step: float = 1) -> None:
-        ended = asyncio.create_task(self.engine.wait_end(run.run_key))
+        ended = asyncio.create_task(self.engine.service.wait_end(run.run_key))
         while not (await asyncio.wait({ended}, timeout=0.05))[0]:
             await self.clock.advance(step)
 
     async def tell(self, run: RunRow, name: str, payload: object) -> None:
         row = await self.engine.runs.get(run.run_id)
-        await self.engine.signal(row, name, None, payload, by="ada")
+        await self.engine.service.signal(row, name, None, payload, by="ada")
 
     async def ended(self, name: str, workflow: str, value: object, **more) -> RunRow:
         run = await self.start(name, workflow, value, **more)
@@ -81,7 +81,7 @@ async def play_ends(s: Stories, web: str) -> None:
     wish = RerunWish(from_node="charge", patch={"card": None})
     request = StartRequest(tenant="default", workflow_id="checkout", input={}, by="admin", trace=TRACE)
     row = await s.engine.runs.get(failed.run_id)
-    s.runs["rerun"] = (await s.engine.rerun(row, wish, request)).run
+    s.runs["rerun"] = (await s.engine.service.rerun(row, wish, request)).run
     await s.end(s.runs["rerun"])
 
 
@@ -94,7 +94,7 @@ async def play_waits(s: Stories) -> None:
         await s.until(run, "input_requested")
     await s.tell(asked[0], "approval", {"ok": True})
     await s.end(asked[0])
-    await s.engine.cancel(await s.engine.runs.get(asked[2].run_id), by="ada", reason="no more")
+    await s.engine.service.cancel(await s.engine.runs.get(asked[2].run_id), by="ada", reason="no more")
     await s.end(asked[2])
     signalled = await s.start("race-won-by-a-signal", "waiting", {})
     await s.tell(signalled, "news", {"n": 1})
@@ -110,7 +110,7 @@ async def play_open(s: Stories) -> None:
     """Runs that are open when the file is closed, and one that is ended by force."""
     run = await s.start("terminated", "checkout", {"total": 500})
     await s.until(run, "input_requested")
-    await s.engine.terminate(await s.engine.runs.get(run.run_id), by="ada")
+    await s.engine.service.terminate(await s.engine.runs.get(run.run_id), by="ada")
     await s.until(await s.start("open-human", "checkout", {"total": 500}), "input_requested")
     sleeper = await s.start("open-timer", "waiting", {})
     await s.tell(sleeper, "news", {"n": 1})

@@ -112,7 +112,7 @@ async def test_open_runs_of_an_old_file_go_on(old):
         timed = ["open-timer", "open-human", *(["delayed"] if version not in TOO_NEW else [])]
         for story in timed:
             row = await engine.runs.get(runs[story][0])
-            assert await engine.wait_end(row.run_key)
+            assert await engine.service.wait_end(row.run_key)
     states = {story: state for story, (_, state) in by_story(old).items() if story in timed}
 
     assert states.pop("open-timer") == "succeeded"

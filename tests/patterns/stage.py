@@ -46,12 +46,12 @@ class Post:
 
     async def send(self, run_id: str, name: str, payload: Any = None, request_id: str | None = None) -> None:
         run = await self.world.engine.runs.get(run_id)
-        await self.world.engine.signal(run, name, request_id, payload, by="a body")
+        await self.world.engine.service.signal(run, name, request_id, payload, by="a body")
 
 
 async def send(w: World, run: RunRow, name: str, payload: Any = None) -> None:
     """Signal a run from outside."""
-    await w.engine.signal(run, name, None, payload, by="someone")
+    await w.engine.service.signal(run, name, None, payload, by="someone")
 
 
 async def child_of(w: World, run: RunRow, node: str, **where: Any) -> RunRow:

@@ -53,7 +53,7 @@ async def test_what_follows_the_merge_runs_once_per_arrival(world, hands):
         of_foundations = await child_of(w, run, "audit_foundations")
         for child in (of_permits, of_foundations):
             await w.until(child, "node_started", node="stamp")
-            await w.engine.signal(child, "stamp", None, {}, by="the auditor")
+            await w.engine.service.signal(child, "stamp", None, {}, by="the auditor")
             assert await ended(w, child) == lines("""
                 node_started stamp
                 signal_received stamp

@@ -35,7 +35,7 @@ async def test_a_waiting_timer_is_something_left_to_do(world, hands):
         await hands.finish(w, run, "dishes")
         await w.until(run, "node_started", node="dry")
         await hands.finish(w, run, "windows")
-        assert not await w.engine.wait_end(run.run_key, timeout=0)
+        assert not await w.engine.service.wait_end(run.run_key, timeout=0)
         await w.clock.advance(3600)
         assert await ended(w, run) == lines("""
             node_started dishes

@@ -62,7 +62,7 @@ async def test_the_signal_comes_first(world):
 async def test_the_person_comes_first(world):
     async with begun(world, complaint()) as (w, run):
         asked = await w.until(run, "input_requested")
-        await w.engine.signal(run, "visit", asked["request_id"], "bob", by="bob")
+        await w.engine.service.signal(run, "visit", asked["request_id"], "bob", by="bob")
         assert await ended(w, run) == lines(OPENED) + lines("""
             signal_received visit
             input_resolved visit answered

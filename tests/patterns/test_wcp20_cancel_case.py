@@ -46,7 +46,7 @@ async def test_everything_is_withdrawn_and_what_is_done_is_undone(world, hands):
     async with begun(world, mortgage(hands), survey()) as (w, run):
         child = await child_of(w, run, "ask")
         await w.until(child, "input_requested")
-        await w.engine.cancel(run, by="the applicant")
+        await w.engine.service.cancel(run, by="the applicant")
         told = await ended(w, run)
         assert told[:5] == lines("""
             node_started reserve
@@ -72,7 +72,7 @@ async def test_everything_is_withdrawn_and_what_is_done_is_undone(world, hands):
 async def test_terminated_it_ends_at_once_and_nothing_is_undone(world, hands):
     async with begun(world, mortgage(hands), survey()) as (w, run):
         await w.until(run, "node_started", node="ask")
-        await w.engine.terminate(run, by="the operator")
+        await w.engine.service.terminate(run, by="the operator")
         told = await ended(w, run)
         assert told[-1] == "cancelled"
         assert not [line for line in told if "compensation" in line]
@@ -80,7 +80,7 @@ async def test_terminated_it_ends_at_once_and_nothing_is_undone(world, hands):
 
 async def test_a_case_that_has_ended_cannot_be_cancelled(world, hands):
     async with begun(world, survey()) as (w, run):
-        await w.engine.signal(run, "answer", None, {}, by="someone")
+        await w.engine.service.signal(run, "answer", None, {}, by="someone")
         before = await ended(w, run)
-        assert not await w.engine.cancel(run, by="someone")
+        assert not await w.engine.service.cancel(run, by="someone")
         assert await ended(w, run) == before

@@ -65,7 +65,7 @@ async def test_a_trigger_that_comes_too_early_is_lost(world, hands):
             await send(w, run, "overflow", {})
         await hands.finish(w, run, "arm")
         ear = await child_of(w, run, "listen")
-        assert not await w.engine.wait_end(ear.run_key, timeout=0)  # still waits: nothing was kept
+        assert not await w.engine.service.wait_end(ear.run_key, timeout=0)  # still waits: nothing was kept
         await send(w, ear, "overflow", {})
         await hands.finish(w, run, "open_gate")
         assert (await w.end(run))["type"] == "completed"

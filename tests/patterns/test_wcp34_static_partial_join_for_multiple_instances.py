@@ -58,7 +58,7 @@ async def test_the_process_goes_on_with_the_second_of_three(world, hands, post, 
         for index in (first, second):
             await hands.finish(w, run, "review", index)
         await w.until(run, "node_completed", node="decide")
-        assert (await w.engine.inspect(run)).state.nodes["review"].state == "running"
+        assert (await w.engine.service.inspect(run)).state.nodes["review"].state == "running"
         await hands.finish(w, run, "review", third)
         told = await ended(w, run)
         decided = told.index("node_started decide")

@@ -61,7 +61,7 @@ async def test_any_order_one_at_a_time(world, hands, order):
     async with begun(world, service(hands)) as (w, run):
         for iteration, task in enumerate(order, 1):
             asked = await w.until(run, "input_requested", iteration=iteration)
-            await w.engine.signal(run, "pick", asked["request_id"], task, by="bob")
+            await w.engine.service.signal(run, "pick", asked["request_id"], task, by="bob")
             await hands.finish(w, run, task)
         told = await ended(w, run)
         assert [line for line in told if any(f" {task}#" in line for task in TASKS)] == lines(f"""
@@ -85,7 +85,7 @@ async def test_what_is_done_is_not_done_again(world, hands):
             hands.let(task)
         for iteration, task in enumerate(["oil", "oil", "tyres", "lights"], 1):
             asked = await w.until(run, "input_requested", iteration=iteration)
-            await w.engine.signal(run, "pick", asked["request_id"], task, by="bob")
+            await w.engine.service.signal(run, "pick", asked["request_id"], task, by="bob")
         told = await ended(w, run)
         assert "node_completed turn#2 → nothing (skips oil lights tyres)" in told
         assert len([line for line in told if line.startswith("node_started oil")]) == 1

@@ -409,11 +409,11 @@ class World:
         request = self._request(self.rng.choice(["w", "w", "child", "leaf"]), key)
         with suppress(IdempotencyMismatch, Capacity):
             for _ in range(self.rng.choice([1, 1, 2])):  # a caller who tries again gets the same
-                self._acknowledged(request, (await engine.start(request)).run)
+                self._acknowledged(request, (await engine.service.start(request)).run)
 
     async def _start_many(self, engine: Engine) -> None:
         requests = [self._request("w", self.rng.choice([None, self.rng.randrange(12)])) for _ in range(3)]
-        for request, outcome in zip(requests, await engine.start_many(requests), strict=True):
+        for request, outcome in zip(requests, await engine.service.start_many(requests), strict=True):
             if not isinstance(outcome, RequestError):
                 self._acknowledged(request, outcome.run)
 
@@ -431,14 +431,16 @@ class World:
             return
         by, reason = "eve", self.rng.choice([None, "why not"])
         forced = draw < self.trouble / 8
-        stopped = await (engine.terminate if forced else engine.cancel)(row, by=by, reason=reason)
+        stopped = await (engine.service.terminate if forced else engine.service.cancel)(
+            row, by=by, reason=reason
+        )
         run = model.ids[row.run_id]
         if run.end is None if forced or not stopped else not (run.cancel or run.end):
             self.fault(f"{row.run_id}: its stop was acknowledged and is not on disk ({forced}, {stopped})")
 
     async def _answer(self, engine: Engine, row: RunRow) -> None:
         """Answer what waits, early now and then, twice, wrongly, or late."""
-        seen, rng = await engine.inspect(row), self.rng
+        seen, rng = await engine.service.inspect(row), self.rng
         for entry in [e for e in seen.state.entries.values() if e.signal is not None]:
             request = entry.request.request_id if entry.request and rng.random() < 0.5 else None
             await self._signal(engine, row, entry.signal, request)
@@ -452,7 +454,7 @@ class World:
     async def _signal(self, engine: Engine, row: RunRow, name: str, request_id: str | None) -> None:
         payload = self.rng.randrange(2)
         with suppress(RequestError):
-            done = await engine.signal(row, name, request_id, payload, by="eve")
+            done = await engine.service.signal(row, name, request_id, payload, by="eve")
             kept = self.model.ids[row.run_id].signals.get(done.request_id)
             if kept is None or kept["name"] != name or (kept.get("payload") or 0) != payload:
                 self.fault(f"{row.run_id}: signal {done.request_id} was acknowledged and is not on disk")
@@ -464,7 +466,7 @@ class World:
             row = self.rng.choice(ended)
             wish = RerunWish(from_node=self.rng.choice([None, f"n{self.rng.randrange(8)}"]))
             request = evolve(self._request(row.workflow_id), start_at=None, tenant=row.tenant)
-            self._acknowledged(request, (await engine.rerun(row, wish, request)).run)
+            self._acknowledged(request, (await engine.service.rerun(row, wish, request)).run)
 
     async def _prod(self, engine: Engine) -> None:
         """Trigger a schedule, or pause or resume one that need not make up for all."""
@@ -568,7 +570,7 @@ class World:
             still = still + 1 if self.model.events == before else 0
             before = self.model.events
             if still == 20:
-                told = [(row.run_id, (await engine.explain(row))[1].sentence) for row in rows]
+                told = [(row.run_id, (await engine.service.explain(row))[1].sentence) for row in rows]
                 self.fault(f"never ended: {told}")
                 return
         await asyncio.sleep(300)

@@ -89,11 +89,11 @@ class RunHandlers:
 
     async def _run(self, row: RunRow) -> Run:
         is_aside = row.finished_at is None and self._engine.quarantine.is_quarantined(row.run_id)
-        return presenters.run(row, await self._engine.inspect(row), is_aside)
+        return presenters.run(row, await self._engine.service.inspect(row), is_aside)
 
     async def explain(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
         """Explain in one sentence why a run does not move."""
-        state, told = await self._engine.explain(request.run)
+        state, told = await self._engine.service.explain(request.run)
         return ApiResponse(
             RunExplanation(
                 run_id=request.run.run_id, state=state, moving=told.moving, explanation=told.sentence
@@ -137,24 +137,24 @@ class RunHandlers:
 
     async def cancel(self, request: ApiRequest[NoQuery, StopRun]) -> ApiResponse:
         """Cancel a run: steps in flight clean up and compensations run."""
-        changed = await self._engine.cancel(request.run, **_who(request))
+        changed = await self._engine.service.cancel(request.run, **_who(request))
         return ApiResponse(await self._stopped(request), 202 if changed else 200)
 
     async def terminate(self, request: ApiRequest[NoQuery, StopRun]) -> ApiResponse:
         """Terminate a run by force: no clean-up, no compensation."""
-        await self._engine.terminate(request.run, **_who(request))
+        await self._engine.service.terminate(request.run, **_who(request))
         return ApiResponse(await self._stopped(request))
 
     async def resume(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
         """Resume a run that was set aside because the process died while it loaded the run."""
-        await self._engine.resume(request.run, request.record)
+        await self._engine.service.resume(request.run, request.record)
         return ApiResponse(await self._stopped(request))
 
     async def signal(self, request: ApiRequest[NoQuery, SendSignal]) -> ApiResponse:
         """Send a signal to a run."""
         run, name, body = request.run, request.path["name"], request.body
         by, link = request.principal.name, _trace_link(request)
-        done = await self._engine.signal(
+        done = await self._engine.service.signal(
             run, name, body.request_id, body.payload, by=by, link=link, record=request.record
         )
         receipt = SignalReceipt(

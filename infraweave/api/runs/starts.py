@@ -55,7 +55,7 @@ class StartHandlers:
         """Start a run. The response is sent once the run is durable."""
         key = idempotency_key(request.headers)
         digest = json_codec.digest(request.sent) if key is not None else None
-        done = await self._engine.start(self._request(request, request.body, key, digest))
+        done = await self._engine.service.start(self._request(request, request.body, key, digest))
         return await self._started(request, done)
 
     async def rerun(self, request: ApiRequest[NoQuery, RerunRun]) -> ApiResponse:
@@ -69,13 +69,13 @@ class StartHandlers:
         if body.dry_run:
             return await self._plan(request, wish)
         with hide_details(request, run.workflow_id, *_ABOUT_THE_RUN):
-            done = await self._engine.rerun(run, wish, start)
+            done = await self._engine.service.rerun(run, wish, start)
         return await self._started(request, done)
 
     async def _plan(self, request: ApiRequest[NoQuery, RerunRun], wish: RerunWish) -> ApiResponse:
         run = request.run
         with hide_details(request, run.workflow_id, *_ABOUT_THE_RUN):
-            planned = await self._engine.plan_rerun(run, wish)
+            planned = await self._engine.service.plan_rerun(run, wish)
         if not request.may_read(run.workflow_id):
             return ApiResponse(RunAcknowledged(run_id=run.run_id, state=run.state))
         return ApiResponse(presenters.rerun_plan(run, wish.from_node, planned))
@@ -85,7 +85,7 @@ class StartHandlers:
         if wait is None:
             return started(done)
         key = done.run.run_key
-        await self._engine.wait_end(key, wait)
+        await self._engine.service.wait_end(key, wait)
         row = await self._engine.runs.get_by_key(key) or done.run
         return started(Started(row, done.replayed), {"Preference-Applied": f"wait={wait}"})
 
@@ -96,7 +96,7 @@ class StartHandlers:
         _trigger(request.headers)
         read = [self._item(request, item) for item in request.body.runs]
         requests = [one for one in read if isinstance(one, StartRequest)]
-        ready = iter(await self._engine.start_many(requests))
+        ready = iter(await self._engine.service.start_many(requests))
         outcomes = [next(ready) if isinstance(one, StartRequest) else one for one in read]
         count = sum(isinstance(outcome, Started) for outcome in outcomes)
         request.record.detail = f"{count} of {len(outcomes)} started"

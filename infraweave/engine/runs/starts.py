@@ -57,7 +57,7 @@ class Starts:
         self._starting: dict[Key, asyncio.Future[None]] = {}
 
     async def one(self, request: StartRequest) -> Started:
-        """Start a run, or return the one that its key made; see ``Engine.start``."""
+        """Start a run, or return the one that its key made; see ``RunService.start``."""
         if request.idempotency_key is None:
             return Started(await self._start(request), replayed=False)
         key = (request.tenant, request.idempotency_key)
@@ -127,7 +127,7 @@ class Starts:
     # --- many ----------------------------------------------------------------------------------------------
 
     async def many(self, requests: Sequence[StartRequest]) -> list[Started | RequestError]:
-        """Start what can be started, in one transaction; see ``Engine.start_many``."""
+        """Start what can be started, in one transaction; see ``RunService.start_many``."""
         for request in requests:
             dumps([request.input, request.tags, request.by])  # or the first half would begin and the rest not
         keys = [key for request in requests if (key := _key(request)) is not None]

@@ -17,9 +17,10 @@ import asyncio
 import heapq
 import logging
 from collections import deque
+from collections.abc import Callable, Coroutine
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Any
 
 from attrs import define, evolve, field, frozen
 
@@ -28,16 +29,16 @@ from infraweave.core.data.template import TemplateError
 from infraweave.core.data.values import rfc3339
 from infraweave.core.workflow import schedules
 from infraweave.core.workflow.triggers import Schedule
+from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import TimerHandle
+from infraweave.engine.execution.schema_checker import SchemaChecker
 from infraweave.engine.runs.requests import Started, details
+from infraweave.engine.runs.service import RunService
 from infraweave.engine.triggers.scheduled_start import idempotency_key_of, scheduled_start
 from infraweave.errors import Capacity, DefinitionInvalid, Draining, RequestError, StorageUnavailable
-from infraweave.store.runs import RunRow
+from infraweave.store.runs import RunRow, Runs
 from infraweave.store.schedules import ScheduleRow, Schedules
 from infraweave.store.sqlite.audit_record import AuditRecord
-
-if TYPE_CHECKING:
-    from infraweave.engine.engine import Engine
 
 log = logging.getLogger("infraweave.engine")
 
@@ -73,16 +74,27 @@ class ScheduleState:
 class Scheduler:
     """The schedules of all tenants, and what may be asked of them."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine, self._clock = engine, engine.clock
-        self.schedules = Schedules(engine.db)
+    def __init__(
+        self,
+        service: RunService,
+        schedules: Schedules,
+        runs: Runs,
+        catalog: Catalog,
+        schema_checker: SchemaChecker,
+        *,
+        spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
+        enabled: bool,
+    ) -> None:
+        self._service, self._clock, self._runs = service, service.clock, runs
+        self._catalog, self._schema_checker, self._spawn = catalog, schema_checker, spawn
+        self.schedules = schedules
         self._states: dict[tuple[str, str], ScheduleState] = {}
         #: Next times, the earliest first; one that is no plan's ``next_at`` any more does not count.
         self._times: list[tuple[int, tuple[str, str]]] = []
         self._timer: TimerHandle | None = None
         #: When it was last looked at the clock, by this one and by the one that nobody sets.
         self._looked = (self._clock.now(), self._clock.elapsed())
-        self._closed = not engine.settings.schedules
+        self._closed = not enabled
 
     async def begin(self) -> None:
         """Take up all schedules, and from now on those of versions that become active."""
@@ -91,12 +103,11 @@ class Scheduler:
             self._keep(await self._with_its_run(row))
         for tenant, workflow_id in sorted({(row.tenant, row.workflow_id) for row in rows if not row.paused}):
             await self._tell_missing_code(tenant, workflow_id)
-        self._engine.documents.listeners.append(self.refresh)
         self._ring()
 
     async def _tell_missing_code(self, tenant: str, workflow_id: str) -> None:
         """Say so where a schedule starts runs that will wait: its file may have been removed, or renamed."""
-        catalog = self._engine.catalog
+        catalog = self._catalog
         graph = await catalog.graph(tenant, workflow_id, await catalog.active_version(tenant, workflow_id))
         if missing := catalog.unresolved(graph.document):
             told = "schedules of %s (tenant %s) start runs that wait, for no code is loaded for %s"
@@ -110,7 +121,7 @@ class Scheduler:
         if self._closed or not row.waiting:
             return row
         at = row.waiting[0]
-        run = await self._engine.runs.by_idempotency_key(row.tenant, idempotency_key_of(row, at))
+        run = await self._runs.by_idempotency_key(row.tenant, idempotency_key_of(row, at))
         if run is None:
             return row
         settled = await self.schedules.record_outcome(
@@ -160,7 +171,7 @@ class Scheduler:
         Raises:
             ScheduleNotFound: there is none.
         """
-        self._accepting()
+        self._service.check_accepting()
         return self._changed(await self.schedules.pause(tenant, schedule_id, record))
 
     async def resume(self, tenant: str, schedule_id: str, record: AuditRecord | None = None) -> ScheduleRow:
@@ -169,7 +180,7 @@ class Scheduler:
         Raises:
             ScheduleNotFound: there is none.
         """
-        self._accepting()
+        self._service.check_accepting()
         return self._changed(await self.schedules.resume(tenant, schedule_id, self._first, record))
 
     async def delete(self, tenant: str, schedule_id: str, record: AuditRecord | None = None) -> None:
@@ -178,7 +189,7 @@ class Scheduler:
         Raises:
             ScheduleNotFound, ScheduleDeclared: see ``Schedules.delete``.
         """
-        self._accepting()
+        self._service.check_accepting()
         await self.schedules.delete(tenant, schedule_id, record)
         self._states.pop((tenant, schedule_id), None)
 
@@ -196,12 +207,12 @@ class Scheduler:
 
         Raises:
             DefinitionInvalid: its input cannot be made.
-            RequestError: see ``Engine.start``.
+            RequestError: see ``RunService.start``.
         """
         now = self._clock.now()
         try:
             request = evolve(scheduled_start(row, now, by=by.name), record=record, idempotency_key=key)
-            started = await self._engine.start(evolve(request, body_digest=key and row.schedule_id))
+            started = await self._service.start(evolve(request, body_digest=key and row.schedule_id))
         except TemplateError as error:
             raise DefinitionInvalid(f"The schedule's input cannot be made: {error}") from error
         if not started.replayed:
@@ -217,19 +228,15 @@ class Scheduler:
 
     async def _checked(self, tenant: str, workflow_id: str | None, schedule: Schedule) -> int | None:
         """Return the first time of a schedule that has no faults, and whose input the workflow takes."""
-        self._accepting()
+        self._service.check_accepting()
         faults = details(Schedule, schedules.faults(schedule))
         if faults:
             raise DefinitionInvalid(f"The schedule is not valid: {faults[0].message}.", details=faults)
         if workflow_id is not None:
-            version = await self._engine.catalog.active_version(tenant, workflow_id)
-            graph = await self._engine.catalog.graph(tenant, workflow_id, version)
-            await self._engine.schema_checker.validated_input(graph, schedules.sample_input(schedule))
+            version = await self._catalog.active_version(tenant, workflow_id)
+            graph = await self._catalog.graph(tenant, workflow_id, version)
+            await self._schema_checker.validated_input(graph, schedules.sample_input(schedule))
         return self._first(schedule)
-
-    def _accepting(self) -> None:
-        if self._engine.draining:
-            raise Draining(headers={"Retry-After": "1"})
 
     def _changed(self, row: ScheduleRow) -> ScheduleRow:
         self._keep(row)
@@ -329,7 +336,7 @@ class Scheduler:
         state.again = True
         if state.task is None and not self._closed:
             name = f"schedule {state.row.schedule_id}"
-            state.task = self._engine.host.spawn(self._work(state), name)
+            state.task = self._spawn(self._work(state), name)
 
     async def _work(self, state: ScheduleState) -> None:
         try:
@@ -373,23 +380,23 @@ class Scheduler:
         return [run_id for run_id in row.running if await self._open_run(run_id) is None]
 
     async def _open_run(self, run_id: str) -> RunRow | None:
-        run = await self._engine.runs.get(run_id)
+        run = await self._runs.get(run_id)
         return None if run is None or run.finished_at is not None else run
 
     async def _await_ends(self, state: ScheduleState, runs: list[RunRow]) -> None:
         name = state.row.schedule.name
         for run in runs:
             if state.row.schedule.overlap == "cancel_running" and not run.cancel_requested:
-                await self._engine.cancel(
+                await self._service.cancel(
                     run, by=f"schedule:{name}", reason="its schedule's next time has come"
                 )
             if run.run_id not in state.watched:
                 state.watched.add(run.run_id)
-                self._engine.host.spawn(self._watch(state, run), f"end of {run.run_id}")
+                self._spawn(self._watch(state, run), f"end of {run.run_id}")
 
     async def _watch(self, state: ScheduleState, run: RunRow) -> None:
         try:
-            ended = await self._engine.wait_end(run.run_key)
+            ended = await self._service.wait_end(run.run_key)
         finally:
             state.watched.discard(run.run_id)
         if ended:
@@ -400,7 +407,7 @@ class Scheduler:
         row, run_id, said = state.row, None, None
         try:
             run_id = (
-                await self._engine.start(
+                await self._service.start(
                     scheduled_start(row, at, by=f"schedule:{row.schedule.name}", once=True)
                 )
             ).run.run_id

@@ -12,7 +12,6 @@ import hashlib
 import logging
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from attrs import evolve
@@ -27,18 +26,15 @@ from infraweave.core.workflow import webhooks
 from infraweave.core.workflow.triggers import Scheme, Webhook
 from infraweave.engine.clock import base64_secret, token_secret, trace_id
 from infraweave.engine.runs.requests import Started, StartRequest, details
+from infraweave.engine.runs.service import RunService
 from infraweave.errors import (
     DefinitionInvalid,
-    Draining,
     InputInvalid,
     WebhookNotFound,
 )
-from infraweave.store.runs import RunFilters, RunRow
+from infraweave.store.runs import RunFilters, RunRow, Runs
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.webhooks import WebhookRow, Webhooks, no_webhook
-
-if TYPE_CHECKING:
-    from infraweave.engine.engine import Engine
 
 log = logging.getLogger("infraweave.engine")
 
@@ -75,9 +71,8 @@ def new_secret(scheme: Scheme) -> str:
 class WebhookService:
     """The webhooks of all tenants, and what may be asked of them."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self.store = Webhooks(engine.db)
+    def __init__(self, service: RunService, webhooks: Webhooks, runs: Runs) -> None:
+        self._service, self.store, self._runs = service, webhooks, runs
         #: Held while a delivery is looked for and, where it is new, started.
         self._starting = asyncio.Lock()
         #: The runs of signatures by which senders tried again: their tags tell the first one.
@@ -90,8 +85,7 @@ class WebhookService:
             DefinitionInvalid: it has faults.
             WorkflowNotFound, WebhookConflict: see ``Webhooks.create``.
         """
-        if self._engine.draining:
-            raise Draining(headers={"Retry-After": "1"})
+        self._service.check_accepting()
         made = evolve(row, secret=row.secret or new_secret(row.webhook.scheme))
         faults = [
             *details(Webhook, webhooks.faults(row.webhook)),
@@ -116,7 +110,7 @@ class WebhookService:
 
         Raises:
             InputInvalid: the input cannot be made of it, or does not match the schema.
-            WorkflowNotFound, Capacity, Draining, StorageUnavailable: see ``Engine.start``.
+            WorkflowNotFound, Capacity, Draining, StorageUnavailable: see ``RunService.start``.
         """
         delivery = webhooks.delivery_id(row.webhook, headers, value, body)
         try:
@@ -125,7 +119,7 @@ class WebhookService:
             raise InputInvalid(f"The input cannot be made of this delivery: {error}.") from error
         request = evolve(_request(row, delivery, made, headers), record=record)
         mark = webhooks.fingerprint(row.webhook, headers, body)
-        return await (self._engine.start(request) if mark is None else self._start_once(request, mark))
+        return await (self._service.start(request) if mark is None else self._start_once(request, mark))
 
     async def _start_once(self, request: StartRequest, mark: str) -> Started:
         """Start the run of a delivery whose id is not signed, or return that of the signature.
@@ -134,12 +128,12 @@ class WebhookService:
         """
         async with self._starting:
             made = RunFilters(trigger="webhook", tag=(SIGNATURE_TAG, mark))
-            for row in await self._engine.runs.list(request.tenant, made):
+            for row in await self._runs.list(request.tenant, made):
                 if row.by == request.by:
                     return Started(row, replayed=True)
             if (known := await self._tried_again(mark)) is not None:
                 return Started(known, replayed=True)
-            started = await self._engine.start(evolve(request, tags={**request.tags, SIGNATURE_TAG: mark}))
+            started = await self._service.start(evolve(request, tags={**request.tags, SIGNATURE_TAG: mark}))
             if started.replayed:
                 self._again[mark] = started.run.run_key
                 if len(self._again) > _MOST_AGAIN:
@@ -148,7 +142,7 @@ class WebhookService:
 
     async def _tried_again(self, mark: str) -> RunRow | None:
         run_key = self._again.get(mark)
-        return None if run_key is None else await self._engine.runs.get_by_key(run_key)
+        return None if run_key is None else await self._runs.get_by_key(run_key)
 
     async def genuine(self, name: str, headers: Mapping[str, str], body: bytes) -> WebhookRow:
         """Return the webhook that a delivery is for, if the delivery passes.
@@ -160,7 +154,7 @@ class WebhookService:
         # The same is done whether there is one or not: how long it takes tells nobody which names exist.
         row = await self.store.get(tenant, name) or no_webhook(tenant, name)
         key, trouble = _key(row)
-        passes = webhooks.is_authentic(row.webhook, key, headers, body, self._engine.clock.now())
+        passes = webhooks.is_authentic(row.webhook, key, headers, body, self._service.clock.now())
         if passes and trouble is None:
             return row
         why = webhooks.rejection_reason(row.webhook, headers)

@@ -1,0 +1,267 @@
+"""What may be asked of runs.
+
+The API, the scheduler, the webhooks and embedding programs start, inspect and change runs through here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+
+from attrs import evolve, frozen
+
+from infraweave.core.data.json_codec import dumps
+from infraweave.core.data.json_schema import validator
+from infraweave.core.data.values import Json, rfc3339
+from infraweave.core.run import signals
+from infraweave.core.run.events import State
+from infraweave.core.run.explain import Explanation, explain
+from infraweave.core.run.facts import CancelRequested, SignalAccepted, TerminateRequested
+from infraweave.core.workflow.document import signal_schemas
+from infraweave.engine.clock import Clock, request_id
+from infraweave.engine.execution.schema_checker import SchemaChecker
+from infraweave.engine.runs.completion import give_up
+from infraweave.engine.runs.inspection import Looks
+from infraweave.engine.runs.not_started import unbegun
+from infraweave.engine.runs.registry import Host, set_aside
+from infraweave.engine.runs.requests import (
+    Delivered,
+    Inspection,
+    PlannedRerun,
+    RerunWish,
+    Started,
+    StartRequest,
+)
+from infraweave.engine.runs.reruns import Reruns
+from infraweave.engine.runs.starts import Starts
+from infraweave.errors import Draining, RequestError
+from infraweave.store.load_quarantine import LoadQuarantine
+from infraweave.store.runs import RunRow, Runs
+from infraweave.store.sqlite.audit_record import AuditRecord
+
+
+@frozen(eq=False)
+class RunService:
+    """Starts, inspects, signals and cancels runs."""
+
+    clock: Clock
+    _host: Host
+    _runs: Runs
+    _schema_checker: SchemaChecker
+    _quarantine: LoadQuarantine
+    _starts: Starts
+    _reruns: Reruns
+    _inspections: Looks
+
+    def check_accepting(self) -> None:
+        """Refuse everything new while the server is shutting down.
+
+        Raises:
+            Draining: it is.
+        """
+        if self._host.draining:
+            raise Draining(headers={"Retry-After": "1"})
+
+    # --- starting ------------------------------------------------------------------------------------------
+
+    async def start(self, request: StartRequest) -> Started:
+        """Start a run, or return the one that its idempotency key made.
+
+        Raises:
+            WorkflowNotFound, VersionNotFound: there is no such workflow or version.
+            InputInvalid: the input does not match the schema, or lacks the value of the concurrency key.
+            IdempotencyMismatch: the key came with another body.
+            Capacity: the queue is full, or a limit of the workflow refuses the run.
+            Draining, StorageUnavailable: nothing can be stored now.
+        """
+        self.check_accepting()
+        return await self._starts.one(request)
+
+    async def start_many(self, requests: Sequence[StartRequest]) -> list[Started | RequestError]:
+        """Start runs in one transaction; return the outcome of each, in order. A refusal is the error.
+
+        Two requests with the same idempotency key make one run. A refused request does not hold up others.
+
+        Raises:
+            Draining, StorageUnavailable: nothing can be stored now.
+            TypeError: JSON cannot represent one of the requests; no run was started.
+        """
+        self.check_accepting()
+        return await self._starts.many(requests)
+
+    async def plan_rerun(self, run: RunRow, wish: RerunWish) -> PlannedRerun:
+        """Return what a rerun would keep and run anew. For errors see ``Reruns.plan``."""
+        return await self._reruns.plan(run, wish)
+
+    async def rerun(self, run: RunRow, wish: RerunWish, request: StartRequest) -> Started:
+        """Start a rerun of a finished run. It keeps the results that ``plan_rerun`` names.
+
+        ``request`` has the caller, the key and the trace; workflow, version and input come from ``run``.
+
+        Raises:
+            RequestError: see ``plan_rerun`` and ``start``.
+        """
+        self.check_accepting()
+        planned = await self._reruns.plan(run, wish)
+        again = evolve(
+            request,
+            workflow_version=planned.version,
+            input=planned.input,
+            tags=run.tags,
+            rerun_of=run.run_id,
+            reused=planned.reused,
+        )
+        return await self._starts.one(again)
+
+    # --- acting on a run -----------------------------------------------------------------------------------
+
+    async def signal(
+        self,
+        run: RunRow,
+        name: str,
+        request_id_: str | None,
+        payload: Json,
+        *,
+        by: str,
+        link: str | None = None,
+        record: AuditRecord | None = None,
+    ) -> Delivered:
+        """Deliver a signal.
+
+        Raises:
+            SignalConflict, SignalNotFound, RunFinished, RunStopping, PayloadInvalid: see ``check_signal``.
+            Draining, StorageUnavailable: nothing can be stored now.
+            TypeError: JSON cannot represent the payload.
+        """
+        self.check_accepting()
+        dumps([payload, request_id_, by, link])
+        async with self._host.pinned(run.run_key) as live:
+            request = request_id_ or request_id(self.clock.now())
+            schema = signal_schemas(live.graph.document).get(name)
+            # Checked before the decision, as it may take a while: between the two nothing may change.
+            faults = [] if schema is None else await self._schema_checker.faults(validator(schema), payload)
+            try:
+                fresh = signals.check_signal(live.graph, live.state, name, request, payload, faults)
+            except RequestError:
+                await live.durable()  # a refusal, too, shows a state that must not be lost
+                raise
+            if fresh:
+                fact = SignalAccepted(name=name, request_id=request, payload=payload, by=by, link=link)
+                self._host.turns.apply(live, fact, record=record)
+            await live.durable()
+        return Delivered(request, duplicate=not fresh)
+
+    async def cancel(
+        self,
+        run: RunRow,
+        *,
+        by: str,
+        reason: str | None = None,
+        link: str | None = None,
+        record: AuditRecord | None = None,
+    ) -> bool:
+        """Ask a run to stop. Return False where it had ended, which changes nothing.
+
+        Raises:
+            Draining, StorageUnavailable: nothing can be stored now.
+            TypeError: JSON cannot represent the reason.
+        """
+        return await self._stop(run, CancelRequested(by=by, reason=reason, link=link), record)
+
+    async def terminate(
+        self,
+        run: RunRow,
+        *,
+        by: str,
+        reason: str | None = None,
+        link: str | None = None,
+        record: AuditRecord | None = None,
+    ) -> bool:
+        """End a run at once, without clean-up. Return False where it had ended.
+
+        Raises:
+            Draining, StorageUnavailable: nothing can be stored now.
+            TypeError: JSON cannot represent the reason.
+        """
+        return await self._stop(run, TerminateRequested(by=by, reason=reason, link=link), record)
+
+    async def resume(self, run: RunRow, record: AuditRecord | None = None) -> bool:
+        """Let a run go on that was set aside. Return False where it was not, which changes nothing.
+
+        Raises:
+            Draining, StorageUnavailable: nothing can be stored now.
+        """
+        self.check_accepting()
+        if not self._quarantine.is_quarantined(run.run_id):
+            return False
+        async with self._host.pinned(run.run_key, lifting=True) as live:
+            if live.is_lifted:
+                await self._host.resume(live, record)
+            await live.durable()
+        return True
+
+    async def _stop(
+        self, run: RunRow, fact: CancelRequested | TerminateRequested, record: AuditRecord | None
+    ) -> bool:
+        self.check_accepting()
+        dumps([fact.by, fact.reason, fact.link])
+        async with AsyncExitStack() as stack:
+            if isinstance(fact, TerminateRequested):  # at once, so together with all descendants
+                live, *children = await self._host.children.pin_descendants(stack, run.run_key)
+            else:
+                pinned = self._host.pinned(run.run_key, lifting=True)
+                live, children = await stack.enter_async_context(pinned), []
+            is_open = live.state.end is None
+            if is_open:
+                self._host.turns.apply(live, fact, *((child, fact) for child in children), record=record)
+            await live.durable()
+        return is_open
+
+    # --- looking -------------------------------------------------------------------------------------------
+
+    async def inspect(self, run: RunRow) -> Inspection:
+        """Return what the stored events of a run say. Read it at once: the next call changes its state.
+
+        Raises:
+            RunNotFound: the run is gone.
+        """
+        return await self._inspections.at(run)
+
+    async def explain(self, run: RunRow) -> tuple[State, Explanation]:
+        """Return a run's state, and one sentence that says why it does not move.
+
+        Raises:
+            RunNotFound: the run is gone.
+        """
+        seen = await self.inspect(run)
+        if seen.state.end is None and self._quarantine.is_quarantined(run.run_id):
+            why = set_aside(run.run_id, self._quarantine.crashes(run.run_id))
+            return seen.state.state, Explanation(False, why)
+        start_at, now = seen.origin.start_at, self.clock.now()
+        queued = self._host.admission.reason(run.run_key) or "its turn has come"
+        if start_at is not None and start_at > now:
+            queued = f"it is not to start before {rfc3339(start_at)}"
+        live = self._host.live.get(run.run_key)
+        waiting = {} if live is None else unbegun(live)
+        told = explain(seen.graph, seen.state, now, blocked=seen.blocked, queued=queued, not_started=waiting)
+        return seen.state.state, told
+
+    async def wait_end(self, run_key: int, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - own clock
+        """Wait until a run has ended. Return False where ``timeout`` seconds or a shutdown came first."""
+        waiter = self._host.ends.wait(run_key)
+        timer = None if timeout is None else self.clock.call_later(timeout, partial(give_up, waiter))
+        try:
+            live = self._host.live.get(run_key)
+            may_have_ended = live is None or live.state.end is not None
+            if may_have_ended and await self._has_ended(run_key):
+                return True
+            return await waiter
+        finally:
+            self._host.ends.forget(run_key, waiter)
+            if timer is not None:
+                timer.cancel()
+
+    async def _has_ended(self, run_key: int) -> bool:
+        row = await self._runs.get_by_key(run_key)
+        return row is None or row.finished_at is not None
