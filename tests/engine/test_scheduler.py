@@ -210,7 +210,7 @@ async def test_a_short_downtime_misses_nothing(opened, clock):
         assert await hours(engine) == ["01:00"]
 
 
-@pytest.mark.parametrize("moment", ["come", "settle"])
+@pytest.mark.parametrize("moment", ["record_due", "record_outcome"])
 async def test_killed_between_any_two_steps_a_time_makes_one_run(opened, clock, monkeypatch, moment):
     """The process dies right after the time was written down, or right after the run was."""
     flow = quick(every="1h", catch_up="skip")
@@ -218,7 +218,7 @@ async def test_killed_between_any_two_steps_a_time_makes_one_run(opened, clock, 
         step, reached = getattr(type(engine.scheduler.schedules), moment), asyncio.Event()
 
         async def dying(self, *given, **more):
-            if moment == "come":
+            if moment == "record_due":
                 await step(self, *given, **more)
             reached.set()
             await asyncio.Event().wait()  # until the process is gone
@@ -248,7 +248,7 @@ async def test_a_run_that_was_begun_just_before_a_crash_is_cancelled_for_the_nex
             reached.set()
             await asyncio.Event().wait()  # until the process is gone
 
-        monkeypatch.setattr(type(engine.scheduler.schedules), "settle", dying)
+        monkeypatch.setattr(type(engine.scheduler.schedules), "record_outcome", dying)
         await clock.advance(HOUR)
         await reached.wait()
     monkeypatch.undo()
