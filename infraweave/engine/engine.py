@@ -86,6 +86,7 @@ class Engine:
             clock,
             self.host,
             self.runs,
+            self.catalog,
             self.schema_checker,
             self.quarantine,
             Starts(self.host, self.catalog, self.runs),
@@ -93,13 +94,7 @@ class Engine:
             Looks(self.journal, self.catalog),
         )
         self.scheduler = Scheduler(
-            self.service,
-            Schedules(db),
-            self.runs,
-            self.catalog,
-            self.schema_checker,
-            spawn=self.host.spawn,
-            enabled=settings.schedules,
+            self.service, Schedules(db), self.runs, spawn=self.host.spawn, enabled=settings.schedules
         )
         self.webhooks = WebhookService(self.service, Webhooks(db), self.runs)
         self.loop_watch = LoopWatch(clock, settings.slow_body if isinstance(clock, SystemClock) else 0)

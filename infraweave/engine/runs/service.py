@@ -19,6 +19,7 @@ from infraweave.core.run.events import State
 from infraweave.core.run.explain import Explanation, explain
 from infraweave.core.run.facts import CancelRequested, SignalAccepted, TerminateRequested
 from infraweave.core.workflow.document import signal_schemas
+from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import Clock, request_id
 from infraweave.engine.execution.schema_checker import SchemaChecker
 from infraweave.engine.runs.completion import give_up
@@ -48,6 +49,7 @@ class RunService:
     clock: Clock
     _host: Host
     _runs: Runs
+    _catalog: Catalog
     _schema_checker: SchemaChecker
     _quarantine: LoadQuarantine
     _starts: Starts
@@ -89,6 +91,27 @@ class RunService:
         """
         self.check_accepting()
         return await self._starts.many(requests)
+
+    async def check_input(self, tenant: str, workflow_id: str, value: Json) -> None:
+        """Check an input against the schema of a workflow's active version.
+
+        Raises:
+            WorkflowNotFound: there is no such workflow.
+            InputInvalid: the input does not match.
+        """
+        version = await self._catalog.active_version(tenant, workflow_id)
+        graph = await self._catalog.graph(tenant, workflow_id, version)
+        await self._schema_checker.validated_input(graph, value)
+
+    async def missing_code(self, tenant: str, workflow_id: str) -> list[str]:
+        """Return the nodes of a workflow's active version that no loaded file has code for.
+
+        Raises:
+            WorkflowNotFound: there is no such workflow.
+        """
+        version = await self._catalog.active_version(tenant, workflow_id)
+        graph = await self._catalog.graph(tenant, workflow_id, version)
+        return self._catalog.unresolved(graph.document)
 
     async def plan_rerun(self, run: RunRow, wish: RerunWish) -> PlannedRerun:
         """Return what a rerun would keep and run anew. For errors see ``Reruns.plan``."""

@@ -29,9 +29,7 @@ from infraweave.core.data.template import TemplateError
 from infraweave.core.data.values import rfc3339
 from infraweave.core.workflow import schedules
 from infraweave.core.workflow.triggers import Schedule
-from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import TimerHandle
-from infraweave.engine.execution.schema_checker import SchemaChecker
 from infraweave.engine.runs.requests import Started, details
 from infraweave.engine.runs.service import RunService
 from infraweave.engine.triggers.scheduled_start import idempotency_key_of, scheduled_start
@@ -79,15 +77,12 @@ class Scheduler:
         service: RunService,
         schedules: Schedules,
         runs: Runs,
-        catalog: Catalog,
-        schema_checker: SchemaChecker,
         *,
         spawn: Callable[[Coroutine[Any, Any, None], str], asyncio.Task[None]],
         enabled: bool,
     ) -> None:
         self._service, self._clock, self._runs = service, service.clock, runs
-        self._catalog, self._schema_checker, self._spawn = catalog, schema_checker, spawn
-        self.schedules = schedules
+        self._spawn, self.schedules = spawn, schedules
         self._states: dict[tuple[str, str], ScheduleState] = {}
         #: Next times, the earliest first; one that is no plan's ``next_at`` any more does not count.
         self._times: list[tuple[int, tuple[str, str]]] = []
@@ -107,9 +102,7 @@ class Scheduler:
 
     async def _tell_missing_code(self, tenant: str, workflow_id: str) -> None:
         """Say so where a schedule starts runs that will wait: its file may have been removed, or renamed."""
-        catalog = self._catalog
-        graph = await catalog.graph(tenant, workflow_id, await catalog.active_version(tenant, workflow_id))
-        if missing := catalog.unresolved(graph.document):
+        if missing := await self._service.missing_code(tenant, workflow_id):
             told = "schedules of %s (tenant %s) start runs that wait, for no code is loaded for %s"
             log.warning(told, workflow_id, tenant, ", ".join(missing))
 
@@ -233,9 +226,7 @@ class Scheduler:
         if faults:
             raise DefinitionInvalid(f"The schedule is not valid: {faults[0].message}.", details=faults)
         if workflow_id is not None:
-            version = await self._catalog.active_version(tenant, workflow_id)
-            graph = await self._catalog.graph(tenant, workflow_id, version)
-            await self._schema_checker.validated_input(graph, schedules.sample_input(schedule))
+            await self._service.check_input(tenant, workflow_id, schedules.sample_input(schedule))
         return self._first(schedule)
 
     def _changed(self, row: ScheduleRow) -> ScheduleRow:
