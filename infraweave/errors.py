@@ -33,10 +33,24 @@ from attrs import frozen
 
 @frozen
 class Fault:
-    """One wrong field: ``path`` is a JSON Pointer, ``message`` says what was expected."""
+    """One thing that is wrong with a value.
+
+    ``path`` is a JSON Pointer into the value. ``code`` is a short stable word for programs. ``message`` tells
+    people what is wrong and what was expected; it does not repeat the path.
+    """
 
     path: str
+    code: str
     message: str
+
+    def within(self, path: str, label: str = "") -> Fault:
+        """Return the fault of the whole that holds the value at ``path``; ``label`` begins its message."""
+        return Fault(path + self.path, self.code, label + self.message)
+
+    @property
+    def sentence(self) -> str:
+        """The path and the message, as one part of a longer message."""
+        return f"{self.path or '/'} {self.message}"
 
 
 class InfraWeaveError(Exception):
@@ -52,11 +66,15 @@ class InfraWeaveError(Exception):
 
 
 class DeclarationError(InfraWeaveError):
-    """The workflow cannot be compiled."""
+    """The workflow cannot be compiled.
 
-    def __init__(self, workflow_id: str, faults: Sequence[str]) -> None:
+    ``details`` are its faults, with paths into the definition document; ``faults`` are their messages.
+    """
+
+    def __init__(self, workflow_id: str, faults: Sequence[Fault]) -> None:
         self.workflow_id = workflow_id
-        self.faults = tuple(faults)
+        self.details = tuple(faults)
+        self.faults = tuple(fault.message for fault in faults)
         super().__init__(f"Workflow {workflow_id}: " + "; ".join(self.faults))
 
 

@@ -7,9 +7,9 @@ a graph valid is ``core/check``'s business, what can be read off functions is th
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from attrs import evolve, frozen
 
@@ -44,10 +44,11 @@ from infraweave.core.workflow.document import (
 from infraweave.core.workflow.document_codec import derived_version, document_from_json, document_to_json
 from infraweave.core.workflow.http_request import parameter_names
 from infraweave.core.workflow.rules.check import faults as document_faults
-from infraweave.errors import DeclarationError
+from infraweave.errors import DeclarationError, Fault
 
 __all__ = ["Code", "CodeParam", "Compiled", "compile_workflow"]
 
+T = TypeVar("T")
 #: A version that only stands in until the content's digest is known.
 _UNKNOWN = "derived"
 #: Kinds that only decide or wait.
@@ -77,29 +78,33 @@ def compile_workflow(workflow: DeclaredWorkflow) -> Compiled:
     work = _Compilation(workflow)
     document = work.document()
     found = [*work.faults, *document_faults(document)]
-    if found:
-        raise DeclarationError(workflow.workflow_id, list(dict.fromkeys(found)))
-    document = _stored(workflow, document)
+    stored = None if found else _stored(document)
+    if stored is None:
+        found += _unwritable(document)
+        distinct = {fault.message: fault for fault in reversed(found)}
+        raise DeclarationError(workflow.workflow_id, list(distinct.values())[::-1])
+    document = stored
     if workflow.version is None:
         document = evolve(document, version=derived_version(document))
     derived = workflow.input is not None and not isinstance(workflow.input, Mapping)
     return Compiled(document, work.codes, work.models, derived)
 
 
-def _stored(workflow: DeclaredWorkflow, document: Document) -> Document:
-    """Return a document as it is once it was stored: with lists for tuples, and numbers as JSON has them."""
+def _stored(document: Document) -> Document | None:
+    """Return a document as it is once stored: lists for tuples, numbers as in JSON; None where JSON fails."""
     try:
         return document_from_json(loads(dumps(document_to_json(document))))
     except TypeError:
-        raise DeclarationError(workflow.workflow_id, list(_unwritable(document))) from None
+        return None
 
 
-def _unwritable(document: Document) -> Iterator[str]:
-    for node in document.nodes:
+def _unwritable(document: Document) -> Iterator[Fault]:
+    for place, node in enumerate(document.nodes):
         try:
             dumps(document_to_json(evolve(document, nodes=(node,), schedules=(), webhooks=())))
         except TypeError as error:
-            yield f"{node.name}: it cannot be written as JSON: {error}"
+            message = f"{node.name}: it cannot be written as JSON: {error}"
+            yield Fault(f"/nodes/{place}", "not_json", message)
     yield from unwritable_triggers(document)
 
 
@@ -122,14 +127,30 @@ class _Compilation(OptionReader):
             workflow_id=self.text("workflow_id", workflow.workflow_id),
             version=_UNKNOWN if workflow.version is None else self.text("version", workflow.version),
             input_schema=self.schema("input", workflow.input, {"type": "object"}, closed=True),
-            nodes=carried_over([self._node(declaration) for declaration in workflow.declarations]),
+            nodes=carried_over([self._node_at(place) for place in range(len(workflow.declarations))]),
             output=None if output is None else next(iter(self.named("output", "it", [output])), None),
             concurrency=self.limits(workflow.concurrency),
-            schedules=tuple(read_schedule(self, given) for given in workflow.schedules),
-            webhooks=tuple(read_webhook(self, given) for given in workflow.webhooks),
+            schedules=self._triggers("schedules", read_schedule, workflow.schedules),
+            webhooks=self._triggers("webhooks", read_webhook, workflow.webhooks),
         )
         self.faults += edge_faults(document, self.codes)
         return document
+
+    def _triggers(
+        self,
+        field: str,
+        read_one: Callable[[OptionReader, Mapping[str, Any]], T],
+        given: Sequence[Mapping[str, Any]],
+    ) -> tuple[T, ...]:
+        made = []
+        for place, options in enumerate(given):
+            with self.at(f"/{field}/{place}"):
+                made.append(read_one(self, options))
+        return tuple(made)
+
+    def _node_at(self, place: int) -> Node:
+        with self.at(f"/nodes/{place}"):
+            return self._node(self.workflow.declarations[place])
 
     def _node(self, declaration: Declaration) -> Node:
         name = declaration.name
@@ -140,9 +161,9 @@ class _Compilation(OptionReader):
             "timer",
             "http",
         ):
-            self.faults.append(f"{name}: None is no function whose parameters can be read")
+            self.fault(f"{name}: None is no function whose parameters can be read")
         if declaration.compensations and declaration.kind in _NOTHING_TO_UNDO:
-            self.faults.append(
+            self.fault(
                 f"{name}: a {declaration.kind.replace('_', ' ')} has nothing to compensate;"
                 " compensate the node that acts on it"
             )
@@ -179,7 +200,7 @@ class _Compilation(OptionReader):
             case "node" | "agent" | "tool" | "llm":
                 return self._activity(declaration, shared, code)
             case _:
-                self.faults.append(
+                self.fault(
                     f"{declaration.name}: no kind {declaration.kind!r}; there are node, agent, tool, llm"
                 )
                 return self._activity(declaration, shared, code)
@@ -190,7 +211,7 @@ class _Compilation(OptionReader):
         places = dict.fromkeys(parameter_names(request))
         timeout = self.duration(name, "timeout", declaration.timeout)
         if declaration.timeout is None:
-            self.faults.append(f"{name}: timeout is None; expected a duration, for a call must end")
+            self.fault(f"{name}: timeout is None; expected a duration, for a call must end")
         return Http(
             **{**shared, "params": tuple(Param(place, place) for place in places)},
             request=request,
@@ -203,7 +224,7 @@ class _Compilation(OptionReader):
         try:
             return request_from_author(given)
         except (TypeError, ValueError) as error:
-            self.faults.append(f"{name}: {error}")
+            self.fault(f"{name}: {error}")
             return Request(url="http://unknown")
 
     def _activity(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> Activity:
@@ -220,16 +241,16 @@ class _Compilation(OptionReader):
     def _executor(self, declaration: Declaration, code: Code | None) -> Literal["default", "process"]:
         name, executor = declaration.name, declaration.executor
         if executor not in ("default", "process"):
-            self.faults.append(f"{name}: executor={executor!r}; expected 'default' or 'process'")
+            self.fault(f"{name}: executor={executor!r}; expected 'default' or 'process'")
         elif executor == "process" and code is not None and code.is_async:
-            self.faults.append(f"{name}: executor='process' takes a sync function, and this one is async")
+            self.fault(f"{name}: executor='process' takes a sync function, and this one is async")
         return "process" if executor == "process" else "default"
 
     def _router(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> Router:
         routes = self.named(declaration.name, "routes", declaration.routes)
         returned = literals(code.returns) if code else ()
         for route in (value for value in returned if value not in routes):
-            self.faults.append(f"{declaration.name}: it may return {route!r}, which is none of its routes")
+            self.fault(f"{declaration.name}: it may return {route!r}, which is none of its routes")
         return Router(
             **shared,
             code=code.reference if code else "",
@@ -255,7 +276,7 @@ class _Compilation(OptionReader):
     def _map(self, declaration: Declaration, shared: dict[str, Any], code: Code | None) -> Map:
         name = declaration.name
         if code is not None and not code.params:
-            self.faults.append(f"{name}: a map's first parameter takes the item; there is none")
+            self.fault(f"{name}: a map's first parameter takes the item; there is none")
         return Map(
             **shared,
             **self._child(declaration),
@@ -279,7 +300,7 @@ class _Compilation(OptionReader):
         self, declaration: Declaration, shared: dict[str, Any], code: Code | None
     ) -> Subworkflow:
         if declaration.workflow is None:
-            self.faults.append(f"{declaration.name}: a subworkflow needs the workflow that it runs")
+            self.fault(f"{declaration.name}: a subworkflow needs the workflow that it runs")
         return Subworkflow(
             **shared,
             **{"workflow_id": "", **self._child(declaration)},
@@ -327,7 +348,7 @@ class _Compilation(OptionReader):
         try:
             return {"on_timeout": "value", "timeout_value": from_author(given)}
         except (TypeError, ValueError) as error:
-            self.faults.append(f"{declaration.name}: on_timeout={given!r:.100}: {error}")
+            self.fault(f"{declaration.name}: on_timeout={given!r:.100}: {error}")
             return {}
 
     def _undo(self, declaration: Declaration, item: str | None = None) -> Compensation | None:
@@ -337,7 +358,7 @@ class _Compilation(OptionReader):
             return None
         where, undo = f"{name}.compensate", undos[0]
         if len(undos) > 1:
-            self.faults.append(f"{name}: it has {len(undos)} compensations; expected one")
+            self.fault(f"{name}: it has {len(undos)} compensations; expected one")
         code = self._code(where, f"{self.workflow.workflow_id}:{name}:compensate", undo.function, undo.scope)
         return Compensation(
             code=code.reference if code else "",
@@ -358,11 +379,12 @@ class _Compilation(OptionReader):
             return None
         names = self._names
         code, faults = read(reference, function, scope, names)
-        self.faults += [f"{where}: {fault}" for fault in faults]
+        for message in faults:
+            self.fault(f"{where}: {message}")
         for param in code.params if code else ():
             reason = unfit(param.annotation) if param.name in names or param.name == INPUT else None
             if reason:
-                self.faults.append(f"{where}: parameter {param.name}: {reason}")
+                self.fault(f"{where}: parameter {param.name}: {reason}")
         if code is not None:
             self.codes[reference] = code
         return code

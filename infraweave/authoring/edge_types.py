@@ -27,21 +27,27 @@ from infraweave.core.workflow.document import (
     route_targets,
     starts_child,
 )
+from infraweave.errors import Fault
 
 
-def edge_faults(document: Document, codes: Mapping[str, Code]) -> Iterator[str]:
-    """Yield a sentence for each parameter that cannot take all that its source may give."""
+def edge_faults(document: Document, codes: Mapping[str, Code]) -> Iterator[Fault]:
+    """Yield a fault for each parameter that cannot take all that its source may give."""
     given = {INPUT: document.input_schema, **{node.name: _output(node, codes) for node in document.nodes}}
     routed = _routed(document)
-    for node in document.nodes:
-        code = codes.get(getattr(node, "code", None) or "")
+    for place, node in enumerate(document.nodes):
+        code, path, narrowed = (
+            codes.get(getattr(node, "code", None) or ""),
+            f"/nodes/{place}",
+            node.name in routed,
+        )
         if code is not None:
             sources = {**given, ITEM: _item(node, given)} if isinstance(node, Map) else given
-            yield from _faults(node.name, node.params, code, sources, narrowed=node.name in routed)
+            for fault in _faults(node.params, code, sources, narrowed=narrowed):
+                yield fault.within(path, f"{node.name}: ")
         undo = getattr(node, "compensate", None)
         if undo is not None and undo.code in codes and not isinstance(node, Map):
-            where = f"{node.name}.compensate"
-            yield from _faults(where, undo.params, codes[undo.code], given, narrowed=node.name in routed)
+            for fault in _faults(undo.params, codes[undo.code], given, narrowed=narrowed):
+                yield fault.within(f"{path}/compensate", f"{node.name}.compensate: ")
 
 
 def _routed(document: Document) -> set[str]:
@@ -61,10 +67,10 @@ def _routed(document: Document) -> set[str]:
 
 
 def _faults(
-    where: str, params: Sequence[Param], code: Code, given: Mapping[str, Json], *, narrowed: bool
-) -> Iterator[str]:
+    params: Sequence[Param], code: Code, given: Mapping[str, Json], *, narrowed: bool
+) -> Iterator[Fault]:
     taken = {param.name: param for param in code.params}
-    for param in params:
+    for place, param in enumerate(params):
         wanted, source = _taken(taken.get(param.name)), given.get(param.source, {})
         fault = find_mismatch(source, wanted) if wanted else None
         if narrowed and any(find_mismatch(option, wanted) is None for option in alternatives(source)):
@@ -72,7 +78,8 @@ def _faults(
         if fault is not None:
             wanted = f"{fault.wanted} at {fault.path}" if fault.path else fault.wanted
             source = "the item" if param.source == ITEM else param.source
-            yield f"{where}: parameter {param.name} takes {wanted}, and {source} gives {fault.given}"
+            message = f"parameter {param.name} takes {wanted}, and {source} gives {fault.given}"
+            yield Fault(f"/params/{place}", "type", message)
 
 
 def _taken(param: CodeParam | None) -> Json:

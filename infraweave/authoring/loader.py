@@ -18,8 +18,8 @@ from types import ModuleType
 from typing import NamedTuple, TypeAlias
 
 from infraweave.authoring.decorators import Workflow
-from infraweave.core.workflow.rules.check import first_difference
-from infraweave.errors import DeclarationError, StartupError
+from infraweave.core.workflow.diff import first_difference
+from infraweave.errors import DeclarationError, Fault, StartupError
 
 #: Returns the workflow that a document's file spells.
 Read: TypeAlias = Callable[[Path], Workflow]
@@ -172,8 +172,8 @@ def _add(found: dict[tuple[str, str], Found], item: Found, faults: list[str]) ->
         document = workflow.compile()
     except DeclarationError as error:
         faults += (
-            f"{file}{_line(file, workflow, fault)}: workflow {error.workflow_id}: {fault}"
-            for fault in error.faults
+            f"{file}{_line(file, workflow, fault)}: workflow {error.workflow_id}: {fault.message}"
+            for fault in error.details
         )
         return
     key = (document.workflow_id, document.version)
@@ -188,18 +188,13 @@ def _add(found: dict[tuple[str, str], Found], item: Found, faults: list[str]) ->
     found[key] = item
 
 
-def _line(file: Path, workflow: Workflow, fault: str) -> str:
-    """Return where the node stands that a fault begins with, if its function stands in the file."""
-    name = fault.partition(":")[0].strip("'")
-    places = dict(_places(file, workflow))
-    line = places.get(name) or places.get(name.partition(".")[0])
-    return f":{line}" if line else ""
-
-
-def _places(file: Path, workflow: Workflow) -> Iterator[tuple[str, int]]:
-    """Yield the lines of the nodes' functions, below what decorates them."""
-    for declaration in workflow.declarations:
-        function = declaration.function
-        code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
-        if code is not None and Path(code.co_filename) == file.resolve():
-            yield declaration.name, code.co_firstlineno
+def _line(file: Path, workflow: Workflow, fault: Fault) -> str:
+    """Return the line of the node that a fault leads to, if its function is in the file."""
+    part, *rest = fault.path.removeprefix("/").split("/")
+    if part != "nodes" or not rest or int(rest[0]) >= len(workflow.declarations):
+        return ""
+    function = workflow.declarations[int(rest[0])].function
+    code = getattr(inspect.unwrap(function), "__code__", None) if callable(function) else None
+    if code is None or Path(code.co_filename) != file.resolve():
+        return ""
+    return f":{code.co_firstlineno}"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from collections.abc import Set as AbstractSet
+from contextlib import contextmanager
 from enum import Enum
 from typing import Any
 
@@ -14,6 +15,7 @@ from infraweave.core.data.model_libraries import library_of
 from infraweave.core.data.type_schema import schema_of
 from infraweave.core.data.values import Duration, Json, to_seconds
 from infraweave.core.workflow.document import Concurrency, Retry
+from infraweave.errors import Fault
 
 ONCE = Retry(max_attempts=1)
 #: More is a mistake; whoever wants a node tried for ever means a loop or a timer.
@@ -26,9 +28,21 @@ class OptionReader:
     """The readers, and the faults found so far."""
 
     def __init__(self) -> None:
-        self.faults: list[str] = []
+        self.faults: list[Fault] = []
+        self._path = ""
         #: Models of a library that were given for a schema, by what they were given for.
         self.models: dict[str, Any] = {}
+
+    @contextmanager
+    def at(self, path: str) -> Iterator[None]:
+        """Let the faults that are found meanwhile lead into a part of the document, a JSON Pointer."""
+        before, self._path = self._path, path
+        yield
+        self._path = before
+
+    def fault(self, message: str, field: str = "") -> None:
+        """Add a fault of what is being read; ``field`` leads on from there."""
+        self.faults.append(Fault(self._path + field, "declaration", message))
 
     def schema(self, name: str, shape: Any, default: Json, *, closed: bool = False) -> Json:
         """Return a JSON Schema, derived where a class was given; see ``schema_of``."""
@@ -39,7 +53,9 @@ class OptionReader:
         try:
             return schema_of(shape, closed=closed)
         except TypeError as error:
-            self.faults.append(f"{name}: no JSON Schema can be derived: {error}")
+            self.fault(
+                f"{name}: no JSON Schema can be derived: {error}", "/input_schema" if closed else "/schema"
+            )
             return default
 
     def limits(self, given: Any) -> tuple[Concurrency, ...]:
@@ -57,13 +73,13 @@ class OptionReader:
             fault = f": when_full is {limit.when_full!r:.100}; expected 'queue' or 'reject'"
         else:
             return True
-        self.faults.append(f"concurrency{'' if fault.startswith(':') else ' '}{fault}")
+        self.fault(f"concurrency{'' if fault.startswith(':') else ' '}{fault}", "/concurrency")
         return False
 
     def text(self, option: str, given: Any) -> str:
         """Return what must be text."""
         if not isinstance(given, str):
-            self.faults.append(f"{option} is {given!r:.100}; expected text")
+            self.fault(f"{option} is {given!r:.100}; expected text")
         return str(given)
 
     def duration(self, name: str, option: str, duration: Duration | None) -> float | None:
@@ -73,7 +89,7 @@ class OptionReader:
         try:
             return to_seconds(duration)
         except ValueError as error:
-            self.faults.append(f"{name}: {option}: {error}")
+            self.fault(f"{name}: {option}: {error}", _field(option))
             return None
 
     def retry(self, name: str, retry: Any) -> Retry:
@@ -81,18 +97,19 @@ class OptionReader:
         if retry is None:
             return ONCE
         if not isinstance(retry, Retry):
-            self.faults.append(f"{name}: retry={retry!r}; expected Retry(…) or None")
+            self.fault(f"{name}: retry={retry!r}; expected Retry(…) or None", "/retry")
             return ONCE
         if isinstance(retry.max_attempts, bool) or not isinstance(retry.max_attempts, int):
-            self.faults.append(
-                f"{name}: retry.max_attempts is {retry.max_attempts!r}; expected a whole number"
+            self.fault(
+                f"{name}: retry.max_attempts is {retry.max_attempts!r}; expected a whole number",
+                "/retry/max_attempts",
             )
             return ONCE
         if retry.max_attempts > _MOST_ATTEMPTS:
-            self.faults.append(f"{name}: retry.max_attempts is more than {_MOST_ATTEMPTS:,}")
+            self.fault(f"{name}: retry.max_attempts is more than {_MOST_ATTEMPTS:,}", "/retry/max_attempts")
             return ONCE
         if isinstance(retry.factor, bool) or not isinstance(retry.factor, int | float):
-            self.faults.append(f"{name}: retry.factor is {retry.factor!r}; expected a number")
+            self.fault(f"{name}: retry.factor is {retry.factor!r}; expected a number", "/retry/factor")
             return ONCE
         return evolve(
             retry,
@@ -116,19 +133,27 @@ class OptionReader:
             if isinstance(node, NAMED):
                 names.append(name_of(node))
             else:
-                self.faults.append(f"{name}: {option} has {node!r:.100}; expected nodes or their names")
+                self.fault(
+                    f"{name}: {option} has {node!r:.100}; expected nodes or their names", _field(option)
+                )
         return tuple(names)
 
     def choice(self, name: str, option: str, given: Any, choices: tuple[str, ...]) -> Any:
         """Return one of some words."""
         if given not in choices:
-            self.faults.append(f"{name}: {option}={given!r:.100}; expected {' or '.join(map(repr, choices))}")
+            self.fault(
+                f"{name}: {option}={given!r:.100}; expected {' or '.join(map(repr, choices))}", _field(option)
+            )
             return choices[0]
         return given
 
     def number(self, name: str, option: str, given: Any) -> int:
         """Return what must be a whole number."""
         if isinstance(given, bool) or not isinstance(given, int):
-            self.faults.append(f"{name}: {option} is {given!r:.100}; expected a whole number")
+            self.fault(f"{name}: {option} is {given!r:.100}; expected a whole number", _field(option))
             return 1
         return given
+
+
+def _field(option: str) -> str:
+    return "/" + option.replace(".", "/")

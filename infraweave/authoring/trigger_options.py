@@ -10,6 +10,7 @@ from infraweave.core.data.json_codec import dumps
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.document_codec import trigger_to_json
 from infraweave.core.workflow.triggers import Schedule, Webhook
+from infraweave.errors import Fault
 
 
 def read_schedule(read: OptionReader, given: Mapping[str, Any]) -> Schedule:
@@ -44,11 +45,13 @@ def _optional_text(read: OptionReader, where: str, name: str, given: Mapping[str
     return None if given[name] is None else read.text(f"{where}: {name}", given[name])
 
 
-def unwritable_triggers(document: Document) -> Iterator[str]:
+def unwritable_triggers(document: Document) -> Iterator[Fault]:
     """Yield which schedules and webhooks hold something that JSON cannot carry."""
     triggers: tuple[Schedule | Webhook, ...] = (*document.schedules, *document.webhooks)
     for trigger in triggers:
         try:
             dumps(trigger_to_json(trigger))
         except TypeError as error:
-            yield f"{type(trigger).__name__.lower()} {trigger.name}: it cannot be written as JSON: {error}"
+            kind = type(trigger).__name__.lower()
+            message = f"{kind} {trigger.name}: it cannot be written as JSON: {error}"
+            yield Fault(f"/{kind}s", "not_json", message)

@@ -101,7 +101,10 @@ def _document(value: dict[str, Any]) -> Document:
     except MalformedRequest as error:
         raise DeclarationError(
             str(value.get("workflow_id")),
-            [f"{d.path or '/'}: {d.message.removeprefix(d.path).lstrip()}" for d in error.details],
+            [
+                evolve(d, message=f"{d.path or '/'}: {d.message.removeprefix(d.path).lstrip()}")
+                for d in error.details
+            ],
         ) from error
     document = evolve(document, version=document.version or document_codec.derived_version(document))
     faults = check.faults(document)

@@ -212,7 +212,7 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
     [
         ({"workflow_id": "a b"}, "/workflow_id", "must be 1 to 128 letters"),
         ({"version": "v 1"}, "/version", "must be 1 to 128 letters"),
-        ({"output": "stpe"}, "/output", "is no node (did you mean step?)"),
+        ({"output": "stpe"}, "/output", "is not a node (did you mean step?)"),
         ({"nodes": []}, "/nodes", "there are no nodes"),
         ({"input_schema": {"type": "objct"}}, "/input_schema/type", "input: /type"),
         ({"input_schema": {"properties": {"a": 1}}}, "/input_schema/properties/a", "input: /properties/a"),
@@ -266,7 +266,7 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
         (
             {"nodes": [{**STEP, "params": [{**INPUT, "pointer": "base"}]}, NAP]},
             "/nodes/0/params/0/pointer",
-            "pointer 'base' is no JSON Pointer",
+            "pointer 'base' is not a JSON Pointer",
         ),
         (
             {"nodes": [{"kind": "node", "name": "sum", "expression": "input.a +", "params": [INPUT]}]},
@@ -274,11 +274,11 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
             "in the expression 'input.a +'",
         ),
         ({"nodes": [{"kind": "node", "name": "sum"}]}, "/nodes/0", "makes its output; neither is there"),
-        ({"nodes": [{**STEP, "name": "no good"}], "output": None}, "/nodes/0/name", "is no node name"),
+        ({"nodes": [{**STEP, "name": "no good"}], "output": None}, "/nodes/0/name", "is not a node name"),
         (
             {"nodes": [STEP, {"kind": "map", "name": "each", "over": "stpe", "code": "ship:step"}]},
             "/nodes/1/over",
-            "is no node",
+            "is not a node",
         ),
         (
             {"nodes": [STEP, {"kind": "router", "name": "way", "code": "c", "routes": ["stpe"]}]},
@@ -306,7 +306,7 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
             "/nodes/1/compensate/request/accept",
             "accept has 1",
         ),
-        ({"schedules": [HOURLY, {"name": "b", "cron": "x"}]}, "/schedules/1/cron", "is no schedule"),
+        ({"schedules": [HOURLY, {"name": "b", "cron": "x"}]}, "/schedules/1/cron", "is not a valid schedule"),
         ({"schedules": [HOURLY, HOURLY]}, "/schedules/1", "several of this name"),
         ({"schedules": [{**HOURLY, "input": {"x": "{y}"}}]}, "/schedules/0/input", "{y} names no value"),
         (
@@ -314,7 +314,7 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
             "/schedules/0/input",
             "does not fit",
         ),
-        ({"webhooks": [{"name": "w", "secret_env": "a b"}]}, "/webhooks/0/secret_env", "is no name"),
+        ({"webhooks": [{"name": "w", "secret_env": "a b"}]}, "/webhooks/0/secret_env", "is not a valid name"),
     ],
 )
 async def test_what_is_no_valid_workflow_is_refused_with_each_fault_at_its_place(api, change, path, words):

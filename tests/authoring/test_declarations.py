@@ -110,7 +110,7 @@ def test_what_has_no_name_is_given_one():
 
     assert [node.name for node in flow.compile().nodes] == ["object", "text", "identity"]
     flow.node(Act())
-    assert "'' is no node" in faults(flow)[0]
+    assert "'' is not a node" in faults(flow)[0]
 
 
 def test_what_is_no_text_is_told():
@@ -124,7 +124,7 @@ def test_what_is_no_text_is_told():
         "ask: prompt is 6",
         faults(flow)[3].partition(";")[0],
     ]
-    assert faults(flow)[3].startswith("'5' is no node")
+    assert faults(flow)[3].startswith("'5' is not a node")
 
 
 @pytest.mark.parametrize("thing", [5, "text", None, [], dict, classmethod(identity)])

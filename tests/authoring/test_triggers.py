@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from infraweave import DeclarationError, Workflow
+from infraweave.core.workflow.diff import first_difference
 from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
-from infraweave.core.workflow.rules.check import faults, first_difference
 from infraweave.core.workflow.triggers import Schedule, Webhook
+from tests.core.faults import faults
 
 
 def flow(**more):
@@ -79,11 +80,11 @@ def test_every_mistake_is_told_at_once():
     for said in (
         "schedule s: every: 'soon' is no duration",
         "schedule s: every: [1] is no duration",
-        "schedule s: cron '99 * * * *' is no schedule",
+        "schedule s: cron '99 * * * *' is not a valid schedule",
         "schedule s: there are several of this name",
         "schedule t: cron is 5; expected text",
         "schedule t: timezone is None; expected text",
-        "webhook h: secret_env 'A B' is no name of an environment variable",
+        "webhook h: secret_env 'A B' is not a valid name of an environment variable",
         "webhook h: input: {nothing} names no value",
         "webhook h: secret_env must name the variable that holds the secret",
         "webhook h: tolerance is 0.0 s",

@@ -11,9 +11,9 @@ import pytest
 from attrs import frozen
 
 from infraweave import Context, DeclarationError, Retry, Workflow
+from infraweave.core.workflow.diff import first_difference
 from infraweave.core.workflow.document import Activity, HumanInput, Param, Router, Timer
 from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
-from infraweave.core.workflow.rules.check import first_difference
 
 
 @frozen
@@ -199,13 +199,13 @@ def test_every_mistake_is_told_at_once():
     assert sorted(faults(flow)) == [
         "first: parameter inptu names no node; there are input, second, way (did you mean input?)",
         "first: timeout: 'soon' is no duration; give seconds (30) or text such as '30s', '48h' or '1h30m'",
-        "output 'nothing' is no node",
-        "second: after names 'nowhere', which is no node",
+        "output 'nothing' is not a node",
+        "second: after names 'nowhere', which is not a node",
         "second: parameter first, which is positional-only, cannot be bound; parameters are bound by name",
         "second: retry.max_attempts is 0; expected 1 or more",
         "second: there are several nodes of this name",
         "way: parameter first takes an integer, and first gives null",
-        "way: route 'secnd' is no node (did you mean second?)",
+        "way: route 'secnd' is not a node (did you mean second?)",
     ]
 
 

@@ -83,7 +83,7 @@ FAULTS = """\
 gone.py: no such file or folder
 wrong.py:5: workflow wrong: one: retry.max_attempts is 0; expected 1 or more
 wrong.py:5: workflow wrong: one: parameter inptu names no node; there are input, second (did you mean input?)
-wrong.py:8: workflow wrong: second: after names 'oen', which is no node (did you mean one?)
+wrong.py:8: workflow wrong: second: after names 'oen', which is not a node (did you mean one?)
 broken.py:2: ZeroDivisionError: division by zero
 """.splitlines()
 
@@ -241,7 +241,7 @@ def test_what_is_wrong_with_documents_is_told_at_its_place(run, tmp_path):
     assert out.splitlines() == [
         "unknown.json: workflow nap: /nodes/0/nmae: unknown field nmae; the nearest known one is name",
         "unknown.json: workflow nap: /nodes/0/name: is missing",
-        "unfit.json: workflow nap: output 'x' is no node",
+        "unfit.json: workflow nap: output 'x' is not a node",
         "list.json: it must hold a JSON object, a definition document",
         "half.json: unexpected end of data: line 1 column 2 (char 1)",
         "none.json: no such file or folder",

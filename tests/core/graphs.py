@@ -48,7 +48,7 @@ from infraweave.core.workflow.document import (
     starts_child,
 )
 from infraweave.core.workflow.graph import Graph
-from infraweave.core.workflow.rules.check import faults
+from tests.core.faults import faults
 
 ORIGIN = Origin(
     workflow_id="w", workflow_version="v1", trigger="api", tenant="default", by="admin", trace_id="0" * 32

@@ -23,7 +23,8 @@ from infraweave.core.workflow.document import (
 )
 from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
 from infraweave.core.workflow.graph import Graph
-from infraweave.core.workflow.rules.check import MAX_FAULTS, faults
+from infraweave.core.workflow.rules.check import MAX_FAULTS
+from tests.core.faults import faults
 from tests.core.graphs import random_document
 
 
@@ -77,7 +78,7 @@ def test_random_documents_whose_edges_lead_forward_have_no_faults_but_skipped_da
         ({"nodes": ()}, "there are no nodes"),
         (
             {"output": "chrage", "nodes": (act("charge"),)},
-            "output 'chrage' is no node (did you mean charge?)",
+            "output 'chrage' is not a node (did you mean charge?)",
         ),
         ({"input_schema": {"type": "objetc"}}, "input: /type must be one of"),
     ],
@@ -91,8 +92,8 @@ def test_the_document_itself(wrong, words):
 @pytest.mark.parametrize(
     ("node", "fault"),
     [
-        (act("9a"), "'9a' is no node name; expected a letter or _, then letters, digits, _ or -"),
-        (act("input"), "'input' is no node name; it stands for the run's input"),
+        (act("9a"), "'9a' is not a node name; expected a letter or _, then letters, digits, _ or -"),
+        (act("input"), "'input' is not a node name; it stands for the run's input"),
         (act("n", retry=Retry(max_attempts=0)), "n: retry.max_attempts is 0; expected 1 or more"),
         (act("n", retry=Retry(initial=-1.0)), "n: retry.initial is -1.0; expected 0 or more"),
         (act("n", retry=Retry(factor=0.5)), "n: retry.factor is 0.5; expected 1 or more"),
@@ -124,11 +125,11 @@ def test_the_document_itself(wrong, words):
             "m: over names the map itself; expected a node before it, or input",
         ),
         (act("n", "inptu"), "n: parameter inptu names no node; there are input (did you mean input?)"),
-        (act("n", after=["m"]), "n: after names 'm', which is no node"),
+        (act("n", after=["m"]), "n: after names 'm', which is not a node"),
         (act("n", "input", "input"), "n: parameter input stands there twice"),
         (router("r"), "r: a router needs routes"),
         (router("r", "r"), "r: a router cannot choose itself"),
-        (router("r", "gone"), "r: route 'gone' is no node"),
+        (router("r", "gone"), "r: route 'gone' is not a node"),
     ],
 )
 def test_one_node(node, fault):

@@ -10,7 +10,7 @@ from infraweave.core.data.template import TemplateError
 from infraweave.core.workflow.concurrency import concurrency_key
 from infraweave.core.workflow.diff import first_difference
 from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json
-from infraweave.core.workflow.rules.check import faults
+from tests.core.faults import faults
 
 KEYED = Concurrency(1, key="{input.region}/{input.customer.id}")
 

@@ -55,7 +55,7 @@ def test_an_expression_yields_plain_json(expression, yielded):
     ],
 )
 def test_what_is_wrong_is_told_when_it_is_published(expression, words):
-    assert words in faults(expression, VALUES)[0]
+    assert words in faults(expression, VALUES)[0].message
 
 
 def test_each_unknown_name_is_a_fault_of_its_own():

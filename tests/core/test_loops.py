@@ -6,7 +6,7 @@ import pytest
 
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.graph import Graph
-from infraweave.core.workflow.rules.check import faults
+from tests.core.faults import faults
 from tests.core.story import ONCE, Story, carried, human, loop, node, router
 
 
@@ -207,7 +207,7 @@ def found(*nodes) -> list[str]:
     [
         (
             [node("a"), loop("l", "a", back_to="aa")],
-            "l: back_to names 'aa', which is no node (did you mean a?)",
+            "l: back_to names 'aa', which is not a node (did you mean a?)",
         ),
         (
             [node("a"), loop("l", "a", back_to="l")],
@@ -215,7 +215,7 @@ def found(*nodes) -> list[str]:
         ),
         (
             [node("a"), node("b"), loop("l", "a", back_to="b")],
-            "l: no way leads from b, to which it goes back, to l",
+            "l: no path leads from its back_to, b, to l",
         ),
         ([node("a"), loop("l", "a", back_to="a", bound=0)], "l: max_iterations is 0; expected 1 or more"),
         (
@@ -235,7 +235,7 @@ def found(*nodes) -> list[str]:
                 loop("l", "b", back_to="a"),
                 loop("m", "c", "l", back_to="b"),
             ],
-            "the loops l and m share b; one must lie within the other, or apart",
+            "the loops l and m share b; one must lie inside the other, or apart",
         ),
         (
             [carried(node("a"), "b"), node("b", "a"), loop("l", "a", back_to="a"), node("z")],

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from infraweave.core.workflow.document import Document
-from infraweave.core.workflow.rules.check import faults
+from tests.core.faults import faults
 from tests.core.story import STEADY, Story, child, human, loop, mapped, node, router, signal, timer
 
 
@@ -198,7 +198,7 @@ def test_a_race_sees_a_loop_that_ended_because_its_condition_was_skipped():
 def test_parameters_of_a_race_need_defaults():
     document = Document(workflow_id="w", version="v1", nodes=(node("a"), node("b"), race("j", "a", "b?")))
     assert faults(document) == [
-        "j: parameter a needs a default, for with join any a may not have run",
+        "j: parameter a needs a default, because with join any a may not have run",
     ]
 
 

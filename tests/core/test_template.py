@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from infraweave.core.data.template import TemplateError, faults, render, render_value
+from infraweave.errors import Fault
 
 VALUES = {"input": {"id": "o1", "lines": [{"sku": "a"}, {"sku": "b"}], "paid": True, "note": None}}
 
@@ -45,7 +46,8 @@ def test_a_bad_template_has_a_fault(text):
 
 
 def test_where_there_are_no_names_the_fault_says_so():
-    assert list(faults("{input.id}", ())) == ["{input.id} names no value; there are none"]
+    (fault,) = faults("{input.id}", ())
+    assert fault == Fault("", "unknown_name", "{input.id} names no value; there are none")
 
 
 def test_a_good_template_has_none():

@@ -6,8 +6,7 @@ from base64 import b64encode
 
 import pytest
 
-from infraweave.core.data.mapping import fill
-from infraweave.core.data.template import TemplateError
+from infraweave.core.data.template import TemplateError, render_json
 from infraweave.core.workflow.triggers import Webhook
 from infraweave.core.workflow.webhooks import (
     delivery_id,
@@ -181,21 +180,21 @@ def test_a_delivery_is_told_apart_by_its_header_or_its_body():
 def test_the_input_is_mapped_from_body_and_headers():
     given = template_values({"x-event": "push", "authorization": "Bearer x"}, {"ref": "main", "n": [1]}, "d1")
 
-    assert fill("{body}", given) == {"ref": "main", "n": [1]}
+    assert render_json("{body}", given) == {"ref": "main", "n": [1]}
     mapping = {"on": "{headers.x-event}/{body.ref}", "n": ["{body.n}", 5], "id": "{delivery_id}"}
-    assert fill(mapping, given) == {"on": "push/main", "n": [[1], 5], "id": "d1"}
+    assert render_json(mapping, given) == {"on": "push/main", "n": [[1], 5], "id": "d1"}
     for place in ("{body.gone}", "{headers.authorization}"):
         with pytest.raises(TemplateError, match="leads nowhere"):
-            fill({"x": place}, given)
+            render_json({"x": place}, given)
 
 
 @pytest.mark.parametrize(
     ("changed", "said"),
     [
         ({"name": "a:b"}, "name 'a:b' must be 1 to 128 letters"),
-        ({"secret_env": "A=B"}, "secret_env 'A=B' is no name of an environment variable"),
-        ({"signature_header": "X Y"}, "signature_header 'X Y' is no name of a header"),
-        ({"timestamp_header": ""}, "timestamp_header '' is no name of a header"),
+        ({"secret_env": "A=B"}, "secret_env 'A=B' is not a valid name of an environment variable"),
+        ({"signature_header": "X Y"}, "signature_header 'X Y' is not a valid header name"),
+        ({"timestamp_header": ""}, "timestamp_header '' is not a valid header name"),
         ({"scheme": "sha1"}, "scheme is 'sha1'; expected hex, base64, standard"),
         (
             {"scheme": "standard", "signature_header": "X-Mine"},
@@ -204,10 +203,10 @@ def test_the_input_is_mapped_from_body_and_headers():
         ({"scheme": "standard", "timestamp_header": "X-Mine"}, "timestamp_header goes with the schemes hex"),
         (
             {"scheme": "base64", "timestamp_header": "x-signature"},
-            "timestamp_header is the signature's own header, which goes with the scheme hex",
+            "timestamp_header is the same as signature_header, which only the scheme hex allows",
         ),
         ({"tolerance": 0.0}, "tolerance is 0.0 s; expected one second to a day"),
-        ({"delivery": "X: Y"}, "delivery 'X: Y' is no header's name and no template"),
+        ({"delivery": "X: Y"}, "delivery is 'X: Y'; expected the name of a header, or a template"),
         ({"delivery": "{nobody.id}"}, "delivery: {nobody.id} names no value; there are body, headers"),
         (
             {"input": {"a": ["{input}"]}},
@@ -217,7 +216,7 @@ def test_the_input_is_mapped_from_body_and_headers():
 )
 def test_what_is_wrong_is_said(changed, said):
     (fault,) = faults(Webhook(**{"name": "h", **changed}))
-    assert said in fault
+    assert said in fault.message
 
 
 def test_what_is_right_has_no_faults():

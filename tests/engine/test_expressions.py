@@ -22,11 +22,11 @@ from infraweave.core.workflow.document import (
     Router,
     Timer,
 )
-from infraweave.core.workflow.rules.check import faults
 from infraweave.engine.execution.attempt_error import AttemptError
 from infraweave.engine.execution.builtins import expression_code
 from infraweave.engine.execution.compute_pool import ComputePool
 from infraweave.engine.execution.context import RunContext
+from tests.core.faults import faults
 from tests.core.story import ORIGIN
 from tests.engine.web import answer, serving
 

@@ -19,9 +19,9 @@ from infraweave.core.workflow.document import (
     Request,
 )
 from infraweave.core.workflow.document_codec import document_to_json
-from infraweave.core.workflow.rules.check import faults
 from infraweave.core.workflow.secret_refs import SecretRedactor, format_origin
 from infraweave.engine.execution.secrets import SecretPermission, parse_permission
+from tests.core.faults import faults
 from tests.engine.web import answer, serving
 
 VALUE = 's3cret/"wört" &+key'
@@ -280,7 +280,7 @@ def test_what_is_no_permission_is_refused(text):
 def test_a_place_names_one_secret(text):
     call = Http(name="call", request=Request(url="http://x.test", body={"a": [text]}, method="POST"))
     [fault] = faults(Document(workflow_id="w", version="v1", nodes=(call,)))
-    assert fault == f"call: {text} is no secret; expected {{secret.NAME}}, the name in capital letters"
+    assert fault == f"call: {text} is not a secret; expected {{secret.NAME}}, the name in capital letters"
 
 
 def test_secrets_stand_in_requests_alone():

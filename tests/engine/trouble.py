@@ -32,7 +32,6 @@ from infraweave.core.workflow.document import (
     starts_child,
 )
 from infraweave.core.workflow.graph import Graph
-from infraweave.core.workflow.rules.check import faults
 from infraweave.engine.catalog import code_of
 from infraweave.engine.engine import Engine
 from infraweave.engine.runs.requests import RerunWish, StartRequest
@@ -41,6 +40,7 @@ from infraweave.settings import Settings
 from infraweave.store.input_requests import InputRequests
 from infraweave.store.runs import RunFilters, RunRow, rebuild
 from infraweave.testing import VirtualClock
+from tests.core.faults import faults
 from tests.core.graphs import random_document
 
 OPEN = RunFilters(states=["queued", "running", "retrying"])

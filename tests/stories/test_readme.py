@@ -9,8 +9,8 @@ import pytest
 
 import infraweave
 from infraweave.core.workflow.document_codec import document_from_json
-from infraweave.core.workflow.rules.check import faults
 from tests.conftest import EXAMPLES
+from tests.core.faults import faults
 
 README = (EXAMPLES.parent / "README.md").read_text()
 BLOCKS = [block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "Workflow(" in block]

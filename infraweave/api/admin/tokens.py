@@ -65,7 +65,7 @@ def read_grants(texts: tuple[str, ...]) -> list[Grant]:
         try:
             grants.append(parse_grant(text))
         except ValueError as error:
-            faults.append(Fault(f"/grants/{place}", str(error)))
+            faults.append(Fault(f"/grants/{place}", "grant", str(error)))
     if faults:
         raise MalformedRequest(f"The grants do not parse: {faults[0].message}.", details=faults)
     return grants
@@ -78,4 +78,6 @@ def _life(expires: str | None) -> int | None:
     try:
         return round(to_seconds(expires) * 1000)
     except ValueError as error:
-        raise MalformedRequest(f"expires: {error}.", details=[Fault("/expires", str(error))]) from error
+        raise MalformedRequest(
+            f"expires: {error}.", details=[Fault("/expires", "format", str(error))]
+        ) from error

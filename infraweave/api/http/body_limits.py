@@ -82,7 +82,9 @@ def _path_to(wanted: Json, value: Json) -> tuple[str | int, ...]:
 
 
 def _fault(path: tuple[str | int, ...], message: str) -> Fault:
-    return Fault(to_pointer([part if isinstance(part, int) else part[:_SHOWN] for part in path]), message)
+    return Fault(
+        to_pointer([part if isinstance(part, int) else part[:_SHOWN] for part in path]), "length", message
+    )
 
 
 def check_tags(settings: Settings, tags: Mapping[str, str]) -> None:
@@ -93,12 +95,18 @@ def check_tags(settings: Settings, tags: Mapping[str, str]) -> None:
     """
     faults = []
     if len(tags) > settings.max_tags:
-        faults.append(Fault("/tags", f"there are {len(tags):,} tags; {settings.max_tags:,} are allowed"))
+        faults.append(
+            Fault("/tags", "too_many", f"there are {len(tags):,} tags; {settings.max_tags:,} are allowed")
+        )
     for key, value in list(tags.items())[: settings.max_tags]:
         where = to_pointer(["tags", key[:_SHOWN]])
         if not 0 < len(key) <= settings.max_tag_key:
-            faults.append(Fault(where, f"the key must have 1 to {settings.max_tag_key:,} characters"))
+            faults.append(
+                Fault(where, "length", f"the key must have 1 to {settings.max_tag_key:,} characters")
+            )
         if len(value) > settings.max_tag_value:
-            faults.append(Fault(where, f"the value has more than {settings.max_tag_value:,} characters"))
+            faults.append(
+                Fault(where, "length", f"the value has more than {settings.max_tag_value:,} characters")
+            )
     if faults:
         raise MalformedRequest(f"{faults[0].path}: {faults[0].message}.", details=faults)

@@ -47,7 +47,7 @@ _NAMES = {
 class _Faults(list[Fault]):
     def add(self, path: Path, message: str) -> None:
         if not self.full:
-            self.append(Fault(to_pointer(path)[:_LONGEST_PATH], message))
+            self.append(Fault(to_pointer(path)[:_LONGEST_PATH], "field", message))
 
     @property
     def full(self) -> bool:

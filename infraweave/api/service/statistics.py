@@ -90,7 +90,7 @@ def _since(wanted: int | None, until: int) -> int:
     since = until - _DAY if wanted is None else wanted
     if not until - _MOST_HOURS * HOUR <= since <= until:
         expected = f"expected a time from {rfc3339(until - _MOST_HOURS * HOUR)} to now, {rfc3339(until)}"
-        raise MalformedRequest(f"since: {expected}.", details=[Fault("/since", expected)])
+        raise MalformedRequest(f"since: {expected}.", details=[Fault("/since", "format", expected)])
     return max(since, until - until % HOUR - (_MOST_HOURS - 1) * HOUR)
 
 

@@ -127,4 +127,6 @@ def duration(field: str, text: str | None) -> float | None:
     try:
         return to_seconds(text)
     except ValueError as error:
-        raise MalformedRequest(f"{field}: {error}.", details=[Fault(f"/{field}", str(error))]) from error
+        raise MalformedRequest(
+            f"{field}: {error}.", details=[Fault(f"/{field}", "format", str(error))]
+        ) from error

@@ -20,10 +20,9 @@ from infraweave.core.workflow import document_codec
 from infraweave.core.workflow.diff import differences
 from infraweave.core.workflow.document import Document, Map, Subworkflow
 from infraweave.core.workflow.rules import check
-from infraweave.core.workflow.rules.place import place_of
 from infraweave.engine.catalog import references
 from infraweave.engine.engine import Engine
-from infraweave.errors import DefinitionInvalid, Fault, VersionConflict, WorkflowNotFound
+from infraweave.errors import DefinitionInvalid, VersionConflict, WorkflowNotFound
 
 
 @frozen(eq=False)
@@ -135,10 +134,9 @@ def _publishable(principal: Principal, document: Document) -> Document:
         document = evolve(document, version=document_codec.derived_version(document))
     found = check.faults(document)
     if found:
-        told = "; ".join(found[:3])
+        told = "; ".join(fault.message for fault in found[:3])
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-        details = [Fault(place_of(document, fault), fault) for fault in found]
-        raise DefinitionInvalid(f"This is not a valid workflow: {told}{more}.", details=details)
+        raise DefinitionInvalid(f"This is not a valid workflow: {told}{more}.", details=found)
     _may_call(principal, document)
     return document
 

@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
+
+from attrs import evolve
 
 from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.pattern_cost import pattern_weight
 from infraweave.core.data.values import Json, list_names
+from infraweave.errors import Fault
 
 MAX_LENGTH = 2_000
 #: Most macros in one expression, and list or map elements beside them: each can multiply what the last made.
@@ -76,20 +79,23 @@ _RESERVED = re.compile(
 
 
 class ExpressionError(ValueError):
-    """An expression cannot be evaluated with these values."""
+    """An expression cannot be evaluated with these values; ``faults`` are those of its text."""
+
+    def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
+        super().__init__(message)
+        self.faults = list(faults)
 
 
-def faults(expression: str, names: Collection[str]) -> list[str]:
+def faults(expression: str, names: Collection[str]) -> list[Fault]:
     """Return what is wrong with an expression whose variables may be ``names``."""
-    if len(expression) > MAX_LENGTH:
-        return [f"the expression has {len(expression):,} characters, more than {MAX_LENGTH:,}"]
     found = list(_excesses(expression))
     if not found:
         try:
             _compiled(expression, _usable(names))
         except ExpressionError as error:
-            found = str(error).split("\n")
-    return [f"{fault} in the expression {expression!r:.120}" for fault in found]
+            found = error.faults
+    where = f" in the expression {expression!r:.120}" if len(expression) <= MAX_LENGTH else ""
+    return [evolve(fault, message=fault.message + where) for fault in found]
 
 
 def evaluate(expression: str, values: Mapping[str, Json]) -> Json:
@@ -100,7 +106,7 @@ def evaluate(expression: str, values: Mapping[str, Json]) -> Json:
             would take too much memory with these values.
     """
     for excess in _excesses(expression):
-        raise ExpressionError(excess)
+        raise ExpressionError(excess.message)
     _check_work(expression, values)
     program = _compiled(expression, _usable(values))
     try:
@@ -164,19 +170,21 @@ def _program(expression: str, names: tuple[str, ...]) -> Any:
     try:
         return cel.NewEnv(variables=dict.fromkeys(names, cel.Type.DYN)).compile(expression)
     except (RuntimeError, ValueError, TypeError) as error:
-        raise ExpressionError("\n".join(_problems(str(error), names))) from None
+        found = list(_problems(str(error), names))
+        raise ExpressionError("\n".join(fault.message for fault in found), found) from None
 
 
-def _problems(message: str, names: tuple[str, ...]) -> Iterator[str]:
-    """Yield the library's complaints, one a line, with the names that there are."""
+def _problems(message: str, names: tuple[str, ...]) -> Iterator[Fault]:
+    """Yield the problems that the library reports. It has only this text for them."""
     found = list(dict.fromkeys(_PROBLEM.findall(message)))
     if not found:
-        yield _told(message)
+        yield Fault("", "expression", _told(message))
     for _, column, text in found:
         said = _STATUS.sub("", text).replace(" (in container '')", "").partition(" expecting {")[0]
-        if said.startswith("undeclared reference"):
+        code = "unknown_name" if said.startswith("undeclared reference") else "expression"
+        if code == "unknown_name":
             said += f"; there are {list_names(names) or 'no names'}"
-        yield said if column.startswith("-") else f"at character {column}: {said}"
+        yield Fault("", code, said if column.startswith("-") else f"at character {column}: {said}")
 
 
 def _told(message: str) -> str:
@@ -194,18 +202,21 @@ def _code(expression: str) -> str:
     return _QUOTED.sub("''", expression)
 
 
-def _excesses(expression: str) -> Iterator[str]:
+def _excesses(expression: str) -> Iterator[Fault]:
     if len(expression) > MAX_LENGTH:
-        yield f"the expression has {len(expression):,} characters, more than {MAX_LENGTH:,}"
+        message = f"the expression has {len(expression):,} characters, more than {MAX_LENGTH:,}"
+        yield Fault("", "length", message)
         return
     code = _code(expression)
     macros = len(_MACRO.findall(code))
     if macros > MAX_MACROS:
-        yield f"there are {macros} macros (all, exists, map, filter, …), more than {MAX_MACROS}"
+        message = f"there are {macros} macros (all, exists, map, filter, …), more than {MAX_MACROS}"
+        yield Fault("", "too_many", message)
     if macros and _COPYING.search(code):
-        yield "+, string() and bytes() cannot stand beside macros: they could multiply what those go over"
+        message = "+, string() and bytes() cannot stand beside macros: they could multiply what those go over"
+        yield Fault("", "conflict", message)
     if macros and code.count(",") > MAX_COMMAS:
-        yield f"there are more than {MAX_COMMAS} commas beside macros"
+        yield Fault("", "too_many", f"there are more than {MAX_COMMAS} commas beside macros")
 
 
 def _check_work(expression: str, values: Mapping[str, Json]) -> None:

@@ -65,6 +65,9 @@ _LIGHT = 10
 _BYTES = 16
 #: A schema that visits one place of a value more often than this is refused when it is published.
 _MAX_COST = 10_000
+_DRAFT = "https://json-schema.org/draft/2020-12/schema"
+#: The size of a schema up to which all of its faults are listed, not only the first.
+_MAX_LISTED_BYTES = 16 * 1024
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _TIME = re.compile(
@@ -103,21 +106,27 @@ class Validator:
         """
         size = self._size(value, most.visits)
         if size is None:
-            return [Fault("", "is too large, or nested too deeply, to be checked against this schema")]
+            return [
+                Fault(
+                    "", "too_large", "is too large, or nested too deeply, to be checked against this schema"
+                )
+            ]
         if self._steps(size) > most.visits * _STEPS:
-            return [Fault("", "has texts too long to be checked against the patterns of this schema")]
+            return [
+                Fault("", "too_large", "has texts too long to be checked against the patterns of this schema")
+            ]
         try:
             if self._compiled.is_valid(value):
                 return []
             return list(_collect(self._told(value, size, most), self.schema))
         except ValueError as error:
-            return [Fault("", _trim(str(error)))]
+            return [Fault("", "unchecked", _trim(str(error)))]
 
     def _told(self, value: Json, size: _Size, most: Bounds) -> Iterable[ValidationError | Fault]:
         if self._can_list(size, most):
             return self._compiled.iter_errors(value)
         if self._alternates:
-            return [Fault("", "does not fit the schema; it is too large for its faults to be told")]
+            return [Fault("", "schema", "does not fit the schema; it is too large for its faults to be told")]
         try:
             self._compiled.validate(value)
         except ValidationError as first:
@@ -166,52 +175,75 @@ def validator(schema: JsonObject) -> Validator:
     return found
 
 
-def schema_faults(schema: Json) -> list[str]:
-    """Return why a schema cannot be published; empty where it can."""
-    return list(_shape_faults(schema)) or list(_reference_faults(schema)) or list(_compile_faults(schema))
+def schema_faults(schema: Json) -> list[Fault]:
+    """Return why a schema cannot be published; empty where it can. Paths lead into the schema."""
+    return list(_size_faults(schema)) or list(_reference_faults(schema)) or list(_compile_faults(schema))
 
 
-def _shape_faults(schema: Json) -> Iterator[str]:
+def _size_faults(schema: Json) -> Iterator[Fault]:
     if not isinstance(schema, dict):
-        yield "it must be a JSON object"
+        yield _schema_fault("it must be a JSON object")
         return
     try:
         size = len(dumps(schema))
     except TypeError as error:
-        yield f"it cannot be written as JSON: {_trim(str(error))}"
+        yield _schema_fault(f"it cannot be written as JSON: {_trim(str(error))}")
         return
     if size > MAX_BYTES:
-        yield f"it has {size:,} bytes, more than {MAX_BYTES:,}"
+        yield _schema_fault(f"it has {size:,} bytes, more than {MAX_BYTES:,}")
     elif _measured(schema, lambda _, depth: depth <= MAX_DEPTH) is None:
-        yield f"it is nested deeper than {MAX_DEPTH} levels"
+        yield _schema_fault(f"it is nested deeper than {MAX_DEPTH} levels")
 
 
-def _reference_faults(schema: dict[str, Any]) -> Iterator[str]:
+def _reference_faults(schema: dict[str, Any]) -> Iterator[Fault]:
     cost = Cost(schema)
     for item in subschemas(schema):
         if item is not schema and isinstance(item.get("$id"), str):
-            yield f"$id {_trim(item['$id'])!r} stands within the schema; only its root may have one"
+            yield _schema_fault(
+                f"$id {_trim(item['$id'])!r} stands within the schema; only its root may have one"
+            )
         for reference in references(item):
             if not reference.startswith("#"):
-                yield f"$ref {_trim(reference)!r} leads outside the schema; only #/… is followed"
+                yield _schema_fault(
+                    f"$ref {_trim(reference)!r} leads outside the schema; only #/… is followed"
+                )
             elif cost.resolve(reference) is None:
-                yield f"$ref {_trim(reference)!r} names nothing in the schema"
+                yield _schema_fault(f"$ref {_trim(reference)!r} names nothing in the schema")
     if cost.widest >= BOUNDLESS:
-        yield f"it has more than {MAX_SUBSCHEMAS:,} subschemas, or references chained too far"
+        yield _schema_fault(f"it has more than {MAX_SUBSCHEMAS:,} subschemas, or references chained too far")
     elif cost.widest > _MAX_COST:
-        yield f"its alternatives multiply to more than {_MAX_COST:,} checks of one value"
+        yield _schema_fault(f"its alternatives multiply to more than {_MAX_COST:,} checks of one value")
 
 
-def _compile_faults(schema: dict[str, Any]) -> Iterator[str]:
+def _compile_faults(schema: dict[str, Any]) -> Iterator[Fault]:
     try:
         _compile(schema)
         # Definitions that nothing refers to are not compiled; a published schema is checked whole.
         every = [{"$ref": f"#/$defs/{_escaped(name)}"} for name in schema.get("$defs", {})]
         _compile({**schema, "allOf": [*schema.get("allOf", []), *every, {}]})
-    except ValidationError as error:
-        yield _schema_message(error)
+    except ValidationError as first:
+        fault = _fault_of(first)
+        others = {other.path: other for other in map(_fault_of, _meta_errors(schema))}
+        yield fault
+        # Of a name that is wrong the metaschema complains at the object around it.
+        more = [other for path, other in others.items() if not f"{fault.path}/".startswith(f"{path}/")]
+        yield from more[: MAX_FAULTS - 1]
     except ValueError as error:
-        yield _trim(str(error))
+        yield _schema_fault(_trim(str(error)))
+
+
+def _meta_errors(schema: dict[str, Any]) -> Iterator[ValidationError]:
+    """Yield all that its metaschema finds wrong with a schema; compiling stops at the first."""
+    if len(dumps(schema)) > _MAX_LISTED_BYTES:  # all errors are made at once, over a kilobyte each
+        return
+    try:
+        yield from _compile({"$ref": schema.get("$schema", _DRAFT)}).iter_errors(schema)
+    except (ValueError, ValidationError):
+        return  # it names a metaschema that is not known here, which the first error says
+
+
+def _schema_fault(message: str, path: str = "") -> Fault:
+    return Fault(path, "schema", message)
 
 
 def _escaped(name: str) -> str:
@@ -222,17 +254,18 @@ def _percent(character: str) -> str:
     return "".join(f"%{byte:02X}" for byte in character.encode())
 
 
-def _schema_message(error: ValidationError) -> str:
+def _fault_of(error: ValidationError) -> Fault:
     where = to_pointer(error.instance_path)
     if isinstance(error.kind, Kind.Format) and error.kind.format == "regex":
-        return (
+        return _schema_fault(
             f"the pattern at {where} is refused: it is no regular expression, is too large, or needs "
-            "look-around or back-references, which cannot run in linear time"
+            "look-around or back-references, which cannot run in linear time",
+            where,
         )
     if isinstance(error.kind, Kind.Referencing):
-        return _trim(error.message)
+        return _schema_fault(_trim(error.message))
     fault = next(_faults(error, {}))
-    return _trim(f"{fault.path or 'the schema'} {fault.message}")
+    return _schema_fault(_trim(f"{fault.path or 'the schema'} {fault.message}"), fault.path)
 
 
 def _compile(schema: JsonObject) -> jsonschema_rs.Validator:
@@ -305,16 +338,16 @@ def _faults(error: ValidationError | Fault, schema: JsonObject) -> Iterator[Faul
     path = error.instance_path
     match error.kind:
         case Kind.Required(property=name):
-            yield _fault([*path, name], "is required")
+            yield _fault([*path, name], "required", "is required")
         case Kind.AdditionalProperties(unexpected=names) | Kind.UnevaluatedProperties(unexpected=names):
             known = _known(schema, error.schema_path)
             for place, name in enumerate(islice(names, MAX_FAULTS)):
                 hint = _nearest_name(name, known) if place < _MAX_HINTS else ""
-                yield _fault([*path, name], f"is not allowed{hint}")
+                yield _fault([*path, name], "unknown_field", f"is not allowed{hint}")
         case Kind.AnyOf(context=branches) | Kind.OneOfNotValid(context=branches):
             yield from _nearest(path, branches, schema)
         case _:
-            yield _fault(path, _message(error))
+            yield _fault(path, *_message(error))
 
 
 def _known(schema: Json, way: Sequence[str | int]) -> list[str]:
@@ -350,11 +383,11 @@ def _nearest(
         for error in meant[0]:
             yield from _faults(error, schema)
     elif meant:
-        yield _fault(path, f"fits none of the {len(branches)} alternatives")
+        yield _fault(path, "no_alternative", f"fits none of the {len(branches)} alternatives")
     else:
         kinds = (error.kind for branch in branches for error in branch if _is_type_at(error, path))
         types = [name for kind in kinds if isinstance(kind, Kind.Type) for name in kind.types]
-        yield _fault(path, _must_be(types))
+        yield _fault(path, "type", _must_be(types))
 
 
 def _is_type_at(error: ValidationError, path: list[str | int]) -> bool:
@@ -369,26 +402,28 @@ def _is_choice(error: ValidationError) -> bool:
     return isinstance(error.kind, Kind.Constant | Kind.Enum)
 
 
-def _message(error: ValidationError) -> str:
+def _message(error: ValidationError) -> tuple[str, str]:
+    """Return the code and the message of an error."""
     match error.kind:
         case Kind.Type(types=types):
-            return _must_be(types)
+            return "type", _must_be(types)
         case Kind.Format(format=name):
-            return f"must be a valid {name}"
+            return "format", f"must be a valid {name}"
         case Kind.Constant(expected_value=expected):
-            return f"must be {_spelled(expected)}"
+            return "value", f"must be {_spelled(expected)}"
         case Kind.Enum(options=options):
-            return f"must be one of {', '.join(_spelled(option) for option in options)}"
+            return "value", f"must be one of {', '.join(_spelled(option) for option in options)}"
         case Kind.FalseSchema():
-            return "is not allowed"
+            return "not_allowed", "is not allowed"
         case Kind.Not():
-            return "must not fit what `not` describes"
+            return "not_allowed", "must not fit what `not` describes"
         case Kind.Contains():
-            return "has no item that `contains` describes"
+            return "contains", "has no item that `contains` describes"
         case Kind.OneOfMultipleValid():
-            return "fits more than one of the alternatives"
+            return "no_alternative", "fits more than one of the alternatives"
         case _:
-            return error.message.removeprefix("it ")
+            # The library calls the value "it", its mask.
+            return "constraint", error.message.removeprefix("it ")
 
 
 def _must_be(types: Sequence[str]) -> str:
@@ -399,10 +434,9 @@ def _spelled(value: Json) -> str:
     return _trim(dumps(value).decode(), 80)
 
 
-def _fault(path: Sequence[str | int], message: str) -> Fault:
-    return Fault(
-        to_pointer([part if isinstance(part, int) else _trim(part) for part in path]), _trim(message)
-    )
+def _fault(path: Sequence[str | int], code: str, message: str) -> Fault:
+    where = to_pointer([part if isinstance(part, int) else _trim(part) for part in path])
+    return Fault(where, code, _trim(message))
 
 
 def _trim(text: str, length: int = _MAX_MESSAGE) -> str:

@@ -87,9 +87,9 @@ class _Pydantic:
 
     def faults(self, error: Exception, value: Json) -> list[Fault]:
         if not isinstance(error, sys.modules["pydantic"].ValidationError):
-            return [Fault("", str(error))]
+            return [Fault("", "model", str(error))]
         told = error.errors(include_url=False, include_context=False, include_input=False)
-        return [Fault(_pydantic_path(one, value), one["msg"]) for one in told]
+        return [Fault(_pydantic_path(one, value), one["type"], one["msg"]) for one in told]
 
 
 class _Msgspec:
@@ -112,7 +112,7 @@ class _Msgspec:
         return sys.modules["msgspec"].to_builtins(value, str_keys=True)
 
     def faults(self, error: Exception, value: Json) -> list[Fault]:  # noqa: ARG002 - its errors bear no path
-        return [Fault("", str(error))]
+        return [Fault("", "model", str(error))]
 
 
 _LIBRARIES: tuple[ModelLibrary, ...] = (_Pydantic(), _Msgspec())

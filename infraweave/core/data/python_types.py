@@ -168,7 +168,7 @@ def to_author(value: Json, annotation: Any) -> Any:
 def conversion_faults(error: BaseException, path: str = "") -> Iterator[Fault]:
     """Yield why the converter could not make a value, each reason with its place."""
     if not isinstance(error, ClassValidationError | IterableValidationError):
-        yield Fault(path, f"{type(error).__name__}: {error}")
+        yield Fault(path, "conversion", f"{type(error).__name__}: {error}")
         return
     noted, others = error.group_exceptions()
     for reason, note in noted:

@@ -147,7 +147,7 @@ def _child_problem(node: Node, fact: ChildEnded) -> _Rejection | None:
         faults = [] if schema is None else validator(schema).faults(fact.output)
         if not faults:
             return None
-        where = f"{faults[0].path or '/'} {faults[0].message}"
-        return _Rejection("output_invalid", f"The result of child {fact.child_run_id} does not fit: {where}")
+        message = f"The result of child {fact.child_run_id} does not fit: {faults[0].sentence}"
+        return _Rejection("output_invalid", message)
     why = f": {fact.error.message}" if fact.error else ""
     return _Rejection(f"child_{fact.state}", f"Child {fact.child_run_id} {fact.state}{why}")

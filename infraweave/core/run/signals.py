@@ -64,7 +64,7 @@ def check_signal(
     faults = faults or graph.model_faults(name, payload)
     if faults:
         raise PayloadInvalid(
-            f"The payload does not match the schema of {name}: {faults[0].path or '/'} {faults[0].message}",
+            f"The payload does not match the schema of {name}: {faults[0].sentence}",
             details=faults,
         )
     if state.oldest_request(name) is None:

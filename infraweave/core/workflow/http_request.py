@@ -16,12 +16,12 @@ from attrs import evolve, frozen
 
 from infraweave.core.data import template
 from infraweave.core.data.json_codec import dumps
-from infraweave.core.data.mapping import fill
 from infraweave.core.data.media_types import is_json
 from infraweave.core.data.sizes import TooLarge
 from infraweave.core.data.values import Json, is_pointer, resolve_pointer
 from infraweave.core.workflow.document import Request
 from infraweave.core.workflow.secret_refs import NAME, SECRET, SecretValues
+from infraweave.errors import Fault
 
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MAX_REDIRECTS = 10
@@ -75,59 +75,64 @@ class RenderedRequest:
     secret_host: bool = False
 
 
-def request_faults(request: Request, names: Collection[str]) -> Iterator[str]:
-    """Yield what is wrong with a request whose places may name ``names``."""
-    if SECRET in names:
-        yield f"parameter {SECRET}: in a request this name stands for the secrets of the server"
+def request_faults(request: Request, names: Collection[str]) -> Iterator[Fault]:
+    """Yield what is wrong with a request that may use ``names``; paths lead into the request."""
     names = {*names, SECRET}
     for path in _paths_in(request.url, request.headers, request.query, request.body):
         head, _, name = path.partition(".")
         if head == SECRET and not NAME.fullmatch(name):
-            yield f"{{{path[:100]}}} is no secret; expected {{secret.NAME}}, the name in capital letters"
+            message = (
+                f"{{{path[:100]}}} is not a secret; expected {{secret.NAME}}, the name in capital letters"
+            )
+            yield Fault("", "unknown_name", message)
     if request.method not in METHODS:
-        yield f"method is {request.method!r:.40}; expected one of {', '.join(METHODS)}"
-    yield from _url_faults(request.url, names)
-    yield from _header_faults(request.headers, names)
+        message = f"method is {request.method!r:.40}; expected one of {', '.join(METHODS)}"
+        yield Fault("/method", "value", message)
+    yield from (fault.within("/url") for fault in _url_faults(request.url, names))
+    yield from (fault.within("/headers") for fault in _header_faults(request.headers, names))
     for name, value in request.query.items():
-        yield from _value_faults(f"query {name!r:.100}", value, names)
-    yield from _value_faults("body", request.body, names)
+        yield from (fault.within("/query", f"query {name!r:.100}: ") for fault in _value_faults(value, names))
+    yield from (fault.within("/body", "body: ") for fault in _value_faults(request.body, names))
     if request.body is not None and request.method in ("GET", "HEAD"):
-        yield f"a {request.method} request has no body"
-    yield from _answer_faults(request)
+        yield Fault("/body", "conflict", f"a {request.method} request has no body")
+    yield from _response_faults(request)
 
 
-def _answer_faults(request: Request) -> Iterator[str]:
-    yield from _output_faults(request.output)
+def _response_faults(request: Request) -> Iterator[Fault]:
+    yield from (fault.within("/output") for fault in _output_faults(request.output))
     for status in request.accept:
         if not 200 <= status <= 599:
-            yield f"accept has {status}; expected statuses from 200 to 599"
+            yield Fault("/accept", "range", f"accept has {status}; expected statuses from 200 to 599")
     if not 0 <= request.follow_redirects <= MAX_REDIRECTS:
-        yield f"follow_redirects is {request.follow_redirects}; expected 0 to {MAX_REDIRECTS}"
+        message = f"follow_redirects is {request.follow_redirects}; expected 0 to {MAX_REDIRECTS}"
+        yield Fault("/follow_redirects", "range", message)
     if not 1 <= request.max_bytes <= MOST_BYTES:
-        yield f"max_bytes is {request.max_bytes}; expected 1 to {MOST_BYTES:,}"
+        yield Fault("/max_bytes", "range", f"max_bytes is {request.max_bytes}; expected 1 to {MOST_BYTES:,}")
 
 
-def _output_faults(output: Json) -> Iterator[str]:
+def _output_faults(output: Json) -> Iterator[Fault]:
     if not isinstance(output, str):
-        yield from _value_faults("output", output, _PARTS)
+        yield from (fault.within("", "output: ") for fault in _value_faults(output, _PARTS))
     elif not is_pointer(output):
         bad = list(template.faults(output, _PARTS))
-        yield from (f"output: {fault}" for fault in bad)
+        yield from (fault.within("", "output: ") for fault in bad)
         if not bad and not any(template.placeholders(output)):
-            yield f"output {output!r:.100} is no JSON Pointer such as /body/id, nor a template: {{body.id}}"
+            expected = "expected a JSON Pointer such as /body/id, or a template: {body.id}"
+            yield Fault("", "format", f"output is {output!r:.100}; {expected}")
     elif output and output.split("/")[1] not in _PARTS:
-        yield f"output {output!r:.100} leads nowhere; there are /status, /headers and /body"
+        message = f"output {output!r:.100} leads nowhere; there are /status, /headers and /body"
+        yield Fault("", "format", message)
 
 
-def _url_faults(url: str, names: Collection[str]) -> Iterator[str]:
+def _url_faults(url: str, names: Collection[str]) -> Iterator[Fault]:
     bad = list(template.faults(url, names))
-    yield from (f"url: {fault}" for fault in bad)
+    yield from (fault.within("", "url: ") for fault in bad)
     if len(url) > MAX_URL:
-        yield f"url has more than {MAX_URL:,} characters"
+        yield Fault("", "length", f"url has more than {MAX_URL:,} characters")
     elif not bad and not url.startswith("{"):
-        fault = _wrong_with(re.sub(r"\{\{|\}\}|\{[^{}]*\}", "0", url))
-        if fault:
-            yield f"url: {fault}"
+        wrong = _wrong_with(re.sub(r"\{\{|\}\}|\{[^{}]*\}", "0", url))
+        if wrong:
+            yield Fault("", "format", f"url: {wrong}")
 
 
 def _wrong_with(url: str) -> str | None:
@@ -150,28 +155,30 @@ def _wrong_with(url: str) -> str | None:
     return None
 
 
-def _header_faults(headers: Mapping[str, str], names: Collection[str]) -> Iterator[str]:
+def _header_faults(headers: Mapping[str, str], names: Collection[str]) -> Iterator[Fault]:
     times = Counter(name.lower() for name in headers)
     for name, text in headers.items():
         if not _TOKEN.fullmatch(name):
-            yield f"header {name!r:.100} is no header name"
+            yield Fault("", "format", f"header {name!r:.100} is not a valid header name")
         elif _OURS.fullmatch(name.lower()):
-            yield f"header {name}: it follows from the request and cannot be set"
+            message = f"header {name}: it cannot be set; it follows from the request"
+            yield Fault("", "reserved", message)
         elif times[name.lower()] > 1:
-            yield f"header {name}: it stands there several times"
-        yield from (f"header {name[:100]}: {fault}" for fault in template.faults(text, names))
+            yield Fault("", "duplicate", f"header {name}: it stands there several times")
+        label = f"header {name[:100]}: "
+        yield from (fault.within("", label) for fault in template.faults(text, names))
         if _UNFIT.search(text):
-            yield f"header {name[:100]}: its value has characters that no header may have"
+            yield Fault("", "format", f"{label}its value has characters that headers cannot have")
 
 
-def _value_faults(where: str, value: Json, names: Collection[str]) -> Iterator[str]:
+def _value_faults(value: Json, names: Collection[str]) -> Iterator[Fault]:
     level, depth = [value], 0
     while level:
         for text in (item for item in level if isinstance(item, str)):
-            yield from (f"{where}: {fault}" for fault in template.faults(text, names))
+            yield from template.faults(text, names)
         depth += 1
         if depth > _MAX_DEPTH:
-            yield f"{where}: it is nested deeper than {_MAX_DEPTH} levels"
+            yield Fault("", "too_deep", f"it is nested deeper than {_MAX_DEPTH} levels")
             return
         level = [child for item in level for child in _children(item)]
 
@@ -299,7 +306,7 @@ def _pairs(name: str, value: Json) -> Iterator[tuple[str, str]]:
 
 def _fill(what: str, value: Json, values: Mapping[str, Json]) -> Json:
     try:
-        return fill(value, values)
+        return template.render_json(value, values)
     except TooLarge as error:
         raise RequestTooLarge(f"the {what} is too large: {error}") from None
 
@@ -330,4 +337,6 @@ def extract_output(request: Request, status: int, headers: Mapping[str, str], bo
     """
     answer = dict(zip(_PARTS, (status, headers, body), strict=True))
     is_path = isinstance(request.output, str) and is_pointer(request.output)
-    return resolve_pointer(answer, request.output) if is_path else fill(request.output, answer)
+    return (
+        resolve_pointer(answer, request.output) if is_path else template.render_json(request.output, answer)
+    )

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from itertools import takewhile
 from typing import assert_never
@@ -20,17 +20,19 @@ from zoneinfo import ZoneInfo
 from attrs import frozen
 from cronsim import CronSim, CronSimError
 
-from infraweave.core.data.mapping import fill, mapping_faults
-from infraweave.core.data.template import TemplateError
+from infraweave.core.data.template import TemplateError, json_faults, render_json
 from infraweave.core.data.values import MAX_DURATION, Json, from_rfc3339, rfc3339
 from infraweave.core.workflow.triggers import CATCH_UPS, OVERLAPS, SCHEDULE_VALUES, Overlap, Schedule
-from infraweave.core.workflow.wallclock import first_on_the_wall
+from infraweave.errors import Fault
 
 #: A time that is noticed later than this, in milliseconds, was missed; sooner, it is merely late.
 LATE = 60_000
 #: The most missed times that ``all`` makes up for, and the most that wait in a queue.
 QUEUE_LIMIT = 1_000
 _HOUR = 3_600_000
+_SECOND = timedelta(seconds=1)
+#: No zone changes its clock twice within this.
+_STRIDE = timedelta(days=7)
 #: 2026-01-01T00:00:00Z: a time as good as any other.
 _SAMPLE = 1_767_225_600_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
@@ -48,28 +50,32 @@ _SHORTHANDS = {
 }
 
 
-def faults(schedule: Schedule) -> Iterator[str]:
-    """Yield what is wrong with a schedule."""
+def faults(schedule: Schedule) -> Iterator[Fault]:
+    """Yield what is wrong with a schedule; paths lead into the schedule."""
     if not _NAME.fullmatch(schedule.name):
-        yield f"name {schedule.name!r:.140} must be 1 to 128 letters, digits, . _ or -"
+        message = f"name {schedule.name!r:.140} must be 1 to 128 letters, digits, . _ or -"
+        yield Fault("/name", "format", message)
     if schedule.cron is None and schedule.every is None:
-        yield "it needs cron or every, which say when"
+        yield Fault("", "conflict", "it needs cron or every, which say when")
     if schedule.cron is not None and schedule.every is not None:
-        yield "it needs cron or every, not both"
+        yield Fault("", "conflict", "it needs cron or every, not both")
     if schedule.every is not None:
-        yield from _interval_faults(schedule)
+        yield from _interval_faults(schedule.every, schedule.anchor)
     elif schedule.anchor is not None:
-        yield "anchor goes with every; cron has its own times"
+        yield Fault("/anchor", "conflict", "anchor goes with every; cron has its own times")
     yield from _zone_faults(schedule)
     if schedule.cron is not None:
-        yield from _cron_faults(schedule.cron)
+        yield from (Fault("/cron", "format", message) for message in _wrong_with_cron(schedule.cron))
     if schedule.catch_up not in CATCH_UPS:
-        yield f"catch_up is {schedule.catch_up!r:.60}; expected {', '.join(CATCH_UPS)}"
+        message = f"catch_up is {schedule.catch_up!r:.60}; expected {', '.join(CATCH_UPS)}"
+        yield Fault("/catch_up", "value", message)
     if schedule.overlap not in OVERLAPS:
-        yield f"overlap is {schedule.overlap!r:.60}; expected {', '.join(OVERLAPS)}"
+        message = f"overlap is {schedule.overlap!r:.60}; expected {', '.join(OVERLAPS)}"
+        yield Fault("/overlap", "value", message)
     elif schedule.catch_up == "all" and schedule.overlap != "queue":
-        yield "catch_up='all' needs overlap='queue': missed times are made up for one after the other"
-    yield from (f"input: {fault}" for fault in _input_faults(schedule))
+        message = "catch_up='all' needs overlap='queue': missed times are made up for one after the other"
+        yield Fault("/catch_up", "conflict", message)
+    yield from (fault.within("/input", "input: ") for fault in _input_faults(schedule))
 
 
 def run_input(schedule: Schedule, at: int) -> Json:
@@ -78,7 +84,7 @@ def run_input(schedule: Schedule, at: int) -> Json:
     Raises:
         TemplateError: a place of it names nothing that is there.
     """
-    return fill(schedule.input, {"schedule": schedule.name, "scheduled_at": rfc3339(at)})
+    return render_json(schedule.input, {"schedule": schedule.name, "scheduled_at": rfc3339(at)})
 
 
 def sample_input(schedule: Schedule) -> Json:
@@ -86,34 +92,36 @@ def sample_input(schedule: Schedule) -> Json:
     return run_input(schedule, _SAMPLE)
 
 
-def _input_faults(schedule: Schedule) -> Iterator[str]:
-    named = list(mapping_faults(schedule.input, SCHEDULE_VALUES))
-    yield from named
-    if not named:
+def _input_faults(schedule: Schedule) -> Iterator[Fault]:
+    wrong = list(json_faults(schedule.input, SCHEDULE_VALUES))
+    yield from wrong
+    if not wrong:
         try:
             sample_input(schedule)
         except TemplateError as error:
-            yield str(error)
+            yield Fault("", "template", str(error))
 
 
-def _interval_faults(schedule: Schedule) -> Iterator[str]:
-    every = schedule.every
-    if every is None or not 1 <= every <= MAX_DURATION:
-        yield f"every is {every} s; expected at least one second"
+def _interval_faults(every: float, anchor: str | None) -> Iterator[Fault]:
+    if not 1 <= every <= MAX_DURATION:
+        yield Fault("/every", "range", f"every is {every} s; expected at least one second")
     elif (every * 1000) % 1:
-        yield f"every is {every} s; expected whole milliseconds"
-    if schedule.anchor is not None:
+        yield Fault("/every", "range", f"every is {every} s; expected whole milliseconds")
+    if anchor is not None:
         try:
-            from_rfc3339(schedule.anchor)
+            from_rfc3339(anchor)
         except ValueError as error:
-            yield f"anchor: {error}"
+            yield Fault("/anchor", "format", f"anchor: {error}")
 
 
-def _zone_faults(schedule: Schedule) -> Iterator[str]:
+def _zone_faults(schedule: Schedule) -> Iterator[Fault]:
     if schedule.every is not None and schedule.timezone != "UTC":
-        yield "timezone goes with cron; every counts from its anchor"
+        yield Fault("/timezone", "conflict", "timezone goes with cron; every counts from its anchor")
     elif not _is_zone(schedule.timezone):
-        yield f"timezone {schedule.timezone!r:.80} is no IANA time zone; expected one such as Europe/Zurich"
+        message = (
+            f"timezone {schedule.timezone!r:.80} is not an IANA time zone; expected one such as Europe/Zurich"
+        )
+        yield Fault("/timezone", "format", message)
 
 
 def _is_zone(name: str) -> bool:
@@ -126,18 +134,18 @@ def _is_zone(name: str) -> bool:
     return True
 
 
-def _cron_faults(cron: str) -> Iterator[str]:
+def _wrong_with_cron(cron: str) -> Iterator[str]:
     expected = "expected five fields such as '30 2 * * 1-5': minute, hour, day of month, month, day of week"
     if cron.startswith("@") and cron not in _SHORTHANDS:
-        yield f"cron {cron!r:.80} is no shorthand; there are {', '.join(_SHORTHANDS)}"
+        yield f"cron {cron!r:.80} is not a known shorthand; there are {', '.join(_SHORTHANDS)}"
     elif len(cron) > _LONGEST_TEXT or len(_five_fields(cron).split()) != _FIELDS:
-        yield f"cron {cron!r:.80} is no schedule; {expected}"
+        yield f"cron {cron!r:.80} is not a valid schedule; {expected}"
     else:
         try:
             if next(CronSim(_five_fields(cron), datetime(2000, 1, 1, tzinfo=UTC)), None) is None:
                 yield f"cron {cron!r} names a day that does not come within fifty years"
         except CronSimError as error:
-            yield f"cron {cron!r} is no schedule ({str(error).lower()}); {expected}"
+            yield f"cron {cron!r} is not a valid schedule ({str(error).lower()}); {expected}"
 
 
 @lru_cache(maxsize=1024)
@@ -160,7 +168,7 @@ def next_fire(schedule: Schedule, after: int) -> int | None:
         return _millis(next(CronSim(fields, start), None))
     zone = ZoneInfo(schedule.timezone)
     if any(field.startswith("*") for field in fields.split()[:2]):
-        return _millis(first_on_the_wall(lambda shown: next(CronSim(fields, shown), None), zone, start))
+        return _millis(next_local_time(lambda shown: next(CronSim(fields, shown), None), zone, start))
     # Within the hour that comes twice, times of its first half are offered once more.
     times = (_millis(time) for time in CronSim(fields, start.astimezone(zone)))
     return next((at for at in times if at is None or at > after), None)
@@ -216,6 +224,46 @@ def _latest(schedule: Schedule, at: int, now: int, most: int) -> tuple[int, ...]
         if len(found) == most or after == at - 1:
             return tuple(found)
         span *= 4
+
+
+# --- local times -------------------------------------------------------------------------------------------
+
+
+def next_local_time(
+    later: Callable[[datetime], datetime | None], zone: ZoneInfo, after: datetime
+) -> datetime | None:
+    """Return the first moment after ``after`` at which local clocks show a time that ``later`` gives.
+
+    ``later`` returns the first local time after a local time; both have no zone. ``after`` and the result are
+    in UTC and whole seconds. For jobs without a fixed time cronsim steps by whole hours, which goes wrong in
+    zones whose clocks change by half an hour, or at midnight. Between two changes a local clock is a plain
+    one, so ``later`` is asked about plain times only.
+    """
+    offset = _offset(zone, after)
+    while (shown := later(after.replace(tzinfo=None) + offset)) is not None:
+        moment = (shown - offset).replace(tzinfo=UTC)
+        change = _first_change(zone, after, moment, offset)
+        if change is None:
+            return moment
+        after, offset = change - _SECOND, _offset(zone, change)
+    return None
+
+
+def _offset(zone: ZoneInfo, moment: datetime) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta()
+
+
+def _first_change(zone: ZoneInfo, start: datetime, end: datetime, offset: timedelta) -> datetime | None:
+    """Return the first moment after ``start`` and up to ``end`` with another offset."""
+    same, probe = start, min(start + _SECOND, end)
+    while _offset(zone, probe) == offset:
+        if probe == end:
+            return None
+        same, probe = probe, min(probe + _STRIDE, end)
+    while probe - same > _SECOND:
+        middle = same + timedelta(seconds=(probe - same) // _SECOND // 2)
+        same, probe = (middle, probe) if _offset(zone, middle) == offset else (same, middle)
+    return probe
 
 
 # --- overlap -----------------------------------------------------------------------------------------------

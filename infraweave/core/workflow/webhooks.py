@@ -12,7 +12,6 @@ from typing import assert_never
 from attrs import frozen
 
 from infraweave.core.data import template
-from infraweave.core.data.mapping import mapping_faults
 from infraweave.core.data.values import Json
 from infraweave.core.workflow.triggers import (
     DELIVERY_HEADER,
@@ -22,6 +21,7 @@ from infraweave.core.workflow.triggers import (
     Scheme,
     Webhook,
 )
+from infraweave.errors import Fault
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
@@ -39,35 +39,47 @@ _MOST_SIGNATURES = 4
 _PRIVATE = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
-def faults(webhook: Webhook) -> Iterator[str]:
-    """Yield what is wrong with a webhook."""
+def faults(webhook: Webhook) -> Iterator[Fault]:
+    """Yield what is wrong with a webhook; paths lead into the webhook."""
     if not _NAME.fullmatch(webhook.name):
-        yield f"name {webhook.name!r:.140} must be 1 to 128 letters, digits, . _ or -"
+        message = f"name {webhook.name!r:.140} must be 1 to 128 letters, digits, . _ or -"
+        yield Fault("/name", "format", message)
     if webhook.secret_env is not None and not _VARIABLE.fullmatch(webhook.secret_env):
-        yield f"secret_env {webhook.secret_env!r:.140} is no name of an environment variable"
+        message = f"secret_env {webhook.secret_env!r:.140} is not a valid name of an environment variable"
+        yield Fault("/secret_env", "format", message)
     for option in ("signature_header", "timestamp_header"):
         header = getattr(webhook, option)
         if header is not None and not _HEADER.fullmatch(header):
-            yield f"{option} {header!r:.140} is no name of a header"
-    if webhook.scheme not in SCHEMES:
-        yield f"scheme is {webhook.scheme!r:.60}; expected {', '.join(SCHEMES)}"
-    elif webhook.scheme == "standard":
-        yield from _headers_of_its_own(webhook)
-    elif webhook.scheme == "base64" and _share_a_header(webhook):
-        yield "timestamp_header is the signature's own header, which goes with the scheme hex"
+            yield Fault(f"/{option}", "format", f"{option} {header!r:.140} is not a valid header name")
+    yield from _scheme_faults(webhook)
     if not 1 <= webhook.tolerance <= _LONGEST_TOLERANCE:
-        yield f"tolerance is {webhook.tolerance} s; expected one second to a day"
-    if "{" in webhook.delivery:
-        yield from (f"delivery: {fault}" for fault in template.faults(webhook.delivery, ("body", "headers")))
-    elif not _HEADER.fullmatch(webhook.delivery):
-        yield f"delivery {webhook.delivery!r:.140} is no header's name and no template such as {{body.id}}"
-    yield from (f"input: {fault}" for fault in mapping_faults(webhook.input, DELIVERY_VALUES))
+        message = f"tolerance is {webhook.tolerance} s; expected one second to a day"
+        yield Fault("/tolerance", "range", message)
+    yield from (fault.within("/delivery") for fault in _delivery_faults(webhook.delivery))
+    found = template.json_faults(webhook.input, DELIVERY_VALUES)
+    yield from (fault.within("/input", "input: ") for fault in found)
 
 
-def _headers_of_its_own(webhook: Webhook) -> Iterator[str]:
-    if webhook.signature_header != SIGNATURE_HEADER or webhook.timestamp_header is not None:
-        option = "signature_header" if webhook.timestamp_header is None else "timestamp_header"
-        yield f"{option} goes with the schemes hex and base64; the scheme standard has headers of its own"
+def _scheme_faults(webhook: Webhook) -> Iterator[Fault]:
+    if webhook.scheme not in SCHEMES:
+        yield Fault("/scheme", "value", f"scheme is {webhook.scheme!r:.60}; expected {', '.join(SCHEMES)}")
+    elif webhook.scheme == "standard":
+        if webhook.signature_header != SIGNATURE_HEADER or webhook.timestamp_header is not None:
+            option = "signature_header" if webhook.timestamp_header is None else "timestamp_header"
+            rest = "goes with the schemes hex and base64; the scheme standard has headers of its own"
+            yield Fault(f"/{option}", "conflict", f"{option} {rest}")
+    elif webhook.scheme == "base64" and _share_a_header(webhook):
+        message = "timestamp_header is the same as signature_header, which only the scheme hex allows"
+        yield Fault("/timestamp_header", "conflict", message)
+
+
+def _delivery_faults(delivery: str) -> Iterator[Fault]:
+    if "{" in delivery:
+        found = template.faults(delivery, ("body", "headers"))
+        yield from (fault.within("", "delivery: ") for fault in found)
+    elif not _HEADER.fullmatch(delivery):
+        expected = "expected the name of a header, or a template such as {body.id}"
+        yield Fault("", "format", f"delivery is {delivery!r:.140}; {expected}")
 
 
 def _share_a_header(webhook: Webhook) -> bool:

@@ -58,8 +58,9 @@ def admission_request(graph: Graph, tenant: str, value: Json) -> AdmissionReques
     try:
         key = concurrency_key(document.concurrency, value)
     except TemplateError as error:
-        message = f"the input has nothing for the concurrency key of {document.workflow_id}: {error}"
-        raise InputInvalid(f"T{message[1:]}.", details=[Fault("", message)]) from error
+        message = f"has nothing for the concurrency key of {document.workflow_id}: {error}"
+        fault = Fault("", "concurrency_key", f"the input {message}")
+        raise InputInvalid(f"The input {message}.", details=[fault]) from error
     return AdmissionRequest(tenant, document.workflow_id, key, document.concurrency)
 
 

@@ -26,7 +26,9 @@ MAX_MEMORY = 2 * 2**30
 #: What can be asked for, by its name.
 WORKS: Mapping[str, Callable[..., Json]] = {
     "evaluate": expressions.evaluate,
-    "faults": lambda schema, value: [[f.path, f.message] for f in validator(schema).faults(value, LONG)],
+    "faults": lambda schema, value: [
+        [f.path, f.code, f.message] for f in validator(schema).faults(value, LONG)
+    ],
 }
 
 

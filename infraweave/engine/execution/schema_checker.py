@@ -34,8 +34,8 @@ class SchemaChecker:
         try:
             found = await self._apart.call("faults", check.schema, value, seconds=MAX_SECONDS)
         except WorkLimitExceeded as error:
-            return [Fault("", f"cannot be checked against this schema: {error}")]
-        return [Fault(path, message) for path, message in found]
+            return [Fault("", "too_large", f"cannot be checked against this schema: {error}")]
+        return [Fault(path, code, message) for path, code, message in found]
 
     async def validated_input(self, graph: Graph, value: Json) -> Json:
         """Return an input as a version takes it: with the defaults of its schema.
@@ -49,11 +49,10 @@ class SchemaChecker:
             measured(filled)
             faults = await self.faults(graph.input_validator, filled) or graph.model_faults(INPUT, filled)
         except ValueError as error:
-            faults = [Fault("", str(error))]
+            faults = [Fault("", "too_large", str(error))]
         if faults:
-            first = f"{faults[0].path or '/'} {faults[0].message}"
             raise InputInvalid(
-                f"The input does not match the schema of {graph.document.workflow_id}: {first}",
+                f"The input does not match the schema of {graph.document.workflow_id}: {faults[0].sentence}",
                 details=faults,
             )
         return filled

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from attrs import field, fields_dict, frozen
+from attrs import field, frozen
 
 from infraweave.core.data.values import Json
 from infraweave.core.run.events import Origin, Trigger
@@ -12,7 +10,6 @@ from infraweave.core.run.rerun import RerunNodes, ReusedNodes
 from infraweave.core.run.state import RunState
 from infraweave.core.trace_context import TraceContext
 from infraweave.core.workflow.graph import Graph
-from infraweave.errors import Fault
 from infraweave.store.runs import RunRow
 from infraweave.store.sqlite.audit_record import AuditRecord
 
@@ -90,12 +87,3 @@ class Inspection:
     blocked: list[str]
     input: Json
     asked: dict[str, Json]
-
-
-def details(cls: type, faults: Iterable[str]) -> list[Fault]:
-    """Return faults of a value with the path to the field that each begins with, if it does."""
-    found = []
-    for fault in faults:
-        word = fault.split(maxsplit=1)[0].rstrip(":")
-        found.append(Fault(f"/{word}" if word in fields_dict(cls) else "", fault))
-    return found

@@ -57,7 +57,7 @@ class Reruns:
             sizes.check_size(kept.results.outputs.values(), MOST_KEPT)
         except sizes.TooLarge as error:
             message = f"What the rerun would keep is too large: together, {error}; begin at an earlier node"
-            raise MalformedRequest(message, details=[Fault("/from_node", message)]) from error
+            raise MalformedRequest(message, details=[Fault("/from_node", "too_large", message)]) from error
         if wish.from_node in kept.skipped:
             raise _skipped(new, wish.from_node)
         value = state.input if wish.patch is None else merge_patch(state.input, wish.patch)
@@ -68,7 +68,7 @@ class Reruns:
 def _skipped(new: Graph, name: str) -> MalformedRequest:
     before = new.router_of.get(name) or ", ".join(new.upstream[name])
     message = f"Node {name} is skipped again, as before: nothing that is kept leads to it; begin at {before}"
-    return MalformedRequest(message, details=[Fault("/from_node", message)])
+    return MalformedRequest(message, details=[Fault("/from_node", "skipped", message)])
 
 
 def _no_node(graph: Graph, name: str) -> MalformedRequest:
@@ -76,4 +76,4 @@ def _no_node(graph: Graph, name: str) -> MalformedRequest:
     hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(list(graph.nodes)[:_LISTED])}"
     document = graph.document
     message = f"Workflow {document.workflow_id} {document.version} has no node {name[:128]}; {hint}"
-    return MalformedRequest(message, details=[Fault("/from_node", message)])
+    return MalformedRequest(message, details=[Fault("/from_node", "unknown_node", message)])

@@ -30,7 +30,7 @@ from infraweave.core.data.values import rfc3339
 from infraweave.core.workflow import schedules
 from infraweave.core.workflow.triggers import Schedule
 from infraweave.engine.clock import TimerHandle
-from infraweave.engine.runs.requests import Started, details
+from infraweave.engine.runs.requests import Started
 from infraweave.engine.runs.service import RunService
 from infraweave.engine.triggers.scheduled_start import idempotency_key_of, scheduled_start
 from infraweave.errors import Capacity, DefinitionInvalid, Draining, RequestError, StorageUnavailable
@@ -222,7 +222,7 @@ class Scheduler:
     async def _checked(self, tenant: str, workflow_id: str | None, schedule: Schedule) -> int | None:
         """Return the first time of a schedule that has no faults, and whose input the workflow takes."""
         self._service.check_accepting()
-        faults = details(Schedule, schedules.faults(schedule))
+        faults = list(schedules.faults(schedule))
         if faults:
             raise DefinitionInvalid(f"The schedule is not valid: {faults[0].message}.", details=faults)
         if workflow_id is not None:
@@ -267,7 +267,9 @@ class Scheduler:
         if row.paused:
             return None
         if wrong := list(schedules.faults(row.schedule)):  # a time zone that this machine does not know
-            log.error("schedule %s of tenant %s does not run: %s", row.schedule_id, row.tenant, wrong[0])
+            log.error(
+                "schedule %s of tenant %s does not run: %s", row.schedule_id, row.tenant, wrong[0].message
+            )
             return None
         first, now = self._first(row.schedule), self._clock.now()
         if row.next_at is None:

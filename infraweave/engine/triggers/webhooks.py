@@ -18,17 +18,17 @@ from attrs import evolve
 
 from infraweave.core import trace_context
 from infraweave.core.access import FIRST_TENANT
-from infraweave.core.data.mapping import fill
 from infraweave.core.data.redact import sanitize
-from infraweave.core.data.template import TemplateError
+from infraweave.core.data.template import TemplateError, render_json
 from infraweave.core.data.values import Json
 from infraweave.core.workflow import webhooks
-from infraweave.core.workflow.triggers import Scheme, Webhook
+from infraweave.core.workflow.triggers import Scheme
 from infraweave.engine.clock import base64_secret, token_secret, trace_id
-from infraweave.engine.runs.requests import Started, StartRequest, details
+from infraweave.engine.runs.requests import Started, StartRequest
 from infraweave.engine.runs.service import RunService
 from infraweave.errors import (
     DefinitionInvalid,
+    Fault,
     InputInvalid,
     WebhookNotFound,
 )
@@ -87,10 +87,7 @@ class WebhookService:
         """
         self._service.check_accepting()
         made = evolve(row, secret=row.secret or new_secret(row.webhook.scheme))
-        faults = [
-            *details(Webhook, webhooks.faults(row.webhook)),
-            *details(WebhookRow, _secret_faults(made)),
-        ]
+        faults = [*webhooks.faults(row.webhook), *_secret_faults(made)]
         if faults:
             raise DefinitionInvalid(f"The webhook is not valid: {faults[0].message}.", details=faults)
         await self.store.create(made, record)
@@ -114,7 +111,7 @@ class WebhookService:
         """
         delivery = webhooks.delivery_id(row.webhook, headers, value, body)
         try:
-            made = fill(row.webhook.input, webhooks.template_values(headers, value, delivery))
+            made = render_json(row.webhook.input, webhooks.template_values(headers, value, delivery))
         except TemplateError as error:
             raise InputInvalid(f"The input cannot be made of this delivery: {error}.") from error
         request = evolve(_request(row, delivery, made, headers), record=record)
@@ -175,11 +172,11 @@ def _key(row: WebhookRow) -> tuple[bytes, str | None]:
         return _NO_KEY, f"its secret is none: {error}"
 
 
-def _secret_faults(row: WebhookRow) -> Iterator[str]:
+def _secret_faults(row: WebhookRow) -> Iterator[Fault]:
     try:
         webhooks.signing_key(row.webhook.scheme, (row.secret or "").encode())
     except ValueError as error:
-        yield f"secret: {error}"
+        yield Fault("/secret", "format", f"secret: {error}")
 
 
 def _request(row: WebhookRow, delivery: str, made: Json, headers: Mapping[str, str]) -> StartRequest:

@@ -1,8 +1,8 @@
-"""What makes a definition document valid. Pure; finds every fault at once, each with the names involved.
+"""The rules of definition documents. Pure; all faults are found at once.
 
 Documents also come over the wire, so the work is bounded: faults are found one by one, and a hundred are
-enough. A node without a cycle before it is always reachable; what can never run is found as data that can
-only ever be skipped (``routes``).
+enough. Each fault has a JSON Pointer into the document, a code, and a message that begins with the name of
+the node or trigger.
 """
 
 from __future__ import annotations
@@ -17,12 +17,10 @@ from itertools import chain, islice, pairwise
 from infraweave.core.data.json_schema import schema_faults
 from infraweave.core.data.values import is_pointer
 from infraweave.core.workflow.concurrency import limit_faults
-from infraweave.core.workflow.diff import first_difference
 from infraweave.core.workflow.document import (
     INPUT,
     ITEM,
     Activity,
-    Compensation,
     Document,
     Http,
     Loop,
@@ -35,42 +33,43 @@ from infraweave.core.workflow.document import (
 )
 from infraweave.core.workflow.graph import Graph
 from infraweave.core.workflow.rules.loops import loop_faults
-from infraweave.core.workflow.rules.nodes import ID, own_faults, said
+from infraweave.core.workflow.rules.nodes import ID, id_faults, node_faults, shorten
 from infraweave.core.workflow.rules.routes import ancestors, never_together
 from infraweave.core.workflow.rules.triggers import trigger_faults
-
-__all__ = ["MAX_FAULTS", "MAX_NODES", "faults", "first_difference", "is_id"]
+from infraweave.errors import Fault
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
-#: Recorded pipelines have thousands of nodes. The check, the drawing and the run of a graph grow as it does:
-#: of 10,000 nodes they take under half a second, about one, and a few.
+#: Recorded pipelines have thousands of nodes. For 10,000 nodes the check takes under half a second, the
+#: drawing about one second, and a run a few seconds; all three grow linearly.
 MAX_NODES = 10_000
-#: Each is compiled when it is checked, which takes a millisecond.
+#: The check compiles each expression, which takes a millisecond.
 MAX_EXPRESSIONS = 2_000
-#: Of loops, and of races: each knows all nodes within it, so many within each other are many times the graph.
+#: Each loop and each race holds the set of its nodes, so nested ones take many times the size of the graph.
 MAX_LOOPS = MAX_RACES = 200
 MAX_FAULTS = 100
-#: Names that a message lists, and among which it looks for the nearest.
+#: Names that a message lists, and names among which the nearest one is looked for.
 _LISTED, _SEARCHED = 20, 500
 
 
 def is_id(text: str) -> bool:
-    """Tell whether a text may be a workflow's id, or a version."""
+    """Tell whether a text may be the id of a workflow, or a version."""
     return ID.fullmatch(text) is not None
 
 
-def faults(document: Document) -> list[str]:
+def faults(document: Document) -> list[Fault]:
     """Return what is wrong with a document, a hundred faults at most; empty where it can be published."""
     found = list(islice(_faults(document), MAX_FAULTS + 1))
-    return [*found[:MAX_FAULTS], "there are more faults"] if len(found) > MAX_FAULTS else found
+    if len(found) > MAX_FAULTS:
+        found[MAX_FAULTS] = Fault("", "more", "there are more faults")
+    return found
 
 
-def _faults(document: Document) -> Iterator[str]:
+def _faults(document: Document) -> Iterator[Fault]:
     if too_many := list(_too_many(document)):
         yield from too_many
         return
     yield from _identity(document)
-    yield from limit_faults(document.concurrency)
+    yield from (fault.within("/concurrency") for fault in limit_faults(document.concurrency))
     yield from _nodes(document)
     yield from trigger_faults(document)
     sound = True
@@ -88,7 +87,7 @@ def _faults(document: Document) -> Iterator[str]:
         yield from _undone_too_late(graph)
 
 
-def _too_many(document: Document) -> Iterator[str]:
+def _too_many(document: Document) -> Iterator[Fault]:
     loops = sum(isinstance(node, Loop) for node in document.nodes)
     races = sum(node.join == "any" for node in document.nodes)
     expressions = sum(getattr(node, "expression", None) is not None for node in document.nodes)
@@ -100,83 +99,109 @@ def _too_many(document: Document) -> Iterator[str]:
     )
     for count, what, most in counts:
         if count > most:
-            yield f"there are {count:,} {what}, more than {most:,}"
+            yield Fault("/nodes", "too_many", f"there are {count:,} {what}, more than {most:,}")
 
 
-def _identity(document: Document) -> Iterator[str]:
-    if not ID.fullmatch(document.workflow_id):
-        yield f"workflow_id {said(document.workflow_id)} must be 1 to 128 letters, digits, . _ or -"
-    if not ID.fullmatch(document.version):
-        yield f"version {said(document.version)} must be 1 to 128 letters, digits, . _ or -"
-    yield from (f"input: {fault}" for fault in schema_faults(document.input_schema))
+def _identity(document: Document) -> Iterator[Fault]:
+    yield from id_faults("workflow_id", document.workflow_id)
+    yield from id_faults("version", document.version)
+    yield from (fault.within("/input_schema", "input: ") for fault in schema_faults(document.input_schema))
     names = {node.name for node in document.nodes}
     if not names:
-        yield "there are no nodes"
+        yield Fault("/nodes", "required", "there are no nodes")
     if document.output is not None and document.output not in names:
-        yield f"output {said(document.output)} is no node{_nearest(document.output, names)}"
+        message = f"output {shorten(document.output)} is not a node{_nearest(document.output, names)}"
+        yield Fault("/output", "unknown_node", message)
 
 
-def _nodes(document: Document) -> Iterator[str]:
+def _nodes(document: Document) -> Iterator[Fault]:
+    last = {node.name: place for place, node in enumerate(document.nodes)}
     counts = Counter(node.name for node in document.nodes)
-    yield from (f"{name}: there are several nodes of this name" for name in counts if counts[name] > 1)
-    for node in document.nodes:
+    for name in (name for name in counts if counts[name] > 1):
+        yield Fault(f"/nodes/{last[name]}", "duplicate", f"{name}: there are several nodes of this name")
+    for place, node in enumerate(document.nodes):
+        path = f"/nodes/{place}"
         if node.name == INPUT:
-            yield f"{said(INPUT)} is no node name; it stands for the run's input"
+            message = f"{shorten(INPUT)} is not a node name; it stands for the run's input"
+            yield Fault(f"{path}/name", "reserved", message)
         elif not _NAME.fullmatch(node.name):
-            yield f"{said(node.name)} is no node name; expected a letter or _, then letters, digits, _ or -"
-        yield from (f"{node.name}: {fault}" for fault in own_faults(node))
+            expected = "expected a letter or _, then letters, digits, _ or -"
+            yield Fault(f"{path}/name", "format", f"{shorten(node.name)} is not a node name; {expected}")
+        yield from (fault.within(path, f"{node.name}: ") for fault in node_faults(node))
 
 
 # --- edges -------------------------------------------------------------------------------------------------
 
 
-def _edges(document: Document) -> Iterator[str]:
+def _edges(document: Document) -> Iterator[Fault]:
     names = {node.name for node in document.nodes}
-    for node in document.nodes:
-        yield from _unbound(node.name, node, node.params, names)
-        if isinstance(node, Activity | Map | Subworkflow | Http) and node.compensate is not None:
-            yield from _unbound(f"{node.name}.compensate", node, node.compensate.params, names)
-        if isinstance(node, Map) and node.over == node.name:
-            yield f"{node.name}: over names the map itself; expected a node before it, or {INPUT}"
-        elif isinstance(node, Map) and node.over not in names | {INPUT}:
-            known = _list([INPUT, *sorted(names - {node.name})])
-            yield f"{node.name}: over names {said(node.over)}, which is no node; there are {known}"
-        if node.join == "any":
-            yield from _required_in_race(node)
-        for other in node.after:
-            if other == node.name:
-                yield f"{node.name}: it cannot run after itself"
-            elif other not in names:
-                yield f"{node.name}: after names {said(other)}, which is no node{_nearest(other, names)}"
+    for place, node in enumerate(document.nodes):
+        path, label = f"/nodes/{place}", f"{node.name}: "
+        yield from (fault.within(path, label) for fault in _sources(node, node.params, names))
+        undo = node.compensate if isinstance(node, Activity | Map | Subworkflow | Http) else None
+        if undo is not None:
+            found = _sources(node, undo.params, names, itself=True)
+            yield from (fault.within(f"{path}/compensate", f"{node.name}.compensate: ") for fault in found)
+        yield from (fault.within(path, label) for fault in _other_edges(node, names))
 
 
-def _required_in_race(node: Node) -> Iterator[str]:
-    for param in node.params:
+def _other_edges(node: Node, names: set[str]) -> Iterator[Fault]:
+    if isinstance(node, Map) and node.over == node.name:
+        yield Fault("/over", "self", f"over names the map itself; expected a node before it, or {INPUT}")
+    elif isinstance(node, Map) and node.over not in names | {INPUT}:
+        known = _list([INPUT, *sorted(names - {node.name})])
+        message = f"over names {shorten(node.over)}, which is not a node; there are {known}"
+        yield Fault("/over", "unknown_node", message)
+    if node.join == "any":
+        yield from _required_in_race(node)
+    for other in node.after:
+        if other == node.name:
+            yield Fault("/after", "self", "it cannot run after itself")
+        elif other not in names:
+            message = f"after names {shorten(other)}, which is not a node{_nearest(other, names)}"
+            yield Fault("/after", "unknown_node", message)
+
+
+def _required_in_race(node: Node) -> Iterator[Fault]:
+    for place, param in enumerate(node.params):
         if param.required and param.source != INPUT:
-            yield (
-                f"{node.name}: parameter {param.name} needs a default, for with join any"
+            message = (
+                f"parameter {param.name} needs a default, because with join any"
                 f" {param.source} may not have run"
+            )
+            yield Fault(f"/params/{place}", "default", message)
+
+
+def _sources(
+    node: Node, params: tuple[Param, ...], names: set[str], *, itself: bool = False
+) -> Iterator[Fault]:
+    """Yield what is wrong with the sources of parameters; a compensation takes the output of its own node."""
+    last = {param.name: place for place, param in enumerate(params)}
+    counts = Counter(param.name for param in params)
+    for name in (name for name in counts if counts[name] > 1):
+        yield Fault(f"/params/{last[name]}", "duplicate", f"parameter {name} stands there twice")
+    for place, param in enumerate(params):
+        label = f"parameter {param.name[:128]}"
+        if not is_pointer(param.pointer):
+            message = f"{label}: pointer {shorten(param.pointer)} is not a JSON Pointer such as /id"
+            yield Fault(f"/params/{place}/pointer", "format", message)
+        if param.source == INPUT or (param.source == ITEM and isinstance(node, Map)):
+            continue
+        if not itself and param.source == node.name and not param.carried:
+            yield Fault(f"/params/{place}", "self", f"{label} names the node itself")
+        elif param.source not in names:
+            yield _no_source(node, param, names if itself else names - {node.name}).within(
+                f"/params/{place}", label
             )
 
 
-def _unbound(where: str, node: Node, params: tuple[Param, ...], names: set[str]) -> Iterator[str]:
-    counts = Counter(param.name for param in params)
-    yield from (f"{where}: parameter {name} stands there twice" for name in counts if counts[name] > 1)
-    itself = where != node.name  # a compensation takes its node's output
-    for param in params:
-        what = f"{where}: parameter {param.name[:128]}"
-        if not is_pointer(param.pointer):
-            yield f"{what}: pointer {said(param.pointer)} is no JSON Pointer such as /id"
-        if param.source == INPUT or (param.source == ITEM and isinstance(node, Map)):
-            continue
-        if not itself and param.source == where and not param.carried:
-            yield f"{what} names the node itself"
-        elif param.source not in names:
-            special = [INPUT, ITEM] if isinstance(node, Map) else [INPUT]
-            known = _list([*special, *sorted(names - {where})])
-            hint = _nearest(param.source, {*special, *names})
-            what += "" if param.source == param.name else f": source {said(param.source)}"
-            yield f"{what} names no node; there are {known}{hint}"
+def _no_source(node: Node, param: Param, names: set[str]) -> Fault:
+    special = [INPUT, ITEM] if isinstance(node, Map) else [INPUT]
+    message = f" names no node; there are {_list([*special, *sorted(names)])}"
+    message += _nearest(param.source, {*special, *names, node.name})
+    if param.source == param.name:
+        return Fault("", "unknown_node", message)
+    return Fault("/source", "unknown_node", f": source {shorten(param.source)}{message}")
 
 
 def _list(names: list[str]) -> str:
@@ -189,25 +214,34 @@ def _nearest(name: str, names: Iterable[str]) -> str:
     return f" (did you mean {close[0]}?)" if close else ""
 
 
-def _routes(document: Document) -> Iterator[str]:
+def _routes(document: Document) -> Iterator[Fault]:
     names = {node.name for node in document.nodes}
+    place_of = {node.name: place for place, node in enumerate(document.nodes)}
     router_of: dict[str, str] = {}
-    for node in document.nodes:
+    for place, node in enumerate(document.nodes):
         if isinstance(node, Router) and not node.routes:
-            yield f"{node.name}: a router needs routes"
+            yield Fault(f"/nodes/{place}/routes", "required", f"{node.name}: a router needs routes")
         for route, count in Counter(route_targets(node)).items():
-            if count > 1:
-                yield f"{node.name}: route {route} stands there {count} times"
-            if route == node.name:
-                yield f"{node.name}: a {node.kind.replace('_', ' ')} cannot choose itself"
-            elif route not in names:
-                yield f"{node.name}: route {said(route)} is no node{_nearest(route, names)}"
-            elif router_of.setdefault(route, node.name) != node.name:
-                yield f"{route}: it is a route of both {router_of[route]} and {node.name}; expected one"
+            for fault in _route(node, route, count, names):
+                yield fault.within(f"/nodes/{place}", f"{node.name}: ")
+            if route in names and route != node.name and router_of.setdefault(route, node.name) != node.name:
+                message = f"{route}: it is a route of both {router_of[route]} and {node.name}; expected one"
+                yield Fault(f"/nodes/{place_of[route]}", "conflict", message)
 
 
-def _cycles(graph: Graph) -> Iterator[str]:
-    """Yield cycles that share no node; what names itself or nothing has been told already."""
+def _route(node: Node, route: str, count: int, names: set[str]) -> Iterator[Fault]:
+    path = "/routes" if isinstance(node, Router) else "/timeout_route"
+    if count > 1:
+        yield Fault(path, "duplicate", f"route {route} stands there {count} times")
+    if route == node.name:
+        yield Fault(path, "self", f"a {node.kind.replace('_', ' ')} cannot choose itself")
+    elif route not in names:
+        message = f"route {shorten(route)} is not a node{_nearest(route, names)}"
+        yield Fault(path, "unknown_node", message)
+
+
+def _cycles(graph: Graph) -> Iterator[Fault]:
+    """Yield cycles that share no node; edges to the node itself or to nothing are faults of their own."""
     sources = {
         name: [source for source in graph.waits[name] if source in graph.nodes and source != name]
         for name in graph.nodes
@@ -215,7 +249,7 @@ def _cycles(graph: Graph) -> Iterator[str]:
     while (cycle := _cycle(sources)) is not None:
         start = cycle.index(min(cycle, key=graph.order.__getitem__))
         turned = [*cycle[start:], *cycle[:start], cycle[start]]
-        yield f"{' → '.join(turned)} is a cycle; {_reason(graph, turned)}"
+        yield Fault("/nodes", "cycle", f"{' → '.join(turned)} is a cycle; {_reason(graph, turned)}")
         for name in cycle:
             del sources[name]
         sources = {name: [s for s in before if s in sources] for name, before in sources.items()}
@@ -244,15 +278,13 @@ def _reason(graph: Graph, cycle: list[str]) -> str:
     return "a node cannot wait for itself"
 
 
-def _undone_too_late(graph: Graph) -> Iterator[str]:
-    """Yield compensations that take what comes after their node: the node itself could not."""
+def _undone_too_late(graph: Graph) -> Iterator[Fault]:
+    """Yield compensations that take the output of a node that comes after their own node."""
     undone = [(name, undo) for name in graph.nodes if (undo := graph.compensation(name)) is not None]
     before = ancestors(graph) if undone else {}
     for name, undo in undone:
-        for source in _taken(undo):
-            if before[source] >> graph.order[name] & 1:
-                yield f"{name}.compensate: parameter {source} names a node that comes after {name}"
-
-
-def _taken(undo: Compensation) -> list[str]:
-    return [param.source for param in undo.params if param.source not in (INPUT, ITEM)]
+        for place, param in enumerate(undo.params):
+            if param.source in (INPUT, ITEM) or not before[param.source] >> graph.order[name] & 1:
+                continue
+            message = f"{name}.compensate: parameter {param.source} names a node that comes after {name}"
+            yield Fault(f"/nodes/{graph.order[name]}/compensate/params/{place}", "order", message)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from infraweave.core.workflow.document import Router, Wait
 from infraweave.core.workflow.graph import Graph
+from infraweave.errors import Fault
 
 #: By router that chooses one route: the route that a node needs.
 Needs = dict[str, str]
@@ -37,7 +38,7 @@ def ancestors(graph: Graph) -> dict[str, int]:
     return before
 
 
-def never_together(graph: Graph) -> Iterator[str]:
+def never_together(graph: Graph) -> Iterator[Fault]:
     """Yield a fault for each node that needs two routes of a router that chooses one.
 
     A node needs what its router, and the data that it requires, need; without those, what all its upstreams
@@ -49,10 +50,11 @@ def never_together(graph: Graph) -> Iterator[str]:
         needs[name] = needed
         if conflict is not None:
             first, second, router = conflict
-            yield (
+            message = (
                 f"{name}: it needs both {first} and {second}, but {_chooser(graph, router)} one of them,"
                 " so it would always be skipped; give the parameters defaults"
             )
+            yield Fault(f"/nodes/{graph.order[name]}", "unreachable", message)
 
 
 def _wanted(graph: Graph, name: str, needs: dict[str, Needs]) -> list[Needs]:

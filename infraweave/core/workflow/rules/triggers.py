@@ -9,31 +9,44 @@ from infraweave.core.data.json_schema import schema_faults, validator
 from infraweave.core.data.schema_defaults import defaults_of
 from infraweave.core.workflow import schedules, webhooks
 from infraweave.core.workflow.document import Document
+from infraweave.core.workflow.triggers import Webhook
+from infraweave.errors import Fault
 
 
-def trigger_faults(document: Document) -> Iterator[str]:
-    """Yield every fault of what a document starts by itself."""
-    for schedule in document.schedules:
-        yield from (f"schedule {schedule.name:.128}: {fault}" for fault in schedules.faults(schedule))
-    yield from _unfit(document)
-    for webhook in document.webhooks:
-        yield from (f"webhook {webhook.name:.128}: {fault}" for fault in webhooks.faults(webhook))
-        if webhook.secret_env is None:
-            yield f"webhook {webhook.name:.128}: secret_env must name the variable that holds the secret"
-    for kind, declared in (("schedule", document.schedules), ("webhook", document.webhooks)):
-        counts = Counter(trigger.name for trigger in declared)
-        yield from (
-            f"{kind} {name:.128}: there are several of this name" for name in counts if counts[name] > 1
-        )
+def trigger_faults(document: Document) -> Iterator[Fault]:
+    """Yield every fault of the triggers of a document; paths lead into the document."""
+    for place, schedule in enumerate(document.schedules):
+        label = f"schedule {schedule.name:.128}: "
+        yield from (fault.within(f"/schedules/{place}", label) for fault in schedules.faults(schedule))
+    yield from _input_misfits(document)
+    for place, webhook in enumerate(document.webhooks):
+        label = f"webhook {webhook.name:.128}: "
+        yield from (fault.within(f"/webhooks/{place}", label) for fault in _webhook(webhook))
+    for kind, names in (
+        ("schedule", [schedule.name for schedule in document.schedules]),
+        ("webhook", [webhook.name for webhook in document.webhooks]),
+    ):
+        for name in (name for name, count in Counter(names).items() if count > 1):
+            last = len(names) - 1 - names[::-1].index(name)
+            message = f"{kind} {name:.128}: there are several of this name"
+            yield Fault(f"/{kind}s/{last}", "duplicate", message)
 
 
-def _unfit(document: Document) -> Iterator[str]:
-    """Yield what the workflow's own schema has against the inputs of its schedules."""
-    sound = [schedule for schedule in document.schedules if not any(schedules.faults(schedule))]
+def _webhook(webhook: Webhook) -> Iterator[Fault]:
+    yield from webhooks.faults(webhook)
+    if webhook.secret_env is None:
+        yield Fault("/secret_env", "required", "secret_env must name the variable that holds the secret")
+
+
+def _input_misfits(document: Document) -> Iterator[Fault]:
+    """Yield why the workflow's own schema refuses the inputs of its schedules."""
+    sound = [
+        (n, schedule) for n, schedule in enumerate(document.schedules) if not any(schedules.faults(schedule))
+    ]
     if not sound or schema_faults(document.input_schema):
         return
     check, defaults = validator(document.input_schema), defaults_of(document.input_schema)
-    for schedule in sound:
+    for place, schedule in sound:
         for fault in check.faults(defaults.filled(schedules.sample_input(schedule))):
-            told = f"{fault.path or '/'} {fault.message}"
-            yield f"schedule {schedule.name}: its input does not fit: {told}"
+            message = f"schedule {schedule.name}: its input does not fit: {fault.sentence}"
+            yield Fault(f"/schedules/{place}/input", "conflict", message)
