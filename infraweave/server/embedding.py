@@ -1,6 +1,6 @@
-"""InfraWeave inside another program: the true server, the same without HTTP, or an ASGI app to mount.
+"""InfraWeave inside another program: a server, an engine without HTTP, or an ASGI app to mount.
 
-Any number of them may live in one process, each on a file of its own.
+A process may contain any number of them, each with its own file.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from infraweave.core.access import make_token, token_hash
 from infraweave.engine.clock import Clock, token_secret
 from infraweave.engine.engine import Engine
 from infraweave.server.in_process_transport import BASE_URL, InProcess, Message, Receive, Send
-from infraweave.server.serving import MEMORY, admit_first, serving, write_token
+from infraweave.server.serving import MEMORY, bootstrap_token, serving, write_token
 from infraweave.settings import Settings
 
 
 @frozen
 class Server:
-    """A server of this process, with a client that may do everything."""
+    """A server in this process, with a client that has all grants."""
 
     url: str
     token: str
@@ -57,26 +57,26 @@ async def serve(
         result = await run.result()
     ```
 
-    A new file takes ``token`` as its first one, or one that is made. For a file that has principals already
-    ``token`` is one of its tokens; without it the principal ``admin`` gets one for the length of the block.
+    ``token`` becomes the first token of a new file; by default one is generated. For a file with principals
+    it is one of their tokens; by default the principal ``admin`` gets one for the length of the block.
 
     Raises:
-        StartupError: the file or the port is in use, or the file is not ours.
+        StartupError: the file or the port is in use, or the file is not an InfraWeave database.
         DeclarationError: a workflow cannot be compiled.
-        VersionConflict: a version that runs have used is given with another content.
+        VersionConflict: a version that runs have used has other content.
     """
     first = token or make_token(token_secret())
     opening = serving(db, workflows, host=host, port=port, token=first, clock=clock, settings=settings)
     async with opening as running, AsyncExitStack() as stack:
         if token is None and running.token is None:
-            first = await stack.enter_async_context(_passing_token(running.engine))
+            first = await stack.enter_async_context(_temporary_token(running.engine))
         client = await stack.enter_async_context(Client(running.url, first))
         yield Server(running.url, first, client, running.engine, running.sign_in_code)
 
 
 @asynccontextmanager
-async def _passing_token(engine: Engine) -> AsyncIterator[str]:
-    """Give a token that may do everything, for the length of the block."""
+async def _temporary_token(engine: Engine) -> AsyncIterator[str]:
+    """Create a token with all grants for the length of the block."""
     text = make_token(token_secret())
     token_id = await engine.admit(token_hash(text))
     try:
@@ -87,7 +87,7 @@ async def _passing_token(engine: Engine) -> AsyncIterator[str]:
 
 @frozen
 class Embedded:
-    """An engine of this process without HTTP, with a client that may do everything."""
+    """An engine in this process without HTTP, with a client that has all grants."""
 
     client: Client
     engine: Engine
@@ -105,7 +105,7 @@ class Embedded:
         """Start a run; see ``Client.start``.
 
         Raises:
-            ClientError: it was refused, with the codes of ``POST /v1/runs``.
+            ClientError: the start was refused, with the codes of ``POST /v1/runs``.
             ValueError: ``start_at`` has no offset.
         """
         return await self.client.start(
@@ -129,7 +129,7 @@ async def embed(
     clock: Clock | None = None,
     settings: Settings | None = None,
 ) -> AsyncIterator[Embedded]:
-    """Run workflows without HTTP for the length of the block: nothing listens, and all else is as served.
+    """Run workflows without HTTP for the length of the block. Nothing listens; all else is as in ``serve``.
 
     ```python
     async with infraweave.embed(flow, db="runs.db") as engine:
@@ -140,20 +140,20 @@ async def embed(
     ```
 
     Raises:
-        StartupError: the file is in use, or it is not ours.
+        StartupError: the file is in use, or it is not an InfraWeave database.
         DeclarationError: a workflow cannot be compiled.
-        VersionConflict: a version that runs have used is given with another content.
+        VersionConflict: a version that runs have used has other content.
     """
     async with (
         Engine.open(db, workflows, clock=clock, settings=settings) as engine,
-        _passing_token(engine) as token,
+        _temporary_token(engine) as token,
         Client(BASE_URL, token, transport=_transport(engine, settings)) as client,
     ):
         yield Embedded(client, engine)
 
 
 def _transport(engine: Engine, settings: Settings | None) -> InProcess:
-    app: Any = create_app(engine, settings)  # its own types of the messages are narrower
+    app: Any = create_app(engine, settings)  # its message types are narrower
     return InProcess(app)
 
 
@@ -164,24 +164,24 @@ def asgi(
     clock: Clock | None = None,
     settings: Settings | None = None,
 ) -> MountedApp:
-    """Return an ASGI app to mount into another one.
+    """Return an ASGI app to mount into another app.
 
     ```python
     app = FastAPI(lifespan=...)
     app.mount("/flows", infraweave.asgi(flow, db="runs.db"))
     ```
 
-    A new file takes ``token`` as its first one. Without it one is made, and written to ``<db>.token`` (mode
-    0600) as ``infraweave serve`` does.
+    ``token`` becomes the first token of a new file. By default one is generated and written to ``<db>.token``
+    (mode 0600), as by ``infraweave serve``.
     """
     return MountedApp(workflows, db, token, clock, settings or Settings())
 
 
 class MountedApp:
-    """An ASGI app whose engine lives from lifespan start-up to shutdown.
+    """An ASGI app with an engine that runs from lifespan start-up to shutdown.
 
-    Under a host that passes no lifespan on, it begins with the first request and ends with the process, as
-    after a crash: nothing durable is lost.
+    If the host passes on no lifespan, the engine starts with the first request and ends with the process, as
+    in a crash: nothing durable is lost.
     """
 
     def __init__(
@@ -195,30 +195,30 @@ class MountedApp:
         self._workflows, self._db, self._token = workflows, db, token
         self._clock, self._settings = clock, settings
         self._stack = AsyncExitStack()
-        self._beginning = asyncio.Lock()
+        self._starting = asyncio.Lock()
         self._app: Any = None
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
-        """Answer one connection."""
+        """Serve one connection."""
         if scope["type"] == "lifespan":
-            await self._live(receive, send)
+            await self._run_lifespan(receive, send)
         else:
-            await self._begin()
+            await self._start()
             await self._app(scope, receive, send)
 
-    async def _begin(self) -> None:
-        async with self._beginning:
+    async def _start(self) -> None:
+        async with self._starting:
             if self._app is None:
                 opening = Engine.open(self._db, self._workflows, clock=self._clock, settings=self._settings)
                 engine = await self._stack.enter_async_context(opening)
-                made = await admit_first(engine, self._token or make_token(token_secret()))
+                made = await bootstrap_token(engine, self._token or make_token(token_secret()))
                 if made is not None and self._token is None and str(self._db) != MEMORY:
                     write_token(Path(self._db), made)
                 self._app = create_app(engine, self._settings, hosts=self._settings.allow_hosts or None)
 
-    async def _live(self, receive: Receive, send: Send) -> None:
+    async def _run_lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
-        await self._begin()
+        await self._start()
         await send({"type": "lifespan.startup.complete"})
         await receive()
         await self._stack.aclose()

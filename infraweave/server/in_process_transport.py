@@ -1,7 +1,7 @@
-"""A way to an ASGI app without a socket: a transport for the HTTP client that hands bytes over as they come.
+"""A transport for the HTTP client that calls an ASGI app without a socket.
 
-httpx has one that collects the whole answer first; here an event stream flows, and one that its reader
-leaves is told so, as over a socket. Knows nothing of what the app does.
+The transport of httpx collects the whole response first. This one passes event streams on as they arrive, and
+tells the app when the reader leaves, as a socket does.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Message, Receive, Send], Awaitable[None]]
 
-#: Where an app without an address seems to be.
+#: The base URL of an app without an address.
 BASE_URL = "http://infraweave"
-#: Parts of an answer that may wait for their reader.
-_ROOM = 16
+#: Parts of a response that may wait for their reader.
+_MAX_QUEUED = 16
 
 
 class InProcess(httpx.AsyncBaseTransport):
@@ -30,29 +30,27 @@ class InProcess(httpx.AsyncBaseTransport):
         self._app = app
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Return the answer as soon as its head is there."""
-        exchange = _Exchange(await request.aread())
-        exchange.task = asyncio.create_task(
-            exchange.run(self._app, _scope(request)), name="in-process request"
-        )
+        """Return the response as soon as its head has arrived."""
+        stream = _ResponseStream(await request.aread())
+        stream.task = asyncio.create_task(stream.run(self._app, _scope(request)), name="in-process request")
         try:
-            head = await exchange.next()
+            head = await stream.next()
         except asyncio.CancelledError:
-            exchange.task.cancel()
+            stream.task.cancel()
             raise
         if head is None:
-            raise httpx.RemoteProtocolError("The app ended without an answer.", request=request)
-        return httpx.Response(head["status"], headers=head.get("headers", []), stream=exchange)
+            raise httpx.RemoteProtocolError("The app ended without a response.", request=request)
+        return httpx.Response(head["status"], headers=head.get("headers", []), stream=stream)
 
 
-class _Exchange(httpx.AsyncByteStream):
-    """One request and its answer."""
+class _ResponseStream(httpx.AsyncByteStream):
+    """The body of a response, and the request that it answers."""
 
     task: asyncio.Task[None]
 
     def __init__(self, body: bytes) -> None:
         self._body: bytes | None = body
-        self._sent: asyncio.Queue[Message | None] = asyncio.Queue(_ROOM)
+        self._sent: asyncio.Queue[Message | None] = asyncio.Queue(_MAX_QUEUED)
         self._left = asyncio.Event()
 
     async def run(self, app: App, scope: Message) -> None:
@@ -70,7 +68,7 @@ class _Exchange(httpx.AsyncByteStream):
         return {"type": "http.disconnect"}
 
     async def next(self) -> Message | None:
-        """Return the next message of the app, None at its end."""
+        """Return the next message of the app; None at its end."""
         return await self._sent.get()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -82,7 +80,7 @@ class _Exchange(httpx.AsyncByteStream):
                     return
 
     async def aclose(self) -> None:
-        """Leave: the app is told so, and what it still does is stopped."""
+        """Leave: tell the app, and cancel what it still does."""
         self._left.set()
         while not self._sent.empty():
             self._sent.get_nowait()

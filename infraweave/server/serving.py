@@ -1,8 +1,7 @@
-"""The server as one block: engine, app and socket begin together and end in order.
+"""The server as one context manager: engine, app and socket start together and stop in order.
 
-Used by ``infraweave serve`` and by the embedding interface alike, so that what a test runs is what is run in
-earnest. At the end: streams are closed so that clients resume elsewhere, bodies may finish within the grace
-period, then connections close and the file is checkpointed.
+``infraweave serve`` and the embedding interface both use it. On stop, streams close so that clients resume
+elsewhere, node code may finish within the grace period, connections close, and the file is checkpointed.
 """
 
 from __future__ import annotations
@@ -26,28 +25,28 @@ from infraweave.engine.clock import Clock, token_secret, ulid
 from infraweave.engine.engine import Engine
 from infraweave.engine.garbage_collector import GarbageCollector
 from infraweave.errors import StartupError
-from infraweave.server.http1 import answer
+from infraweave.server.http1 import serve_connections
 from infraweave.settings import Settings
 
-#: In place of a path: a private database, removed at the end.
+#: In place of a path: a private database, deleted at the end.
 MEMORY = ":memory:"
-#: Connections that may wait to be accepted; the usual default of 100 drops bursts.
+#: Connections that wait to be accepted. The usual default of 100 drops bursts.
 BACKLOG = 1024
-#: Seconds that open connections get once every stream has been ended.
-GOODBYE = 2.0
-#: Seconds that a head may take to come, and that a connection may rest between two requests.
+#: Seconds for open connections to close after the streams have ended.
+CLOSE_GRACE = 2.0
+#: Seconds for a head to arrive, and for a connection to stay idle between two requests.
 IDLE = 5.0
 
 
 @frozen
 class Serving:
-    """A server that answers."""
+    """A running server."""
 
     engine: Engine
     url: str
-    #: The first principal's token, where this start made the database.
+    #: The first principal's token, if this start created the database.
     token: str | None
-    #: Signs in at the console as the first principal, once; None where that one may do nothing any more.
+    #: Signs in at the console as the first principal, once. None if that principal has no grants.
     sign_in_code: str | None
 
 
@@ -76,22 +75,26 @@ async def serving(
     with _listening(host, port) as listener:
         opening = Engine.open(path, workflows, clock=clock, settings=settings, code_override=code_override)
         async with opening as engine:
-            first = await admit_first(engine, token or make_token(token_secret()))
+            first = await bootstrap_token(engine, token or make_token(token_secret()))
             url = _url(host, listener)
             watching = engine.loop_watch.watching()
-            async with GarbageCollector().watching(), watching, _answering(engine, settings, listener, host):
+            async with (
+                GarbageCollector().watching(),
+                watching,
+                _serving_http(engine, settings, listener, host),
+            ):
                 yield Serving(engine, url, first, await engine.sign_in.first_code())
 
 
-async def admit_first(engine: Engine, token: str) -> str | None:
-    """Let a new database have its first principal, with this token; return it where it is new."""
+async def bootstrap_token(engine: Engine, token: str) -> str | None:
+    """Create the first principal of a new database with this token; return None if the database has one."""
     now = engine.clock.now()
     made = await engine.principals.bootstrap(token_hash(token), f"tok_{ulid(now)}", now)
     return token if made else None
 
 
 def write_token(db: Path, token: str) -> Path:
-    """Keep a token beside its database, in a file that only its owner may read, from its first byte on."""
+    """Write a token to a file beside its database. From its first byte, only the owner may read it."""
     path = db.with_name(f"{db.name}.token")
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -101,12 +104,12 @@ def write_token(db: Path, token: str) -> Path:
 
 def _listening(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named as TCP, or asyncio would not turn Nagle's delay off, which costs streams 40 ms an event.
+    # With TCP named, asyncio disables Nagle's delay, which costs streams 40 ms an event.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))
-        listener.listen(BACKLOG)  # from here on connections wait instead of being refused
+        listener.listen(BACKLOG)  # from here on connections wait and are not refused
     except OSError as error:
         listener.close()
         raise StartupError(
@@ -122,19 +125,19 @@ def _url(host: str, listener: socket.socket) -> str:
 
 
 @asynccontextmanager
-async def _answering(
+async def _serving_http(
     engine: Engine, settings: Settings, listener: socket.socket, host: str
 ) -> AsyncIterator[None]:
     ended = asyncio.Event()
     app = create_app(engine, settings, hosts=(host, *settings.allow_hosts))
-    answering = answer(
+    serving = serve_connections(
         app, _config(), listener, engine.clock, ended, settings.max_unauthenticated_connections
     )
-    server = asyncio.create_task(answering, name="http server")
+    server = asyncio.create_task(serving, name="http server")
     try:
         yield
     finally:
-        # While bodies finish, /healthz and /readyz still answer, and every write gets 503.
+        # While node code finishes, /healthz and /readyz still respond, and every write gets 503.
         await engine.drain()
         ended.set()
         await server
@@ -143,7 +146,7 @@ async def _answering(
 def _config() -> Config:
     config = Config()
     config.backlog = BACKLOG
-    config.graceful_timeout = GOODBYE
+    config.graceful_timeout = CLOSE_GRACE
     config.keep_alive_timeout = IDLE
     config.errorlog = logging.getLogger("infraweave.http")
     config.include_server_header = False
