@@ -3,8 +3,8 @@
 Hypercorn answers invalid requests without a body, and serves HTTP/2 and WebSockets with limits of their own.
 Here only HTTP/1.1 is served; an ``Upgrade: h2c`` is ignored.
 
-tests/api/test_hypercorn.py lists the internals of Hypercorn and h11 that this package overrides or uses. Their
-versions have an upper bound in pyproject.toml.
+The internals of Hypercorn and h11 that this package overrides or uses are listed in
+tests/api/test_hypercorn.py. Their versions have an upper bound in pyproject.toml.
 """
 
 from __future__ import annotations
