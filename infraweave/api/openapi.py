@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import re
-import types
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Any, get_args
 
 import attrs
 
 from infraweave import __version__, errors
 from infraweave.api.http import errors as error_schemas
 from infraweave.api.http.decoding import hints, parameter_name
+from infraweave.api.http.fields import Time
 from infraweave.api.http.header_specs import RETRY_AFTER
 from infraweave.api.http.routing import JSON, HeaderSpec, ResponseSpec, Route
-from infraweave.api.workflows import document_schema
+from infraweave.api.workflows.document_schema import LAYOUT, DocumentSchemas, is_part_of_document
+from infraweave.core.data.type_schema import Schema
 from infraweave.core.data.values import Json
 from infraweave.core.layout.boxes import Layout
 from infraweave.core.run.event_codec import ALWAYS, TIMES
@@ -42,27 +43,19 @@ from infraweave.errors import (
     UnsupportedMediaType,
 )
 
-#: The headers that come with errors.
-_TELLING: dict[type[RequestError], HeaderSpec] = {
+#: The headers of errors.
+_ERROR_HEADERS: dict[type[RequestError], HeaderSpec] = {
     Unauthenticated: HeaderSpec(name="WWW-Authenticate", doc="Bearer."),
     MethodNotAllowed: HeaderSpec(name="Allow", doc="The methods that the path takes."),
     **dict.fromkeys((RunNotFinished, Capacity, RateLimited, Draining, StorageUnavailable), RETRY_AFTER),
 }
-_SCHEMAS = "#/components/schemas/"
-_PLAIN: dict[Any, Json] = {
-    Any: {},
-    str: {"type": "string"},
-    int: {"type": "integer"},
-    float: {"type": "number"},
-    bool: {"type": "boolean"},
-    types.NoneType: {"type": "null"},
-}
+_TIME: Schema = {"type": "string", "format": "date-time"}
 _DRAWING = (
-    "Only with ?include=layout; null: too many edges to be drawn. Pixels, from the upper left corner. What is"
-    " published may hold it; it is not kept."
+    "Only with ?include=layout. Null: there are too many edges. Pixels from the upper left corner. Published"
+    " documents may contain it; it is not stored."
 )
 _ABOUT = (
-    "Start, inspect, cancel, signal and stream durable runs. Every error is the one envelope; unknown paths"
+    "Start, inspect, cancel, signal and stream durable runs. Every error has the one envelope; unknown paths"
     " are 404 route_not_found, other methods 405 method_not_allowed."
 )
 
@@ -73,27 +66,27 @@ def error_classes() -> list[type[RequestError]]:
     return [cls for cls in found if cls is not RequestError]
 
 
-def describe(table: Sequence[Route]) -> Json:
-    """Return the OpenAPI document of a table of routes."""
-    known = _Shapes(sent(table))
+def describe(routes: Sequence[Route]) -> Json:
+    """Return the OpenAPI document of some routes."""
+    known = _Components(request_classes(routes))
     paths: dict[str, dict[str, Json]] = {}
-    for route in table:
+    for route in routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, known)
     known.reference(error_schemas.Error)
-    known.made["ErrorInfo"]["properties"]["code"]["enum"] = sorted(cls.code for cls in error_classes())
+    known.definitions["ErrorInfo"]["properties"]["code"]["enum"] = sorted(cls.code for cls in error_classes())
     return {
         "openapi": "3.1.0",
         "info": {"title": "InfraWeave", "version": __version__, "description": _ABOUT},
         "paths": paths,
         "components": {
-            "schemas": known.made,
-            "responses": {cls.code: _refusal([cls], known) for cls in error_classes()},
+            "schemas": known.definitions,
+            "responses": {cls.code: _error_response([cls], known) for cls in error_classes()},
             "securitySchemes": {"token": {"type": "http", "scheme": "bearer", "bearerFormat": "iw_live_…"}},
         },
     }
 
 
-def _operation(route: Route, known: _Shapes) -> Json:
+def _operation(route: Route, known: _Components) -> Json:
     operation = {
         "operationId": route.name,
         "summary": route.summary,
@@ -116,48 +109,50 @@ def _path_parameters(route: Route) -> Iterable[Json]:
 
 def _query_parameters(route: Route) -> Iterable[Json]:
     for field in attrs.fields(route.query):
-        said = field.metadata
-        parameter = {"name": parameter_name(field), "in": "query", "description": said["doc"]}
-        parameter |= {"required": field.default is attrs.NOTHING, "schema": said["schema"]}
-        yield {**parameter, "explode": False} if said["schema"].get("type") == "array" else parameter
+        metadata = field.metadata
+        parameter = {"name": parameter_name(field), "in": "query", "description": metadata["doc"]}
+        parameter |= {"required": field.default is attrs.NOTHING, "schema": metadata["schema"]}
+        yield {**parameter, "explode": False} if metadata["schema"].get("type") == "array" else parameter
 
 
 def _header_parameters(route: Route) -> Iterable[Json]:
-    own = HeaderSpec(name="X-Request-Id", doc="Names the request; one of 1 to 128 of A-Za-z0-9._- is kept.")
+    own = HeaderSpec(
+        name="X-Request-Id", doc="The id of the request. 1 to 128 characters of A-Za-z0-9._- are kept."
+    )
     for header in (*route.headers, own):
         yield {"name": header.name, "in": "header", "description": header.doc, "schema": dict(header.schema)}
 
 
-# --- answers -----------------------------------------------------------------------------------------------
+# --- responses -------------------------------------------------------------------------------------------
 
 
-def _responses(route: Route, known: _Shapes) -> Json:
-    answers = {str(status): _reply(reply, known) for status, reply in route.responses.items()}
+def _responses(route: Route, known: _Components) -> Json:
+    responses = {str(status): _reply(reply, known) for status, reply in route.responses.items()}
     by_status: dict[int, list[type[RequestError]]] = {}
     for error in _errors(route):
         by_status.setdefault(error.status, []).append(error)
-    refusals = {str(status): _refusal(classes, known) for status, classes in sorted(by_status.items())}
-    return answers | refusals
+    errors = {str(status): _error_response(classes, known) for status, classes in sorted(by_status.items())}
+    return responses | errors
 
 
-def _refusal(classes: Sequence[type[RequestError]], known: _Shapes) -> Json:
+def _error_response(classes: Sequence[type[RequestError]], known: _Components) -> Json:
     content = {JSON: {"schema": known.reference(error_schemas.Error)}}
-    told = f"{HTTPStatus(classes[0].status).phrase}: " + ", ".join(sorted(cls.code for cls in classes))
-    telling = [_TELLING[cls] for cls in classes if cls in _TELLING]
-    return {"description": told, "headers": _headers(telling), "content": content}
+    doc = f"{HTTPStatus(classes[0].status).phrase}: " + ", ".join(sorted(cls.code for cls in classes))
+    headers = [_ERROR_HEADERS[cls] for cls in classes if cls in _ERROR_HEADERS]
+    return {"description": doc, "headers": _headers(headers), "content": content}
 
 
 def _errors(route: Route) -> set[type[RequestError]]:
     found = {*route.errors, Internal, MalformedRequest, NotAcceptable, RouteNotFound, MethodNotAllowed}
-    found |= {MisdirectedRequest}  # before anything else
-    # What is too large or too slow is refused before the path is looked at.
+    found |= {MisdirectedRequest}  # checked first
+    # Requests that are too large or too slow are refused before they are routed.
     found |= {PayloadTooLarge, HeadTooLarge, RequestTimeout}
     if route.on != "public":
         found |= {
             Unauthenticated,
             RateLimited,
             StorageUnavailable,
-        }  # whose token it is is asked of the database
+        }
     if route.page:
         found -= {NotAcceptable}
     if route.action is not None:
@@ -167,15 +162,15 @@ def _errors(route: Route) -> set[type[RequestError]]:
     return found
 
 
-def _reply(reply: ResponseSpec, known: _Shapes) -> Json:
-    answer: dict[str, Json] = {"description": reply.doc, "headers": _headers(reply.headers)}
+def _reply(reply: ResponseSpec, known: _Components) -> Json:
+    response: dict[str, Json] = {"description": reply.doc, "headers": _headers(reply.headers)}
     media = reply.media or ([(JSON, reply.schema)] if reply.schema is not None else [])
     content: dict[str, list[Json]] = {}
     for name, shape in media:
         content.setdefault(name, []).append({"type": "string"} if shape is None else known.of(shape))
     if content:
-        answer["content"] = {name: {"schema": _one_of(schemas)} for name, schemas in content.items()}
-    return answer
+        response["content"] = {name: {"schema": _one_of(schemas)} for name, schemas in content.items()}
+    return response
 
 
 def _one_of(schemas: list[Json]) -> Json:
@@ -183,56 +178,53 @@ def _one_of(schemas: list[Json]) -> Json:
 
 
 def _headers(headers: Sequence[HeaderSpec]) -> Json:
-    own = HeaderSpec(name="X-Request-Id", doc="Names the request.")
+    own = HeaderSpec(name="X-Request-Id", doc="The id of the request.")
     return {h.name: {"description": h.doc, "schema": dict(h.schema)} for h in (*headers, own)}
 
 
-# --- shapes ------------------------------------------------------------------------------------------------
+# --- schemas -----------------------------------------------------------------------------------------------
 
 
-def sent(table: Iterable[Route]) -> set[type]:
-    """Return the shapes that callers send: the bodies of a table of routes, and what these are made of."""
+def request_classes(routes: Iterable[Route]) -> set[type]:
+    """Return the classes that callers send: the bodies of routes, and the classes within them."""
     found: set[type] = set()
-    work = [route.body for route in table]
+    work = [route.body for route in routes]
     while work:
         cls = work.pop()
         if cls is not None and cls is not Document and cls not in found:
             found.add(cls)
-            work += [part for field in attrs.fields(cls) for part in _parts(hints(cls)[field.name])]
+            work += [part for field in attrs.fields(cls) for part in _classes_in(hints(cls)[field.name])]
             work += [field.metadata["each"] for field in attrs.fields(cls) if "each" in field.metadata]
     return found
 
 
-def _parts(annotation: Any) -> Iterable[type]:
-    """Yield the shapes that an annotation names."""
+def _classes_in(annotation: Any) -> Iterable[type]:
     if isinstance(annotation, type) and attrs.has(annotation):
         yield annotation
     for argument in get_args(annotation):
-        yield from _parts(argument)
+        yield from _classes_in(argument)
 
 
-class _Shapes:
-    """Schemas of the shapes, each made once and named for its class."""
+class _Components(DocumentSchemas):
+    """The schemas of requests, responses, events and documents, by the names of their classes."""
 
-    def __init__(self, sent: Collection[type]) -> None:
-        self.made: dict[str, dict[str, Json]] = {}
-        self._sent = sent
+    def __init__(self, requests: Collection[type]) -> None:
+        super().__init__(prefix="#/components/schemas/")
+        self._requests = requests
 
-    def reference(self, cls: type) -> Json:
-        if cls is Document:
-            self.made |= document_schema.definitions(_SCHEMAS)
-            drawing = {"anyOf": [self.reference(Layout), {"type": "null"}], "description": _DRAWING}
-            self.made[cls.__name__]["properties"][document_schema.LAYOUT] = drawing
-        elif cls.__name__ not in self.made:
-            self.made[cls.__name__] = {}
-            self.made[cls.__name__] = self._event(cls) if issubclass(cls, EventBase) else self._object(cls)
-        return {"$ref": f"{_SCHEMAS}{cls.__name__}"}
+    def of(self, annotation: Any) -> Schema:
+        """Return the schema of an annotation."""
+        return dict(_TIME) if annotation == Time else super().of(annotation)
 
-    def _object(self, cls: type) -> dict[str, Json]:
-        annotations = hints(cls)
-        fields = attrs.fields(cls)
-        properties = {field.name: self._field(annotations[field.name], field.metadata) for field in fields}
-        required = [field.name for field in fields if self._is_always_there(cls, field)]
+    def check_union(self, annotation: Any, args: tuple[Any, ...]) -> None:
+        """Accept every union: responses are not decoded, and requests are decoded by ``kind``."""
+
+    def class_schema(self, cls: Any) -> Schema:
+        """Return the schema of a class."""
+        if is_part_of_document(cls):
+            return self._document(cls)
+        is_event = issubclass(cls, EventBase)
+        properties, required = self._event(cls) if is_event else self._object(cls)
         return {
             "type": "object",
             "description": (cls.__doc__ or "").strip(),
@@ -241,49 +233,39 @@ class _Shapes:
             "additionalProperties": False,
         }
 
-    def _is_always_there(self, cls: type, field: attrs.Attribute[Any]) -> bool:
-        """Tell whether a field may be relied on: what callers send has defaults, what we answer is whole."""
-        return field.default is attrs.NOTHING if cls in self._sent else "omit" not in field.metadata
+    def _document(self, cls: Any) -> Schema:
+        schema = super().class_schema(cls)
+        if cls is Document:
+            drawing = {"anyOf": [self.reference(Layout), {"type": "null"}], "description": _DRAWING}
+            schema["properties"][LAYOUT] = drawing
+        return schema
 
-    def _event(self, cls: Any) -> dict[str, Json]:
-        """Describe an event as ``event_codec.encode_event`` writes it: what has its default is left out."""
-        shown = [field for field in attrs.fields(cls) if field.name not in ("origin", "input_seq")]
-        properties: dict[str, Json] = {"run_id": {"type": "string"}, "type": {"const": cls.type}}
-        properties |= {field.name: self._of_event(cls, field.name) for field in shown}
-        always = [f.name for f in shown if f.default is attrs.NOTHING or f.name in ALWAYS]
-        return {
-            "type": "object",
-            "description": (cls.__doc__ or "").strip(),
-            "properties": properties,
-            "required": ["run_id", "type", *always],
-            "additionalProperties": False,
-        }
+    def _object(self, cls: Any) -> tuple[Schema, list[str]]:
+        fields = attrs.fields(cls)
+        properties = {field.name: self._field(hints(cls)[field.name], field.metadata) for field in fields}
+        return properties, [field.name for field in fields if self._is_required(cls, field)]
 
-    def _of_event(self, cls: Any, name: str) -> Json:
-        if name in TIMES:
-            return {"type": "string", "format": "date-time"}
-        if name in cls.BESIDE:
-            return {"description": "Only with ?include=payloads."}
-        return self.of(hints(cls)[name])
+    def _is_required(self, cls: type, field: attrs.Attribute[Any]) -> bool:
+        """Tell whether a field is always present: requests have defaults, responses are complete."""
+        return field.default is attrs.NOTHING if cls in self._requests else "omit" not in field.metadata
 
-    def _field(self, annotation: Any, metadata: Mapping[str, Any]) -> Json:
+    def _field(self, annotation: Any, metadata: Mapping[str, Any]) -> Schema:
         schema = {**self.of(annotation), **metadata.get("schema", {})}
-        if "each" in metadata:  # read one by one, so not by the annotation
+        if "each" in metadata:  # the items are decoded one by one
             schema["items"] = self.reference(metadata["each"])
         return {**schema, "description": metadata["doc"]} if "doc" in metadata else schema
 
-    def of(self, annotation: Any) -> Json:
-        if annotation in _PLAIN:
-            return dict(_PLAIN[annotation])
-        origin, arguments = get_origin(annotation), get_args(annotation)
-        if origin is Annotated:
-            return {**self.of(arguments[0]), "format": arguments[1]}
-        if origin is Literal:
-            return {"type": "string", "enum": list(arguments)}
-        if origin in (Union, types.UnionType):
-            return {"anyOf": [self.of(argument) for argument in arguments]}
-        if origin is tuple:
-            return {"type": "array", "items": self.of(arguments[0])}
-        if origin in (dict, Mapping):
-            return {"type": "object", "additionalProperties": self.of(arguments[1])}
-        return self.reference(annotation)
+    def _event(self, cls: Any) -> tuple[Schema, list[str]]:
+        """Describe an event as ``event_codec.encode_event`` writes it: without fields at their default."""
+        fields = [field for field in attrs.fields(cls) if field.name not in ("origin", "input_seq")]
+        properties: Schema = {"run_id": {"type": "string"}, "type": {"const": cls.type}}
+        properties |= {field.name: self._event_field(cls, field.name) for field in fields}
+        always = [f.name for f in fields if f.default is attrs.NOTHING or f.name in ALWAYS]
+        return properties, ["run_id", "type", *always]
+
+    def _event_field(self, cls: Any, name: str) -> Schema:
+        if name in TIMES:
+            return dict(_TIME)
+        if name in cls.BESIDE:
+            return {"description": "Only with ?include=payloads."}
+        return self.of(hints(cls)[name])

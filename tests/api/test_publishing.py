@@ -11,7 +11,7 @@ import pytest
 
 from infraweave import Workflow
 from infraweave.api.http.decoding import read_body
-from infraweave.api.workflows.document_schema import definitions, workflow_schema
+from infraweave.api.workflows.document_schema import DocumentSchemas, workflow_schema
 from infraweave.authoring.loader import load
 from infraweave.client import ClientError
 from infraweave.core.workflow.document import KINDS, Document
@@ -535,7 +535,9 @@ def test_the_schema_has_every_kind_and_says_what_fields_mean():
     assert schema["$defs"]["Activity"]["properties"]["timeout"]["description"] == "Seconds per attempt."
     assert schema["$defs"]["Retry"]["properties"]["max_attempts"]["default"] == 3
     assert schema["$defs"]["Router"]["properties"]["after"]["description"]
-    assert all(cls.__name__ in definitions("#/x/") for cls in KINDS.values())
+    generator = DocumentSchemas(prefix="#/x/")
+    generator.reference(Document)
+    assert all(cls.__name__ in generator.definitions for cls in KINDS.values())
 
 
 def documents():

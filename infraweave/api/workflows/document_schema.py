@@ -1,90 +1,69 @@
-"""The JSON Schema (2020-12) of definition documents, read off the classes of ``core/document``.
+"""The JSON Schema (2020-12) of definition documents, generated from its classes in core.
 
-Editors complete and check documents by it, and the description of the API refers to it. What people read
-about a field is the ``#:`` comment above it; where the program comes without its source, there is none.
+Editors use it to complete and check documents, and the OpenAPI document contains it. The description of a
+field is the ``#:`` comment above it. A program without its source code has no descriptions.
 """
 
 from __future__ import annotations
 
 import ast
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
 import attrs
 
-from infraweave.core.data.type_schema import schema_of
+from infraweave.core.data.type_schema import Schema, SchemaGenerator
 from infraweave.core.workflow import document
 from infraweave.core.workflow.document import KINDS, Document
 
-Schema = dict[str, Any]
-
-#: Where editors put the address of the schema that a file follows.
+#: The field in which editors store the address of a file's schema.
 EDITORS_OWN = "$schema"
-#: Where a version's document has its drawing, if asked for; what is read and sent back may hold it still.
+#: The field of a version's document with its drawing, on request. Published documents may contain it.
 LAYOUT = "layout"
-_DEFINITIONS = "#/$defs/"
 
 
 @cache
 def workflow_schema() -> Schema:
-    """Return the schema that stands for itself, as editors want it. Not to be changed."""
-    known = definitions(_DEFINITIONS)
-    root = known.pop(Document.__name__)
+    """Return the self-contained schema for editors. Callers must not change it."""
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "InfraWeave workflow"}
-    return {**head, **root, "$defs": known}
+    return {**head, **DocumentSchemas().root(Document)}
 
 
-def definitions(prefix: str) -> dict[str, Schema]:
-    """Return the schemas of a document and of all in it, by name; references begin with ``prefix``."""
-    root = schema_of(Document)
-    known = {**root.pop("$defs"), Document.__name__: root}
-    comments = _comments()
-    found = {name: _of_class(name, schema, comments.get(name, {})) for name, schema in known.items()}
-    found[Document.__name__]["properties"] |= {
-        EDITORS_OWN: {"description": "For editors; it is not kept."},
-        LAYOUT: {"description": "A drawing, as it comes with a version; it is not kept."},
-    }
-    moved: dict[str, Schema] = _moved(found, prefix)
-    return moved
+def is_part_of_document(cls: type) -> bool:
+    """Tell whether documents contain objects of a class."""
+    return getattr(document, cls.__name__, None) is cls
 
 
-def _of_class(name: str, schema: Schema, comments: Mapping[str, str]) -> Schema:
-    """Return the schema of a class as documents are read: no other field, and each node says its kind."""
-    cls = getattr(document, name, None)
-    if cls is None or not attrs.has(cls):
-        return schema
-    properties = dict(schema["properties"])
-    for field in attrs.fields(cls):
-        said = {"description": comments[field.name]} if field.name in comments else {}
-        told = {**properties[field.name], **field.metadata.get("schema", {}), **said}
-        if told.get("default") == "":  # stands for a field that was left out; nobody may write it
-            del told["default"]
-        properties[field.name] = told
-    required = list(schema.get("required", ()))
-    if cls in KINDS.values():
-        required.append("kind")
-        properties["kind"] = {key: value for key, value in properties["kind"].items() if key != "default"}
-    closed = {**schema, "properties": properties, "additionalProperties": False}
-    closed["description"] = _for_json(schema["description"])
-    return {**closed, "required": required} if required else closed
+class DocumentSchemas(SchemaGenerator):
+    """Describes classes as documents are decoded: no other fields, and every node names its kind."""
+
+    def class_schema(self, cls: Any) -> Schema:
+        """Return the schema of a class in a document."""
+        schema, comments = super().class_schema(cls), _comments().get(cls.__name__, {})
+        properties = dict(schema["properties"])
+        for field in attrs.fields(cls):
+            comment = {"description": comments[field.name]} if field.name in comments else {}
+            described = {**properties[field.name], **field.metadata.get("schema", {}), **comment}
+            if described.get("default") == "":  # means that the field was left out; it cannot be written
+                del described["default"]
+            properties[field.name] = described
+        required = list(schema.get("required", ()))
+        if cls in KINDS.values():
+            required.append("kind")
+            properties["kind"] = {key: value for key, value in properties["kind"].items() if key != "default"}
+        if cls is Document:
+            properties[EDITORS_OWN] = {"description": "For editors. It is not stored."}
+            properties[LAYOUT] = {"description": "A drawing, as it comes with a version. It is not stored."}
+        closed = {**schema, "properties": properties, "additionalProperties": False}
+        closed["description"] = _for_json(schema["description"])
+        return {**closed, "required": required} if required else closed
 
 
-def _moved(value: Any, prefix: str) -> Any:
-    """Return a schema whose references begin with another prefix."""
-    if isinstance(value, list):
-        return [_moved(item, prefix) for item in value]
-    if not isinstance(value, dict):
-        return value
-    return {
-        key: prefix + item.removeprefix(_DEFINITIONS) if key == "$ref" else _moved(item, prefix)
-        for key, item in value.items()
-    }
-
-
+@cache
 def _comments() -> dict[str, dict[str, str]]:
-    """Return the ``#:`` comments of each class, by field; those of a base are its classes' too."""
+    """Return the ``#:`` comments of each class, inherited ones included, by field."""
     try:
         source = inspect.getsource(document)
     except OSError:
@@ -99,7 +78,7 @@ def _comments() -> dict[str, dict[str, str]]:
 
 
 def _for_json(text: str) -> str:
-    """Return what was written about Python values for readers of JSON."""
+    """Return a text about Python values in the words of JSON."""
     for python, json in (("``", "`"), ("None", "null"), ("False", "false"), ("True", "true")):
         text = text.replace(python, json)
     return text
@@ -111,6 +90,6 @@ def _of_fields(node: ast.ClassDef, lines: list[str]) -> Iterator[tuple[str, str]
             first = field.lineno - 1
             while lines[first - 1].lstrip().startswith("#:"):
                 first -= 1
-            said = [line.strip().removeprefix("#:").strip() for line in lines[first : field.lineno - 1]]
-            if said:
-                yield field.target.id, _for_json(" ".join(said))
+            comment = [line.strip().removeprefix("#:").strip() for line in lines[first : field.lineno - 1]]
+            if comment:
+                yield field.target.id, _for_json(" ".join(comment))

@@ -62,44 +62,52 @@ def schema_of(annotation: Any, *, closed: bool = False) -> Schema:
     Raises:
         TypeError: it has no schema, or a class within it has none; the sentence names it.
     """
-    return _Shapes(closed).root(annotation)
+    return SchemaGenerator(closed=closed).root(annotation)
 
 
-class _Shapes:
-    """Collects the classes met on the way, each once."""
+class SchemaGenerator:
+    """Generates schemas and defines each class once. Subclasses may describe classes in their own way.
 
-    def __init__(self, closed: bool) -> None:
+    References to classes begin with ``prefix``.
+    """
+
+    def __init__(self, *, closed: bool = False, prefix: str = DEFINITIONS) -> None:
         self._closed: Schema = {"additionalProperties": False} if closed else {}
+        self._prefix = prefix
         self._references: dict[Any, str] = {}
-        self._definitions: dict[str, Schema] = {}
+        #: The schemas of classes, by name.
+        self.definitions: dict[str, Schema] = {}
         #: Of each definition that a library named: what it said, and the name it has here.
         self._foreign: dict[tuple[ModelLibrary, str], tuple[Schema, str]] = {}
 
     def root(self, annotation: Any) -> Schema:
+        """Return the schema of an annotation with the definitions of its classes."""
         core, keywords = _peel(annotation)
         if (library := library_of(annotation)) is not None:
             schema = self._inlined(self._from_library(library, annotation))
         elif is_class(core):
             self._references[core] = "#"
-            schema = self._class(core)
+            schema = self.class_schema(core)
         else:
-            schema = self._of(core)
-        definitions = {"$defs": self._definitions} if self._definitions else {}
+            schema = self.of(core)
+        definitions = {"$defs": self.definitions} if self.definitions else {}
         return {**schema, **keywords, **definitions}
 
-    def _of(self, annotation: Any) -> Schema:
+    def of(self, annotation: Any) -> Schema:
+        """Return the schema of an annotation, with references to classes."""
         core, keywords = _peel(annotation)
         if (library := library_of(annotation)) is not None:
             return {**self._from_library(library, annotation), **keywords}
-        schema = self._reference(core) if is_class(core) else self._other(core)
+        schema = self.reference(core) if is_class(core) else self._other(core)
         return {**schema, **keywords}
 
-    def _reference(self, cls: Any) -> Schema:
+    def reference(self, cls: Any) -> Schema:
+        """Return the reference to a class, which is defined if it is new."""
         if cls not in self._references:
-            name = _unused(_name(cls), self._definitions)
-            self._references[cls] = f"#/$defs/{name}"
-            self._definitions[name] = {}
-            self._definitions[name] = self._class(cls)
+            name = _unused(_name(cls), self.definitions)
+            self._references[cls] = f"{self._prefix}{name}"
+            self.definitions[name] = {}
+            self.definitions[name] = self.class_schema(cls)
         return {"$ref": self._references[cls]}
 
     def _from_library(self, library: ModelLibrary, annotation: Any) -> Schema:
@@ -112,7 +120,7 @@ class _Shapes:
         schema = self._class_of(schema)
         names = {name: self._named(library, name, definition) for name, definition in definitions.items()}
         for name, definition in definitions.items():
-            self._definitions[names[name]] = _renamed(definition, names)
+            self.definitions[names[name]] = _renamed(definition, names)
         return cast("Schema", _renamed(schema, names))
 
     def _class_of(self, schema: Schema) -> Schema:
@@ -123,19 +131,19 @@ class _Shapes:
         """Return the name of a library's definition among ours: the same definition keeps its name."""
         known, ours = self._foreign.get((library, name), (None, ""))
         if known != definition:
-            ours = _unused(name, self._definitions)
+            ours = _unused(name, self.definitions)
             self._foreign[library, name] = definition, ours
-            self._definitions[ours] = {}
+            self.definitions[ours] = {}
         return ours
 
     def _inlined(self, schema: Schema) -> Schema:
         """Return the object itself for a root that only refers to it."""
         name = schema.get("$ref", "").removeprefix(DEFINITIONS)
-        if name not in self._definitions:
+        if name not in self.definitions:
             return schema
-        whole = {**self._definitions[name], **{key: schema[key] for key in schema if key != "$ref"}}
-        if not any(_refers([whole, *self._definitions.values()], f"{DEFINITIONS}{name}")):
-            del self._definitions[name]
+        whole = {**self.definitions[name], **{key: schema[key] for key in schema if key != "$ref"}}
+        if not any(_refers([whole, *self.definitions.values()], f"{DEFINITIONS}{name}")):
+            del self.definitions[name]
         return whole
 
     def _other(self, annotation: Any) -> Schema:
@@ -151,6 +159,15 @@ class _Shapes:
         raise TypeError(_no_schema(annotation))
 
     def _union(self, annotation: Any, args: tuple[Any, ...]) -> Schema:
+        self.check_union(annotation, args)
+        return {"anyOf": [self.of(arg) for arg in args]}
+
+    def check_union(self, annotation: Any, args: tuple[Any, ...]) -> None:
+        """Check that the converter can tell the members of a union apart.
+
+        Raises:
+            TypeError: it cannot.
+        """
         cores = [_peel(arg)[0] for arg in args]
         hard = [core for core in cores if core not in _TOLD_APART and get_origin(core) is not Literal]
         mixed = len(hard) > 1 and (not all(map(has_attributes, hard)) or unfit(functools.reduce(or_, hard)))
@@ -159,13 +176,12 @@ class _Shapes:
                 f"{_spell(annotation)} has no JSON schema: its members cannot be told apart in JSON; "
                 "use classes with different fields, or one class"
             )
-        return {"anyOf": [self._of(arg) for arg in args]}
 
     def _is_written_as(self, plain: Sequence[Any]) -> Callable[[Any], bool]:
         """Return what tells whether a member's JSON is of the type of a plain one: a date that of a text."""
         taken = {name for kind, name in _JSON_TYPES if kind in plain}
         taken |= {"integer"} if "number" in taken else set()
-        return lambda core: not taken.isdisjoint(_types(self._of(core), self._definitions))
+        return lambda core: not taken.isdisjoint(_types(self.of(core), self.definitions))
 
     def _container(self, origin: type, args: tuple[Any, ...], annotation: Any) -> Schema:
         if hasattr(origin, "_fields"):
@@ -181,7 +197,7 @@ class _Shapes:
         raise TypeError(_no_schema(annotation))
 
     def _array(self, args: tuple[Any, ...]) -> Schema:
-        return {"type": "array", "items": self._of(args[0])} if args else {"type": "array"}
+        return {"type": "array", "items": self.of(args[0])} if args else {"type": "array"}
 
     def _set(self, args: tuple[Any, ...], annotation: Any) -> Schema:
         if not args or _peel(args[0])[0] in (Any, object):
@@ -195,23 +211,24 @@ class _Shapes:
             return {"type": "array", "maxItems": 0}
         if not args or args[-1] is Ellipsis:
             return self._array(args)
-        items = [self._of(arg) for arg in args]
+        items = [self.of(arg) for arg in args]
         return {"type": "array", "prefixItems": items, "minItems": len(items), "maxItems": len(items)}
 
     def _mapping(self, origin: type, args: tuple[Any, ...], annotation: Any) -> Schema:
         if not args:
             return {"type": "object"}
         value = int if issubclass(origin, collections.Counter) else args[1]
-        schema: Schema = {"type": "object", "additionalProperties": self._of(value)}
+        schema: Schema = {"type": "object", "additionalProperties": self.of(value)}
         key = _peel(args[0])[0]
         if key in (Any, str):
             return schema
-        names = {"pattern": "^[+-]?[0-9]+$"} if key is int else self._of(args[0])
-        if key is bytes or (key is not int and not _is_text(names, self._definitions)):
+        names = {"pattern": "^[+-]?[0-9]+$"} if key is int else self.of(args[0])
+        if key is bytes or (key is not int and not _is_text(names, self.definitions)):
             raise TypeError(f"{_spell(annotation)} has no JSON schema: the keys of a JSON object are text")
         return {**schema, "propertyNames": names}
 
-    def _class(self, cls: Any) -> Schema:
+    def class_schema(self, cls: Any) -> Schema:
+        """Return the schema of a class of fields or an enum."""
         origin = get_origin(cls) or cls
         doc = _docstring(origin)
         if issubclass(origin, Enum):
@@ -224,7 +241,7 @@ class _Shapes:
 
     def _property(self, cls: type, item: Field) -> Schema:
         try:
-            schema = self._of(item.annotation)
+            schema = self.of(item.annotation)
         except TypeError as error:
             raise TypeError(f"{cls.__name__}.{item.name}: {error}") from None
         told = {key: item.metadata[key] for key in ("title", "description") if key in item.metadata}
