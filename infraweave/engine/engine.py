@@ -131,7 +131,7 @@ class Engine:
                 finally:
                     await engine.drain()
                     await engine.changes.close()
-                    await engine.builtins.close()
+                    await engine.builtins.http.close()
                     await engine.compute_pool.close()
                     await engine.audit_buffer.close()
                     engine.quarantine.close()

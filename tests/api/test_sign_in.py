@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from infraweave.engine.access.sign_in_codes import CODE_LIFE, MOST_WRONG
+from infraweave.engine.access.sign_in_codes import CODE_LIFE, MAX_WRONG
 from tests.api.conftest import told
 
 
@@ -42,7 +42,7 @@ async def test_wrong_used_and_expired_codes_are_refused_in_the_same_words(api, n
 
 
 async def test_guessing_is_limited_and_keeps_nobody_out(api, nobody, clock):
-    for _ in range(MOST_WRONG):
+    for _ in range(MAX_WRONG):
         assert told(await sign_in(nobody, "wrong")) == (401, "unauthenticated")
     answer = await sign_in(nobody, "wrong")
     assert told(answer) == (429, "rate_limited")

@@ -381,11 +381,11 @@ def test_a_file_without_certificates_is_a_usage_error(infraweave, tmp_path, comm
 def test_a_secret_that_is_bound_to_no_host_is_a_usage_error(infraweave, command):
     done = infraweave(command, "flow.py", "--secret", "KEY")
     assert done.returncode == 2
-    assert "'KEY' says not where the secret may be sent" in done.stderr
+    assert "'KEY' does not say where the secret may be sent" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["serve", "run"])
 def test_a_wrong_exception_to_the_outbound_guard_is_a_usage_error(infraweave, command):
     done = infraweave(command, "flow.py", "--allow-outbound", "http://x/")
     assert done.returncode == 2
-    assert "'http://x/' is no host, host:port or network" in done.stderr
+    assert "'http://x/' is not a host, host:port or network" in done.stderr

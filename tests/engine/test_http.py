@@ -180,7 +180,7 @@ async def test_the_whole_answer_has_no_cookies(world):
             answer(200, gzip.compress(b"[1]", mtime=0)[:-4], content_encoding="gzip"),
             {},
             "output_invalid",
-            "breaks off",
+            "is incomplete",
         ),
         (answer(200, "x" * 2_000), {"max_bytes": 1_000}, "response_too_large", "more than 1,000 bytes"),
         (

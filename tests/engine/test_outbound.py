@@ -68,8 +68,8 @@ def call(url: str, **options) -> Workflow:
 
 async def end_of(world, url: str, *, resolve=resolve_host, wire=None, allow=(), **options) -> dict:
     async with world(call(url, **options), allow_outbound=allow) as w, asyncio.timeout(20):
-        await w.engine.builtins.close()
-        w.engine.builtins.sender = HttpSender(OutboundPolicy(allow), resolve=resolve, network=wire)
+        await w.engine.builtins.http.close()
+        w.engine.builtins.http.sender = HttpSender(OutboundPolicy(allow), resolve=resolve, network=wire)
         return await w.end(await w.start("call"))
 
 
@@ -252,7 +252,7 @@ async def test_a_name_that_turns_inwards_is_refused_at_the_next_connection(world
         wire = Wire(web.port)
         async with world(call("http://rebind.test/")) as w:
             resolve = answers_in_turn([PUBLIC], ["127.0.0.1"])
-            w.engine.builtins.sender = HttpSender(OutboundPolicy(), resolve=resolve, network=wire)
+            w.engine.builtins.http.sender = HttpSender(OutboundPolicy(), resolve=resolve, network=wire)
             run = await w.start("call")
             await w.until(run, "node_failed", code="http_503")
             await w.clock.advance(10)
@@ -423,7 +423,7 @@ async def test_a_name_that_nobody_knows_is_tried_again(world):
         raise socket.gaierror(-2, "Name or service not known")
 
     async with world(call("http://nobody.test/")) as w, asyncio.timeout(20):
-        w.engine.builtins.sender = HttpSender(OutboundPolicy(), resolve=resolve)
+        w.engine.builtins.http.sender = HttpSender(OutboundPolicy(), resolve=resolve)
         failed = await w.until(await w.start("call"), "node_failed")
     assert failed["code"] == "http_unreachable"
     assert failed["will_retry"] is True

@@ -164,8 +164,8 @@ async def test_a_compensation_may_use_a_secret(world):
     [
         ("OTHER", "There is no secret OTHER for workflows of tenant default; `--secret OTHER@HOST`"),
         ("EMPTY", "has no value: set INFRAWEAVE_SECRET_EMPTY"),
-        ("SHORT", "has less than 8 characters"),
-        ("BYTES", "is no text in UTF-8"),
+        ("SHORT", "has fewer than 8 characters"),
+        ("BYTES", "is not UTF-8 text"),
     ],
 )
 async def test_a_secret_that_is_not_there_is_a_final_failure(world, monkeypatch, name, words):

@@ -9,7 +9,7 @@ from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
 from infraweave.api.service.schemas import SignedIn, SignIn
 from infraweave.core.access import FIRST_PRINCIPAL, FIRST_TENANT, make_token, token_hash
 from infraweave.engine import clock
-from infraweave.engine.access.sign_in_codes import no_such_code
+from infraweave.engine.access.sign_in_codes import invalid_code
 from infraweave.engine.engine import Engine
 from infraweave.errors import PrincipalNotFound, StorageUnavailable
 from infraweave.store.principals import NewTokenRow, TokenRow
@@ -46,7 +46,7 @@ class SignInHandlers:
         try:
             return await self._engine.principals.add_token(FIRST_TENANT, FIRST_PRINCIPAL, token, now, record)
         except PrincipalNotFound:
-            raise no_such_code() from None
+            raise invalid_code() from None
 
     async def sign_out(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
         """Revoke the token of the request; its open streams end."""

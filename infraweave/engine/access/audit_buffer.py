@@ -1,7 +1,7 @@
-"""What is written about callers beside their acts: denials, and when tokens were last used.
+"""Buffers denials and the times at which tokens were last used.
 
-Both are gathered in memory and written together about a second later, so that no flood of refused requests
-becomes a flood of transactions; nor of rows, see ``denials``.
+Both are collected in memory and written together about a second later, so that a flood of refused requests
+does not become a flood of transactions. ``denials`` limits the number of rows.
 """
 
 from __future__ import annotations
@@ -20,14 +20,16 @@ from infraweave.store.sqlite.audit_record import AuditRecord
 
 log = logging.getLogger("infraweave.engine")
 
-#: Seconds that denials and uses are gathered. The loop's, not the clock's: nothing is decided by it.
-GATHERING = 1.0
-#: Milliseconds between two records of one token's use; seconds between two looks at what is too old.
-COARSE, PRUNING = 60_000, 3_600.0
+#: Seconds between two writes; by the loop's time, because nothing depends on it.
+INTERVAL = 1.0
+#: Milliseconds between two recorded uses of one token.
+USE_INTERVAL = 60_000
+#: Seconds between two removals of old audit rows.
+PRUNE_INTERVAL = 3_600.0
 
 
 class AuditBuffer:
-    """Gathers and writes."""
+    """Collects denials and token uses, and writes them."""
 
     def __init__(
         self, audit: AuditLog, principals: Principals, trust: ClockTrust, clock: Clock, settings: Settings
@@ -35,8 +37,8 @@ class AuditBuffer:
         self._audit, self._principals, self._clock, self._settings = audit, principals, clock, settings
         self._trust = trust
         self._denials = Denials()
-        #: When the use of each token was last noted.
-        self._noted: dict[str, int] = {}
+        #: When the use of each token was last recorded (Unix ms).
+        self._recorded: dict[str, int] = {}
         self._uses: dict[str, int] = {}
         self._pruned_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -45,45 +47,47 @@ class AuditBuffer:
         self._closed = False
 
     def deny(self, record: AuditRecord) -> None:
-        """Have a denial written soon."""
+        """Buffer a denial."""
         self._denials.add(record)
         self._arm()
 
     def token_used(self, token_id: str) -> None:
-        """Have the use of a token written, if the last record of it is a minute old."""
+        """Buffer the use of a token, unless one was recorded within the last minute."""
         now = self._clock.now()
-        if abs(now - self._noted.get(token_id, -COARSE)) >= COARSE:  # the clock may have been set back
-            self._noted[token_id] = self._uses[token_id] = now
+        if (
+            abs(now - self._recorded.get(token_id, -USE_INTERVAL)) >= USE_INTERVAL
+        ):  # the clock may have been set back
+            self._recorded[token_id] = self._uses[token_id] = now
             self._arm()
 
     def _arm(self) -> None:
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(GATHERING, self._begin)
+            self._timer = asyncio.get_running_loop().call_later(INTERVAL, self._begin)
 
     def _begin(self) -> None:
         self._timer = None
-        self._task = asyncio.create_task(self._write(), name="ledger")
+        self._task = asyncio.create_task(self._write(), name="audit buffer")
 
     async def _write(self) -> None:
         try:
             await self._flush(whole=False)
             await self._prune()
         except StorageUnavailable as error:
-            _lost(error)
+            _log_lost(error)
         if self._denials.is_counting and not self._closed:
             self._arm()
 
     async def flush(self) -> None:
-        """Write what was gathered.
+        """Write all that is buffered.
 
         Raises:
-            StorageUnavailable: it cannot be written, and is lost.
+            StorageUnavailable: it cannot be written and is lost.
         """
         await self._flush(whole=True)
 
     async def _flush(self, *, whole: bool) -> None:
-        async with self._writing:  # a second flush returns no sooner than the first
-            denials = self._denials.take(self._clock.now(), whole=whole)
+        async with self._writing:  # a second flush returns after the first
+            denials = self._denials.drain(self._clock.now(), whole=whole)
             uses, self._uses = self._uses, {}
             if denials:
                 await self._audit.write_all(denials)
@@ -92,14 +96,14 @@ class AuditBuffer:
 
     async def _prune(self) -> None:
         now = self._clock.elapsed()
-        if self._pruned_at is None or now - self._pruned_at >= PRUNING:
+        if self._pruned_at is None or now - self._pruned_at >= PRUNE_INTERVAL:
             self._pruned_at = now
             before = await self._trust.time() - round(self._settings.audit_keep * 1000)
             await self._audit.prune(before, self._settings.audit_rows)
             await self._audit.prune(before, self._settings.audit_strangers, strangers=True)
 
     async def close(self) -> None:
-        """Write what is left; nothing is gathered from then on."""
+        """Write all that is buffered, and stop."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
@@ -109,8 +113,8 @@ class AuditBuffer:
             await self.flush()
             await self._prune()
         except StorageUnavailable as error:
-            _lost(error)
+            _log_lost(error)
 
 
-def _lost(error: StorageUnavailable) -> None:
+def _log_lost(error: StorageUnavailable) -> None:
     log.warning("denials and uses of tokens could not be written: %s", error.message)

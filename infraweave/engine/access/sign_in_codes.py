@@ -1,7 +1,7 @@
-"""One-time codes, which sign a person in at the console without a token in any address.
+"""One-time codes, with which a person signs in at the console without a token in an address.
 
-A code is known to this process alone, and only by its hash; it is good once, for an hour. Wrong ones are
-limited, and a right one passes even so: nobody can keep others out by guessing.
+A code is valid once, for an hour; only its hash is kept, in memory. The rate of wrong codes is limited, but a
+valid code is always accepted, so that guessing does not lock others out.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from infraweave.engine.clock import Clock, token_secret
 from infraweave.errors import RateLimited, Unauthenticated
 from infraweave.store.principals import Principals
 
-#: Seconds for which a code is good, by a clock that nobody sets.
+#: Seconds for which a code is valid, by the monotonic clock.
 CODE_LIFE = 3_600.0
-#: Wrong codes that are answered in a minute, in seconds.
-MOST_WRONG, MINUTE = 10, 60.0
+#: Wrong codes that are answered within a minute (60 s); further ones are refused.
+MAX_WRONG, MINUTE = 10, 60.0
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
 
 
@@ -27,31 +27,31 @@ class SignInCodes:
 
     def __init__(self, clock: Clock, principals: Principals) -> None:
         self._clock, self._principals = clock, principals
-        #: The hash of each code, and when it expires.
+        #: The hash of each code, and its expiry.
         self._codes: dict[bytes, float] = {}
         self._wrong: deque[float] = deque()
 
     async def first_code(self) -> str | None:
-        """Return a new code; None where the principal that it would sign in as may do nothing any more."""
+        """Return a new code; None if the first principal has no grants left."""
         may = await self._principals.has_grants(FIRST_TENANT, FIRST_PRINCIPAL)
         return self.new_code() if may else None
 
     def new_code(self) -> str:
-        """Return a new code: 30 base62 characters, 178 bits."""
+        """Return a new code: 30 base62 characters (178 bits)."""
         code, now = token_secret(), self._clock.elapsed()
         self._codes = {digest: expires for digest, expires in self._codes.items() if expires > now}
         self._codes[token_hash(code)] = now + CODE_LIFE
         return code
 
     def redeem(self, code: str) -> float:
-        """Use a code up; return when it would have expired, for ``restore``.
+        """Invalidate a code; return its expiry, for ``restore``.
 
         Raises:
-            Unauthenticated: it is wrong, used or expired, in the same words for each.
-            RateLimited: it is, and so were too many before.
+            Unauthenticated: it is wrong, used or expired; the message is the same.
+            RateLimited: it is one of these, and so were too many before.
         """
         given, now = token_hash(code), self._clock.elapsed()
-        # All are compared, each in the same time: how long this takes tells nothing.
+        # All codes are compared in constant time, so that the duration reveals nothing.
         found = [digest for digest in self._codes if hmac.compare_digest(digest, given)]
         expires_at = self._codes.pop(found[0]) if found else now
         if expires_at <= now:
@@ -59,23 +59,23 @@ class SignInCodes:
         return expires_at
 
     def restore(self, code: str, expires_at: float) -> None:
-        """Make a code good again that could not be used."""
+        """Make a redeemed code valid again, because the sign-in failed."""
         self._codes[token_hash(code)] = expires_at
 
     def _refuse(self, now: float) -> None:
         while self._wrong and self._wrong[0] <= now - MINUTE:
             self._wrong.popleft()
-        if len(self._wrong) >= MOST_WRONG:
+        if len(self._wrong) >= MAX_WRONG:
             wait = max(1, ceil(self._wrong[0] + MINUTE - now))
             raise RateLimited(
                 "Too many codes were wrong; try again in a minute.", headers={"Retry-After": str(wait)}
             )
         self._wrong.append(now)
-        raise no_such_code()
+        raise invalid_code()
 
 
-def no_such_code() -> Unauthenticated:
-    """Return the refusal of every code that is not good, whatever the reason."""
+def invalid_code() -> Unauthenticated:
+    """Return the refusal of an invalid code; it does not reveal the reason."""
     return Unauthenticated(
         "This code signs nobody in: it is wrong, used, or older than an hour. Paste a token, or restart"
         " the server, which prints a new one.",

@@ -1,9 +1,8 @@
-"""Long work of the core in processes that can be killed: no library that computes can be stopped from inside.
+"""Processes for long computations in libraries, which can only be stopped by killing their process.
 
-A process is begun when it is first needed and then kept, so that only the first call waits for it. It is
-killed when its caller stops waiting; the kernel kills it when it has used the processor time that it was
-given, or more memory than it may, also where the server has died meanwhile. It speaks JSON over its pipes
-(``worker``), never what it could be made to execute.
+A process is started when first needed and then kept. It is killed when its caller stops waiting. The kernel
+kills it when it exceeds its processor time or its memory, even if the server has died meanwhile. Requests and
+answers are JSON over its pipes (``compute_worker``), never pickles, which could execute code.
 """
 
 from __future__ import annotations
@@ -19,34 +18,34 @@ from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.data.values import Json
 from infraweave.engine.execution.compute_worker import LENGTH
 
-#: Processes of one server; more calls wait in order.
-AT_ONCE = 2
-#: -P: nothing is imported from the folder that the server happens to stand in.
+#: Processes of one server; further calls wait in order.
+MAX_PROCESSES = 2
+#: -P: import nothing from the current folder.
 _COMMAND = ("-P", "-c", "from infraweave.engine.execution.compute_worker import main; main()")
 
 
 class WorkRejected(ValueError):
-    """The work was done and says no, as it does where it is called directly."""
+    """The work raised ValueError; this one has its text."""
 
 
 class WorkLimitExceeded(Exception):
-    """The work took more processor time, or more memory, than it may; its process is gone."""
+    """The work exceeded its processor time or its memory; its process was killed."""
 
 
 class ComputePool:
-    """The processes of one server for work that others must not wait for."""
+    """The compute processes of one server."""
 
-    def __init__(self, at_once: int = AT_ONCE) -> None:
-        self._room = asyncio.Semaphore(at_once)
+    def __init__(self, max_processes: int = MAX_PROCESSES) -> None:
+        self._room = asyncio.Semaphore(max_processes)
         self._idle: list[Process] = []
         self._all: set[Process] = set()
 
     async def call(self, work: str, *given: Json, seconds: int) -> Json:
-        """Return what a work of ``worker.WORKS`` returns; ``seconds`` of processor time are its own.
+        """Return the result of one of ``compute_worker.WORKS`` within ``seconds`` of processor time.
 
         Raises:
-            WorkRejected: it raised ValueError; the text is that one's.
-            WorkLimitExceeded: it was not done with what it may take.
+            WorkRejected: it raised ValueError.
+            WorkLimitExceeded: it exceeded its processor time or its memory.
         """
         async with self._room:
             process = await self._ready()
@@ -67,7 +66,7 @@ class ComputePool:
             process = self._idle.pop()
             if process.returncode is None:
                 return process
-            await self._end(process)  # it died while it had nothing to do
+            await self._end(process)  # it died while idle
         return await self._begin()
 
     async def _begin(self) -> Process:
@@ -82,15 +81,15 @@ class ComputePool:
     async def _end(self, process: Process) -> None:
         self._all.discard(process)
         if process.returncode is None:
-            # Not process.kill(): that would take the status of a dead one from who waits for it.
+            # Not process.kill(): that would take the exit status of a dead process from its waiter.
             with suppress(ProcessLookupError):
                 os.kill(process.pid, signal.SIGKILL)
-        # Shielded: who stops waiting for the work must not leave the dead process behind.
+        # Shielded, so that a cancelled caller does not leave a zombie behind.
         await asyncio.shield(process.wait())
         _close(process)
 
     def pids(self) -> list[int]:
-        """Return the processes that live."""
+        """Return the ids of the living processes."""
         return [process.pid for process in self._all if process.returncode is None]
 
     async def close(self) -> None:
@@ -118,5 +117,5 @@ def _cause(process: Process, seconds: int) -> str:
 
 
 def _close(process: Process) -> None:
-    """Close the pipes now: left to the collector, they would warn."""
-    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - there is no public way
+    """Close the pipes now, or their garbage collection would warn."""
+    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - no public way

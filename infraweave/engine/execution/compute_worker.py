@@ -1,6 +1,6 @@
-"""The other end of ``apart``: one call after the other, until the server closes the pipe.
+"""The program of a compute process: performs one call after the other until the server closes the pipe.
 
-What it may take is the kernel's to see to, for no thread of this process runs while a library computes.
+The kernel enforces its limits, because no other thread of the process runs while a library computes.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.data.json_schema import LONG, validator
 from infraweave.core.data.values import Json
 
-#: Bytes that tell the length of what follows.
+#: Bytes of the length before each message.
 LENGTH = 8
-#: Bytes of memory that the work may take.
+#: Bytes of memory that the process may use.
 MAX_MEMORY = 2 * 2**30
-#: What can be asked for, by its name.
+#: The functions that may be called, by name.
 WORKS: Mapping[str, Callable[..., Json]] = {
     "evaluate": expressions.evaluate,
     "faults": lambda schema, value: [
@@ -33,14 +33,14 @@ WORKS: Mapping[str, Callable[..., Json]] = {
 
 
 def main() -> None:
-    """Serve the calls that come in, and end with the server."""
-    # A terminal, or a supervisor, signals all processes of a server; when this one ends is its business.
+    """Perform the calls that arrive, and end with the server."""
+    # A terminal or a supervisor signals all processes of a server; the server ends this one.
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_AS, MAX_MEMORY)
     given, answers = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
+    os.dup2(2, 1)  # so that what a library prints is not taken for an answer
     while request := _read(given):
         work, seconds, *arguments = loads(request)
         _limit(resource.RLIMIT_CPU, _used() + seconds)
@@ -67,6 +67,6 @@ def _used() -> int:
 
 
 def _limit(what: int, most: int) -> None:
-    """Set a limit as far as the system lets it be set."""
+    """Set a limit, as far as the system allows."""
     with suppress(ValueError, OSError):
         resource.setrlimit(what, (most, resource.getrlimit(what)[1]))

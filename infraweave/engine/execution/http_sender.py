@@ -1,8 +1,8 @@
-"""Sends the requests of http nodes: guarded, bounded, and without anything from the environment.
+"""Sends the requests of http nodes with httpcore, within the outbound policy and a size limit.
 
-Below is httpcore, whose connections are made through ``GuardedNetwork``: a name is resolved once for each
-connection, every address judged, and the connection made to one of them, while the Host header and the
-certificate check stay with the name. Proxies, netrc and cookies do not exist here.
+For each connection a host name is resolved once, all its addresses are checked, and the connection goes to
+one of them; the Host header and the certificate check use the name. Proxies, netrc, cookies and anything else
+from the environment are not used.
 """
 
 from __future__ import annotations
@@ -27,67 +27,71 @@ from infraweave.engine.execution.outbound_policy import OutboundPolicy, Outbound
 
 Resolve: TypeAlias = Callable[[str, int], Awaitable[list[str]]]
 
-#: Seconds for one address to answer at all, so that a second one gets its turn within the attempt's time.
-CONNECT = 10.0
+#: Seconds to connect to one address, so that another can be tried within the attempt's time.
+CONNECT_TIMEOUT = 10.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-#: What may follow a redirect to another origin; everything else may be a secret.
+#: Headers that are kept in a redirect to another origin; others may be secret.
 _HARMLESS = re.compile(
     "accept|accept-language|content-type|user-agent|idempotency-key|traceparent|tracestate"
 )
-_ANSWERS = {"accept": "application/json, text/*;q=0.9, */*;q=0.8", "user-agent": "InfraWeave"}
-#: What goes wrong on the way, and may go well another time.
+_DEFAULT_HEADERS = {"accept": "application/json, text/*;q=0.9, */*;q=0.8", "user-agent": "InfraWeave"}
+#: Errors of the network, which another attempt may not meet.
 NETWORK_ERRORS = (httpcore.NetworkError, httpcore.TimeoutException, httpcore.ProtocolError, OSError)
 
 
 class ResponseTooLarge(Exception):
-    """The response's body is larger than the request allows."""
+    """The body of the response is larger than the request allows."""
 
 
 class ResponseUnreadable(Exception):
-    """The response's body is encoded in a way that was not asked for."""
+    """The body of the response has an encoding that was not requested."""
 
 
 @frozen
 class HttpResponse:
-    """A response. Names of ``headers`` in lower case; several of one name are joined."""
+    """A response. Names of ``headers`` are in lower case; headers of the same name are joined."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
-    #: The host that gave it, which redirects may have changed.
+    #: The host that sent it, after redirects.
     host: str
 
     @property
     def content_type(self) -> str:
-        """What the body is; empty where that is not said."""
+        """The Content-Type header; empty if there is none."""
         return self.headers.get("content-type", "")
 
 
 async def resolve_host(host: str, port: int) -> list[str]:
-    """Return the addresses that the system knows for a host."""
+    """Return the addresses of a host.
+
+    Raises:
+        OSError: the name cannot be looked up.
+    """
     try:
         found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:  # Python's own encoding of names
+    except UnicodeError as error:  # from Python's encoding of the name
         raise OSError(f"the name cannot be looked up: {error}") from error
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
 
 @cache
 def _trusted(more: str | None) -> ssl.SSLContext:
-    """Read the certificates to trust, the public ones and those of a file, once: that takes 20 ms."""
+    """Return a TLS context that trusts public certificates and those of a file; cached, it takes 20 ms."""
     context = httpx.create_ssl_context(trust_env=False)
     if more is not None:
         context.load_verify_locations(cafile=more)
     return context
 
 
-class GuardedNetwork(httpcore.AsyncNetworkBackend):
-    """Opens connections to addresses that the guard has judged."""
+class _CheckedNetwork(httpcore.AsyncNetworkBackend):
+    """Opens connections to addresses that the outbound policy allows."""
 
     def __init__(
-        self, guard: OutboundPolicy, resolve: Resolve, network: httpcore.AsyncNetworkBackend
+        self, policy: OutboundPolicy, resolve: Resolve, network: httpcore.AsyncNetworkBackend
     ) -> None:
-        self._guard, self._resolve, self._network = guard, resolve, network
+        self._policy, self._resolve, self._network = policy, resolve, network
 
     async def connect_tcp(
         self,
@@ -97,12 +101,12 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.AsyncNetworkStream:
-        """Connect to the first address of a host that answers.
+        """Connect to the first address of a host that accepts the connection.
 
         Raises:
-            OutboundRefused: one of its addresses may not be called.
+            OutboundRefused: the policy does not allow one of its addresses.
         """
-        addresses = self._guard.check(host, port, await self._resolve(host, port))
+        addresses = self._policy.check(host, port, await self._resolve(host, port))
         trouble: Exception = httpcore.ConnectError("the name has no address")
         for address in addresses:
             try:
@@ -112,37 +116,37 @@ class GuardedNetwork(httpcore.AsyncNetworkBackend):
         raise trouble
 
     async def sleep(self, seconds: float) -> None:
-        """Wait."""
+        """Wait for a number of seconds."""
         await self._network.sleep(seconds)
 
 
 class HttpSender:
-    """Sends requests; keeps a few connections open between them."""
+    """Sends requests, and keeps idle connections open for a few seconds."""
 
     def __init__(
         self,
-        guard: OutboundPolicy,
+        policy: OutboundPolicy,
         *,
         resolve: Resolve = resolve_host,
         network: httpcore.AsyncNetworkBackend | None = None,
-        at_once: int = 200,
+        max_connections: int = 200,
         ca: str | None = None,
     ) -> None:
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=_trusted(ca),
-            max_connections=at_once,
+            max_connections=max_connections,
             max_keepalive_connections=20,
             keepalive_expiry=5.0,
-            network_backend=GuardedNetwork(guard, resolve, network or httpcore.AnyIOBackend()),
+            network_backend=_CheckedNetwork(policy, resolve, network or httpcore.AnyIOBackend()),
         )
 
     async def send(self, request: RenderedRequest, *, redirects: int = 0, max_bytes: int) -> HttpResponse:
-        """Return the response, after at most so many redirects.
+        """Return the response, after at max_bytes ``redirects`` redirects.
 
         Raises:
-            OutboundRefused: the guard lets nothing out there.
-            ResponseTooLarge, ResponseUnreadable: the body cannot be taken.
-            httpcore.NetworkError and its kin (``NETWORK_ERRORS``): nothing came, or not all of it.
+            OutboundRefused: the outbound policy does not allow it.
+            ResponseTooLarge, ResponseUnreadable: the body cannot be used.
+            httpcore.NetworkError and others of ``NETWORK_ERRORS``: no complete response arrived.
         """
         while True:
             async with self._sent(request) as (url, response):
@@ -158,13 +162,15 @@ class HttpSender:
         url = _read(lambda: httpx.URL(request.url), "the url")
         if url.scheme not in ("http", "https") or not url.host or url.userinfo:
             raise OutboundRefused("only http and https urls without credentials are called")
-        going = format_origin(url.scheme, url.raw_host.decode(), url.port)
-        if request.origins is not None and going not in request.origins:
+        target_origin = format_origin(url.scheme, url.raw_host.decode(), url.port)
+        if request.origins is not None and target_origin not in request.origins:
             where = (
-                "this url" if request.secret_host else f"{going}; `--secret NAME@{going}` lets it go there"
+                "this url"
+                if request.secret_host
+                else f"{target_origin}; `--secret NAME@{target_origin}` lets it go there"
             )
             raise OutboundRefused(f"a secret of this request may not be sent to {where}")
-        headers = {**_ANSWERS, "accept-encoding": "identity", **request.headers}
+        headers = {**_DEFAULT_HEADERS, "accept-encoding": "identity", **request.headers}
         if request.body is not None:
             headers["content-length"] = str(len(request.body))
         elif request.method in ("POST", "PUT", "PATCH"):
@@ -177,7 +183,7 @@ class HttpSender:
             target,
             headers=sent,
             content=request.body,
-            extensions={"timeout": {"connect": CONNECT}},
+            extensions={"timeout": {"connect": CONNECT_TIMEOUT}},
         ) as response:
             yield url, response
 
@@ -187,21 +193,21 @@ class HttpSender:
 
 
 def _read(read: Callable[[], httpx.URL], what: str) -> httpx.URL:
-    """Return an url whose host can be spelled both ways.
+    """Return a valid url.
 
     Raises:
-        OutboundRefused: it cannot be read.
+        OutboundRefused: it is not valid.
     """
     try:
         url = read()
-        url.host  # noqa: B018 - an ``xn--`` that encodes nothing is found out here
+        url.host  # noqa: B018 - raises for an invalid ``xn--`` label
     except (httpx.InvalidURL, UnicodeError) as error:
         raise OutboundRefused(f"{what} cannot be read") from error
     return url
 
 
 def _headers(raw: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
-    """Return headers as text; cookies, which are secrets, are left out."""
+    """Return headers as text, without cookies, which are secret."""
     headers: dict[str, str] = {}
     for name, value in raw:
         key, text = name.decode("latin-1").lower(), value.decode("latin-1")
@@ -224,40 +230,40 @@ def _redirected(
         return evolve(request, url=str(target))
     harmless = {name for name in request.headers if _HARMLESS.fullmatch(name)} - request.secret_headers
     kept = {name: text for name, text in request.headers.items() if name in harmless}
-    # Its secrets stay behind, but for those of a body that goes along.
+    # Its secrets are dropped, except those in a body that is kept.
     bound = request.origins if request.secret_body else None
     return evolve(request, url=str(target), headers=kept, origins=bound)
 
 
-async def _body(response: httpcore.Response, headers: Mapping[str, str], most: int) -> bytes:
+async def _body(response: httpcore.Response, headers: Mapping[str, str], max_bytes: int) -> bytes:
     encoding = headers.get("content-encoding", "").lower()
-    packing = _Gzip(encoding) if encoding not in ("", "identity") else None
+    gzip = _Gzip(encoding) if encoding not in ("", "identity") else None
     body = bytearray()
     async for chunk in response.aiter_stream():
-        body += packing.unpack(chunk, most + 1 - len(body)) if packing else chunk
-        if len(body) > most:
+        body += gzip.decompress(chunk, max_bytes + 1 - len(body)) if gzip else chunk
+        if len(body) > max_bytes:
             raise ResponseTooLarge
-    if packing and body:
-        packing.end()
+    if gzip and body:
+        gzip.end()
     return bytes(body)
 
 
 class _Gzip:
-    """Unpacks what some servers pack unasked, never to more than is wanted: little may unpack to much."""
+    """Decompresses bodies that some servers compress without being asked, up to a size limit."""
 
     def __init__(self, encoding: str) -> None:
         if encoding not in ("gzip", "x-gzip", "deflate"):
             raise ResponseUnreadable(f"the body is encoded as {encoding[:40]}, which was not asked for")
         self._encoding, self._stream = encoding, zlib.decompressobj(zlib.MAX_WBITS | 32)
 
-    def unpack(self, chunk: bytes, most: int) -> bytes:
-        """Return what a chunk holds, at most so many bytes."""
+    def decompress(self, chunk: bytes, max_bytes: int) -> bytes:
+        """Return at max_bytes ``max_bytes`` bytes of the content of a chunk."""
         try:
-            return self._stream.decompress(chunk, most)
+            return self._stream.decompress(chunk, max_bytes)
         except zlib.error as error:
-            raise ResponseUnreadable(f"the body is no {self._encoding}: {error}") from error
+            raise ResponseUnreadable(f"the body is not valid {self._encoding}: {error}") from error
 
     def end(self) -> None:
-        """Complain where there should be more."""
+        """Check that the body is complete."""
         if not self._stream.eof:
-            raise ResponseUnreadable(f"the body is {self._encoding} that breaks off")
+            raise ResponseUnreadable(f"the {self._encoding} body is incomplete")

@@ -1,4 +1,4 @@
-"""Values checked against JSON Schemas: at once where that is quick, else in a process beside the server."""
+"""Checks values against JSON Schemas: quick checks at once, others in a compute process."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from infraweave.core.workflow.graph import Graph
 from infraweave.engine.execution.compute_pool import ComputePool, WorkLimitExceeded
 from infraweave.errors import Fault, InputInvalid
 
-#: Seconds of processor time that one check may take.
+#: Seconds of processor time for one check.
 MAX_SECONDS = 10
-#: Bytes of a value that is looked through for defaults while others wait.
+#: Bytes of a value up to which defaults are filled in on the loop.
 _SMALL = 64 * 1024
 
 
 @frozen
 class SchemaChecker:
-    """The checks of one server."""
+    """The schema checks of one server."""
 
-    _apart: ComputePool
+    _pool: ComputePool
 
     async def faults(self, check: Validator, value: Json) -> list[Fault]:
-        """Return what is wrong with a value, as ``Validator.faults`` does."""
+        """Return the faults of a value, as ``Validator.faults`` does."""
         if check.is_quick(value):
             return check.faults(value)
         try:
-            found = await self._apart.call("faults", check.schema, value, seconds=MAX_SECONDS)
+            found = await self._pool.call("faults", check.schema, value, seconds=MAX_SECONDS)
         except WorkLimitExceeded as error:
             return [Fault("", "too_large", f"cannot be checked against this schema: {error}")]
         return [Fault(path, code, message) for path, code, message in found]
 
     async def validated_input(self, graph: Graph, value: Json) -> Json:
-        """Return an input as a version takes it: with the defaults of its schema.
+        """Return a valid input of a version, with the defaults of its schema filled in.
 
         Raises:
-            InputInvalid: it does not match the schema, or no answer could hold it; with every fault.
+            InputInvalid: it does not match the schema, or no answer could hold it; has all faults.
             TypeError: JSON cannot carry it.
         """
         try:

@@ -1,8 +1,7 @@
-"""Which secrets there are, for whose workflows, and where each may be sent: what the server was started with.
+"""The secrets of http nodes: the server's settings say which tenant may send which secret to which origin.
 
-Whoever may publish a workflow could otherwise send a secret to a host of their own. So each is bound to
-origins, and to a tenant. Their values come from the environment or from files, when a request is made: they
-are never stored, and a file that is replaced counts from the next request on.
+Without the origin, an author could send a secret to a host of their own. Values are read from the environment
+or from files for each request. They are never stored, and a replaced file takes effect with the next request.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ from infraweave.core.workflow.secret_refs import MIN_SECRET_LENGTH, NAME, Secret
 from infraweave.engine.execution.attempt_error import AttemptError
 
 VARIABLE = "INFRAWEAVE_SECRET_"
-#: Characters that a file may hold; what is larger is no secret.
-_MOST = 65_536
+#: The largest secret, in characters.
+_MAX_LENGTH = 65_536
 _HOST = re.compile(r"[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|[0-9a-f:]*:[0-9a-f:.]*")
 
 
 @frozen
 class SecretPermission:
-    """One permission: a tenant's workflows may send a secret to an origin."""
+    """A tenant's workflows may send a secret to an origin."""
 
     name: str
     tenant: str
@@ -35,16 +34,16 @@ class SecretPermission:
 
 
 def parse_permission(text: str) -> SecretPermission:
-    """Return the permission that ``[TENANT:]NAME@[http://]HOST[:PORT]`` spells; without a scheme it is https.
+    """Return the permission in ``[TENANT:]NAME@[http://]HOST[:PORT]``; without a scheme it is for https.
 
     Raises:
-        ValueError: it spells none.
+        ValueError: the text is not of this form.
     """
     head, _, target = text.strip().partition("@")
     tenant, _, name = head.rpartition(":")
     if not NAME.fullmatch(name):
         raise ValueError(
-            f"{text!r:.200} names no secret; expected NAME@HOST, such as GITHUB@api.github.com,"
+            f"{text!r:.200} does not name a secret; expected NAME@HOST, such as GITHUB@api.github.com,"
             " the name in capital letters, digits and _"
         )
     return SecretPermission(name, tenant or FIRST_TENANT, _origin(target, text))
@@ -59,8 +58,8 @@ def _origin(target: str, text: str) -> str:
     rest = parts.path.rstrip("/") + parts.query + parts.fragment
     if parts.scheme not in ("http", "https") or not _HOST.fullmatch(host) or rest or "@" in parts.netloc:
         raise ValueError(
-            f"{text!r:.200} says not where the secret may be sent; expected NAME@HOST, NAME@HOST:PORT, both"
-            " for https, or NAME@http://HOST:PORT"
+            f"{text!r:.200} does not say where the secret may be sent; expected NAME@HOST, NAME@HOST:PORT,"
+            " both for https, or NAME@http://HOST:PORT"
         )
     return format_origin(parts.scheme, host, port)
 
@@ -69,17 +68,17 @@ class Secrets:
     """The secrets of a server."""
 
     def __init__(self, bound: Iterable[str] = (), folder: str | None = None) -> None:
-        """Take permissions as ``parse_permission`` reads them; raises its ValueError."""
+        """Take permissions as ``parse_permission`` reads them; raise its ValueError."""
         self._origins: dict[tuple[str, str], set[str]] = {}
         for one in map(parse_permission, bound):
             self._origins.setdefault((one.tenant, one.name), set()).add(one.origin)
         self._folder = None if folder is None else Path(folder)
 
-    def give(self, tenant: str, names: Collection[str]) -> SecretValues:
+    def resolve(self, tenant: str, names: Collection[str]) -> SecretValues:
         """Return the secrets that a request of a tenant's workflow names.
 
         Raises:
-            AttemptError: one of them is not for that tenant, or has no value that can be sent.
+            AttemptError: the tenant may not send one of them, or it has no usable value.
         """
         for name in names:
             if (tenant, name) not in self._origins:
@@ -100,20 +99,20 @@ class Secrets:
             raise _missing(
                 f"The secret {name} has no value: set {VARIABLE}{name}, or a file of --secret-files"
             )
-        value = value.strip()  # files end with a line's end, and headers would lose the rest
+        value = value.strip()  # files end with a line break
         if len(value) < MIN_SECRET_LENGTH:
             raise _missing(
-                f"The secret {name} has less than {MIN_SECRET_LENGTH} characters,"
-                " and could not be kept out of answers"
+                f"The secret {name} has fewer than {MIN_SECRET_LENGTH} characters,"
+                " and could not be redacted in answers"
             )
         if any("\ud800" <= character <= "\udfff" for character in value):
-            raise _missing(f"The secret {name} is no text in UTF-8")
+            raise _missing(f"The secret {name} is not UTF-8 text")
         return value
 
     def _from_file(self, file: Path) -> str | None:
         try:
             with file.open(encoding="utf-8", errors="surrogateescape") as opened:
-                return opened.read(_MOST)
+                return opened.read(_MAX_LENGTH)
         except OSError:
             return None
 

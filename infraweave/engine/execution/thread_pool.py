@@ -1,7 +1,7 @@
-"""Threads for sync bodies: fair between tenants, and replaced where a body does not come back.
+"""Threads for sync bodies: fair between tenants, and replaced while a body does not return.
 
-A thread cannot be stopped. One whose body goes on after its attempt is over, grace included, is *lost*:
-another thread takes its place, up to a bound, until the body returns after all.
+A thread cannot be stopped. If its body still runs after its attempt and the grace period have ended, the
+thread is *lost*: another one replaces it, up to a bound, until the body returns.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class _Work:
 
 
 class ThreadPool:
-    """At most ``count`` threads that work, and at most ``spare`` more in place of lost ones."""
+    """At most ``count`` threads, and at most ``spare`` more that replace lost ones."""
 
     def __init__(self, count: int, spare: int, name: str) -> None:
         self.count, self._spare = max(1, count), spare
@@ -36,24 +36,24 @@ class ThreadPool:
         self._queue: FairQueue[_Work] = FairQueue()
         self._changed = threading.Condition()
         self._alive = self._idle = 0
-        #: The threads of calls that have begun, and those of them that are lost.
+        #: The thread ids of running calls, and the calls among them that are lost.
         self._running: dict[Future[Any], int] = {}
         self._lost: set[Future[Any]] = set()
         self._closed = False
 
     @property
     def busy(self) -> int:
-        """How many calls are at work, lost ones among them."""
+        """The number of running calls, lost ones included."""
         return len(self._running)
 
     @property
     def queued(self) -> int:
-        """How many calls wait for a thread."""
+        """The number of calls that wait for a thread."""
         return len(self._queue)
 
     @property
     def lost(self) -> int:
-        """How many threads are lost."""
+        """The number of lost threads."""
         return len(self._lost)
 
     @property
@@ -62,10 +62,10 @@ class ThreadPool:
         return len(self._lost) < self._spare
 
     def submit(self, tenant: str, call: Callable[[], T]) -> Future[T]:
-        """Have a function called in a thread, when its tenant's turn has come.
+        """Call a function in a thread as soon as it is its tenant's turn.
 
         Raises:
-            RuntimeError: no thread can be started, or these were shut down.
+            RuntimeError: no thread can be started, or the pool was shut down.
         """
         future: Future[T] = Future()
         with self._changed:
@@ -81,7 +81,7 @@ class ThreadPool:
         return future
 
     def mark_lost(self, future: Future[Any]) -> FrameType | None:
-        """Count the thread of a call as lost, and replace it; return where it is now, None if it is back."""
+        """Count a thread as lost and replace it; return its current frame, None if the call has ended."""
         with self._changed:
             thread = self._running.get(future)
             if thread is None or future in self._lost:
@@ -91,7 +91,7 @@ class ThreadPool:
         return sys._current_frames().get(thread)  # noqa: SLF001 - the only way to another thread's stack
 
     def shutdown(self) -> None:
-        """Take no more work, and cancel what has not begun; what runs is left to itself."""
+        """Accept no more work and cancel queued calls; running ones are not stopped."""
         with self._changed:
             self._closed = True
             while (work := self._queue.pop(lambda _: True)) is not None:
@@ -100,13 +100,13 @@ class ThreadPool:
 
     @property
     def _wanted(self) -> int:
-        """How many threads there may be."""
+        """The number of threads that there may be."""
         return self.count + min(len(self._lost), self._spare)
 
     def _staff(self) -> None:
-        """Start the threads that are missing for what waits."""
+        """Start the threads that queued calls need."""
         while self._alive < self._wanted and len(self._queue) > self._idle:
-            # Daemons: a body that never returns does not keep the interpreter from ending.
+            # Daemons, so that a body that never returns does not keep the interpreter alive.
             threading.Thread(target=self._serve, name=next(self._names), daemon=True).start()
             self._alive += 1
             self._idle += 1
@@ -127,14 +127,14 @@ class ThreadPool:
                 self._changed.wait()
             self._alive -= 1
             self._idle -= 1
-            self._changed.notify()  # another one takes what this one was woken for
+            self._changed.notify()  # wake another thread in place of this one
             return None
 
     def _do(self, work: _Work) -> None:
         result, error = None, None
         try:
             result = work.call()
-        except BaseException as raised:  # noqa: BLE001 - it belongs to whoever waits
+        except BaseException as raised:  # noqa: BLE001 - raised where the future is awaited
             error = raised
         with self._changed:
             del self._running[work.future]
