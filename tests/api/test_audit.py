@@ -193,7 +193,7 @@ async def test_what_one_principal_is_denied_over_and_over_is_summed_up_for_that_
     for _ in range(150):
         denials.add(record)
     denials.add(evolve(record, principal="bob"))
-    taken = denials.take(record.at, whole=True)
+    taken = denials.drain(record.at, whole=True)
     assert [(one.principal, one.resource) for one in taken[99:]] == [
         *(("eve", "y"), ("bob", "y"), ("eve", "many")),
     ]
@@ -207,9 +207,9 @@ def test_what_is_gathered_is_bounded_and_strangers_crowd_out_nobody():
     for place in range(3_000):
         record = evolve(api_note(), tenant="default", principal=f"p{place % 2}", action=f"act-{place % 1500}")
         denials.add(record.denied("acl_denied", "no"))
-    known = [record for record in denials.take(1, whole=False) if record.principal is not None]
+    known = [record for record in denials.drain(1, whole=False) if record.principal is not None]
     assert (len(known), denials.is_counting) == (1_000, True)
-    rest = denials.take(60_001, whole=False)
+    rest = denials.drain(60_001, whole=False)
     assert len(rest) <= 2_001
     assert not denials.is_counting
 
