@@ -1,1 +1,1 @@
-"""The pure heart: documents, events, the fold, and ``turn``. No clock, no chance, no I/O."""
+"""The pure core: data, workflow definitions, and the state machine of a run. No clock, random numbers or I/O."""

@@ -1,8 +1,8 @@
-"""Who may do what: principals, grants, the one ``allows``, and the shape of tokens.
+"""Access: principals, their grants, and tokens.
 
-A grant is ``ACTION:RESOURCE``. A run's resource is its workflow. Whatever is not granted is denied. Tokens
-are ``iw_live_``, 30 base62 characters, and 6 of checksum (CRC-32 of all that precedes them), so that typos
-and leaks can be told without the database. Chance is handed in; only the SHA-256 of a token is ever stored.
+A grant is ``ACTION:RESOURCE``. The resource of a run is its workflow. What is not granted is denied. A token
+is ``iw_live_``, 30 base62 characters, and a checksum of 6 characters (the CRC-32 of everything before it), so
+that typing errors and leaks are detected without the database. Only the SHA-256 of a token is stored.
 """
 
 from __future__ import annotations
@@ -42,39 +42,39 @@ class Grant:
 
 @frozen
 class Principal:
-    """Who is asking: a name within a tenant, and its grants."""
+    """A caller: a name within a tenant, and its grants."""
 
     tenant: str
     name: str
     grants: frozenset[Grant] = frozenset()
 
 
-#: What the first principal of a new database gets.
+#: The grants of the first principal of a new database.
 EVERY_GRANT: tuple[Grant, ...] = tuple(
     Grant(action, "tenant:*" if action == "admin" else "workflow:*") for action in ACTIONS
 )
 
 
-#: Characters of the name of a tenant or a principal.
+#: The maximum length of the name of a tenant or a principal, in characters.
 LONGEST_NAME = 128
 
 
 def name_fault(text: str) -> str | None:
-    """Return what is wrong with the name of a tenant or a principal, if anything is."""
+    """Return the fault of a tenant's or a principal's name, or None."""
     if not 1 <= len(text) <= LONGEST_NAME:
         return f"must have 1 to {LONGEST_NAME} characters"
-    return "must be text in UTF-8" if any("\ud800" <= sign <= "\udfff" for sign in text) else None
+    return "must be text in UTF-8" if any("\ud800" <= character <= "\udfff" for character in text) else None
 
 
 def parse_grant(text: str) -> Grant:
-    """Return the grant that ``text`` (``execute:workflow:checkout-flow``) spells.
+    """Return the grant in a text like ``execute:workflow:checkout-flow``.
 
     Raises:
         ValueError: the action or the resource does not exist.
     """
     action, _, resource = text.partition(":")
     if action not in ACTIONS:
-        raise ValueError(f"{text!r}: {action!r} is no action; there are {', '.join(ACTIONS)}")
+        raise ValueError(f"{text!r}: {action!r} is not an action; the actions are {', '.join(ACTIONS)}")
     if action == "admin" and resource != "tenant:*":
         raise ValueError(f"{text!r}: admin is granted on tenant:*")
     if action != "admin" and not _WORKFLOW.fullmatch(resource):
@@ -83,14 +83,14 @@ def parse_grant(text: str) -> Grant:
 
 
 def allows(principal: Principal, action: Action, resource: str) -> bool:
-    """Tell whether the principal may do ``action`` on ``resource``; every route asks here."""
+    """Tell whether a principal may do ``action`` on ``resource``. Every route calls this."""
     kind, _, _ = resource.partition(":")
     wanted = (Grant(action, resource), Grant(action, f"{kind}:*"))
     return any(grant in principal.grants for grant in wanted)
 
 
 def readable(principal: Principal) -> frozenset[str] | None:
-    """Return the workflows that the principal may read; None means all."""
+    """Return the workflows that a principal may read. None: all."""
     names = {grant.resource.partition(":")[2] for grant in principal.grants if grant.action == "read"}
     return None if "*" in names else frozenset(names)
 
@@ -105,7 +105,7 @@ def checksum(text: str) -> str:
 
 
 def make_token(secret: str) -> str:
-    """Return the token around ``secret``, 30 base62 characters from a CSPRNG."""
+    """Return the token with this ``secret``, 30 base62 characters from a CSPRNG."""
     return PREFIX + secret + checksum(PREFIX + secret)
 
 
@@ -115,5 +115,5 @@ def is_token(text: str) -> bool:
 
 
 def token_hash(token: str) -> bytes:
-    """Return what is stored of a token."""
+    """Return the SHA-256 of a token, which is stored instead of it."""
     return hashlib.sha256(token.encode()).digest()

@@ -1,7 +1,7 @@
-"""W3C trace context, level 2: what comes in with a request, what goes out with a call. Pure text work.
+"""W3C trace context, level 2: the headers of incoming requests and of outgoing calls.
 
-Two rules. Exactly one valid ``traceparent`` joins the caller's trace; anything else begins a new one, and its
-``tracestate`` is ignored. A malformed ``tracestate`` is dropped whole and never resets the trace.
+Exactly one valid ``traceparent`` joins the caller's trace. Otherwise a new trace begins and ``tracestate`` is
+ignored. A malformed ``tracestate`` is dropped as a whole; the trace is joined all the same.
 """
 
 from __future__ import annotations
@@ -12,11 +12,11 @@ from collections.abc import Iterable, Sequence
 from attrs import frozen
 
 SAMPLED = 0x01
-#: The trace id was drawn at random (level 2); passed on unchanged.
+#: The trace id is random (level 2). Passed on unchanged.
 RANDOM = 0x02
-#: The flags that level 2 defines; the others are cleared when a context is passed on.
+#: The flags that level 2 defines. Others are cleared when a context is passed on.
 _KNOWN_FLAGS = SAMPLED | RANDOM
-#: The longest list of members; a longer one is dropped.
+#: The maximum number of members of a tracestate. A longer one is dropped.
 MAX_MEMBERS = 32
 
 _OWS = " \t"
@@ -27,17 +27,17 @@ _VALUE = re.compile(r"[\x20-\x2b\x2d-\x3c\x3e-\x7e]{0,255}[\x21-\x2b\x2d-\x3c\x3
 
 @frozen
 class TraceContext:
-    """The trace that something belongs to, and the span of whoever asked for it."""
+    """The trace that a run belongs to, and the span of its caller."""
 
     trace_id: str
-    #: The caller's span; None where the trace began here.
+    #: The span of the caller. None: the trace began here.
     parent_span_id: str | None = None
     flags: int = SAMPLED | RANDOM
     tracestate: str = ""
 
 
 def accept(traceparents: Sequence[str], tracestates: Sequence[str], new_trace_id: str) -> TraceContext:
-    """Return the caller's trace, or a new one under ``new_trace_id`` where there is no valid one to join."""
+    """Return the trace of the caller, or a new one with ``new_trace_id`` if there is none to join."""
     parent = _parse(traceparents[0]) if len(traceparents) == 1 else None
     if parent is None:
         return TraceContext(new_trace_id)
@@ -46,14 +46,14 @@ def accept(traceparents: Sequence[str], tracestates: Sequence[str], new_trace_id
 
 
 def link(traceparents: Sequence[str]) -> str | None:
-    """Return the one valid traceparent of a request that joins no trace, to be recorded with what it did."""
+    """Return the valid traceparent of a request that joins no trace, to be recorded as a link, or None."""
     if len(traceparents) != 1 or _parse(traceparents[0]) is None:
         return None
     return traceparents[0].strip(_OWS)
 
 
 def headers(trace: TraceContext, span_id: str) -> dict[str, str]:
-    """Return the headers of an outgoing call that belongs to ``span_id``."""
+    """Return the headers of an outgoing call under the span ``span_id``."""
     out = {"traceparent": f"00-{trace.trace_id}-{span_id}-{trace.flags:02x}"}
     if trace.tracestate:
         out["tracestate"] = trace.tracestate
@@ -61,9 +61,9 @@ def headers(trace: TraceContext, span_id: str) -> dict[str, str]:
 
 
 def combine(tracestates: Iterable[str]) -> str:
-    """Return the tracestate that several headers make together, in order; empty if it is malformed.
+    """Return the combined tracestate of several headers, in order. It is empty if it is malformed.
 
-    A key that is there twice is passed on twice: which of the two counts is for whoever reads them to say.
+    A repeated key is passed on as it is: its reader decides which of the two counts.
     """
     raw = (member.strip(_OWS) for text in tracestates for member in text.split(","))
     members = [member for member in raw if member]
@@ -76,7 +76,7 @@ def _is_member(text: str) -> bool:
 
 
 def _parse(traceparent: str) -> tuple[str, str, int] | None:
-    """Return trace id, span id and flags. Versions above 00 may carry more behind a further dash."""
+    """Return trace id, span id and flags. Versions above 00 may have more fields after another dash."""
     match = _TRACEPARENT.fullmatch(traceparent.strip(_OWS))
     if match is None:
         return None

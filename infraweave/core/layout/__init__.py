@@ -1,1 +1,1 @@
-"""Drawing a graph: where its nodes and edges stand."""
+"""The drawing of a workflow's graph."""

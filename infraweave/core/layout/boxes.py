@@ -1,4 +1,4 @@
-"""What a drawing of a graph is made of. All lengths are in pixels, from the upper left corner."""
+"""The parts of a drawing. All lengths are in pixels, from the upper left corner."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WIDTH, HEIGHT = 184, 2 * HALF
 
 @frozen(kw_only=True)
 class NodeBox:
-    """Where a node stands: its upper left corner and its size."""
+    """The upper left corner and the size of a node."""
 
     x: int
     y: int
@@ -22,7 +22,7 @@ class NodeBox:
 
 @frozen(kw_only=True)
 class EdgeLine:
-    """An edge: from where, to where, what it is, and the points of its line with both its ends."""
+    """An edge between two nodes. ``points``: its line with both ends."""
 
     source: str
     target: str
@@ -32,7 +32,7 @@ class EdgeLine:
 
 @frozen(kw_only=True)
 class LoopBox:
-    """The box around what a loop repeats; ``node`` is its condition."""
+    """The box around the nodes of a loop. ``node``: its condition."""
 
     node: str
     x: int

@@ -1,8 +1,8 @@
-"""How high each item stands: the method of Brandes and Köpf (2001), turned on its side.
+"""The height of each item, by the method of Brandes and Köpf (2001), turned on its side.
 
-Four times items are aligned with the median of their neighbours, from each corner of the drawing, and
-packed; each item takes the middle of its four places. The borders of loops and long edges come first, so they
-are straight.
+From each of the four corners of the drawing, items are aligned with the median of their neighbours and
+packed. Each item gets the middle of its four heights. Borders of loops and long edges are aligned first, so
+that they are straight.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from infraweave.core.layout.rows import Kind, Sketch
 
 #: Half the height of a node.
 HALF = 26
-#: Between two nodes of a layer, a node and an edge, two edges.
+#: The distance between two nodes of a layer, a node and an edge, and two edges.
 APART, PASSING, BESIDE = 24, 20, 16
-#: Between the upper border of a loop, or the lower one of another, and what is next to it.
+#: The distance of a loop's upper border, or another loop's lower border, from its neighbour.
 MARGIN = 18
-#: Between what is in a loop and its lower border; the way back runs through the middle.
+#: The distance of a loop's lower border from its content. The edge back runs through the middle.
 LANE = 36
 
 _SPACE: dict[tuple[Kind, Kind], int] = {
@@ -45,7 +45,7 @@ _Marks = set[tuple[int, int]]
 
 
 def heights(made: Sketch) -> list[float]:
-    """Return the height of each item's middle, in pixels from an arbitrary zero."""
+    """Return the height of each item's centre, in pixels from an arbitrary zero."""
     marked = _crossing(made, Kind.TOP) | _crossing(made, Kind.BEND)
     found = [
         _one_way(made, marked, downwards=downwards, topmost=topmost)
@@ -56,12 +56,12 @@ def heights(made: Sketch) -> list[float]:
 
 
 def space(made: Sketch, upper: int, lower: int) -> int:
-    """Return how far apart the middles of two neighbours in a layer must be."""
+    """Return the minimum distance between the centres of two neighbours in a layer."""
     return _SPACE[made.kind[upper], made.kind[lower]]
 
 
 def _balanced(found: list[list[float]]) -> list[float]:
-    """Return the middle of four assignments, after they were moved to the narrowest one."""
+    """Return the middle of four assignments, aligned with the narrowest one."""
     narrowest = min(found, key=lambda heights: max(heights) - min(heights))
     low, high = min(narrowest), max(narrowest)
     moves = [(low - min(h)) if place % 2 == 0 else (high - max(h)) for place, h in enumerate(found)]
@@ -72,11 +72,11 @@ def _balanced(found: list[list[float]]) -> list[float]:
     return middles
 
 
-# --- what must not be aligned ------------------------------------------------------------------------------
+# --- pairs that must not be aligned ------------------------------------------------------------------------
 
 
 def _crossing(made: Sketch, least: Kind) -> _Marks:
-    """Return the joined pairs that cross a straight piece: one whose ends are bends or borders."""
+    """Return the joined pairs that cross a straight segment, a segment between bends or borders."""
     marks: _Marks = set()
     for upper, lower in pairwise(made.rows):
         place = {item: index for index, item in enumerate(upper)}
@@ -99,19 +99,19 @@ def _straight(made: Sketch, one: int, other: int, least: Kind) -> bool:
     return min(made.kind[one], made.kind[other]) >= least
 
 
-# --- one of the four ways ----------------------------------------------------------------------------------
+# --- one of the four corners -------------------------------------------------------------------------------
 
 
 @define
 class _Blocks:
-    """Items that are aligned: the first of each item's block, and the one that follows it."""
+    """Blocks of aligned items: the first item of each item's block, and the item that follows it."""
 
     root: list[int]
     following: list[int]
 
 
 def _one_way(made: Sketch, marked: _Marks, *, downwards: bool, topmost: bool) -> list[float]:
-    """Return the heights that come of aligning from one corner and packing towards it."""
+    """Return the heights after aligning from one corner and packing towards it."""
     rows = made.rows if topmost else [row[::-1] for row in made.rows]
     blocks = _aligned(made, rows if downwards else rows[::-1], marked, made.up if downwards else made.down)
     found = _packed(made, rows, blocks, turned=not topmost)
@@ -138,7 +138,7 @@ def _aligned(made: Sketch, rows: list[list[int]], marked: _Marks, near: list[lis
 
 
 def _medians(made: Sketch, near: list[int], place: list[int]) -> list[int]:
-    """Return the neighbour in the middle, or both of them; nodes are in line with nodes where they can be."""
+    """Return the one or two median neighbours. Nodes are preferred to bends."""
     if len(near) < 2:
         return near
     near = [other for other in near if made.kind[other] == Kind.NODE] or near
@@ -147,7 +147,7 @@ def _medians(made: Sketch, near: list[int], place: list[int]) -> list[int]:
 
 
 def _packed(made: Sketch, rows: list[list[int]], blocks: _Blocks, *, turned: bool) -> list[float]:
-    """Pack the blocks upwards, then let each sink as far as those below it allow."""
+    """Pack the blocks upwards, then move each down as far as the blocks below it allow."""
     root = blocks.root
     above: dict[int, dict[int, int]] = {item: {} for item in root}
     below: dict[int, dict[int, int]] = {item: {} for item in root}

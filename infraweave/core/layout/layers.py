@@ -1,8 +1,8 @@
-"""Which edges of a graph are drawn, and in which layer, from left to right, each node stands.
+"""The edges that are drawn, and the layer of each node, from left to right.
 
-A loop is drawn as a block: what it needs from outside stands before its ``back_to``, what needs it stands
-behind its condition, so its edges enter on the left and leave on the right. What a loop carries over to its
-next iteration rides on the way back and is no edge of its own.
+A loop is drawn as a block: its upstreams stand to the left of its ``back_to`` and its downstreams to the
+right of its condition, so edges enter on the left and leave on the right. Values that a loop carries over to
+its next iteration follow the edge back and have no edges of their own.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from infraweave.core.workflow.graph import Graph
 from infraweave.core.workflow.regions import data_sources
 
 EdgeKind: TypeAlias = Literal["data", "after", "route", "loop", "timeout"]
-#: (source, target) → what the edge is; loops' ways back are not among them.
+#: (source, target) → the kind of the edge. The edges back of loops are not included.
 Drawn: TypeAlias = dict[tuple[str, str], EdgeKind]
 Before: TypeAlias = Mapping[str, frozenset[str]]
 
 
 def drawn_edges(graph: Graph) -> Drawn:
-    """Return the edges that lead forward, the strongest of each pair: a route, else data, else ``after``."""
+    """Return the forward edges, one for each pair of nodes: a route, else data, else ``after``."""
     found: Drawn = {}
     for node in graph.nodes.values():
         for source, target, kind in (*_routes(node), *_inputs(node)):
             found.setdefault((source, target), kind)
-    # A route may be named after what it chooses: the nodes' order says nothing about strength.
+    # Routes come last because they replace other kinds, whatever the order of the nodes.
     for node in graph.nodes.values():
         found.update({(source, target): kind for source, target, kind in _routes(node)})
     return found
 
 
 def ways_back(graph: Graph) -> list[tuple[str, str]]:
-    """Return each loop's condition with the node to which it goes back."""
+    """Return the condition of each loop and the node that it goes back to."""
     return [(node.name, node.back_to) for node in graph.nodes.values() if isinstance(node, Loop)]
 
 
@@ -49,9 +49,9 @@ def _inputs(node: Node) -> Iterator[tuple[str, str, EdgeKind]]:
 
 
 def layers(graph: Graph, drawn: Drawn) -> dict[str, int]:
-    """Return the layer of each node, from 0: as far left as what it waits for allows.
+    """Return the layer of each node, from 0: as far left as its upstreams allow.
 
-    A node with more edges to its right than to its left is then moved as near to those as it can be.
+    A node with more edges to its right than to its left is then moved as far right as possible.
     """
     before = _before(graph)
     order = list(TopologicalSorter(before).static_order())
@@ -63,7 +63,7 @@ def layers(graph: Graph, drawn: Drawn) -> dict[str, int]:
 
 
 def _before(graph: Graph) -> Before:
-    """Return what must stand to the left of each node."""
+    """Return the nodes that must stand to the left of each node."""
     before = dict(graph.waits)
     for region in graph.regions.values():
         needed = {source for name in region.nodes for source in (*graph.upstream[name], *_ends(graph, name))}
@@ -72,7 +72,7 @@ def _before(graph: Graph) -> Before:
 
 
 def _ends(graph: Graph, name: str) -> Iterable[str]:
-    """Return the conditions of the loops whose end a node waits for."""
+    """Return the conditions of the loops that a node waits for."""
     return graph.gated.get(name, {}).values()
 
 

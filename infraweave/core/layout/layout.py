@@ -1,7 +1,8 @@
-"""Where the nodes and edges of a graph stand in a drawing, layered from left to right (Sugiyama's method).
+"""The drawing of a graph, layered from left to right (Sugiyama's method).
 
-Pure and deterministic: the same document has the same drawing. First come the heights, for each part of the
-graph that hangs together; then the layers are put side by side, as far apart as their edges are steep.
+The same document always has the same drawing. First the heights are computed for each connected part of the
+graph. Then the layers are put side by side; the steeper the edges between two layers, the greater their
+distance.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ from infraweave.core.layout.straight import straighten
 from infraweave.core.workflow.graph import Graph
 from infraweave.core.workflow.regions import Region
 
-#: Around all of the drawing.
+#: The margin of the drawing.
 FRAME = 24
-#: Between two layers: at least, and what steep edges may add.
+#: The minimum distance between two layers, and the most that steep edges add to it.
 GAP, STEEP = 64, 64
-#: Between a loop's box and what it holds.
+#: The distance between a loop's box and its content.
 PADDING = 16
-#: Between parts that nothing joins.
+#: The distance between unconnected parts.
 PART = 48
-#: Edges beyond which there is no drawing: nobody could read it.
+#: A graph with more edges has no drawing, because it would not be readable.
 MAX_EDGES = 20_000
 
 Pair = tuple[str, str]
 
 
 def layout(graph: Graph) -> Layout | None:
-    """Return the drawing of a valid document's graph; None where it has too many edges to be drawn."""
+    """Return the drawing of a valid document's graph, or None if it has too many edges."""
     drawn = drawn_edges(graph)
     if len(drawn) > MAX_EDGES:
         return None
@@ -52,7 +53,7 @@ def layout(graph: Graph) -> Layout | None:
 
 @frozen
 class _Part:
-    """What hangs together: nodes, the edges that lead through the layers, loops (the smallest first)."""
+    """A connected part: nodes, edges with bends, and loops (the smallest first)."""
 
     names: list[str] = field(factory=list)
     edges: list[Pair] = field(factory=list)
@@ -60,7 +61,7 @@ class _Part:
 
 
 def _short(drawn: Iterable[Pair], layer: dict[str, int]) -> list[Pair]:
-    """Return the edges that lead through the layers; the longest do not where they would be too many."""
+    """Return the edges that get bends where they pass layers: all but the longest, if there are too many."""
     left, short = MAX_BENDS, set()
     for source, target in sorted(drawn, key=lambda edge: layer[edge[1]] - layer[edge[0]]):
         left -= layer[target] - layer[source] - 1
@@ -99,12 +100,12 @@ def _parts(graph: Graph, drawn: Iterable[Pair], short: list[Pair]) -> Iterable[_
 
 @define
 class _Heights:
-    """How high all stands; parts are put below each other."""
+    """The heights of all items. Parts are put below each other."""
 
     layer: dict[str, int]
     #: condition → the first layer of its loop
     first: dict[str, int]
-    #: The middle of each node, and of each bend of an edge.
+    #: The centre of each node, and of each bend of an edge.
     middle: dict[str, int] = field(factory=dict)
     bends: dict[Pair, list[int]] = field(factory=dict)
     #: condition → the upper and the lower end of the loop's box
@@ -138,7 +139,7 @@ class _Heights:
 
 
 def _ends(made: Sketch, found: list[int]) -> list[tuple[int, int]]:
-    """Return the upper and the lower end of each group's box, around all that it holds."""
+    """Return the upper and the lower end of each group's box, around its content."""
     ends: list[tuple[int, int]] = [(0, 0)] * len(made.groups)
     spans: list[list[int]] = [[] for _ in made.groups]
     for item, height in enumerate(found):
@@ -176,7 +177,7 @@ def _nested(groups: list[Group]) -> dict[str, tuple[int, int]]:
 
 
 def _columns(rising: _Heights) -> list[int]:
-    """Return where each layer begins."""
+    """Return the left edge of each layer, and last the width of the drawing."""
     count = 1 + max(rising.layer.values())
     before, behind = _paddings(rising, count)
     columns = [FRAME + before[0]]
@@ -188,7 +189,7 @@ def _columns(rising: _Heights) -> list[int]:
 
 
 def _paddings(rising: _Heights, count: int) -> tuple[list[int], list[int]]:
-    """Return what the boxes of loops take to the left, and to the right, of each layer."""
+    """Return the space that the boxes of loops take to the left and to the right of each layer."""
     before, behind = [0] * count, [0] * count
     for condition, (begin, end) in rising.nested.items():
         first, last = rising.first[condition], rising.layer[condition]
@@ -202,14 +203,14 @@ def _paddings(rising: _Heights, count: int) -> tuple[list[int], list[int]]:
 
 @define
 class _Drawing:
-    """A drawing whose layers and heights are known."""
+    """Makes the drawing from its layers and heights."""
 
     graph: Graph
     rising: _Heights
     columns: list[int]
 
     def finished(self, drawn: Drawn) -> Layout:
-        """Return the whole of it."""
+        """Return the finished drawing."""
         lines = [self._forward(edge, kind) for edge, kind in drawn.items()]
         lines += [self._back(condition, target) for condition, target in ways_back(self.graph)]
         lowest = max((point[1] for line in lines for point in line.points), default=0)
@@ -228,7 +229,7 @@ class _Drawing:
         return self.rising.middle[name]
 
     def _under(self) -> int:
-        """Return the height of what runs beneath the whole drawing."""
+        """Return the height of the lines beneath the drawing."""
         return self.rising.bottom + PART // 2
 
     def _forward(self, edge: Pair, kind: EdgeKind) -> EdgeLine:
@@ -260,7 +261,7 @@ class _Drawing:
     def _beneath(
         self, condition: str, start: tuple[int, int], target: str, end: tuple[int, int]
     ) -> list[tuple[int, int]]:
-        """Lead a way back around the nodes below its ends, and beneath all."""
+        """Lead an edge back around the nodes below its ends and beneath the drawing."""
         out, back, under = (
             self._x(condition) + WIDTH + FRAME // 2,
             self._x(target) - FRAME // 2,
@@ -280,7 +281,7 @@ class _Drawing:
 
 
 def _bent(points: list[tuple[int, int]]) -> tuple[tuple[int, ...], ...]:
-    """Return a line without the points at which it goes straight on."""
+    """Return a line without the points at which it does not bend."""
     kept = points[:1]
     for place in range(1, len(points) - 1):
         before, here, after = kept[-1], points[place], points[place + 1]

@@ -1,6 +1,6 @@
 """The order of the items within each layer, so that few edges cross: barycentre sweeps, then exchanges.
 
-What belongs to a loop stays together, and loops that share layers keep their order through all of them.
+The items of a loop stay together, and loops that share layers have the same order in all of them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from itertools import pairwise
 
 from infraweave.core.layout.rows import Kind, Sketch
 
-#: Sweeps without improvement after which the best order is taken.
+#: The number of sweeps without improvement after which the best order is taken.
 PATIENCE = 4
-#: Joined pairs of items that all sweeps together may look at: bounds the time for large graphs.
+#: The maximum number of joined pairs that all sweeps visit; it bounds the time for large graphs.
 WORK = 120_000
-#: Passes of exchanges of neighbours.
+#: The maximum number of passes that exchange neighbours.
 EXCHANGES = 6
 
 Rows = list[list[int]]
@@ -41,7 +41,7 @@ def order(made: Sketch) -> None:
 
 
 def _first(made: Sketch) -> Rows:
-    """Return an order to begin with: depth first, so that what hangs together stands together."""
+    """Return the initial order: depth first, so that connected items stand together."""
     rows: Rows = [[] for _ in made.rows]
     seen = [False] * len(made.kind)
     for start in (item for row in made.rows for item in row):
@@ -73,7 +73,7 @@ def _sweep(made: Sketch, rows: Rows, *, downwards: bool, late: bool) -> Rows:
 
 
 def _middles(row: list[int], near: list[list[int]], place: dict[int, int]) -> dict[int, float]:
-    """Return the mean place of each item's neighbours; what has none stays with the one before it."""
+    """Return the mean place of each item's neighbours. An item without any stays with the one before it."""
     keys: dict[int, float] = {}
     last = -1.0
     for item in row:
@@ -88,7 +88,7 @@ def _middles(row: list[int], near: list[list[int]], place: dict[int, int]) -> di
 
 
 def _arranged(made: Sketch, row: list[int], keys: dict[int, float], fixed: Sequence[int]) -> list[int]:
-    """Return a row sorted by key, loops in one piece, and in the order that they have in ``fixed``."""
+    """Return a row sorted by key. Loops stay in one piece, in their order in ``fixed``."""
     if not made.groups:
         return sorted(row, key=keys.__getitem__)
     known: dict[int, int] = {}
@@ -105,7 +105,7 @@ def _within(
     parts: dict[int, list[int]] = {}
     for item in row:
         path = made.path[item]
-        # What lies in no deeper loop is a part of its own; items are told from groups by their sign.
+        # An item in no deeper loop is a part of its own. Items have negative keys, groups positive ones.
         parts.setdefault(path[depth] if len(path) > depth else -1 - item, []).append(item)
     ranked = sorted(parts, key=lambda part: _mean(made, parts[part], keys))
     ranked = _as_before(ranked, known)
@@ -133,7 +133,7 @@ def _mean(made: Sketch, items: list[int], keys: dict[int, float]) -> float:
 
 
 def _as_before(ranked: list[int], known: dict[int, int]) -> list[int]:
-    """Let the loops that go on from the fixed row stand in its order, in the places they got."""
+    """Put the loops that continue from the fixed row into its order, in the places that they got."""
     going_on = iter(sorted((part for part in ranked if part in known), key=known.__getitem__))
     return [next(going_on) if part in known else part for part in ranked]
 
@@ -168,7 +168,7 @@ def _after(seen: list[int], end: int) -> int:
 
 
 def _exchange(made: Sketch, passes: int) -> None:
-    """Exchange neighbours in a row wherever that makes fewer edges cross."""
+    """Exchange neighbours in a row where this reduces the number of crossings."""
     place = [0] * len(made.kind)
     for row in made.rows:
         for index, item in enumerate(row):
@@ -193,7 +193,7 @@ def _exchanged(made: Sketch, row: list[int], place: list[int]) -> bool:
 
 
 def _gain(made: Sketch, one: int, other: int, place: list[int]) -> int:
-    """Return how many crossings fewer there are once two neighbours are exchanged."""
+    """Return by how many crossings the exchange of two neighbours reduces their number."""
     gain = 0
     for near in (made.up, made.down):
         here, there = [place[n] for n in near[one]], [place[n] for n in near[other]]
@@ -202,7 +202,7 @@ def _gain(made: Sketch, one: int, other: int, place: list[int]) -> int:
 
 
 def _above(some: Iterable[int], others: list[int]) -> int:
-    """Count the pairs of which the first is less than the second."""
+    """Count the pairs with a first value less than the second."""
     ranked: list[int] = []
     for end in others:
         insort(ranked, end)

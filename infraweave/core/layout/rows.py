@@ -1,8 +1,7 @@
-"""The sketch of a drawing: the items of each layer, from top to bottom, before they have coordinates.
+"""The sketch of a drawing: the items of each layer, from top to bottom, without coordinates.
 
-Beside its nodes a layer holds *bends*, one for each edge that passes through it, and the *borders* of the
-loops that span it. What belongs to a loop stays between its borders in every layer, so a loop's box holds
-nothing else.
+A layer holds its nodes, one *bend* for each edge that passes through it, and the *borders* of the loops that
+span it. In every layer the items of a loop stay between its borders, so its box holds nothing else.
 """
 
 from __future__ import annotations
@@ -14,15 +13,16 @@ from attrs import define, field, frozen
 
 from infraweave.core.workflow.regions import Region
 
-#: Bends and borders of one drawing; beyond, long edges run beneath it and large loops get no borders.
+#: The maximum numbers of bends and borders. Beyond them, long edges run beneath the drawing and large loops
+#: get no borders.
 MAX_BENDS = 8_000
 MAX_BORDERS = 2_000
-#: Loops within each other that are kept apart from the rest.
+#: The maximum depth of nested loops with borders.
 MAX_DEPTH = 24
 
 
 class Kind(IntEnum):
-    """What an item is."""
+    """The kind of an item."""
 
     NODE = 0
     BEND = 1
@@ -32,27 +32,27 @@ class Kind(IntEnum):
 
 @frozen
 class Group:
-    """A loop that is drawn with borders: its own place in the list of groups, and those around it."""
+    """A loop that is drawn with borders. ``place``: its index in the list of groups."""
 
     place: int
     region: Region
     first: int
     last: int
-    #: The groups around it and itself, by place, the outermost first.
+    #: The places of the groups around it and its own, the outermost first.
     path: tuple[int, ...]
 
 
 @define
 class Sketch:
-    """Items by number; ``rows`` are the layers, each from top to bottom."""
+    """The items, by number. ``rows``: the layers, each from top to bottom."""
 
     groups: list[Group]
     rows: list[list[int]]
     layer: list[int] = field(factory=list)
     kind: list[Kind] = field(factory=list)
-    #: The groups around an item, by place, the outermost first; a border lies in its own.
+    #: The places of the groups around each item, the outermost first. A border belongs to its own group.
     path: list[tuple[int, ...]] = field(factory=list)
-    #: Neighbours in the layer before, and in the one behind.
+    #: The neighbours of each item in the layer to its left, and in the layer to its right.
     up: list[list[int]] = field(factory=list)
     down: list[list[int]] = field(factory=list)
     number: dict[str, int] = field(factory=dict)
@@ -85,9 +85,9 @@ def sketch(
     layer: Mapping[str, int],
     regions: Iterable[Region],
 ) -> Sketch:
-    """Return the sketch of some nodes that are joined, with bends for ``edges`` and borders for ``regions``.
+    """Return the sketch of connected nodes, with bends for ``edges`` and borders for ``regions``.
 
-    ``regions`` come with the smallest first.
+    ``regions``: the smallest first.
     """
     groups = _groups(regions, layer)
     made = Sketch(groups, [[] for _ in range(1 + max(layer[name] for name in names))])
@@ -103,7 +103,7 @@ def sketch(
 
 
 def _groups(regions: Iterable[Region], layer: Mapping[str, int]) -> list[Group]:
-    """Return the loops that get borders, the outermost first; too many are too much to look at anyway."""
+    """Return the loops that get borders, the outermost first."""
     left, held = MAX_BORDERS, []
     for region in regions:
         left -= 2 * (1 + layer[region.condition] - layer[region.back_to])
@@ -130,7 +130,7 @@ def _edge(made: Sketch, source: str, target: str) -> None:
 
 
 def _passing(made: Sketch, at: int, start: int, end: int) -> tuple[int, ...]:
-    """Return the groups around an edge where it passes a layer: those of its ends that reach so far."""
+    """Return the groups around an edge in a layer: those of its ends that extend to this layer."""
     leaving = [g for g in made.path[start] if at <= made.groups[g].last]
     coming = [g for g in made.path[end] if at >= made.groups[g].first]
     return tuple(leaving if len(leaving) > len(coming) else coming)

@@ -1,7 +1,7 @@
-"""Small steps out of lines: what the middle of four places left a little higher or lower is put in line.
+"""Straighten lines: items that stand a little higher or lower than their neighbours are put in line.
 
-Whole lines first, then single items. A line moves only where there is room, only onto the height of a
-neighbour, and only where all its edges together rise less; so nothing that was balanced tips over.
+First whole lines move, then single items. A line moves only if there is room, only to the height of a
+neighbour, and only if the total rise of its edges shrinks.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from itertools import pairwise
 from infraweave.core.layout.heights import HALF, space
 from infraweave.core.layout.rows import Kind, Sketch
 
-#: The greatest step that is smoothed: less than the distance of two nodes.
+#: The greatest step that is straightened: less than the distance between two nodes.
 STEP = HALF + 12
-#: How much more the rise of an edge between two nodes counts than that of a piece of a long one.
+#: The weight of the rise of an edge between two nodes, relative to that of a segment of a long edge.
 WEIGHT = 4
 PASSES = 3
 
 
 def straighten(made: Sketch, found: list[int]) -> None:
-    """Move items into line; ``found`` are their heights."""
+    """Move items into line. ``found``: their heights, which this changes."""
     above, below = _next(made)
     for turn in range(PASSES):
         lines = _lines(made, found, whole=turn < PASSES - 1)
@@ -30,13 +30,13 @@ def straighten(made: Sketch, found: list[int]) -> None:
 
 
 def _next(made: Sketch) -> tuple[dict[int, int], dict[int, int]]:
-    """Return what stands above, and below, each item in its layer."""
+    """Return the item above, and the item below, each item in its layer."""
     pairs = [pair for row in made.rows for pair in pairwise(row)]
     return {lower: upper for upper, lower in pairs}, dict(pairs)
 
 
 def _lines(made: Sketch, found: list[int], *, whole: bool) -> Iterator[list[int]]:
-    """Yield the items that are in line, from left to right; else each node alone, and each long edge."""
+    """Yield lines of items at the same height: ``whole`` lines, or single nodes and single long edges."""
     seen: set[int] = set()
     for start in (item for row in made.rows for item in row):
         if start in seen or made.kind[start] >= Kind.TOP:
@@ -55,7 +55,7 @@ def _lines(made: Sketch, found: list[int], *, whole: bool) -> Iterator[list[int]
 def _moved(
     made: Sketch, found: list[int], line: list[int], above: dict[int, int], below: dict[int, int]
 ) -> bool:
-    """Move a line to where its edges rise least; return whether it moved."""
+    """Move a line to the height with the least rise of its edges. Return whether it moved."""
     inside = set(line)
     rises = [
         (found[other] - found[item], WEIGHT if made.kind[item] == made.kind[other] == Kind.NODE else 1)
@@ -77,7 +77,7 @@ def _moved(
 def _room(
     made: Sketch, found: list[int], inside: set[int], above: dict[int, int], below: dict[int, int]
 ) -> tuple[int, int]:
-    """Return how far a line can move up, as a negative number, and down."""
+    """Return how far a line can move up (negative) and down."""
     up, down = -STEP, STEP
     for item in inside:
         upper, lower = above.get(item, -1), below.get(item, -1)
