@@ -1,1 +1,1 @@
-"""The pure core: data, workflow definitions, and the state machine of a run. No clock, random numbers or I/O."""
+"""The pure core: data, workflow definitions and the state machine of a run, without clock, chance or I/O."""
