@@ -50,7 +50,7 @@ async def test_without_a_file_the_machine_alone_is_looked_at(infraweave, tmp_pat
 
 async def test_a_file_that_is_not_ours_or_not_there_is_wrong(infraweave, tmp_path):
     (tmp_path / "tea.db").write_text("tea")
-    for name, words in (("tea.db", "no SQLite database"), ("none.db", "no such file")):
+    for name, words in (("tea.db", "not an SQLite database"), ("none.db", "no such file")):
         code, findings = await found(infraweave, "--db", str(tmp_path / name))
         assert (code, findings["database"]["verdict"]) == (1, "wrong")
         assert words in findings["database"]["says"]

@@ -45,7 +45,7 @@ async def fill(client: Client, ledger: Ledger, size: int = 20_000) -> ClientErro
 
 
 FAILED = "The database cannot be written any more; restart to recover"
-FULL = "Nothing can be written now: the disk is full"
+FULL = "The database cannot be written: the disk is full"
 
 
 async def refused(process: Process, client: Client, ledger: Ledger, says: str = FAILED) -> None:
@@ -144,7 +144,7 @@ async def test_a_file_of_another_kind_or_a_broken_one_is_refused(process):
     process.db.write_bytes(b"no database at all" * 1000)
     code, said = process.second()
     assert code == 1
-    assert "is no SQLite database" in said
+    assert "is not an SQLite database" in said
     assert "Traceback" not in said
 
 

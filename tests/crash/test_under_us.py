@@ -213,7 +213,7 @@ async def test_a_file_that_was_moved_is_whole_under_its_new_name(process):
 
     code, said = process.second()
     assert code == 1
-    assert "is gone, but runs.db-wal, the log that belongs to it, is here" in said
+    assert "is missing, but its log runs.db-wal is here" in said
     assert not process.db.exists()
     beside(process.db, "-wal").unlink()
     process.db = moved.rename(process.db)
@@ -301,7 +301,7 @@ async def test_a_lock_of_another_program_keeps_writes_waiting_and_fails_nothing(
         await until_ready(process)
         assert await start(client, 1)
         assert len((await client.request("GET", "/v1/runs"))["runs"]) == 3
-        assert "Writes go on" in process.said()
+        assert "The database can be written again" in process.said()
     process.terminate()
     assert process.wait() == 0
     assert list(verify(process.db)) == []
@@ -345,7 +345,7 @@ async def test_once_a_full_disk_has_room_again_the_server_goes_on_by_itself(proc
             assert "the disk is full" in process.said()
             ballast.unlink()
             await until_ready(process)
-            assert "Writes go on" in process.said()
+            assert "The database can be written again" in process.said()
             await check(client, ledger)
         process.terminate()
         assert process.wait() == 0

@@ -114,7 +114,7 @@ async def test_a_file_is_no_copy_of_itself(path):
 
 
 @pytest.mark.parametrize(
-    ("name", "words"), [("missing.db", "no such file"), ("text.db", "no SQLite database")]
+    ("name", "words"), [("missing.db", "no such file"), ("text.db", "not an SQLite database")]
 )
 async def test_only_a_database_is_copied(tmp_path, target, name, words):
     (tmp_path / "text.db").write_text("Dear diary, today I made tea. " * 100)

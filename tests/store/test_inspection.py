@@ -56,7 +56,8 @@ async def test_what_a_killed_server_left_behind_counts_as_served_by_nobody(path)
 
 
 @pytest.mark.parametrize(
-    ("content", "words"), [(None, "no such file"), (b"", "is empty"), (b"tea" * 400, "no SQLite database")]
+    ("content", "words"),
+    [(None, "no such file"), (b"", "is empty"), (b"tea" * 400, "not an SQLite database")],
 )
 def test_what_is_no_file_of_ours_is_refused_by_name(path, content, words):
     if content is not None:
@@ -66,7 +67,7 @@ def test_what_is_no_file_of_ours_is_refused_by_name(path, content, words):
             read(path)
 
 
-@pytest.mark.parametrize(("schema", "step"), [(99, "use that one"), (1, "serve it once")])
+@pytest.mark.parametrize(("schema", "step"), [(99, "use that version"), (1, "serve the file once")])
 async def test_a_file_of_another_schema_is_not_counted_but_looked_at(path, schema, step):
     async with Database.open(path):
         pass

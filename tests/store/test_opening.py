@@ -84,7 +84,7 @@ async def test_a_file_that_is_no_database_is_refused_untouched(path):
     path.write_text("Dear diary, today I made tea. " * 100)
     before = path.read_bytes()
 
-    with pytest.raises(StartupError, match="is no SQLite database"):
+    with pytest.raises(StartupError, match="is not an SQLite database"):
         await opened(path)
     assert path.read_bytes() == before
     assert [file.name for file in path.parent.iterdir()] == ["tea.db"]
@@ -113,7 +113,7 @@ async def test_a_newer_schema_is_refused_untouched(path):
 
     with pytest.raises(
         StartupError,
-        match=f"made by a newer InfraWeave: its schema is 99, this build knows {MIGRATIONS[-1].version}",
+        match=f"by a newer InfraWeave: its schema is 99, this build supports {MIGRATIONS[-1].version}",
     ):
         await opened(path)
     assert path.read_bytes() == before

@@ -251,5 +251,5 @@ async def test_a_file_that_is_served_is_not_repaired(file):
 async def test_a_file_of_another_schema_is_refused(path):
     migrations.prepare(path, 0, migrations.MIGRATIONS[:2])
 
-    with pytest.raises(StartupError, match=r"schema 2.*serve it once"):
+    with pytest.raises(StartupError, match=r"schema 2.*serve the file once"):
         list(verify(path))

@@ -100,7 +100,7 @@ async def test_who_waits_when_writing_comes_to_stand_still_is_sent_off_and_the_w
     waiting = asyncio.create_task(stall.run_until_stalled(work()))
     await asyncio.sleep(0)
     stall.begin(sqlite3.OperationalError("database is locked"))
-    with pytest.raises(StorageUnavailable, match="may be stored yet") as refusal:
+    with pytest.raises(StorageUnavailable, match="may still be stored") as refusal:
         await waiting
     assert refusal.value.headers == {"Retry-After": "1"}
     gate.set()

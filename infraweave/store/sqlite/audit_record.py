@@ -1,4 +1,4 @@
-"""A record for the audit log, on its way from whoever asked to the transaction that does what was asked."""
+"""A record for the audit log, on its way from a request to the transaction that performs its action."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from attrs import define, evolve, field
 from infraweave.core.data.redact import redact
 from infraweave.store.sqlite.row_changes import Row
 
-#: Characters that are kept of what callers name.
-LONGEST = 300
+#: Characters of a column that are stored; callers choose what some columns hold.
+MAX_LENGTH = 300
 
 
 @define(eq=False, kw_only=True)
 class AuditRecord:
-    """What will be one row of the log; ``at`` in milliseconds. See schema/5_audit.sql."""
+    """One row of the log to be written; ``at`` in milliseconds. See schema/5_audit.sql."""
 
     at: int
     action: str
@@ -26,7 +26,7 @@ class AuditRecord:
     outcome: str = "allowed"
     reason: str | None = None
     detail: str | None = None
-    #: True once it has been handed to the writer.
+    #: True once it was given to the writer.
     is_written: bool = field(default=False, init=False)
 
     def for_action(self, action: str, resource: str) -> AuditRecord:
@@ -38,7 +38,7 @@ class AuditRecord:
         return evolve(self, outcome="denied", reason=reason, detail=detail)
 
     def row(self) -> Row:
-        """Return the row of the statement ``insert_audit``; no token that was given as a name is in it."""
-        cut = (self.tenant, self.principal, self.token_id, self.action, self.resource)
-        told = (self.outcome, self.reason, self.detail, self.request_id, self.source)
-        return (self.at, *(None if text is None else redact(text)[:LONGEST] for text in (*cut, *told)))
+        """Return the row of the statement ``insert_audit``, without tokens that a caller gave as a name."""
+        who = (self.tenant, self.principal, self.token_id, self.action, self.resource)
+        what = (self.outcome, self.reason, self.detail, self.request_id, self.source)
+        return (self.at, *(None if text is None else redact(text)[:MAX_LENGTH] for text in (*who, *what)))

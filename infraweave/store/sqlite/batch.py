@@ -1,18 +1,18 @@
-"""The writing connection: one batch of writes is one transaction and one hop into aiosqlite's thread.
+"""The writing connection: a batch of writes is one transaction and one call into aiosqlite's thread.
 
-aiosqlite offers no hop for several statements, but it calls ``executemany`` of the connection class it was
-given; for the marker ``BATCH`` that method does the whole transaction here (facts: 49,000 durable events/s
-this way, 5,000 with a commit each). Everything in this file runs in that thread. Rules:
+aiosqlite has no call for several statements, but it calls ``executemany`` of the connection class that it is
+given. For the marker ``BATCH``, that method performs the whole transaction here: 49,000 durable events/s,
+against 5,000 with a commit each. All code of this file runs in that thread. Rules:
 
-* Rows go in by statements of many rows, which run outside Python's lock and do not starve the event loop.
-* A caller's function runs under a savepoint; what it raises is its own and spoils nothing.
-* Rows that contradict what is stored, or that SQLite cannot hold, undo the batch; it is then done again,
-  each write under a savepoint, so that only the one at fault is refused, and what follows it in the logs of
-  the same runs. Functions may therefore run twice, the first time in vain.
-* A lock that somebody else holds, and a disk that is full, leave nothing of the batch in the file once it is
-  rolled back: it may be tried again as it is (``TransientWriteError``).
-* Anything else that smells of the disk ends the batch with an unknown outcome, and nothing is tried again.
-* What is committed counts only once the files are seen to be still the named ones (``held``).
+* Rows are written by multi-row statements, which run without the GIL and do not starve the event loop.
+* A caller's function runs under a savepoint, so its exception affects no other write.
+* If rows contradict what is stored, or SQLite cannot hold them, the batch is rolled back and repeated with a
+  savepoint for each write. Only the faulty write is refused, and later writes to the logs of the same runs.
+  A function may therefore run twice.
+* After a lock of another program or a full disk, a rolled back batch leaves nothing in the file, so it can be
+  retried as it is (``TransientWriteError``).
+* After any other error of the file the outcome of the batch is unknown, and nothing is retried.
+* A commit counts only once the files were checked and still have their names (``OpenFiles.check``).
 """
 
 from __future__ import annotations
@@ -37,23 +37,24 @@ BATCH = "one batch, one transaction"
 
 Job: TypeAlias = Callable[[sqlite3.Connection], Any]
 
-#: Errors that a write's own values cause; every other sqlite3.Error is about the file.
+#: Errors that the values of a write cause. Any other sqlite3.Error is about the file.
 _OWN_FAULTS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.DataError)
-#: Where an event's row has what it holds.
+#: Columns of an event's row.
 _DATA, _PAYLOAD = 4, 5
 #: SQLITE_ERROR: the statement is wrong, not the file.
 _WRONG_STATEMENT = 1
-#: Errors that pass: of a lock that somebody else holds (two of SQLite's names for it), and of a full disk.
-_PASSING = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_FULL)
-#: 64 rows a statement is the knee of the measured curve; the smaller ones take up the rest.
+#: Errors that may end by themselves: a lock of another program (SQLite has two codes for it), and a full
+#: disk.
+_TRANSIENT = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_FULL)
+#: Wider statements than 64 rows are hardly faster; the narrower ones write the rest.
 _WIDTHS = (64, 16, 4, 1)
 _INSERTS = {
     name: tuple((width, widen(QUERIES[name], width)) for width in _WIDTHS)
     for name in ("insert_run", "insert_tag", "insert_event", "insert_audit")
 }
 _kind_of_work = attrgetter("work.__class__")
-#: What is wrong with rows that can never be written, wherever they are tried again.
-_CONTENT = (
+#: Errors of rows that can never be written.
+_UNSTORABLE = (
     sqlite3.DataError,
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,
@@ -69,10 +70,10 @@ Effect: TypeAlias = "Callable[[Write], None]"
 
 
 class Write(asyncio.Future[Any]):
-    """One submitted write, and the promise that it is on disk.
+    """One submitted write; the future resolves once it is on disk.
 
-    It cannot be cancelled: whoever waits for it and is cancelled is told so after the commit. Otherwise a
-    cancelled request would run the callbacks that must follow the commit before it.
+    It cannot be cancelled: a cancelled caller learns of the cancellation after the commit. Otherwise the
+    callbacks that must follow the commit would run before it.
     """
 
     __slots__ = ("effect", "fault", "value", "work")
@@ -85,17 +86,17 @@ class Write(asyncio.Future[Any]):
 
     @property
     def refused_runs(self) -> set[int]:
-        """The runs whose logs go no further, because this was refused for its content."""
+        """The runs whose logs end before this write, because its content was refused."""
         return (
             self.work.run_keys
             if isinstance(self.fault, Unstorable) and isinstance(self.work, RowChanges)
             else set()
         )
 
-    def follows(self, refused: set[int]) -> bool:
-        """Refuse a write that would leave a hole in the log of one of some runs, and tell whether it would.
+    def refuse_after(self, refused: set[int]) -> bool:
+        """Refuse this write if it would leave a gap in the log of a refused run; tell whether it would.
 
-        Its other runs are added: what they say after it would leave a hole too.
+        The other runs of the write are added to ``refused``: their later writes would leave gaps too.
         """
         if not refused or not isinstance(self.work, RowChanges) or refused.isdisjoint(self.work.run_keys):
             return False
@@ -104,26 +105,28 @@ class Write(asyncio.Future[Any]):
         return True
 
     def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002  # the signature of Future
-        """Refuse: what was submitted will be written."""
+        """Refuse to cancel: a submitted write will be written."""
         return False
 
 
 class TransientWriteError(Exception):
-    """Nothing of the batch was kept; it may be tried again. The cause is SQLite's error."""
+    """Nothing of the batch was written, and it may be retried. The cause is SQLite's error."""
 
 
 class WritingConnection(sqlite3.Connection):
-    """A connection that takes a batch of Writes in place of rows; ``files``: what it writes to."""
+    """A connection that accepts a batch of Writes in place of rows; ``files`` are the files it writes to."""
 
     def __init__(self, *args: Any, files: OpenFiles | None = None, **options: Any) -> None:
         super().__init__(*args, **options)
         self._files = files
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
-        """Commit a batch if ``sql`` is ``BATCH``; else do what the base class does.
+        """Commit a batch if ``sql`` is ``BATCH``; otherwise behave as the base class does.
 
         Raises:
-            FileLost: the batch is in no file that has a name, or was not written for there is none.
+            FileLost: the names no longer lead to the open files. The batch was not written, or it may be in
+            a file
+                without a name.
         """
         if sql != BATCH:
             return super().executemany(sql, parameters)
@@ -143,7 +146,7 @@ class WritingConnection(sqlite3.Connection):
             raise
 
     def _merge(self) -> bool:
-        """Bring the log over into the database; tell whether all of it is there."""
+        """Copy the log into the database; tell whether that is complete."""
         try:
             busy, logged, merged = self.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
         except sqlite3.Error:
@@ -152,15 +155,15 @@ class WritingConnection(sqlite3.Connection):
 
 
 def is_about_the_file(error: BaseException) -> bool:
-    """Tell whether an error leaves open what the file holds now (I/O, full disk, corruption, a lock)."""
+    """Tell whether an error leaves the content of the file unknown (I/O, full disk, corruption, a lock)."""
     if not isinstance(error, sqlite3.Error) or isinstance(error, _OWN_FAULTS):
         return False
     return _code(error) != _WRONG_STATEMENT
 
 
-def passes(error: BaseException) -> bool:
-    """Tell whether an error may be over without a restart: a lock of somebody else, a full disk."""
-    return isinstance(error, sqlite3.OperationalError) and _code(error) in _PASSING
+def is_transient(error: BaseException) -> bool:
+    """Tell whether an error may end without a restart: a lock of another program, or a full disk."""
+    return isinstance(error, sqlite3.OperationalError) and _code(error) in _TRANSIENT
 
 
 def _code(error: sqlite3.Error) -> int:
@@ -168,7 +171,7 @@ def _code(error: sqlite3.Error) -> int:
 
 
 def commit(connection: sqlite3.Connection, batch: Sequence[Write]) -> None:
-    """Write the batch in one transaction; each Write then has its value or its fault.
+    """Write the batch in one transaction; afterwards each Write has its value or its fault.
 
     Raises:
         NotNow: nothing was written, for a reason that may pass.
@@ -196,7 +199,7 @@ def _transaction(
     except BaseException as error:
         with suppress(sqlite3.Error):
             connection.execute("ROLLBACK")
-        if passes(error) and not connection.in_transaction:
+        if is_transient(error) and not connection.in_transaction:
             raise TransientWriteError from error
         raise
 
@@ -212,7 +215,7 @@ def _together(connection: sqlite3.Connection, batch: Sequence[Write]) -> None:
 def _one_by_one(connection: sqlite3.Connection, batch: Iterable[Write]) -> None:
     refused: set[int] = set()
     for write in batch:
-        if write.follows(refused):
+        if write.refuse_after(refused):
             continue
         connection.execute("SAVEPOINT one")
         try:
@@ -227,11 +230,11 @@ def _one_by_one(connection: sqlite3.Connection, batch: Iterable[Write]) -> None:
 
 
 def _refusal(work: RowChanges | Job, error: Exception) -> Exception:
-    """Return what is told of a write at fault: of events that cannot be written, whose the largest is."""
-    if not isinstance(work, RowChanges) or not work.events or not isinstance(error, _CONTENT):
+    """Return the error for a faulty write; if events cannot be written, it names the run of the largest."""
+    if not isinstance(work, RowChanges) or not work.events or not isinstance(error, _UNSTORABLE):
         return error
     sizes = [len(row[_DATA]) + len(row[_PAYLOAD] or "") for row in work.events]
-    # The first of about that size: the event of a parent holds the result of its child once more.
+    # The first of about that size: a parent's event repeats the result of its child.
     place = next(place for place, size in enumerate(sizes) if size >= max(sizes) * 0.9)
     refusal = Unstorable.of(work.events[place][0], error)
     refusal.__cause__ = error
@@ -243,7 +246,7 @@ def _perform(connection: sqlite3.Connection, work: RowChanges | Job) -> Any:
 
 
 def write_rows(connection: sqlite3.Connection, rows: RowChanges) -> None:
-    """Write ``rows``, table by table; the transaction is the caller's."""
+    """Write ``rows``, table by table, in the caller's transaction."""
     _insert(connection, "insert_run", rows.runs)
     _insert(connection, "insert_tag", rows.tags)
     _insert(connection, "insert_event", rows.events)

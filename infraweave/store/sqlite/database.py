@@ -1,8 +1,8 @@
-"""The file, opened: one lock, one writing connection, a few reading ones. A lifetime is a block.
+"""An open database: one lock, one writing connection, a few reading ones, for the length of a block.
 
-All writes go through one task (``writer``) by two doors, ``append`` for rows and ``transact`` for functions.
-Readers are query_only and neither write nor checkpoint: two connections that checkpoint at one instant can
-corrupt a WAL database in the SQLite versions that are about.
+All writes go through one task (``writer``): ``append`` takes rows, ``transact`` takes functions. Readers are
+query_only and neither write nor checkpoint, because two connections that checkpoint at the same instant can
+corrupt a WAL database in common SQLite versions.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ log = logging.getLogger("infraweave.store")
 Params: TypeAlias = Sequence[Any] | Mapping[str, Any]
 
 MEMORY = ":memory:"
-#: Seconds that reading, and a try to write, wait for a lock that a foreign tool holds.
+#: Seconds that a read, and an attempt to write, wait for a lock of another program.
 _BUSY, _BUSY_WRITING = 10.0, 5.0
-#: How the writing connection is set.
+#: Settings of the writing connection.
 WRITER_PRAGMAS = (
     "synchronous = FULL",
     "foreign_keys = ON",
@@ -50,16 +50,16 @@ WRITER_PRAGMAS = (
     "temp_store = MEMORY",
 )
 _READER_PRAGMAS = ("query_only = ON", "wal_autocheckpoint = 0", "cache_size = -8192", "temp_store = MEMORY")
-#: A private file dies with its process: there is nothing to keep through a power cut.
+#: A private file ends with its process, so it need not survive a power cut.
 _PRIVATE_PRAGMAS = ("synchronous = OFF",)
 
 
 class Database:
-    """An open database. Made by ``Database.open``."""
+    """An open database, created by ``Database.open``."""
 
     def __init__(self, path: Path, writer: Writer, readers: Sequence[aiosqlite.Connection]) -> None:
         self.path = path
-        #: Keys for new runs, counted on from the newest run of the file.
+        #: Keys for new runs, beginning after the newest run of the file.
         self.run_keys: Iterator[int] = itertools.count(1)
         self._writer = writer
         self._readers = readers
@@ -73,13 +73,14 @@ class Database:
     async def open(
         cls, path: str | Path, *, now: int = 0, readers: int = 3, patient: bool = False
     ) -> AsyncIterator[Database]:
-        """Serve a file for the length of a block; ``:memory:`` is a private one, removed at the end.
+        """Open a file for the length of a block; ``:memory:`` is a private file, removed at the end.
 
-        ``now`` is recorded as the time of migrations. ``patient``: writes wait while another program holds a
-        lock, and while the disk is full, instead of failing.
+        ``now`` is recorded as the time of migrations. With ``patient``, writes are retried while another
+        program holds a lock or the disk is full; otherwise they fail.
 
         Raises:
-            StartupError: another process serves it, or it is not ours, or it cannot be opened.
+            StartupError: another process serves the file, it is not an InfraWeave database, or it cannot be
+            opened.
         """
         async with AsyncExitStack() as stack:
             file = stack.enter_context(_file(path))
@@ -92,10 +93,10 @@ class Database:
             writer.is_patient = patient
             database = cls(file, writer, pool)
             stack.push_async_callback(database._close)
-            await database._count_on()
+            await database._continue_run_keys()
             yield database
 
-    async def _count_on(self) -> None:
+    async def _continue_run_keys(self) -> None:
         last = await self.read_one("last_run_key")
         self.run_keys = itertools.count((last[0] if last else 0) + 1)
 
@@ -103,21 +104,21 @@ class Database:
         await self._writer.close()
         self._open = False
         readers = [await self._idle.get() for _ in self._readers]
-        for reader in readers:  # whoever still waits for one is told, or would wait for ever
+        for reader in readers:  # wakes waiting reads, which then fail
             self._idle.put_nowait(reader)
 
     @property
     def failed(self) -> BaseException | None:
-        """The error after which this database takes no writes, or None."""
+        """The error after which this database accepts no writes, or None."""
         return self._writer.failed
 
     @property
     def stall(self) -> WriteStall:
-        """Tells whether writing stands still, for a reason that may pass."""
+        """Whether writes are stalled for a transient reason."""
         return self._writer.stall
 
     def stop_waiting(self) -> None:
-        """Let writes fail that cannot be written now: the process is ending, and must not wait for others."""
+        """Let stalled writes fail, because the process is ending."""
         self._writer.is_patient = False
 
     @property
@@ -126,29 +127,27 @@ class Database:
         return self._writer.is_idle and self._idle.qsize() == len(self._readers)
 
     def listen(self, listener: Listener) -> None:
-        """Have ``listener`` called after each commit with the Rows it wrote, before their futures resolve."""
+        """Call ``listener`` after each commit with the Rows it wrote, before their futures resolve."""
         self._writer.listeners.append(listener)
 
     def append(self, rows: RowChanges, effect: Effect | None = None) -> asyncio.Future[None]:
-        """Write ``rows`` with the next commit; the result resolves after it, and cannot be cancelled.
+        """Write ``rows`` with the next commit; the future resolves after it, and cannot be cancelled.
 
-        ``effect`` is called with that result once it is known.
-
-        It fails with StorageUnavailable, or sqlite3.IntegrityError where the rows contradict what is stored.
+        It fails with StorageUnavailable, or with sqlite3.IntegrityError if the rows contradict what is
+        stored. ``effect`` is called with the future once the outcome is known.
         """
         return self._writer.submit(rows, effect)
 
     async def transact(self, work: Callable[[sqlite3.Connection], T], record: AuditRecord | None = None) -> T:
-        """Run ``work`` within the next commit, in the writer's thread, and return what it returns.
+        """Run ``work`` within the next commit, in the writer's thread, and return its result.
 
-        ``record`` goes into the audit log with it, if ``work`` does not raise.
-
-        Nothing of it stays if it raises. It may be run a second time after the first was undone, so it must
-        change nothing but the database. Cancelling the caller does not stop it.
+        If ``work`` raises, its changes are rolled back; otherwise ``record`` is added to the audit log.
+        ``work`` may run a second time after a roll-back, so it must change nothing but the database.
+        Cancelling the caller does not stop it.
 
         Raises:
             StorageUnavailable: the database cannot be written.
-            Exception: what ``work`` raised.
+            Exception: the exception of ``work``.
         """
         result: T = await asyncio.shield(
             self._writer.submit(work if record is None else _with_record(work, record))
@@ -161,7 +160,7 @@ class Database:
         """Write a page.
 
         Raises:
-            StorageUnavailable: that was not possible.
+            StorageUnavailable: the database cannot be written.
         """
         await self.transact(lambda connection: connection.execute(QUERIES["write_page"]))
 
@@ -169,7 +168,7 @@ class Database:
         """Return the rows of a named statement.
 
         Raises:
-            StorageUnavailable: the file cannot be read, or is closed.
+            StorageUnavailable: the database cannot be read, or is closed.
         """
         if not self._open:
             raise StorageUnavailable("The database is closed.")
@@ -229,11 +228,11 @@ async def _writer(path: Path, files: OpenFiles, *, is_private: bool) -> AsyncIte
 
 
 async def _checkpoint(connection: aiosqlite.Connection) -> None:
-    """Bring the log over into the database, so that one file is left."""
+    """Copy the log into the database, so that one file is left."""
     try:
         await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
     except sqlite3.Error as error:
-        log.warning("The log could not be brought over into the database; the next start does: %s", error)
+        log.warning("The log was not copied into the database; the next start does that: %s", error)
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
-"""Copies a database to a file of another name, durably and whole, or not at all.
+"""Atomic copies of a database: the target is a complete, durable copy, or unchanged.
 
-The copy grows under a name of its own and gets its true one only when it is on the disk and sound, so one
-that was interrupted is never taken for a copy.
+The copy is written under a temporary name. It gets its final name once it is on the disk and has passed a
+check, so an interrupted copy is never mistaken for a complete one.
 """
 
 from __future__ import annotations
@@ -15,37 +15,37 @@ from pathlib import Path
 from infraweave.failpoints import reach
 from infraweave.store.sqlite.statements import QUERIES
 
-#: Called with the pages that are copied, and with all.
+#: Called with the number of copied pages and the number of all pages.
 Progress = Callable[[int, int], None]
 
-#: Pages copied at a stretch: 4 MiB.
+#: Pages copied in one step: 4 MiB.
 STEP = 1024
-#: What SQLite keeps beside a file; of another database it would be taken for this one's.
+#: Files that SQLite keeps beside a database.
 _BESIDE = ("-wal", "-shm", "-journal")
 
 
 def beside(path: Path) -> list[Path]:
-    """Return the names of what SQLite keeps beside a file."""
+    """Return the names of the files that SQLite keeps beside a database."""
     return [path.with_name(path.name + suffix) for suffix in _BESIDE]
 
 
 def copy(connection: sqlite3.Connection, target: Path, progress: Progress | None = None) -> None:
-    """Copy what a connection sees to a file, durably, in place of what has that name.
+    """Copy what a connection sees to ``target``, durably; a file of that name is replaced.
 
     Raises:
-        sqlite3.Error, OSError: it cannot be read or written, or the copy is not sound; ``target`` is as
-            it was.
+        sqlite3.Error, OSError: the database cannot be read, or the copy cannot be written or is damaged.
+            ``target`` is unchanged.
     """
     part = target.with_name(f"{target.name}.part")
     try:
         _make_private(part)
         with closing(sqlite3.connect(part)) as other:
-            other.execute("PRAGMA synchronous = OFF")  # it is synced once, at the end
-            connection.backup(other, pages=STEP, progress=_told(progress))
+            other.execute("PRAGMA synchronous = OFF")  # synced once, at the end
+            connection.backup(other, pages=STEP, progress=_progress(progress))
         _check_copy(part)
         _sync(part)
         reach("copy")
-        for path in beside(target):  # of the file whose name it takes
+        for path in beside(target):  # they belong to the replaced file
             path.unlink(missing_ok=True)
         part.replace(target)
         _sync(target.absolute().parent)
@@ -55,13 +55,13 @@ def copy(connection: sqlite3.Connection, target: Path, progress: Progress | None
 
 
 def _make_private(path: Path) -> None:
-    """Make the file anew, readable by its owner alone from its first byte on: it holds secrets."""
+    """Create the file anew, readable by its owner alone from the start: it holds secrets."""
     for old in (path, *beside(path)):
         old.unlink(missing_ok=True)
     os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
-def _told(progress: Progress | None) -> Callable[[int, int, int], None] | None:
+def _progress(progress: Progress | None) -> Callable[[int, int, int], None] | None:
     if progress is None:
         return None
     return lambda _, remaining, total: progress(total - remaining, total)
@@ -70,9 +70,9 @@ def _told(progress: Progress | None) -> Callable[[int, int, int], None] | None:
 def _check_copy(path: Path) -> None:
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     with closing(sqlite3.connect(uri, uri=True)) as connection:
-        said = connection.execute(QUERIES["quick_check"]).fetchone()[0]
-    if said != "ok":
-        raise sqlite3.DatabaseError(f"the copy is not sound: {said}")
+        result = connection.execute(QUERIES["quick_check"]).fetchone()[0]
+    if result != "ok":
+        raise sqlite3.DatabaseError(f"the copy is damaged: {result}")
 
 
 def _sync(path: Path) -> None:

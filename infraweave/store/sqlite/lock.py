@@ -1,8 +1,9 @@
-"""One process per file: locks that the kernel frees when their holder dies, however it dies.
+"""One server process per file, ensured by locks that the kernel frees when the process ends.
 
-``<db>.lock`` holds ``{"pid": …}`` while somebody serves the file. It can be removed, and a file may have
-other names (hard links); so the database file itself is locked too, at a byte that SQLite never uses. Both
-descriptors are closed on exec, and in forked children, which would keep the locks beyond their parent.
+``<db>.lock`` holds ``{"pid": …}`` while a process serves the file. Somebody may remove it, and a file may
+have other names (hard links), so the database file itself is locked too, at a byte that SQLite never uses.
+Both descriptors are closed on exec and in forked children; otherwise a child would keep the locks after its
+parent.
 """
 
 from __future__ import annotations
@@ -21,9 +22,9 @@ from infraweave.store.sqlite import ofd_locks
 
 log = logging.getLogger("infraweave.store")
 
-#: The byte of a database file that its server locks: beyond all that a file can hold.
+#: The byte of a database file that its server locks: beyond the largest possible file.
 SERVED = 1 << 62
-#: What only the owner may do.
+#: Only the owner may read and write.
 PRIVATE = 0o600
 
 _descriptors: set[int] = set()
@@ -31,32 +32,32 @@ _descriptors: set[int] = set()
 
 @contextmanager
 def lock_database(database: Path, *, make: bool = False) -> Iterator[int]:
-    """Hold the lock of a database file; give a descriptor of it, or -1 where there is no such file.
+    """Lock a database file within the block; yield a descriptor of it, or -1 if there is no such file.
 
     The descriptor must stay open while SQLite has the file open: closing it drops SQLite's own locks. With
-    ``make`` the file is made where there is none, and only its owner may read it from then on.
+    ``make``, a missing file is created, and the file becomes readable by its owner alone.
 
     Raises:
-        StartupError: another process holds it, the file has another name, or there is no way to lock it.
+        StartupError: another process has locked it, the file has a second name, or it cannot be locked.
     """
     path = lock_path(database)
-    with closing_descriptor(_acquire(database, path)) as sign:
+    with closing_descriptor(_acquire(database, path)) as lock_file:
         try:
-            os.truncate(sign, 0)
-            os.pwrite(sign, json.dumps({"pid": os.getpid()}).encode(), 0)
+            os.truncate(lock_file, 0)
+            os.pwrite(lock_file, json.dumps({"pid": os.getpid()}).encode(), 0)
             with _file(database, make) as descriptor:
                 yield descriptor
         finally:
-            if _is_still(path, sign):
+            if _is_same(path, lock_file):
                 path.unlink(missing_ok=True)
 
 
 def serving_process(database: Path) -> str | None:
-    """Return who serves a database file, such as ``pid 4711``; None where nobody does.
+    """Return which process serves a database file, such as ``pid 4711``, or None.
 
-    Whoever has the file open in SQLite must ask before that: asking drops SQLite's locks.
+    Call it before this process opens the file in SQLite: it drops SQLite's locks.
     """
-    return _holder_of_sign(lock_path(database)) or _holder_of_file(database)
+    return _holder_of_lock_file(lock_path(database)) or _holder_of_database(database)
 
 
 def lock_path(database: Path) -> Path:
@@ -64,7 +65,7 @@ def lock_path(database: Path) -> Path:
     return database.with_name(f"{database.name}.lock")
 
 
-def _holder_of_sign(path: Path) -> str | None:
+def _holder_of_lock_file(path: Path) -> str | None:
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except FileNotFoundError:
@@ -78,10 +79,10 @@ def _holder_of_sign(path: Path) -> str | None:
     return None
 
 
-def _holder_of_file(database: Path) -> str | None:
+def _holder_of_database(database: Path) -> str | None:
     try:
         descriptor = os.open(database, os.O_RDONLY)
-    except OSError:  # whoever reads it next says why it cannot be
+    except OSError:  # the next read reports the error
         return None
     try:
         return "another process" if ofd_locks.is_locked(descriptor, SERVED) else None
@@ -91,7 +92,7 @@ def _holder_of_file(database: Path) -> str | None:
 
 @contextmanager
 def closing_descriptor(descriptor: int) -> Iterator[int]:
-    """Close a descriptor after the block, and in children that are forked meanwhile."""
+    """Close a descriptor after the block, and in children that are forked within it."""
     _descriptors.add(descriptor)
     try:
         yield descriptor
@@ -118,7 +119,7 @@ def _acquire(database: Path, path: Path) -> int:
             text = os.pread(descriptor, 100, 0)
             os.close(descriptor)
             raise StartupError(f"{database} is already served by {_name(text)}.") from None
-        if _is_still(path, descriptor):
+        if _is_same(path, descriptor):
             return descriptor
         os.close(descriptor)
 
@@ -139,12 +140,12 @@ def _file(database: Path, make: bool) -> Iterator[int]:
 
 
 def _check_log(database: Path) -> None:
-    """Refuse to make a file anew beside the log of one that has gone: SQLite would remove the log."""
+    """Refuse to create a file beside the log of one that is missing: SQLite would remove the log."""
     log_file = database.with_name(f"{database.name}-wal")
     if not database.exists() and log_file.exists() and log_file.stat().st_size:
         raise StartupError(
-            f"{database} is gone, but {log_file.name}, the log that belongs to it, is here. Put the database"
-            f" back beside its log; or, to begin with a new one, move {log_file.name} away."
+            f"{database} is missing, but its log {log_file.name} is here. Put the database back beside its"
+            f" log; or, to begin with a new database, move {log_file.name} away."
         )
 
 
@@ -154,8 +155,8 @@ def _lock_file(database: Path, descriptor: int) -> None:
     except OSError as error:
         raise StartupError(f"Cannot lock the database: {error.strerror}: {database}") from None
     if not is_ours:
-        raise StartupError(f"{database} is already served by another process, perhaps by another name.")
-    if not _is_still(database, descriptor):
+        raise StartupError(f"{database} is already served by another process, perhaps under another name.")
+    if not _is_same(database, descriptor):
         raise StartupError(f"{database} was replaced just now; try again.")
 
 
@@ -163,16 +164,16 @@ def _check_names(database: Path, descriptor: int) -> None:
     names = os.fstat(descriptor).st_nlink
     if names > 1:
         raise StartupError(
-            f"{database} has {names} names (hard links). Whoever opens it by another one uses another log,"
-            " and both damage it: remove the others (`find -samefile` finds them), or make copies of them."
+            f"{database} has {names} names (hard links). Each name has its own log, and two logs damage the"
+            " file: remove the other names (`find -samefile` finds them), or replace them with copies."
         )
 
 
 def _make_private(database: Path, descriptor: int) -> None:
-    """Let only the owner read the database and what SQLite keeps beside it: they hold secrets."""
+    """Make the database and its log files readable by the owner alone: they hold secrets."""
     is_new = os.fstat(descriptor).st_size == 0
     if is_new:
-        os.fchmod(descriptor, PRIVATE)  # whatever the umask took; SQLite gives its own files the same mode
+        os.fchmod(descriptor, PRIVATE)  # whatever the umask is; SQLite gives its own files the same mode
     for path in (
         database,
         *(database.with_name(database.name + end) for end in ("-wal", "-shm", "-journal")),
@@ -185,11 +186,15 @@ def _tighten(path: Path) -> None:
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & ~0o700:
             path.chmod(mode & 0o700)
-            log.warning("%s could be read by others (mode %o); now it is its owner's alone", path, mode)
+            log.warning("%s was readable by others (mode %o); now only its owner can read it", path, mode)
     except FileNotFoundError:
         pass
     except PermissionError:
-        log.warning("%s may be read by others (mode %o), and is not ours to change", path, mode)
+        log.warning(
+            "%s is readable by others (mode %o), and its mode cannot be changed: it has another owner",
+            path,
+            mode,
+        )
 
 
 def _open(path: Path, flags: int) -> int:
@@ -199,8 +204,8 @@ def _open(path: Path, flags: int) -> int:
         raise StartupError(f"Cannot lock the database: {error.strerror}: {path}") from None
 
 
-def _is_still(path: Path, descriptor: int) -> bool:
-    """Tell whether the name still means our file, which a holder unlinks as it leaves."""
+def _is_same(path: Path, descriptor: int) -> bool:
+    """Tell whether the name still leads to our file; a process unlinks its lock file as it ends."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:

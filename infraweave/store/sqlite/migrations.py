@@ -1,7 +1,7 @@
-"""Brings a file to the schema of this build, or refuses it untouched.
+"""Brings a file to the schema of this build, or refuses it and leaves it unchanged.
 
-All that a file lacks is one transaction: it is as it was, or up to date. Migrations only go forward; before
-they touch a file that holds something, a copy is made beside it. The list is never edited, only added to.
+All missing migrations are applied in one transaction. Migrations only go forward. A file that holds data is
+first copied to a file beside it. The list of migrations is only added to, never edited.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from infraweave.failpoints import reach
 from infraweave.store.sqlite.file_copy import copy
 from infraweave.store.sqlite.statements import QUERIES, read_sql, split
 
-#: What the first schema writes into the header of a new file.
+#: The first schema writes it into the header of a new file.
 APPLICATION_ID = 1230455874
-#: STRICT tables came with 3.37.
+#: 3.37 introduced STRICT tables.
 OLDEST_SQLITE = (3, 37)
 
 
@@ -49,10 +49,11 @@ MIGRATIONS: tuple[Migration, ...] = tuple(
 
 
 def prepare(path: Path, now: int, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
-    """Make the file, or bring it up to date.
+    """Create the file, or bring it up to date.
 
     Raises:
-        StartupError: it is no database of ours, or one of a newer build, or cannot be read or written.
+        StartupError: it is not an InfraWeave database, or belongs to a newer build, or cannot be read or
+        written.
     """
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StartupError(f"SQLite {sqlite3.sqlite_version} is too old; InfraWeave needs 3.37 or newer.")
@@ -60,8 +61,8 @@ def prepare(path: Path, now: int, migrations: tuple[Migration, ...] = MIGRATIONS
         version = found_version(path)
         if version > migrations[-1].version:
             raise StartupError(
-                f"{path} was made by a newer InfraWeave: its schema is {version}, this build knows"
-                f" {migrations[-1].version}. Start that version, or restore a backup."
+                f"{path} was written by a newer InfraWeave: its schema is {version}, this build supports"
+                f" {migrations[-1].version}. Start the newer version, or restore a backup."
             )
         if missing := [step for step in migrations if step.version > version]:
             _migrate(path, version, missing, now)
@@ -70,12 +71,12 @@ def prepare(path: Path, now: int, migrations: tuple[Migration, ...] = MIGRATIONS
 
 
 def found_version(path: Path) -> int:
-    """Return the schema version of a file, 0 where it is new.
+    """Return the schema version of a file, 0 if it is new.
 
-    Nothing is written, unless it was left half written: then SQLite takes that back first.
+    Nothing is written, except when a write was interrupted: then SQLite rolls that back first.
 
     Raises:
-        StartupError: it is no database of ours.
+        StartupError: it is not an InfraWeave database.
     """
     if not path.exists() or (path.is_file() and path.stat().st_size == 0):
         return 0
@@ -98,7 +99,7 @@ def _version(path: Path, mode: str) -> int:
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
                 raise
-            raise _foreign(path, "no SQLite database") from None
+            raise _foreign(path, "not an SQLite database") from None
     return version
 
 

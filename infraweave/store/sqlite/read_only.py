@@ -1,4 +1,4 @@
-"""A file seen from outside: a connection that only reads, beside whoever serves it."""
+"""A read-only connection to a file, which another process may be serving."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from infraweave.errors import StartupError
 from infraweave.store.sqlite.migrations import MIGRATIONS, found_version
 
 _PRAGMAS = ("query_only = ON", "temp_store = MEMORY", "cache_size = -16384")
-#: Seconds to wait for a lock that a foreign tool holds.
+#: Seconds to wait for a lock of another program.
 _BUSY = 10.0
 
 
 @contextmanager
 def read_only(path: Path, *, any_schema: bool = False) -> Iterator[sqlite3.Connection]:
-    """Give a connection that only reads, for the length of a block: no checkpoint, no migration.
+    """Open a file for reading for the length of a block: no checkpoint, no migration.
 
     Raises:
-        StartupError: there is no such file, or it is not ours, or cannot be read, or (without ``any_schema``)
-            is not of this build's schema.
+        StartupError: there is no such file, it is not an InfraWeave database, it cannot be read, or (without
+            ``any_schema``) it has another schema than this build.
     """
     if not path.is_file():
         raise StartupError(f"{path}: no such file")
@@ -42,5 +42,7 @@ def _check_schema(path: Path, version: int, any_schema: bool) -> None:
     if version == 0:
         raise StartupError(f"{path} is empty: no server has used it yet.")
     if version != newest and not any_schema:
-        step = "use that one" if version > newest else "serve it once, to bring it up to date"
-        raise StartupError(f"{path} is of another InfraWeave (schema {version}, here {newest}): {step}.")
+        step = "use that version" if version > newest else "serve the file once to bring it up to date"
+        raise StartupError(
+            f"{path} belongs to another version of InfraWeave (schema {version}, here {newest}): {step}."
+        )

@@ -18,9 +18,9 @@ Row: TypeAlias = tuple[Any, ...]
 
 @define(eq=False)
 class RowChanges:
-    """Row changes; the columns are those of the statement named at each field.
+    """Row changes; each field names the statement that takes its columns.
 
-    Not frozen: one is made for each append, and freezing doubles its price.
+    Not frozen: one is made for each append, and freezing doubles its cost.
     """
 
     #: insert_run
@@ -44,7 +44,7 @@ class RowChanges:
 
     @property
     def run_keys(self) -> set[int]:
-        """The runs whose events these are, or whose times."""
+        """The runs that these changes concern."""
         return {row[0] for row in chain(self.events, self.due_times)} | set(self.ended)
 
 
@@ -52,14 +52,14 @@ _TABLES = tuple(attrgetter(table.name) for table in fields(RowChanges))
 
 
 def merge(parts: Sequence[RowChanges]) -> RowChanges:
-    """Return the changes of all ``parts`` in one."""
+    """Return the changes of all ``parts`` together."""
     if len(parts) == 1:
         return parts[0]
     return RowChanges(*(list(chain.from_iterable(map(table, parts))) for table in _TABLES))
 
 
 def rounds(changes: Sequence[Row]) -> Iterator[list[Row]]:
-    """Yield the changes in their order, cut so that no run (the first column) is twice in one round."""
+    """Yield the changes in order, in rounds in which no run (the first column) stands twice."""
     while changes:
         first = {change[0]: change for change in reversed(changes)}
         yield list(first.values())

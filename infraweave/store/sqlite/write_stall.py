@@ -1,7 +1,7 @@
-"""Times when nothing can be written, and nothing is lost: another program holds a lock, or the disk is full.
+"""Write stalls: nothing can be written for a while, because another program holds a lock or the disk is full.
 
-What waits to be written goes on waiting, in its order, so that nothing inside has to fail. But callers are
-not kept, and send no more: whoever asks for a write is told to come again.
+Submitted writes wait, in order, so nothing inside has to fail. Callers do not wait: their requests are
+refused until the stall is over.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ log = logging.getLogger("infraweave.store")
 
 _RETRY = {"Retry-After": "1"}
 _WAITING = (
-    "The database cannot be written just now. What you asked for waits, and may be stored yet; repeat it with"
-    " the same Idempotency-Key or request_id to know."
+    "The database cannot be written at the moment. The request waits and may still be stored; repeat it with"
+    " the same Idempotency-Key or request_id to find out."
 )
 
 
 class WriteStall:
-    """Whether writing stands still, and who waits for that to be over."""
+    """Whether writes are stalled, and the callers who must not wait for the end of the stall."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -38,35 +38,33 @@ class WriteStall:
         return self._since is not None
 
     def begin(self, cause: BaseException | None) -> None:
-        """Take in that a batch could not be written, and will be tried again."""
+        """Note that a batch could not be written and will be retried."""
         if self._since is None:
             self._since = self._loop.time()
-            log.error(
-                "Nothing can be written now: %s. All writes wait, and go on when it is over.", _told(cause)
-            )
+            log.error("The database cannot be written: %s. All writes wait and are retried.", _reason(cause))
             for waiter in self._waiters:
                 _wake(waiter)
 
     def end(self) -> None:
-        """Take in that a batch was written."""
+        """Note that a batch was written."""
         if self._since is not None:
-            log.warning("Writes go on, after %.0f s.", self._loop.time() - self._since)
+            log.warning("The database can be written again, after %.0f s.", self._loop.time() - self._since)
             self._since = None
 
     def raise_if_stalled(self) -> None:
-        """Send off who asks for a write while nothing can be written.
+        """Refuse a write during a stall.
 
         Raises:
-            StorageUnavailable: that is so.
+            StorageUnavailable: writes are stalled.
         """
         if self:
             raise StorageUnavailable(headers=_RETRY)
 
     async def run_until_stalled(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what ``work`` returns; if writing comes to stand still before that, leave it to itself.
+        """Return what ``work`` returns; if a stall begins first, stop waiting for it.
 
         Raises:
-            StorageUnavailable: it was left; it goes on by itself, and may still be stored.
+            StorageUnavailable: a stall began. ``work`` goes on by itself, and may still be stored.
         """
         task, waiter = asyncio.create_task(work), self._loop.create_future()
         task.add_done_callback(partial(_wake, waiter))
@@ -75,22 +73,19 @@ class WriteStall:
             await waiter
         except asyncio.CancelledError:
             task.cancel()
-            task.add_done_callback(_hear)
+            task.add_done_callback(_log_failure)
             raise
         finally:
             self._waiters.discard(waiter)
         if not task.done():
-            task.add_done_callback(_hear)
+            task.add_done_callback(_log_failure)
             raise StorageUnavailable(_WAITING, headers=_RETRY)
         return task.result()
 
 
-def _told(cause: BaseException | None) -> str:
-    code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
-    who = (
-        "the disk is full" if code == sqlite3.SQLITE_FULL else "another program holds a lock on the database"
-    )
-    return f"{who} ({cause})"
+def _reason(cause: BaseException | None) -> str:
+    is_full = getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    return f"{'the disk is full' if is_full else 'another program holds a lock on the database'} ({cause})"
 
 
 def _wake(waiter: asyncio.Future[None], _: object = None) -> None:
@@ -98,7 +93,7 @@ def _wake(waiter: asyncio.Future[None], _: object = None) -> None:
         waiter.set_result(None)
 
 
-def _hear(task: asyncio.Task[Any]) -> None:
-    """Nobody waits for it any more; an error of its own is told in the log."""
+def _log_failure(task: asyncio.Task[Any]) -> None:
+    """Log the error of a task that has no caller any more."""
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.warning("a request failed whose caller no longer waited: %r", error)
+        log.warning("a request failed after its caller had stopped waiting: %r", error)

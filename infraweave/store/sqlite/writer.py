@@ -1,10 +1,10 @@
-"""The one write door, on the event loop's side: a task that commits everything waiting in one transaction.
+"""The one writer, on the event loop's side: a task that commits all waiting writes in one transaction.
 
-Order of submission is order of commit. While one batch is on its way to the disk the next gathers, so the
-busier the server, the larger the batch (group commit). No request can cancel a write or leave a transaction
-open, for none ever holds the connection. A lock that somebody else holds, and a full disk, pass: the batch
-waits and is tried again. After any other error about the file the outcome of the batch is unknown: the door
-stays shut until a restart looks at what the file really holds.
+Order of submission is order of commit. While one batch is being written, the next one collects, so a busier
+server has larger batches (group commit). No request can cancel a write or leave a transaction open, because
+none ever holds the connection. After a lock of another program or a full disk the batch waits and is
+retried. After any other error of the file the outcome of the batch is unknown, and nothing is written before
+a restart has read the file.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ Listener: TypeAlias = Callable[[Sequence[RowChanges]], None]
 
 log = logging.getLogger("infraweave.store")
 
-#: Seconds between two tries to write what cannot be written now.
-_PAUSE = 0.5
-_UNKNOWN = "The database cannot be written; whether this was stored is not known before it is restarted."
-#: In place of the work of a write that is done.
+#: Seconds between two attempts to write a batch.
+_RETRY_DELAY = 0.5
+_UNKNOWN = "The database cannot be written. Whether this was stored is unknown until a restart."
+#: Replaces the work of a finished write.
 _DONE = RowChanges()
 
 
 class Writer:
-    """Takes writes at once and tells of them once they are durable."""
+    """Accepts writes at once and resolves them when they are durable."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
-        #: Called after each commit with what it wrote, before those who wait for it hear of it.
+        #: Called after each commit with its rows, before the futures of its writes resolve.
         self.listeners: list[Listener] = []
-        #: The error after which nothing more is written.
+        #: The error after which nothing more is written, or None.
         self.failed: BaseException | None = None
-        #: Whether a batch may wait for what passes, rather than fail.
+        #: Whether a batch is retried after a transient error instead of failing.
         self.is_patient = True
         self.stall = WriteStall()
         self._connection = connection
@@ -55,10 +55,10 @@ class Writer:
         self._task = self._loop.create_task(self._run(), name="store writer")
 
     def submit(self, work: RowChanges | Job, effect: Effect | None = None) -> Write:
-        """Put ``work`` into the next batch. The result fails with StorageUnavailable if that cannot be.
+        """Add ``work`` to the next batch. The future fails with StorageUnavailable if it cannot be written.
 
-        ``effect`` is called once the outcome is known: all effects of a batch in one turn of the loop, which
-        is cheaper than a callback each.
+        ``effect`` is called once the outcome is known. All effects of a batch run in one iteration of the
+        loop, which is cheaper than a callback for each.
         """
         write = Write(loop=self._loop)
         write.work, write.value, write.fault, write.effect = work, None, None, effect
@@ -71,15 +71,15 @@ class Writer:
 
     @property
     def is_idle(self) -> bool:
-        """True while nothing waits to be written, or to be told that it was."""
+        """True while no write is waiting, being written, or about to resolve."""
         return not self._waiting and not self._effects and all(write.done() for write in self._batch)
 
     async def close(self) -> None:
-        """Write what waits, then take no more."""
+        """Write what is waiting, and accept no more."""
         self._open = False
         self._wake.set()
         await asyncio.wait({self._task})
-        self._task.exception()  # heard: the log has told it, and ``failed`` keeps it
+        self._task.exception()  # retrieved here; it was logged, and ``failed`` holds it
 
     async def _run(self) -> None:
         try:
@@ -92,12 +92,12 @@ class Writer:
     async def _next_batch(self) -> None:
         await self._wake.wait()
         self._wake.clear()
-        # Let those who were just told of the last commit put their next write into this one.
+        # Callers that the last commit resumed can add their next write to this batch.
         await asyncio.sleep(0)
         self._batch, self._waiting = self._waiting, []
         if self._batch:
             await self._write(self._batch)
-            self._tell(self._batch)
+            self._resolve(self._batch)
 
     async def _write(self, batch: Sequence[Write]) -> None:
         while True:
@@ -109,12 +109,12 @@ class Writer:
                 self.stall.begin(error.__cause__)
                 for write in batch:
                     write.value = write.fault = None
-                await asyncio.sleep(_PAUSE)
+                await asyncio.sleep(_RETRY_DELAY)
             else:
                 self.stall.end()
                 return
 
-    def _tell(self, batch: Sequence[Write]) -> None:
+    def _resolve(self, batch: Sequence[Write]) -> None:
         written = [
             write.work for write in batch if isinstance(write.work, RowChanges) and write.fault is None
         ]
@@ -125,52 +125,52 @@ class Writer:
                 write.set_result(write.value)
             else:
                 write.set_exception(write.fault)
-        self._stop_runs(batch)
+        self._refuse_followers(batch)
         for write in batch:
-            write.work = _DONE  # what has been written need not stay as long as the promise does
-        self._follow_up(batch)
+            write.work = _DONE  # the future may live longer than its rows need to
+        self._schedule_effects(batch)
 
-    def _stop_runs(self, batch: Sequence[Write]) -> None:
-        """Let go no further what was refused for its content: what waits would leave holes in these logs.
+    def _refuse_followers(self, batch: Sequence[Write]) -> None:
+        """Refuse waiting writes of runs whose last write was refused: they would leave gaps in the logs.
 
-        Their effects are first of all, so that nobody adds to them meanwhile.
+        The effects of refused writes come first, so that nothing is added to these runs in between.
         """
         refused = {run_key for write in batch for run_key in write.refused_runs}
         if not refused:
             return
-        late = [write for write in self._waiting if write.follows(refused)]
+        late = [write for write in self._waiting if write.refuse_after(refused)]
         self._waiting = [write for write in self._waiting if write.fault is None]
         for write in late:
             write.set_exception(write.fault or Unstorable())
         for write in (*(write for write in batch if write.refused_runs), *late):
-            write.exception()  # heard: who submitted may have gone
+            write.exception()  # retrieved here: the caller may be gone
             effect, write.effect = write.effect, None
             if effect is not None:
                 effect(write)
 
-    def _follow_up(self, writes: Iterable[Write]) -> None:
+    def _schedule_effects(self, writes: Iterable[Write]) -> None:
         self._effects.extend(write for write in writes if write.effect is not None)
-        self._loop.call_soon(self._take_effect)
+        self._loop.call_soon(self._run_effects)
 
-    def _take_effect(self) -> None:
+    def _run_effects(self) -> None:
         try:
             while self._effects:
                 write = self._effects.popleft()
-                # The effect keeps who waits, and who waits keeps the write: a circle, unless it is cut.
+                # Break the reference cycle between the effect's owner and the write.
                 effect, write.effect = write.effect, None
                 if effect is not None:
                     effect(write)
-        finally:  # what one effect raised is the loop's to log, and holds up no other
+        finally:  # the loop logs an exception of one effect; the others still run
             if self._effects:
-                self._loop.call_soon(self._take_effect)
+                self._loop.call_soon(self._run_effects)
 
     def _fail(self, error: BaseException) -> None:
         self.failed, self._open = (
             (error.__cause__ or error) if isinstance(error, TransientWriteError) else error,
             False,
         )
-        told = str(error) if isinstance(error, FileLost) else repr(self.failed)
-        log.critical("The database cannot be written any more; restart to recover: %s", told)
+        reason = str(error) if isinstance(error, FileLost) else repr(self.failed)
+        log.critical("The database cannot be written any more; restart to recover: %s", reason)
         self._refuse((write for write in self._batch if not write.done()), _UNKNOWN)
         self._refuse(self._waiting)
 
@@ -180,5 +180,5 @@ class Writer:
             refusal = StorageUnavailable(why)
             refusal.__cause__ = self.failed
             write.set_exception(refusal)
-            write.exception()  # heard: who submitted may have gone, and the log has told it already
-            self._follow_up([write])
+            write.exception()  # retrieved here: the caller may be gone, and it was logged
+            self._schedule_effects([write])
