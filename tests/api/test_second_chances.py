@@ -194,7 +194,7 @@ async def test_why_a_run_is_not_moving(api):
     run_id, _ = await api.asked()
     body = (await api.get(f"/v1/runs/{run_id}/explain")).json()
     assert (body["run_id"], body["state"], body["moving"]) == (run_id, "running", False)
-    why = "It waits: a person must answer approval ('Approve 21?'), asked since"
+    why = "It waits: a person must answer approval ('Approve 21?'), asked at"
     assert body["explanation"].startswith(why)
 
 

@@ -239,7 +239,7 @@ class World:
             choices += [self._signal(entry) for entry in entries if entry.signal is not None]
             waits = [n.name for n in self.graph.document.nodes if isinstance(n, Wait)]
             if waits and self.rng.random() < 0.2:
-                choices.append(self._letter(self.rng.choice(waits), f"early-{self.steps}"))
+                choices.append(self._send(self.rng.choice(waits), f"early-{self.steps}"))
         due = [entry.due_at for entry in entries if entry.due_at is not None]
         if due and (not choices or self.rng.random() < 0.3):
             self.now = max(self.now, min(due))
@@ -248,9 +248,9 @@ class World:
 
     def _signal(self, entry) -> Fact:
         asked = entry.request.request_id if entry.request else f"sent-{self.steps}"
-        return self._letter(entry.signal, asked)
+        return self._send(entry.signal, asked)
 
-    def _letter(self, name: str, request_id: str) -> Fact:
+    def _send(self, name: str, request_id: str) -> Fact:
         return SignalAccepted(name=name, request_id=request_id, payload=self.steps, by="eve")
 
     def _prepared(self, address: Address) -> Fact:

@@ -187,7 +187,7 @@ class Story:
         )
         return self.give(fact)
 
-    def put_back(self, name: str, *, started: bool = False, **where) -> list[str]:
+    def interrupt(self, name: str, *, started: bool = False, **where) -> list[str]:
         entry = self.entry(name, **where)
         return self.give(AttemptInterrupted(address=entry.address, attempt=entry.attempt, started=started))
 

@@ -15,7 +15,7 @@ def test_what_is_at_work_is_moving():
     run = Story(node("a"))
     run.start()
     assert explain(run.graph, run.state, run.now).moving
-    assert why(run) == "It is moving: a is at work since 1970-01-01T00:00:00.000Z (attempt 1)."
+    assert why(run) == "It is moving: a has been running since 1970-01-01T00:00:00.000Z (attempt 1)."
 
 
 def test_what_has_not_begun_is_not_at_work():
@@ -23,7 +23,7 @@ def test_what_has_not_begun_is_not_at_work():
     run.start()
     line = {run.entry("a").address: "a free slot"}
     assert why(run, not_started=line) == (
-        "It is moving: b is at work since 1970-01-01T00:00:00.000Z (attempt 1)."
+        "It is moving: b has been running since 1970-01-01T00:00:00.000Z (attempt 1)."
     )
     line[run.entry("b").address] = "a free thread or process"
     assert (
@@ -41,7 +41,7 @@ def test_waits_are_named():
     assert not said.moving
     assert "a person must answer ask ('Go?')" in said.sentence
     assert "until 1970-01-01T00:01:00.000Z" in said.sentence
-    assert "the signal word has not come" in said.sentence
+    assert "no signal word has come since" in said.sentence
     assert "nap sleeps, until 1970-01-01T00:00:05.000Z" in said.sentence
     assert said.sentence.endswith("; and 1 more.")
 
@@ -50,7 +50,9 @@ def test_a_child_is_named():
     run = Story(child("c"))
     run.start()
     run.launch("c")
-    assert why(run).startswith(f"It waits: c waits for its child run {run.entry('c').child_run_id}, since")
+    assert why(run).startswith(
+        f"It waits: c has waited for its child run {run.entry('c').child_run_id} since"
+    )
 
 
 def test_a_retry_says_when():
@@ -88,7 +90,7 @@ def test_a_stopping_run_says_why_it_stops():
     run = Story(node("a"))
     run.start()
     run.cancel()
-    assert why(run).startswith("It is being cancelled (Cancelled by eve: no need): a is at work")
+    assert why(run).startswith("It is being cancelled (Cancelled by eve: no need): a has been running")
 
 
 def test_an_ended_run_says_how():
@@ -112,4 +114,7 @@ def test_a_failing_run_names_the_node_that_failed_and_what_is_being_undone():
     run.done("a", "a")
     run.err("b", final=True)
     run.err("a", phase="compensation")
-    assert why(run) == "It is failing (b: boom): attempt 1 of undoing a failed, and the next begins in 4s."
+    assert (
+        why(run)
+        == "It is failing (b: boom): attempt 1 of the compensation of a failed, and the next begins in 4s."
+    )

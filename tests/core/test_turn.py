@@ -210,17 +210,17 @@ def test_with_one_attempt_an_interruption_fails():
 def test_an_attempt_that_never_began_is_made_again_however_few_there_may_be():
     run = Story(node("a", retry=ONCE))
     run.start()
-    assert run.put_back("a") == ["fail a interrupted again at 0", "retrying"]
+    assert run.interrupt("a") == ["fail a interrupted again at 0", "retrying"]
     assert run.event.state == "retrying"
     assert run.crash() == ["running", "start a/2"]
     assert run.crash() == ["fail a/2 interrupted", "failed", "failed"]
 
 
-def test_nothing_is_put_back_that_is_being_stopped():
+def test_an_attempt_that_is_being_stopped_is_not_interrupted():
     run = Story(node("a", retry=ONCE))
     run.start()
     run.cancel()
-    assert run.put_back("a") == []
+    assert run.interrupt("a") == []
 
 
 def test_ten_interruptions_in_a_row_fail():
@@ -236,7 +236,7 @@ def test_a_stop_on_purpose_is_tried_again_however_often_and_is_no_crash():
     run.start()
     for attempt in range(2, 32):
         run.now += 60_000
-        assert "again" in run.put_back("a", started=attempt % 2 == 0)[0]
+        assert "again" in run.interrupt("a", started=attempt % 2 == 0)[0]
         assert run.crash() == ["running", f"start a/{attempt}"]
     for _ in range(9):
         assert "again" in run.crash()[0]
@@ -247,7 +247,7 @@ def test_what_a_stop_cut_off_took_as_long_as_it_was_open():
     run = Story(node("a", retry=STEADY))
     run.start()
     run.now += 60_000
-    run.put_back("a", started=True)
+    run.interrupt("a", started=True)
     assert (run.log[-2].latency_ms, run.log[-2].planned) == (60_000, True)
     run.crash()
     run.now += 5_000
@@ -259,7 +259,7 @@ def test_what_a_stop_cut_off_took_as_long_as_it_was_open():
 def test_with_one_attempt_a_stop_on_purpose_fails_it():
     run = Story(node("a", retry=ONCE))
     run.start()
-    assert run.put_back("a", started=True) == ["fail a interrupted", "failed", "failed"]
+    assert run.interrupt("a", started=True) == ["fail a interrupted", "failed", "failed"]
 
 
 def test_a_failure_between_them_starts_the_count_of_interruptions_anew():

@@ -46,15 +46,15 @@ def explain(
         return Explanation(False, f"It is queued: {queued}.")
     entries = list(state.entries.values())
     running, not_started = [entry for entry in entries if entry.status == "running"], not_started or {}
-    working = [_at_work(entry) for entry in running if entry.address not in not_started]
-    told = [f"{_name(e)} waits for {not_started[e.address]}" for e in running if e.address in not_started]
-    told += [f"no code for {name} is loaded, so it cannot open" for name in blocked]
-    told += [_waits(graph, entry, now) for entry in entries if _counts(state, entry, blocked)]
+    moving = [_runs(entry) for entry in running if entry.address not in not_started]
+    waiting = [f"{_name(e)} waits for {not_started[e.address]}" for e in running if e.address in not_started]
+    waiting += [f"no code for {name} is loaded, so it cannot open" for name in blocked]
+    waiting += [_waits(graph, entry, now) for entry in entries if _counts(state, entry, blocked)]
     why = _stopping(state)
-    if working:
-        return Explanation(True, f"{why or 'It is moving'}: {_listed(working)}.")
-    if told:
-        return Explanation(False, f"{why or 'It waits'}: {_listed(told)}.")
+    if moving:
+        return Explanation(True, f"{why or 'It is moving'}: {_listed(moving)}.")
+    if waiting:
+        return Explanation(False, f"{why or 'It waits'}: {_listed(waiting)}.")
     return Explanation(True, f"{why or 'It is about to go on'}.")
 
 
@@ -81,13 +81,13 @@ def _cause(error: RunError) -> str:
     return f"{Address(error.node, error.iteration, error.index)}: {message}"
 
 
-def _at_work(entry: Entry) -> str:
-    doing = "is being undone" if entry.address.phase == "compensation" else "is at work"
-    return f"{_name(entry)} {doing} since {rfc3339(entry.opened_at)} (attempt {entry.attempt})"
+def _runs(entry: Entry) -> str:
+    return f"{_name(entry)} has been running since {rfc3339(entry.opened_at)} (attempt {entry.attempt})"
 
 
-def _name(entry: Entry) -> Address:
-    return entry.address.forward
+def _name(entry: Entry) -> str:
+    name = str(entry.address.forward)
+    return f"the compensation of {name}" if entry.address.phase == "compensation" else name
 
 
 def _counts(state: RunState, entry: Entry, blocked: Collection[str]) -> bool:
@@ -105,20 +105,19 @@ def _waits(graph: Graph, entry: Entry, now: int) -> str:
     name = entry.address
     if entry.status == "backoff":
         wait = format_duration(max(0, (entry.due_at or now) - now) / 1000)
-        doing = "undoing " if name.phase == "compensation" else ""
-        return f"attempt {entry.attempt} of {doing}{_name(entry)} failed, and the next begins in {wait}"
+        return f"attempt {entry.attempt} of {_name(entry)} failed, and the next begins in {wait}"
     until = "" if entry.due_at is None else f", until {rfc3339(entry.due_at)}"
     since = rfc3339(entry.opened_at)
     if entry.request is not None:
         prompt = " ".join(entry.request.prompt.split())
-        return f"a person must answer {name} ({prompt!r:.100}), asked since {since}{until}"
+        return f"a person must answer {name} ({prompt!r:.100}), asked at {since}{until}"
     if entry.signal is not None:
-        return f"the signal {entry.signal} has not come, awaited since {since}{until}"
+        return f"no signal {entry.signal} has come since {since}{until}"
     if entry.child_run_id is not None:
-        return f"{name} waits for its child run {entry.child_run_id}, since {since}"
+        return f"{name} has waited for its child run {entry.child_run_id} since {since}"
     if isinstance(graph.nodes[name.node], Timer):
         return f"{name} sleeps{until}"
-    what = "its items" if isinstance(graph.nodes[name.node], Map) else "what comes"
+    what = "its items" if isinstance(graph.nodes[name.node], Map) else "its result"
     return f"{name} waits for {what}"
 
 
