@@ -1,1 +1,1 @@
-"""The HTTP door: routes, shapes, tokens, streams. Alone in knowing Quart; decides nothing about runs."""
+"""The HTTP API: one folder for each resource, and ``http`` for what they share. Only it uses Quart."""

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from infraweave import Workflow
-from infraweave.api import app
+from infraweave.api.http import dispatcher
 from infraweave.server import serving
 from infraweave.settings import Settings
 from tests.api.conftest import told
@@ -169,7 +169,7 @@ async def test_heads_that_do_not_come_to_an_end_are_told_that_their_time_is_over
 
 
 async def test_bodies_that_do_not_come_to_an_end_are_told_so_too(open_api, monkeypatch):
-    monkeypatch.setattr(app, "BODY_TIMEOUT", 0.3)
+    monkeypatch.setattr(dispatcher, "BODY_TIMEOUT", 0.3)
     async with open_api() as api:
         start = head(api, "POST", "/v1/runs", "Content-Length: 40")
         slow = [asyncio.create_task(sent(api, start, b"{")) for _ in range(20)]

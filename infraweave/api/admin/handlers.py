@@ -5,7 +5,7 @@ An admin's grant covers all tenants. Removing a grant also ends the open streams
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import frozen
 
 from infraweave.api.admin import schemas
 from infraweave.api.admin.tokens import read_grants
@@ -22,11 +22,7 @@ class AdminHandlers:
     """The handlers of administration."""
 
     _engine: Engine
-    _cursors: Cursors = field(init=False)
-
-    @_cursors.default
-    def _made(self) -> Cursors:
-        return Cursors(self._engine)
+    _cursors: Cursors = Cursors.field()
 
     async def tenants(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
         """List the tenants."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import frozen
+from attrs import Factory, field, frozen
 from werkzeug.datastructures import Headers
 
 from infraweave.api.http.routing import ANONYMOUS, Caller, Route, require
@@ -36,6 +36,11 @@ class Authenticator:
     def of(cls, engine: Engine) -> Authenticator:
         """Return the authenticator of an engine."""
         return cls(engine.principals, engine.runs, engine.clock)
+
+    @classmethod
+    def field(cls) -> Any:
+        """Return an attrs field with the authenticator of the object's ``_engine``."""
+        return field(init=False, default=Factory(lambda self: cls.of(self._engine), takes_self=True))
 
     async def identify(self, route: Route, headers: Headers) -> Caller:
         """Return the caller of a request.

@@ -11,7 +11,7 @@ import hmac
 from base64 import b64decode, urlsafe_b64encode
 from typing import Any
 
-from attrs import asdict, define
+from attrs import Factory, asdict, define, field
 
 from infraweave.api.http.routing import ApiRequest
 from infraweave.engine.engine import Engine
@@ -33,6 +33,11 @@ class Cursors:
     _engine: Engine
     #: The key in the file, once it is read.
     _key: bytes | None = None
+
+    @classmethod
+    def field(cls) -> Any:
+        """Return an attrs field with the cursors of the object's ``_engine``."""
+        return field(init=False, default=Factory(lambda self: cls(self._engine), takes_self=True))
 
     async def give(self, kind: str, request: ApiRequest[Any, Any], position: int) -> str:
         """Return the cursor of the page after a position in the list of a request."""

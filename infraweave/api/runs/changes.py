@@ -6,7 +6,7 @@ stream opens, and again after too many changes. Batches come at most twice a sec
 
 from __future__ import annotations
 
-from attrs import Factory, field, frozen
+from attrs import frozen
 
 from infraweave.api.http.auth import Authenticator
 from infraweave.api.http.decoding import dump
@@ -31,9 +31,7 @@ class ChangeHandlers:
     _engine: Engine
     _settings: Settings
     _metrics: Metrics
-    _authenticator: Authenticator = field(
-        init=False, default=Factory(lambda self: Authenticator.of(self._engine), takes_self=True)
-    )
+    _authenticator: Authenticator = Authenticator.field()
 
     async def follow(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
         """Stream which runs change, for the workflows that the principal may read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
-from attrs import field, frozen
+from attrs import frozen
 
 from infraweave.api.http.cursors import Cursors
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
@@ -55,11 +55,7 @@ class RunHandlers:
     """The handlers of runs."""
 
     _engine: Engine
-    _cursors: Cursors = field(init=False)
-
-    @_cursors.default
-    def _made(self) -> Cursors:
-        return Cursors(self._engine)
+    _cursors: Cursors = Cursors.field()
 
     async def list(self, request: ApiRequest[RunQuery, None]) -> ApiResponse:
         """List runs of the workflows that the principal may read, newest first."""

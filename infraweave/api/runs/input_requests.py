@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import frozen
 
 from infraweave.api.http.cursors import Cursors
 from infraweave.api.http.routing import ApiRequest, ApiResponse
@@ -19,11 +19,7 @@ class InputRequestHandlers:
     """The handler of open input requests."""
 
     _engine: Engine
-    _cursors: Cursors = field(init=False)
-
-    @_cursors.default
-    def _made(self) -> Cursors:
-        return Cursors(self._engine)
+    _cursors: Cursors = Cursors.field()
 
     async def list(self, request: ApiRequest[InputRequestQuery, None]) -> ApiResponse:
         """List the open questions to people, of the workflows that the principal may read, oldest first."""

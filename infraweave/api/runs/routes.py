@@ -53,7 +53,7 @@ _LAST_EVENT_ID = HeaderSpec(
     name="Last-Event-ID", doc="The seq of the last event received; takes precedence over ?after."
 )
 _APPLIED = HeaderSpec(name="Preference-Applied", doc="The wait that was applied.")
-#: What a start takes, and what comes with the run that it made or made before.
+#: The headers of a start, of its response, and of the response to its repetition.
 _TAKES = (IDEMPOTENCY_KEY, _PREFER, _TRIGGER, *TRACE)
 _STARTED, _REPLAYED = (LOCATION, _APPLIED), (LOCATION, _APPLIED, REPLAYED)
 _START_ERRORS: tuple[type[RequestError], ...] = (

@@ -37,7 +37,7 @@ from infraweave.store.sqlite.audit_record import AuditRecord
 
 _KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _KEY_FORM = "must be given once and have 1 to 255 printable ASCII characters."
-#: The header in which clients that come with the server say what started a run. Default: api.
+#: The header for what started a run. Only clients that come with the server send it. Default: api.
 TRIGGER_HEADER = "X-Infraweave-Trigger"
 OWN_TRIGGERS: tuple[Trigger, ...] = ("api", "cli", "console")
 

@@ -6,7 +6,7 @@ resumed read is the same as a live read. Events are framed as they were stored, 
 
 from __future__ import annotations
 
-from attrs import Factory, field, frozen
+from attrs import frozen
 
 from infraweave.api.http.auth import Authenticator
 from infraweave.api.http.metrics import Metrics
@@ -38,9 +38,7 @@ class EventHandlers:
     _engine: Engine
     _settings: Settings
     _metrics: Metrics
-    _authenticator: Authenticator = field(
-        init=False, default=Factory(lambda self: Authenticator.of(self._engine), takes_self=True)
-    )
+    _authenticator: Authenticator = Authenticator.field()
 
     async def read(self, request: ApiRequest[EventQuery, None]) -> ApiResponse:
         """Stream the events of a run, or read them in pages."""

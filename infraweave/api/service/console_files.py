@@ -1,7 +1,7 @@
-"""The web console's files, as browsers get them: the page, what it loads, and the way there from the root.
+"""The web console: its page, the files that the page loads, and the redirect from the root.
 
-Public, for they hold nothing of anybody: the page signs in by itself. It is the answer to every path below
-/console that names no file, since it routes by the browser's history. Files are read and compressed once.
+They are public, because they contain no data; the page signs in. The page is the response to every path below
+/console that is not a file, because the page has its own router. Files are read and compressed once.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 
 from attrs import frozen
+from werkzeug.http import parse_accept_header, parse_etags
 
 from infraweave.api.http.routing import (
     ApiRequest,
@@ -28,7 +29,7 @@ from infraweave.api.http.routing import (
 from infraweave.errors import RouteNotFound
 
 PAGE = "index.html"
-#: Stands in the page for the mount path and ``/console/``, against which it loads the rest.
+#: The placeholder in the page for the mount path and ``/console/``, the base of its links.
 BASE = b"{{base}}"
 #: The media type of each kind of file; files of other kinds are not served.
 MEDIA: Mapping[str, str] = {
@@ -46,7 +47,7 @@ _STATIC = "static"
 
 @frozen
 class File:
-    """One file as it is sent, plain and compressed; ``tag`` is of its content."""
+    """A file, plain and compressed. ``tag`` is derived from its content."""
 
     media: str
     plain: bytes
@@ -55,13 +56,13 @@ class File:
 
 
 def packed(media: str, content: bytes) -> File:
-    """Return a file with this content."""
+    """Return a file with some content."""
     return File(media, content, gzip.compress(content, mtime=0), hashlib.sha256(content).hexdigest()[:32])
 
 
 @cache
 def static_files() -> Mapping[str, File]:
-    """Return the files that the page loads, by their path below the console's folder, such as ``lib/dom.js``.
+    """Return the files that the page loads, by path below the console's folder, for example ``lib/dom.js``.
 
     Only what is listed here is served, so no request can reach outside the folder.
     """
@@ -93,10 +94,10 @@ def _folder() -> Traversable:
 
 
 async def show_page(request: ApiRequest[NoQuery, None]) -> ApiResponse:
-    """Return the page, whatever path below /console it is asked for."""
+    """Return the page of the web console, for every path below /console."""
     if request.path.get("path") == _STATIC:
         raise RouteNotFound
-    return _answer(request, page(request.root))
+    return _response(request, page(request.root))
 
 
 async def show_file(request: ApiRequest[NoQuery, None]) -> ApiResponse:
@@ -104,72 +105,72 @@ async def show_file(request: ApiRequest[NoQuery, None]) -> ApiResponse:
     found = static_files().get(request.path["path"])
     if found is None:
         raise RouteNotFound
-    return _answer(request, found)
+    return _response(request, found)
 
 
-async def lead_in(request: ApiRequest[NoQuery, None]) -> ApiResponse:
-    """Lead a browser that asks for the root to the console."""
+async def redirect(request: ApiRequest[NoQuery, None]) -> ApiResponse:
+    """Redirect browsers to the console."""
     if "text/html" not in request.headers.get("Accept", ""):
         raise RouteNotFound
     return ApiResponse(None, 307, {"Location": "/console"})
 
 
-def _answer(request: ApiRequest[NoQuery, None], file: File) -> ApiResponse:
-    compressed = _takes_gzip(request.headers.getlist("Accept-Encoding"))
+def _response(request: ApiRequest[NoQuery, None], file: File) -> ApiResponse:
+    accepted = parse_accept_header(",".join(request.headers.getlist("Accept-Encoding")))
+    compressed = accepted.quality("gzip") > 0
+    tag = f"{file.tag}-gzip" if compressed else file.tag
     headers = {
-        "ETag": f'"{file.tag}-gzip"' if compressed else f'"{file.tag}"',
+        "ETag": f'"{tag}"',
         "Vary": "Accept-Encoding",
         "Cache-Control": "no-cache",
         "Content-Security-Policy": POLICY,
     }
-    if _has_it(request.headers.getlist("If-None-Match"), headers["ETag"]):
+    # A proxy may have turned the tag into a weak one.
+    if parse_etags(",".join(request.headers.getlist("If-None-Match"))).contains_weak(tag):
         return ApiResponse(None, 304, headers)
     if compressed:
         return ApiResponse(file.packed, 200, {**headers, "Content-Encoding": "gzip"}, file.media)
     return ApiResponse(file.plain, 200, headers, file.media)
 
 
-def _takes_gzip(accepts: Sequence[str]) -> bool:
-    """Tell whether Accept-Encoding names gzip, and not to refuse it."""
-    for part in ",".join(accepts).lower().split(","):
-        name, _, quality = part.replace(" ", "").partition(";q=")
-        if name == "gzip":
-            return quality.strip("0.") != "" or quality == ""
-    return False
-
-
-def _has_it(tags: Sequence[str], tag: str) -> bool:
-    """Tell whether If-None-Match names the tag; proxies may have made it a weak one."""
-    known = {part.strip().removeprefix("W/") for part in ",".join(tags).split(",")}
-    return "*" in known or tag in known
-
-
-# --- the table ---------------------------------------------------------------------------------------------
+# --- routes ------------------------------------------------------------------------------------------------
 
 _HEADERS = (
-    HeaderSpec(name="ETag", doc="Names the content as it was sent."),
+    HeaderSpec(name="ETag", doc="The tag of the content."),
     HeaderSpec(name="Vary", doc="Accept-Encoding."),
-    HeaderSpec(name="Content-Encoding", doc="gzip, where the request takes it."),
+    HeaderSpec(name="Content-Encoding", doc="gzip, if the request accepts it."),
 )
-_UNCHANGED = ResponseSpec(doc="It is what If-None-Match names.", headers=_HEADERS)
-_TAKES = (HeaderSpec(name="If-None-Match", doc="The ETag of what the browser has."),)
+_UNCHANGED = ResponseSpec(doc="The browser has this content (If-None-Match).", headers=_HEADERS)
+_TAKES = (HeaderSpec(name="If-None-Match", doc="The ETag of the content that the browser has."),)
 
 
 def console_routes() -> list[Route]:
     """Return the routes of the console."""
     root = ResponseSpec(
-        doc="To the console.", headers=(HeaderSpec(name="Location", doc="Where the console is."),)
+        doc="A redirect to the console.",
+        headers=(HeaderSpec(name="Location", doc="The path of the console."),),
     )
     return [
         _route("console", "/console", show_page, "The web console", ("html",)),
-        _route("console_static", "/console/static/{path}", show_file, "A file of it", ("css", "js", "svg")),
-        _route("console_page", "/console/{path}", show_page, "Its page, at every path of it", ("html",)),
+        _route(
+            "console_static",
+            "/console/static/{path}",
+            show_file,
+            "A file of the web console",
+            ("css", "js", "svg"),
+        ),
+        _route(
+            "console_page",
+            "/console/{path}",
+            show_page,
+            "The page of the web console, at every path",
+            ("html",),
+        ),
         Route(
             name="root",
             method="GET",
             path="/",
-            handler=lead_in,
-            summary="Lead browsers to the console",
+            handler=redirect,
             on="public",
             page=True,
             responses={307: root},
