@@ -1,7 +1,7 @@
-"""Places at which a test lets the process die: ``INFRAWEAVE_FAILPOINTS="commit.before@3 recovery"``.
+"""Failpoints, at which a test kills the process: ``INFRAWEAVE_FAILPOINTS="commit.before@3 recovery"``.
 
-A name alone means the first time that the place is reached. Unless the variable was set when the process
-began, nothing happens and nothing is counted.
+The process dies when it reaches a failpoint for the given time, by default the first. Unless the variable was
+set when the process started, nothing happens.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import signal
 
-#: Every place there is.
+#: All failpoints.
 NAMES = (
     "commit.before",
     "commit.after",
@@ -25,10 +25,10 @@ NAMES = (
 
 
 def parse(text: str) -> dict[str, int]:
-    """Return how often each place may still be reached.
+    """Return at which time of reaching it each failpoint kills the process.
 
     Raises:
-        ValueError: there is no such place, or no such count.
+        ValueError: a name or a count is not valid.
     """
     left = {}
     for word in text.split():
@@ -43,7 +43,7 @@ _left = parse(os.environ.get("INFRAWEAVE_FAILPOINTS", ""))
 
 
 def reach(name: str) -> None:
-    """Die here, if it is time to."""
+    """Kill the process if this failpoint says so."""
     if name in _left:
         _left[name] -= 1
         if _left[name] == 0:

@@ -1,12 +1,12 @@
-"""What a forked child must not keep of the server that it came from.
+"""Detaches forked children from the server.
 
-A body may fork: ``os.fork``, ``multiprocessing``. The child has copies of all descriptors and of the loop's
-signal handlers; with them it would keep clients waiting for the end of their connections, hold the port after
-the server has gone, and pass its own SIGTERM on to the server. What is not to be kept is said here, and done
-in every child before any other code runs there.
+A body may fork, with ``os.fork`` or ``multiprocessing``. The child has copies of all descriptors and of the
+loop's signal handlers. With them it would keep clients waiting for the end of their connections, hold the
+port after the server has ended, and pass its own SIGTERM on to the server. So every child runs the registered
+callbacks before any other code.
 
-SQLite's descriptors stay as they are: nobody uses them there, and a connection that is closed in the child
-must find the server's locks on the file, or it would take itself for the last and remove the log.
+SQLite's descriptors are kept: the child does not use them, and a connection that is closed there must find
+the server's locks on the file, or it would act as the last one and remove the write-ahead log.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, NoReturn
 
-_let_go: list[Callable[[], None]] = []
+_detachers: list[Callable[[], None]] = []
 _ENDING = {signal.SIGTERM, signal.SIGINT}
-#: The signal mask of a thread that forks.
-_held = threading.local()
+#: The signal mask of a forking thread.
+_saved = threading.local()
 
 
 @contextmanager
-def not_in_children(let_go: Callable[[], None]) -> Iterator[None]:
-    """Have ``let_go`` called in each child that is forked within the block; it must not raise."""
-    _let_go.append(let_go)
+def detach_in_children(detach: Callable[[], None]) -> Iterator[None]:
+    """Call ``detach`` in each child that is forked within the block; it must not raise."""
+    _detachers.append(detach)
     try:
         yield
     finally:
-        _let_go.remove(let_go)
+        _detachers.remove(detach)
 
 
 def _blank(descriptors: Iterable[int]) -> None:
-    """Put nothing in the place of descriptors.
+    """Replace descriptors by ``/dev/null``.
 
-    They are not closed: whoever still holds such a number in the child would close, or write to, what is
-    opened under that number next.
+    They are not closed, because code in the child that still holds such a number would close, or write to,
+    what is opened under that number next.
     """
     nothing = os.open(os.devnull, os.O_RDWR)
     for descriptor in descriptors:
@@ -52,21 +52,21 @@ def _blank(descriptors: Iterable[int]) -> None:
 
 
 @contextmanager
-def loop_stays_here() -> Iterator[None]:
-    """Let no child that is forked within the block have, run or wake the running loop."""
-    with not_in_children(partial(_leave, asyncio.get_running_loop())):
+def detach_children_from_loop() -> Iterator[None]:
+    """Detach children that are forked within the block from the running loop."""
+    with detach_in_children(partial(_detach_from, asyncio.get_running_loop())):
         yield
 
 
-def _leave(loop: asyncio.AbstractEventLoop) -> None:
+def _detach_from(loop: asyncio.AbstractEventLoop) -> None:
     signal.set_wakeup_fd(-1)
-    asyncio._set_running_loop(None)  # noqa: SLF001 - made for those who know, as its module says
+    asyncio._set_running_loop(None)  # noqa: SLF001 - meant for such uses, as its module says
     _default_handlers()
     _blank_loop(loop)
 
 
 def _default_handlers() -> None:
-    """Take back what asyncio has set: its handlers do nothing without its loop, or wake the server's."""
+    """Reset the handlers that asyncio has set: they do nothing without its loop, or wake the server's."""
     for number in signal.valid_signals():
         if _is_asyncios(signal.getsignal(number)):
             default = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
@@ -79,14 +79,14 @@ def _is_asyncios(handler: Any) -> bool:
 
 
 def _blank_loop(loop: Any) -> None:
-    """Let go of a loop's descriptors; a coroutine that forked and comes back to it ends the child."""
+    """Blank a loop's descriptors; if a coroutine that forked returns to the loop, the child exits."""
     loop.call_soon(os._exit, 1)
     with suppress(AttributeError):
-        loop._ready.rotate(1)  # noqa: SLF001 - before whatever else is due
-    loop._run_once = partial(os._exit, 1)  # noqa: SLF001 - there is no public way to leave a loop for good
+        loop._ready.rotate(1)  # noqa: SLF001 - before other callbacks
+    loop._run_once = partial(os._exit, 1)  # noqa: SLF001 - no public way to leave a loop for good
     selector = getattr(loop, "_selector", None)
     if selector is None:
-        return  # another kind of loop, which looks after its own
+        return  # another kind of loop, which handles forks itself
     descriptors = [*selector.get_map()]
     if hasattr(selector, "fileno"):
         descriptors.append(selector.fileno())
@@ -97,8 +97,8 @@ def _blank_loop(loop: Any) -> None:
 
 
 @contextmanager
-def ends_here() -> Iterator[None]:
-    """Let a child that was forked within the block, and did not end there, end with the block."""
+def ends_child() -> Iterator[None]:
+    """End a child that was forked within the block at the end of the block."""
     parent = os.getpid()
     try:
         yield
@@ -111,7 +111,7 @@ def ends_here() -> Iterator[None]:
 
 
 def _exit(error: BaseException | None) -> NoReturn:
-    """End the process as Python does where nobody catches an exception, and run nothing of the server's."""
+    """End the process as an uncaught exception would, without running the server's exit handlers."""
     code = 0 if error is None else 1
     with suppress(Exception):
         if isinstance(error, SystemExit):
@@ -123,19 +123,19 @@ def _exit(error: BaseException | None) -> NoReturn:
 
 
 def _before() -> None:
-    """Hold signals back: one that reached the child right away would go to the server, and be lost there."""
-    _held.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING) if _let_go else None
+    """Block signals: one that reached the child before it is detached would be passed to the server."""
+    _saved.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING) if _detachers else None
 
 
 def _in_parent() -> None:
-    if _held.mask is not None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, _held.mask)
+    if _saved.mask is not None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, _saved.mask)
 
 
 def _in_child() -> None:
-    for let_go in _let_go:
-        let_go()
-    _let_go.clear()
+    for detach in _detachers:
+        detach()
+    _detachers.clear()
     _in_parent()
 
 

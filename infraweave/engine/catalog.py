@@ -1,9 +1,9 @@
-"""Which document, which code: the only module that answers.
+"""The catalog: the documents of every tenant, and the code that their references resolve to.
 
-Documents and active pointers belong to a tenant and live in the store; what is read is kept here, since one
-process owns the file. Code comes from the loaded workflows. A reference resolves to the code of the same
-version, else to the newest loaded code whose parameters the document can bind, so that a mended body serves
-runs that are under way; else to nothing, and the run waits.
+Documents and active versions belong to a tenant and are stored; what was read is cached, because one process
+owns the file. Code comes from the loaded workflows. A reference resolves to the code of the same version, or
+else to the newest loaded code whose parameters the document can bind, so that a corrected body serves running
+runs. Without such code, the run waits.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ from infraweave.errors import VersionNotFound, WorkflowNotFound
 from infraweave.store.documents import Documents, Published
 from infraweave.store.sqlite.audit_record import AuditRecord
 
-#: Bytes, as JSON, of the documents that are kept in memory though no run of them is.
-MOST_BYTES = 8 << 20
+#: Bytes of the cached documents of which no run is in memory, as JSON.
+MAX_CACHE_BYTES = 8 << 20
 
-#: Gives the code that a test puts in the place of an entry's own.
+#: Returns the code that replaces an entry's own in a test.
 CodeOverride: TypeAlias = Callable[[Graph, Address, Code | None], Code | None]
 
 
 class Catalog:
-    """Documents of every tenant, and the code that is loaded."""
+    """The documents of every tenant, and the loaded code."""
 
     def __init__(
         self,
@@ -64,18 +64,18 @@ class Catalog:
         self._models: dict[tuple[str, str], Mapping[str, Any]] = {}
         for workflow in workflows:
             self._add(workflow)
-        #: The loaded code of each reference, the newest first: the last file wins.
+        #: The loaded code of each reference, that of the last file first.
         self._newest: dict[str, list[Code]] = {}
         for compiled in reversed(self._loaded):
             for reference, code in compiled.codes.items():
                 self._newest.setdefault(reference, []).append(code)
         self._exact = {(one.document.workflow_id, one.document.version): one.codes for one in self._loaded}
-        #: Those that somebody holds, and of the others those that were asked for last.
+        #: Graphs that are in use, and those that were used last.
         self._graphs: WeakValueDictionary[tuple[str, str, str], Graph] = WeakValueDictionary()
-        self._recent: BoundedCache[Graph, Graph] = BoundedCache(MOST_BYTES)
+        self._recent: BoundedCache[Graph, Graph] = BoundedCache(MAX_CACHE_BYTES)
         self._active: dict[tuple[str, str], str] = {}
         self._changes: Counter[tuple[str, str]] = Counter()
-        self._welcomed: set[str] = set()
+        self._tenants: set[str] = set()
         self._codes: WeakKeyDictionary[Graph, dict[tuple[str, str], Code | None]] = WeakKeyDictionary()
 
     @property
@@ -85,16 +85,16 @@ class Catalog:
 
     @property
     def tenants(self) -> int:
-        """How many tenants there are."""
-        return len(self._welcomed)
+        """The number of tenants."""
+        return len(self._tenants)
 
     async def publish_loaded(self, tenant: str) -> None:
         """Publish the loaded workflows to a tenant, once.
 
         Raises:
-            VersionConflict: a version that runs have used is loaded with another content.
+            VersionConflict: a loaded version differs from the stored one, which runs have used.
         """
-        if tenant in self._welcomed:
+        if tenant in self._tenants:
             return
         last = {one.document.workflow_id: one.document.version for one in self._loaded}
         for one in self._loaded:
@@ -102,30 +102,30 @@ class Catalog:
             await self._documents.load(
                 tenant, one.document, self._clock.now(), superseded=superseded, derived=one.derived
             )
-        self._welcomed.add(tenant)
+        self._tenants.add(tenant)
 
     async def conflicts(self, documents: Iterable[tuple[Document, bool]]) -> list[str]:
-        """Return why tenants could not have these documents loaded, each reason once.
+        """Return why tenants could not load these documents, each reason once.
 
-        With each document it is told whether the schema of its input was derived from a class.
+        The flag of a document says whether the schema of its input was derived from a class.
         """
         found = [
             await self._documents.conflict(tenant, document, derived=derived)
             for document, derived in documents
-            for tenant in sorted(self._welcomed)
+            for tenant in sorted(self._tenants)
         ]
         return list(dict.fromkeys(conflict.message for conflict in found if conflict is not None))
 
     async def load(self, workflow: Workflow) -> None:
-        """Load one more workflow while the engine runs, and publish it to every tenant.
+        """Load another workflow while the engine runs, and publish it to every tenant.
 
         Raises:
             DeclarationError: it cannot be compiled.
-            VersionConflict: a version that runs have used is loaded with another content.
+            VersionConflict: its version differs from the stored one, which runs have used.
         """
         compiled: Compiled = workflow.compiled
         document = compiled.document
-        for tenant in sorted(self._welcomed):
+        for tenant in sorted(self._tenants):
             await self._documents.load(tenant, document, self._clock.now(), derived=compiled.derived)
             self._forget_active(tenant, document.workflow_id)
             self._graphs.pop((tenant, document.workflow_id, document.version), None)
@@ -145,7 +145,7 @@ class Catalog:
     async def publish(
         self, tenant: str, document: Document, *, activate: bool, record: AuditRecord | None = None
     ) -> Published:
-        """Store a version, and let starts without a version run it if asked to or if it is the first.
+        """Store a version, and make it the active one if ``activate`` is set or it is the first.
 
         Raises:
             VersionConflict: the version exists with another content.
@@ -157,20 +157,20 @@ class Catalog:
         return done
 
     def _forget_active(self, tenant: str, workflow_id: str) -> None:
-        """Have the active version read anew: which of several activations was last, only the file knows."""
+        """Have the active version read again: only the file knows which of several activations came last."""
         self._active.pop((tenant, workflow_id), None)
         self._changes[tenant, workflow_id] += 1
 
     def unresolved(self, document: Document) -> list[str]:
-        """Return the references of a document that no loaded code answers, sorted."""
+        """Return the references of a document without loaded code, sorted."""
         graph = Graph(document)
         found = ((code_of(graph, address)[0], self._find(graph, address)) for address in _addresses(graph))
         return sorted({reference for reference, code in found if reference is not None and code is None})
 
     async def missing_workflows(self, tenant: str, document: Document) -> list[str]:
-        """Return the workflows whose runs a document starts and that a tenant does not have, sorted.
+        """Return the workflows that a document starts and that a tenant does not have, sorted.
 
-        One that lacks the version alone is ``ID VERSION``. The document itself counts as there.
+        If only the version is missing, it is ``ID VERSION``. The document itself is not missing.
         """
         nodes = (node for node in document.nodes if isinstance(node, Subworkflow | Map))
         wanted = {(node.workflow_id, node.workflow_version) for node in nodes if node.workflow_id is not None}
@@ -187,17 +187,17 @@ class Catalog:
     async def activate(
         self, tenant: str, workflow_id: str, version: str, record: AuditRecord | None = None
     ) -> None:
-        """Make a version the one that starts without a version run.
+        """Make a version the active one, which starts without a version use.
 
         Raises:
-            WorkflowNotFound, VersionNotFound: there is none.
+            WorkflowNotFound, VersionNotFound: it does not exist.
         """
         await self.graph(tenant, workflow_id, version)
         await self._documents.set_active(tenant, workflow_id, version, record)
         self._forget_active(tenant, workflow_id)
 
     async def active_version(self, tenant: str, workflow_id: str) -> str:
-        """Return the version that a start without one runs.
+        """Return the active version, which starts without a version use.
 
         Raises:
             WorkflowNotFound: the tenant has no such workflow.
@@ -209,15 +209,15 @@ class Catalog:
             version = await self._documents.active_version(tenant, workflow_id)
             if version is None:
                 raise WorkflowNotFound(f"No workflow {workflow_id}.")
-            if changes == self._changes[key]:  # else another may have been activated while this one was read
+            if changes == self._changes[key]:  # otherwise another may have been activated meanwhile
                 self._active[key] = version
         return version
 
     async def graph(self, tenant: str, workflow_id: str, version: str) -> Graph:
-        """Return a version's graph.
+        """Return the graph of a version.
 
         Raises:
-            WorkflowNotFound, VersionNotFound: there is none.
+            WorkflowNotFound, VersionNotFound: it does not exist.
         """
         key = (tenant, workflow_id, version)
         graph = self._graphs.get(key)
@@ -232,12 +232,12 @@ class Catalog:
         return graph
 
     def _shared(self, document: Document) -> Graph:
-        """Return one graph for equal documents of different tenants: code is resolved per graph."""
+        """Return one graph for equal documents of different tenants, because code is resolved per graph."""
         same = (graph for graph in list(self._graphs.values()) if graph.document == document)
         return next(same, None) or Graph(document, self._models.get((document.workflow_id, document.version)))
 
     def code(self, graph: Graph, address: Address) -> Code | None:
-        """Return the code that an entry runs, or None where none is loaded."""
+        """Return the code that an entry calls; None if it is not loaded."""
         codes = self._codes.setdefault(graph, {})
         key = (address.node, address.phase)
         try:
@@ -264,21 +264,21 @@ class Catalog:
 
 
 def references(document: Document) -> set[str]:
-    """Return the references to code that stand in a document."""
+    """Return the references to code in a document."""
     graph = Graph(document)
     found = (code_of(graph, address)[0] for address in _addresses(graph))
     return {reference for reference in found if reference is not None}
 
 
 def _addresses(graph: Graph) -> Iterator[Address]:
-    """Yield one entry of everything in a graph that may call code."""
+    """Yield the address of everything in a graph that may call code."""
     for name in graph.nodes:
         yield Address(name)
         yield Address(name, phase="compensation")
 
 
 def code_of(graph: Graph, address: Address) -> tuple[str | None, tuple[Param, ...]]:
-    """Return the reference of the code that an entry runs, if any, and what the document binds."""
+    """Return the reference of the code that an entry calls, if any, and its bound parameters."""
     if address.phase == "compensation":
         undo = graph.compensation(address.node)
         return (undo.code, undo.params) if undo else (None, ())

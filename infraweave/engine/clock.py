@@ -1,4 +1,4 @@
-"""The seams for time, identity and chance. The only module that reads a clock or draws a random number."""
+"""Time, new ids and random numbers. No other module reads a clock or draws a random number."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from infraweave.core.run import ids
 
 log = logging.getLogger("infraweave.engine")
 
-#: Milliseconds by which the machine's clock may differ from what has passed since it was last read, and for
-#: each that has passed: more than that, and it was set.
+#: The clock was set if it differs from the elapsed time by more than this many milliseconds, plus this share
+#: of the elapsed time.
 STEP, DRIFT = 1_000, 0.001
 _SET_BACK = (
     "the clock of the machine was set back by %s, to %s; what was put off by the clock before is late by that"
@@ -29,45 +29,45 @@ _SET_FORWARD = (
     "the clock of the machine was set forward by %s, to %s, or it has slept; what is due by it is due"
 )
 
-#: For ids, which must differ but keep no secret: seeded by the system, and a system call an id cheaper.
+#: For ids, which must be unique but are not secret; cheaper than a system call for each.
 _IDS = random.Random()  # noqa: S311 - secrets come from `secrets`
 
 
 class TimerHandle(Protocol):
-    """Something that will happen unless it is cancelled."""
+    """A callback that will be called unless it is cancelled."""
 
     def cancel(self) -> None:
-        """Let it not happen."""
+        """Cancel the callback."""
 
 
 class Clock(Protocol):
-    """Time as the engine sees it: real, or turned by a test."""
+    """Time as the engine sees it: real, or controlled by a test."""
 
-    #: Seconds after which a timer must look at the time again: the clock may have been set forward, or the
-    #: machine may have slept.
-    longest_nap: float
+    #: Seconds after which a waiting timer must read the clock again: it may have been set, or the machine
+    #: may have slept.
+    max_sleep: float
 
     def now(self) -> int:
-        """Return milliseconds since the Unix epoch; less than before only where the clock was set back."""
+        """Return milliseconds since the Unix epoch; less than before only if the clock was set back."""
 
     def until(self, due_at: int) -> float:
-        """Return the seconds after which it is worth looking whether it is ``due_at``; 0: it is."""
+        """Return the seconds until ``due_at`` (Unix ms), at most ``max_sleep``; 0 if it has come."""
 
     def elapsed(self) -> float:
-        """Return seconds since a moment that is nobody's business: for rates, whatever a clock says."""
+        """Return the seconds of a monotonic clock, for measuring durations."""
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> TimerHandle:
-        """Call ``callback`` once that time has passed."""
+        """Call ``callback`` after a number of seconds."""
 
 
 class SystemClock:
-    """The machine's clock, and what tells that somebody has set it.
+    """The machine's clock; logs when it was set.
 
-    A step back of a second or less is not seen: this clock stands still for so long. After a larger one it
-    goes by the corrected time at once, which is then less than before. The log has the size, both ways.
+    A step back of up to a second is hidden: this clock stands still that long. After a larger one it follows
+    the corrected time at once, which is less than before.
     """
 
-    longest_nap = 60.0
+    max_sleep = 60.0
 
     def __init__(self) -> None:
         self._wall, self._elapsed = _wall(), time.monotonic()
@@ -92,11 +92,11 @@ class SystemClock:
         log.warning(told, format_duration(round(abs(step)) / 1000), rfc3339(self._wall))
 
     def until(self, due_at: int) -> float:
-        """Return seconds, ``longest_nap`` at most."""
-        return min(max(0, due_at - self.now()) / 1000, self.longest_nap)
+        """Return the seconds until ``due_at``, at most ``max_sleep``."""
+        return min(max(0, due_at - self.now()) / 1000, self.max_sleep)
 
     def elapsed(self) -> float:
-        """Return seconds since a moment that is nobody's business."""
+        """Return the seconds of the monotonic clock."""
         return time.monotonic()
 
     def call_later(self, seconds: float, callback: Callable[[], object]) -> TimerHandle:
@@ -109,16 +109,16 @@ def _wall() -> int:
 
 
 async def sleep(clock: Clock, seconds: float) -> None:
-    """Wait on a clock."""
+    """Wait for a number of seconds of a clock."""
     done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    timer = clock.call_later(seconds, partial(_ring, done))
+    timer = clock.call_later(seconds, partial(_set_done, done))
     try:
         await done
     finally:
         timer.cancel()
 
 
-def _ring(done: asyncio.Future[None]) -> None:
+def _set_done(done: asyncio.Future[None]) -> None:
     if not done.done():
         done.set_result(None)
 
@@ -134,7 +134,7 @@ def run_id(now: int) -> str:
 
 
 def request_id(now: int) -> str:
-    """Return the id of a request, or of a signal that came without one."""
+    """Return the id of a request, or of a signal that was sent without one."""
     return f"req_{ulid(now)}"
 
 
@@ -149,15 +149,15 @@ def span_id() -> str:
 
 
 def token_secret() -> str:
-    """Return what makes a token secret: base62 characters of a CSPRNG."""
+    """Return the secret part of a token: base62 characters from a CSPRNG."""
     return "".join(secrets.choice(ALPHABET) for _ in range(SECRET_LENGTH))
 
 
 def base64_secret() -> str:
-    """Return 32 bytes of a CSPRNG in base64."""
+    """Return 32 bytes from a CSPRNG in base64."""
     return base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def chance() -> float:
     """Return a number in [0, 1), for jitter."""
-    return random.random()  # noqa: S311 - spreads retries, keeps no secret
+    return random.random()  # noqa: S311 - spreads retries, is not secret

@@ -30,7 +30,7 @@ from infraweave.engine.runs.starts import Starts
 from infraweave.engine.triggers.scheduler import Scheduler
 from infraweave.engine.triggers.webhooks import WebhookService
 from infraweave.errors import StorageUnavailable
-from infraweave.forks import loop_stays_here
+from infraweave.forks import detach_children_from_loop
 from infraweave.settings import Settings
 from infraweave.store.admin import Admin
 from infraweave.store.agenda import Agenda
@@ -122,7 +122,7 @@ class Engine:
         """
         clock, settings = clock or SystemClock(), settings or Settings()
         opening = Database.open(path, now=clock.now(), readers=settings.readers, patient=True)
-        with loop_stays_here():
+        with detach_children_from_loop():
             async with opening as db:
                 engine = cls(db, clock, settings, workflows, code_override)
                 try:
@@ -137,7 +137,7 @@ class Engine:
                     engine.quarantine.close()
 
     async def _begin(self) -> None:
-        await self.clock_trust.begin()
+        await self.clock_trust.start()
         for tenant in {FIRST_TENANT, *await self.principals.tenants()}:
             await self.catalog.publish_loaded(tenant)
         await self.host.recover()

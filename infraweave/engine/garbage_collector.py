@@ -1,8 +1,8 @@
-"""When the garbage collector looks through everything that lives: when memory has grown, and never else.
+"""Runs full garbage collections when memory has grown, instead of by the number of objects.
 
-Nothing of a run hangs in a circle, so counts of objects say nothing here: full looks by count cost a fifth of
-the throughput and find nothing. But authors' code may leave circles, an exception that a frame keeps for
-one, and so may libraries; with a few objects each they can hold what they were given, however large.
+InfraWeave leaves no reference circles in a run, so full collections by object count cost a fifth of the
+throughput and find nothing. Author code and libraries may leave circles, such as an exception that a frame
+keeps; few objects of them can hold much memory.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from pathlib import Path
 
 log = logging.getLogger("infraweave.engine")
 
-#: Seconds between two looks at how much memory there is.
-BEAT = 1.0
-#: Growth since the last full look that leads to one: of so many bytes, and a quarter beside.
+#: Seconds between two measurements of memory.
+INTERVAL = 1.0
+#: Growth since the last full collection that causes the next: this many bytes plus a quarter.
 STEP = 64 << 20
 _PAGES = Path("/proc/self/statm")
 
 
 def tune() -> None:
-    """Let the collector of a process that only serves look rarely, and not at what was imported.
+    """Let a serving process collect rarely, and skip what was imported.
 
-    Events and futures are freed by their reference counts (``tests/bench`` shows what full looks cost).
+    Events and futures are freed by reference counting; ``tests/bench`` shows the cost of full collections.
     """
     gc.collect()
     gc.freeze()
@@ -36,7 +36,7 @@ def tune() -> None:
 
 
 def resident() -> int:
-    """Return the bytes of memory that this process takes; where nothing tells, the most it ever took."""
+    """Return the resident memory of this process in bytes; on other systems than Linux, its peak."""
     try:
         return int(_PAGES.read_text().split()[1]) * resource.getpagesize()
     except OSError:
@@ -45,20 +45,20 @@ def resident() -> int:
 
 
 class GarbageCollector:
-    """Has everything looked through once memory has grown."""
+    """Runs a full collection after memory has grown."""
 
     def __init__(self, measure: Callable[[], int] = resident) -> None:
         self._measure, self._after = measure, measure()
 
-    def look(self) -> bool:
-        """Collect where memory has grown since the last time; tell whether."""
+    def collect_if_grown(self) -> bool:
+        """Collect if memory has grown since the last collection; return whether it did."""
         before = self._measure()
         if before < self._after * 5 // 4 + STEP:
             return False
         found = gc.collect()
         self._after = self._measure()
         log.debug(
-            "memory has grown to %s bytes; after a look for garbage (%s objects) it takes %s",
+            "memory has grown to %s bytes; after a full garbage collection (%s objects) it is %s",
             before,
             found,
             self._after,
@@ -67,14 +67,14 @@ class GarbageCollector:
 
     @asynccontextmanager
     async def watching(self) -> AsyncIterator[None]:
-        """Look once a second for the length of the block."""
-        task = asyncio.create_task(self._look_again(), name="collector")
+        """Check memory once a second within the block."""
+        task = asyncio.create_task(self._watch(), name="collector")
         try:
             yield
         finally:
             task.cancel()
 
-    async def _look_again(self) -> None:
+    async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(BEAT)
-            self.look()
+            await asyncio.sleep(INTERVAL)
+            self.collect_if_grown()

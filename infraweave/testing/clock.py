@@ -32,7 +32,7 @@ class VirtualClock:
     """Stands still; ``advance`` lets time pass and calls what falls due on the way, in order."""
 
     #: Time passes by timers alone, so none can miss any; a test that sets the clock bounds it first.
-    longest_nap = math.inf
+    max_sleep = math.inf
 
     def __init__(self, now: int = BEGINNING) -> None:
         self._now = now
@@ -51,7 +51,7 @@ class VirtualClock:
 
     def until(self, due_at: int) -> float:
         """Return the seconds until it is ``due_at``, 0 if it is."""
-        return min(max(0, due_at - self.now()) / 1000, self.longest_nap)
+        return min(max(0, due_at - self.now()) / 1000, self.max_sleep)
 
     def elapsed(self) -> float:
         """Return seconds since a moment that is nobody's business."""

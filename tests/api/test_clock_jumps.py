@@ -36,7 +36,7 @@ class Wall:
     def clock(self) -> SystemClock:
         """The clock of a process that begins; it looks often, so that tests need not wait."""
         clock = SystemClock()
-        clock.longest_nap = 0.02
+        clock.max_sleep = 0.02
         return clock
 
 

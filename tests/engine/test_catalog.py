@@ -62,7 +62,7 @@ async def test_a_version_that_was_read_before_an_activation_is_not_remembered(wo
 
 
 async def test_documents_that_no_run_needs_are_kept_within_bounds_and_read_again(world, monkeypatch):
-    monkeypatch.setattr(catalogs, "MOST_BYTES", 50_000)
+    monkeypatch.setattr(catalogs, "MAX_CACHE_BYTES", 50_000)
     ask = HumanInput(name="ask", prompt="x" * 8_000, schema={})
     async with world() as w, asyncio.timeout(20):
         for number in range(20):

@@ -96,7 +96,7 @@ def test_a_clock_that_is_slewed_is_not_set(machine, caplog):
 
 def test_nobody_counts_on_a_clock_for_longer_than_a_nap(machine):
     clock = SystemClock()
-    assert clock.until(clock.now() + 30 * DAY) == SystemClock.longest_nap
+    assert clock.until(clock.now() + 30 * DAY) == SystemClock.max_sleep
 
 
 class Rings(SystemClock):
@@ -137,7 +137,7 @@ async def ends_after(w, run, seconds: float) -> None:
 def clock():
     """One that looks again as the machine's does."""
     clock = VirtualClock()
-    clock.longest_nap = 60.0
+    clock.max_sleep = 60.0
     return clock
 
 

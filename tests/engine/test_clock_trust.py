@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from infraweave import Workflow
-from infraweave.engine.clock_trust import DAY, MINUTE, look
+from infraweave.engine.clock_trust import DAY, MINUTE, assess
 from infraweave.store.clock_trust import ClockRow, ClockStore
 from infraweave.testing import VirtualClock
 
@@ -18,7 +18,7 @@ MONTHS = 40 * 86_400.0
 def clock():
     """One that looks again as the machine's does."""
     clock = VirtualClock()
-    clock.longest_nap = 3_600.0
+    clock.max_sleep = 3_600.0
     return clock
 
 
@@ -178,39 +178,39 @@ SEEN = ClockRow(seen=1_000 * DAY, last=1_000 * DAY)
 
 def test_a_clock_that_says_what_has_passed_is_believed():
     now = SEEN.seen + 90 * DAY
-    assert look(SEEN, now, 90 * DAY, MINUTE) == ClockRow(seen=now, last=now)
+    assert assess(SEEN, now, 90 * DAY, MINUTE) == ClockRow(seen=now, last=now)
 
 
 def test_a_clock_that_is_set_back_is_believed():
     now = SEEN.seen - 90 * DAY
-    assert look(SEEN, now, 0, MINUTE) == ClockRow(seen=now, last=now)
+    assert assess(SEEN, now, 0, MINUTE) == ClockRow(seen=now, last=now)
 
 
 def test_a_second_leap_begins_anew():
-    first = look(SEEN, SEEN.seen + 40 * DAY, None, MINUTE)
-    second = look(first, first.last + 2 * DAY, HOUR, MINUTE)
+    first = assess(SEEN, SEEN.seen + 40 * DAY, None, MINUTE)
+    second = assess(first, first.last + 2 * DAY, HOUR, MINUTE)
     assert second.since == first.last + 2 * DAY
     assert second.seen == SEEN.seen + HOUR
 
 
 def test_a_clock_that_is_set_back_halfway_begins_anew():
-    first = look(SEEN, SEEN.seen + 40 * DAY, None, MINUTE)
-    second = look(first, first.last - 10 * DAY, HOUR, MINUTE)
+    first = assess(SEEN, SEEN.seen + 40 * DAY, None, MINUTE)
+    second = assess(first, first.last - 10 * DAY, HOUR, MINUTE)
     assert second.since == first.last - 10 * DAY
 
 
 def test_a_machine_that_is_off_every_night_is_believed_the_next_day():
     began = SEEN.seen + 16 * HOUR
-    morning = look(SEEN, began, None, MINUTE)
+    morning = assess(SEEN, began, None, MINUTE)
     assert morning.since is not None
-    off = look(morning, began + 8 * HOUR, 8 * HOUR, MINUTE)
+    off = assess(morning, began + 8 * HOUR, 8 * HOUR, MINUTE)
     assert off.since is not None
-    assert look(off, began + 24 * HOUR, None, MINUTE).since is None
+    assert assess(off, began + 24 * HOUR, None, MINUTE).since is None
 
 
 def test_leaps_do_not_add_up_to_a_day():
-    state, now = look(SEEN, SEEN.seen + 40 * DAY, 0, MINUTE), SEEN.seen + 40 * DAY
+    state, now = assess(SEEN, SEEN.seen + 40 * DAY, 0, MINUTE), SEEN.seen + 40 * DAY
     for _ in range(3):
         now += 12 * HOUR
-        state = look(state, now, 1_000, MINUTE)
+        state = assess(state, now, 1_000, MINUTE)
         assert state.since == now

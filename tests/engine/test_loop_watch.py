@@ -127,13 +127,13 @@ def test_what_is_no_body_may_hold_the_loop_longer_before_it_is_told(held, caplog
     held.hold(None)
     for seconds in (0.0, 0.05, 0.5, 0.9):
         clock.now = seconds
-        watch.look(held.frame())
+        watch.sample(held.frame())
     assert caplog.messages == []
     clock.now = 1.0
-    watch.look(held.frame())
-    watch.look(held.frame())
+    watch.sample(held.frame())
+    watch.sample(held.frame())
     clock.now = 3.0
-    watch.look(None)
+    watch.sample(None)
     first, last = caplog.messages
     assert first.startswith("Something that is no body holds the event loop for 1.0 s already")
     assert " in stand < " in first
@@ -146,10 +146,10 @@ def test_a_body_is_told_once_it_has_held_the_loop_for_so_long(held, caplog):
     held.hold(context)
     for seconds in (0.0, 0.05, 0.09):
         clock.now = seconds
-        watch.look(held.frame())
+        watch.sample(held.frame())
     assert caplog.messages == []
     clock.now = 0.11
-    watch.look(held.frame())
+    watch.sample(held.frame())
     (told,) = caplog.records
     assert (told.run_id, told.node, told.attempt, told.levelno) == ("run_1", "work", 2, logging.WARNING)
 

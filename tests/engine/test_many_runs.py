@@ -41,4 +41,4 @@ def test_everything_is_looked_through_once_memory_has_grown_and_not_else():
     sizes = iter([400, grown - 1, grown, 300, grown - 126, grown - 125, 300])
     collector = GarbageCollector(lambda: next(sizes) << 20)
     assert STEP == 64 << 20
-    assert [collector.look() for _ in range(4)] == [False, True, False, True]
+    assert [collector.collect_if_grown() for _ in range(4)] == [False, True, False, True]

@@ -20,7 +20,7 @@ from infraweave.engine.execution.attempt_error import AttemptError, error_of
 from infraweave.engine.execution.context import RunContext
 from infraweave.engine.execution.conversion import arguments_of, output_of
 from infraweave.engine.execution.exception_text import describe
-from infraweave.forks import ends_here
+from infraweave.forks import ends_child
 
 
 def call_sync(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -30,7 +30,7 @@ def call_sync(function: Callable[..., Any], arguments: Mapping[str, Any]) -> Any
         RuntimeError: it raised StopIteration, which a future cannot carry.
     """
     try:
-        with ends_here():
+        with ends_child():
             return contextvars.Context().run(function, **arguments)
     except StopIteration as error:
         raise RuntimeError(describe(error)) from error
