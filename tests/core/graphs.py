@@ -12,6 +12,7 @@ from infraweave.core.run.facts import (
     AttemptFailed,
     AttemptInterrupted,
     AttemptSucceeded,
+    AttemptUsage,
     CancelRequested,
     ChildEnded,
     ChildReady,
@@ -25,7 +26,6 @@ from infraweave.core.run.facts import (
     TerminateRequested,
     TimerDue,
     TimerReady,
-    Usage,
 )
 from infraweave.core.run.recorder import TurnResult
 from infraweave.core.run.state import RunState
@@ -264,7 +264,7 @@ class World:
         return PromptReady(address=address, prompt="Go on?", data={"n": 1})
 
     def _performed(self, entry) -> Fact:
-        usage = Usage(tokens=self.rng.randrange(50), cost_micro_usd=self.rng.randrange(9))
+        usage = AttemptUsage(tokens=self.rng.randrange(50), cost_micro_usd=self.rng.randrange(9))
         both = {"address": entry.address, "attempt": entry.attempt, "latency_ms": 5, "usage": usage}
         if self.rng.random() < self.trouble:
             final = self.rng.random() < 0.2

@@ -6,7 +6,7 @@ import pytest
 from attrs import evolve
 
 from infraweave.core.run.facts import RunAccepted
-from infraweave.core.run.rerun import merge_patch, plan, reused
+from infraweave.core.run.rerun import merge_patch, plan_rerun, reused_results
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.graph import Graph
 from tests.core.story import ONCE, ORIGIN, Story, human, loop, mapped, node, router
@@ -33,16 +33,16 @@ def ended() -> Story:
 
 def again(run: Story, from_node: str | None, graph: Graph | None = None) -> Story:
     graph = graph or run.graph
-    planned = plan(run.graph, run.state, graph, from_node)
+    planned = plan_rerun(run.graph, run.state, graph, from_node)
     next_run = Story(*graph.document.nodes)
-    kept = reused(graph, run.state, planned.reused)
+    kept = reused_results(graph, run.state, planned.reused)
     next_run.told = next_run.give(RunAccepted(origin=ORIGIN, input={"x": 1}, slot=True, reused=kept))
     return next_run
 
 
 def test_what_finished_before_it_is_kept_and_the_rest_runs_anew():
     run = ended()
-    planned = plan(run.graph, run.state, run.graph, "d")
+    planned = plan_rerun(run.graph, run.state, run.graph, "d")
     assert (planned.reused, planned.rerun) == (("a", "r", "b", "c", "e"), ("d",))
     second = again(run, "d")
     assert second.told == ["running", "start d"]
@@ -60,13 +60,13 @@ def test_a_router_that_runs_anew_may_choose_otherwise():
 
 def test_without_a_node_everything_runs_anew():
     run = ended()
-    assert plan(run.graph, run.state, run.graph, None).reused == ()
+    assert plan_rerun(run.graph, run.state, run.graph, None).reused == ()
     assert again(run, None).told == ["running", "start a", "start e"]
 
 
 def test_a_node_that_never_finished_runs_anew_wherever_the_rerun_begins():
     run = ended()
-    assert "d" in plan(run.graph, run.state, run.graph, "e").rerun
+    assert "d" in plan_rerun(run.graph, run.state, run.graph, "e").rerun
 
 
 def test_a_compensated_node_runs_anew_and_what_depends_on_it():
@@ -76,14 +76,16 @@ def test_a_compensated_node_runs_anew_and_what_depends_on_it():
     run.done("b", "b")
     run.err("c", final=True)
     run.done("a", phase="compensation")
-    planned = plan(run.graph, run.state, run.graph, "c")
+    planned = plan_rerun(run.graph, run.state, run.graph, "c")
     assert (planned.reused, planned.rerun) == ((), ("a", "b", "c"))
 
 
 def test_new_and_gone_nodes_are_told():
     run = ended()
     nodes = (node("a"), node("n", "a"), node("b", "n"))
-    planned = plan(run.graph, run.state, Graph(Document(workflow_id="w", version="v2", nodes=nodes)), "b")
+    planned = plan_rerun(
+        run.graph, run.state, Graph(Document(workflow_id="w", version="v2", nodes=nodes)), "b"
+    )
     assert (planned.reused, planned.rerun) == (("a",), ("b",))
     assert (planned.new, planned.gone) == (("n",), ("r", "c", "d", "e"))
 
@@ -100,7 +102,7 @@ def test_a_router_whose_choice_the_new_version_does_not_have_chooses_anew():
         node("e"),
     )
     new = Graph(Document(workflow_id="w", version="v2", nodes=nodes))
-    planned = plan(run.graph, run.state, new, "d")
+    planned = plan_rerun(run.graph, run.state, new, "d")
     assert (planned.reused, planned.rerun, planned.new) == (("a", "e"), ("r", "c", "d"), ("x",))
     assert again(run, "d", new).told == ["running", "start r"]
 
@@ -109,7 +111,7 @@ def test_a_node_that_was_skipped_runs_where_the_new_version_always_leads_to_it()
     run = ended()
     nodes = (node("a"), node("b", "a"), node("c", "a"), node("d", "b?", "c?"), node("e"))
     new = Graph(Document(workflow_id="w", version="v2", nodes=nodes))
-    planned = plan(run.graph, run.state, new, "d")
+    planned = plan_rerun(run.graph, run.state, new, "d")
     assert (planned.reused, planned.rerun) == (("a", "b", "e"), ("c", "d"))
     assert again(run, "d", new).told == ["running", "start c"]
 
@@ -121,8 +123,8 @@ def test_a_loop_is_kept_or_repeated_as_a_whole():
     run.done("b", "b", iteration=1)
     run.done("l", False, iteration=1)
     run.err("z", final=True)
-    assert plan(run.graph, run.state, run.graph, "z").reused == ("a", "b", "l")
-    assert plan(run.graph, run.state, run.graph, "b").reused == ()
+    assert plan_rerun(run.graph, run.state, run.graph, "z").reused == ("a", "b", "l")
+    assert plan_rerun(run.graph, run.state, run.graph, "b").reused == ()
     second = again(run, "z")
     assert second.told == ["running", "start z"]
 
@@ -192,7 +194,7 @@ def test_what_was_in_flight_when_the_run_was_terminated_runs_anew():
     run.start()
     run.done("a", "A")
     run.terminate()
-    planned = plan(run.graph, run.state, run.graph, "c")
+    planned = plan_rerun(run.graph, run.state, run.graph, "c")
     assert (planned.reused, planned.rerun) == (("a",), ("b", "ask", "c"))
     assert again(run, "c").told == ["running", "start b", "ask ask"]
 
@@ -213,7 +215,7 @@ def test_what_a_rerun_keeps_it_does_not_undo_and_says_so():
 def test_a_node_that_is_not_there_is_refused():
     run = ended()
     with pytest.raises(LookupError):
-        plan(run.graph, run.state, run.graph, "nobody")
+        plan_rerun(run.graph, run.state, run.graph, "nobody")
 
 
 @pytest.mark.parametrize(

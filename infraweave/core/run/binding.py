@@ -139,7 +139,7 @@ def _list(node: Map, value: Json) -> Json:
     return None
 
 
-def result(graph: Graph, state: RunState) -> Json:
+def run_result(graph: Graph, state: RunState) -> Json:
     """Return the result of a run: the named output, that of the single sink, or a dict of the sinks that ran.
 
     Raises:

@@ -42,7 +42,7 @@ class TimerDue:
 
 
 @frozen(kw_only=True)
-class Usage:
+class AttemptUsage:
     """The tokens and the cost that an attempt reported."""
 
     tokens: int = 0
@@ -50,7 +50,7 @@ class Usage:
     model: str | None = None
 
 
-NO_USAGE = Usage()
+NO_USAGE = AttemptUsage()
 
 
 @frozen(kw_only=True)
@@ -63,7 +63,7 @@ class AttemptInterrupted:
     address: Address
     attempt: int
     started: bool = False
-    usage: Usage = NO_USAGE
+    usage: AttemptUsage = NO_USAGE
 
 
 @frozen(kw_only=True)
@@ -74,7 +74,7 @@ class AttemptSucceeded:
     attempt: int
     output: Json
     latency_ms: int
-    usage: Usage = NO_USAGE
+    usage: AttemptUsage = NO_USAGE
 
 
 @frozen(kw_only=True)
@@ -95,7 +95,7 @@ class AttemptFailed:
     final: bool = False
     chance: float = 0.0
     retry_after: float | None = None
-    usage: Usage = NO_USAGE
+    usage: AttemptUsage = NO_USAGE
 
 
 @frozen(kw_only=True)

@@ -24,7 +24,7 @@ from infraweave.core.run.events import (
     SignalReceived,
     StatusChanged,
 )
-from infraweave.core.run.facts import NO_USAGE, AttemptFailed, AttemptInterrupted, Usage
+from infraweave.core.run.facts import NO_USAGE, AttemptFailed, AttemptInterrupted, AttemptUsage
 from infraweave.core.run.preflight import Preflights
 from infraweave.core.run.state import RunState, evolve
 from infraweave.core.workflow.document import (
@@ -110,7 +110,12 @@ class TurnRecorder:
         return max(0, self.now - entry.opened_at)
 
     def complete(
-        self, entry: Entry, latency_ms: int, usage: Usage = NO_USAGE, output: Json = None, **fields: Any
+        self,
+        entry: Entry,
+        latency_ms: int,
+        usage: AttemptUsage = NO_USAGE,
+        output: Json = None,
+        **fields: Any,
     ) -> None:
         """Close an entry as completed. ``fields``: further fields of the event."""
         address = entry.address
@@ -168,7 +173,7 @@ class TurnRecorder:
         code: str,
         message: str,
         latency_ms: int,
-        usage: Usage = NO_USAGE,
+        usage: AttemptUsage = NO_USAGE,
         *,
         traceback: str | None = None,
     ) -> None:
@@ -223,7 +228,7 @@ class TurnRecorder:
         code: str,
         message: str,
         latency_ms: int,
-        usage: Usage,
+        usage: AttemptUsage,
         retry_at: int | None,
         traceback: str | None = None,
         *,
@@ -348,7 +353,7 @@ def _attempt_fields(entry: Entry) -> dict[str, Any]:
     return {"node": node, "iteration": iteration, "index": index, "phase": phase, "attempt": entry.attempt}
 
 
-def _usage_fields(usage: Usage) -> dict[str, Any]:
+def _usage_fields(usage: AttemptUsage) -> dict[str, Any]:
     if usage is NO_USAGE:
         return {}
     return {"tokens": usage.tokens, "cost_micro_usd": usage.cost_micro_usd, "model": usage.model}

@@ -38,7 +38,7 @@ class ReusedNodes:
     results: ReusedResults = field(factory=ReusedResults)
 
 
-def plan(old: Graph, state: RunState, new: Graph, from_node: str | None) -> RerunNodes:
+def plan_rerun(old: Graph, state: RunState, new: Graph, from_node: str | None) -> RerunNodes:
     """Return what the rerun does with each node. Without ``from_node``, all nodes run again.
 
     Raises:
@@ -91,7 +91,7 @@ def _ways_to(graph: Graph, name: str) -> tuple[object, ...]:
     return graph.router_of.get(name), set(graph.upstream[name]), set(graph.required[name])
 
 
-def reused(new: Graph, state: RunState, kept: tuple[str, ...]) -> ReusedNodes:
+def reused_results(new: Graph, state: RunState, kept: tuple[str, ...]) -> ReusedNodes:
     """Return the results of the kept nodes. A node that lost a race counts as skipped.
 
     Nodes of the new version that follow from the kept ones as skipped are skipped, too.

@@ -233,7 +233,7 @@ def _go_forward(recorder: TurnRecorder) -> None:
 
 def _succeed(recorder: TurnRecorder) -> None:
     try:
-        result = binding.result(recorder.graph, recorder.state)
+        result = binding.run_result(recorder.graph, recorder.state)
     except TooLarge as error:
         reason = f"The run's result is too large: together, {error}"
         recorder.record(StatusChanged, state=recorder.state.state, cause="result_too_large", reason=reason)

@@ -10,7 +10,7 @@ from infraweave.core import trace_context
 from infraweave.core.run import ids
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import Origin
-from infraweave.core.run.facts import NO_USAGE, Usage
+from infraweave.core.run.facts import NO_USAGE, AttemptUsage
 from infraweave.engine.clock import span_id
 
 #: The largest number that one attempt may report: larger ones are not exact in JavaScript.
@@ -69,7 +69,9 @@ class RunContext:
             raise ValueError("report() takes what was used: numbers of 0 or more, in sum less than 2**53")
         if model is not None and not _is_name(model):
             raise ValueError(f"report() takes a model's name: printable, at most {MAX_MODEL} characters")
-        self.usage = Usage(tokens=int(total), cost_micro_usd=int(cost), model=model or self.usage.model)
+        self.usage = AttemptUsage(
+            tokens=int(total), cost_micro_usd=int(cost), model=model or self.usage.model
+        )
 
 
 def _is_name(model: object) -> bool:

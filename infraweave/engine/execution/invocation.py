@@ -15,7 +15,7 @@ from typing import Any
 from infraweave.authoring.signatures import Code
 from infraweave.core.data import json_codec
 from infraweave.core.data.values import Json
-from infraweave.core.run.facts import Usage
+from infraweave.core.run.facts import AttemptUsage
 from infraweave.engine.execution.attempt_error import AttemptError, error_of
 from infraweave.engine.execution.context import RunContext
 from infraweave.engine.execution.conversion import arguments_of, output_of
@@ -116,7 +116,7 @@ class Invocation:
         values = json_codec.dumps(self._values)
         arguments = file, self._code.reference, values, self._context, self._max_output
 
-        def work() -> tuple[Json, Usage]:
+        def work() -> tuple[Json, AttemptUsage]:
             with pool.process(self._kill_switch) as call:
                 call(load_file, file)
                 notify()

@@ -15,7 +15,7 @@ from typing import Any
 
 from infraweave.authoring.signatures import Code
 from infraweave.core.data.values import Json
-from infraweave.core.run.facts import Usage
+from infraweave.core.run.facts import AttemptUsage
 from infraweave.engine.execution.attempt_error import AttemptError, error_of
 from infraweave.engine.execution.context import RunContext
 from infraweave.engine.execution.conversion import arguments_of, output_of
@@ -76,7 +76,7 @@ def _codes_of(file: str) -> Mapping[str, Code]:
 
 def call_in_process(
     file: str, reference: str, values: bytes, context: RunContext, max_output: int
-) -> tuple[Json, Usage]:
+) -> tuple[Json, AttemptUsage]:
     """Call a function of a workflow file; return its output as JSON, and the usage that it reported.
 
     Raises:

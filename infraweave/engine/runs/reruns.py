@@ -8,7 +8,7 @@ from attrs import frozen
 
 from infraweave.core.data import sizes
 from infraweave.core.run.events import TERMINAL_STATES
-from infraweave.core.run.rerun import merge_patch, plan, reused
+from infraweave.core.run.rerun import merge_patch, plan_rerun, reused_results
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.execution.schema_checker import SchemaChecker
@@ -51,8 +51,8 @@ class Reruns:
         state = await self._journal.fold(run.run_key, run.run_id, undoable=frozenset())
         if state.end is None:
             raise RunNotFound(f"No run {run.run_id}.")  # it is being removed
-        planned = plan(old, state, new, wish.from_node)
-        kept = reused(new, state, planned.reused)
+        planned = plan_rerun(old, state, new, wish.from_node)
+        kept = reused_results(new, state, planned.reused)
         try:
             sizes.check_size(kept.results.outputs.values(), MOST_KEPT)
         except sizes.TooLarge as error:
