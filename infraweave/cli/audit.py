@@ -1,4 +1,4 @@
-"""``infraweave audit``: who did what, or was kept from it, at a server or in a file that nobody serves."""
+"""``infraweave audit``: shows the audit log of a server or of an unused database file."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ from infraweave.core.data.redact import one_line
 from infraweave.core.data.values import from_rfc3339, rfc3339
 
 COLUMNS = ("at", "outcome", "tenant", "principal", "action", "resource", "reason", "detail", "request_id")
-#: Characters of a cell.
+#: The most characters of a cell.
 _WIDEST = 80
 _TIMES = ("after", "before")
 
 
 @click.command(epilog="Example: infraweave audit --outcome denied --after 2026-07-01T00:00:00Z")
-@click.option("--tenant", help="Only what principals of this tenant asked.")
-@click.option("--principal", help="Only what this principal asked.")
+@click.option("--tenant", help="Only requests by principals of this tenant.")
+@click.option("--principal", help="Only requests by this principal.")
 @click.option("--action", help="Only this action, such as start_run.")
 @click.option("--resource", help="Only this resource, such as run:run_01J9….")
-@click.option("--outcome", type=click.Choice(["allowed", "denied"]))
-@click.option("--request-id", help="Only what this request did.")
-@click.option("--after", metavar="TIME", help="Not before this time (RFC 3339).")
-@click.option("--before", metavar="TIME", help="Before this time (RFC 3339).")
-@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
-@click.option("--cursor", help="The next_cursor of the page before; at a server only.")
+@click.option("--outcome", type=click.Choice(["allowed", "denied"]), help="Only this outcome.")
+@click.option("--request-id", help="Only entries of this request.")
+@click.option("--after", metavar="TIME", help="Only entries at or after this time (RFC 3339).")
+@click.option("--before", metavar="TIME", help="Only entries before this time (RFC 3339).")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=100, show_default=True, help="The most entries to show."
+)
+@click.option("--cursor", help="The next_cursor of the previous page; only with a server.")
 @server_or_file_options
 def command(
     url: str, token: str | None, db: Path | None, as_json: bool, cursor: str | None, **filters: Any
 ) -> None:
-    """Show who did what, or was kept from it; newest first."""
+    """Show who did what, and what was denied; newest first."""
     _check_times(filters)
     if db is not None:
         if cursor is not None:
-            fail("--cursor is for a server; with --db use --before", code=USAGE)
+            fail("--cursor works only with a server; with --db use --before", code=USAGE)
         found = run_offline(db, lambda file: _read(file, filters))
     else:
         params = {**filters, "cursor": cursor}

@@ -1,4 +1,4 @@
-"""``infraweave db verify``, ``backup`` and ``prune``: looks after a database file."""
+"""``infraweave db verify``, ``backup`` and ``prune``."""
 
 from __future__ import annotations
 
@@ -12,43 +12,41 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from infraweave.cli.options import db_option, parse_duration, parse_size
+from infraweave.cli.options import db_option, json_option, parse_duration, parse_size
 from infraweave.cli.output import FAILED, echo_err, format_size, show_json
 
 if TYPE_CHECKING:
     from infraweave.store.maintenance.verify_run import Counts, Problem
     from infraweave.store.retention import Removed, RetentionPolicy
 
-#: Problems that are told one by one; of the others only how many there are.
+#: The most problems shown one by one. Of the others, only the number is shown.
 _MOST = 1_000
-#: What stays where nothing is said, in seconds.
+#: The default of --older-than, in seconds.
 _THIRTY_DAYS = 30 * 86_400.0
-
-as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
 
 
 @click.command(epilog="Example: infraweave db verify --db runs.db")
 @db_option
-@click.option("--repair", is_flag=True, help="Make index and agenda anew; only where nobody serves FILE.")
-@as_json
+@click.option("--repair", is_flag=True, help="Rebuild the index and the agenda. No server may be using FILE.")
+@json_option
 def verify(db: Path, repair: bool, as_json: bool) -> None:
-    """Derive every run of FILE from its events anew, and tell what does not agree; exit 1 if anything.
+    """Rebuild every run of FILE from its events and report differences. The exit code is 1 if there are any.
 
-    Without --repair it only reads, also while a server serves the file.
+    Without --repair this only reads the file, and works while a server uses it.
     """
     from infraweave.store.maintenance.verify import verify as problems_of
     from infraweave.store.maintenance.verify_run import Counts
 
     counts = Counts()
-    mended = _repair(db) if repair else None
+    repaired = _repair(db) if repair else None
     problems = problems_of(db, counts)
-    told = list(islice(problems, _MOST))
+    shown = list(islice(problems, _MOST))
     more = sum(1 for _ in problems)
     if as_json:
-        show_json(_verdict(db, counts, told, more, mended))
+        show_json(_verdict(db, counts, shown, more, repaired))
     else:
-        _tell(db, counts, told, more, mended)
-    sys.exit(FAILED if told else 0)
+        _print_verdict(db, counts, shown, more, repaired)
+    sys.exit(FAILED if shown else 0)
 
 
 def _repair(db: Path) -> int:
@@ -60,52 +58,54 @@ def _repair(db: Path) -> int:
     return len(asyncio.run(repair(db, SystemClock().now())))
 
 
-def _verdict(db: Path, counts: Counts, told: list[Problem], more: int, mended: int | None) -> dict[str, Any]:
-    problems = [{"about": p.about, "run_id": p.run_id, "message": p.message} for p in told]
+def _verdict(
+    db: Path, counts: Counts, shown: list[Problem], more: int, repaired: int | None
+) -> dict[str, Any]:
+    problems = [{"about": p.about, "run_id": p.run_id, "message": p.message} for p in shown]
     verdict = {
         "db": str(db.resolve()),
-        "ok": not told,
+        "ok": not shown,
         "runs": counts.runs,
         "events": counts.events,
         "problems": problems,
         "more_problems": more,
     }
-    return verdict if mended is None else {**verdict, "problems_before_repair": mended}
+    return verdict if repaired is None else {**verdict, "problems_before_repair": repaired}
 
 
-def _tell(db: Path, counts: Counts, told: list[Problem], more: int, mended: int | None) -> None:
-    for problem in told:
+def _print_verdict(db: Path, counts: Counts, shown: list[Problem], more: int, repaired: int | None) -> None:
+    for problem in shown:
         where = problem.run_id or (f"run key {problem.run_key}" if problem.run_key is not None else str(db))
         click.echo(f"{where}: {problem.about}: {problem.message}")
     if more:
         click.echo(f"… and {more:,} more")
-    if mended is not None:
-        left = len(told) + more
-        echo_err(f"{mended:,} problems before the repair, {left:,} after it")
-    verdict = f"{len(told) + more:,} problems" if told else "nothing is wrong"
+    if repaired is not None:
+        left = len(shown) + more
+        echo_err(f"{repaired:,} problems before the repair, {left:,} after it")
+    verdict = f"{len(shown) + more:,} problems" if shown else "no problems"
     click.echo(f"{db}: {counts.runs:,} runs, {counts.events:,} events: {verdict}")
-    if told and mended is None:
-        echo_err(_advice(told))
+    if shown and repaired is None:
+        echo_err(_advice(shown))
 
 
-def _advice(told: list[Problem]) -> str:
+def _advice(shown: list[Problem]) -> str:
     from infraweave.store.maintenance.verify import REPAIRABLE
 
-    if all(problem.about in REPAIRABLE for problem in told):
-        return "The events are whole: stop the server and run this with --repair."
-    return "Keep a copy of the file as it is, and restore a backup of what is damaged."
+    if all(problem.about in REPAIRABLE for problem in shown):
+        return "The events are intact. Stop the server and run this command with --repair."
+    return "Events are damaged. Keep a copy of the file, and restore a backup."
 
 
 @click.command(epilog="Example: infraweave db backup /backups/runs-$(date +%F).db --db runs.db")
 @click.argument("target", type=click.Path(path_type=Path))
 @db_option
-@click.option("--force", is_flag=True, help="Overwrite TARGET.")
-@as_json
+@click.option("--force", is_flag=True, help="Overwrite TARGET if it exists.")
+@json_option
 def backup(target: Path, db: Path, force: bool, as_json: bool) -> None:
-    """Copy FILE to TARGET, as it is at this moment, also while a server serves it.
+    """Copy FILE as it is now to TARGET, even while a server uses it.
 
-    TARGET gets its name once it is whole, checked and on the disk. It holds all that FILE holds, the secrets
-    of webhooks too.
+    TARGET appears once the copy is complete, verified and on disk. It contains everything in FILE, including
+    the secrets of webhooks.
     """
     from infraweave.store.maintenance.backup import backup as back_up
 
@@ -117,7 +117,7 @@ def backup(target: Path, db: Path, force: bool, as_json: bool) -> None:
 
 
 def _progress() -> Callable[[int, int], None] | None:
-    """Return what shows progress on a terminal."""
+    """Return a function that shows progress, if stderr is a terminal."""
     if not sys.stderr.isatty():
         return None
 
@@ -135,14 +135,17 @@ def _progress() -> Callable[[int, int], None] | None:
     metavar="DURATION",
     help="Remove runs that ended longer ago. Default: 30d.",
 )
-@click.option("--keep-runs", type=click.IntRange(0), help="Keep so many, the newest.")
+@click.option("--keep-runs", type=click.IntRange(0), metavar="N", help="Keep only the newest N ended runs.")
 @click.option(
-    "--keep-bytes", callback=parse_size, metavar="SIZE", help="Remove the oldest until FILE holds no more."
+    "--keep-bytes",
+    callback=parse_size,
+    metavar="SIZE",
+    help="Remove the oldest runs until FILE is no larger.",
 )
 @click.option(
-    "--dry-run", is_flag=True, help="Only tell what would be removed, also of a file that is served."
+    "--dry-run", is_flag=True, help="Only show what would be removed; works while a server uses FILE."
 )
-@as_json
+@json_option
 def prune(
     db: Path,
     older_than: float | None,
@@ -151,10 +154,10 @@ def prune(
     dry_run: bool,
     as_json: bool,
 ) -> None:
-    """Remove ended runs from FILE, which nobody serves, and make it smaller. Open runs always stay.
+    """Remove ended runs from FILE and shrink it. No server may be using FILE. Open runs always stay.
 
-    A server does the same by itself: see --keep, --keep-runs and --keep-bytes of serve. Unlike a server, this
-    believes the clock of the machine, however far it has leapt since FILE was served.
+    A server does this by itself: see --keep, --keep-runs and --keep-bytes of `infraweave serve`. Unlike a
+    server, this command trusts the clock of the machine, even if it jumped since FILE was last used.
     """
     from infraweave.engine.clock import SystemClock
     from infraweave.store.retention import RetentionPolicy, preview
@@ -166,7 +169,7 @@ def prune(
     keep, now = RetentionPolicy(age=age, runs=keep_runs, size=keep_bytes), SystemClock().now()
     before = db.stat().st_size
     removed = preview(db, keep, now) if dry_run else asyncio.run(_prune(db, keep, now))
-    _tell_removed(db, removed, before, dry_run, as_json)
+    _print_removed(db, removed, before, dry_run, as_json)
 
 
 async def _prune(db: Path, keep: RetentionPolicy, now: int) -> Removed:
@@ -177,7 +180,7 @@ async def _prune(db: Path, keep: RetentionPolicy, now: int) -> Removed:
         return await Retention(opened).sweep(keep, now)
 
 
-def _tell_removed(db: Path, removed: Removed, before: int, dry_run: bool, as_json: bool) -> None:
+def _print_removed(db: Path, removed: Removed, before: int, dry_run: bool, as_json: bool) -> None:
     after = db.stat().st_size
     if as_json:
         sizes = {"size_before": before, "size_after": after}

@@ -1,4 +1,4 @@
-"""``infraweave doctor``: tells whether this machine, and a database file, are as a server needs them."""
+"""``infraweave doctor``: checks whether this machine and a database file are fit for a server."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import attrs
 import click
 from attrs import frozen
 
+from infraweave.cli.options import json_option
 from infraweave.cli.output import FAILED, echo_err, format_size, show_json, show_table
 
 if TYPE_CHECKING:
@@ -22,16 +23,16 @@ if TYPE_CHECKING:
 Verdict: TypeAlias = Literal["ok", "note", "wrong"]
 
 _OLDEST_PYTHON = (3, 11)
-#: Free bytes below which a disk is about to be full, and below which it is worth a word.
+#: Free bytes below which a disk counts as full, and below which free space is scarce.
 _FULL, _SCARCE = 100 << 20, 1 << 30
 _COLOURS = {"verdict": {"ok": "green", "note": "yellow", "wrong": "red"}}
-#: What the server relies on; another value means that the file was changed behind its back.
-_RELIED_ON = {"journal_mode": "wal", "synchronous": "full", "auto_vacuum": "incremental"}
+#: The pragmas that the server relies on. Other values mean that another program changed the file.
+_EXPECTED_PRAGMAS = {"journal_mode": "wal", "synchronous": "full", "auto_vacuum": "incremental"}
 
 
 @frozen
 class Finding:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     what: str
     verdict: Verdict
@@ -39,12 +40,12 @@ class Finding:
 
 
 @click.command(epilog="Example: infraweave doctor --db runs.db")
-@click.option("--db", type=click.Path(path_type=Path), metavar="FILE", help="Look at this database too.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@click.option("--db", type=click.Path(path_type=Path), metavar="FILE", help="Check this database file too.")
+@json_option
 def command(db: Path | None, as_json: bool) -> None:
-    """Check Python, SQLite, the libraries and the disk, and with --db a database file; it changes nothing.
+    """Check Python, SQLite, the libraries and the disk; with --db also a database file. Changes nothing.
 
-    The exit code is 1 where something is wrong; a note is only worth knowing.
+    The exit code is 1 if something is wrong. A note is for information only.
     """
     findings = list(_findings(db))
     wrong = sum(finding.verdict == "wrong" for finding in findings)
@@ -53,7 +54,7 @@ def command(db: Path | None, as_json: bool) -> None:
     else:
         show_table(("what", "verdict", "says"), [attrs.asdict(finding) for finding in findings], _COLOURS)
     if wrong:
-        echo_err(f"infraweave: {wrong} of {len(findings)} are wrong")
+        echo_err(f"infraweave: {wrong} of {len(findings)} checks failed")
     sys.exit(FAILED if wrong else 0)
 
 
@@ -70,7 +71,9 @@ def _python() -> Finding:
     new_enough = sys.version_info >= _OLDEST_PYTHON
     says = f"{platform.python_version()} ({platform.python_implementation()}, {platform.platform()})"
     return Finding(
-        "Python", "ok" if new_enough else "wrong", says if new_enough else f"{says}; 3.11 is needed"
+        "Python",
+        "ok" if new_enough else "wrong",
+        says if new_enough else f"{says}; 3.11 or later is required",
     )
 
 
@@ -78,14 +81,12 @@ def _sqlite() -> Iterator[Finding]:
     from infraweave.store.maintenance.stats import sqlite_build
 
     found = sqlite_build()
-    too_old = "" if found.new_enough else "; 3.37 is needed"
+    too_old = "" if found.new_enough else "; 3.37 or later is required"
     yield Finding("SQLite", "wrong" if too_old else "ok", f"{found.version}{too_old}")
     if found.has_wal_fix:
         yield Finding("SQLite WAL fix", "ok", "two connections cannot corrupt the file")
         return
-    says = (
-        "came with 3.51.3, 3.50.7 and 3.44.6; the server needs none, but let nothing else write to its file"
-    )
+    says = "missing (3.51.3, 3.50.7 and 3.44.6 have it); let no other program write the file"
     yield Finding("SQLite WAL fix", "note", says)
 
 
@@ -93,13 +94,13 @@ def _sqlite() -> Iterator[Finding]:
 
 
 def _libraries() -> Iterator[Finding]:
-    """Compare what is installed with what this package asks for."""
+    """Compare the installed libraries with the requirements of this package."""
     from packaging.requirements import Requirement
 
     try:
         wanted = list(map(Requirement, metadata.requires("infraweave") or ()))
     except metadata.PackageNotFoundError:
-        yield Finding("libraries", "note", "InfraWeave is not installed as a package, so none can be checked")
+        yield Finding("libraries", "note", "not checked, because InfraWeave is not installed as a package")
         return
     yield Finding("infraweave", "ok", metadata.version("infraweave"))
     for requirement in wanted:
@@ -111,10 +112,10 @@ def _library(name: str, requirement: Any) -> Finding:
     try:
         version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Finding(name, "wrong", f"not installed; {requirement.specifier} is needed")
+        return Finding(name, "wrong", f"not installed; {requirement.specifier} is required")
     if requirement.specifier.contains(version, prereleases=True):
         return Finding(name, "ok", version)
-    return Finding(name, "wrong", f"{version}; {requirement.specifier} is needed")
+    return Finding(name, "wrong", f"{version}; {requirement.specifier} is required")
 
 
 # --- files -------------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ def _file(db: Path) -> Iterator[Finding]:
     yield Finding("served by", "ok", file.served_by or "nobody")
     yield Finding("write-ahead log", "ok", format_size(file.wal_size))
     for name, value in file.pragmas.items():
-        expected = _RELIED_ON.get(name, value)
+        expected = _EXPECTED_PRAGMAS.get(name, value)
         says = str(value) if value == expected else f"{value}; the server relies on {expected}"
         yield Finding(f"pragma {name}", "ok" if value == expected else "wrong", says)
 
@@ -151,7 +152,7 @@ def _file(db: Path) -> Iterator[Finding]:
 def _schema(file: DatabaseFile) -> Finding:
     version, newest = file.schema_version, file.newest_schema
     if version > newest:
-        return Finding("schema", "wrong", f"{version}, of a newer InfraWeave; this one knows {newest}")
+        return Finding("schema", "wrong", f"{version}, from a newer InfraWeave; this one knows {newest}")
     if version < newest:
-        return Finding("schema", "note", f"{version}; the next start brings it to {newest}, after a copy")
+        return Finding("schema", "note", f"{version}; the next start copies and upgrades the file")
     return Finding("schema", "ok", str(version))

@@ -1,4 +1,4 @@
-"""How the events of a run look on a terminal."""
+"""Describes the events of a run for a terminal."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from infraweave.cli.output import is_interruption, node_label, plain
 
 
 def event_text(event: dict[str, Any]) -> str:
-    """Return how an event looks on the terminal; empty for those that say nothing new there."""
-    return plain(_told(event))
+    """Return one line that describes an event, or an empty string for events not worth a line."""
+    return plain(_describe(event))
 
 
-def _told(event: dict[str, Any]) -> str:
+def _describe(event: dict[str, Any]) -> str:
     place = node_label(event)
     match event["type"]:
         case "node_started":
-            return f"{place} {_begun(event)}" + (
+            return f"{place} {_describe_start(event)}" + (
                 f" (attempt {event['attempt']})" if event["attempt"] > 1 else ""
             )
         case "node_completed":
@@ -42,7 +42,7 @@ def _told(event: dict[str, Any]) -> str:
             return ""
 
 
-def _begun(event: dict[str, Any]) -> str:
+def _describe_start(event: dict[str, Any]) -> str:
     if "items" in event:
         return f"started, {event['items']} items"
     if "signal" in event:

@@ -1,4 +1,4 @@
-"""``infraweave grants``: list, add, delete, at a server or in a file that nobody serves."""
+"""``infraweave grants``: lists, adds and deletes grants, at a server or in an unused database file."""
 
 from __future__ import annotations
 
@@ -29,19 +29,19 @@ def command() -> None:
     """List, add and delete grants."""
 
 
-def _whose(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--principal", required=True, help="Who may.")(command)
+def _principal_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    command = click.option("--principal", required=True, help="The principal that may do it.")(command)
     return click.option("--tenant", required=True, help="The principal's tenant.")(command)
 
 
 @command.command("list", epilog="Example: infraweave grants list --tenant acme --principal ci")
-@click.option("--tenant", help="Only of this tenant.")
-@click.option("--principal", help="Only of this principal.")
+@click.option("--tenant", help="Only grants in this tenant.")
+@click.option("--principal", help="Only grants of this principal.")
 @server_or_file_options
 def list_(
     tenant: str | None, principal: str | None, url: str, token: str | None, db: Path | None, as_json: bool
 ) -> None:
-    """List grants, one a line."""
+    """List grants, one per line."""
     if db is not None:
         found = run_offline(db, lambda file: _list(file, tenant, principal))
     else:
@@ -55,7 +55,7 @@ def list_(
 
 @command.command(epilog="Example: infraweave grants create --tenant acme --principal ci execute:workflow:*")
 @click.argument("grants", nargs=-1, required=True, metavar="ACTION:RESOURCE...")
-@_whose
+@_principal_options
 @server_or_file_options
 def create(
     grants: tuple[str, ...],
@@ -66,7 +66,7 @@ def create(
     db: Path | None,
     as_json: bool,
 ) -> None:
-    """Let a principal do more."""
+    """Add grants to a principal."""
     wanted = read_grants(grants)
     if db is not None:
         check_names(tenant=tenant, principal=principal)
@@ -79,12 +79,12 @@ def create(
 
 @command.command(epilog="Example: infraweave grants delete --tenant acme --principal ci execute:workflow:*")
 @click.argument("grant", metavar="ACTION:RESOURCE")
-@_whose
+@_principal_options
 @server_or_file_options
 def delete(
     grant: str, tenant: str, principal: str, url: str, token: str | None, db: Path | None, as_json: bool
 ) -> None:
-    """Take a grant from a principal; streams that needed it end."""
+    """Delete a grant of a principal. Open streams that need it end."""
     (unwanted,) = read_grants((grant,))
     if db is not None:
         left = run_offline(db, lambda file: _withdraw(file, tenant, principal, unwanted))

@@ -1,4 +1,4 @@
-"""Files named on the command line: workflows, and JSON."""
+"""Reads files given on the command line: workflow files, definition documents and JSON."""
 
 from __future__ import annotations
 
@@ -20,45 +20,45 @@ if TYPE_CHECKING:
     from infraweave.authoring.loader import Found
     from infraweave.core.workflow.document import Document
 
-#: Where workflows are looked for when none are named.
+#: The folder of workflow files when none are given.
 DEFAULT_FOLDER = Path("workflows")
 
 
 def load_workflows(paths: Sequence[Path]) -> list[Workflow]:
-    """Return the workflows of files and folders, by default those of ``workflows/``.
+    """Return the workflows of files and folders; by default of ``workflows/``.
 
     Raises:
-        StartupError: there are none, or one fails to load; names the file, the line and the reason.
+        StartupError: there are none, or a file fails to load; names the file, the line and the reason.
     """
     from infraweave.authoring.loader import load
 
-    with redirect_stdout(sys.stderr):  # what a file prints is no result of ours
-        return load(_named(paths), _written)
+    with redirect_stdout(sys.stderr):  # stdout is for results; what files print goes to stderr
+        return load(_paths_or_default(paths), _read_workflow)
 
 
 def survey_workflows(paths: Sequence[Path]) -> tuple[list[Found], list[str]]:
-    """Return the workflows that compile, with their files, and what is wrong with the others.
+    """Return the workflows that compile, with their files, and the faults of the others.
 
     Raises:
-        StartupError: none are named, and there is no folder ``workflows/``.
+        StartupError: no paths are given, and there is no folder ``workflows/``.
     """
     from infraweave.authoring.loader import survey
 
     with redirect_stdout(sys.stderr):
-        return survey(_named(paths), _written)
+        return survey(_paths_or_default(paths), _read_workflow)
 
 
-def _named(paths: Sequence[Path]) -> Sequence[Path]:
+def _paths_or_default(paths: Sequence[Path]) -> Sequence[Path]:
     if not paths and not DEFAULT_FOLDER.is_dir():
-        raise StartupError(f"There is no folder {DEFAULT_FOLDER}/ here; name workflow files or folders.")
+        raise StartupError(f"There is no folder {DEFAULT_FOLDER}/ here; give workflow files or folders.")
     return paths or [DEFAULT_FOLDER]
 
 
-def _written(file: Path) -> Workflow:
-    """Return the workflow that a file spells as a definition document.
+def _read_workflow(file: Path) -> Workflow:
+    """Return the workflow of a definition document file. ``compile`` reports its faults.
 
     Raises:
-        OSError, ValueError: it cannot be read, or is no JSON object. What else is wrong, ``compile`` tells.
+        OSError, ValueError: the file cannot be read, or is not a JSON object.
     """
     from infraweave.authoring.document_workflow import DocumentWorkflow
 
@@ -70,24 +70,24 @@ def _written(file: Path) -> Workflow:
 
 
 def read_object(data: bytes) -> dict[str, Any]:
-    """Return the definition document of a file, not yet checked; some editors begin files with a mark.
+    """Return the JSON object of a definition document file, with or without a byte order mark.
 
     Raises:
-        ValueError: it is no JSON object.
+        ValueError: it is not a JSON object.
     """
     from infraweave.core.data import json_codec
 
     value = json_codec.parse(data.removeprefix(codecs.BOM_UTF8))
     if not isinstance(value, dict):
-        raise ValueError("it must hold a JSON object, a definition document")
+        raise ValueError("a definition document must be a JSON object")
     return value
 
 
 def _document(value: dict[str, Any]) -> Document:
-    """Return the document that an object spells, as a server would keep it.
+    """Return the definition document of a JSON object, as a server would store it.
 
     Raises:
-        DeclarationError: it is no valid one; lists every fault.
+        DeclarationError: it is not valid; lists every fault.
     """
     from infraweave.api.http.decoding import read_body
     from infraweave.api.workflows.document_schema import EDITORS_OWN, LAYOUT
@@ -114,7 +114,7 @@ def _document(value: dict[str, Any]) -> Document:
 
 
 def read_json(text: str, option: str) -> Any:
-    """Return the JSON that an option gives as text, as ``@file``, or as ``-`` for stdin."""
+    """Return the JSON of an option value: JSON text, ``@file``, or ``-`` for stdin."""
     from infraweave.core.data import json_codec
 
     try:

@@ -1,7 +1,7 @@
-"""What the server logs, and how: one event is one line whatever it says, and no secret is in it.
+"""Sets up the server's log: one record is one line, without secrets.
 
-Texts from outside can hold line breaks and escape sequences; a line that they begin could not be told from
-ours. In text format they are escaped, and the lines of a traceback are set in; JSON escapes them anyway.
+Untrusted text may hold line breaks and escape sequences, which could forge log lines. The text format escapes
+them and indents tracebacks; JSON escapes them anyway.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from infraweave.core.data.redact import one_line, redact
 
-#: Characters of a message, and of a traceback, that are kept.
+#: The most characters of a message and of a traceback.
 _MESSAGE, _TRACEBACK = 4_000, 16_000
 _KNOWN = ("run_id", "node", "attempt", "request_id")
 _INDENT = "    | "
@@ -21,24 +21,24 @@ _handler = logging.StreamHandler()
 
 
 class TextFormatter(logging.Formatter):
-    """Time, level, logger, message; below it, set in, what was raised."""
+    """Time, level, logger and message on one line; an indented traceback below."""
 
     def __init__(self) -> None:
         super().__init__("%(asctime)s %(levelname)s %(name)s: %(message)s")
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
-        """Return the record's own line."""
+        """Return the line of the record."""
         record.message = one_line(redact(record.message), _MESSAGE)
         return super().formatMessage(record)
 
     def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
-        """Return what was raised, set in."""
+        """Return the traceback, indented."""
         text = redact(super().formatException(ei))[:_TRACEBACK]
         return "\n".join(_INDENT + one_line(line, _MESSAGE) for line in text.split("\n"))
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as JSON."""
@@ -55,7 +55,7 @@ def _cut(text: str, longest: int) -> str:
 
 
 def set_up_logging(log_format: str, *, access: bool) -> None:
-    """Log warnings, what node bodies log, and, with ``access``, every answer, to stderr."""
+    """Log warnings, records of node bodies, and with ``access`` every response to stderr."""
     _handler.setStream(sys.stderr)
     _handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[_handler])
@@ -64,9 +64,9 @@ def set_up_logging(log_format: str, *, access: bool) -> None:
 
 
 def restore_logging() -> None:
-    """Let our loggers log as they did before files were loaded.
+    """Restore our loggers after loading workflow files.
 
-    A file's ``logging.config`` turns off those that are there, by default, and takes the handlers away.
+    By default, ``logging.config`` in such a file disables existing loggers and removes their handlers.
     """
     ours = logging.getLogger("infraweave")
     for name in list(logging.root.manager.loggerDict):

@@ -1,6 +1,6 @@
-"""The entry point: finds the command's module only when it is called, so that --help is quick.
+"""The entry point. It imports a command's module only when the command is called, so --help is fast.
 
-Exit codes: 0 done, 1 the run or check failed, 2 usage, 3 server unreachable, 4 denied. A mistake gets one
+Exit codes: 0 done, 1 the run or check failed, 2 usage, 3 server unreachable, 4 denied. An error prints one
 line that says what to do, never a traceback.
 """
 
@@ -15,33 +15,33 @@ import click
 from infraweave.cli.output import escape_unencodable_output, fail
 from infraweave.errors import InfraWeaveError
 
-#: command → (module, what --help says of it)
+#: command → (module, its line in --help)
 COMMANDS = {
-    "audit": ("infraweave.cli.audit", "Show who did what, or was kept from it."),
-    "db": ("infraweave.cli.db", "Look into a database file, check it, copy it, prune it."),
-    "doctor": ("infraweave.cli.doctor", "Check this machine and a database file."),
+    "audit": ("infraweave.cli.audit", "Show the audit log: who did what, and what was denied."),
+    "db": ("infraweave.cli.db", "Inspect, verify, back up and prune a database file."),
+    "doctor": ("infraweave.cli.doctor", "Check this machine and a database file for problems."),
     "grants": ("infraweave.cli.grants", "List, add and delete grants."),
     "principals": ("infraweave.cli.principals", "List, create and delete principals."),
-    "run": ("infraweave.cli.run", "Execute one run in this process."),
-    "runs": ("infraweave.cli.runs", "Start, list, show, watch, cancel, signal and rerun runs at a server."),
-    "schedules": ("infraweave.cli.schedules", "List, make, pause and trigger schedules."),
+    "run": ("infraweave.cli.run", "Execute one run in this process, without a server."),
+    "runs": ("infraweave.cli.runs", "Start, list, show, watch, cancel, signal and rerun runs."),
+    "schedules": ("infraweave.cli.schedules", "List, create, pause and trigger schedules."),
     "serve": ("infraweave.cli.serve", "Serve workflows over HTTP from one SQLite file."),
     "tenants": ("infraweave.cli.tenants", "List and create tenants."),
     "tokens": ("infraweave.cli.tokens", "Create, list and revoke API tokens."),
-    "webhooks": ("infraweave.cli.webhooks", "List, make and delete webhooks."),
+    "webhooks": ("infraweave.cli.webhooks", "List, create and delete webhooks."),
     "workflows": ("infraweave.cli.workflows", "Check, draw, publish, compare and activate workflows."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are imported when they are called."""
+    """A command group that imports each command when it is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return the commands' names."""
+        """Return the names of the commands."""
         return sorted(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Return a command, imported now."""
+        """Import and return a command."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = importlib.import_module(COMMANDS[cmd_name][0]).command
@@ -55,7 +55,7 @@ class LazyGroup(click.Group):
 
 
 def _name_variables(command: click.Command, path: str) -> None:
-    """Let the environment name options as they are typed, where click knows only the parameter's name."""
+    """Derive environment variables from option names; click derives them from parameter names."""
     if isinstance(command, click.Group):
         for name, below in command.commands.items():
             _name_variables(below, f"{path}_{name}")
@@ -96,6 +96,6 @@ def main() -> None:
     except InfraWeaveError as error:
         fail(error.message, code=1)
     except BrokenPipeError:
-        # Whoever read our output has gone; Python must not complain about it at exit.
+        # The reader of our output is gone. Without this, Python would report it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

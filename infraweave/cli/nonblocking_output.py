@@ -1,8 +1,7 @@
-"""Lets what is told go on whether somebody reads it or not.
+"""Keeps a process running when nobody reads its stdout or stderr.
 
-A reader that has gone makes each write fail, and one that does not read lets it wait for ever: of a log line,
-a remark on shutting down, or what a body prints. Neither may stop a server. What nobody takes is dropped, and
-how much it was is told once somebody reads again.
+Writing fails when the reader is gone, and blocks for ever when the reader does not read. Neither may stop a
+server. Output that is not read is dropped; the number of dropped bytes is written once somebody reads again.
 """
 
 from __future__ import annotations
@@ -14,30 +13,30 @@ import sys
 import threading
 from typing import Any
 
-#: Seconds that a reader gets to take something.
+#: Seconds that a write waits for the reader.
 PATIENCE = 0.5
-#: What a pipe takes at once, if it takes anything, with what is told of bytes that were dropped.
+#: Bytes that a pipe accepts at once if it accepts any, less room for the note about dropped bytes.
 _PIECE = select.PIPE_BUF - 64
-#: What the streams of a process write to, buffered or not; not what a test puts in their place.
-_OF_DESCRIPTORS = (io.BufferedWriter, io.FileIO)
+#: What the real standard streams write to. Replacements made by tests are left alone.
+_REAL_FILES = (io.BufferedWriter, io.FileIO)
 
 
 def never_block_on_output(*names: str) -> None:
-    """Let writing on ``sys.stdout`` or ``sys.stderr``, by name, neither fail nor wait for long."""
+    """Make writing to the named streams ("stdout", "stderr") neither fail nor block for long."""
     for name in names:
         stream = getattr(sys, name)
-        if isinstance(stream, io.TextIOWrapper) and isinstance(stream.buffer, _OF_DESCRIPTORS):
+        if isinstance(stream, io.TextIOWrapper) and isinstance(stream.buffer, _REAL_FILES):
             stream.flush()
             setattr(sys, name, _text(NonblockingOutput(stream.fileno()), stream.encoding))
 
 
 def open_standard_streams() -> None:
-    """Open nothing where stdin, stdout or stderr is closed: else the next file would take its number."""
+    """Open /dev/null for each closed standard stream. Else the next opened file would get its number."""
     for descriptor, name in enumerate(("stdin", "stdout", "stderr")):
         try:
             os.fstat(descriptor)
         except OSError:
-            opened = os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free
+            opened = os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
             setattr(sys, name, os.fdopen(opened, "w" if descriptor else "r", closefd=False))
 
 
@@ -46,48 +45,48 @@ def _text(raw: io.RawIOBase, encoding: str) -> io.TextIOWrapper:
 
 
 class NonblockingOutput(io.RawIOBase):
-    """A descriptor to write to, by which what nobody takes is dropped."""
+    """Writes to a file descriptor and drops what the reader does not take."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
         self._poll = select.poll()
         self._poll.register(descriptor, select.POLLOUT)
         self._dropped = 0
-        self._turn = threading.Lock()
+        self._lock = threading.Lock()
 
     def fileno(self) -> int:
-        """Return the descriptor."""
+        """Return the file descriptor."""
         return self._descriptor
 
     def writable(self) -> bool:
-        """Say that it can be written to."""
+        """Return True."""
         return True
 
     def isatty(self) -> bool:
-        """Tell whether it is a terminal."""
+        """Tell whether this is a terminal."""
         return os.isatty(self._descriptor)
 
     def write(self, data: Any, /) -> int:
-        """Write what is taken within a moment, and say that all was."""
+        """Write what the reader takes within PATIENCE; always report that all was written."""
         view = memoryview(data).cast("B")
         for start in range(0, len(view), _PIECE):
-            self._put(bytes(view[start : start + _PIECE]))
+            self._write_piece(bytes(view[start : start + _PIECE]))
         return len(view)
 
-    def _put(self, piece: bytes) -> None:
-        # Whoever forks while another thread writes has a lock that nobody gives back.
-        has_turn = self._turn.acquire(timeout=PATIENCE)
+    def _write_piece(self, piece: bytes) -> None:
+        # In a process forked while another thread was writing, nobody ever releases this lock.
+        is_locked = self._lock.acquire(timeout=PATIENCE)
         try:
-            if has_turn and self._is_taken(piece):
+            if is_locked and self._try_write(piece):
                 self._dropped = 0
             else:
                 self._dropped += len(piece)
         finally:
-            if has_turn:
-                self._turn.release()
+            if is_locked:
+                self._lock.release()
 
-    def _is_taken(self, piece: bytes) -> bool:
-        # Whoever has dropped something already does not wait again.
+    def _try_write(self, piece: bytes) -> bool:
+        # After the first dropped piece, do not wait again.
         if not self._poll.poll(0 if self._dropped else PATIENCE * 1000):
             return False
         if self._dropped:
@@ -95,6 +94,6 @@ class NonblockingOutput(io.RawIOBase):
         try:
             while piece:
                 piece = piece[os.write(self._descriptor, piece) :]
-        except OSError:  # the reader, or the terminal, has gone; or the disk is full
+        except OSError:  # the reader or the terminal is gone, or the disk is full
             return False
         return True

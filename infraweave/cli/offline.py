@@ -1,4 +1,4 @@
-"""Acts on a file that nobody serves: opened for one act, of which its audit log tells."""
+"""Runs one command on a database file that no server uses, and records it in the audit log."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 from attrs import frozen
 
+from infraweave.cli.options import json_option
 from infraweave.cli.output import USAGE, fail
 from infraweave.cli.remote import connection_options
 from infraweave.core.data.values import rfc3339
@@ -25,16 +26,18 @@ T = TypeVar("T")
 
 
 def server_or_file_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that say where to act: at a server, or in a file; and how the answer is shown."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
-    command = click.option(
-        "--db", type=click.Path(path_type=Path), help="A file that nobody serves, in place of a server."
-    )(command)
-    return connection_options(command)
+    """Add --url, --token, --db and --json."""
+    db = click.option(
+        "--db",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="Use this database file instead of a server. No server may be using it.",
+    )
+    return connection_options(db(json_option(command)))
 
 
 def check_names(**names: str) -> None:
-    """End the process where a name of a tenant or principal is none that a server would take."""
+    """Exit with an error if a tenant or principal name is not valid."""
     from infraweave.core.access import name_fault
 
     for option, name in names.items():
@@ -44,39 +47,39 @@ def check_names(**names: str) -> None:
 
 @frozen
 class OpenFile:
-    """A file for the length of one act; ``now`` in milliseconds."""
+    """An open database file; ``now`` is in milliseconds."""
 
     db: Database
     now: int
 
     def record(self, action: str, resource: str, detail: str | None = None) -> AuditRecord:
-        """Return what the audit log is to say."""
+        """Return a record for the audit log."""
         from infraweave.store.sqlite.audit_record import AuditRecord
 
         return AuditRecord(
-            at=self.now, action=action, resource=resource, principal=_person(), source="cli", detail=detail
+            at=self.now, action=action, resource=resource, principal=_user(), source="cli", detail=detail
         )
 
 
-def _person() -> str:
+def _user() -> str:
     try:
         return f"os:{getpass.getuser()}"
-    except (OSError, KeyError):  # an account without a name
+    except (OSError, KeyError):  # the account has no name
         return "os:unknown"
 
 
 def run_offline(path: Path, work: Callable[[OpenFile], Awaitable[T]], *, create: bool = False) -> T:
-    """Return what ``work`` returns of an opened file; with ``create`` the file is made where there is none.
+    """Open a file, call ``work`` with it and return the result. ``create`` allows a new file.
 
     Raises:
-        StartupError: there is no such file, or it is served.
+        StartupError: the file does not exist, or a server is using it.
     """
     if not create and not path.exists():
         raise StartupError(f"{path}: no such file")
-    return asyncio.run(_act(path, work))
+    return asyncio.run(_run(path, work))
 
 
-async def _act(path: Path, work: Callable[[OpenFile], Awaitable[T]]) -> T:
+async def _run(path: Path, work: Callable[[OpenFile], Awaitable[T]]) -> T:
     from infraweave.engine.clock import SystemClock
     from infraweave.store.sqlite.database import Database
 
@@ -86,7 +89,7 @@ async def _act(path: Path, work: Callable[[OpenFile], Awaitable[T]]) -> T:
 
 
 def principal_to_json(row: PrincipalRow) -> dict[str, Any]:
-    """Return a principal as the server shows it."""
+    """Return a principal as the API shows it."""
     return {
         "tenant": row.tenant,
         "principal": row.principal,
@@ -96,5 +99,5 @@ def principal_to_json(row: PrincipalRow) -> dict[str, Any]:
 
 
 def format_time(at: int | None) -> str | None:
-    """Return a time as the server shows it."""
+    """Return a time as the API shows it."""
     return None if at is None else rfc3339(at)

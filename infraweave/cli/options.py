@@ -1,4 +1,4 @@
-"""Options that several commands take."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 
 
 def parse_duration(_: click.Context, __: click.Parameter, given: str | None) -> float | None:
-    """Read a duration such as 30d; ``forever`` is infinite."""
+    """Parse a duration such as 30d into seconds; ``forever`` is infinite."""
     from infraweave.core.data.values import to_seconds
 
     try:
@@ -27,18 +27,22 @@ def parse_duration(_: click.Context, __: click.Parameter, given: str | None) -> 
 
 
 def parse_size(_: click.Context, __: click.Parameter, given: str | None) -> int | None:
-    """Read a size such as 500MB or 2GiB."""
+    """Parse a size such as 500MB or 2GiB into bytes."""
     if given is None:
         return None
     match = _SIZE.fullmatch(given.strip())
     if match is None:
-        raise click.BadParameter(f"{given!r} is no size; give bytes, or text such as 500MB or 2GiB")
+        raise click.BadParameter(f"{given!r} is not a size; give bytes, or for example 500MB or 2GiB")
     number, unit, binary = match.groups()
     return int(float(number) * (1024 if binary else 1000) ** _POWERS[unit.lower()])
 
 
+#: The option --json, passed as ``as_json``.
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+
+
 def db_option(command: F) -> F:
-    """Give a command the database file that it is about."""
+    """Add --db."""
     return click.option(
         "--db",
         type=click.Path(path_type=Path),
@@ -49,7 +53,7 @@ def db_option(command: F) -> F:
     )(command)
 
 
-def _checked(_: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
+def _check_parsed(_: click.Context, parameter: click.Parameter, given: tuple[str, ...]) -> tuple[str, ...]:
     from infraweave.engine.execution.outbound_policy import parse_allowed
     from infraweave.engine.execution.secrets import parse_permission
 
@@ -63,15 +67,15 @@ def _checked(_: click.Context, parameter: click.Parameter, given: tuple[str, ...
 
 
 def outbound_options(command: F) -> F:
-    """Give a command what its http nodes may call, whom they trust, and which secrets they may send."""
+    """Add the options for http nodes: allowed targets, trusted certificates and secrets."""
     command = click.option(
         "--outbound-ca",
         type=click.Path(exists=True, dir_okay=False),
         metavar="FILE",
         callback=_certificates,
-        help="Let http nodes trust these certificates (PEM) beside the public ones.",
-    )(secrets(command))
-    return allow_outbound(command)
+        help="Certificates (PEM) that http nodes trust in addition to the public ones.",
+    )(secret_options(command))
+    return allow_outbound_option(command)
 
 
 def _certificates(_: click.Context, __: click.Parameter, file: str | None) -> str | None:
@@ -81,46 +85,45 @@ def _certificates(_: click.Context, __: click.Parameter, file: str | None) -> st
         if file is not None:
             ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=file)
     except (OSError, ssl.SSLError) as error:
-        raise click.BadParameter(f"{file} holds no certificates in PEM: {error}") from None
+        raise click.BadParameter(f"{file} does not contain PEM certificates: {error}") from None
     return file
 
 
-def secrets(command: F) -> F:
-    """Give a command the secrets of its http nodes; in the environment spaces separate them."""
+def secret_options(command: F) -> F:
+    """Add the secrets of http nodes. In environment variables, separate values with spaces."""
     command = click.option(
         "--secret-files",
         type=click.Path(exists=True, file_okay=False),
         metavar="FOLDER",
-        help="Read secrets from the files of this folder, each named like its secret.",
+        help="Read secrets from files in this folder; the file name is the secret's name.",
     )(command)
     return click.option(
         "--secret",
         multiple=True,
         metavar="[TENANT:]NAME@HOST",
-        callback=_checked,
-        help="Let http nodes of a tenant (default: default) send {secret.NAME}, the value of"
-        " INFRAWEAVE_SECRET_NAME or of a file, to https://HOST, or to http://HOST where that is written."
-        " Repeatable.",
+        callback=_check_parsed,
+        help="Let http nodes of a tenant (default: default) send {secret.NAME} to https://HOST, or to"
+        " http://HOST if written so. Its value is in INFRAWEAVE_SECRET_NAME or a file. Repeatable.",
     )(command)
 
 
-def allow_outbound(command: F) -> F:
-    """Give a command the exceptions to the outbound guard; in the environment spaces separate them."""
+def allow_outbound_option(command: F) -> F:
+    """Add exceptions to the outbound guard. In environment variables, separate values with spaces."""
     return click.option(
         "--allow-outbound",
         multiple=True,
         metavar="HOST|HOST:PORT|CIDR",
-        callback=_checked,
-        help="Let http nodes call this, though it is no public address. Repeatable.",
+        callback=_check_parsed,
+        help="Let http nodes call this non-public address. Repeatable.",
     )(command)
 
 
-#: What --limit sets: the settings that are numbers and have no option of their own.
+#: Numeric settings that --limit does not set, because they have their own options.
 _OWN_OPTIONS = {"max_running", "grace", "keep"}
 
 
-def limits() -> dict[str, type]:
-    """Return the names of the limits, and whether each is whole or may be a fraction."""
+def limit_settings() -> dict[str, type]:
+    """Return the settings that --limit can set, with the type of each: int or float."""
     from attrs import asdict
 
     from infraweave.settings import Settings
@@ -134,10 +137,10 @@ def _limits(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> tu
 
 
 def _limit(text: str) -> tuple[str, float]:
-    known = limits()
+    known = limit_settings()
     name, _, number = text.partition("=")
     if name not in known:
-        raise click.BadParameter(f"{name!r} is no limit; there are {', '.join(sorted(known))}")
+        raise click.BadParameter(f"{name!r} is not a limit; expected one of {', '.join(sorted(known))}")
     try:
         value = known[name](number)
     except ValueError:
@@ -158,20 +161,24 @@ def _origins(_: click.Context, __: click.Parameter, given: tuple[str, ...]) -> t
 
 
 def access_options(command: F) -> F:
-    """Give a command what guards the server's door; in the environment spaces separate what is repeatable."""
+    """Add --limit, --allow-host and --allow-origin. In environment variables, separate values with spaces."""
     command = click.option(
-        "--limit", multiple=True, metavar="NAME=NUMBER", callback=_limits, help="Set a limit. Repeatable."
+        "--limit",
+        multiple=True,
+        metavar="NAME=NUMBER",
+        callback=_limits,
+        help="Set a limit; the README lists them. Repeatable.",
     )(command)
     command = click.option(
         "--allow-origin",
         multiple=True,
         metavar="ORIGIN",
         callback=_origins,
-        help="Let pages of this origin, such as https://console.example.com, read answers. Repeatable.",
+        help="Let web pages of this origin, such as https://console.example.com, use the API. Repeatable.",
     )(command)
     return click.option(
         "--allow-host",
         multiple=True,
         metavar="HOST",
-        help="Answer to this name in the Host header, too. Repeatable.",
+        help="Also accept this name in the Host header. Repeatable.",
     )(command)

@@ -1,4 +1,4 @@
-"""``infraweave principals``: list, create, delete, at a server or in a file that nobody serves."""
+"""``infraweave principals``: lists, creates and deletes principals, at a server or in an unused file."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def command() -> None:
 
 
 @command.command("list", epilog="Example: infraweave principals list --tenant acme --json")
-@click.option("--tenant", help="Only of this tenant.")
+@click.option("--tenant", help="Only principals of this tenant.")
 @server_or_file_options
 def list_(tenant: str | None, url: str, token: str | None, db: Path | None, as_json: bool) -> None:
-    """List principals and what they may do."""
+    """List principals and their grants."""
     if db is not None:
         found = run_offline(db, lambda file: _list(file, tenant))
     else:
@@ -47,9 +47,9 @@ def list_(tenant: str | None, url: str, token: str | None, db: Path | None, as_j
 @command.command(
     epilog="Example: infraweave principals create --tenant acme --principal ci --grant read:workflow:*"
 )
-@click.option("--tenant", required=True, help="Made if it is new.")
-@click.option("--principal", required=True, help="Its name; one that exists gets the grants too.")
-@click.option("--grant", "grants", multiple=True, metavar="ACTION:RESOURCE", help="May be given many times.")
+@click.option("--tenant", required=True, help="Created if it does not exist.")
+@click.option("--principal", required=True, help="Its name. An existing principal gets the grants too.")
+@click.option("--grant", "grants", multiple=True, metavar="ACTION:RESOURCE", help="Repeatable.")
 @server_or_file_options
 def create(
     tenant: str,
@@ -60,7 +60,7 @@ def create(
     db: Path | None,
     as_json: bool,
 ) -> None:
-    """Create a principal; without a token it cannot ask yet."""
+    """Create a principal. It cannot use the API before it has a token."""
     wanted = read_grants(grants)
     if db is not None:
         check_names(tenant=tenant, principal=principal)
@@ -75,11 +75,11 @@ def create(
 
 
 @command.command(epilog="Example: infraweave principals delete --tenant acme --principal ci")
-@click.option("--tenant", required=True)
-@click.option("--principal", required=True)
+@click.option("--tenant", required=True, help="The principal's tenant.")
+@click.option("--principal", required=True, help="The principal to delete.")
 @server_or_file_options
 def delete(tenant: str, principal: str, url: str, token: str | None, db: Path | None, as_json: bool) -> None:
-    """Delete a principal with its grants and its tokens; its runs stay."""
+    """Delete a principal with its grants and tokens. Its runs stay."""
     params = {"tenant": tenant, "principal": principal}
     if db is not None:
         run_offline(db, lambda file: _delete(file, tenant, principal))

@@ -1,7 +1,7 @@
-"""``serve --reload``: tells when workflow files have changed and load again.
+"""``serve --reload``: waits until workflow files have changed and can be loaded.
 
-Before a server stops for them, a process of its own loads them: nothing of a file with a mistake stays behind
-in the server, which goes on with what it has.
+A separate process tries to load the changed files. The server restarts only if they load without a fault, so
+it keeps running with the old files after a mistake.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from infraweave.errors import StartupError
 if TYPE_CHECKING:
     from infraweave.core.workflow.document import Document
 
-#: Seconds between looks at the workflow files.
-LOOK_EVERY = 0.5
+#: Seconds between checks for changed files.
+POLL_INTERVAL = 0.5
 
-#: Tells why documents that compile could not be loaded where they are to be served; with each it is told
-#: whether the schema of its input was derived from a class.
+#: Returns why a server cannot load compiled documents. The flag of a document says whether its input schema
+#: was derived from a class.
 Check: TypeAlias = Callable[[Sequence[tuple["Document", bool]]], Awaitable[list[str]]]
 
 
@@ -33,38 +33,39 @@ async def _no_faults(_: Sequence[tuple[Document, bool]]) -> list[str]:
 
 
 class WorkflowFileWatch:
-    """Workflow files as they were when this was made; to be made before they are loaded."""
+    """Watches workflow files for changes. Create it before loading the files."""
 
     def __init__(self, paths: Sequence[Path]) -> None:
         self._paths = paths
-        self._seen = _stamps(paths)
+        self._seen = _fingerprints(paths)
 
-    async def wait_until_loadable(self, goes_on: str, check: Check = _no_faults) -> None:
-        """Return once files have changed and all load without a fault; tell the faults of those that do not.
+    async def wait_until_loadable(self, meanwhile: str, check: Check = _no_faults) -> None:
+        """Return once files have changed and all of them load. Print the faults of those that do not.
 
-        ``goes_on`` says after faults what happens meanwhile; ``check`` finds more faults in what compiles.
+        ``meanwhile`` is printed after faults and says what the server does. ``check`` finds more faults in
+        documents that compile.
         """
         while True:
             await self._change()
-            echo_err("A workflow file changed: looking whether it loads.")
-            faults = await self._look(check)
+            echo_err("A workflow file changed; checking whether it loads.")
+            faults = await self._try_to_load(check)
             if faults == []:
-                echo_err("It does: restarting.")
+                echo_err("It loads; restarting.")
                 return
             if faults is not None:
-                print_faults(faults, goes_on)
+                print_faults(faults, meanwhile)
 
     async def _change(self) -> None:
-        while (stamps := _stamps(self._paths)) == self._seen:  # noqa: ASYNC110 - files send no events
-            await asyncio.sleep(LOOK_EVERY)
+        while (stamps := _fingerprints(self._paths)) == self._seen:  # noqa: ASYNC110 - files send no events
+            await asyncio.sleep(POLL_INTERVAL)
         self._seen = stamps
 
-    async def _look(self, check: Check) -> list[str] | None:
-        """Return what is wrong with the files, or None where they changed again meanwhile."""
+    async def _try_to_load(self, check: Check) -> list[str] | None:
+        """Return the faults of the files, or None if they changed again meanwhile."""
         look = asyncio.create_task(_faults(self._paths, check))
         try:
-            while _stamps(self._paths) == self._seen:
-                if (await asyncio.wait({look}, timeout=LOOK_EVERY))[0]:
+            while _fingerprints(self._paths) == self._seen:
+                if (await asyncio.wait({look}, timeout=POLL_INTERVAL))[0]:
                     return look.result()
             return None
         finally:
@@ -72,26 +73,26 @@ class WorkflowFileWatch:
             await asyncio.wait({look})
 
 
-def print_faults(faults: Sequence[str], goes_on: str) -> None:
-    """Say on stderr what is wrong with workflow files, and what happens until it is mended."""
+def print_faults(faults: Sequence[str], meanwhile: str) -> None:
+    """Print the faults of workflow files, and what the server does until they are corrected."""
     echo_err("\n".join(faults))
-    echo_err(goes_on)
+    echo_err(meanwhile)
 
 
-def _stamps(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
-    """Return what tells a file's saves apart, of all files that the paths' workflows may be made of."""
+def _fingerprints(paths: Sequence[Path]) -> dict[Path, tuple[int, int]]:
+    """Return the time and size of every file that the workflows may consist of, to detect changes."""
     found = {}
     for file in _files(paths):
         try:
             status = file.stat()
-        except OSError:  # it is being replaced
+        except OSError:  # the file is being replaced
             continue
         found[file] = (status.st_mtime_ns, status.st_size)
     return found
 
 
 def _files(paths: Sequence[Path]) -> Iterator[Path]:
-    """Yield named files, those beside them, which they may import, and all below named folders."""
+    """Yield the given files, the files beside them, which they may import, and files below given folders."""
     for path in paths:
         if path.is_dir():
             yield from path.rglob("*.py")
@@ -100,7 +101,7 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
             yield from path.parent.glob("*.py")
 
 
-# --- the look, in a process of its own ---------------------------------------------------------------------
+# --- loading in a separate process -------------------------------------------------------------------------
 
 
 async def _faults(paths: Sequence[Path], check: Check) -> list[str]:
@@ -114,14 +115,14 @@ async def _faults(paths: Sequence[Path], check: Check) -> list[str]:
 
 
 async def _survey(paths: Sequence[Path]) -> Any:
-    """Have the files looked at; the process is gone when this returns, also where it is cancelled."""
+    """Load the files in a separate process, which has ended when this returns or is cancelled."""
     from infraweave.core.data import json_codec
 
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", __name__, *map(str, paths)),
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
-        start_new_session=True,  # a Ctrl-C at the terminal is for the server alone
+        start_new_session=True,  # Ctrl-C at the terminal must reach only the server
     )
     try:
         answer, _ = await process.communicate()
@@ -131,16 +132,19 @@ async def _survey(paths: Sequence[Path]) -> Any:
             await process.wait()
     if process.returncode == 0:
         return json_codec.loads(answer)
-    return {"faults": [f"the process that loads them ended with code {process.returncode}"], "documents": []}
+    return {
+        "faults": [f"the process that loads the files exited with code {process.returncode}"],
+        "documents": [],
+    }
 
 
-def _answer(paths: Sequence[Path]) -> None:
-    """Write what files declare, and what is wrong with them, as JSON on stdout, and nothing else there."""
+def _report(paths: Sequence[Path]) -> None:
+    """Write the documents and faults of the files to stdout as JSON, and nothing else."""
     from infraweave.core.data.json_codec import dumps
     from infraweave.core.workflow.document_codec import document_to_json
 
     stdout = os.dup(1)
-    os.dup2(2, 1)  # what files print, by whatever means
+    os.dup2(2, 1)  # redirects everything that the files print
     try:
         found, faults = survey_workflows(paths)
     except StartupError as error:
@@ -149,8 +153,8 @@ def _answer(paths: Sequence[Path]) -> None:
     documents = [[document_to_json(compiled.document), compiled.derived] for compiled in every]
     with os.fdopen(stdout, "wb") as file:
         file.write(dumps({"faults": faults, "documents": documents}))
-    os._exit(0)  # threads that files began are not waited for
+    os._exit(0)  # do not wait for threads that the files started
 
 
 if __name__ == "__main__":
-    _answer([Path(argument) for argument in sys.argv[1:]])
+    _report([Path(argument) for argument in sys.argv[1:]])

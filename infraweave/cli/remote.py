@@ -1,4 +1,4 @@
-"""How client commands reach a server, and what becomes of its refusals: exit codes and one line."""
+"""Calls a server, and turns its errors into exit codes and error lines."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from infraweave.cli.options import json_option
 from infraweave.cli.output import DENIED, FAILED, UNREACHABLE, USAGE, echo_err, echo_error, fail
 
 if TYPE_CHECKING:
@@ -21,23 +22,30 @@ _EXITS = {401: DENIED, 403: DENIED, 400: USAGE}
 
 
 def connection_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --url and --token, which INFRAWEAVE_URL and INFRAWEAVE_TOKEN serve for all client commands."""
-    command = click.option("--token", envvar="INFRAWEAVE_TOKEN", help="Or INFRAWEAVE_TOKEN.")(command)
-    return click.option("--url", envvar="INFRAWEAVE_URL", default=DEFAULT_URL, show_default=True)(command)
+    """Add --url and --token, which INFRAWEAVE_URL and INFRAWEAVE_TOKEN set for all commands."""
+    command = click.option(
+        "--token", envvar="INFRAWEAVE_TOKEN", help="The API token; or set INFRAWEAVE_TOKEN."
+    )(command)
+    return click.option(
+        "--url",
+        envvar="INFRAWEAVE_URL",
+        default=DEFAULT_URL,
+        show_default=True,
+        help="The server; or set INFRAWEAVE_URL.",
+    )(command)
 
 
 def server_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add --json and the client options."""
-    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
-    return connection_options(command)
+    """Add --url, --token and --json."""
+    return connection_options(json_option(command))
 
 
 def call_server(url: str, token: str | None, ask: Callable[[Client], Awaitable[Any]]) -> Any:
-    """Return what a server answers; end the process with the right code where it refuses."""
+    """Return the result of ``ask``; exit with an error line and its exit code if the server refuses."""
     if not token:
         fail("no token: give --token or set INFRAWEAVE_TOKEN", code=DENIED)
     if not (token.isascii() and token.isprintable()):
-        fail("the token has characters that no token has; copy it anew", code=DENIED)
+        fail("the token contains invalid characters; copy it again", code=DENIED)
     return asyncio.run(_call_server(url, token, ask))
 
 
@@ -57,21 +65,21 @@ async def _call_server(url: str, token: str, ask: Callable[[Client], Awaitable[A
     except (httpx.TransportError, httpx.InvalidURL) as error:
         fail(f"{url} cannot be reached ({_why(error)}); is `infraweave serve` running?", code=UNREACHABLE)
     except UnicodeEncodeError:
-        fail("what was given is no text that JSON can hold", code=USAGE)
+        fail("an argument contains text that JSON cannot encode", code=USAGE)
 
 
 def _check(url: httpx.URL) -> None:
-    """Refuse what httpx takes for an address and trips over when it connects.
+    """Check for invalid addresses that httpx accepts, only to fail when it connects.
 
     Raises:
-        InvalidURL: it is none.
+        InvalidURL: the address is not valid.
     """
     import httpx
 
     try:
         host, port = url.host, url.port
     except UnicodeError as error:
-        raise httpx.InvalidURL(f"its host is none: {error}") from error
+        raise httpx.InvalidURL(f"the host is not valid: {error}") from error
     if not host or not 0 < (port or 80) < 2**16:
         raise httpx.InvalidURL("expected http://HOST:PORT")
 
@@ -80,16 +88,16 @@ def _why(error: Exception) -> str:
     return str(error) or type(error).__name__
 
 
-class Absence:
-    """Says on stderr that the server is away, once, and that it is back."""
+class OutageNotice:
+    """Reports on stderr, once each, that the server is away and that it is back."""
 
     def __init__(self) -> None:
         self._last: Away | None = None
 
     def __call__(self, away: Away | None) -> None:
-        """Take note of a failed attempt, or of the server's return."""
+        """Handle a failed attempt to connect, or None when the server is back."""
         if away is None and self._last is not None:
-            echo_err(f"The server is back; going on after event {self._last.after}.")
+            echo_err(f"The server is back; continuing after event {self._last.after}.")
         elif away is not None and self._last is None:
-            echo_err(f"The server is away ({away.reason}); trying again until it is back.")
+            echo_err(f"The server is unreachable ({away.reason}); retrying until it is back.")
         self._last = away

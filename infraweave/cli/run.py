@@ -1,4 +1,4 @@
-"""``infraweave run``: one run in this process. Nodes appear on stderr, the result on stdout."""
+"""``infraweave run``: executes one run in this process. Events go to stderr, the result to stdout."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from infraweave.cli.input_files import DEFAULT_FOLDER, load_workflows, read_json
 from infraweave.cli.nonblocking_output import never_block_on_output
 from infraweave.cli.options import outbound_options
 from infraweave.cli.output import FAILED, USAGE, echo_err, echo_error, echo_indented, fail
-from infraweave.cli.run_follow import failure
+from infraweave.cli.run_follow import failure_text
 from infraweave.cli.run_prompts import Prompter
 from infraweave.core.data import json_codec
 from infraweave.errors import RequestError, StartupError
 
-#: How far the text of an event is from the margin.
+#: The column at which the text of an event starts.
 _INDENT = 11
 
 
@@ -49,17 +49,17 @@ class RunOptions:
 @click.option(
     "--input", "input_json", default="{}", metavar="JSON|@FILE|-", help="The run's input; - reads stdin."
 )
-@click.option("--db", default=":memory:", help="Keep the run in this file (by default in none).")
-@click.option("--workflow", help="Which workflow, where the file has several.")
+@click.option("--db", default=":memory:", help="Keep the run in this file. Default: in memory.")
+@click.option("--workflow", metavar="ID", help="Which workflow, if the file has several.")
 @outbound_options
 def command(**options: Any) -> None:
     """Execute one run of FILE_OR_WORKFLOW (a file, or a workflow of workflows/) in this process."""
     never_block_on_output("stderr")
     chosen = RunOptions(**options)
-    code = asyncio.run(_run(chosen, *_chosen(chosen)))  # loaded before: a file may run a loop of its own
+    code = asyncio.run(_run(chosen, *_chosen(chosen)))  # files are loaded first: they may run an event loop
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(code)  # neither an open prompt nor a body that does not stop is waited for
+    os._exit(code)  # do not wait for an open prompt, or a body that does not stop
 
 
 async def _run(options: RunOptions, workflows: list[Any], workflow_id: str) -> int:
@@ -75,21 +75,21 @@ async def _run(options: RunOptions, workflows: list[Any], workflow_id: str) -> i
         secret_files=options.secret_files,
     )
     log = logging.getLogger("infraweave.node")
-    log.addFilter(_is_not_shown_here)
+    log.addFilter(_is_not_a_failure)
     try:
         async with Engine.open(options.db, workflows, settings=settings) as engine:
-            return await _Show(engine).run(workflow_id, value)
+            return await _LocalRun(engine).run(workflow_id, value)
     finally:
-        log.removeFilter(_is_not_shown_here)
+        log.removeFilter(_is_not_a_failure)
 
 
-def _is_not_shown_here(record: logging.LogRecord) -> bool:
-    """Tell whether a record is no failed attempt, which is shown as an event and more fully."""
+def _is_not_a_failure(record: logging.LogRecord) -> bool:
+    """Tell whether a log record is not about a failed attempt, which the events show already."""
     return not hasattr(record, "seq")
 
 
 def _chosen(options: RunOptions) -> tuple[list[Any], str]:
-    """Return the workflows to load and the id of the one to run."""
+    """Return the workflows to load, and the id of the one to run."""
     path = Path(options.file_or_workflow)
     if path.exists():
         workflows = load_workflows([path])
@@ -101,20 +101,20 @@ def _chosen(options: RunOptions) -> tuple[list[Any], str]:
         wanted = options.workflow or options.file_or_workflow
     ids = [workflow.workflow_id for workflow in workflows]
     if wanted is None and len(ids) != 1:
-        fail(f"{path} has the workflows {', '.join(ids)}; choose one with --workflow", code=USAGE)
+        fail(f"{path} has several workflows; choose one with --workflow: {', '.join(ids)}", code=USAGE)
     if wanted is not None and wanted not in ids:
         where = path if path.exists() else f"{DEFAULT_FOLDER}/"
-        fail(f"There is no workflow {wanted} in {where}; there are {', '.join(ids)}", code=USAGE)
+        fail(f"There is no workflow {wanted} in {where}; it has {', '.join(ids)}", code=USAGE)
     return workflows, wanted or ids[0]
 
 
 @define
-class _Show:
-    """Shows one run as it goes."""
+class _LocalRun:
+    """Executes one run and shows its events."""
 
     engine: Any
-    began: int = 0
-    #: The traceback that was shown last.
+    started_at: int = 0
+    #: The traceback shown last.
     traceback: str | None = None
 
     async def run(self, workflow_id: str, value: Any) -> int:
@@ -135,18 +135,18 @@ class _Show:
         except RequestError as error:
             echo_error(error.message, [(fault.path, fault.message) for fault in error.details])
             return FAILED
-        self.began = row.created_at
+        self.started_at = row.created_at
         echo_err(f"{row.run_id} {workflow_id} {row.workflow_version}")
         self._cancel_on_interrupt(row)
         return await self._follow(row)
 
     def _cancel_on_interrupt(self, row: Any) -> None:
-        """Let the first Ctrl-C cancel the run, so that it cleans up; a second one ends at once."""
+        """Make the first Ctrl-C cancel the run, so that it cleans up. A second one ends the process."""
         loop = asyncio.get_running_loop()
 
         def interrupt() -> None:
             loop.remove_signal_handler(signal.SIGINT)
-            echo_err("Cancelling; press Ctrl-C again to leave at once.")
+            echo_err("Cancelling; press Ctrl-C again to exit at once.")
             self.engine.host.spawn(self.engine.service.cancel(row, by="cli", reason="interrupted"), "cancel")
 
         loop.add_signal_handler(signal.SIGINT, interrupt)
@@ -157,28 +157,28 @@ class _Show:
             async for page in follower:
                 for stored in page:
                     event = json_codec.loads(stored.data)
-                    beside = json_codec.loads(stored.payload) if stored.payload else {}
-                    self._show(event, beside)
-                    await prompter.on_event(row, event, beside)
+                    payloads = json_codec.loads(stored.payload) if stored.payload else {}
+                    self._show(event, payloads)
+                    await prompter.on_event(row, event, payloads)
                     if event["type"] in ("completed", "failed", "cancelled"):
-                        return self._end(event, beside)
+                        return self._end(event, payloads)
         return FAILED
 
-    def _show(self, event: dict[str, Any], beside: dict[str, Any]) -> None:
+    def _show(self, event: dict[str, Any], payloads: dict[str, Any]) -> None:
         from infraweave.core.data.values import from_rfc3339
 
-        seconds = (from_rfc3339(event["at"]) - self.began) / 1000
+        seconds = (from_rfc3339(event["at"]) - self.started_at) / 1000
         line = event_text(event)
         if line:
             echo_err(f"{seconds:8.3f}s  {line}")
-        traceback = beside.get("traceback")
-        if traceback is not None and traceback != self.traceback:  # attempts often fail in the same way
+        traceback = payloads.get("traceback")
+        if traceback is not None and traceback != self.traceback:  # retries often fail in the same way
             self.traceback = traceback
             echo_indented(traceback, _INDENT)
 
-    def _end(self, event: dict[str, Any], beside: dict[str, Any]) -> int:
+    def _end(self, event: dict[str, Any], payloads: dict[str, Any]) -> int:
         if event["type"] == "completed":
-            click.echo(json.dumps(beside.get("result"), indent=2, ensure_ascii=False))
+            click.echo(json.dumps(payloads.get("result"), indent=2, ensure_ascii=False))
             return 0
-        echo_err(f"infraweave: {failure(event['type'], event['error'])}")
+        echo_err(f"infraweave: {failure_text(event['type'], event['error'])}")
         return FAILED

@@ -1,4 +1,4 @@
-"""Follows a run of a server on the terminal, to its end: what all commands with --wait or --watch do."""
+"""Waits for the end of a run, for all commands with --wait or --watch."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ import click
 
 from infraweave.cli.event_text import event_text
 from infraweave.cli.output import FAILED, echo_err, node_label, plain, show_json
-from infraweave.cli.remote import Absence
+from infraweave.cli.remote import OutageNotice
 
 if TYPE_CHECKING:
     from infraweave.client import Client, Run
 
 Json = dict[str, Any]
 
-#: Says to the server that the command line started a run.
+#: Tells the server that the command line starts the run.
 START_HEADERS = {"X-Infraweave-Trigger": "cli"}
 
 
 class FollowOptions(Protocol):
-    """The options of a command that makes a run."""
+    """The options of a command that starts a run."""
 
     @property
     def wait(self) -> bool:
@@ -29,15 +29,30 @@ class FollowOptions(Protocol):
 
     @property
     def watch(self) -> bool:
-        """The same, and tell what happens."""
+        """Wait likewise, and print events to stderr."""
 
     @property
     def as_json(self) -> bool:
         """Print one JSON document."""
 
 
+def follow_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --idempotency-key, --wait and --watch."""
+    watch = click.option("--watch", is_flag=True, help="Wait likewise, and print events to stderr.")
+    wait = click.option("--wait", is_flag=True, help="Wait for the end and print the result.")
+    key = click.option(
+        "--idempotency-key", metavar="K", help="Repeated requests with the same key start only one run."
+    )
+    return key(wait(watch(command)))
+
+
+def start_headers(idempotency_key: str | None) -> dict[str, str]:
+    """Return the headers of a request that starts a run."""
+    return START_HEADERS if idempotency_key is None else {**START_HEADERS, "Idempotency-Key": idempotency_key}
+
+
 async def report_start(client: Client, answer: Json, chosen: FollowOptions) -> int:
-    """Tell of a run that was made, or of its end where that is wanted; return the exit code."""
+    """Print the run that was started, or wait for its end if asked to; return the exit code."""
     if chosen.wait or chosen.watch:
         echo_err(f"{answer['run_id']} {answer['workflow_id']} {answer['workflow_version']}")
         return await wait_for_end(client.run(answer["run_id"]), watch=chosen.watch, as_json=chosen.as_json)
@@ -50,32 +65,32 @@ async def report_start(client: Client, answer: Json, chosen: FollowOptions) -> i
 
 
 async def wait_for_end(run: Run, *, watch: bool, as_json: bool) -> int:
-    """Wait for the end of a run; print the result and return the exit code. ``watch``: tell what happens."""
-    async for event in run.events(notify=Absence()):
+    """Wait for the end of a run, print the result and return the exit code. ``watch`` prints events."""
+    async for event in run.events(notify=OutageNotice()):
         if watch:
             print_event(event, echo_err)
     return show_outcome(await run.outcome(), as_json=as_json)
 
 
 def print_event(event: Json, write: Callable[[str], Any]) -> None:
-    """Write an event as people read it, if it says anything to them."""
+    """Write the line that describes an event, if there is one."""
     if line := event_text(event):
         write(f"{event['at']}  {line}")
 
 
 def show_outcome(outcome: Json, *, as_json: bool) -> int:
-    """Print how a run ended and return the exit code."""
+    """Print the result or error of a run and return the exit code."""
     if as_json:
         show_json(outcome)
     elif outcome["state"] == "succeeded":
         show_json(outcome["result"])
     if outcome["state"] == "succeeded":
         return 0
-    echo_err(f"infraweave: {failure(outcome['state'], outcome['error'])}")
+    echo_err(f"infraweave: {failure_text(outcome['state'], outcome['error'])}")
     return FAILED
 
 
-def failure(state: str, error: Json) -> str:
-    """Return why a run has no result."""
+def failure_text(state: str, error: Json) -> str:
+    """Return the reason why a run has no result, on one line."""
     where = f" in {node_label(error)}" if error.get("node") else ""
     return plain(f"{state}{where}: {error.get('message')}")

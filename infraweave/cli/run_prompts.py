@@ -1,4 +1,4 @@
-"""Has what a run of this process waits for, or one of its children, answered at the terminal."""
+"""Answers input requests and signals of a run in this process, and of its children, at the terminal."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ import click
 from attrs import define, field, frozen
 
 from infraweave.cli.output import echo_err, echo_error, paragraphs
-from infraweave.cli.prompts import ask
+from infraweave.cli.prompts import ask_payload
 from infraweave.core.data import json_codec
 from infraweave.errors import PayloadInvalid, RequestError
 
 
 @frozen
 class _Prompt:
-    """What is asked: a person's answer, or a signal, which then has no ``request_id``."""
+    """An input request, or a signal that is waited for; a signal has no ``request_id``."""
 
     signal: str
-    prompt: str
+    text: str
     schema: Any
     request_id: str | None = None
     data: Any = None
@@ -31,24 +31,24 @@ class _Prompt:
 
 @define
 class Prompter:
-    """Asks one question after the other. Where nobody can or will answer, ``run`` is cancelled."""
+    """Asks one question after the other. If nobody can or will answer, it cancels ``run``."""
 
     engine: Any
     run: Any
     _terminal: asyncio.Lock = field(factory=asyncio.Lock, init=False)
-    #: Reads what is typed. One of our own, for ``asyncio.run`` waits for those of its own before it returns.
+    #: Reads the terminal. ``asyncio.run`` would wait for a thread of the default executor before it returns.
     _reader: Executor = field(factory=partial(ThreadPoolExecutor, 1, "infraweave-ask"), init=False)
 
-    async def on_event(self, row: Any, event: dict[str, Any], beside: dict[str, Any]) -> None:
-        """See to what an event of ``row`` asks for, beside whatever else the run does."""
+    async def on_event(self, row: Any, event: dict[str, Any], payloads: dict[str, Any]) -> None:
+        """Start to ask if an event of ``row`` needs an answer. The run goes on meanwhile."""
         match event:
             case {"type": "input_requested", "signal": signal, "request_id": request_id}:
-                asked = _Prompt(signal, event["prompt"], event["schema"], request_id, beside.get("data"))
-                await self._see_to(row, asked, f"{event['node']} asks a person")
+                prompt = _Prompt(signal, event["prompt"], event["schema"], request_id, payloads.get("data"))
+                await self._request_answer(row, prompt, f"{event['node']} asks for input")
             case {"type": "node_started", "signal": signal, "node": node}:
                 schema = (await self.engine.service.inspect(row)).graph.nodes[node].schema
-                asked, waits = _Prompt(signal, f"Signal {signal}:", schema), f"{node} waits for a signal"
-                await self._see_to(row, asked, waits, ends_by_itself="deadline" in event)
+                prompt, waits = _Prompt(signal, f"Signal {signal}:", schema), f"{node} waits for a signal"
+                await self._request_answer(row, prompt, waits, ends_by_itself="deadline" in event)
             case {"type": "node_started", "child_run_id": child}:
                 self.engine.host.spawn(self._follow(child), "follow a child")
 
@@ -57,43 +57,45 @@ class Prompter:
         async with self.engine.journal.follow(row.run_key) as follower:
             async for page in follower:
                 for stored in page:
-                    beside = json_codec.loads(stored.payload) if stored.payload else {}
-                    await self.on_event(row, json_codec.loads(stored.data), beside)
+                    payloads = json_codec.loads(stored.payload) if stored.payload else {}
+                    await self.on_event(row, json_codec.loads(stored.data), payloads)
 
-    async def _see_to(self, row: Any, asked: _Prompt, what: str, ends_by_itself: bool = False) -> None:
+    async def _request_answer(
+        self, row: Any, prompt: _Prompt, what: str, ends_by_itself: bool = False
+    ) -> None:
         if sys.stdin is not None and sys.stdin.isatty():
-            self.engine.host.spawn(self._answer(row, asked), "ask")
+            self.engine.host.spawn(self._answer(row, prompt), "ask")
         elif not ends_by_itself:
-            echo_err(f"infraweave: {what}, and there is no terminal; serve it instead")
+            echo_err(f"infraweave: {what}, but there is no terminal; use `infraweave serve` instead")
             await self.engine.service.cancel(self.run, by="cli", reason="there is no terminal to ask at")
 
-    async def _answer(self, row: Any, asked: _Prompt) -> None:
+    async def _answer(self, row: Any, prompt: _Prompt) -> None:
         async with self._terminal:
-            while await self._is_open(row, asked):
+            while await self._is_open(row, prompt):
                 if row.run_key != self.run.run_key:
                     echo_err(f"{row.workflow_id} {row.run_id} asks:")
-                if asked.data is not None:
-                    echo_err(paragraphs(json.dumps(asked.data, indent=2, ensure_ascii=False)))
+                if prompt.data is not None:
+                    echo_err(paragraphs(json.dumps(prompt.data, indent=2, ensure_ascii=False)))
                 try:
                     reading = asyncio.get_running_loop().run_in_executor(
-                        self._reader, ask, asked.prompt, asked.schema
+                        self._reader, ask_payload, prompt.text, prompt.schema
                     )
                     await self.engine.service.signal(
-                        row, asked.signal, asked.request_id, await reading, by="cli"
+                        row, prompt.signal, prompt.request_id, await reading, by="cli"
                     )
                 except click.Abort:
-                    await self.engine.service.cancel(self.run, by="cli", reason="nobody answers")
+                    await self.engine.service.cancel(self.run, by="cli", reason="nobody answered")
                     return
                 except PayloadInvalid as error:
                     echo_error(error.message, [(fault.path, fault.message) for fault in error.details])
                 except RequestError as error:
                     echo_err(error.message)
 
-    async def _is_open(self, row: Any, asked: _Prompt) -> bool:
+    async def _is_open(self, row: Any, prompt: _Prompt) -> bool:
         state = (await self.engine.service.inspect(row)).state
         if state.stopping is not None or state.end is not None:
             return False
         waits = state.entries.values()
-        if asked.request_id is None:
-            return any(entry.signal == asked.signal for entry in waits)
-        return any(entry.request and entry.request.request_id == asked.request_id for entry in waits)
+        if prompt.request_id is None:
+            return any(entry.signal == prompt.signal for entry in waits)
+        return any(entry.request and entry.request.request_id == prompt.request_id for entry in waits)

@@ -1,4 +1,4 @@
-"""``infraweave runs rerun``: does a finished run again, from its beginning or from a node."""
+"""``infraweave runs rerun``: repeats a finished run, from its beginning or from a node."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from attrs import frozen
 from infraweave.cli.input_files import read_json
 from infraweave.cli.output import show_json, show_table
 from infraweave.cli.remote import call_server, server_options
-from infraweave.cli.run_follow import START_HEADERS, report_start
+from infraweave.cli.run_follow import follow_options, report_start, start_headers
 
 if TYPE_CHECKING:
     from infraweave.client import Client
@@ -35,7 +35,7 @@ class RerunOptions:
     as_json: bool
 
     def changes(self) -> Json:
-        """Return what the new run does otherwise than the old one."""
+        """Return the body of the request: what differs from the old run."""
         given = {"from_node": self.from_node, "version": self.version}
         changes: Json = {key: value for key, value in given.items() if value is not None}
         if self.input_json is not None:
@@ -44,22 +44,20 @@ class RerunOptions:
 
 
 @click.command(
-    short_help="Run a finished run again.",
+    short_help="Repeat a finished run.",
     epilog="Example: infraweave runs rerun RUN --from charge --dry-run",
 )
 @click.argument("run_id", metavar="RUN")
-@click.option("--from", "from_node", metavar="NODE", help="Keep the results of what finished before NODE.")
+@click.option("--from", "from_node", metavar="NODE", help="Keep the results from before NODE.")
 @click.option(
-    "--input", "input_json", metavar="JSON|@FILE|-", help="A JSON Merge Patch of the input; null removes."
+    "--input", "input_json", metavar="JSON|@FILE|-", help="A JSON Merge Patch (RFC 7396) of the input."
 )
-@click.option("--version", metavar="V", help="Another version of the workflow.")
-@click.option("--idempotency-key", metavar="K", help="The same key with the same request starts one run.")
-@click.option("--dry-run", is_flag=True, help="Only tell which nodes would be kept and which run.")
-@click.option("--wait", is_flag=True, help="Wait for the end and print the result.")
-@click.option("--watch", is_flag=True, help="The same, and show on stderr what happens.")
+@click.option("--version", metavar="V", help="The version to run. Default: the run's version.")
+@click.option("--dry-run", is_flag=True, help="Only show which nodes would be kept and which would run.")
+@follow_options
 @server_options
 def rerun(url: str, token: str | None, **options: Any) -> None:
-    """Start a new run that does RUN again, from its beginning or from a node; print its id."""
+    """Start a new run that repeats RUN, from its beginning or from a node, and print its id."""
     chosen = RerunOptions(**options)
     changes = chosen.changes()
     sys.exit(call_server(url, token, lambda client: _rerun(client, chosen, changes)))
@@ -71,9 +69,7 @@ async def _rerun(client: Client, chosen: RerunOptions, changes: Json) -> int:
         plan = await client.request("POST", path, body={**changes, "dry_run": True})
         _show_plan(plan, as_json=chosen.as_json)
         return 0
-    headers = dict(START_HEADERS)
-    if chosen.idempotency_key is not None:
-        headers["Idempotency-Key"] = chosen.idempotency_key
+    headers = start_headers(chosen.idempotency_key)
     return await report_start(
         client, await client.request("POST", path, body=changes, headers=headers), chosen
     )

@@ -1,4 +1,4 @@
-"""``infraweave runs start`` and ``start-batch``: start one run at a server, or many."""
+"""``infraweave runs start`` and ``start-batch``: start one run or many."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from attrs import frozen
 from infraweave.cli.input_files import read_json
 from infraweave.cli.output import FAILED, USAGE, echo_err, fail, show_json, show_table
 from infraweave.cli.remote import call_server, server_options
-from infraweave.cli.run_follow import START_HEADERS, report_start
+from infraweave.cli.run_follow import START_HEADERS, follow_options, report_start, start_headers
 
 if TYPE_CHECKING:
     from infraweave.client import Client
 
 Json = dict[str, Any]
 
-#: What one request of a batch holds: the server's limit, and well below the size of its bodies.
+#: Limits of one batch request. The server allows as many items, and larger bodies.
 _MOST_ITEMS, _MOST_BYTES = 1_000, 2 << 20
 
 
@@ -57,36 +57,32 @@ class StartOptions:
     epilog="Example: infraweave runs start nightly-backup --in 2h --tag team=ops",
 )
 @click.argument("workflow")
-@click.option("--version", metavar="V", help="Which version; the active one by default.")
+@click.option("--version", metavar="V", help="The version to run. Default: the active one.")
 @click.option(
     "--input", "input_json", default="{}", metavar="JSON|@FILE|-", help="The run's input; - reads stdin."
 )
-@click.option("--idempotency-key", metavar="K", help="The same key with the same request starts one run.")
-@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="May be given many times.")
-@click.option("--at", metavar="TIME", help="Not before this time, such as 2026-07-04T18:00:00Z.")
-@click.option("--in", "delay", metavar="DURATION", help="Not before so much time has passed, such as 2h.")
-@click.option("--wait", is_flag=True, help="Wait for the end and print the result.")
-@click.option("--watch", is_flag=True, help="The same, and show on stderr what happens.")
+@click.option("--tag", "tags", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
+@click.option("--at", metavar="TIME", help="Start at this time, such as 2026-07-04T18:00:00Z.")
+@click.option("--in", "delay", metavar="DURATION", help="Start after this delay, such as 2h.")
+@follow_options
 @server_options
 def start(url: str, token: str | None, **options: Any) -> None:
-    """Start a run of WORKFLOW; print its id, or with --wait or --watch its result."""
+    """Start a run of WORKFLOW and print its id; with --wait or --watch, print its result."""
     chosen = StartOptions(**options)
     body = chosen.body()
     sys.exit(call_server(url, token, lambda client: _start(client, chosen, body)))
 
 
 async def _start(client: Client, chosen: StartOptions, body: Json) -> int:
-    headers = dict(START_HEADERS)
-    if chosen.idempotency_key is not None:
-        headers["Idempotency-Key"] = chosen.idempotency_key
-    answer = await client.request("POST", "/v1/runs", body=body, headers=headers)
-    return await report_start(client, answer, chosen)
+    headers = start_headers(chosen.idempotency_key)
+    run = await client.request("POST", "/v1/runs", body=body, headers=headers)
+    return await report_start(client, run, chosen)
 
 
 def _tags(texts: Sequence[str]) -> dict[str, str]:
     tags = dict(map(read_tag, texts))
     if len(tags) < len(texts):
-        fail("--tag: a key is given twice", code=USAGE)
+        fail("--tag: each key may be given only once", code=USAGE)
     return tags
 
 
@@ -103,7 +99,7 @@ def _start_at(at: str | None, delay: str | None) -> str:
     from infraweave.engine.clock import SystemClock
 
     if at is not None and delay is not None:
-        fail("--at and --in say the same thing; give one of them", code=USAGE)
+        fail("--at and --in exclude each other; give one of them", code=USAGE)
     if delay is None:
         return str(at)
     try:
@@ -117,18 +113,19 @@ def _start_at(at: str | None, delay: str | None) -> str:
 
 @click.command(
     "start-batch",
-    short_help="Start many runs, a line each.",
+    short_help="Start many runs, one per line of a file.",
     epilog="Example: infraweave runs start-batch --workflow digest-flow inputs.jsonl",
 )
 @click.argument("file", metavar="FILE|-")
-@click.option("--workflow", metavar="ID", help="Each line is an input of this workflow.")
+@click.option("--workflow", metavar="ID", help="Treat each line as an input of this workflow.")
 @server_options
 def start_batch(file: str, workflow: str | None, as_json: bool, url: str, token: str | None) -> None:
     """Start a run for each line of FILE, up to 1,000 in one transaction.
 
-    A line is the JSON of a start: {"workflow_id": …, "input": …, "workflow_version", "tags", "start_at",
-    "idempotency_key"}; with --workflow it is the input alone. Lines with an idempotency_key may be sent again
-    after a failure: they start nothing twice. A refused line holds up no other; the exit code is then 1.
+    A line is the JSON of a start request: {"workflow_id": …, "input": …, "workflow_version", "tags",
+    "start_at", "idempotency_key"}. With --workflow, a line is only the input. After a failure, lines with an
+    idempotency_key can be sent again; they start no run twice. A refused line does not affect the others, but
+    makes the exit code 1.
     """
     items = [
         (line, {"workflow_id": workflow, "input": value} if workflow else value)
@@ -147,7 +144,7 @@ def start_batch(file: str, workflow: str | None, as_json: bool, url: str, token:
 
 
 def _lines(file: str) -> Iterator[tuple[int, Any]]:
-    """Yield the number and the value of each line that is not empty."""
+    """Yield the number and the JSON value of each line that is not empty."""
     from infraweave.core.data import json_codec
 
     try:
@@ -160,7 +157,7 @@ def _lines(file: str) -> Iterator[tuple[int, Any]]:
         try:
             yield number, json_codec.parse(line.encode())
         except (ValueError, RecursionError) as error:
-            fail(f"{file}, line {number} is no JSON, so nothing was sent: {error}", code=USAGE)
+            fail(f"{file}, line {number} is not valid JSON; nothing was sent: {error}", code=USAGE)
 
 
 async def _send(client: Client, items: Sequence[tuple[int, Any]]) -> list[Json]:
@@ -175,7 +172,7 @@ async def _send(client: Client, items: Sequence[tuple[int, Any]]) -> list[Json]:
 
 
 def _parts(items: Sequence[Any]) -> Iterator[list[Any]]:
-    """Yield the items in portions that one request can hold."""
+    """Yield the items in parts that fit into one request."""
     part: list[Any] = []
     size = 0
     for item in items:
@@ -191,8 +188,8 @@ def _parts(items: Sequence[Any]) -> Iterator[list[Any]]:
 
 def _row(line: int, result: Json) -> Json:
     run, error = result.get("run", {}), result.get("error")
-    told_of = None if error is None else f"{error['code']}: {error['message']}"
-    return {"line": line, "status": result["status"], "error": told_of, **run}
+    message = None if error is None else f"{error['code']}: {error['message']}"
+    return {"line": line, "status": result["status"], "error": message, **run}
 
 
 COMMANDS: Sequence[click.Command] = (start, start_batch)

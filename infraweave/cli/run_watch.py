@@ -1,4 +1,4 @@
-"""``infraweave runs watch``: the events of a run, live."""
+"""``infraweave runs watch``: prints the events of a run as they happen."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from infraweave.cli.output import FAILED, echo_err, show_line
-from infraweave.cli.remote import Absence, call_server, connection_options
-from infraweave.cli.run_follow import failure, print_event
+from infraweave.cli.remote import OutageNotice, call_server, connection_options
+from infraweave.cli.run_follow import failure_text, print_event
 
 if TYPE_CHECKING:
     from infraweave.client import Client
@@ -19,21 +19,21 @@ Json = dict[str, Any]
 
 
 @click.command(
-    short_help="Follow a run live.",
+    short_help="Print the events of a run as they happen.",
     epilog="Example: infraweave runs watch RUN --json | jq -r .type",
 )
 @click.argument("run_id", metavar="RUN")
 @click.option(
-    "--after", type=click.IntRange(0), default=0, metavar="N", help="Only events after this number."
+    "--after", type=click.IntRange(0), default=0, metavar="N", help="Only events with a higher seq."
 )
-@click.option("--payloads", is_flag=True, help="With --json: inputs, outputs and signal payloads too.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, an event each.")
+@click.option("--payloads", is_flag=True, help="With --json: include inputs, outputs and signal payloads.")
+@click.option("--json", "as_json", is_flag=True, help="Print each event as one line of JSON.")
 @connection_options
 def watch(run_id: str, after: int, payloads: bool, as_json: bool, url: str, token: str | None) -> None:
-    """Print what RUN does while it does it, and exit with its outcome: 0 succeeded, 1 failed or cancelled.
+    """Print the events of RUN as they happen. The exit code is 0 if it succeeded, 1 if failed or cancelled.
 
-    Where the connection drops or the server restarts, it connects again by itself and goes on after the last
-    event: none is lost and none comes twice.
+    When the connection drops or the server restarts, this command reconnects by itself. No event is lost or
+    printed twice.
     """
     sys.exit(
         call_server(
@@ -44,10 +44,10 @@ def watch(run_id: str, after: int, payloads: bool, as_json: bool, url: str, toke
 
 async def _watch(client: Client, run_id: str, after: int, *, payloads: bool, as_json: bool) -> int:
     run = client.run(run_id)
-    shown = await run.show()  # so that a mistake, or a server that is not there, is told at once
+    shown = await run.show()  # fails at once if the run does not exist or the server is unreachable
     echo_err(f"{run_id} {shown['workflow_id']} {shown['workflow_version']} is {shown['state']}")
     last: Json | None = None
-    async for event in run.events(after=after, payloads=payloads and as_json, notify=Absence()):
+    async for event in run.events(after=after, payloads=payloads and as_json, notify=OutageNotice()):
         last = event
         if as_json:
             show_line(event)
@@ -57,10 +57,10 @@ async def _watch(client: Client, run_id: str, after: int, *, payloads: bool, as_
 
 
 def _exit_code(end: Json) -> int:
-    """Return the exit code of a terminal event, or of an outcome."""
+    """Return the exit code for a terminal event or an outcome."""
     if end.get("error") is None:
         return 0
-    echo_err(f"infraweave: {failure(end.get('state') or end['type'], end['error'])}")
+    echo_err(f"infraweave: {failure_text(end.get('state') or end['type'], end['error'])}")
     return FAILED
 
 

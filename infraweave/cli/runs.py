@@ -1,4 +1,4 @@
-"""``infraweave runs``: what there is to see of runs at a server; the acts are in the modules beside it."""
+"""``infraweave runs``: the group, and the commands that show runs of a server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from infraweave.cli.output import (
     show_table,
 )
 from infraweave.cli.remote import call_server, server_options
-from infraweave.cli.run_follow import failure, show_outcome, wait_for_end
+from infraweave.cli.run_follow import failure_text, show_outcome, wait_for_end
 
 if TYPE_CHECKING:
     from infraweave.client import Client, RunPage
@@ -29,13 +29,13 @@ Json = dict[str, Any]
 _LISTED = ("run_id", "state", "workflow", "trigger", "created_at", "took", "tags")
 _NODES = ("node", "kind", "state", "attempts", "iterations", "started_at", "took", "tokens")
 _ATTEMPTS = ("node", "kind", "attempt", "state", "started_at", "took", "tokens", "error")
-#: The colours of a column of states.
+#: The colours of the column ``state``.
 _COLOURS = {"state": STATES}
 
 
 @click.group(epilog="""Example: infraweave runs start checkout-flow --input '{"order_id": "o1"}'""")
 def command() -> None:
-    """Start runs at a server, see what they do, and steer them."""
+    """Start, show and control runs of a server."""
 
 
 for _command in (*run_start.COMMANDS, *run_rerun.COMMANDS, *run_watch.COMMANDS, *run_actions.COMMANDS):
@@ -47,24 +47,35 @@ for _command in (*run_start.COMMANDS, *run_rerun.COMMANDS, *run_watch.COMMANDS, 
     short_help="List runs, newest first.",
     epilog="Example: infraweave runs list --status running,retrying --workflow checkout-flow",
 )
-@click.option("--status", metavar="STATES", help="A comma list: queued,running,retrying,succeeded,failed,…")
-@click.option("--workflow", "--workflow-id", "workflow_id", metavar="ID", help="Only this workflow's.")
-@click.option("--version", "--workflow-version", "workflow_version", metavar="V", help="Only this version's.")
-@click.option("--trigger", metavar="T", help="Only those started by api, cli, schedule, webhook, …")
-@click.option("--tag", metavar="KEY=VALUE", help="Only those with this tag.")
 @click.option(
-    "--parent", "parent_run_id", metavar="RUN|none", help="Only this run's children; or only roots."
+    "--status",
+    metavar="STATES",
+    help="Such as running,retrying or failed.",
+)
+@click.option("--workflow", "--workflow-id", "workflow_id", metavar="ID", help="Only runs of this workflow.")
+@click.option("--version", "--workflow-version", "workflow_version", metavar="V", help="Only this version.")
+@click.option("--trigger", metavar="T", help="Only runs started by api, cli, schedule, webhook, …")
+@click.option("--tag", metavar="KEY=VALUE", help="Only runs with this tag.")
+@click.option(
+    "--parent",
+    "parent_run_id",
+    metavar="RUN|none",
+    help="Only children of RUN; none: only root runs.",
 )
 @click.option("--started-after", metavar="TIME", help="Such as 2026-07-04T18:00:00Z.")
-@click.option("--started-before", metavar="TIME", help="Queued runs have not started and are left out.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="How many at most.")
-@click.option("--cursor", metavar="C", help="Go on from the next_cursor of a list before.")
-@click.option("--all", "every", is_flag=True, help="All there are, without a limit.")
+@click.option(
+    "--started-before",
+    metavar="TIME",
+    help="Leaves out queued runs, which have not started.",
+)
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The most runs to list.")
+@click.option("--cursor", metavar="C", help="Continue from the next_cursor of an earlier list.")
+@click.option("--all", "every", is_flag=True, help="List all runs, without a limit.")
 @server_options
 def list_(
     url: str, token: str | None, as_json: bool, every: bool, limit: int, cursor: str | None, **filters: Any
 ) -> None:
-    """List the runs of a server that the token may read, newest first."""
+    """List the runs that the token may read, newest first."""
     if filters["tag"] is not None:
         key, value = run_start.read_tag(filters["tag"])
         filters["tag"] = f"{key.replace('%', '%25').replace(':', '%3A')}:{value}"
@@ -79,7 +90,7 @@ def list_(
         return
     show_table(_LISTED, [_listed(run) for run in found.runs], _COLOURS)
     if found.next_cursor is not None:
-        echo_err(f"There are more than these {len(found.runs)}; --all shows them.")
+        echo_err(f"There are more than {len(found.runs)} runs; --all lists all.")
 
 
 def _listed(run: Json) -> Json:
@@ -87,7 +98,7 @@ def _listed(run: Json) -> Json:
         **run,
         "workflow": f"{run['workflow_id']} {run['workflow_version']}",
         "tags": [f"{key}={value}" for key, value in run["tags"].items()],
-        "took": _took(run),
+        "took": _duration(run),
     }
 
 
@@ -95,21 +106,21 @@ def _listed(run: Json) -> Json:
 @click.argument("run_id", metavar="RUN")
 @server_options
 def show(run_id: str, url: str, token: str | None, as_json: bool) -> None:
-    """Show RUN: how far it is, what each node did, and what it waits for."""
+    """Show RUN: its state, its nodes, and what it waits for."""
     run = call_server(url, token, lambda client: client.run(run_id).show())
     if as_json:
         show_json(run)
         return
-    for name, value in _facts(run):
+    for name, value in _properties(run):
         click.echo(f"{name:<9} {value}")
     for waiting in run["waiting_for"]:
-        click.echo(f"waits for {_waits(run_id, waiting)}")
+        click.echo(f"waits for {_describe_wait(run_id, waiting)}")
     click.echo()
-    show_table(_NODES, [{**node, "took": _took(node)} for node in run["nodes"]], _COLOURS)
+    show_table(_NODES, [{**node, "took": _duration(node)} for node in run["nodes"]], _COLOURS)
 
 
-def _facts(run: Json) -> list[tuple[str, str]]:
-    """Return what there is to say of a run, apart from its nodes."""
+def _properties(run: Json) -> list[tuple[str, str]]:
+    """Return the properties of a run, without its nodes."""
     marks = [name for name in ("cancel_requested", "forced") if run[name]]
     tags = [f"{key}={value}" for key, value in run["tags"].items()]
     usage = run["usage"]
@@ -119,7 +130,7 @@ def _facts(run: Json) -> list[tuple[str, str]]:
         "parent": run["parent_run_id"],
         "rerun of": run.get("rerun_of"),
         "state": paint_state(run["state"]) + "".join(f", {mark.replace('_', ' ')}" for mark in marks),
-        "error": run["error"] and failure(run["state"], run["error"]),
+        "error": run["error"] and failure_text(run["state"], run["error"]),
         "tags": plain(", ".join(tags)),
         "created": run["created_at"],
         "not before": run.get("start_at"),
@@ -130,8 +141,8 @@ def _facts(run: Json) -> list[tuple[str, str]]:
     return [(name, str(value)) for name, value in facts.items() if value]
 
 
-def _waits(run_id: str, waiting: Json) -> str:
-    """Return what a run waits for, and what would let it go on."""
+def _describe_wait(run_id: str, waiting: Json) -> str:
+    """Describe what a run waits for, and the command that answers it."""
     if waiting.get("reason"):
         return plain(f"{waiting['node']}: {waiting['reason']}")
     until = f", until {waiting['deadline']}" if waiting["deadline"] else ""
@@ -140,15 +151,15 @@ def _waits(run_id: str, waiting: Json) -> str:
     return plain(f"{waiting['node']}{asked} since {waiting['since']}{until}; answer with: {answer}")
 
 
-def _took(of: Json) -> str | None:
+def _duration(of: Json) -> str | None:
     from infraweave.core.data.values import from_rfc3339
 
     if not of["started_at"] or not of["finished_at"]:
         return None
-    return _spelled(from_rfc3339(of["finished_at"]) - from_rfc3339(of["started_at"]))
+    return _format_duration(from_rfc3339(of["finished_at"]) - from_rfc3339(of["started_at"]))
 
 
-def _spelled(milliseconds: int) -> str:
+def _format_duration(milliseconds: int) -> str:
     from infraweave.core.data.values import format_duration
 
     return f"{milliseconds}ms" if milliseconds < 1000 else format_duration(milliseconds / 1000)
@@ -156,15 +167,15 @@ def _spelled(milliseconds: int) -> str:
 
 @command.command(short_help="Print a run's result.", epilog="Example: infraweave runs result RUN --wait")
 @click.argument("run_id", metavar="RUN")
-@click.option("--wait", is_flag=True, help="Wait for the end.")
+@click.option("--wait", is_flag=True, help="Wait for the end of the run.")
 @server_options
 def result(run_id: str, wait: bool, url: str, token: str | None, as_json: bool) -> None:
-    """Print the result of RUN; exit with 1 where it failed, was cancelled, or has not ended."""
+    """Print the result of RUN. The exit code is 1 if it failed, was cancelled, or has not ended."""
 
     async def ask(client: Client) -> int:
         run = client.run(run_id)
         if wait:
-            await run.show()  # so that a mistake, or a server that is not there, is told at once
+            await run.show()  # fails at once if the run does not exist or the server is unreachable
             return await wait_for_end(run, watch=False, as_json=as_json)
         return show_outcome(await run.outcome(wait=False), as_json=as_json)
 
@@ -175,7 +186,7 @@ def result(run_id: str, wait: bool, url: str, token: str | None, as_json: bool) 
 @click.argument("run_id", metavar="RUN")
 @server_options
 def history(run_id: str, url: str, token: str | None, as_json: bool) -> None:
-    """List what RUN did, a row for each attempt; inputs, outputs and tracebacks are in --json."""
+    """List the attempts of RUN. --json adds inputs, outputs and tracebacks."""
     rows = call_server(url, token, lambda client: client.run(run_id).history())
     if as_json:
         show_json({"history": rows})
@@ -184,34 +195,39 @@ def history(run_id: str, url: str, token: str | None, as_json: bool) -> None:
 
 
 def _attempt(row: Json) -> Json:
-    shown = {**row, "node": node_label(row), "took": _took(row), "error": row["error"] and _why(row["error"])}
-    return {**shown, **_cut_off(row)} if is_interruption(row["error"]) else shown
+    shown = {
+        **row,
+        "node": node_label(row),
+        "took": _duration(row),
+        "error": row["error"] and _error_text(row["error"]),
+    }
+    return {**shown, **_interrupted(row)} if is_interruption(row["error"]) else shown
 
 
-def _cut_off(row: Json) -> Json:
-    """Return how an attempt looks that the end of the process cut off, which is nobody's failure.
+def _interrupted(row: Json) -> Json:
+    """Return the cells of an attempt that the end of the process interrupted.
 
-    Of a crash, which kept no time, it is known when the attempt was found: it took so long at most.
+    After a crash its end is unknown. The time until it was found is an upper bound.
     """
-    took = _spelled(row["latency_ms"]) if row["latency_ms"] else f"at most {_took(row)}"
+    took = _format_duration(row["latency_ms"]) if row["latency_ms"] else f"at most {_duration(row)}"
     return {"state": "interrupted", "took": took}
 
 
-def _why(error: Json) -> str:
-    """Return why an attempt failed, and where in the author's code."""
+def _error_text(error: Json) -> str:
+    """Describe why an attempt failed, and where in the author's code."""
     from infraweave.core.run.tracebacks import innermost_place
 
     place = innermost_place(error.get("traceback") or "")
     return f"{error['code']}: {error['message']}" + (f" ({place})" if place else "")
 
 
-@command.command(short_help="Say why a run is not moving.", epilog="Example: infraweave runs explain RUN")
+@command.command(short_help="Explain why a run is not moving.", epilog="Example: infraweave runs explain RUN")
 @click.argument("run_id", metavar="RUN")
 @server_options
 def explain(run_id: str, url: str, token: str | None, as_json: bool) -> None:
-    """Say in one sentence why RUN is not moving, or that it is."""
-    told = call_server(url, token, lambda client: client.run(run_id).explain())
+    """Explain in one sentence why RUN is not moving, or say that it is."""
+    answer = call_server(url, token, lambda client: client.run(run_id).explain())
     if as_json:
-        show_json(told)
+        show_json(answer)
     else:
-        click.echo(plain(told["explanation"]))
+        click.echo(plain(answer["explanation"]))

@@ -1,4 +1,4 @@
-"""What a JSON Schema says of a value, for people at a terminal."""
+"""Describes JSON Schemas for people at a terminal."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from urllib.parse import unquote
 
 Schema = Mapping[str, Any]
 
-#: So many references lead to one place at most; more go round in circles.
+#: The most references followed in a row. A longer chain is taken for a circle.
 _MOST_REFERENCES = 20
-#: What is shown of a shape: levels, members of a level, characters in all.
+#: Limits of a description: levels, members of a level, characters.
 _LEVELS, _MEMBERS, _CHARACTERS = 4, 16, 1000
 _WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true | false"}
 ANY = "any JSON"
 
 
 def resolve(schema: Any, root: Any) -> Schema:
-    """Return a schema with its references within ``root`` followed.
+    """Return a schema with its references into ``root`` resolved.
 
-    A union with null is taken for what it is beside null; ``nullable`` then says that null will do.
+    A union with null becomes its other member, marked with ``nullable``.
     """
     nullable = False
     for _ in range(_MOST_REFERENCES):
         if not isinstance(schema, Mapping):
             return {}
-        step = _followed(schema, root)
+        step = _follow(schema, root)
         if step is None:
             return {**schema, "nullable": True} if nullable else schema
         schema, null = step
@@ -34,8 +34,8 @@ def resolve(schema: Any, root: Any) -> Schema:
     return {}
 
 
-def _followed(schema: Schema, root: Any) -> tuple[Schema, bool] | None:
-    """Return the schema that one stands for, and whether null will do beside it; None where it is itself."""
+def _follow(schema: Schema, root: Any) -> tuple[Schema, bool] | None:
+    """Follow one reference; return its target and whether null is valid too, or None if there is none."""
     either = "anyOf" if "anyOf" in schema else "oneOf"
     match schema:
         case {"$ref": str(reference)} if reference.startswith("#"):
@@ -62,18 +62,18 @@ def _found(reference: str, root: Any) -> Schema:
 
 
 def describe_schema(schema: Any, root: Any) -> str:
-    """Return what a value of a schema looks like: ``{"name": text, "lines"?: [whole number, …]}``."""
+    """Describe the values of a schema: ``{"name": text, "lines"?: [whole number, …]}``."""
     shape = _shape(schema, root, _LEVELS)
     return shape if len(shape) <= _CHARACTERS else f"{shape[:_CHARACTERS]}…"
 
 
 def _shape(schema: Any, root: Any, levels: int) -> str:
     found = resolve(schema, root)
-    shape = _beside_null(found, root, levels - 1) if levels else "…"
+    shape = _describe(found, root, levels - 1) if levels else "…"
     return f"{shape} | null" if found.get("nullable") and shape != ANY else shape
 
 
-def _beside_null(schema: Schema, root: Any, levels: int) -> str:
+def _describe(schema: Schema, root: Any, levels: int) -> str:
     match schema:
         case {"const": value}:
             return json.dumps(value)

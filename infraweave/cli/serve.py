@@ -1,4 +1,4 @@
-"""``infraweave serve``: the server, from its first token to its last checkpoint."""
+"""``infraweave serve``: runs the server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from attrs import evolve, frozen
 from infraweave.cli.input_files import DEFAULT_FOLDER, load_workflows
 from infraweave.cli.logging_setup import restore_logging, set_up_logging
 from infraweave.cli.nonblocking_output import never_block_on_output, open_standard_streams
-from infraweave.cli.options import access_options, outbound_options, parse_duration, parse_size
+from infraweave.cli.options import access_options, db_option, outbound_options, parse_duration, parse_size
 from infraweave.cli.output import FAILED, echo_err
 from infraweave.cli.reload import WorkflowFileWatch, print_faults
 from infraweave.core.access import is_token
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from infraweave.server.serving import Serving
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-#: What happens, under --reload, until workflow files that do not load are saved again.
-GOES_ON = "The server goes on with what it has; it waits for the next save."
-WAITS = "Nothing is served yet; the server waits for the next save."
+#: What the server does, with --reload, after workflow files failed to load.
+KEEPS_RUNNING = "The server keeps the old version; it waits for the next save."
+NOT_STARTED = "The server has not started; it waits for the next save."
 
 
 @frozen(kw_only=True)
@@ -63,7 +63,7 @@ class ServeOptions:
     access_log: bool
 
 
-def _in_a_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
+def _check_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
     if path is not None and not path.parent.is_dir():
         raise click.BadParameter(f"there is no folder {path.parent}")
     return path
@@ -71,48 +71,65 @@ def _in_a_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Pa
 
 @click.command(epilog="Example: infraweave serve workflows.example --db runs.db")
 @click.argument("workflows", nargs=-1, type=click.Path(exists=True, path_type=Path))
-@click.option("--db", type=click.Path(path_type=Path), default=Path("infraweave.db"), show_default=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8470, show_default=True, help="0: a free one.")
+@db_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8470, show_default=True, help="0: any free port."
+)
 @click.option(
     "--ready-file",
     type=click.Path(dir_okay=False, path_type=Path),
-    callback=_in_a_folder,
-    help="Written once requests are answered.",
+    callback=_check_folder,
+    help="Written once the server answers requests.",
 )
-@click.option("--max-running", type=click.IntRange(1), default=Settings().max_running, show_default=True)
+@click.option(
+    "--max-running",
+    type=click.IntRange(1),
+    default=Settings().max_running,
+    show_default=True,
+    help="The most runs that execute at once.",
+)
 @click.option(
     "--grace",
     type=click.FloatRange(0),
     default=Settings().grace,
     show_default=True,
-    help="Seconds that bodies get to finish or clean up.",
+    help="Seconds that running nodes get to finish or clean up.",
 )
-@click.option("--reload", is_flag=True, help="Restart when workflow files change and load.")
-@click.option("--log-format", type=click.Choice(["text", "json"]), default="text", show_default=True)
+@click.option("--reload", is_flag=True, help="Restart when workflow files change.")
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="The format of log lines.",
+)
 @click.option(
     "--keep",
     callback=parse_duration,
     default="30d",
     show_default=True,
     metavar="DURATION|forever",
-    help="How long runs stay once they have ended.",
+    help="How long ended runs are kept.",
 )
 @click.option(
-    "--keep-runs", type=click.IntRange(0), help="How many ended runs stay, the newest; all by default."
+    "--keep-runs",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Keep only the newest N ended runs. Default: all.",
 )
 @click.option(
     "--keep-bytes",
     callback=parse_size,
     metavar="SIZE",
-    help="Remove ended runs, the oldest first, once the file holds more, such as 2GiB.",
+    help="Remove the oldest ended runs while the file is larger, such as 2GiB.",
 )
 @click.option(
     "--trust-clock",
     is_flag=True,
-    help="Remove by the clock as it is now, however far it has leapt; else after a day.",
+    help="Remove old runs even if the clock jumped. Default: only after a day.",
 )
-@click.option("--access-log/--no-access-log", default=True, help="One line an answer. On by default.")
+@click.option("--access-log/--no-access-log", default=True, help="Log each response. On by default.")
 @outbound_options
 @access_options
 def command(**options: Any) -> None:
@@ -125,7 +142,7 @@ def command(**options: Any) -> None:
 
 
 def _serve(options: ServeOptions) -> Coroutine[Any, Any, None]:
-    """Load the files and return what serves them: before there is a loop, for a file may run one itself."""
+    """Load the files and return the server. No event loop runs yet, because a file may run its own."""
     from infraweave.authoring.loader import LoadError
 
     watch = WorkflowFileWatch(options.workflows or (DEFAULT_FOLDER,)) if options.reload else None
@@ -134,13 +151,13 @@ def _serve(options: ServeOptions) -> Coroutine[Any, Any, None]:
     except LoadError as error:
         if watch is None:
             raise
-        return _wait_and_leave(watch, error)
+        return _wait_and_exit(watch, error)
     restore_logging()
     return _serve_loaded(options, workflows, watch)
 
 
-async def _wait_and_leave(watch: WorkflowFileWatch, error: InfraWeaveError) -> None:
-    _leave(await _wait_for_save(watch, error))
+async def _wait_and_exit(watch: WorkflowFileWatch, error: InfraWeaveError) -> None:
+    _exit(await _wait_for_save(watch, error))
 
 
 async def _serve_loaded(
@@ -155,15 +172,15 @@ async def _serve_loaded(
         if watch is None:
             raise
         ended = await _wait_for_save(watch, error)
-    _leave(ended)
+    _exit(ended)
 
 
 async def _serve_until_stopped(
     options: ServeOptions, workflows: Sequence[Workflow], watch: WorkflowFileWatch | None
 ) -> str:
-    """Serve; return "stop" once a signal came, or "reload" once changed workflow files load.
+    """Serve; return "stop" after a signal, or "reload" once changed workflow files load.
 
-    "failed" in place of "stop", where the database has failed, and must be looked at anew.
+    Return "failed" instead of "stop" if the database failed.
     """
     from infraweave.server.serving import serving
 
@@ -181,16 +198,16 @@ async def _serve_until_stopped(
         _announce(options, server)
         conflicts = server.engine.catalog.conflicts
         ended = await _until(
-            stopped, None if watch is None else watch.wait_until_loadable(GOES_ON, conflicts)
+            stopped, None if watch is None else watch.wait_until_loadable(KEEPS_RUNNING, conflicts)
         )
     return "failed" if ended == "stop" and server.engine.db.failed is not None else ended
 
 
 async def _wait_for_save(watch: WorkflowFileWatch, error: InfraWeaveError) -> str:
-    """Tell why workflow files cannot be served; return as ``_serve_until_stopped`` does."""
-    print_faults([error.message], WAITS)
+    """Print why workflow files cannot be served; return like ``_serve_until_stopped``."""
+    print_faults([error.message], NOT_STARTED)
     async with _stop_signals() as stopped:
-        return await _until(stopped, watch.wait_until_loadable(WAITS))
+        return await _until(stopped, watch.wait_until_loadable(NOT_STARTED))
 
 
 def _settings(options: ServeOptions) -> Settings:
@@ -213,8 +230,8 @@ def _settings(options: ServeOptions) -> Settings:
     )
 
 
-def _leave(ended: str) -> NoReturn:
-    """End the process, or begin it anew; Python would wait for bodies that outlasted the grace period."""
+def _exit(ended: str) -> NoReturn:
+    """End or restart the process. A normal exit would wait for nodes that outlasted the grace period."""
     sys.stdout.flush()
     sys.stderr.flush()
     if ended == "reload":
@@ -226,22 +243,22 @@ def _admin_token() -> str | None:
     token = os.environ.get("INFRAWEAVE_ADMIN_TOKEN")
     if token and not is_token(token):
         raise StartupError(
-            "INFRAWEAVE_ADMIN_TOKEN is no token: it is iw_live_, 30 base62 characters, and their checksum;"
-            " make one with `infraweave tokens create`, or unset it and one is made."
+            "INFRAWEAVE_ADMIN_TOKEN is not a valid token: iw_live_, 30 base62 characters and a checksum."
+            " Create one with `infraweave tokens create`, or unset the variable to get a new one."
         )
     return token or None
 
 
 @asynccontextmanager
 async def _stop_signals() -> AsyncIterator[asyncio.Event]:
-    """Give an event that the first SIGTERM or SIGINT sets; a second signal ends the process at once."""
+    """Yield an event that the first SIGTERM or SIGINT sets. A second signal ends the process at once."""
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
 
     def stop() -> None:
         if stopped.is_set():
             os._exit(1)
         stopped.set()
-        echo_err("Shutting down; a second signal ends this at once.")
+        echo_err("Shutting down; a second signal ends the process at once.")
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop)
@@ -249,7 +266,7 @@ async def _stop_signals() -> AsyncIterator[asyncio.Event]:
 
 
 async def _until(stopped: asyncio.Event, change: Coroutine[Any, Any, None] | None) -> str:
-    """Return "stop" once a signal came, or "reload" once ``change`` has returned."""
+    """Return "stop" after a signal, or "reload" once ``change`` returned."""
     waits: set[asyncio.Task[Any]] = {asyncio.create_task(stopped.wait(), name="stop")}
     if change is not None:
         waits.add(asyncio.create_task(change, name="reload"))
@@ -258,7 +275,7 @@ async def _until(stopped: asyncio.Event, change: Coroutine[Any, Any, None] | Non
         task.cancel()
         await asyncio.wait({task})
     first = done.pop()
-    first.result()  # what went wrong with it, if anything did
+    first.result()  # raises its error, if it failed
     return first.get_name()
 
 
@@ -270,18 +287,18 @@ def _announce(options: ServeOptions, server: Serving) -> None:
     if token is not None:
         write_token(options.db, token)
         click.echo(
-            f"New database {options.db}. The admin token, shown once and kept in {token_file}:\n\n  {token}\n"
+            f"New database {options.db}. Admin token (shown only now; kept in {token_file}):\n\n  {token}\n"
         )
     click.echo(f"InfraWeave serves {', '.join(workflow_ids)} at {url}")
     code = server.sign_in_code
-    signs_in = "" if code is None else f"#code={code}   (signs in once, within an hour)"
+    signs_in = "" if code is None else f"#code={code}   (valid for one sign-in, within an hour)"
     click.echo(f"Console: {url}/console{signs_in}")
     secret = f"$(cat {token_file})" if token_file.exists() else "$INFRAWEAVE_TOKEN"
     click.echo(f'Try: curl -s {url}/v1/workflows -H "Authorization: Bearer {secret}"')
     if options.host not in LOOPBACK:
         click.echo(
-            f"Listening on {options.host}: reachable from other machines, by token only; by its address,"
-            " or by names that --allow-host gives."
+            f"Listening on {options.host}: other machines can connect, with a token, to this address or to a"
+            " name given with --allow-host."
         )
     if options.ready_file is not None:
         ready = {"url": url, "pid": os.getpid(), "db": str(options.db.resolve())}

@@ -1,4 +1,4 @@
-"""``infraweave tenants``: list and create, at a server or in a file that nobody serves."""
+"""``infraweave tenants``: lists and creates tenants, at a server or in an unused database file."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def list_(url: str, token: str | None, db: Path | None, as_json: bool) -> None:
 @click.argument("tenant")
 @server_or_file_options
 def create(tenant: str, url: str, token: str | None, db: Path | None, as_json: bool) -> None:
-    """Create TENANT; one that exists stays as it is."""
+    """Create TENANT. An existing tenant stays unchanged."""
     if db is not None:
         check_names(tenant=tenant)
         made = run_offline(db, lambda file: _create(file, tenant), create=True)

@@ -1,4 +1,4 @@
-"""``infraweave tokens``: create, list and revoke, at a server or in a file that nobody serves."""
+"""``infraweave tokens``: creates, lists and revokes tokens, at a server or in an unused database file."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ def command() -> None:
 @command.command(
     epilog="Example: infraweave tokens create --tenant default --principal ci --grant execute:workflow:*"
 )
-@click.option("--tenant", required=True, help="Made if it is new.")
-@click.option("--principal", required=True, help="Made if it is new.")
-@click.option("--grant", "grants", multiple=True, metavar="ACTION:RESOURCE", help="May be given many times.")
-@click.option("--expires", metavar="DURATION", help="Such as 90d; for ever by default.")
+@click.option("--tenant", required=True, help="Created if it does not exist.")
+@click.option("--principal", required=True, help="Created if it does not exist.")
+@click.option("--grant", "grants", multiple=True, metavar="ACTION:RESOURCE", help="Repeatable.")
+@click.option("--expires", metavar="DURATION", help="Such as 90d. Default: never.")
 @server_or_file_options
 def create(
     tenant: str,
@@ -50,8 +50,8 @@ def create(
     db: Path | None,
     as_json: bool,
 ) -> None:
-    """Create a token; it is printed this once."""
-    wanted, life = read_grants(grants), _life(expires)
+    """Create a token and print it. It cannot be shown again."""
+    wanted, life = read_grants(grants), _lifetime(expires)
     if db is not None:
         check_names(tenant=tenant, principal=principal)
         made = run_offline(
@@ -69,7 +69,7 @@ def create(
 @command.command("list", epilog="Example: infraweave tokens list --json")
 @server_or_file_options
 def list_(url: str, token: str | None, db: Path | None, as_json: bool) -> None:
-    """List tokens, without what makes them work."""
+    """List tokens, without their secret parts."""
     if db is not None:
         found = run_offline(db, _list_in_file)
     else:
@@ -84,7 +84,7 @@ def list_(url: str, token: str | None, db: Path | None, as_json: bool) -> None:
 @click.argument("token_id")
 @server_or_file_options
 def revoke(token_id: str, url: str, token: str | None, db: Path | None, as_json: bool) -> None:
-    """Revoke a token, from its next request on; its open streams end."""
+    """Revoke a token. Its next request fails, and its open streams end."""
     if db is not None:
         gone = run_offline(db, lambda file: _revoke_in_file(file, token_id))
     else:
@@ -97,15 +97,15 @@ def revoke(token_id: str, url: str, token: str | None, db: Path | None, as_json:
 
 
 def read_grants(texts: tuple[str, ...]) -> list[Grant]:
-    """Return grants that were given as options; end the process where one does not parse."""
+    """Parse grants; exit with an error if one is not valid."""
     try:
         return [parse_grant(text) for text in texts]
     except ValueError as error:
         fail(f"--grant {error}", code=USAGE)
 
 
-def _life(expires: str | None) -> int | None:
-    """Return a duration in milliseconds."""
+def _lifetime(expires: str | None) -> int | None:
+    """Parse a duration into milliseconds."""
     try:
         return None if expires is None else round(to_seconds(expires) * 1000)
     except ValueError as error:

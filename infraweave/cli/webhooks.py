@@ -1,4 +1,4 @@
-"""``infraweave webhooks``: doors at which signed deliveries start runs, at a server."""
+"""``infraweave webhooks``: manages the webhooks of a server; their signed deliveries start runs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ import click
 
 from infraweave.cli.input_files import read_json
 from infraweave.cli.output import USAGE, fail, show_json, show_table
-from infraweave.cli.remote import call_server
-from infraweave.cli.schedules import server_options
+from infraweave.cli.remote import call_server, server_options
 from infraweave.core.workflow.triggers import SCHEMES
 
 COLUMNS = ("name", "workflow_id", "path", "scheme", "signature_header", "delivery", "declared_in")
@@ -19,11 +18,11 @@ COLUMNS = ("name", "workflow_id", "path", "scheme", "signature_header", "deliver
 
 @click.group(epilog="Example: infraweave webhooks list")
 def command() -> None:
-    """List, make and delete webhooks."""
+    """List, create and delete webhooks."""
 
 
 @command.command("list", epilog="Example: infraweave webhooks list --json")
-@click.option("--workflow", metavar="ID", help="Only those of this workflow.")
+@click.option("--workflow", metavar="ID", help="Only webhooks of this workflow.")
 @server_options
 def list_(workflow: str | None, url: str, token: str | None, as_json: bool) -> None:
     """List webhooks and their paths, without their secrets."""
@@ -38,22 +37,24 @@ def list_(workflow: str | None, url: str, token: str | None, as_json: bool) -> N
 @command.command(epilog="Example: infraweave webhooks create deploy pushed --delivery X-GitHub-Delivery")
 @click.argument("workflow_id", metavar="WORKFLOW")
 @click.argument("name")
-@click.option("--secret-file", type=click.File(), help="The sender's secret, - for stdin; else one is made.")
+@click.option("--secret-file", type=click.File(), help="The sender's secret; - for stdin.")
 @click.option(
     "--scheme",
     type=click.Choice(SCHEMES),
     default="hex",
     show_default=True,
-    help="How deliveries are signed; standard is Standard Webhooks, with headers of its own.",
+    help="How deliveries are signed. standard: Standard Webhooks, with its own headers.",
 )
-@click.option("--signature-header", default="X-Signature", show_default=True)
-@click.option("--timestamp-header", help="Where the time of signing is, which is then signed too.")
-@click.option("--tolerance", default="5m", show_default=True, help="How far that time may be from now.")
+@click.option(
+    "--signature-header", default="X-Signature", show_default=True, help="The header with the signature."
+)
+@click.option("--timestamp-header", help="The header with the time of signing, which is signed too.")
+@click.option("--tolerance", default="5m", show_default=True, help="How far that time may differ from now.")
 @click.option(
     "--delivery",
     default="X-Delivery-Id",
     show_default=True,
-    help="The header, or a template such as {body.id}, that tells deliveries apart.",
+    help="The header, or a template such as {body.id}, that identifies a delivery.",
 )
 @click.option(
     "--input",
@@ -61,13 +62,13 @@ def list_(workflow: str | None, url: str, token: str | None, as_json: bool) -> N
     default='"{body}"',
     show_default=True,
     metavar="JSON|@FILE|-",
-    help="The runs' input; may hold {body…}, {headers…} and {delivery_id}.",
+    help="The input of runs; may contain {body…}, {headers…} and {delivery_id}.",
 )
 @server_options
 def create(
     url: str, token: str | None, as_json: bool, secret_file: Any, input_json: str, **given: Any
 ) -> None:
-    """Make the webhook NAME of WORKFLOW; its secret is printed this once."""
+    """Create the webhook NAME for WORKFLOW. Its secret is printed only now."""
     secret = _secret(secret_file)
     body = {**given, "secret": secret, "input": read_json(input_json, "--input")}
     made = call_server(url, token, lambda client: client.request("POST", "/v1/webhooks", body=body))
@@ -82,7 +83,7 @@ def create(
 @click.argument("name")
 @server_options
 def delete(name: str, url: str, token: str | None, as_json: bool) -> None:
-    """Forget a webhook that was made here or through the API; its runs stay."""
+    """Delete a webhook created with this command or the API. Its runs stay."""
     path = f"/v1/webhooks/{quote(name, safe='')}"
     call_server(url, token, lambda client: client.request("DELETE", path))
     if as_json:
@@ -92,7 +93,7 @@ def delete(name: str, url: str, token: str | None, as_json: bool) -> None:
 
 
 def _secret(file: Any) -> str | None:
-    """Return the secret that a file holds; never an argument, which other users of the machine could read."""
+    """Return the secret in a file. It is never an argument, which other users of the machine could read."""
     if file is None:
         return None
     secret = str(file.read()).strip()

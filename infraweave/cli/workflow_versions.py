@@ -1,9 +1,9 @@
-"""``infraweave workflows`` against a server: publish, compare, list, show and activate versions."""
+"""``infraweave workflows`` with a server: publish, compare, list, show and activate versions."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ import click
 
 from infraweave.cli.input_files import load_workflows, read_object
 from infraweave.cli.output import USAGE, echo_err, fail, paint, show_json, show_table
-from infraweave.cli.remote import call_server, connection_options
+from infraweave.cli.remote import call_server, server_options
 
 if TYPE_CHECKING:
     from infraweave.client import Client
@@ -23,24 +23,19 @@ Json = dict[str, Any]
 _SIGNS = {"added": ("+", "green"), "removed": ("-", "red"), "changed": ("~", "yellow")}
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    command = click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")(command)
-    return connection_options(command)
-
-
 @click.command(epilog="Example: infraweave workflows publish label.json --activate")
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 @click.option(
-    "--activate", is_flag=True, help="Let new runs use it from now on; a first version is used anyway."
+    "--activate", is_flag=True, help="Make this the version of new runs. A first version is active anyway."
 )
-@_options
+@server_options
 def publish(file: Path, activate: bool, url: str, token: str | None, as_json: bool) -> None:
-    """Publish FILE: a definition document (FILE.json, or - for stdin), or the workflows of a FILE.py."""
+    """Publish FILE: a definition document (FILE.json, or - for stdin), or the workflows of FILE.py."""
     done = []
     for document in _documents(file):
         done.append(call_server(url, token, partial(_publish, document=document, activate=activate)))
         if not as_json:
-            _tell(done[-1])
+            _print_result(done[-1])
     if as_json:
         show_json({"published": done})
 
@@ -49,11 +44,11 @@ def publish(file: Path, activate: bool, url: str, token: str | None, as_json: bo
 @click.argument("workflow_id", metavar="ID")
 @click.argument("from_version", metavar="V1")
 @click.argument("to_version", metavar="V2")
-@_options
+@server_options
 def diff(
     workflow_id: str, from_version: str, to_version: str, url: str, token: str | None, as_json: bool
 ) -> None:
-    """Tell how version V2 of a workflow differs from V1, one line a difference."""
+    """List how version V2 of a workflow differs from V1, one difference per line."""
     found = call_server(url, token, lambda client: client.diff(workflow_id, from_version, to_version))
     if as_json:
         versions = {"workflow_id": workflow_id, "from_version": from_version, "to_version": to_version}
@@ -63,7 +58,7 @@ def diff(
 
 
 @click.command("list", epilog="Example: infraweave workflows list")
-@_options
+@server_options
 def list_(url: str, token: str | None, as_json: bool) -> None:
     """List the workflows of a server."""
     found = call_server(url, token, lambda client: client.request("GET", "/v1/workflows"))
@@ -75,10 +70,10 @@ def list_(url: str, token: str | None, as_json: bool) -> None:
 
 @click.command(epilog="Example: infraweave workflows show checkout-flow --version v2.4 > checkout.json")
 @click.argument("workflow_id", metavar="ID")
-@click.option("--version", metavar="V", help="Print this version's definition document.")
-@_options
+@click.option("--version", metavar="V", help="Print the definition document of this version.")
+@server_options
 def show(workflow_id: str, version: str | None, url: str, token: str | None, as_json: bool) -> None:
-    """Show a workflow's versions and the open runs of each, or the document of one."""
+    """Show the versions of a workflow with their open runs, or the document of one version."""
     if version is not None:
         show_json(call_server(url, token, lambda client: client.document(workflow_id, version)))
         return
@@ -92,20 +87,20 @@ def show(workflow_id: str, version: str | None, url: str, token: str | None, as_
 @click.command(epilog="Example: infraweave workflows activate checkout-flow v2.3")
 @click.argument("workflow_id", metavar="ID")
 @click.argument("version")
-@_options
+@server_options
 def activate(workflow_id: str, version: str, url: str, token: str | None, as_json: bool) -> None:
-    """Let runs that start without a version use VERSION: a release, or a roll-back."""
+    """Make VERSION the version of new runs, to release it or to roll back."""
     found = call_server(url, token, lambda client: client.activate(workflow_id, version))
     if as_json:
         show_json(found)
     else:
         click.echo(f"{workflow_id} {version} is active.")
-        _show_versions(found.get("versions", ()))  # none for who may not read it
+        _show_versions(found.get("versions", ()))  # without the read grant, the response has none
 
 
 @click.command(epilog="Example: infraweave workflows schema > workflow.schema.json")
 def schema() -> None:
-    """Print the JSON Schema of definition documents, for editors; needs no server."""
+    """Print the JSON Schema of definition documents, for editors. It needs no server."""
     from infraweave.api.workflows.document_schema import workflow_schema
 
     show_json(workflow_schema())
@@ -132,39 +127,39 @@ def _documents(file: Path) -> list[Json]:
 
 
 async def _publish(client: Client, *, document: Json, activate: bool) -> Json:
-    """Publish a document; return what became of it, what is different now, and who still runs what."""
+    """Publish a document; return the response with the differences and the open runs of each version."""
     from infraweave.client import ClientError
 
     done = await client.publish(document, activate=activate)
     try:
-        return {**done, **await _around(client, done)}
+        return {**done, **await _context(client, done)}
     except ClientError as error:
-        echo_err(f"published; differences and open runs are not shown: {error.message}")
+        echo_err(f"Published, but differences and open runs cannot be shown: {error.message}")
         return {**done, "differences": None, "versions": None}
 
 
-async def _around(client: Client, done: Json) -> Json:
+async def _context(client: Client, done: Json) -> Json:
     workflow_id, version, before = done["workflow_id"], done["version"], done["previously_active"]
     workflow = await client.workflow(workflow_id)
     found = [] if before in (None, version) else await client.diff(workflow_id, before, version)
     return {"differences": found, "versions": workflow["versions"]}
 
 
-def _tell(done: Json) -> None:
+def _print_result(done: Json) -> None:
     version, before = done["version"], done["previously_active"]
-    what = "published" if done["created"] else "was there already, with the same content"
-    now = "active" if done["active_version"] == version else f"not active; {done['active_version']} is"
+    what = "published" if done["created"] else "already existed with the same content"
+    now = "active" if done["active_version"] == version else f"not active ({done['active_version']} is)"
     click.echo(f"{done['workflow_id']} {version} {what}, {now}")
     if done["differences"]:
         tense = "is" if done["active_version"] == before else "was"
-        click.echo(f"Different from {before}, which {tense} active:")
+        click.echo(f"Differences from {before}, which {tense} active:")
         click.echo("\n".join(f"  {line}" for line in _lines(done["differences"])))
     if done["versions"]:
         _show_versions(done["versions"])
     for reference in done["unresolved"]:
-        click.echo(f"No loaded code answers {reference}: nodes that name it wait until some does.")
+        click.echo(f"No code is loaded for {reference}. Nodes that use it wait until it is loaded.")
     for workflow in done["missing_workflows"]:
-        click.echo(f"There is no workflow {workflow} yet: nodes that start it fail until there is.")
+        click.echo(f"There is no workflow {workflow} yet. Nodes that start it fail until it exists.")
 
 
 def _lines(found: Sequence[Json]) -> Iterator[str]:

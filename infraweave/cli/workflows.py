@@ -1,4 +1,4 @@
-"""``infraweave workflows``: check declarations and draw graphs; what asks a server is in ``published``."""
+"""``infraweave workflows``: the group, and the commands that read workflow files without a server."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import click
 
 from infraweave.cli import workflow_versions
 from infraweave.cli.input_files import load_workflows, survey_workflows
+from infraweave.cli.options import json_option
 from infraweave.cli.output import FAILED, USAGE, echo_err, fail, show_json, show_table
 
 if TYPE_CHECKING:
@@ -31,9 +32,9 @@ for _command in workflow_versions.COMMANDS:
     epilog="Example: infraweave workflows check workflows.example",
 )
 @click.argument("workflows", nargs=-1, type=click.Path(path_type=Path))
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON document.")
+@json_option
 def check(workflows: tuple[Path, ...], as_json: bool) -> None:
-    """Compile WORKFLOWS (files or folders, default workflows/) and list every mistake at once."""
+    """Compile WORKFLOWS (files or folders, default workflows/) and list all mistakes."""
     found, faults = survey_workflows(workflows)
     rows = [
         {"workflow_id": d.workflow_id, "version": d.version, "nodes": len(d.nodes), "file": str(file)}
@@ -60,11 +61,11 @@ def check(workflows: tuple[Path, ...], as_json: bool) -> None:
     type=click.Choice(["mermaid", "json", "dot"]),
     default="mermaid",
     show_default=True,
-    help="mermaid as GitHub draws it, dot for Graphviz, json: the definition document.",
+    help="mermaid for GitHub, dot for Graphviz, json for the definition document.",
 )
-@click.option("--workflow", metavar="ID", help="Which workflow, where FILE has several.")
+@click.option("--workflow", metavar="ID", help="Which workflow, if FILE has several.")
 def graph(file: Path, form: str, workflow: str | None) -> None:
-    """Draw the graph of a workflow of FILE."""
+    """Print the graph of a workflow in FILE."""
     from infraweave.authoring import graph_text
     from infraweave.core.workflow.document_codec import document_to_json
 
@@ -76,7 +77,7 @@ def graph(file: Path, form: str, workflow: str | None) -> None:
 
 
 def _chosen(file: Path, wanted: str | None) -> Document:
-    """Return the document meant: by its id, or ID@VERSION where the file has several versions."""
+    """Return the chosen document: by its id, or by ID@VERSION if the file has several versions."""
     documents = [workflow.compile() for workflow in load_workflows([file])]
     counts = Counter(document.workflow_id for document in documents)
     names = {
@@ -85,6 +86,6 @@ def _chosen(file: Path, wanted: str | None) -> Document:
     if wanted is None and len(names) == 1:
         return documents[0]
     if wanted not in names:
-        told = f"There is no workflow {wanted} in {file}" if wanted else f"{file} has several workflows"
-        fail(f"{told}; choose one of {', '.join(names)} with --workflow", code=USAGE)
+        problem = f"There is no workflow {wanted} in {file}" if wanted else f"{file} has several workflows"
+        fail(f"{problem}; choose one of {', '.join(names)} with --workflow", code=USAGE)
     return names[wanted]

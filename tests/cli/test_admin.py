@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infraweave import errors
-from infraweave.cli.options import limits
+from infraweave.cli.options import limit_settings
 from tests.cli.test_commands import infraweave, process  # noqa: F401 - fixtures
 
 WHO = ["--tenant", "acme", "--principal", "ci"]
@@ -81,7 +81,7 @@ def test_the_readme_tells_of_every_limit_and_every_code():
     readme = (Path(__file__).parent.parent.parent / "README.md").read_text()
     found = [cls for cls in vars(errors).values() if isinstance(cls, type)]
     codes = {cls.code for cls in found if issubclass(cls, errors.RequestError) and hasattr(cls, "code")}
-    assert {name for name in {*limits(), *codes} if f"`{name}`" not in readme} == set()
+    assert {name for name in {*limit_settings(), *codes} if f"`{name}`" not in readme} == set()
 
 
 @pytest.mark.parametrize(

@@ -154,7 +154,7 @@ def test_run_reads_its_input_from_a_file_or_stdin(infraweave, tmp_path):
         (
             ["run", "flow.py", "--workflow", "other"],
             2,
-            "There is no workflow other in flow.py; there are double",
+            "There is no workflow other in flow.py; it has double",
         ),
         (["run", "missing.py"], 1, "missing.py: no such file"),
         (["serve", "missing.py"], 2, "does not exist"),
@@ -206,7 +206,7 @@ patient.signal("go", schema={}, timeout=0.01, on_timeout="went by itself")
 
 
 @pytest.mark.parametrize(
-    ("workflow", "what"), [("sees", "go waits for a signal"), ("minds", "ask asks a person")]
+    ("workflow", "what"), [("sees", "go waits for a signal"), ("minds", "ask asks for input")]
 )
 def test_run_ends_where_nobody_can_send_what_the_run_or_its_child_waits_for(
     infraweave, tmp_path, workflow, what
@@ -214,14 +214,14 @@ def test_run_ends_where_nobody_can_send_what_the_run_or_its_child_waits_for(
     (tmp_path / "waits.py").write_text(WAITS)
     done = infraweave("run", str(tmp_path / "waits.py"), "--workflow", workflow)
     assert done.returncode == 1
-    assert f"infraweave: {what}, and there is no terminal; serve it instead" in done.stderr
+    assert f"infraweave: {what}, but there is no terminal; use `infraweave serve` instead" in done.stderr
 
 
 @pytest.mark.parametrize(
     ("workflow", "typed", "words"),
     [
         ("sees", b"1\n", "go completed"),
-        ("sees", b"\x04", "Cancelled by cli: nobody answers"),
+        ("sees", b"\x04", "Cancelled by cli: nobody answered"),
         ("minds", b"2\n", "below completed"),
         ("patient", b"", "went by itself"),  # while the prompt stands open
     ],
@@ -323,7 +323,7 @@ async def test_serve_takes_its_first_token_from_the_environment(process, monkeyp
 def test_a_first_token_that_is_none_is_refused(infraweave):
     done = infraweave("serve", "flow.py", "--db", "x.db", INFRAWEAVE_ADMIN_TOKEN="iw_live_nonsense")
     assert done.returncode == 1
-    assert "INFRAWEAVE_ADMIN_TOKEN is no token" in done.stderr
+    assert "INFRAWEAVE_ADMIN_TOKEN is not a valid token" in done.stderr
 
 
 CALL = """
@@ -374,7 +374,7 @@ def test_a_file_without_certificates_is_a_usage_error(infraweave, tmp_path, comm
     (tmp_path / "ca.pem").write_text("none")
     done = infraweave(command, "flow.py", "--outbound-ca", "ca.pem")
     assert done.returncode == 2
-    assert "ca.pem holds no certificates in PEM" in done.stderr
+    assert "ca.pem does not contain PEM certificates" in done.stderr
 
 
 @pytest.mark.parametrize("command", ["serve", "run"])

@@ -43,7 +43,7 @@ def test_a_sound_file_is_verified(db):
     done = db("verify")
 
     assert done.exit_code == 0
-    assert done.stdout.endswith("nothing is wrong\n")
+    assert done.stdout.endswith("no problems\n")
     assert json.loads(db("verify", "--json").stdout)["ok"] is True
 
 
@@ -52,7 +52,7 @@ def test_what_is_wrong_is_told_with_what_to_do_and_repaired(db, file):
     done = db("verify")
     assert done.exit_code == 1
     assert "index: state is 'failed' and should be 'succeeded'" in done.stdout
-    assert "stop the server and run this with --repair" in done.stderr
+    assert "Stop the server and run this command with --repair" in done.stderr
 
     found = json.loads(db("verify", "--json").stdout)
     assert (found["ok"], found["problems"][0]["about"], found["more_problems"]) == (False, "index", 0)
@@ -100,7 +100,7 @@ def test_pruning_says_what_it_would_do_and_does_it(db, file):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("prune", "--keep-bytes", "many"), "'many' is no size; give bytes, or text such as 500MB or 2GiB"),
+        (("prune", "--keep-bytes", "many"), "'many' is not a size; give bytes, or for example 500MB or 2GiB"),
         (("prune", "--older-than", "old"), "'old' is no duration"),
         (("prune", "--keep-runs", "-1"), "-1 is not in the range"),
         (("backup",), "Missing argument 'TARGET'"),

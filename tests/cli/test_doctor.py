@@ -71,8 +71,8 @@ async def test_a_library_that_is_too_old_or_missing_is_wrong(infraweave, monkeyp
     )
     code, findings = await found(infraweave)
     assert code == 1
-    assert findings["click"]["says"] == "7.0; >=8.1 is needed"
-    assert findings["quart"]["says"] == "not installed; >=0.20 is needed"
+    assert findings["click"]["says"] == "7.0; >=8.1 is required"
+    assert findings["quart"]["says"] == "not installed; >=0.20 is required"
     assert "pytest" not in findings
 
 

@@ -99,9 +99,9 @@ async def test_every_field_is_asked_for_by_itself(answered):
         "version": 2,
     }
     assert isinstance(claimed["amount"], float)
-    assert "bus is none of travel, meal, 3" in shown
-    assert "12x is no number" in shown
-    assert "extra is JSON of this shape: {…: number}" in shown
+    assert "bus is not one of travel, meal, 3" in shown
+    assert "12x is not a number" in shown
+    assert "extra is JSON with this structure: {…: number}" in shown
     assert "  Who claims.\n  In full.\n" in shown
 
 

@@ -19,9 +19,9 @@ def double(input: dict) -> dict:
 TYPO = FLOW.replace("-> dict:", "-> dict")
 MISSPELT = FLOW.replace("(input:", "(inputt:")
 STRICTER = FLOW.replace('"object"}', '"object", "required": ["n"]}')
-GOES_ON = "The server goes on with what it has; it waits for the next save."
-WAITS = "Nothing is served yet; the server waits for the next save."
-RESTARTS = "It does: restarting."
+GOES_ON = "The server keeps the old version; it waits for the next save."
+WAITS = "The server has not started; it waits for the next save."
+RESTARTS = "It loads; restarting."
 
 
 @pytest.fixture
@@ -132,8 +132,8 @@ def test_without_reload_files_that_do_not_load_end_the_start(process):
 def test_looking_ends_when_a_file_changes_meanwhile(process):
     process.begin()
     save(process, "import threading\nthreading.Event().wait()\n")
-    process.await_words("looking whether it loads")
+    process.await_words("checking whether it loads")
     save(process, "import os\nprint('as a file prints')\nos._exit(3)\n")
-    process.await_words("the process that loads them ended with code 3")
+    process.await_words("the process that loads the files exited with code 3")
     save_and_restart(process, "print('{as a file prints')\n" + FLOW)
     assert httpx.get(f"{process.url}/readyz", trust_env=False).status_code == 200

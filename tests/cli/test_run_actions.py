@@ -75,7 +75,7 @@ async def test_cancel_lets_a_run_clean_up(run, infraweave, undone):
 async def test_terminate_needs_a_yes_where_nobody_can_be_asked(run, infraweave, undone):
     code, out, err = await infraweave("runs", "terminate", run.run_id)
     assert (code, out) == (2, "")
-    assert "runs no compensation; say --yes" in err
+    assert "runs no compensation; without a terminal, confirm it with --yes" in err
     shown = json.loads((await infraweave("runs", "terminate", run.run_id, "--yes", "--json"))[1])
     assert (shown["state"], shown["forced"]) == ("cancelled", True)
     assert undone == []
@@ -96,7 +96,7 @@ async def test_a_signal_is_delivered_once_under_its_request_id(run, infraweave):
     answer = ["runs", "signal", run.run_id, "approval", "--request-id", "apr_1", "--payload", "-"]
     payload = '{"approved": true, "limit": 10}'
     assert (await infraweave(*answer, stdin=payload))[1] == "approval is delivered, as apr_1\n"
-    assert (await infraweave(*answer, stdin=payload))[1] == "approval was delivered before, as apr_1\n"
+    assert (await infraweave(*answer, stdin=payload))[1] == "approval was already delivered, as apr_1\n"
     assert (await run.result())["limit"] == 10
 
 
@@ -130,7 +130,7 @@ async def test_what_a_person_leaves_out_is_left_out(run, infraweave):
 async def test_a_payload_that_is_no_plain_object_is_asked_for_as_json(run, infraweave):
     steered = await run.client.start("steer")
     code, _, err = await infraweave("runs", "signal", steered.run_id, "go", typed="nonsense\n[1]\n")
-    assert (code, "no JSON" in err) == (0, True)
+    assert (code, "not valid JSON" in err) == (0, True)
     assert await steered.result() == [1]
 
 

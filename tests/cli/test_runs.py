@@ -107,7 +107,7 @@ async def test_start_later_by_a_time_or_a_duration(cli):
         (["start", "double", "--in", "1h", "--at", "2099-01-01T00:00:00Z"], 2, "give one of them"),
         (["start", "double", "--at", "tomorrow"], 2, "expected an RFC 3339 time"),
         (["start", "double", "--tag", "x"], 2, "expected KEY=VALUE"),
-        (["start", "double", "--tag", "a=1", "--tag", "a=2"], 2, "a key is given twice"),
+        (["start", "double", "--tag", "a=1", "--tag", "a=2"], 2, "each key may be given only once"),
         (["start", "double"], 1, "n is required"),
         (["start", "none"], 1, "workflow_not_found"),
         (["start", "double", "--token", "x"], 4, "unauthenticated"),
@@ -152,5 +152,5 @@ async def test_start_batch_with_a_refused_line_exits_with_1_and_starts_the_other
 async def test_start_batch_sends_nothing_where_a_line_is_no_json(cli):
     code, _, err = await cli("start-batch", "-", "--workflow", "double", stdin='{"n": 1}\n{\n')
     assert code == 2
-    assert "line 2 is no JSON, so nothing was sent" in err
+    assert "line 2 is not valid JSON; nothing was sent" in err
     assert (await cli.client.request("GET", "/v1/runs"))["runs"] == []

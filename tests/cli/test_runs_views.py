@@ -93,7 +93,7 @@ async def test_lists_follow_pages_up_to_their_limit_and_say_that_there_are_more(
     page = json.loads((await infraweave("runs", "list", "--limit", "250", "--json"))[1])
     assert [run["run_id"] for run in page["runs"]] == ids[:250]
     assert await listed(infraweave, "--limit", "400", "--cursor", page["next_cursor"]) == ids[250:]
-    assert "--all shows them" in (await infraweave("runs", "list"))[2]
+    assert "--all lists all" in (await infraweave("runs", "list"))[2]
     assert [run["run_id"] async for run in client.runs(workflow_id="greet")] == ids
 
 
@@ -193,15 +193,15 @@ async def test_history_has_a_row_for_each_attempt(client, infraweave):
         (["list", "--cursor", "odd"], 2, "invalid_cursor"),
         (["show", "run_none"], 1, "run_not_found"),
         (["show", "../workflows"], 1, "not_found"),
-        (["show", "\udcff"], 2, "no text"),
+        (["show", "\udcff"], 2, "text that JSON cannot encode"),
         (["show"], 2, "Missing argument 'RUN'"),
         (["result", "run_none", "--wait"], 1, "run_not_found"),
         (["history", "run_none"], 1, "run_not_found"),
-        (["list", "--token", "ü"], 4, "characters that no token has"),
+        (["list", "--token", "ü"], 4, "the token contains invalid characters"),
         (["list", "--url", "http://127.0.0.1:9"], 3, "cannot be reached"),
         (["list", "--url", "nowhere"], 3, "cannot be reached"),
         (["list", "--url", "http://127.0.0.1:99999"], 3, "expected http://HOST:PORT"),
-        (["list", "--url", "http://xn--a.com"], 3, "its host is none"),
+        (["list", "--url", "http://xn--a.com"], 3, "the host is not valid"),
     ],
 )
 async def test_a_mistake_gets_one_line_and_an_exit_code(client, infraweave, arguments, code, words):

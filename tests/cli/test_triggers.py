@@ -93,7 +93,7 @@ async def test_a_schedule_whose_newest_time_made_no_run_says_why(server, call, c
     await clock.advance(900)
     await server.engine.scheduler.settled()
 
-    why = "the newest time made no run: The input does not match the schema of backup: /host is required"
+    why = "the last time started no run: The input does not match the schema of backup: /host is required"
     assert why in (await call("schedules", "show", "backup:often"))[1].splitlines()
     assert f"backup:often: {why}" in (await call("schedules", "list"))[1].splitlines()
 
@@ -122,7 +122,7 @@ async def test_a_webhook_is_made_used_and_deleted(server, call, tmp_path):
             1,
             "definition_invalid: The schedule is not valid: it needs",
         ),
-        (["schedules", "change", "backup:x"], 2, "say what to change, such as --cron"),
+        (["schedules", "change", "backup:x"], 2, "nothing to change; give an option such as --cron"),
         (["schedules", "change", "backup:nightly", "--every", "1h"], 1, "schedule_declared: The workflow"),
         (["schedules", "create", "backup", "x", "--overlap", "all"], 2, "'all' is not one of"),
         (["schedules", "delete", "backup:nightly"], 1, "schedule_declared: The workflow backup declares"),

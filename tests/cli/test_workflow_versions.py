@@ -67,8 +67,8 @@ async def test_publishing_tells_the_version_the_differences_and_the_open_runs(in
     code, out, _ = await infraweave("publish", "later.json")
     assert code == 0
     assert out.splitlines() == [
-        "label v2 published, not active; v1 is",
-        "Different from v1, which is active:",
+        "label v2 published, not active (v1 is)",
+        "Differences from v1, which is active:",
         "  ~ node nap: delay is 6, was 5",
         "  + node more is new",
         "VERSION  ACTIVE  OPEN_RUNS  CREATED_AT",
@@ -77,7 +77,7 @@ async def test_publishing_tells_the_version_the_differences_and_the_open_runs(in
     ]
     _, out, _ = await infraweave("publish", "later.json", "--activate")
     assert out.startswith(
-        "label v2 was there already, with the same content, active\nDifferent from v1, which was"
+        "label v2 already existed with the same content, active\nDifferences from v1, which was"
     )
 
 
@@ -95,7 +95,7 @@ async def test_a_python_file_publishes_all_its_workflows_and_names_code_that_is_
     code, out, _ = await infraweave("publish", "flow.py")
     assert code == 0
     assert "one v1 published, active\n" in out
-    assert "No loaded code answers two:count: nodes that name it wait until some does.\n" in out
+    assert "No code is loaded for two:count. Nodes that use it wait until it is loaded.\n" in out
 
 
 async def test_every_fault_is_told_at_its_place(infraweave, write):
@@ -111,7 +111,7 @@ async def test_every_fault_is_told_at_its_place(infraweave, write):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("{", "unexpected end"), ("[]", "must hold a JSON object"), (None, "No such file")]
+    ("text", "words"), [("{", "unexpected end"), ("[]", "must be a JSON object"), (None, "No such file")]
 )
 async def test_what_is_no_document_is_refused_before_a_server_is_asked(infraweave, write, text, words):
     if text is not None:

@@ -122,7 +122,7 @@ def test_without_names_the_folder_workflows_is_checked(run, tmp_path):
     assert run("check") == (
         1,
         "",
-        "infraweave: There is no folder workflows/ here; name workflow files or folders.\n",
+        "infraweave: There is no folder workflows/ here; give workflow files or folders.\n",
     )
     (tmp_path / "workflows").mkdir()
     (tmp_path / "workflows" / "one.py").write_text(right("one", "v1"))
@@ -242,7 +242,7 @@ def test_what_is_wrong_with_documents_is_told_at_its_place(run, tmp_path):
         "unknown.json: workflow nap: /nodes/0/nmae: unknown field nmae; the nearest known one is name",
         "unknown.json: workflow nap: /nodes/0/name: is missing",
         "unfit.json: workflow nap: output 'x' is not a node",
-        "list.json: it must hold a JSON object, a definition document",
+        "list.json: a definition document must be a JSON object",
         "half.json: unexpected end of data: line 1 column 2 (char 1)",
         "none.json: no such file or folder",
         "pyproject.toml: no such file or folder",

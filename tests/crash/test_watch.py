@@ -50,14 +50,14 @@ async def test_watch_goes_on_after_kill_9_and_after_a_restart(process):
         watcher = await watching(process, run.run_id, "--json")
         lines = [json.loads(await watcher.stdout.readline()) for _ in range(4)]
         process.kill()
-        await said(watcher, b"The server is away")
+        await said(watcher, b"The server is unreachable")
     async with process.start() as client:
         await said(watcher, b"The server is back")
         await until(client, run, "node_failed", node="second")
         os.kill(process.pid, signal.SIGTERM)
         (process.folder / "go").touch()
         assert process.wait() == 0
-        await said(watcher, b"The server is away")
+        await said(watcher, b"The server is unreachable")
     async with process.start() as client:
         rest, errors = await asyncio.wait_for(watcher.communicate(), 30)
         lines += map(json.loads, rest.splitlines())
