@@ -1,4 +1,4 @@
-"""When runs must next be in memory. Written by the journal with each append; read here by the engine."""
+"""Reads of the agenda: when runs must next be in memory. The journal writes it with each append."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from infraweave.store.sqlite.database import Database
 
 @frozen(eq=False)
 class Agenda:
-    """The open runs of a database, by the time at which something is due."""
+    """The agenda of a database."""
 
     _db: Database
 
     async def urgent(self) -> list[int]:
-        """Return the keys of runs of which something is in flight; a start takes these up at once."""
+        """Return the keys of runs that have something in flight; a server loads them when it starts."""
         return [row["run_key"] for row in await self._db.read("urgent")]
 
     async def due(self, now: int, limit: int) -> list[int]:
-        """Return the keys of runs whose wake-up has come, the earliest first."""
+        """Return the keys of runs whose wake-up time has come, the earliest first."""
         return [row["run_key"] for row in await self._db.read("due", {"now": now, "limit": limit})]
 
     async def next_due(self) -> int | None:
-        """Return the earliest wake-up of all, past ones included, or None."""
+        """Return the earliest wake-up time, which may have passed, or None."""
         row = await self._db.read_one("next_due")
         return row[0] if row else None

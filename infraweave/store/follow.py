@@ -1,9 +1,9 @@
-"""Followers of one run: stored events first, then live ones, each once and in order.
+"""Following one run: stored events first, then live ones, each once and in order.
 
-A follower has a cursor and nothing else; no queue stands between it and the table. A commit wakes it
-without telling it anything, and it reads what lies after its cursor: so nothing is lost or doubled, whenever
-it joined and however slow it is. The followers of a run share a *tail*, its last events as they were just
-written, which spares each of them the read; who lags behind the tail reads the table.
+A reader has a cursor and no queue. A commit wakes it without data, and it reads the events after its cursor.
+So it never loses or repeats an event, whenever it joined and however slow it is. The readers of a run share
+a *tail* of its newest events, which saves each of them the read; a reader that is behind the tail reads the
+table.
 """
 
 from __future__ import annotations
@@ -17,19 +17,19 @@ from typing import Any, NamedTuple, TypeAlias
 
 from attrs import define, field
 
-#: How time passes: ``asyncio.sleep``, or a virtual clock's.
+#: ``asyncio.sleep``, or that of a virtual clock.
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
 
 TERMINAL_TYPES = frozenset({"completed", "failed", "cancelled"})
-#: How a payload begins that an earlier event has already.
+#: The beginning of a payload that refers to the payload of an earlier event.
 ELSEWHERE = b'{"input_seq":'
-#: Bounds of the tail of one run.
+#: Limits of the tail of one run.
 TAIL_EVENTS = 256
 TAIL_BYTES = 1 << 20
 
 
 class Stored(NamedTuple):
-    """One event as it is stored: ``data`` is the feed's line of JSON, ``payload`` what lies beside it."""
+    """One event as it is stored: ``data`` is the feed's line of JSON, ``payload`` is stored beside it."""
 
     seq: int
     type: str
@@ -38,7 +38,7 @@ class Stored(NamedTuple):
 
     @property
     def size(self) -> int:
-        """The bytes that it holds."""
+        """The size in bytes."""
         return len(self.data) + len(self.payload or b"")
 
 
@@ -51,18 +51,18 @@ def _new_wake() -> asyncio.Future[None]:
 
 @define(eq=False)
 class Topic:
-    """What the followers of one run share."""
+    """What the readers of one run share."""
 
-    #: The newest committed seq that we know of.
+    #: The newest known committed seq.
     head: int = 0
-    followers: int = 0
+    readers: int = 0
     tail: deque[Stored] = field(factory=deque)
-    #: Resolves with the next commit; then there is a new one.
+    #: Resolves with the next commit, and is then replaced.
     wake: asyncio.Future[None] = field(factory=_new_wake)
     _bytes: int = 0
 
     def add(self, event: Stored) -> None:
-        """Take in an event that was just committed; one that is not whole must be read from the table."""
+        """Add an event that was just committed; one with a reference as payload empties the tail."""
         if event.payload is not None and event.payload.startswith(ELSEWHERE):
             self.tail.clear()
             self._bytes, self.head = 0, max(self.head, event.seq)
@@ -77,12 +77,12 @@ class Topic:
         self.head = max(self.head, event.seq)
 
     def notify(self) -> None:
-        """Wake all who wait."""
+        """Wake all waiting readers."""
         woken, self.wake = self.wake, _new_wake()
         woken.set_result(None)
 
     def after(self, cursor: int, limit: int) -> list[Stored]:
-        """Return the events after ``cursor`` if the tail reaches back to it, else nothing."""
+        """Return the events after ``cursor`` if the tail reaches back to it, otherwise nothing."""
         if not self.tail or self.tail[0].seq > cursor + 1:
             return []
         start = cursor + 1 - self.tail[0].seq
@@ -90,12 +90,12 @@ class Topic:
 
 
 class EventReader:
-    """One reader of a run's events. Iterate over its pages, or ask for the ``next`` one with a time limit."""
+    """One reader of a run's events. Iterate over its pages, or call ``next`` with a timeout."""
 
     def __init__(self, topic: Topic, after: int, page: int, read: ReadPage, sleep: Sleep) -> None:
-        #: The seq of the last event handed out.
+        #: The seq of the last event returned.
         self.cursor = after
-        #: True once no more will come: the terminal event is behind the cursor, or the run is gone.
+        #: True once no event follows: the terminal event was returned, or the run is gone.
         self.ended = False
         self._topic = topic
         self._page = page
@@ -104,30 +104,30 @@ class EventReader:
 
     @property
     def head(self) -> int:
-        """The newest seq of the run; a cursor beyond it is none that we gave out."""
+        """The newest seq of the run; a valid cursor is not beyond it."""
         return self._topic.head
 
     async def next(self, timeout: float | None = None) -> list[Stored]:  # noqa: ASYNC109  # on an injected clock
-        """Return the next events in order: at least one, or none at the end or after ``timeout`` seconds."""
-        await asyncio.sleep(0)  # a reader that never waits must not keep the loop from others
-        wake = self._topic.wake  # taken before looking: a commit from here on is not missed
-        page = await self._look()
+        """Return the next events in order: at least one, or none at the end and after ``timeout`` seconds."""
+        await asyncio.sleep(0)  # a reader that never waits must not block the loop
+        wake = self._topic.wake  # read before the events, so that no commit is missed
+        page = await self._read_page()
         if page or self.ended:
             return page
         async with timeout_future(self._sleep, timeout) as waiting_for:
             while not page and not any(alarm.done() for alarm in waiting_for):
                 await asyncio.wait({wake, *waiting_for}, return_when=asyncio.FIRST_COMPLETED)
                 wake = self._topic.wake
-                page = await self._look()
+                page = await self._read_page()
         return page
 
-    async def _look(self) -> list[Stored]:
+    async def _read_page(self) -> list[Stored]:
         if self.ended or self.cursor >= self._topic.head:
             return []
         page = self._topic.after(self.cursor, self._page) or await self._read(self.cursor)
         if page:
             self.cursor = page[-1].seq
-        # There is more after the cursor, or was: where nothing comes, the run has been removed meanwhile.
+        # There were events after the cursor; if none is found, the run was removed meanwhile.
         self.ended = not page or page[-1].type in TERMINAL_TYPES
         return page
 
@@ -138,7 +138,7 @@ class EventReader:
 
 @asynccontextmanager
 async def timeout_future(sleep: Sleep, timeout: float | None) -> AsyncIterator[set[asyncio.Future[Any]]]:  # noqa: ASYNC109
-    """Give a future that resolves after ``timeout``, or nothing where there is no limit."""
+    """Yield a future that resolves after ``timeout`` seconds, or nothing if there is no limit."""
     if timeout is None:
         yield set()
         return

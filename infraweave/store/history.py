@@ -1,7 +1,7 @@
-"""Pages of a run's history: events tell which attempts stand on one, and then what these gave is read.
+"""Pages of a run's history: events decide which attempts are on a page, then the payloads of these are read.
 
-The events themselves are small. What lies beside them may be megabytes, so it is read for the attempts of the
-page alone, and the page ends where it has enough of it.
+Events are small, but payloads may be megabytes. So payloads are read for the attempts of the page alone, and
+the page ends once it holds enough of them.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from infraweave.core.run.history import HistoryBuilder, Row, RowFilter
 from infraweave.store.follow import TERMINAL_TYPES
 from infraweave.store.journal import PAGE_BYTES, Journal
 
-#: Events folded into the history between two looks at whether the page is full.
+#: Events folded before the next check whether the page is full.
 _EVENTS = 500
-#: Attempts whose payloads are read at a time: at first, and at most.
+#: Attempts whose payloads are read at a time: the first time, and at most.
 _FIRST, _MOST = 4, 64
 
 
 @frozen
 class HistoryPage:
-    """Some attempts of a run, in order; ``more``: there are others behind the last.
+    """Some attempts of a run, in order; ``more``: others follow.
 
-    ``gone``: the log had neither enough of them nor an end.
+    ``gone``: the log ended without an end of the run, which has been removed.
     """
 
     rows: Sequence[Row]
@@ -43,7 +43,7 @@ async def history_page(
     limit: int,
     after: int,
 ) -> HistoryPage:
-    """Return the attempts that begin after a seq: up to ``limit``, and no more than 4 MB of them, but one."""
+    """Return the attempts that begin after a seq: up to ``limit``, and up to 4 MiB, but at least one."""
     # A filter by state applies when a row is complete, so all rows are built for it.
     builder = HistoryBuilder(run_id, kinds, wanted, limit + 1 if wanted.state is None else None)
     gone = not await _fold(journal, run_key, builder, limit, after)
@@ -53,7 +53,7 @@ async def history_page(
 
 
 async def _fold(journal: Journal, run_key: int, builder: HistoryBuilder, limit: int, after: int) -> bool:
-    """Fold events until the page cannot change any more; tell whether it cannot, or the run has ended."""
+    """Fold events until the page is final; return False if the log ended before that and before the run."""
     while page := await journal.read(run_key, after, _EVENTS, payloads=False):
         for stored in (stored for stored in page if builder.needs(stored.type)):
             builder.add(decode_event(stored.type, stored.data))
@@ -64,7 +64,7 @@ async def _fold(journal: Journal, run_key: int, builder: HistoryBuilder, limit: 
 
 
 async def _filled(journal: Journal, run_key: int, rows: Sequence[Row]) -> Sequence[Row]:
-    """Return the first of some rows with what they were given and gave: what 4 MB hold, and one at least."""
+    """Return the first of some rows with their inputs and outputs: up to 4 MiB, but at least one."""
     done, size, count = 0, 0, _FIRST
     while done < len(rows):
         some = rows[done : done + count]

@@ -1,4 +1,4 @@
-"""Reads of what people are being asked. Written by the journal with each append, as the agenda is."""
+"""Reads of open input requests. The journal writes their list with each append."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import InputRequested
 from infraweave.store.sqlite.database import Database
 
-#: A page ends early beyond so many bytes of events, but never before one.
+#: A page ends early beyond this many bytes of events, but never before one request.
 PAGE_BYTES = 4 << 20
 
 
 @frozen(kw_only=True)
 class OpenRequest:
-    """What a run asks; ``event_key`` is its place in the order of asking."""
+    """An open request of a run; ``event_key`` orders requests by time."""
 
     event_key: int
     run_id: str
@@ -30,7 +30,7 @@ class OpenRequest:
 
 @frozen
 class Page:
-    """Some open requests, the oldest first; ``more``: there are others behind the last."""
+    """Some open requests, oldest first; ``more``: others follow."""
 
     requests: Sequence[OpenRequest]
     more: bool
@@ -38,14 +38,14 @@ class Page:
 
 @frozen(eq=False)
 class InputRequests:
-    """The open input requests of a database. ``workflows``: those that are meant; None: all."""
+    """The open input requests of a database. ``workflows``: only requests of these; None: all."""
 
     _db: Database
 
     async def list(
         self, tenant: str, workflows: Collection[str] | None = None, *, limit: int = 50, after: int = 0
     ) -> Page:
-        """Return the oldest requests of a tenant behind an event key."""
+        """Return the oldest requests of a tenant after an event key."""
         alone = workflows is not None and len(workflows) == 1
         name = "open_requests_of_workflow" if alone else "open_requests"
         params = {**_params(tenant, workflows), "after": after, "limit": limit + 1, "most": PAGE_BYTES}
@@ -54,7 +54,7 @@ class InputRequests:
         return Page([_request(row) for row in page], len(rows) > len(page))
 
     async def count(self, tenant: str, workflows: Collection[str] | None = None) -> int:
-        """Return how many there are."""
+        """Return how many requests are open."""
         name = "count_open_requests" if workflows is None else "count_open_requests_of_workflows"
         row = await self._db.read_one(name, _params(tenant, workflows))
         return 0 if row is None else row[0]

@@ -1,7 +1,7 @@
-"""The only door for events: in by ``append``, out by ``load``, ``read`` and ``follow``.
+"""The journal: ``append`` writes the events of runs; ``load``, ``read`` and ``follow`` read them.
 
-An append is durable when its future resolves; effects follow from there. Entries of several runs that are
-appended together are committed together: that is how a child's end becomes its parent's answer.
+An append is durable when its future resolves, and effects run after that. Appends of several runs in one
+call are committed together: this is how the end of a child reaches its parent.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from infraweave.store.sqlite.batch import Effect
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.row_changes import Row, RowChanges, merge
 
-#: Events to decode at a stretch: about two milliseconds of the loop's time.
+#: Events decoded at a time: about two milliseconds of the loop's time.
 LOAD_PAGE = 256
-#: A page of events ends early beyond this, so that a reader holds a bounded buffer.
+#: A page of events ends early beyond this size, so that the buffer of a reader is bounded.
 PAGE_BYTES = 4 << 20
 
 
 @define(eq=False)
 class RunAppend:
-    """The next events of one run, and when the run must then be in memory (see projection)."""
+    """The next events of one run, and when the run must be in memory afterwards (see projection)."""
 
     run_key: int
     run_id: str
     events: Sequence[Event]
     due_at: DueAt = UNCHANGED
-    #: Bytes of the events, known once they are appended.
+    #: Bytes of the events, set when they are appended.
     size: int = field(default=0, init=False)
 
 
@@ -54,12 +54,12 @@ class Head:
 
 @frozen(eq=False)
 class Journal:
-    """The events of all runs of a database. ``sleep`` is how time passes for followers."""
+    """The events of all runs of a database. ``sleep`` waits for readers."""
 
     _db: Database
     _sleep: Sleep = asyncio.sleep
     _topics: dict[int, Topic] = field(factory=dict, init=False)
-    #: Who caused events, and who was kept from it; beside the events in their transaction.
+    #: The audit log, written in the same transactions as the events.
     audit: AuditLog = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -73,14 +73,14 @@ class Journal:
     def append(
         self, entries: Sequence[RunAppend], effect: Effect | None = None, record: AuditRecord | None = None
     ) -> asyncio.Future[None]:
-        """Write ``entries`` in one transaction; the result resolves after it, and cannot be cancelled.
+        """Write ``entries`` in one transaction; the future resolves after it, and cannot be cancelled.
 
         ``effect`` is called with that result once it is known: what must follow the commit. ``record``, the
         audit row of the act behind the events, is in the same transaction.
 
         Raises:
-            Unstorable: an event holds something that JSON cannot carry; nothing is written. The result fails
-                with it too, where SQLite cannot hold an event: then nothing more of these runs is written.
+            Unstorable: JSON cannot represent an event; nothing is written. The future fails with it too if
+                SQLite cannot hold an event; then nothing more of these runs is written.
         """
         changes = [_projected(entry) for entry in entries]
         if record is not None:
@@ -89,11 +89,11 @@ class Journal:
         return self._db.append(merge(changes), effect)
 
     async def flush(self) -> None:
-        """Wait until all is on disk that was appended before."""
+        """Wait until all earlier appends are on disk."""
         await self._db.append(RowChanges())
 
     def remove_from_agenda(self, run_key: int) -> None:
-        """Take a run off the agenda that is not there any more."""
+        """Remove a run that no longer exists from the agenda."""
         self._db.append(RowChanges(ended=[run_key]))
 
     async def load(self, run_key: int, *, payloads: bool = True, after: int = 0) -> list[Event]:
@@ -107,16 +107,16 @@ class Journal:
     async def fold(
         self, run_key: int, run_id: str, *, payloads: bool = True, undoable: frozenset[str] | None = None
     ) -> RunState:
-        """Return the state that a run's events add up to, page by page: other work goes on in between.
+        """Fold a run's events into its state, page by page, so that other work can go on in between.
 
-        ``undoable``: the nodes of which it keeps past iterations and items; None: all.
+        ``undoable``: the nodes whose past iterations and items the state keeps; None: all.
         """
         state = RunState(run_id, undoable=undoable)
         await self.catch_up(run_key, state, payloads=payloads)
         return state
 
     async def catch_up(self, run_key: int, state: RunState, *, payloads: bool = True) -> int:
-        """Fold into ``state`` what a run's log holds beyond it; return the bytes of that."""
+        """Fold into ``state`` the events of a run that follow it; return their size in bytes."""
         size = 0
         while page := await self.read(run_key, state.seq, LOAD_PAGE, payloads=payloads):
             for stored in page:
@@ -125,7 +125,7 @@ class Journal:
         return size
 
     async def read(self, run_key: int, after: int, limit: int, *, payloads: bool = True) -> list[Stored]:
-        """Return up to ``limit`` events after a seq, fewer where they are big; none only at the head."""
+        """Return up to ``limit`` events after a seq, fewer if they are large, none only at the end."""
         rows = await self._db.read(
             "events_after",
             {"run_key": run_key, "after": after, "limit": limit, "payloads": payloads, "most": PAGE_BYTES},
@@ -133,7 +133,7 @@ class Journal:
         return [Stored(*row) for row in rows]
 
     async def payloads(self, run_key: int, seqs: Collection[int]) -> dict[int, bytes]:
-        """Return what lies beside some events of a run, by seq; those that have nothing are left out."""
+        """Return the payloads of some events of a run by seq; events without payload are left out."""
         rows = await self._db.read("payloads_of", {"run_key": run_key, "seqs": dumps(sorted(seqs)).decode()})
         return {row["seq"]: row["payload"] for row in rows}
 
@@ -157,10 +157,10 @@ class Journal:
     ) -> AsyncIterator[EventReader]:
         """Follow a run from a cursor on for the length of a block, in pages of up to ``page`` events.
 
-        Without ``payloads`` they are not read; a page may still bring them.
+        Without ``payloads`` they are not read, but a page may still contain them.
         """
         topic = self._topics.setdefault(run_key, Topic())
-        topic.followers += 1
+        topic.readers += 1
         try:
             read = partial(self.read, run_key, limit=page, payloads=payloads)
             follower = EventReader(topic, after, page, read, self._sleep)
@@ -169,8 +169,8 @@ class Journal:
             follower.ended = head.terminal and after >= head.seq
             yield follower
         finally:
-            topic.followers -= 1
-            if not topic.followers:
+            topic.readers -= 1
+            if not topic.readers:
                 del self._topics[run_key]
 
     def _committed(self, written: Sequence[RowChanges]) -> None:

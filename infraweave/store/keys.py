@@ -1,4 +1,4 @@
-"""The keys of a file: what the server signs with so that it knows its own again, after a restart too."""
+"""The keys of a file, with which the server signs what it must recognise again after a restart."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infraweave.store.sqlite.database import Database
 
 @frozen(eq=False)
 class Keys:
-    """The keys of a database, each made with it."""
+    """The keys of a database, created with it."""
 
     _db: Database
 
@@ -17,7 +17,7 @@ class Keys:
         """Return a key, 32 bytes.
 
         Raises:
-            LookupError: there is none of that name.
+            LookupError: there is no key of that name.
         """
         row = await self._db.read_one("key", {"name": name})
         if row is None:

@@ -1,10 +1,13 @@
-"""Which runs are being taken up at this moment, in a small file beside the database: it outlives the process.
+"""The runs that are being loaded right now, in a small file beside the database that outlives the process.
 
-A run whose history takes more memory than there is kills whoever takes it up, again and again. The process
-that dies can tell nobody, so before a run is taken up its name is written here, and wiped out once it has
-survived that. What a process finds here at its start is what the one before was taking up when it died, and
-how many did so in a row. Nothing is synced: the file is to outlive the process, and after a power cut nobody
-is to blame. An ordinary start costs two small writes a run, and no transaction.
+A run whose history needs more memory than there is kills every process that loads it. So the id of a run is
+written to the file before the run is loaded, and deleted once the load is over. At its start a process finds
+there the runs that the last process was loading when it died, and how many processes in a row died while
+loading them. After ``MAX_CRASHES`` of them the run is quarantined: it is not loaded before somebody releases
+it.
+
+Nothing is synced: the file has to survive the process, and after a power cut no run is to blame. An ordinary
+start costs two small writes for each run, and no transaction.
 """
 
 from __future__ import annotations
@@ -16,73 +19,73 @@ from pathlib import Path
 
 log = logging.getLogger("infraweave.store")
 
-#: Deaths in a row after which a run is not taken up any more, unless somebody says so.
+#: Crashes in a row after which a run is quarantined.
 MAX_CRASHES = 3
-#: A run and how often it has been taken up without an end; blanks where there is none.
+#: A run id and the number of its loads that have not ended; an unused record is blank.
 _RECORD = re.compile(rb"(\S{1,100}) +(\d{1,9})\n")
 _WIDTH = 64
 
 
 class LoadQuarantine:
-    """The runs that this process takes up, and those at whose taking-up earlier ones have died."""
+    """The runs that this process is loading, and those that earlier processes died loading."""
 
     def __init__(self, database: Path) -> None:
         self._path = database.with_name(f"{database.name}.taking-up")
         self._file: int | None = None
         self._is_broken = False
-        #: How many processes in a row have died at the taking-up of a run.
+        #: How many processes in a row died while loading a run.
         self._crashes = self._left_behind()
-        self._places = {run_id: place for place, run_id in enumerate(self._crashes)}
+        self._slots = {run_id: slot for slot, run_id in enumerate(self._crashes)}
         self._free: list[int] = []
-        self._quarantined = {run_id for run_id, deaths in self._crashes.items() if deaths >= MAX_CRASHES}
+        self._quarantined = {run_id for run_id, crashes in self._crashes.items() if crashes >= MAX_CRASHES}
         if self._crashes:
             self._rewrite()
 
     @property
     def quarantined(self) -> frozenset[str]:
-        """The runs that are set aside."""
+        """The quarantined runs."""
         return frozenset(self._quarantined)
 
     @property
     def suspected(self) -> frozenset[str]:
-        """The runs at whose taking-up the last process died, those that are set aside included."""
+        """The runs that the last process died loading, including quarantined ones."""
         return frozenset(self._crashes)
 
     def is_quarantined(self, run_id: str) -> bool:
-        """Tell whether a run is not to be taken up."""
+        """Tell whether a run must not be loaded."""
         return run_id in self._quarantined
 
     def crashes(self, run_id: str) -> int:
-        """Return how many processes in a row have died at the taking-up of a run."""
+        """Return how many processes in a row died while loading a run."""
         return self._crashes.get(run_id, 0)
 
     def release(self, run_id: str) -> None:
-        """Let a run be taken up that was set aside; one more death, and it is set aside again."""
+        """Release a run from quarantine; one more crash puts it back."""
         self._quarantined.discard(run_id)
 
     def begin_load(self, run_id: str) -> None:
-        """Write down that a run is being taken up."""
-        if run_id not in self._places:
-            self._places[run_id] = self._free.pop() if self._free else len(self._places)
-        self._write(self._places[run_id], b"%-54s %8d\n" % (run_id.encode(), self.crashes(run_id) + 1))
+        """Record that the load of a run begins."""
+        if run_id not in self._slots:
+            self._slots[run_id] = self._free.pop() if self._free else len(self._slots)
+        self._write(self._slots[run_id], b"%-54s %8d\n" % (run_id.encode(), self.crashes(run_id) + 1))
 
     def pause_load(self, run_id: str) -> None:
-        """Write down that a run is not being taken up now: it has to wait, and is begun again."""
-        place = self._places.get(run_id)
-        if place is not None and run_id not in self._quarantined:
-            del self._places[run_id]
-            self._free.append(place)
-            self._write(place, b" " * (_WIDTH - 1) + b"\n")
+        """Record that the load of a run stopped to wait for something; it begins anew later."""
+        slot = self._slots.get(run_id)
+        if slot is not None and run_id not in self._quarantined:
+            del self._slots[run_id]
+            self._free.append(slot)
+            self._write(slot, b" " * (_WIDTH - 1) + b"\n")
 
     def end_load(self, run_id: str) -> None:
-        """Write down that the taking-up of a run is over, and has done no harm."""
+        """Record that the load of a run ended without harm."""
         self.pause_load(run_id)
         if run_id not in self._quarantined:
             self._crashes.pop(run_id, None)
 
     def close(self) -> None:
-        """Leave only what is set aside: this process does not die."""
-        for run_id in list(self._places):
+        """Keep only quarantined runs in the file: this process ends normally."""
+        for run_id in list(self._slots):
             self.end_load(run_id)
         if self._file is not None:
             os.close(self._file)
@@ -98,22 +101,22 @@ class LoadQuarantine:
         return {name.decode(errors="replace"): int(count) for name, count in _RECORD.findall(found)}
 
     def _rewrite(self) -> None:
-        """Put what was found to the front, in one go: the file never holds less than is known."""
+        """Move the records found to the front of the file, atomically."""
         made = self._path.with_name(f"{self._path.name}.new")
         made.touch(0o600)
         made.write_bytes(b"".join(b"%-54s %8d\n" % (r.encode(), n) for r, n in self._crashes.items()))
         made.replace(self._path)
 
-    def _write(self, place: int, record: bytes) -> None:
+    def _write(self, slot: int, record: bytes) -> None:
         if self._is_broken:
             return
         try:
             if self._file is None:
                 self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-            os.lseek(self._file, place * _WIDTH, os.SEEK_SET)
+            os.lseek(self._file, slot * _WIDTH, os.SEEK_SET)
             os.write(self._file, record)
         except OSError as error:
             self._is_broken = True
             log.error(
-                "%s cannot be written, so runs that kill the process are not found: %s", self._path, error
+                "%s cannot be written, so runs that kill the process are not detected: %s", self._path, error
             )

@@ -1,9 +1,9 @@
-"""From events to row changes. Pure: the same events give the same rows, today and when the index is rebuilt.
+"""From events to row changes. Pure: the same events give the same rows, also when the index is rebuilt.
 
-The one place where an event is encoded. What the index says about a run follows from its first event, which
-carries the origin, from the other ``status_changed``, from what closed attempts have used, and from the
-terminal event. What people are being asked follows from ``input_requested`` and ``input_resolved``: each
-request is resolved before its run ends. No other event touches either.
+This is the only place that encodes events. The index row of a run follows from its first event, which holds
+the origin, from later ``status_changed`` events, from what ended attempts used, and from the terminal event.
+The list of input requests follows from ``input_requested`` and ``input_resolved``; each request is resolved
+before its run ends. No other event changes either.
 """
 
 from __future__ import annotations
@@ -42,34 +42,34 @@ class Unchanged(Enum):
     UNCHANGED = "unchanged"
 
 
-#: In place of a time: the agenda's row stays as it is, and is not written.
+#: In place of a time: the row of the agenda is not written.
 UNCHANGED: Final = Unchanged.UNCHANGED
-#: When a run must next be in memory: 0 now, a time, None only when the outside calls, UNCHANGED as before.
+#: When a run must next be in memory: 0 now, a time, None only when something comes from outside.
 DueAt: TypeAlias = int | Literal[Unchanged.UNCHANGED] | None
 
 URGENT = 0
 
 
 def project(run_key: int, run_id: str, events: Sequence[Event], due_at: DueAt = UNCHANGED) -> RowChanges:
-    """Return what ``events``, the next of one run, change in the tables.
+    """Return the row changes that follow from ``events``, the next of one run.
 
     Raises:
-        TypeError: a payload holds something that JSON cannot carry.
+        TypeError: JSON cannot represent a payload.
     """
-    rows = index(run_key, run_id, events)
+    rows = index_changes(run_key, run_id, events)
     rows.events = [_event_row(run_key, run_id, event) for event in events]
     if due_at is not UNCHANGED and not rows.ended:
         rows.due_times = [(run_key, due_at)]
     return rows
 
 
-def index(run_key: int, run_id: str, events: Sequence[Event]) -> RowChanges:
-    """Return what ``events``, the next of one run, change in the index of runs; if it ends it is ``done``."""
-    rows, change, asks = RowChanges(), Change(), False
+def index_changes(run_key: int, run_id: str, events: Sequence[Event]) -> RowChanges:
+    """Return the changes of the index that follow from ``events``, the next of one run."""
+    rows, update, asks = RowChanges(), RunUpdate(), False
     for event in events:
         match event:
             case NodeCompleted() | NodeFailed():
-                change.spend(event)
+                update.spend(event)
             case NodeStarted() | SignalReceived():
                 pass
             case InputRequested() | InputResolved():
@@ -78,9 +78,9 @@ def index(run_key: int, run_id: str, events: Sequence[Event]) -> RowChanges:
                 rows.runs = [_run_row(run_key, run_id, event, origin)]
                 rows.tags = [(run_key, key, value) for key, value in origin.tags.items()]
             case StatusChanged():
-                change.status(event)
+                update.status(event)
             case Completed() | Failed() | Cancelled():
-                change.end(event)
+                update.end(event)
                 rows.ended = [run_key]
             case _:
                 assert_never(event)
@@ -89,14 +89,14 @@ def index(run_key: int, run_id: str, events: Sequence[Event]) -> RowChanges:
             (run_key, e.request_id, e.seq) for e in events if isinstance(e, InputRequested)
         ]
         rows.resolved_requests = [(run_key, e.request_id) for e in events if isinstance(e, InputResolved)]
-    if change.state is not None or change.tokens or change.cost_micro_usd:
-        rows.run_updates = [change.row(run_key)]
+    if update.state is not None or update.tokens or update.cost_micro_usd:
+        rows.run_updates = [update.row(run_key)]
     return rows
 
 
 @define(eq=False)
-class Change:
-    """What events change in one row of ``runs``. None: nothing."""
+class RunUpdate:
+    """What events change in one row of ``runs``; None: unchanged."""
 
     state: State | None = None
     started_at: int | None = None
@@ -108,19 +108,19 @@ class Change:
     cost_micro_usd: int = 0
 
     def spend(self, event: NodeCompleted | NodeFailed) -> None:
-        """Take in what an attempt has used."""
+        """Add what an attempt used."""
         self.tokens += event.tokens
         self.cost_micro_usd += event.cost_micro_usd
 
     def status(self, event: StatusChanged) -> None:
-        """Take in a change of state; a request to cancel stays."""
+        """Apply a change of state; a cancel request stays."""
         self.state = event.state
         self.cancel_requested |= event.cancel_requested
         if event.state == "running" and self.started_at is None:
             self.started_at = event.at
 
     def end(self, event: Terminal) -> None:
-        """Take in the end of the run."""
+        """Apply the end of the run."""
         self.finished_at = event.at
         match event:
             case Completed():

@@ -1,4 +1,4 @@
-"""Reads of the index of runs, and its rebuilding. The index is written by the journal alone."""
+"""Reads of the index of runs, and its rebuilding. Only the journal writes the index."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from attrs import asdict, field, frozen
 from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import Event, RunError, State, Trigger
-from infraweave.store.projection import index
+from infraweave.store.projection import index_changes
 from infraweave.store.sqlite.batch import write_rows
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.statements import QUERIES
 
-#: A cursor that lies before every run.
+#: A cursor before the newest run.
 NEWEST = 2**63 - 1
 
 
 @frozen(kw_only=True)
 class RunRow:
-    """What the index knows about a run; times in milliseconds."""
+    """The index row of a run; times in milliseconds."""
 
     run_key: int
     run_id: str
@@ -49,9 +49,9 @@ class RunRow:
     idempotency_key: str | None
     body_digest: str | None
     tags: dict[str, str]
-    #: Not to be started before.
+    #: The earliest start.
     start_at: int | None = None
-    #: The lane that a limit with a key counts the run in.
+    #: The concurrency key by which limits count the run.
     lane: str | None = None
 
 
@@ -67,7 +67,7 @@ class RunFilters:
     tag: tuple[str, str] | None = field(default=None)
     started_after: int | None = None
     started_before: int | None = None
-    #: The run that started them; with ``roots``, only those that no run started.
+    #: The run that started them. With ``roots``: only runs that no run started.
     parent: str | None = None
     roots: bool = False
     #: The workflows that the principal may read.
@@ -92,40 +92,40 @@ class Runs:
 
     async def get(self, run_id: str) -> RunRow | None:
         """Return a run by its id, whatever its tenant."""
-        return _maybe(await self._db.read_one("run_by_id", (run_id,)))
+        return _run_or_none(await self._db.read_one("run_by_id", (run_id,)))
 
     async def get_by_key(self, run_key: int) -> RunRow | None:
         """Return a run by its key."""
-        return _maybe(await self._db.read_one("run_by_key", (run_key,)))
+        return _run_or_none(await self._db.read_one("run_by_key", (run_key,)))
 
     async def by_idempotency_key(self, tenant: str, key: str) -> RunRow | None:
-        """Return the run that a start with this key made."""
-        return _maybe(await self._db.read_one("run_by_idempotency_key", (tenant, key)))
+        """Return the run that a start with this idempotency key created."""
+        return _run_or_none(await self._db.read_one("run_by_idempotency_key", (tenant, key)))
 
     async def by_idempotency_keys(self, tenant: str, keys: Collection[str]) -> dict[str, RunRow]:
-        """Return the runs that starts with these keys made, by key."""
+        """Return the runs that starts with these idempotency keys created, by key."""
         params = {"tenant": tenant, "keys": _json_list(keys)}
         rows = [_run(row) for row in await self._db.read("runs_by_idempotency_keys", params)]
         return {row.idempotency_key: row for row in rows if row.idempotency_key is not None}
 
     async def queued(self, limit: int) -> list[RunRow]:
-        """Return runs that wait for their first slot, in order of creation; not those that come later."""
+        """Return runs that wait for their first slot, in order of creation, without delayed starts."""
         return [_run(row) for row in await self._db.read("queued_runs", (limit,))]
 
-    async def count_started(self, lanes: Sequence[tuple[str, str, str | None]]) -> list[int]:
-        """Return how many runs of each lane have started and not ended.
+    async def count_started(self, groups: Sequence[tuple[str, str, str | None]]) -> list[int]:
+        """Return how many runs of each group have started and not ended.
 
-        A lane is a tenant, a workflow and a name, None for all runs of the workflow. Counted within the order
-        of commits: what was appended before this call is in it, what is appended afterwards is not.
+        A group is a tenant, a workflow and a concurrency key; None as the key means all runs of the workflow.
+        The count includes exactly the appends before this call.
         """
-        return await self._db.transact(lambda connection: [_count(connection, *lane) for lane in lanes])
+        return await self._db.transact(lambda connection: [_count(connection, *group) for group in groups])
 
     async def counts(self, tenant: str | None = None) -> dict[State, int]:
         """Return how many runs there are in each state; of one tenant, or of all."""
         return {row["state"]: row["runs"] for row in await self._db.read("runs_by_state", {"tenant": tenant})}
 
     async def counts_of(self, tenant: str, filters: RunFilters) -> dict[State, int]:
-        """Return how many of a tenant's runs that fit are in each state; ``states`` are not looked at."""
+        """Return how many of a tenant's runs that match are in each state; ``filters.states`` is ignored."""
         rows = await self._db.read(_count_statement(filters), _params(tenant, filters, 0, NEWEST))
         return dict.fromkeys(get_args(State), 0) | {row["state"]: row["runs"] for row in rows}
 
@@ -136,7 +136,7 @@ class Runs:
     async def owners(
         self, run_keys: Iterable[int], tenants: Collection[str]
     ) -> dict[str, list[tuple[int, str]]]:
-        """Return by tenant which of some runs are its, each with its workflow; only of some tenants."""
+        """Return some runs, each with its workflow, by tenant; only runs of some tenants."""
         params = {"run_keys": dumps(list(run_keys)).decode(), "tenants": _json_list(tenants)}
         found: dict[str, list[tuple[int, str]]] = defaultdict(list)
         for tenant, run_key, workflow_id in await self._db.read("owners_of_runs", params):
@@ -144,7 +144,7 @@ class Runs:
         return found
 
     async def with_seqs(self, run_keys: Iterable[int]) -> Sequence[tuple[RunRow, int]]:
-        """Return some runs as they are now, the oldest first, each with the seq of its newest event."""
+        """Return some runs as they are now, oldest first, each with the seq of its newest event."""
         params = {"run_keys": dumps(sorted(run_keys)).decode()}
         rows = map(dict, await self._db.read("runs_with_seqs", params) if run_keys else ())
         return [(_run(row), seq or 0) for row in rows for seq in (row.pop("last_seq"),)]
@@ -152,14 +152,14 @@ class Runs:
     async def list(
         self, tenant: str, filters: RunFilters | None = None, *, limit: int = 50, before: int | None = None
     ) -> list[RunRow]:
-        """Return the newest runs older than the run key ``before``, the newest first."""
+        """Return the newest runs before the run key ``before``, newest first."""
         filters = filters or RunFilters()
         params = _params(tenant, filters, limit, NEWEST if before is None else before)
         return [_run(row) for row in await self._db.read(_statement(filters), params)]
 
 
 def _statement(filters: RunFilters) -> str:
-    """Return the statement whose index fits: most runs have succeeded, so those are not searched by state."""
+    """Return the statement with the best index; succeeded runs are too many to search by state."""
     if filters.parent is not None:
         return "list_runs_of_parent"
     if filters.tag is not None:
@@ -170,7 +170,7 @@ def _statement(filters: RunFilters) -> str:
 
 
 def _count_statement(filters: RunFilters) -> str:
-    """Return the statement whose index fits."""
+    """Return the statement with the best index."""
     if filters.parent is not None:
         return "count_runs_of_parent"
     if filters.tag is not None:
@@ -206,7 +206,7 @@ def _count(connection: sqlite3.Connection, tenant: str, workflow_id: str, lane: 
     return count
 
 
-def _maybe(row: sqlite3.Row | None) -> RunRow | None:
+def _run_or_none(row: sqlite3.Row | None) -> RunRow | None:
     return None if row is None else _run(row)
 
 
@@ -220,9 +220,9 @@ def _run(row: sqlite3.Row | Mapping[str, Any]) -> RunRow:
 
 
 async def rebuild(db: Database) -> list[str]:
-    """Make the index anew from the events, in one transaction; return the ids of runs it had wrong.
+    """Rebuild the index from the events, in one transaction; return the ids of runs with wrong rows.
 
-    Open runs that the agenda lacks are put on it, to be taken up at once.
+    Open runs that are missing on the agenda are added to it, due at once.
     """
     return await db.transact(_rebuild)
 
@@ -231,12 +231,12 @@ def _rebuild(connection: sqlite3.Connection) -> list[str]:
     for name in ("set_index_aside", "clear_runs", "clear_tags", "clear_input_requests"):
         connection.execute(QUERIES[name])
     for run_key, run_id in _runs_with_events(connection):
-        write_rows(connection, index(run_key, run_id, _index_events(connection, run_key)))
+        write_rows(connection, index_changes(run_key, run_id, _index_events(connection, run_key)))
     for name in ("add_missing_to_agenda", "delete_ended_from_agenda"):
         connection.execute(QUERIES[name])
-    put_right = [run_id for (run_id,) in connection.execute(QUERIES["repaired_runs"])]
+    repaired = [run_id for (run_id,) in connection.execute(QUERIES["repaired_runs"])]
     connection.execute(QUERIES["drop_old_index"])
-    return put_right
+    return repaired
 
 
 def _runs_with_events(connection: sqlite3.Connection) -> Iterator[tuple[int, str]]:

@@ -201,7 +201,7 @@ async def test_a_reader_of_a_stream_who_hangs_up_is_forgotten(api, connect):
         writer.write(request(api, "GET", f"/v1/runs/{run_id}/events"))
         await reader.readuntil(b"event: input_requested")
     (topic,) = topics.values()
-    assert topic.followers == 5
+    assert topic.readers == 5
     for place, (_, writer) in enumerate(readers):
         writer.transport.abort() if place % 2 else writer.close()
     await until(lambda: not topics)

@@ -15,7 +15,7 @@ from infraweave.core.run.invariants import violation
 from infraweave.core.run.state import RunState, evolve
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.document_codec import document_from_json
-from infraweave.store.projection import index
+from infraweave.store.projection import index_changes
 from infraweave.store.sqlite.batch import write_rows
 from infraweave.store.sqlite.statements import QUERIES
 
@@ -158,7 +158,7 @@ class _Run:
 
     def _index(self) -> None:
         """Write what the events say into the index in memory."""
-        write_rows(self.examiner.scratch, index(self.run_key, self.state.run_id, self._pending))
+        write_rows(self.examiner.scratch, index_changes(self.run_key, self.state.run_id, self._pending))
         self._pending.clear()
 
     def _index_problems(self, row: sqlite3.Row | None) -> Iterator[Problem]:
