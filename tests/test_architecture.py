@@ -96,12 +96,6 @@ ENGINE_ROOMS = {
     "runs": {"execution", "admission", "catalog", "clock"},
     "triggers": {"runs", "clock"},
 }
-#: Modules that know more of engine than their room, and why.
-ENGINE_ROOM_EXCEPTIONS = {
-    # They ask the engine to start, cancel and await runs, until the runs have a service of their own.
-    ("triggers/scheduler.py", "engine"),
-    ("triggers/webhooks.py", "engine"),
-}
 #: Rooms of engine that do not know the store: what they decide and call does not depend on what is kept.
 ENGINE_WITHOUT_STORE = {"execution", "admission"}
 #: These name uuid.UUID, datetime and Decimal as types only.
@@ -215,9 +209,7 @@ def test_a_room_of_engine_imports_only_the_rooms_below_it(file):
     room = file.parent.name
     imported = list(imports(file))
     reached = {name.split(".")[2] for name in imported if name.startswith("infraweave.engine.")} - {room}
-    assert {name for name in reached if (_in_engine(file), name) not in ENGINE_ROOM_EXCEPTIONS} <= (
-        ENGINE_ROOMS[room]
-    )
+    assert reached <= ENGINE_ROOMS[room]
     if room in ENGINE_WITHOUT_STORE:
         assert not [name for name in imported if name.startswith("infraweave.store")]
 

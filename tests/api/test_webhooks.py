@@ -179,11 +179,11 @@ async def test_names_that_there_are_not_are_refused_by_the_very_same_steps(api, 
                 seen.append(frame.f_code.co_name)
 
         with pytest.raises(WebhookNotFound):
-            await hooks.genuine(name, headers, BODY)  # once before: what is read first is kept
+            await hooks.authenticate(name, headers, BODY)  # once before: what is read first is kept
         sys.setprofile(watch)
         try:
             with pytest.raises(WebhookNotFound):
-                await hooks.genuine(name, headers, BODY)
+                await hooks.authenticate(name, headers, BODY)
         finally:
             sys.setprofile(None)
         work = {"genuine", "_key", "is_authentic", "rejection_reason", "webhook_from_json", "_claim", "_mac"}
@@ -324,7 +324,7 @@ async def test_a_declared_webhook_may_be_signed_as_standard_webhooks(
         monkeypatch.setenv("HOOK_SECRET", "not in base64")
         refused = await api.http.post("/hooks/pushed", content=b"{}", headers=headers)
         assert told(refused) == (404, "webhook_not_found")
-        assert "webhook pushed of tenant default refused a delivery: its secret is none" in caplog.text
+        assert "webhook pushed of tenant default refused a delivery: its secret is not valid" in caplog.text
         monkeypatch.setenv("HOOK_SECRET", secret)
         assert (await api.http.post("/hooks/pushed", content=b"{}", headers=headers)).status_code == 201
         document = (await api.get("/v1/workflows/declared/versions/v1")).json()

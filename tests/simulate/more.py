@@ -142,7 +142,7 @@ class More:
         }
         name = hook if tenant == "default" else f"{tenant}:{hook}"
         try:
-            row = await engine.webhooks.genuine(name, headers, body)
+            row = await engine.webhooks.authenticate(name, headers, body)
         except WebhookNotFound:
             if not forged:
                 self.world.fault(f"a genuine delivery to {name} was refused")

@@ -65,7 +65,7 @@ class WebhookHandlers:
         """Deliver to a webhook: a signature takes the place of a token, and a run starts."""
         headers = {name.lower(): ", ".join(request.headers.getlist(name)) for name, _ in request.headers}
         hooks, raw = self._engine.webhooks, request.raw
-        row = await hooks.genuine(request.path["name"], headers, raw)
+        row = await hooks.authenticate(request.path["name"], headers, raw)
         request.record.tenant, request.record.principal = row.tenant, f"webhook:{row.webhook.name}"
         value = await parse_within_limits(self._engine.settings, raw)
         done = await hooks.start(row, headers, raw, value, request.record)

@@ -1,4 +1,4 @@
-"""The start of a schedule's run."""
+"""The start request of a schedule's run."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ SCHEDULE_TAG, TIME_TAG = "schedule", "scheduled_at"
 
 
 def scheduled_start(row: ScheduleRow, at: int, *, by: str, once: bool = False) -> StartRequest:
-    """Return the start of a schedule's run; ``once``: of the only one of that time.
+    """Return the start request of a schedule's run for the time ``at``; ``once``: with a key for that time.
 
     Raises:
-        TemplateError: its input cannot be made.
+        TemplateError: its input cannot be rendered.
     """
     name = row.schedule.name
     return StartRequest(
@@ -33,5 +33,5 @@ def scheduled_start(row: ScheduleRow, at: int, *, by: str, once: bool = False) -
 
 
 def idempotency_key_of(row: ScheduleRow, at: int) -> str:
-    """Return the key that lets a time make one run; no caller's key has a line break."""
+    """Return the idempotency key of a due time; keys of callers have no line breaks."""
     return f"schedule\n{row.schedule_id}\n{at}"

@@ -1,14 +1,14 @@
-"""The scheduler: starts runs when their schedules say so. One timer, for the earliest next time of all.
+"""The scheduler: starts the runs of schedules, with one timer for the earliest due time of all.
 
-When the timer rings, every time that has come is taken off at once and the timer is set anew; noting and
-starting follow in a task per schedule. Noting moves the schedule on and lines the time up in one commit, and
-a run's idempotency key is made of its schedule and its time, so whenever the process dies, each time that was
-not missed makes exactly one run. After a downtime the first ring finds the old times and asks the schedule's
-policy.
+When the timer fires, all due times are collected at once and the timer is set again. A task for each schedule
+then records them and starts runs. Recording moves the schedule on and queues the due times in one commit. The
+idempotency key of a run is made of its schedule and its time. So each due time makes exactly one run,
+whenever the process dies. After a downtime the first timer finds the old times, and the schedule's policy
+decides.
 
-A clock that was wrongly ahead has let times come, and passed others over. Once it is right again, the next
-time is the first by the right clock, and what waits early is taken out of the line: each comes again in its
-time, and the key lets none make a second run.
+A clock that was wrongly ahead has made times due too early and skipped others. Once it is set back, the next
+time is the first one by the corrected clock, and times that are queued too early are removed: each becomes
+due again in its time, and its key prevents a second run.
 """
 
 from __future__ import annotations
@@ -40,37 +40,37 @@ from infraweave.store.sqlite.audit_record import AuditRecord
 
 log = logging.getLogger("infraweave.engine")
 
-#: Seconds until a start is tried again that found the queue of runs full.
-FULL = 5.0
+#: Seconds until a start is tried again after the queue of runs was full.
+RETRY_DELAY = 5.0
 
 
 @frozen
 class DueBatch:
-    """Times that have come of a schedule whose next time was ``expected``."""
+    """Due times of a schedule whose next time in the table is ``expected``."""
 
     expected: int | None
     times: tuple[int, ...]
     next_at: int | None
-    #: The clock was set back to this time: what waits for a later one has not come yet.
+    #: The clock was set back to this time: later queued times are not due yet.
     set_back: int | None = None
 
 
 @define(eq=False)
 class ScheduleState:
-    """A schedule in memory: how far the table has come, and what it has not been told yet."""
+    """A schedule in memory: its row, and the due times that are not recorded in it yet."""
 
     row: ScheduleRow
     next_at: int | None = None
-    come: deque[DueBatch] = field(factory=deque)
-    #: What sees to it now; once more if ``again``.
+    due: deque[DueBatch] = field(factory=deque)
+    #: Records and starts; repeats if ``again``.
     task: asyncio.Task[None] | None = None
     again: bool = False
-    #: Runs whose end is waited for.
+    #: Runs whose end is awaited.
     watched: set[str] = field(factory=set)
 
 
 class Scheduler:
-    """The schedules of all tenants, and what may be asked of them."""
+    """The schedules of all tenants."""
 
     def __init__(
         self,
@@ -84,32 +84,32 @@ class Scheduler:
         self._service, self._clock, self._runs = service, service.clock, runs
         self._spawn, self.schedules = spawn, schedules
         self._states: dict[tuple[str, str], ScheduleState] = {}
-        #: Next times, the earliest first; one that is no plan's ``next_at`` any more does not count.
+        #: A heap of next times; one that is not the state's ``next_at`` any more is ignored.
         self._times: list[tuple[int, tuple[str, str]]] = []
         self._timer: TimerHandle | None = None
-        #: When it was last looked at the clock, by this one and by the one that nobody sets.
-        self._looked = (self._clock.now(), self._clock.elapsed())
+        #: The last reading of the clock, and of the monotonic clock.
+        self._last_reading = (self._clock.now(), self._clock.elapsed())
         self._closed = not enabled
 
     async def begin(self) -> None:
-        """Take up all schedules, and from now on those of versions that become active."""
+        """Load all schedules and start the timer."""
         rows = await self.schedules.list()
         for row in rows:
-            self._keep(await self._with_its_run(row))
+            self._load(await self._with_its_run(row))
         for tenant, workflow_id in sorted({(row.tenant, row.workflow_id) for row in rows if not row.paused}):
-            await self._tell_missing_code(tenant, workflow_id)
-        self._ring()
+            await self._warn_missing_code(tenant, workflow_id)
+        self._collect_due()
 
-    async def _tell_missing_code(self, tenant: str, workflow_id: str) -> None:
-        """Say so where a schedule starts runs that will wait: its file may have been removed, or renamed."""
+    async def _warn_missing_code(self, tenant: str, workflow_id: str) -> None:
+        """Warn of schedules whose runs will wait for code: its file may have been removed or renamed."""
         if missing := await self._service.missing_code(tenant, workflow_id):
-            told = "schedules of %s (tenant %s) start runs that wait, for no code is loaded for %s"
-            log.warning(told, workflow_id, tenant, ", ".join(missing))
+            message = "schedules of %s (tenant %s) start runs that wait, for no code is loaded for %s"
+            log.warning(message, workflow_id, tenant, ", ".join(missing))
 
     async def _with_its_run(self, row: ScheduleRow) -> ScheduleRow:
-        """Return a row that knows the run of its first waiting time, if the process died before it did.
+        """Record the run of the first queued time, if the process died before that; return the row.
 
-        Or the next time, which may take the place of that one, would know of no run to wait for or to cancel.
+        Otherwise the next time would know of no run to wait for or to cancel.
         """
         if self._closed or not row.waiting:
             return row
@@ -123,17 +123,17 @@ class Scheduler:
         return settled or row
 
     def close(self) -> None:
-        """Start nothing any more."""
+        """Start no more runs."""
         self._closed = True
         if self._timer is not None:
             self._timer.cancel()
 
-    # --- what may be asked ---------------------------------------------------------------------------------
+    # --- requests ------------------------------------------------------------------------------------------
 
     async def create(
         self, tenant: str, workflow_id: str, schedule: Schedule, record: AuditRecord | None = None
     ) -> ScheduleRow:
-        """Make a schedule.
+        """Create a schedule.
 
         Raises:
             DefinitionInvalid: it has faults.
@@ -154,12 +154,12 @@ class Scheduler:
             ScheduleNotFound, ScheduleDeclared: see ``Schedules.replace``.
         """
         row = await self.schedules.get(tenant, schedule_id)
-        # A declared one is refused for that, whatever its input is.
+        # A declared schedule is refused as such, whatever its input is.
         first = await self._checked(tenant, None if row.declared_in else row.workflow_id, schedule)
         return self._changed(await self.schedules.replace(tenant, schedule_id, schedule, first, record))
 
     async def pause(self, tenant: str, schedule_id: str, record: AuditRecord | None = None) -> ScheduleRow:
-        """Pause a schedule, which also forgets what waits; its open runs go on.
+        """Pause a schedule and drop its queued times; its open runs continue.
 
         Raises:
             ScheduleNotFound: there is none.
@@ -168,16 +168,16 @@ class Scheduler:
         return self._changed(await self.schedules.pause(tenant, schedule_id, record))
 
     async def resume(self, tenant: str, schedule_id: str, record: AuditRecord | None = None) -> ScheduleRow:
-        """Let a schedule go on from now: what it missed meanwhile is not made up for.
+        """Continue a schedule from now; the times that it missed are not made up for.
 
         Raises:
             ScheduleNotFound: there is none.
         """
         self._service.check_accepting()
-        return self._changed(await self.schedules.resume(tenant, schedule_id, self._first, record))
+        return self._changed(await self.schedules.resume(tenant, schedule_id, self._next_fire, record))
 
     async def delete(self, tenant: str, schedule_id: str, record: AuditRecord | None = None) -> None:
-        """Forget a schedule; its runs stay.
+        """Delete a schedule; its runs stay.
 
         Raises:
             ScheduleNotFound, ScheduleDeclared: see ``Schedules.delete``.
@@ -186,17 +186,17 @@ class Scheduler:
         await self.schedules.delete(tenant, schedule_id, record)
         self._states.pop((tenant, schedule_id), None)
 
-    def upcoming(self, row: ScheduleRow, most: int) -> list[int]:
-        """Return the next times of a schedule; none while it is paused."""
+    def upcoming(self, row: ScheduleRow, limit: int) -> list[int]:
+        """Return up to ``limit`` next times of a schedule (Unix ms); none while it is paused."""
         state = self._states.get(row.key)
         if state is None or state.next_at is None:
             return []
-        return list(islice(schedules.fire_times(state.row.schedule, state.next_at - 1), most))
+        return list(islice(schedules.fire_times(state.row.schedule, state.next_at - 1), limit))
 
     async def trigger(
         self, row: ScheduleRow, by: Principal, record: AuditRecord | None = None, key: str | None = None
     ) -> Started:
-        """Start a run of a schedule now, paused or not, and whether or not one is open; once per ``key``.
+        """Start a run of a schedule now, even if it is paused or a run is open; once per ``key``.
 
         Raises:
             DefinitionInvalid: its input cannot be made.
@@ -213,119 +213,119 @@ class Scheduler:
             settled = await self.schedules.record_outcome(
                 row.key, now, run_id=run_id, ended=ended, in_line=False
             )
-            self._told(row.key, settled)
+            self._update(row.key, settled)
         return started
 
-    def _first(self, schedule: Schedule) -> int | None:
+    def _next_fire(self, schedule: Schedule) -> int | None:
         return schedules.next_fire(schedule, self._clock.now())
 
     async def _checked(self, tenant: str, workflow_id: str | None, schedule: Schedule) -> int | None:
-        """Return the first time of a schedule that has no faults, and whose input the workflow takes."""
+        """Check a schedule and its input; return its first time."""
         self._service.check_accepting()
         faults = list(schedules.faults(schedule))
         if faults:
             raise DefinitionInvalid(f"The schedule is not valid: {faults[0].message}.", details=faults)
         if workflow_id is not None:
             await self._service.check_input(tenant, workflow_id, schedules.sample_input(schedule))
-        return self._first(schedule)
+        return self._next_fire(schedule)
 
     def _changed(self, row: ScheduleRow) -> ScheduleRow:
-        self._keep(row)
-        self._ring()
+        self._load(row)
+        self._collect_due()
         return row
 
     async def refresh(self, tenant: str, workflow_id: str) -> None:
-        """Take up the schedules of a workflow as they are in the table now."""
+        """Reload the schedules of a workflow from the table."""
         rows = {row.key: row for row in await self.schedules.list(tenant, workflow_id)}
         for key, state in list(self._states.items()):
             if (key[0], state.row.workflow_id) == (tenant, workflow_id) and key not in rows:
                 del self._states[key]
         for row in rows.values():
-            self._keep(row)
-        self._ring()
+            self._load(row)
+        self._collect_due()
 
     async def settled(self) -> None:
-        """Wait until all times that have come are written down, and their runs started or in line."""
+        """Wait until all due times are recorded, and their runs are started or queued."""
         while tasks := [state.task for state in self._states.values() if state.task is not None]:
             await asyncio.wait(tasks)
 
     # --- time ----------------------------------------------------------------------------------------------
 
-    def _keep(self, row: ScheduleRow) -> None:
-        """Have a schedule in memory as it is in the table; times of which that knows nothing yet stay."""
+    def _load(self, row: ScheduleRow) -> None:
+        """Update a schedule in memory from the table, and keep due times that are not recorded yet."""
         state = self._states.setdefault(row.key, ScheduleState(row))
         state.row = row
-        if row.paused or row.next_at is None or not state.come or state.come[0].expected != row.next_at:
-            state.come.clear()
-            state.next_at = self._first_time(state)
-            self._line_up(state)
+        if row.paused or row.next_at is None or not state.due or state.due[0].expected != row.next_at:
+            state.due.clear()
+            state.next_at = self._next_time(state)
+            self._push(state)
         self._wake(state)
 
-    def _first_time(self, state: ScheduleState) -> int | None:
-        """Return the next time of a schedule; one that the table lacks is counted from now and put there."""
+    def _next_time(self, state: ScheduleState) -> int | None:
+        """Return the next time of a schedule; if the table has none, record the next from now."""
         row = state.row
         if row.paused:
             return None
-        if wrong := list(schedules.faults(row.schedule)):  # a time zone that this machine does not know
+        if faults := list(schedules.faults(row.schedule)):  # a time zone that this machine does not know
             log.error(
-                "schedule %s of tenant %s does not run: %s", row.schedule_id, row.tenant, wrong[0].message
+                "schedule %s of tenant %s does not run: %s", row.schedule_id, row.tenant, faults[0].message
             )
             return None
-        first, now = self._first(row.schedule), self._clock.now()
+        first, now = self._next_fire(row.schedule), self._clock.now()
         if row.next_at is None:
-            state.come.append(DueBatch(None, (), first))
+            state.due.append(DueBatch(None, (), first))
         elif _is_too_late(row.next_at, first):
-            state.come.append(DueBatch(row.next_at, (), first, set_back=now))
+            state.due.append(DueBatch(row.next_at, (), first, set_back=now))
         else:
             return row.next_at
         return first
 
-    def _line_up(self, state: ScheduleState) -> None:
+    def _push(self, state: ScheduleState) -> None:
         if state.next_at is not None:
             heapq.heappush(self._times, (state.next_at, state.row.key))
 
-    def _ring(self) -> None:
-        """Take off every time that has come, and set the timer for the next one."""
+    def _collect_due(self) -> None:
+        """Collect all due times, and set the timer for the next one."""
         if self._closed:
             return
         now = self._clock.now()
-        self._look_back(now)
+        self._check_clock(now)
         while self._times and self._times[0][0] <= now:
             at, key = heapq.heappop(self._times)
             state = self._states.get(key)
             if state is not None and state.next_at == at:
-                self._has_come(state, at, now)
+                self._add_due(state, at, now)
         if self._timer is not None:
             self._timer.cancel()
         if self._times:
-            self._timer = self._clock.call_later(self._clock.until(self._times[0][0]), self._ring)
+            self._timer = self._clock.call_later(self._clock.until(self._times[0][0]), self._collect_due)
 
-    def _look_back(self, now: int) -> None:
-        """Have no schedule wait for a time of a clock that was ahead and was set back since the last look."""
-        before, looked = self._looked
-        self._looked = now, self._clock.elapsed()
+    def _check_clock(self, now: int) -> None:
+        """Recompute the next times if a clock that was ahead was set back since the last reading."""
+        before, looked = self._last_reading
+        self._last_reading = now, self._clock.elapsed()
         if now >= before:
             return
-        since = now - round((self._looked[1] - looked) * 1000)
+        since = now - round((self._last_reading[1] - looked) * 1000)
         for state in self._states.values():
             first = None if state.next_at is None else schedules.next_fire(state.row.schedule, since)
             if state.next_at is not None and _is_too_late(state.next_at, first):
-                state.come.append(DueBatch(state.next_at, (), first, set_back=now))
+                state.due.append(DueBatch(state.next_at, (), first, set_back=now))
                 state.next_at = first
-                self._line_up(state)
+                self._push(state)
                 self._wake(state)
 
-    def _has_come(self, state: ScheduleState, at: int, now: int) -> None:
+    def _add_due(self, state: ScheduleState, at: int, now: int) -> None:
         due = schedules.due_times(state.row.schedule, at, now)
-        state.come.append(DueBatch(at, due.times, due.next_at))
+        state.due.append(DueBatch(at, due.times, due.next_at))
         state.next_at = due.next_at
-        self._line_up(state)
+        self._push(state)
         self._wake(state)
 
     # --- work ----------------------------------------------------------------------------------------------
 
     def _wake(self, state: ScheduleState) -> None:
-        """See to a schedule, in one task at a time."""
+        """Work on a schedule, in one task at a time."""
         state.again = True
         if state.task is None and not self._closed:
             name = f"schedule {state.row.schedule_id}"
@@ -335,26 +335,26 @@ class Scheduler:
         try:
             while state.again and not self._closed:
                 state.again = False
-                await self._note(state)
+                await self._record_due(state)
                 await self._start_waiting(state)
         except Draining:
-            pass  # what is lined up is in the table, and the next start of the server goes on with it
+            pass  # queued times are in the table, and the next start of the server continues with them
         finally:
             state.task = None
 
-    async def _note(self, state: ScheduleState) -> None:
-        """Write down the times that have come, and start what may start before the next one is looked at."""
-        while state.come:
-            come = state.come[0]
+    async def _record_due(self, state: ScheduleState) -> None:
+        """Record the due times; after each batch, start the runs that may start."""
+        while state.due:
+            batch = state.due[0]
             known, ended = state.row, await self._ended(state.row)
             row = await self.schedules.record_due(
-                known, come.expected, come.times, come.next_at, ended=ended, set_back=come.set_back
+                known, batch.expected, batch.times, batch.next_at, ended=ended, set_back=batch.set_back
             )
             if row is None:
                 await self.refresh(known.tenant, known.workflow_id)
                 return
-            if state.come and state.come[0] is come:
-                state.come.popleft()
+            if state.due and state.due[0] is batch:
+                state.due.popleft()
             state.row = row
             await self._start_waiting(state)
 
@@ -396,8 +396,8 @@ class Scheduler:
             self._wake(state)
 
     async def _start(self, state: ScheduleState, at: int) -> bool:
-        """Start the run of a time, all runs before it having ended; False: not now."""
-        row, run_id, said = state.row, None, None
+        """Start the run of a time, all earlier ones having ended; return False to try again later."""
+        row, run_id, reason = state.row, None, None
         try:
             run_id = (
                 await self._service.start(
@@ -405,22 +405,22 @@ class Scheduler:
                 )
             ).run.run_id
         except Capacity:
-            self._clock.call_later(FULL, partial(self._wake, state))
+            self._clock.call_later(RETRY_DELAY, partial(self._wake, state))
             return False
         except (Draining, StorageUnavailable):
             raise
         except (RequestError, TemplateError) as error:
-            said = str(error)
-            told = "schedule %s of tenant %s made no run for %s: %s"
-            log.warning(told, row.schedule_id, row.tenant, rfc3339(at), said)
-        self._told(
+            reason = str(error)
+            message = "schedule %s of tenant %s made no run for %s: %s"
+            log.warning(message, row.schedule_id, row.tenant, rfc3339(at), reason)
+        self._update(
             row.key,
-            await self.schedules.record_outcome(row.key, at, run_id=run_id, error=said, ended=row.running),
+            await self.schedules.record_outcome(row.key, at, run_id=run_id, error=reason, ended=row.running),
         )
         return True
 
-    def _told(self, key: tuple[str, str], row: ScheduleRow | None) -> None:
-        """Have in memory what the table says now; without a row, nothing."""
+    def _update(self, key: tuple[str, str], row: ScheduleRow | None) -> None:
+        """Update a schedule in memory from its row; drop it if there is none."""
         state = self._states.get(key)
         if row is None:
             self._states.pop(key, None)
@@ -429,5 +429,5 @@ class Scheduler:
 
 
 def _is_too_late(next_at: int, first: int | None) -> bool:
-    """Tell whether a schedule waits for a time though an earlier one comes first."""
+    """Tell whether a schedule waits for ``next_at`` although ``first`` is earlier."""
     return first is not None and first < next_at

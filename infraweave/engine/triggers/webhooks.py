@@ -1,8 +1,8 @@
-"""Webhooks: which delivery is genuine, and the run that it starts.
+"""Webhooks: authenticates deliveries and starts their runs.
 
-The address of a webhook is its name; that of another tenant than the first says the tenant before a colon, so
-that names need be unique within a tenant only. Whatever does not pass gets one and the same answer, after the
-same work: nobody learns which names exist.
+The address of a webhook ends in its name. For other tenants than the first, the tenant and a colon precede
+it, so that names must be unique only within a tenant. All refused deliveries get the same answer after the
+same work, so that senders cannot find out which names exist.
 """
 
 from __future__ import annotations
@@ -38,48 +38,48 @@ from infraweave.store.webhooks import WebhookRow, Webhooks, no_webhook
 
 log = logging.getLogger("infraweave.engine")
 
-#: The tags of a delivered run; ids are cut to what a tag should hold.
+#: The tags of a delivered run; longer ids are cut.
 WEBHOOK_TAG, DELIVERY_TAG = "webhook", "delivery_id"
 _LONGEST_TAG = 255
-#: The tag of a run that was started by a delivery whose time is signed and whose id is not.
+#: The tag of a run whose delivery signed its time but not its id.
 SIGNATURE_TAG = "delivery_signature"
-#: Signs nothing: stands in where there is no key.
+#: Replaces a missing key.
 _NO_KEY = b"none"
-#: Signatures of second tries that are remembered.
-_MOST_AGAIN = 10_000
-#: Characters of a name that the log repeats.
+#: Remembered signatures of repeated deliveries.
+_MAX_REPEATED = 10_000
+#: Characters of a name that the log shows.
 _SHOWN = 128
 
 
 def address(tenant: str, name: str) -> str:
-    """Return the path at which a webhook takes deliveries."""
+    """Return the path to which deliveries of a webhook are sent."""
     owner = "" if tenant == FIRST_TENANT else f"{quote(quote(tenant, safe=''), safe='')}:"
     return f"/hooks/{owner}{name}"
 
 
 def _owner(text: str) -> tuple[str, str]:
-    """Return the tenant and the name that the last part of an address tells."""
+    """Return the tenant and the name in the last part of an address."""
     tenant, colon, name = text.rpartition(":")
     return (unquote(tenant), name) if colon else (FIRST_TENANT, name)
 
 
 def new_secret(scheme: Scheme) -> str:
-    """Return a new secret, as the signing of a scheme wants it."""
+    """Return a new secret in the form that a signing scheme requires."""
     return webhooks.SECRET_PREFIX + (base64_secret() if scheme == "standard" else token_secret())
 
 
 class WebhookService:
-    """The webhooks of all tenants, and what may be asked of them."""
+    """The webhooks of all tenants."""
 
     def __init__(self, service: RunService, webhooks: Webhooks, runs: Runs) -> None:
         self._service, self.store, self._runs = service, webhooks, runs
-        #: Held while a delivery is looked for and, where it is new, started.
+        #: Held while a delivery is looked up and, if it is new, started.
         self._starting = asyncio.Lock()
-        #: The runs of signatures by which senders tried again: their tags tell the first one.
-        self._again: dict[str, int] = {}
+        #: Signature → run of repeated deliveries: the tag of a run has only its first signature.
+        self._repeated: dict[str, int] = {}
 
     async def create(self, row: WebhookRow, record: AuditRecord | None = None) -> WebhookRow:
-        """Make a webhook, with a secret of its own unless one is given.
+        """Create a webhook, with a new secret unless one is given.
 
         Raises:
             DefinitionInvalid: it has faults.
@@ -101,9 +101,9 @@ class WebhookService:
         value: Json,
         record: AuditRecord | None = None,
     ) -> Started:
-        """Start the run of a genuine delivery, or return the one that it has started before.
+        """Start the run of an authentic delivery, or return the run that it started before.
 
-        ``headers`` have their names in small letters; ``value`` is what ``body`` says.
+        The names in ``headers`` are in lower case; ``value`` is the decoded ``body``.
 
         Raises:
             InputInvalid: the input cannot be made of it, or does not match the schema.
@@ -115,53 +115,57 @@ class WebhookService:
         except TemplateError as error:
             raise InputInvalid(f"The input cannot be made of this delivery: {error}.") from error
         request = evolve(_request(row, delivery, made, headers), record=record)
-        mark = webhooks.fingerprint(row.webhook, headers, body)
-        return await (self._service.start(request) if mark is None else self._start_once(request, mark))
+        signature = webhooks.fingerprint(row.webhook, headers, body)
+        return await (
+            self._service.start(request) if signature is None else self._start_once(request, signature)
+        )
 
-    async def _start_once(self, request: StartRequest, mark: str) -> Started:
-        """Start the run of a delivery whose id is not signed, or return that of the signature.
+    async def _start_once(self, request: StartRequest, signature: str) -> Started:
+        """Start the run of a delivery whose id is not signed, or return the run of its signature.
 
-        The same id under another signature is the same delivery, too: its sender tries again.
+        The same id with another signature is a repetition of the same delivery.
         """
         async with self._starting:
-            made = RunFilters(trigger="webhook", tag=(SIGNATURE_TAG, mark))
-            for row in await self._runs.list(request.tenant, made):
+            filters = RunFilters(trigger="webhook", tag=(SIGNATURE_TAG, signature))
+            for row in await self._runs.list(request.tenant, filters):
                 if row.by == request.by:
                     return Started(row, replayed=True)
-            if (known := await self._tried_again(mark)) is not None:
+            if (known := await self._find_repeated(signature)) is not None:
                 return Started(known, replayed=True)
-            started = await self._service.start(evolve(request, tags={**request.tags, SIGNATURE_TAG: mark}))
+            started = await self._service.start(
+                evolve(request, tags={**request.tags, SIGNATURE_TAG: signature})
+            )
             if started.replayed:
-                self._again[mark] = started.run.run_key
-                if len(self._again) > _MOST_AGAIN:
-                    self._again.pop(next(iter(self._again)))
+                self._repeated[signature] = started.run.run_key
+                if len(self._repeated) > _MAX_REPEATED:
+                    self._repeated.pop(next(iter(self._repeated)))
         return started
 
-    async def _tried_again(self, mark: str) -> RunRow | None:
-        run_key = self._again.get(mark)
+    async def _find_repeated(self, signature: str) -> RunRow | None:
+        run_key = self._repeated.get(signature)
         return None if run_key is None else await self._runs.get_by_key(run_key)
 
-    async def genuine(self, name: str, headers: Mapping[str, str], body: bytes) -> WebhookRow:
-        """Return the webhook that a delivery is for, if the delivery passes.
+    async def authenticate(self, name: str, headers: Mapping[str, str], body: bytes) -> WebhookRow:
+        """Return the webhook of a delivery if the delivery is authentic.
 
         Raises:
-            WebhookNotFound: there is none, or its secret is not set, or the signature or its time do not fit.
+            WebhookNotFound: there is none, its secret is not set, or the signature or its time is wrong.
         """
         tenant, name = _owner(name)
-        # The same is done whether there is one or not: how long it takes tells nobody which names exist.
+        # The same work is done without a webhook, so that the duration does not reveal which names exist.
         row = await self.store.get(tenant, name) or no_webhook(tenant, name)
-        key, trouble = _key(row)
+        key, problem = _key(row)
         passes = webhooks.is_authentic(row.webhook, key, headers, body, self._service.clock.now())
-        if passes and trouble is None:
+        if passes and problem is None:
             return row
         why = webhooks.rejection_reason(row.webhook, headers)
         who = sanitize(row.webhook.name, _SHOWN), sanitize(row.tenant, _SHOWN)
-        log.warning("webhook %s of tenant %s refused a delivery: %s", *who, trouble or why)
+        log.warning("webhook %s of tenant %s refused a delivery: %s", *who, problem or why)
         raise WebhookNotFound
 
 
 def _key(row: WebhookRow) -> tuple[bytes, str | None]:
-    """Return the key that a webhook's deliveries are signed with, and why none of them passes, if so."""
+    """Return the signing key of a webhook; if it has none, a placeholder and the reason."""
     variable = row.webhook.secret_env
     text = row.secret if variable is None else os.environ.get(variable)
     if not text:
@@ -169,7 +173,7 @@ def _key(row: WebhookRow) -> tuple[bytes, str | None]:
     try:
         return webhooks.signing_key(row.webhook.scheme, text.encode("utf-8", "surrogateescape")), None
     except ValueError as error:
-        return _NO_KEY, f"its secret is none: {error}"
+        return _NO_KEY, f"its secret is not valid: {error}"
 
 
 def _secret_faults(row: WebhookRow) -> Iterator[Fault]:
@@ -182,7 +186,7 @@ def _secret_faults(row: WebhookRow) -> Iterator[Fault]:
 def _request(row: WebhookRow, delivery: str, made: Json, headers: Mapping[str, str]) -> StartRequest:
     name = row.webhook.name
     parents, states = ([headers[name]] if name in headers else [] for name in ("traceparent", "tracestate"))
-    mark = hashlib.sha256(delivery.encode()).hexdigest()
+    digest = hashlib.sha256(delivery.encode()).hexdigest()
     return StartRequest(
         tenant=row.tenant,
         by=f"webhook:{name}",
@@ -191,5 +195,5 @@ def _request(row: WebhookRow, delivery: str, made: Json, headers: Mapping[str, s
         tags={WEBHOOK_TAG: name, DELIVERY_TAG: delivery[:_LONGEST_TAG]},
         trigger="webhook",
         trace=trace_context.accept(parents, states, trace_id()),
-        idempotency_key=f"webhook\n{name}\n{mark}",  # no caller's key has a line break
+        idempotency_key=f"webhook\n{name}\n{digest}",  # no caller's key has a line break
     )
