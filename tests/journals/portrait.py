@@ -36,7 +36,7 @@ def portrait(state: RunState) -> dict[str, Any]:
         "done": [str(address) for address in state.completed],
         "compensated": [str(address) for address in state.compensated],
         "not_compensated": [str(address) for address in state.not_compensated],
-        "mailbox": {name: [letter.request_id for letter in kept] for name, kept in state.mailbox.items()},
+        "mailbox": {name: [signal.request_id for signal in kept] for name, kept in state.mailbox.items()},
         "delivered": sorted(state.delivered),
         "announced": {request_id: str(address) for request_id, address in state.announced.items()},
         "usage": [state.tokens, state.cost_micro_usd],

@@ -15,13 +15,18 @@ from infraweave.core.data.values import Json, JsonObject
 from infraweave.core.run.address import Address, Phase
 from infraweave.core.run.events import (
     AttemptEvent,
+    Cancelled,
+    Completed,
     Event,
+    Failed,
     InputRequested,
     InputResolved,
     NodeCompleted,
     NodeFailed,
     NodeStarted,
     Outcome,
+    SignalReceived,
+    StatusChanged,
 )
 from infraweave.core.run.ids import span_id
 
@@ -149,8 +154,10 @@ class HistoryBuilder:
                 self._end_attempt(event)
             case InputResolved():
                 self._resolve(event)
-            case _:
+            case StatusChanged() | SignalReceived() | Completed() | Failed() | Cancelled():
                 pass  # events of the run itself have no row
+            case _:
+                assert_never(event)
 
     def matching(self) -> list[Row]:
         """Return the rows that match."""

@@ -7,7 +7,7 @@ close an entry, not when: ``turn`` and ``rollback`` decide that. ``openings`` an
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeAlias, TypeVar, assert_never
+from typing import Any, TypeAlias, TypeVar
 
 from attrs import define, field
 
@@ -28,16 +28,7 @@ from infraweave.core.run.facts import NO_USAGE, AttemptFailed, AttemptInterrupte
 from infraweave.core.run.preflight import Preflights
 from infraweave.core.run.state import RunState, evolve
 from infraweave.core.workflow.document import (
-    Activity,
-    Http,
-    HumanInput,
-    Loop,
     Map,
-    Retry,
-    Router,
-    Signal,
-    Subworkflow,
-    Timer,
     Wait,
     route_targets,
 )
@@ -56,21 +47,6 @@ class TurnResult:
     preflight: list[Address] = field(factory=list)
     #: An entry could open but is blocked; a later Recovered opens it.
     deferred: bool = False
-
-
-def retry_policy(graph: Graph, address: Address) -> Retry:
-    """Return the retry policy of an entry."""
-    if address.phase == "compensation":
-        undo = graph.compensation(address.node)
-        return undo.retry if undo else Retry(max_attempts=1)
-    node = graph.nodes[address.node]
-    match node:
-        case Activity() | Router() | Loop() | Map() | Subworkflow() | Http():
-            return node.retry
-        case HumanInput() | Signal() | Timer():
-            return Retry(max_attempts=1)
-        case _:
-            assert_never(node)
 
 
 class TurnRecorder:
@@ -156,7 +132,7 @@ class TurnRecorder:
 
     def fail(self, entry: Entry, fact: AttemptFailed) -> None:
         """Close a failed attempt. The entry stays open if it is retried."""
-        policy = retry_policy(self.graph, entry.address)
+        policy = retry.policy_of(self.graph, entry.address)
         if fact.final or self.is_abandoned(entry) or entry.failures + 1 >= policy.max_attempts:
             self.fail_permanently(
                 entry, fact.code, fact.message, fact.latency_ms, fact.usage, traceback=fact.traceback
@@ -210,7 +186,7 @@ class TurnRecorder:
             self.result.deferred = True  # the next process starts it before its queued runs
 
     def _may_run_again(self, entry: Entry) -> bool:
-        return retry_policy(self.graph, entry.address).max_attempts > 1
+        return retry.policy_of(self.graph, entry.address).max_attempts > 1
 
     def is_abandoned(self, entry: Entry) -> bool:
         """Tell whether an entry is being stopped, with its run or as the loser of a race."""
