@@ -47,7 +47,7 @@ class RequestParser(h11.Connection):
         return event
 
     def _check_lines(self) -> None:
-        """Refuse lines that other programs may read differently, such as a proxy in front of the server.
+        """Refuse lines that another program, for example a proxy, may read differently.
 
         Empty lines before a request are skipped, as RFC 9112 (2.2) demands.
         """

@@ -1,4 +1,4 @@
-"""Cursors by themselves: with a key that is known already, so that nothing is read and nothing waited for."""
+"""Cursors with a known key, so that nothing is read from the database and nothing waits."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ class Query:
     limit: int = 50
 
 
-def call(text: str | None = None, *, tenant: str = "default", **asked: Any) -> Any:
-    """Return the call of a list, as far as cursors look at it."""
+def request(text: str | None = None, *, tenant: str = "default", **asked: Any) -> Any:
+    """Return a request for a list, with what cursors read of it."""
     return SimpleNamespace(query=Query(text, **asked), principal=SimpleNamespace(tenant=tenant), path={})
 
 
 def give(place: int, kind: str = "runs", key: bytes = KEY, **asked: Any) -> str:
-    """Return the cursor of a place."""
-    return _now(Cursors(engine=None, key=key).give(kind, call(**asked), place))
+    """Return the cursor of a position."""
+    return _now(Cursors(engine=None, key=key).issue(kind, request(**asked), place))
 
 
 def read(text: str, kind: str = "runs", **asked: Any) -> int | None:
-    """Return the place of a cursor.
+    """Return the position of a cursor.
 
     Raises:
-        InvalidCursor: this list has not given it.
+        InvalidCursor: this list did not issue it.
     """
-    return _now(Cursors(engine=None, key=KEY).read(kind, call(text, **asked)))
+    return _now(Cursors(engine=None, key=KEY).read(kind, request(text, **asked)))
 
 
 def _now(work: Coroutine[Any, Any, Any]) -> Any:
@@ -44,4 +44,4 @@ def _now(work: Coroutine[Any, Any, Any]) -> Any:
         work.send(None)
     except StopIteration as done:
         return done.value
-    raise AssertionError("it waits")
+    raise AssertionError("it waits for something")

@@ -109,10 +109,11 @@ class AdminHandlers:
         before = await self._cursors.read("audit", request)
         rows = await engine.audit.list(filters, limit=query.limit + 1, cursor=before)
         page, is_more = rows[: query.limit], len(rows) > query.limit
-        following = await self._cursors.give("audit", request, page[-1].audit_id) if is_more else None
+        last = page[-1].audit_id if is_more else None
+        next_cursor = await self._cursors.issue("audit", request, last)
         return ApiResponse(
             schemas.AuditPage(
-                audit=tuple(present(schemas.AuditEntry, row) for row in page), next_cursor=following
+                audit=tuple(present(schemas.AuditEntry, row) for row in page), next_cursor=next_cursor
             )
         )
 

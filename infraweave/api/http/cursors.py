@@ -39,8 +39,10 @@ class Cursors:
         """Return an attrs field with the cursors of the object's ``_engine``."""
         return field(init=False, default=Factory(lambda self: cls(self._engine), takes_self=True))
 
-    async def give(self, kind: str, request: ApiRequest[Any, Any], position: int) -> str:
-        """Return the cursor of the page after a position in the list of a request."""
+    async def issue(self, kind: str, request: ApiRequest[Any, Any], position: int | None) -> str | None:
+        """Return the cursor of the page after a position; None without a next page."""
+        if position is None:
+            return None
         key = await self._of_file()
         signature = _signature(key, kind, request, position)
         masked = position ^ _mask(key, signature)

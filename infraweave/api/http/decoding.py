@@ -151,9 +151,13 @@ def _parsed(read: Callable[[str], Any], name: str, text: str, faults: _Faults) -
 
 def _refuse(what: str, faults: _Faults) -> None:
     if faults:
-        first = "; ".join(fault.message for fault in faults[:3])
-        more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
-        raise MalformedRequest(f"{what} does not fit: {first}{more}.", details=faults)
+        raise MalformedRequest(f"{what} does not fit: {summary(faults)}.", details=faults)
+
+
+def summary(faults: Sequence[Fault]) -> str:
+    """Return the messages of the first faults, and the number of the others."""
+    more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
+    return "; ".join(fault.message for fault in faults[:3]) + more
 
 
 def _object(cls: type, value: Json, path: Path, faults: _Faults) -> Any:

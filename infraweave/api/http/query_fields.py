@@ -13,7 +13,7 @@ _MOST = 999_999_999
 
 
 def text(doc: str, *, required: bool = False) -> Any:
-    """Return a parameter whose text is taken as it is."""
+    """Return a parameter that is any text."""
     return query_param(str, doc, {"type": "string"}, NOTHING if required else None)
 
 

@@ -54,7 +54,7 @@ class ApiRequest(Generic[Q, B]):
 
     request_id: str
     caller: Caller
-    #: The audit record. A handler whose write includes it marks it as kept.
+    #: The audit record. A handler whose write includes it marks it as written.
     record: AuditRecord
     path: Mapping[str, str]
     query: Q

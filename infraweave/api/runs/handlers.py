@@ -8,11 +8,13 @@ from typing import Any, TypedDict
 from attrs import frozen
 
 from infraweave.api.http.cursors import Cursors
+from infraweave.api.http.fields import present
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
 from infraweave.api.runs import presenters
 from infraweave.api.runs.queries import HistoryQuery, RunFilter, RunQuery
 from infraweave.api.runs.schemas import (
     History,
+    HistoryRow,
     Run,
     RunCounts,
     RunExplanation,
@@ -65,19 +67,18 @@ class RunHandlers:
         before = await self._cursors.read("runs", request)
         rows = await self._engine.runs.list(tenant, filters, limit=limit + 1, before=before)
         page = _bounded(rows[:limit])
-        is_more = len(rows) > len(page)
-        following = await self._cursors.give("runs", request, page[-1].run_key) if is_more else None
+        last = page[-1].run_key if len(rows) > len(page) else None
         heads = await self._engine.journal.last_seqs([row.run_key for row in page])
         aside = self._engine.quarantine.quarantined
         listed = [presenters.listed(row, heads[row.run_key], row.run_id in aside) for row in page]
-        return ApiResponse(RunList(runs=tuple(listed), next_cursor=following))
+        next_cursor = await self._cursors.issue("runs", request, last)
+        return ApiResponse(RunList(runs=tuple(listed), next_cursor=next_cursor))
 
     async def counts(self, request: ApiRequest[RunFilter, None]) -> ApiResponse:
         """Count runs by state."""
-        filters = _filters(request.query, request.principal)
-        return ApiResponse(
-            RunCounts(counts=await self._engine.runs.counts_of(request.principal.tenant, filters))
-        )
+        who = request.principal
+        counts = await self._engine.runs.counts_of(who.tenant, _filters(request.query, who))
+        return ApiResponse(RunCounts(counts=counts))
 
     async def inspect(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
         """Show a run and its node summary."""
@@ -89,11 +90,10 @@ class RunHandlers:
 
     async def explain(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
         """Explain in one sentence why a run does not move."""
-        state, told = await self._engine.service.explain(request.run)
+        run_id = request.run.run_id
+        state, found = await self._engine.service.explain(request.run)
         return ApiResponse(
-            RunExplanation(
-                run_id=request.run.run_id, state=state, moving=told.moving, explanation=told.sentence
-            )
+            present(RunExplanation, found, run_id=run_id, state=state, explanation=found.sentence)
         )
 
     async def result(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
@@ -117,19 +117,17 @@ class RunHandlers:
         row, query = request.run, request.query
         graph = await self._engine.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
         kinds = {name: node.kind for name, node in graph.nodes.items()}
-        wanted = RowFilter(node=query.node, iteration=query.iteration, index=query.index, state=query.state)
+        rows = RowFilter(node=query.node, iteration=query.iteration, index=query.index, state=query.state)
         after = await self._cursors.read("history", request) or 0
         page = await history_page(
-            self._engine.journal, row.run_key, row.run_id, kinds, wanted, query.limit, after
+            self._engine.journal, row.run_key, row.run_id, kinds, rows, query.limit, after
         )
         if page.gone and row.finished_at is not None:
             raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
-        following = None
-        if page.more:
-            following = await self._cursors.give("history", request, page.rows[-1].first_seq)
-        return ApiResponse(
-            History(history=tuple(map(presenters.history_row, page.rows)), next_cursor=following)
-        )
+        last = page.rows[-1].first_seq if page.more else None
+        next_cursor = await self._cursors.issue("history", request, last)
+        shown = tuple(present(HistoryRow, row) for row in page.rows)
+        return ApiResponse(History(history=shown, next_cursor=next_cursor))
 
     async def cancel(self, request: ApiRequest[NoQuery, StopRun]) -> ApiResponse:
         """Cancel a run: steps in flight clean up and compensations run."""
@@ -153,9 +151,7 @@ class RunHandlers:
         done = await self._engine.service.signal(
             run, name, body.request_id, body.payload, by=by, link=link, record=request.record
         )
-        receipt = SignalReceipt(
-            run_id=run.run_id, name=name, request_id=done.request_id, duplicate=done.duplicate
-        )
+        receipt = present(SignalReceipt, done, run_id=run.run_id, name=name)
         return ApiResponse(receipt, 200 if done.duplicate else 202)
 
     async def _stopped(self, request: ApiRequest[NoQuery, Any]) -> Run | StopAcknowledged:

@@ -28,12 +28,10 @@ class InputRequestHandlers:
         after = await self._cursors.read("input-requests", request) or 0
         page = await requests.list(who.tenant, names, limit=query.limit, after=after)
         total = await requests.count(who.tenant, names)
-        following = None
-        if page.more:
-            last = page.requests[-1].event_key
-            following = await self._cursors.give("input-requests", request, last)
+        last = page.requests[-1].event_key if page.more else None
+        next_cursor = await self._cursors.issue("input-requests", request, last)
         listed = tuple(map(presenters.input_request, page.requests))
-        return ApiResponse(InputRequestList(input_requests=listed, next_cursor=following, total=total))
+        return ApiResponse(InputRequestList(input_requests=listed, next_cursor=next_cursor, total=total))
 
 
 def _workflows(query: InputRequestQuery, who: Principal) -> frozenset[str] | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from infraweave.api.http.fields import present
 from infraweave.api.runs.schemas import (
-    HistoryRow,
     InputRequest,
     ListedRun,
     MapItems,
@@ -18,7 +17,6 @@ from infraweave.api.runs.schemas import (
 )
 from infraweave.core.run.entries import NodeState
 from infraweave.core.run.events import Cancelled, Failed
-from infraweave.core.run.history import Row
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.document import Signal
 from infraweave.core.workflow.graph import Graph
@@ -140,11 +138,6 @@ def _node(name: str, kind: str, node: NodeState) -> NodeSummary:
     items = node.items
     shown = None if items is None else MapItems(total=items.total, done=items.closed, failed=items.failed)
     return present(NodeSummary, node, node=name, kind=kind, items=shown)
-
-
-def history_row(row: Row) -> HistoryRow:
-    """Return one attempt."""
-    return present(HistoryRow, row)
 
 
 def input_request(found: OpenRequest) -> InputRequest:

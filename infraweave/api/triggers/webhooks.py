@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 from attrs import fields, frozen
 
 from infraweave.api.http.body_limits import parse_within_limits
+from infraweave.api.http.fields import present
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
 from infraweave.api.runs.starts import started
 from infraweave.api.triggers.schedules import duration
@@ -20,7 +21,9 @@ from infraweave.engine.triggers.webhooks import address
 from infraweave.errors import AclDenied
 from infraweave.store.webhooks import WebhookRow
 
-_NOT_OF_THE_WEBHOOK = {"workflow_id", "secret", "tolerance"}
+T = TypeVar("T")
+#: Fields of the body that a webhook does not have, or has in another form.
+_NOT_OF_WEBHOOK = {"workflow_id", "secret", "tolerance"}
 
 
 @frozen(eq=False)
@@ -31,24 +34,24 @@ class WebhookHandlers:
 
     async def list(self, request: ApiRequest[WebhookQuery, None]) -> ApiResponse:
         """List the webhooks of workflows that the principal may read."""
-        who, wanted = request.principal, request.query.workflow_id
+        who, workflow_id = request.principal, request.query.workflow_id
         rows = [
             row
             for row in await self._engine.webhooks.store.list(who.tenant)
-            if wanted in (None, row.workflow_id) and allows(who, "read", f"workflow:{row.workflow_id}")
+            if workflow_id in (None, row.workflow_id) and allows(who, "read", f"workflow:{row.workflow_id}")
         ]
-        return ApiResponse(WebhookList(webhooks=tuple(WebhookShown(**_shown(row)) for row in rows)))
+        return ApiResponse(WebhookList(webhooks=tuple(_present(WebhookShown, row) for row in rows)))
 
     async def create(self, request: ApiRequest[NoQuery, CreateWebhook]) -> ApiResponse:
         """Create a webhook. Its secret is shown only once."""
         body, tenant = request.body, request.principal.tenant
-        names = {field.name for field in fields(CreateWebhook)} - _NOT_OF_THE_WEBHOOK
+        names = {field.name for field in fields(CreateWebhook)} - _NOT_OF_WEBHOOK
         tolerance = duration("tolerance", body.tolerance) or 0.0
         webhook = Webhook(**{name: getattr(body, name) for name in names}, tolerance=tolerance)
-        asked = WebhookRow(tenant=tenant, workflow_id=body.workflow_id, webhook=webhook, secret=body.secret)
+        new = WebhookRow(tenant=tenant, workflow_id=body.workflow_id, webhook=webhook, secret=body.secret)
         request.record.detail = f"webhook {body.name}"
-        row = await self._engine.webhooks.create(asked, request.record)
-        return ApiResponse(NewWebhook(**_shown(row), secret=row.secret or ""), 201)
+        row = await self._engine.webhooks.create(new, request.record)
+        return ApiResponse(_present(NewWebhook, row, secret=row.secret or ""), 201)
 
     async def delete(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
         """Delete a webhook that was created through the API; needs publish on its workflow."""
@@ -72,14 +75,15 @@ class WebhookHandlers:
         return started(done)
 
 
-def _shown(row: WebhookRow) -> dict[str, Any]:
+def _present(schema: type[T], row: WebhookRow, **more: Any) -> T:
     webhook = row.webhook
-    same = ("name", "secret_env", "scheme", "input")
-    return {
-        "workflow_id": row.workflow_id,
-        "path": address(row.tenant, webhook.name),
-        "declared_in": row.declared_in,
-        "tolerance": format_duration_exactly(webhook.tolerance),
+    return present(
+        schema,
+        webhook,
+        workflow_id=row.workflow_id,
+        path=address(row.tenant, webhook.name),
+        declared_in=row.declared_in,
+        tolerance=format_duration_exactly(webhook.tolerance),
         **effective_headers(webhook),
-        **{name: getattr(webhook, name) for name in same},
-    }
+        **more,
+    )

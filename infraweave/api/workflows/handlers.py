@@ -7,6 +7,7 @@ from collections import Counter
 
 from attrs import evolve, field, frozen
 
+from infraweave.api.http.decoding import summary
 from infraweave.api.http.fields import present
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery, hide_details, require
 from infraweave.api.workflows import schemas
@@ -134,15 +135,13 @@ def _publishable(principal: Principal, document: Document) -> Document:
         document = evolve(document, version=document_codec.derived_version(document))
     found = check.faults(document)
     if found:
-        told = "; ".join(fault.message for fault in found[:3])
-        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-        raise DefinitionInvalid(f"This is not a valid workflow: {told}{more}.", details=found)
+        raise DefinitionInvalid(f"This is not a valid workflow: {summary(found)}.", details=found)
     _may_call(principal, document)
     return document
 
 
 def _may_call(principal: Principal, document: Document) -> None:
-    """Require execute on every other workflow that a document starts, or whose code it calls.
+    """Require execute on every other workflow that a document starts or takes code from.
 
     Raises:
         AclDenied: a grant is missing.
