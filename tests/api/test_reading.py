@@ -12,6 +12,7 @@ from infraweave.api.admin.schemas import CreateToken
 from infraweave.api.http import headers
 from infraweave.api.http.decoding import dump, read_body, read_query
 from infraweave.api.http.errors import Error, ErrorInfo
+from infraweave.api.http.fields import Time, present
 from infraweave.api.runs.queries import EventQuery, RunQuery
 from infraweave.api.runs.schemas import SendSignal, StartRun, StopRun
 from infraweave.errors import InvalidCursor, MalformedRequest
@@ -152,6 +153,40 @@ def test_fields_marked_omit_are_left_out_while_they_are_none():
     assert "details" not in dump(Error(error=ErrorInfo(code="c", message="m", request_id="r")))["error"]
 
 
+@frozen
+class Row:
+    name: str
+    at: int
+    ended_at: int | None
+    grants: frozenset[str]
+    secret: str = "s"
+
+
+@frozen(kw_only=True)
+class Shown:
+    name: str
+    at: Time
+    ended_at: Time | None
+    grants: tuple[str, ...]
+    place: int
+
+
+ROW = Row("a", 1000, None, frozenset({"b", "a"}))
+
+
+def test_a_response_is_filled_from_the_attributes_of_the_same_names():
+    shown = present(Shown, ROW, place=7)
+    assert shown == Shown(name="a", at="1970-01-01T00:00:01.000Z", ended_at=None, grants=("a", "b"), place=7)
+    assert present(Shown, ROW, place=7, name="b", ended_at=2000).ended_at == "1970-01-01T00:00:02.000Z"
+
+
+def test_a_response_is_filled_with_nothing_that_is_missing_or_unknown():
+    with pytest.raises(AttributeError, match="place"):
+        present(Shown, ROW)
+    with pytest.raises(TypeError, match="plaice"):
+        present(Shown, ROW, place=7, plaice=8)
+
+
 SSE, JSON = "text/event-stream", "application/json"
 
 
@@ -178,6 +213,9 @@ SSE, JSON = "text/event-stream", "application/json"
         (["application/json;q=0, text/event-stream;q=0"], None),
         (["*/*;q=0"], None),
         (["application/json;q=0.000"], None),
+        (["application/json, text/event-stream"], SSE),
+        (["application/json;q=much"], SSE),
+        (["application/json;q=much, text/html"], None),
     ],
 )
 def test_accept_chooses_by_quality_then_by_what_was_named(accepts, chosen):

@@ -40,19 +40,24 @@ def present(schema: Callable[..., T], source: object, /, **given: Any) -> T:
 
     ``given`` takes precedence. Milliseconds become RFC 3339 text, a set of grants becomes sorted text.
     """
-    for name, is_time in _fields(schema):
-        value = given[name] if name in given else getattr(source, name)
-        if is_time and isinstance(value, int):
-            value = rfc3339(value)
-        elif isinstance(value, frozenset):
-            value = tuple(sorted(map(str, value)))
-        given[name] = value
+    others, times, texts = _fields(schema)
+    for name in (*others, *times, *texts):
+        if name not in given:
+            given[name] = getattr(source, name)
+    for name in times:
+        if type(given[name]) is int:
+            given[name] = rfc3339(given[name])
+    for name in texts:
+        if isinstance(given[name], frozenset):
+            given[name] = tuple(sorted(map(str, given[name])))
     return schema(**given)
 
 
 @cache
-def _fields(schema: Any) -> Sequence[tuple[str, bool]]:
-    """Return the name of each field, and whether it is a time."""
+def _fields(schema: Any) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
+    """Return the names of the fields of a schema: plain values, times, and lists of texts."""
     hints = typing.get_type_hints(schema, include_extras=True)
-    named = ((field.name, hints[field.name]) for field in attrs.fields(schema))
-    return [(name, Time in (hint, *get_args(hint))) for name, hint in named]
+    names = [field.name for field in attrs.fields(schema)]
+    times = [name for name in names if Time in (hints[name], *get_args(hints[name]))]
+    texts = [name for name in names if hints[name] == tuple[str, ...]]
+    return [name for name in names if name not in {*times, *texts}], times, texts
