@@ -89,22 +89,18 @@ def _document(value: dict[str, Any]) -> Document:
     Raises:
         DeclarationError: it is not valid; lists every fault.
     """
-    from infraweave.api.http.decoding import read_body
+    from infraweave.api.workflows.document_decoding import read_document
     from infraweave.api.workflows.document_schema import EDITORS_OWN, LAYOUT
     from infraweave.core.workflow import document_codec
-    from infraweave.core.workflow.document import Document
     from infraweave.core.workflow.rules import check
 
     try:
         kept = {key: item for key, item in value.items() if key not in (EDITORS_OWN, LAYOUT)}
-        document = read_body(Document, kept)
+        document = read_document(kept)
     except MalformedRequest as error:
         raise DeclarationError(
             str(value.get("workflow_id")),
-            [
-                evolve(d, message=f"{d.path or '/'}: {d.message.removeprefix(d.path).lstrip()}")
-                for d in error.details
-            ],
+            [evolve(fault, message=f"{fault.path or '/'}: {fault.message}") for fault in error.details],
         ) from error
     document = evolve(document, version=document.version or document_codec.derived_version(document))
     faults = check.faults(document)

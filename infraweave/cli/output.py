@@ -49,7 +49,7 @@ def echo_error(error: str, faults: Sequence[tuple[str, str]]) -> None:
     if len(faults) == 1 and faults[0][0].strip("/") in error:
         return
     for path, message in faults:
-        echo_err(f"  {path or '/'}: {message.removeprefix(path).lstrip()}")
+        echo_err(f"  {path or '/'}: {message}")
 
 
 def show_json(value: Any) -> None:

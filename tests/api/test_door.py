@@ -176,10 +176,10 @@ async def test_one_principal_cannot_take_all_streams(open_api):
 @pytest.mark.parametrize(
     ("note", "words"),
     [
-        ("x" * 101, "/input/note has 101 characters, more than 100"),
-        ([1] * 11, "/input/note has 11 items, more than 10"),
-        ({"k" * 101: 1}, "/input/note has a key of more than 100 characters"),
-        ({"deep": [{"er": ["x" * 101]}]}, "/input/note/deep/0/er/0 has 101 characters"),
+        ("x" * 101, "/input/note: has 101 characters, more than 100"),
+        ([1] * 11, "/input/note: has 11 items, more than 10"),
+        ({"k" * 101: 1}, "/input/note: has a key of more than 100 characters"),
+        ({"deep": [{"er": ["x" * 101]}]}, "/input/note/deep/0/er/0: has 101 characters"),
     ],
 )
 async def test_a_text_or_a_list_that_is_too_long_is_named(open_api, note, words):

@@ -178,9 +178,9 @@ async def test_the_client_publishes_compares_and_activates(api):
     ("change", "path", "words"),
     [
         ({"nodse": []}, "/nodse", "unknown field nodse; the nearest known one is nodes"),
-        ({"nodes": None}, "/nodes", "/nodes must be an array, not null"),
-        ({"nodes": {}}, "/nodes", "/nodes must be an array, not an object"),
-        ({"nodes": ["step"]}, "/nodes/0", "/nodes/0 must be an object, not a string"),
+        ({"nodes": None}, "/nodes", "must be an array, not null"),
+        ({"nodes": {}}, "/nodes", "must be an array, not an object"),
+        ({"nodes": ["step"]}, "/nodes/0", "must be an object, not a string"),
         ({"nodes": [{"name": "a"}]}, "/nodes/0/kind", "is missing; it is one of node, agent"),
         ({"nodes": [{**STEP, "kind": "nod"}]}, "/nodes/0/kind", "must be one of node, agent"),
         ({"nodes": [{**STEP, "kind": ["node"]}]}, "/nodes/0/kind", "must be one of node, agent"),
@@ -350,7 +350,7 @@ async def test_children_that_are_not_there_are_named(api):
 async def test_all_faults_are_told_at_once(api):
     code, details = await refused(api, {"workflow_id": 1, "nodes": [{**STEP, "x": 1}, {"kind": "none"}]})
     assert code == (400, "malformed_request")
-    assert set(details) == {"/workflow_id", "/nodes/0/x", "/nodes/1/kind"}
+    assert set(details) == {"/workflow_id", "/nodes/0/x", "/nodes/1/kind", "/nodes/1/name"}
     code, details = await refused(api, {**LABEL, "output": "x", "nodes": [{**STEP, "timeout": -1}]})
     assert code == (422, "definition_invalid")
     assert set(details) == {"/output", "/nodes/0/timeout"}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
-from infraweave.api.http.decoding import parse_body
+from infraweave.api.http.decoding import MOST_FAULTS, parse_body, refuse
 from infraweave.core.data.values import Json, to_pointer
 from infraweave.errors import Fault, MalformedRequest
 from infraweave.settings import Settings
@@ -20,42 +22,54 @@ async def parse_within_limits(settings: Settings, data: bytes) -> Json:
     """Return the JSON value of a body within the limits.
 
     Raises:
-        MalformedRequest: it is not JSON, or it exceeds a limit.
+        MalformedRequest: it is not JSON, or it exceeds a limit; the details name every fault.
+    """
+    value, faults = await parse_and_measure(settings, data)
+    refuse(faults)
+    return value
+
+
+async def parse_and_measure(settings: Settings, data: bytes) -> tuple[Json, list[Fault]]:
+    """Return the JSON value of a body, and which of its parts exceed a limit.
+
+    Raises:
+        MalformedRequest: it is not JSON.
     """
     return _read(settings, data) if len(data) < LARGE else await asyncio.to_thread(_read, settings, data)
 
 
-def _read(settings: Settings, data: bytes) -> Json:
+def _read(settings: Settings, data: bytes) -> tuple[Json, list[Fault]]:
     value = parse_body(data, settings.max_depth)
-    check_lengths(settings, value, len(data))
-    return value
+    return value, length_faults(settings, value, len(data))
 
 
-def check_lengths(settings: Settings, value: Json, size: int) -> None:
-    """Check the lengths of strings, lists and keys; ``size`` is the length of the body in bytes.
-
-    Raises:
-        MalformedRequest: one is too long.
-    """
+def length_faults(settings: Settings, value: Json, size: int) -> list[Fault]:
+    """Return the strings, lists and keys that are too long; ``size`` is the length of the body in bytes."""
     # A character takes at least one byte, a list item at least two: most bodies need no check.
     if size <= min(settings.max_string, 2 * settings.max_list):
-        return
-    fault = next(_faults(settings, value), None)
-    if fault is not None:
-        raise MalformedRequest(
-            f"The body is not accepted: {fault.path or 'it'} {fault.message}.", details=[fault]
-        )
+        return []
+    return list(islice(_faults(settings, value), MOST_FAULTS)) if _exceeds(settings, value) else []
+
+
+def _exceeds(settings: Settings, value: Json) -> bool:
+    """Tell whether any part is too long: paths are only computed where one is."""
+    level: list[Json] = [value]
+    while level:
+        if any(_excess(settings, item) is not None for item in level):
+            return True
+        held = [item for item in level if item and (type(item) is dict or type(item) is list)]
+        level = [child for item in held for child in (item.values() if type(item) is dict else item)]
+    return False
 
 
 def _faults(settings: Settings, value: Json) -> Iterator[Fault]:
-    """Yield the parts that are too long, level by level. A path is only computed for a fault."""
-    level: list[Json] = [value]
-    while level:
-        for item in level:
-            if (message := _excess(settings, item)) is not None:
-                yield _fault(_path_to(item, value), message)
-        held = [item for item in level if item and (type(item) is dict or type(item) is list)]
-        level = [child for item in held for child in (item.values() if type(item) is dict else item)]
+    waiting: deque[tuple[tuple[str | int, ...], Json]] = deque([((), value)])
+    while waiting:
+        path, item = waiting.popleft()
+        if (message := _excess(settings, item)) is not None:
+            yield _fault(path, message)
+        children = item.items() if type(item) is dict else enumerate(item) if type(item) is list else ()
+        waiting.extend(((*path, place), child) for place, child in children)
 
 
 def _excess(settings: Settings, item: Json) -> str | None:
@@ -67,18 +81,6 @@ def _excess(settings: Settings, item: Json) -> str | None:
     if kind is dict and any(len(key) > settings.max_string for key in item):
         return f"has a key of more than {settings.max_string:,} characters"
     return None
-
-
-def _path_to(wanted: Json, value: Json) -> tuple[str | int, ...]:
-    """Return the path to a part of a value."""
-    waiting: list[tuple[tuple[str | int, ...], Json]] = [((), value)]
-    while waiting:
-        path, item = waiting.pop()
-        if item is wanted:
-            return path
-        children = item.items() if isinstance(item, dict) else enumerate(item) if type(item) is list else ()
-        waiting += (((*path, place), child) for place, child in children)
-    return ()
 
 
 def _fault(path: tuple[str | int, ...], message: str) -> Fault:

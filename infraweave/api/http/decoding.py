@@ -45,9 +45,9 @@ _NAMES = {
 
 
 class _Faults(list[Fault]):
-    def add(self, path: Path, message: str) -> None:
+    def add(self, path: Path, code: str, message: str) -> None:
         if not self.full:
-            self.append(Fault(to_pointer(path)[:_LONGEST_PATH], "field", message))
+            self.append(Fault(to_pointer(path)[:_LONGEST_PATH], code, message))
 
     @property
     def full(self) -> bool:
@@ -80,16 +80,36 @@ def parse_body(data: bytes, max_depth: int) -> Json:
         ) from error
 
 
-def read_body(cls: type[T], value: Json, what: str = "The body") -> T:
-    """Return ``value`` as an object of the class; ``what`` names the value in messages.
+def read_body(cls: type[T], value: Json, what: str = "The body", found: Sequence[Fault] = ()) -> T:
+    """Return ``value`` as an object of the class.
+
+    ``what`` names the value in messages; ``found`` are faults of it that are known already.
 
     Raises:
         MalformedRequest: it does not fit; the details name every fault.
     """
+    result, faults = decode(cls, value)
+    refuse([*found, *faults], what)
+    return result
+
+
+def decode(cls: type[T], value: Json) -> tuple[T, list[Fault]]:
+    """Return ``value`` as an object of the class, and what is wrong with it, ``MOST_FAULTS`` at most.
+
+    Where a value does not fit, the object has an empty one of the right type.
+    """
     faults = _Faults()
     result = _object(cls, value, (), faults)
-    _refuse(what, faults)
-    return typing.cast("T", result)
+    return result, faults
+
+
+def refuse(faults: Sequence[Fault], what: str = "The body") -> None:
+    """Refuse a body that has faults.
+
+    Raises:
+        MalformedRequest: it has; the details name every fault.
+    """
+    _refuse(f"{what} does not fit: {summary(faults, with_paths=True)}", faults)
 
 
 def read_time(text: str) -> int:
@@ -116,15 +136,15 @@ def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
         if faults.full:
             break
         if name not in fields:
-            faults.add((name,), unknown("query parameter", name, list(fields)))
+            faults.add((name,), "unknown_parameter", unknown("query parameter", name, list(fields)))
         elif fields[name].name in values:
-            faults.add((name,), f"the query parameter {name} is given twice")
+            faults.add((name,), "duplicate", f"the query parameter {name} is given twice")
         else:
             values[fields[name].name] = _parsed(fields[name].metadata["read"], name, text, faults)
     for name, field in fields.items():
         if field.default is attrs.NOTHING and field.name not in values:
-            faults.add((name,), f"the query parameter {name} is missing")
-    _refuse("The query", faults)
+            faults.add((name,), "required", f"the query parameter {name} is missing")
+    _refuse(f"The query does not fit: {summary(faults)}", faults)
     return cls(**values)
 
 
@@ -145,29 +165,33 @@ def _parsed(read: Callable[[str], Any], name: str, text: str, faults: _Faults) -
     try:
         return read(text)
     except ValueError as error:
-        faults.add((name,), f"{name}: {error}")
+        faults.add((name,), "format", f"{name}: {error}")
         return None
 
 
-def _refuse(what: str, faults: _Faults) -> None:
+def _refuse(message: str, faults: Sequence[Fault]) -> None:
     if faults:
-        raise MalformedRequest(f"{what} does not fit: {summary(faults)}.", details=faults)
+        raise MalformedRequest(f"{message}.", details=faults[:MOST_FAULTS])
 
 
-def summary(faults: Sequence[Fault]) -> str:
+def summary(faults: Sequence[Fault], *, with_paths: bool = False) -> str:
     """Return the messages of the first faults, and the number of the others."""
     more = f" (and {len(faults) - 3} more)" if len(faults) > 3 else ""
-    return "; ".join(fault.message for fault in faults[:3]) + more
+    return "; ".join(_at_path(fault) if with_paths else fault.message for fault in faults[:3]) + more
+
+
+def _at_path(fault: Fault) -> str:
+    return f"{fault.path[: 2 * _LONGEST_NAME] or '/'}: {fault.message}"
 
 
 def _object(cls: type, value: Json, path: Path, faults: _Faults) -> Any:
     if not isinstance(value, dict):
-        faults.add(path, f"{_where(path)} must be an object, not {_kind(value)}")
-        return None
-    before, fields = len(faults), attrs.fields_dict(cls)
+        faults.add(path, "type", f"must be an object, not {_kind(value)}")
+        return _empty(cls)
+    fields = attrs.fields_dict(cls)
     for name in value:
         if name not in fields and not faults.full:
-            faults.add((*path, name), unknown("field", name, list(fields)))
+            faults.add((*path, name), "unknown_field", unknown("field", name, list(fields)))
     values = {
         name: _field(hints(cls)[name], field, value[name], (*path, name), faults)
         for name, field in fields.items()
@@ -175,20 +199,24 @@ def _object(cls: type, value: Json, path: Path, faults: _Faults) -> Any:
     }
     for name, field in fields.items():
         if name not in value and field.default is attrs.NOTHING:
-            faults.add((*path, name), f"{_where((*path, name))} is missing")
-    return cls(**values) if len(faults) == before and not faults.full else None
+            faults.add((*path, name), "required", "is missing")
+            values[name] = _empty(hints(cls)[name])
+    return cls(**values)
 
 
 def _field(annotation: Any, field: attrs.Attribute[Any], value: Json, path: Path, faults: _Faults) -> Any:
+    before = len(faults)
     result = _value(annotation, value, path, faults)
+    if len(faults) > before:
+        return result
     schema = field.metadata.get("schema", {})
     if isinstance(result, str):
         least, most = schema.get("minLength", 0), schema.get("maxLength")
         if len(result) < least or (most is not None and len(result) > most):
             length = f"at least {least}" if most is None else f"{least} to {most}"
-            faults.add(path, f"{_where(path)} must have {length} characters")
+            faults.add(path, "length", f"must have {length} characters")
     if isinstance(result, tuple) and len(result) > schema.get("maxItems", len(result)):
-        faults.add(path, f"{_where(path)} has {len(result):,} items; {schema['maxItems']:,} are allowed")
+        faults.add(path, "length", f"has {len(result):,} items; {schema['maxItems']:,} are allowed")
     return result
 
 
@@ -202,15 +230,16 @@ def _value(annotation: Any, value: Json, path: Path, faults: _Faults) -> Any:
         return _time(value, path, faults)
     if origin is Literal:
         if value not in arguments:
-            faults.add(path, f"{_where(path)} must be one of {', '.join(map(str, arguments))}")
+            faults.add(path, "value", f"must be one of {', '.join(map(str, arguments))}")
+            return arguments[0]
         return value
     if origin in _JSON:
         return _container(origin, arguments, value, path, faults)
     if attrs.has(annotation):
         return _object(annotation, value, path, faults)
     if not _accepts(annotation, value):
-        faults.add(path, f"{_where(path)} must be {_NAMES[annotation]}, not {_kind(value)}")
-        return None
+        faults.add(path, "type", f"must be {_NAMES[annotation]}, not {_kind(value)}")
+        return _empty(annotation)
     return annotation(value) if annotation in (int, float) else value
 
 
@@ -223,8 +252,8 @@ def _union(arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults)
     fitting = inner if len(inner) == 1 else [argument for argument in inner if _accepts(argument, value)]
     if not fitting:
         expected = " or ".join(dict.fromkeys(_expected(argument) for argument in inner))
-        faults.add(path, f"{_where(path)} must be {expected}, not {_kind(value)}")
-        return None
+        faults.add(path, "type", f"must be {expected}, not {_kind(value)}")
+        return None if types.NoneType in arguments else _empty(inner[0])
     return _value(max(fitting, key=lambda argument: _known(argument, value)), value, path, faults)
 
 
@@ -238,17 +267,45 @@ def _known(annotation: Any, value: Json) -> int:
 def _tagged(classes: Sequence[type], value: Json, path: Path, faults: _Faults) -> Any:
     """Return an object as one of several classes, chosen by its ``kind``."""
     if not isinstance(value, dict):
-        faults.add(path, f"{_where(path)} must be an object, not {_kind(value)}")
-        return None
+        faults.add(path, "type", f"must be an object, not {_kind(value)}")
+        return _empty(classes[0])
     by_kind = {kind: cls for cls in classes for kind in get_args(hints(cls)["kind"])}
     kind, at = value.get("kind"), (*path, "kind")
     if "kind" not in value:
-        faults.add(at, f"{_where(at)} is missing; it is one of {', '.join(by_kind)}")
+        faults.add(at, "required", f"is missing; it is one of {', '.join(by_kind)}")
     elif not isinstance(kind, str) or kind not in by_kind:
-        faults.add(at, f"{_where(at)} must be one of {', '.join(by_kind)}")
+        faults.add(at, "value", f"must be one of {', '.join(by_kind)}")
     else:
         return _object(by_kind[kind], value, path, faults)
-    return None
+    return _shared(classes, value, path, faults)
+
+
+def _shared(classes: Sequence[type], value: dict[str, Json], path: Path, faults: _Faults) -> Any:
+    """Return an object of an unknown kind as the first class, with the fields that all classes have."""
+    shared = set.intersection(*(set(hints(cls)) for cls in classes)) - {"kind"}
+    found = _Faults()
+    result = _object(classes[0], {name: value[name] for name in shared & set(value)}, path, found)
+    places = tuple(f"{to_pointer((*path, name))}/" for name in shared)
+    for fault in (fault for fault in found if f"{fault.path}/".startswith(places) and not faults.full):
+        faults.append(fault)
+    return result
+
+
+def _empty(annotation: Any) -> Any:
+    """Return an empty value of a type, to go on with in place of one that does not fit."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation is Any or types.NoneType in arguments:
+        return None
+    if origin is Literal:
+        return arguments[0]
+    if origin in _JSON:
+        return {} if _JSON[origin] is dict else ()
+    if origin is not None:  # a union, or an annotated type
+        return _empty(arguments[0])
+    if not attrs.has(annotation):
+        return annotation()
+    required = (field.name for field in attrs.fields(annotation) if field.default is attrs.NOTHING)
+    return annotation(**{name: _empty(hints(annotation)[name]) for name in required})
 
 
 #: The JSON types of containers.
@@ -275,23 +332,21 @@ def _expected(annotation: Any) -> str:
 
 def _time(value: Json, path: Path, faults: _Faults) -> Json:
     if not isinstance(value, str):
-        faults.add(path, f"{_where(path)} must be a string, not {_kind(value)}")
-        return value
+        faults.add(path, "type", f"must be a string, not {_kind(value)}")
+        return ""
     try:
         read_time(value)
     except ValueError as error:
-        faults.add(path, f"{_where(path)}: {error}")
+        faults.add(path, "format", str(error))
     return value
 
 
-def _container(
-    origin: Any, arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults
-) -> dict[str, Any] | tuple[Any, ...] | None:
+def _container(origin: Any, arguments: tuple[Any, ...], value: Json, path: Path, faults: _Faults) -> Any:
     if isinstance(value, dict) and _JSON[origin] is dict:
         return dict(zip(value, _items(arguments[1], value.items(), path, faults), strict=False))
     if not isinstance(value, list) or _JSON[origin] is not list:
-        faults.add(path, f"{_where(path)} must be {_NAMES[origin]}, not {_kind(value)}")
-        return None
+        faults.add(path, "type", f"must be {_NAMES[origin]}, not {_kind(value)}")
+        return _JSON[origin]() if _JSON[origin] is dict else ()
     return tuple(_items(arguments[0], enumerate(value), path, faults))
 
 
@@ -304,10 +359,6 @@ def _items(
             break
         fits = annotation is Any or (annotation is str and type(item) is str)
         yield item if fits else _value(annotation, item, (*path, place), faults)
-
-
-def _where(path: Path) -> str:
-    return to_pointer(path)[: 2 * _LONGEST_NAME] or "the body"
 
 
 def _kind(value: Json) -> str:

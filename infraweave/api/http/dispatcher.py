@@ -14,7 +14,7 @@ from quart import request
 from infraweave.api.http import headers
 from infraweave.api.http.asgi_middleware import REQUEST_ID
 from infraweave.api.http.auth import Authenticator, authorize_body
-from infraweave.api.http.body_limits import LARGE, parse_within_limits
+from infraweave.api.http.body_limits import LARGE, parse_and_measure
 from infraweave.api.http.decoding import read_body, read_query
 from infraweave.api.http.incoming_body import INCOMING_BODY, IncomingBody
 from infraweave.api.http.rate_limiter import RateLimiter
@@ -23,6 +23,7 @@ from infraweave.core.data.values import Json
 from infraweave.engine.engine import Engine
 from infraweave.errors import (
     AclDenied,
+    Fault,
     MalformedRequest,
     NotAcceptable,
     RequestError,
@@ -102,8 +103,8 @@ class Dispatcher:
             _check_type()
         accept = _accepted(route)
         query: Any = read_query(route.query, () if route.page else request.args.items(multi=True))
-        sent = await self._json(route) if route.body is not None else None
-        body = await _body(route, sent)
+        sent, faults = await self._json(route) if route.body is not None else (None, [])
+        body = await _body(route, sent, faults)
         authorize_body(route, principal, body, record)
         raw = await self._bytes() if route.raw else b""
         return ApiRequest(
@@ -131,14 +132,15 @@ class Dispatcher:
             self._engine.audit_buffer.token_used(caller.token_id)
         return caller
 
-    async def _json(self, route: Route) -> Json:
+    async def _json(self, route: Route) -> tuple[Json, list[Fault]]:
+        """Return the value of the body, and which of its parts are too long."""
         data = await self._bytes()
         if not data and not route.body_required:
-            return None
-        value = await parse_within_limits(self._settings, data)
+            return None, []
+        value, faults = await parse_and_measure(self._settings, data)
         if value is None:
             raise MalformedRequest("The body must be a JSON object, not null.")
-        return value
+        return value, faults
 
     async def _bytes(self) -> bytes:
         try:
@@ -160,13 +162,15 @@ def _check_type() -> None:
         raise UnsupportedMediaType(f"The body must be {JSON} in UTF-8, not {content_type}.")
 
 
-async def _body(route: Route, sent: Json) -> Any:
+async def _body(route: Route, sent: Json, faults: list[Fault]) -> Any:
     if route.body is None:
         return None
     relevant = _relevant(route, sent)
+    if route.decoder is not None:
+        return await asyncio.to_thread(route.decoder, relevant, faults)
     if len(await request.body) < LARGE:
-        return read_body(route.body, relevant)
-    return await asyncio.to_thread(read_body, route.body, relevant)
+        return read_body(route.body, relevant, found=faults)
+    return await asyncio.to_thread(read_body, route.body, relevant, found=faults)
 
 
 def _relevant(route: Route, sent: Json) -> Json:

@@ -16,7 +16,7 @@ from werkzeug.datastructures import Headers
 from infraweave.core import access
 from infraweave.core.access import Action, Principal
 from infraweave.core.data.values import Json
-from infraweave.errors import AclDenied, Draining, RequestError, StorageUnavailable, Unstorable
+from infraweave.errors import AclDenied, Draining, Fault, RequestError, StorageUnavailable, Unstorable
 from infraweave.store.runs import RunRow
 from infraweave.store.sqlite.audit_record import AuditRecord
 
@@ -148,6 +148,8 @@ class Route:
     action: Action | None = None
     query: type = NoQuery
     body: type | None = None
+    #: Decodes the body in place of ``read_body``, in a thread; it gets the faults that are known already.
+    decoder: Callable[[Json, Sequence[Fault]], Any] | None = None
     #: False: the body may be left out.
     body_required: bool = True
     #: The largest number of bytes in the body; None: the limit of the settings.

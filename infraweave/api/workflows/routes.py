@@ -7,6 +7,7 @@ from typing import Any
 from infraweave.api.http.header_specs import LOCATION
 from infraweave.api.http.routing import JSON, ResponseSpec, Route
 from infraweave.api.workflows import schemas
+from infraweave.api.workflows.document_decoding import read_document
 from infraweave.api.workflows.document_schema import EDITORS_OWN, LAYOUT
 from infraweave.api.workflows.handlers import WorkflowHandlers
 from infraweave.core.workflow.document import Document
@@ -99,6 +100,7 @@ def _publishing(workflows: WorkflowHandlers) -> list[Route]:
             action="publish",
             query=schemas.PublishQuery,
             body=Document,
+            decoder=read_document,
             max_body=None,
             ignores=(EDITORS_OWN, LAYOUT),
             responses={201: published("A new version."), 200: published("The version existed already.")},
