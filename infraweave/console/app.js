@@ -1,12 +1,16 @@
-// The console: who is signed in, which page is shown, and what is around it.
+// The console: it signs people in, and shows the page of the address inside the navigation.
 
-import { closeStream, Unreachable } from "./lib/api.js";
-import { badge, countApprovals } from "./lib/approval_badge.js";
-import { h, put } from "./lib/dom.js";
-import { base, go, link } from "./lib/router.js";
-import { forget, may, resume, signInWithCode, signOut, who } from "./lib/session.js";
-import { signInPage } from "./pages/sign_in.js";
-import { complain, empty, icon, iconButton, notice, tick } from "./lib/widgets.js";
+import { NetworkError } from "./lib/api.js";
+import { updateApprovalBadge } from "./lib/approval_badge.js";
+import { h, setContent } from "./lib/dom.js";
+import { closeEventStream } from "./lib/event_stream.js";
+import { notify, reportError, setPage } from "./lib/notices.js";
+import { consolePath, link, navigate } from "./lib/router.js";
+import { clearSession, identity, isAllowed, restoreSession, signInWithCode, signOut } from "./lib/session.js";
+import { restoreTheme } from "./lib/theme.js";
+import { emptyState, refreshTimes } from "./lib/widgets.js";
+import { createNavigation, markSection } from "./pages/navigation.js";
+import { showSignIn } from "./pages/sign_in.js";
 
 const PAGES = [
   [/^runs$/, () => import("./pages/runs.js"), "Runs"],
@@ -17,190 +21,131 @@ const PAGES = [
   [/^triggers$/, () => import("./pages/triggers.js"), "Triggers"],
   [/^overview$/, () => import("./pages/overview.js"), "Overview"],
 ];
-const SECTIONS = [
-  ["runs", "Runs"],
-  ["approvals", "Approvals"],
-  ["workflows", "Workflows"],
-  ["triggers", "Triggers"],
-  ["overview", "Overview"],
-];
 
 const main = h("main", { id: "main", tabindex: "-1" });
-let leave = null,
-  turn = 0;
+let closePage = null;
+/** Counts the pages that were asked for: one that loads too late is not shown. */
+let pageNumber = 0;
 
-function current() {
-  const path = location.pathname.startsWith(base) ? location.pathname.slice(base.length) : "";
-  return path.replace(/\/$/, "") || "runs";
+function startPage() {
+  closePage?.();
+  closePage = null;
+  closeEventStream();
+  return ++pageNumber;
 }
 
-async function show() {
-  const mine = ++turn;
-  leave?.();
-  leave = null;
-  closeStream();
-  const path = current();
-  const [pattern, load, title] = PAGES.find(([each]) => each.test(path)) ?? [null];
-  mark(path.split("/")[0]);
+async function showPage() {
+  const number = startPage();
+  const path = currentPath();
+  markSection(path.split("/")[0]);
+  const [pattern, load, title] = PAGES.find(([each]) => each.test(path)) ?? [];
   if (!pattern) {
-    put(main, empty("There is no such page", "The address may be mistyped.", link("runs", "All runs")));
+    setContent(main, emptyState("Page not found", "Check the address.", link("runs", "All runs")));
     return;
   }
   document.title = `${title} · InfraWeave`;
-  const parameters = new URLSearchParams(location.search);
-  // Each page has a place of its own: one that comes too late draws where nobody looks, and sees that it is not shown.
+  // Each page has its own element: a page that loads too late renders into one that is no longer shown.
   const place = h("div.place");
-  put(main, place);
-  const parts = path.match(pattern).slice(1).map(decodeURIComponent);
+  setContent(main, place);
   try {
-    const page = await load().catch(unloaded);
-    if (mine !== turn) return;
-    const left = await page.open(place, parameters, ...parts);
-    if (mine === turn) leave = left;
-    else left?.();
+    const page = await load().catch(onModuleError);
+    if (number !== pageNumber) return;
+    const names = path.match(pattern).slice(1).map(decodeURIComponent);
+    const close = await page.open(place, new URLSearchParams(location.search), ...names);
+    if (number === pageNumber) closePage = close;
+    else close?.();
   } catch (error) {
-    if (mine === turn) failed(error);
+    if (number === pageNumber) showError(error);
   }
 }
 
-/** A module that could not be fetched stays failed for the life of the page. */
-function unloaded(error) {
-  throw Object.assign(new Unreachable("A part of the console could not be fetched."), { cause: error, reload: true });
+function currentPath() {
+  const path = location.pathname.startsWith(consolePath) ? location.pathname.slice(consolePath.length) : "";
+  return path.replace(/\/$/, "") || "runs";
 }
 
-function failed(error) {
+/** Browsers do not load a module again after it failed, so only a reload of the page helps. */
+function onModuleError(cause) {
+  throw Object.assign(new NetworkError("A part of the console could not be loaded."), { cause, needsReload: true });
+}
+
+function showError(error) {
   if (error.status === 401 || error.name === "AbortError") return;
-  const again = h("button.primary", { onclick: () => (error.reload ? location.reload() : show()) }, "Try again");
-  const title = error instanceof Unreachable ? "The server does not answer" : "This cannot be shown";
-  put(main, empty(title, error.message, again));
-  if (!error.status && !(error instanceof Unreachable)) throw error;
+  const isNetworkError = error instanceof NetworkError;
+  const onclick = () => (error.needsReload ? location.reload() : showPage());
+  const title = isNetworkError ? "The server does not respond" : "This page could not be shown";
+  setContent(main, emptyState(title, error.message, h("button.primary", { onclick }, "Try again")));
+  if (!error.status && !isNetworkError) throw error;
 }
 
-function mark(section) {
-  for (const each of document.querySelectorAll("nav a[data-section]")) {
-    if (each.dataset.section === section) each.setAttribute("aria-current", "page");
-    else each.removeAttribute("aria-current");
+/** Sign in with what there is, a one-time code or the tab's token, and show the console; else ask for a token. */
+async function start() {
+  startPage();
+  const code = codeInAddress();
+  if (code) await tryCode(code);
+  try {
+    if (identity || (await restoreSession())) showConsole();
+    else showSignIn(showConsole);
+  } catch (error) {
+    const retry = h("button.primary", { onclick: start }, "Try again");
+    setPage(h("main", emptyState("The server does not respond", error.message, retry)));
   }
 }
 
-function shell() {
-  const nav = h(
-    "nav",
-    { "aria-label": "Console" },
-    h(
-      "a.brand",
-      { href: `${base}runs` },
-      h("img", { src: `${base}static/icon.svg`, alt: "", width: 24, height: 24 }),
-      h("span", "InfraWeave"),
-    ),
-    SECTIONS.map(([path, label]) =>
-      h("a", { href: base + path, "data-section": path }, icon(path), h("span", label), path === "approvals" && badge),
-    ),
-    h("div.spring"),
-    h("div.who", { title: who.grants.join("\n") }, h("b", who.principal), h("span", who.tenant)),
-    iconButton("theme", "Light or dark", turnTheme),
-    iconButton("out", "Sign out", leaveConsole),
-  );
-  put(
-    document.body,
-    h(
-      "a.skip",
-      {
-        href: "#main",
-        onclick: (event) => {
-          event.preventDefault();
-          main.focus();
-        },
-      },
-      "Skip to content",
-    ),
-    nav,
-    main,
-    document.querySelector(".notices"),
-  );
+/** The one-time code of a sign-in link. It is in the fragment, which browsers do not send to the server. */
+const codeInAddress = () => new URLSearchParams(location.hash.slice(1)).get("code");
+
+async function tryCode(code) {
+  history.replaceState(null, "", location.pathname + location.search);
+  try {
+    await signInWithCode(code);
+  } catch (error) {
+    const message = `This sign-in link was used before, or has expired.${identity ? "" : " Paste a token instead."}`;
+    notify(error.status === 401 ? message : error.message, "bad");
+  }
 }
 
-function turnTheme() {
-  const dark = document.documentElement.dataset.theme
-    ? document.documentElement.dataset.theme === "dark"
-    : matchMedia("(prefers-color-scheme: dark)").matches;
-  document.documentElement.dataset.theme = dark ? "light" : "dark";
-  localStorage.setItem("infraweave.theme", document.documentElement.dataset.theme);
+function showConsole() {
+  const onSkip = (event) => {
+    event.preventDefault();
+    main.focus();
+  };
+  setPage(h("a.skip", { href: "#main", onclick: onSkip }, "Skip to content"), createNavigation(onSignOut), main);
+  showPage();
+  if (isAllowed("read")) updateApprovalBadge();
 }
 
-async function leaveConsole() {
+async function onSignOut() {
   try {
     await signOut();
   } catch (error) {
-    complain(error);
+    reportError(error);
   }
-  begin();
+  start();
 }
 
-/** Turn clicks on our own links into page changes. */
-function follow(event) {
+function onTokenRejected() {
+  if (!identity) return;
+  clearSession();
+  notify("The token is no longer valid. Sign in again.", "bad");
+  start();
+}
+
+/** Follow links within the console without loading the page again. */
+function onClick(event) {
   const anchor = event.target.closest?.("a[href]");
   if (!anchor || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.defaultPrevented) return;
   const url = new URL(anchor.href);
-  if (url.origin !== location.origin || !url.pathname.startsWith(base) || anchor.target) return;
+  if (url.origin !== location.origin || !url.pathname.startsWith(consolePath) || anchor.target) return;
   event.preventDefault();
-  go(url.pathname.slice(base.length) + url.search);
+  navigate(url.pathname.slice(consolePath.length) + url.search);
 }
 
-/** The one-time code of a sign-in link; a tab that shows the console already is told of it by the address alone. */
-const codeInAddress = () => new URLSearchParams(location.hash.slice(1)).get("code");
-
-async function begin() {
-  turn += 1;
-  leave?.();
-  leave = null;
-  closeStream();
-  const code = codeInAddress();
-  if (code) {
-    history.replaceState(null, "", location.pathname + location.search);
-    try {
-      await signInWithCode(code);
-    } catch (error) {
-      notice(
-        error.status === 401
-          ? `This sign-in link was used before, or is too old.${who ? "" : " Paste a token instead."}`
-          : error.message,
-        "bad",
-      );
-    }
-  }
-  try {
-    if (who || (await resume())) return enter();
-    signInPage(enter);
-  } catch (error) {
-    put(
-      document.body,
-      h(
-        "main",
-        empty("The server does not answer", error.message, h("button.primary", { onclick: begin }, "Try again")),
-      ),
-      document.querySelector(".notices"),
-    );
-  }
-}
-
-function enter() {
-  shell();
-  show();
-  if (may("read")) countApprovals();
-}
-
-const theme = localStorage.getItem("infraweave.theme");
-if (theme) document.documentElement.dataset.theme = theme;
-document.addEventListener("click", follow);
-window.addEventListener("popstate", () => who && show());
-window.addEventListener("navigated", show);
-window.addEventListener("hashchange", () => codeInAddress() && begin());
-window.addEventListener("signed-out", () => {
-  if (!who) return;
-  forget();
-  notice("The token is not taken any more; sign in again.", "bad");
-  begin();
-});
-setInterval(tick, 1000);
-begin();
+restoreTheme();
+document.addEventListener("click", onClick);
+window.addEventListener("popstate", () => identity && showPage());
+window.addEventListener("navigated", showPage);
+window.addEventListener("hashchange", () => codeInAddress() && start());
+window.addEventListener("signed-out", onTokenRejected);
+setInterval(refreshTimes, 1000);
+start();

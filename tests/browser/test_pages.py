@@ -41,7 +41,7 @@ def paths(lived):
 
 #: What each page shows last, by the beginning of its path.
 LAST = {
-    "runs/": ".timeline .lane .took",
+    "runs/": ".timeline .timeline-row .duration",
     "runs": ".run-rows .run-row",
     "approvals": ".inbox button",
     "workflows/": ".graph .node",
@@ -133,7 +133,7 @@ def test_versions_are_compared_node_by_node_and_line_by_line(console, server):
     assert ["", "c"] in pairs
     assert ["d", ""] in pairs
     rows = table.locator("tr").count()
-    table.get_by_role("button", name="alike").first.click()
+    table.get_by_role("button", name="equal line").first.click()
     expect(table.locator("tr").nth(rows)).to_be_attached()
 
 

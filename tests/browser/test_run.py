@@ -49,7 +49,7 @@ def test_the_graph_moves_from_the_stream_alone(console, server):
     expect(node(page, "finish")).to_have_class(re.compile("is-succeeded"))
     server.go.unlink()
     expect(page.locator(".title .chip")).to_have_text("succeeded")
-    expect(page.locator(".timeline .rows .lane")).to_have_count(3)
+    expect(page.locator(".timeline .rows .timeline-row")).to_have_count(3)
     expect(page.get_by_text('"begun"')).to_be_visible()
 
 
@@ -82,7 +82,7 @@ def test_a_failed_run_opens_on_the_failed_node_with_its_error(console, server):
     expect(where).to_contain_text('raise RuntimeError("it broke <b>again</b>")')
     expect(where.locator("b")).to_have_count(0)
     expect(inspector.get_by_text("3 of 3")).to_be_visible()
-    expect(page.locator(".timeline .lane .bar.is-failed")).to_have_count(3)
+    expect(page.locator(".timeline .timeline-row .bar.is-failed")).to_have_count(3)
 
 
 def test_a_retry_counts_down(console, server):
@@ -152,7 +152,7 @@ def test_a_parent_and_its_child_lead_to_each_other(console, server):
 def test_markup_in_data_stays_text(console, server):
     run_id = server.start_run("markup")
     page = console(f"runs/{run_id}")
-    expect(page.locator(".asked h3").first).to_contain_text("<script>")
+    expect(page.locator(".input-request h3").first).to_contain_text("<script>")
     server.api("POST", f"/v1/runs/{run_id}/signals/ask", {"payload": {}})
     expect(page.locator(".title .chip")).to_have_text("failed")
     expect(page.locator("pre.message")).to_contain_text("<script>")
@@ -160,7 +160,7 @@ def test_markup_in_data_stays_text(console, server):
     for tab in ("Output", "Events", "Trace"):
         page.get_by_role("tab", name=tab).click()
     page.goto(f"{server.url}/console/runs?workflow_id=markup")
-    expect(page.locator(".why")).to_contain_text("<script>")
+    expect(page.locator(".run-error")).to_contain_text("<script>")
     page.goto(f"{server.url}/console/overview")
     expect(page.get_by_role("heading", name="Errors")).to_be_visible()
     assert page.evaluate("window.hacked") is None
@@ -257,10 +257,10 @@ def test_a_prompt_keeps_its_lines(console, server):
     run_id = server.start_run("ledger")
     page = console(f"runs/{run_id}")
     lines = re.compile(r"Which entry\?\n\n\s*1\. the first\n\s*2\. the second")
-    expect(page.locator(".asked h3").first).to_have_text(lines, use_inner_text=True)
+    expect(page.locator(".input-request h3").first).to_have_text(lines, use_inner_text=True)
     expect(page.locator(".explain")).not_to_contain_text("\\n")
     page.get_by_role("link", name="Approvals").click()
-    expect(page.locator(".letter h2")).to_have_text(lines, use_inner_text=True)
+    expect(page.locator(".request h2")).to_have_text(lines, use_inner_text=True)
     server.api("POST", f"/v1/runs/{run_id}/cancel", {})
 
 

@@ -11,7 +11,7 @@ def test_a_token_signs_in_and_a_wrong_one_is_told(bare, server):
     bare.goto(f"{server.url}/console")
     bare.get_by_label("Token").fill("iw_live_nonsense")
     bare.get_by_role("button", name="Sign in").click()
-    expect(bare.get_by_role("alert")).to_contain_text("does not take this token")
+    expect(bare.get_by_role("alert")).to_contain_text("does not accept this token")
     bare.get_by_label("Token").fill(server.token)
     bare.get_by_role("button", name="Sign in").click()
     expect(bare.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
@@ -43,7 +43,7 @@ def test_signing_out_forgets_and_revokes_the_token(bare, server):
     assert bare.evaluate("sessionStorage.length") == 0
     bare.get_by_label("Token").fill(made["token"])
     bare.get_by_role("button", name="Sign in").click()
-    expect(bare.get_by_role("alert")).to_contain_text("does not take this token")
+    expect(bare.get_by_role("alert")).to_contain_text("does not accept this token")
 
 
 def test_a_token_that_is_revoked_leads_back_to_the_sign_in(bare, server, sign_in):
@@ -66,16 +66,16 @@ def test_the_printed_link_signs_in_a_tab_that_shows_the_console_already(bare, se
     bare.goto(f"{server.url}/console")
     bare.get_by_label("Token").fill(token)
     bare.get_by_role("button", name="Sign in").click()
-    expect(bare.locator(".who b")).to_have_text("guest")
+    expect(bare.locator(".identity b")).to_have_text("guest")
     bare.evaluate("window.stays = true")
     link = re.findall(r"http\S+/console#code=\S+", server.said())[-1]
     bare.goto(link)
-    expect(bare.locator(".who b")).to_have_text("admin")
+    expect(bare.locator(".identity b")).to_have_text("admin")
     assert bare.evaluate("window.stays")
     assert "code" not in bare.url
     bare.goto(link)
     expect(bare.get_by_text("was used before")).to_be_visible()
-    expect(bare.locator(".who b")).to_have_text("admin")
+    expect(bare.locator(".identity b")).to_have_text("admin")
 
 
 def test_the_printed_link_signs_in_a_tab_that_asks_for_a_token(bare, server):

@@ -33,14 +33,16 @@ def module(console):
 @pytest.mark.parametrize("text", WRITTEN)
 def test_numbers_keep_every_character(module, text):
     compact = re.sub(r"(?<=[,:]) ", "", text)
-    assert module("lib/lossless_json.js", "return m.print(m.parse(v))", text) == compact
-    indented = module("lib/lossless_json.js", "return m.print(m.parse(v), 2)", text)
-    assert module("lib/lossless_json.js", "return m.print(m.parse(v))", indented) == compact
+    assert module("lib/lossless_json.js", "return m.stringifyJson(m.parseJson(v))", text) == compact
+    indented = module("lib/lossless_json.js", "return m.stringifyJson(m.parseJson(v), 2)", text)
+    assert module("lib/lossless_json.js", "return m.stringifyJson(m.parseJson(v))", indented) == compact
 
 
 @pytest.mark.parametrize("text", ["", "01", "1.", "[1.0,]", '{"a" 1}', "1.0 2.0", "-"])
 def test_what_is_no_json_is_refused(module, text):
-    said = module("lib/lossless_json.js", "try { m.parse(v); } catch (error) { return error.name; }", text)
+    said = module(
+        "lib/lossless_json.js", "try { m.parseJson(v); } catch (error) { return error.name; }", text
+    )
     assert said == "SyntaxError"
 
 
@@ -56,8 +58,8 @@ def test_what_is_no_json_is_refused(module, text):
     ],
 )
 def test_what_was_edited_is_all_that_is_sent(module, before, after, patch):
-    code = """return import('/console/static/lib/lossless_json.js').then(({parse, print}) =>
-        print(m.difference(parse(v[0]), parse(v[1]))) ?? null)"""
+    code = """return import('/console/static/lib/lossless_json.js').then(({parseJson, stringifyJson}) =>
+        stringifyJson(m.mergePatch(parseJson(v[0]), parseJson(v[1]))) ?? null)"""
     assert module("lib/merge_patch.js", code, [before, after]) == patch
 
 
@@ -154,7 +156,7 @@ def test_a_form_shows_the_defaults_and_asks_for_what_has_none(console, server):
     expect(dialog.get_by_label("urgent").locator("option:checked")).to_have_text("No")
     dialog.get_by_role("button", name="Start", exact=True).click()
     expect(dialog.locator(".field.wrong")).to_contain_text("title")
-    expect(dialog.get_by_text("This is needed.")).to_be_visible()
+    expect(dialog.get_by_text("This is required.")).to_be_visible()
     dialog.get_by_label("title").fill("A wish")
     dialog.get_by_role("button", name="Start", exact=True).click()
     expect(page).to_have_url(re.compile(r"/runs/run_"))

@@ -1,19 +1,19 @@
-// How many people are being asked something, beside the link to the approvals.
+// The number of open input requests, shown beside the link to the approvals.
 
-import { get, Unreachable } from "./api.js";
+import { getJson, NetworkError } from "./api.js";
 import { h } from "./dom.js";
-import { complain } from "./widgets.js";
+import { reportError } from "./notices.js";
 
-export const badge = h("span.badge", { hidden: true });
+export const approvalBadge = h("span.badge", { hidden: true });
 
-/** Count anew. */
-export async function countApprovals() {
+/** Ask the server for the number of open requests and show it. */
+export async function updateApprovalBadge() {
   try {
-    const { total } = await get("/v1/input-requests", { limit: 1 });
-    badge.textContent = total > 99 ? "99+" : String(total);
-    badge.hidden = total === 0;
-    badge.setAttribute("aria-label", `${total} open`);
+    const { total } = await getJson("/v1/input-requests", { limit: 1 });
+    approvalBadge.textContent = total > 99 ? "99+" : String(total);
+    approvalBadge.hidden = total === 0;
+    approvalBadge.setAttribute("aria-label", `${total} open`);
   } catch (error) {
-    if (error.status !== 401 && !(error instanceof Unreachable)) complain(error);
+    if (error.status !== 401 && !(error instanceof NetworkError)) reportError(error);
   }
 }

@@ -1,31 +1,31 @@
-// Building the page. Everything shown goes in as text or as a node, never as markup, so data stays data.
+// Building the page. All content is added as text or as nodes, never as markup, so data cannot become code.
 
-const SVG = "http://www.w3.org/2000/svg";
+const SVG_NAMESPACE = "http://www.w3.org/2000/svg";
 
-/** Make an element: h("div.row", {onclick, "aria-label": "…"}, child, [children], "text", null). */
+/** Make an HTML element: h("div.row", {onclick, "aria-label": "…"}, child, [children], "text", null). */
 export function h(spec, ...rest) {
   const [tag, ...classes] = spec.split(".");
-  return fill(document.createElement(tag || "div"), classes, rest);
+  return build(document.createElement(tag || "div"), classes, rest);
 }
 
-/** The same for SVG. */
-export function s(spec, ...rest) {
+/** Make an SVG element, with the same arguments. */
+export function svg(spec, ...rest) {
   const [tag, ...classes] = spec.split(".");
-  return fill(document.createElementNS(SVG, tag), classes, rest);
+  return build(document.createElementNS(SVG_NAMESPACE, tag), classes, rest);
 }
 
-function fill(element, classes, rest) {
+function build(element, classes, rest) {
   if (classes.length) element.setAttribute("class", classes.join(" "));
-  const props = isProps(rest[0]) ? rest.shift() : {};
-  for (const [name, value] of Object.entries(props)) set(element, name, value);
+  const properties = isProperties(rest[0]) ? rest.shift() : {};
+  for (const [name, value] of Object.entries(properties)) setProperty(element, name, value);
   append(element, rest);
   return element;
 }
 
-const isProps = (value) =>
+const isProperties = (value) =>
   value !== null && typeof value === "object" && Object.getPrototypeOf(value) === Object.prototype;
 
-function set(element, name, value) {
+function setProperty(element, name, value) {
   if (value === null || value === undefined || value === false) return;
   if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
   else if (name === "value" || name === "checked" || name === "indeterminate") element[name] = value;
@@ -39,24 +39,24 @@ function append(element, children) {
   }
 }
 
-/** Replace what an element holds. */
-export function put(element, ...children) {
+/** Replace the children of an element. */
+export function setContent(element, ...children) {
   element.replaceChildren();
   append(element, children);
   return element;
 }
 
 /**
- * Make an element's children follow a list, each item known by its key: what stays is kept, moved and
- * updated, so that focus and scrolling survive.
+ * Make the children of an element match a list. Items are matched to children by `key`; existing children are kept,
+ * moved and updated, so focus and scroll position survive.
  */
-export function follow(element, items, key, make, update) {
-  const known = new Map([...element.children].map((child) => [child.dataset.key, child]));
+export function reconcile(element, items, key, make, update) {
+  const existing = new Map([...element.children].map((child) => [child.dataset.key, child]));
   let place = element.firstElementChild;
   for (const item of items) {
     const name = String(key(item));
-    let child = known.get(name);
-    if (child) known.delete(name);
+    let child = existing.get(name);
+    if (child) existing.delete(name);
     else {
       child = make(item);
       child.dataset.key = name;
@@ -65,36 +65,36 @@ export function follow(element, items, key, make, update) {
     if (child === place) place = place.nextElementSibling;
     else element.insertBefore(child, place);
   }
-  for (const gone of known.values()) gone.remove();
+  for (const removed of existing.values()) removed.remove();
 }
 
-/** Whether a person is typing within a box; then it must not be drawn again. */
-export const busy = (box) =>
-  box.contains(document.activeElement) && document.activeElement.matches("input,textarea,select");
+/** Whether someone is typing in an element, which must then not be rendered again. */
+export const isBeingEdited = (element) =>
+  element.contains(document.activeElement) && document.activeElement.matches("input,textarea,select");
 
-/** Call a function at most once per frame. */
-export function perFrame(work) {
-  let asked = false;
+/** Return a function that calls `work` at most once per frame. */
+export function oncePerFrame(work) {
+  let scheduled = false;
   return () => {
-    if (asked) return;
-    asked = true;
+    if (scheduled) return;
+    scheduled = true;
     requestAnimationFrame(() => {
-      asked = false;
+      scheduled = false;
       work();
     });
   };
 }
 
-/** Call a function soon, and at most once in so many milliseconds. */
-export function atMostEvery(pause, work) {
-  let asked = false,
-    last = 0;
+/** Return a function that calls `work` soon, and at most once every `pause` milliseconds. */
+export function throttle(pause, work) {
+  let scheduled = false;
+  let last = 0;
   return () => {
-    if (asked) return;
-    asked = true;
+    if (scheduled) return;
+    scheduled = true;
     setTimeout(
       () => {
-        asked = false;
+        scheduled = false;
         last = Date.now();
         work();
       },

@@ -1,4 +1,4 @@
-// How values read: times, durations, numbers. Pure.
+// How values are written: times, durations, numbers. Pure.
 
 const UNITS = [
   ["d", 86_400_000],
@@ -7,61 +7,60 @@ const UNITS = [
   ["s", 1000],
 ];
 
-/** A span of milliseconds in at most two units: "840 ms", "4.2 s", "3m 20s", "2d 4h". */
-export function span(ms) {
+/** A duration in milliseconds, in at most two units: "840 ms", "4.2 s", "3m 20s", "2d 4h". */
+export function formatDuration(ms) {
   if (ms === null || ms === undefined || Number.isNaN(ms)) return "–";
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;
   if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
-  const first = UNITS.findIndex(([, size]) => ms >= size);
-  const [unit, size] = UNITS[first];
-  const whole = Math.floor(ms / size);
-  const [small, smallSize] = UNITS[first + 1];
-  const rest = Math.floor((ms - whole * size) / smallSize);
-  return rest ? `${whole}${unit} ${rest}${small}` : `${whole}${unit}`;
+  const largest = UNITS.findIndex(([, size]) => ms >= size);
+  const [unit, size] = UNITS[largest];
+  const [smallUnit, smallSize] = UNITS[largest + 1];
+  const rest = Math.floor((ms % size) / smallSize);
+  return `${Math.floor(ms / size)}${unit}${rest ? ` ${rest}${smallUnit}` : ""}`;
 }
 
-/** How long ago, or how soon: "12s ago", "in 3m". */
-export function relative(at, now = Date.now()) {
+/** A time relative to now: "just now", "12s ago", "in 3m". */
+export function formatRelative(at, now = Date.now()) {
   const ms = now - at;
-  const [unit, size] = UNITS.find(([, each]) => Math.abs(ms) >= each) ?? ["s", 1000];
-  const text = `${Math.floor(Math.abs(ms) / size)}${unit}`;
   if (Math.abs(ms) < 1000) return "just now";
+  const [unit, size] = UNITS.find(([, each]) => Math.abs(ms) >= each);
+  const text = `${Math.floor(Math.abs(ms) / size)}${unit}`;
   return ms > 0 ? `${text} ago` : `in ${text}`;
 }
 
-const EXACT = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
-export const exact = (at) => EXACT.format(new Date(at));
-const CLOCK = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-export const clock = (at) => CLOCK.format(new Date(at));
+const DATE_TIME = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+export const formatDateTime = (at) => DATE_TIME.format(new Date(at));
+const TIME = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+export const formatTime = (at) => TIME.format(new Date(at));
 
-const WHOLE = new Intl.NumberFormat("en");
-export const count = (number) => WHOLE.format(number);
-const SHORT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
-export const compact = (number) => (Math.abs(number) < 10_000 ? WHOLE.format(number) : SHORT.format(number));
+const INTEGER = new Intl.NumberFormat("en");
+export const formatCount = (number) => INTEGER.format(number);
+const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
+export const formatCompact = (number) => (Math.abs(number) < 10_000 ? INTEGER : COMPACT).format(number);
 
-/** Micro-dollars as dollars, with as many digits as small sums need. */
-export function dollars(micro) {
+/** Micro-dollars as dollars; small amounts get more digits. */
+export function formatDollars(micro) {
   const value = micro / 1e6;
   if (value === 0) return "$0";
   return `$${value.toFixed(value >= 1 ? 2 : value >= 0.01 ? 3 : 6)}`;
 }
 
-export function bytes(size) {
-  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
-  let at = 0;
-  while (size >= 1024 && at < units.length - 1) {
-    size /= 1024;
-    at += 1;
-  }
-  return `${at && size < 100 ? size.toFixed(1) : Math.round(size)} ${units[at]}`;
+const SIZES = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+export function formatBytes(bytes) {
+  const power = Math.min(SIZES.length - 1, Math.max(0, Math.floor(Math.log2(bytes || 1) / 10)));
+  const size = bytes / 1024 ** power;
+  return `${power && size < 100 ? size.toFixed(1) : Math.round(size)} ${SIZES[power]}`;
 }
 
-export const percent = (share) =>
+/** A share between 0 and 1 as percent. A second digit keeps 99.95 % from being written as 100 %. */
+export const formatPercent = (share) =>
   share === null ? "–" : `${(100 * share).toFixed(share > 0.995 && share < 1 ? 2 : 1).replace(/\.0$/, "")} %`;
-export const cut = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
-export const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
-/** The time a run id was made at is in it; its last characters tell neighbours apart. */
+
+export const truncate = (text, length) => (text.length > length ? `${text.slice(0, length - 1)}…` : text);
+export const pluralize = (number, noun) => `${formatCount(number)} ${noun}${number === 1 ? "" : "s"}`;
+/** A run id begins with its creation time, so its last characters tell neighbouring runs apart. */
 export const shortId = (id) => `${id.slice(0, 4)}…${id.slice(-6)}`;
-/** A sentence with its exact times as people write them. */
-export const readable = (sentence) =>
-  sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (at) => exact(Date.parse(at)));
+/** A sentence with its ISO timestamps in the reader's own format. */
+export const localizeTimes = (sentence) =>
+  sentence.replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, (at) => formatDateTime(Date.parse(at)));

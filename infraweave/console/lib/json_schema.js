@@ -1,46 +1,46 @@
-// What a JSON Schema says of a value, with its references followed. Pure.
+// JSON Schemas, made simple enough for a form. Pure.
 
-/** So many references lead to one place at most; more go round in circles. */
-const MOST = 20;
+import { fromFragment } from "./json_pointer.js";
+
+/** The longest chain of references that is followed; longer ones are circular. */
+const MAX_REFERENCES = 20;
 
 /**
- * A schema with its references within `root` followed, and a union with null taken for what it is beside null.
+ * Simplify a schema: follow its references within `root`, and turn a union with null into the other type.
  *
- * Returns [schema, the references that led there]; `nullable` in the schema says that null will do.
+ * Returns [schema, the references that were followed]; `nullable` in the schema says that null is allowed.
  */
-export function resolve(schema, root, refs = []) {
-  if (typeof schema !== "object" || schema === null) return [{}, refs];
-  if (schema.$ref?.startsWith("#") && refs.length < MOST) {
+export function resolveSchema(schema, root, references = []) {
+  if (typeof schema !== "object" || schema === null) return [{}, references];
+  if (schema.$ref?.startsWith("#") && references.length < MAX_REFERENCES) {
     const { $ref, ...rest } = schema;
-    return resolve({ ...at($ref, root), ...rest }, root, [...refs, $ref]);
+    return resolveSchema({ ...lookUp($ref, root), ...rest }, root, [...references, $ref]);
   }
   if (schema.allOf?.length === 1) {
     const { allOf, ...rest } = schema;
-    return resolve({ ...allOf[0], ...rest }, root, refs);
+    return resolveSchema({ ...allOf[0], ...rest }, root, references);
   }
-  const either = schema.anyOf ?? schema.oneOf;
-  const real = either?.filter((each) => each.type !== "null");
-  if (real?.length === 1) {
-    const { anyOf, oneOf, ...rest } = schema;
-    const [found, led] = resolve(real[0], root, refs);
-    return [{ ...found, ...rest, nullable: found.nullable || real.length < either.length }, led];
-  }
-  if (Array.isArray(schema.type)) {
-    const types = schema.type.filter((each) => each !== "null");
-    if (types.length === 1) return [{ ...schema, type: types[0], nullable: schema.type.includes("null") }, refs];
-  }
-  return [schema, refs];
+  return resolveUnion(schema, root, references) ?? [withOneType(schema), references];
 }
 
-/** What a reference within a schema stands for; undefined where there is nothing. */
-const at = ($ref, root) =>
-  $ref
-    .slice(1)
-    .split("/")
-    .slice(1)
-    .reduce((found, part) => found?.[plain(part)], root);
-const plain = (part) => decodeURIComponent(part).replaceAll("~1", "/").replaceAll("~0", "~");
+/** Resolve `anyOf` or `oneOf` of one schema and null; returns null for other schemas. */
+function resolveUnion(schema, root, references) {
+  const { anyOf, oneOf, ...rest } = schema;
+  const options = anyOf ?? oneOf ?? [];
+  const notNull = options.filter(({ type }) => type !== "null");
+  if (notNull.length !== 1) return null;
+  const [found, followed] = resolveSchema(notNull[0], root, references);
+  return [{ ...found, ...rest, nullable: found.nullable || notNull.length < options.length }, followed];
+}
 
-/** Whether an object's members are named by whoever makes it, and not by its schema. */
-export const isOpen = ({ properties, additionalProperties, patternProperties }) =>
+function withOneType(schema) {
+  if (!Array.isArray(schema.type)) return schema;
+  const types = schema.type.filter((type) => type !== "null");
+  return types.length === 1 ? { ...schema, type: types[0], nullable: schema.type.includes("null") } : schema;
+}
+
+const lookUp = (reference, root) => fromFragment(reference).reduce((found, key) => found?.[key], root);
+
+/** Whether an object's schema does not name its members. */
+export const isOpenObject = ({ properties, additionalProperties, patternProperties }) =>
   !Object.keys(properties ?? {}).length && Boolean(additionalProperties || patternProperties);

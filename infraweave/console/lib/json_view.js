@@ -1,140 +1,114 @@
-// A value of JSON as a tree: folded, searched, copied. Shown as text only.
+// A JSON value as a tree that can be folded, searched and copied. It is shown as text only.
 
-import { h, put } from "./dom.js";
-import { count } from "./format.js";
-import { ExactNumber, isTree, print } from "./lossless_json.js";
-import { copy, copyButton } from "./widgets.js";
+import { h, setContent } from "./dom.js";
+import { formatCount } from "./format.js";
+import { toPointer } from "./json_pointer.js";
+import { ExactNumber, isContainer, stringifyJson } from "./lossless_json.js";
+import { copyToClipboard } from "./notices.js";
+import { copyButton } from "./widgets.js";
 
-/** Children of one object or list that are shown before "more" is asked for. */
-const PART = 100;
+/** How many children of an object or array are shown at a time. */
+const PAGE_SIZE = 100;
+/** How deep objects and arrays are open at first. */
 const OPEN_DEPTH = 2;
 
-/** Show a value with a search field and a button that copies it. */
+/** Show a value; objects and arrays get a search field. `what` names the value for the search and copy buttons. */
 export function jsonView(value, what = "value") {
   const body = h("div.json");
-  const found = h("span.faint", { "aria-live": "polite" });
-  const find = h("input", {
+  const status = h("span.muted", { "aria-live": "polite" });
+  const search = h("input", {
     type: "search",
     placeholder: "Search",
     "aria-label": `Search ${what}`,
-    oninput: () => draw(),
+    oninput: () => render(),
   });
-  const draw = () => {
-    const wanted = find.value.trim().toLowerCase();
-    const hits = wanted ? matches(value, wanted) : null;
-    found.textContent = hits ? (hits.count ? `${count(hits.count)} found` : "nothing found") : "";
-    put(body, tree(value, [], null, hits));
+  const render = () => {
+    const text = search.value.trim().toLowerCase();
+    const matches = text ? findMatches(value, text) : null;
+    status.textContent = matches ? (matches.count ? `${formatCount(matches.count)} found` : "nothing found") : "";
+    setContent(body, renderValue(value, [], matches));
   };
-  draw();
-  const simple = !isTree(value);
-  return h(
-    "div.json-view",
-    h(
-      "div.bar",
-      !simple && find,
-      found,
-      h("div.spring"),
-      copyButton(() => text(value), what),
-    ),
-    body,
-  );
+  render();
+  const copied = () => (typeof value === "string" ? value : stringifyJson(value, 2));
+  const bar = h("div.bar", isContainer(value) && search, status, h("div.spacer"), copyButton(copied, what));
+  return h("div.json-view", bar, body);
 }
 
-const text = (value) => (typeof value === "string" ? value : print(value, 2));
-
-/** The paths that lead to a match, as a set, and how many match. */
-function matches(value, wanted) {
-  const ways = new Set();
-  let hits = 0;
-  const look = (item, path) => {
-    let inside = false;
-    if (isTree(item)) {
-      for (const [key, each] of Object.entries(item)) {
-        const here = [...path, key];
-        const named = !Array.isArray(item) && key.toLowerCase().includes(wanted);
-        hits += named;
-        if (look(each, here) || named) inside = true;
+/** Find a text in keys and values: {text, count, pointers}, with the pointers of all values that contain a match. */
+function findMatches(value, text) {
+  const matches = { text, count: 0, pointers: new Set() };
+  const contains = (string) => string.toLowerCase().includes(text);
+  const visit = (item, path) => {
+    let found = false;
+    if (isContainer(item)) {
+      for (const [key, child] of Object.entries(item)) {
+        const keyMatches = !Array.isArray(item) && contains(key);
+        matches.count += keyMatches;
+        if (visit(child, [...path, key]) || keyMatches) found = true;
       }
-    } else if (String(item).toLowerCase().includes(wanted)) {
-      hits += 1;
-      inside = true;
+    } else if (contains(String(item))) {
+      matches.count += 1;
+      found = true;
     }
-    if (inside) ways.add(pointer(path));
-    return inside;
+    if (found) matches.pointers.add(toPointer(path));
+    return found;
   };
-  look(value, []);
-  return { ways, count: hits, wanted };
+  visit(value, []);
+  return matches;
 }
 
-const pointer = (path) => path.map((part) => `/${String(part).replaceAll("~", "~0").replaceAll("/", "~1")}`).join("");
-
-function tree(value, path, key, hits) {
-  const name =
-    key === null
-      ? null
-      : h(
-          "button.key",
-          {
-            type: "button",
-            title: `Copy path ${pointer(path)}`,
-            onclick: (event) => {
-              event.preventDefault();
-              copy(pointer(path), "path");
-            },
-          },
-          marked(String(key), hits),
-        );
-  if (!isTree(value)) return h("div.leaf", name, name && ": ", leaf(value, hits));
-  const list = Array.isArray(value),
-    size = Object.keys(value).length;
-  if (!size) return h("div.leaf", name, name && ": ", h("span.punct", list ? "[]" : "{}"));
-  const open = hits ? hits.ways.has(pointer(path)) : path.length < OPEN_DEPTH;
-  const inner = h("div.inner");
-  const box = h(
-    "details",
-    { open },
-    h("summary", name, name && ": ", h("span.punct", list ? `[${count(size)}]` : `{${count(size)}}`)),
-    inner,
-  );
+function renderValue(value, path, matches) {
+  const key = path.length ? [keyButton(path, matches), ": "] : null;
+  if (!isContainer(value)) return h("div.leaf", key, renderScalar(value, matches));
+  const isArray = Array.isArray(value);
+  const size = Object.keys(value).length;
+  if (!size) return h("div.leaf", key, h("span.punct", isArray ? "[]" : "{}"));
+  const open = matches ? matches.pointers.has(toPointer(path)) : path.length < OPEN_DEPTH;
+  const label = isArray ? `[${formatCount(size)}]` : `{${formatCount(size)}}`;
+  const children = h("div.inner");
+  const box = h("details", { open }, h("summary", key, h("span.punct", label)), children);
   const build = () => {
-    if (box.open && !inner.firstChild) more(inner, Object.entries(value), 0, path, hits);
+    if (box.open && !children.firstChild) appendPage(children, Object.entries(value), 0, path, matches);
   };
   box.addEventListener("toggle", build);
   build();
   return box;
 }
 
-function more(inner, entries, from, path, hits) {
-  for (const [key, value] of entries.slice(from, from + PART)) inner.append(tree(value, [...path, key], key, hits));
-  const rest = entries.length - from - PART;
-  if (rest <= 0) return;
-  const button = h(
-    "button.quiet",
-    {
-      type: "button",
-      onclick: () => {
-        button.remove();
-        more(inner, entries, from + PART, path, hits);
-      },
-    },
-    `${count(rest)} more`,
-  );
-  inner.append(button);
+function keyButton(path, matches) {
+  const pointer = toPointer(path);
+  const onclick = (event) => {
+    event.preventDefault();
+    copyToClipboard(pointer, "path");
+  };
+  const attributes = { type: "button", title: `Copy path ${pointer}`, onclick };
+  return h("button.key", attributes, highlight(String(path.at(-1)), matches));
 }
 
-function leaf(value, hits) {
-  if (typeof value === "string")
-    return h(
-      value.includes("\n") ? "span.string.block" : "span.string",
-      marked(value.includes("\n") ? value : JSON.stringify(value), hits),
-    );
-  const kind = value === null ? "null" : value instanceof ExactNumber ? "number" : typeof value;
-  return h(`span.${kind}`, marked(String(value), hits));
+/** Append one page of children, and a button for the rest. */
+function appendPage(children, entries, from, path, matches) {
+  const end = from + PAGE_SIZE;
+  for (const [key, value] of entries.slice(from, end)) children.append(renderValue(value, [...path, key], matches));
+  if (entries.length <= end) return;
+  const showMore = () => {
+    more.remove();
+    appendPage(children, entries, end, path, matches);
+  };
+  const more = h("button.quiet", { type: "button", onclick: showMore }, `${formatCount(entries.length - end)} more`);
+  children.append(more);
 }
 
-function marked(shown, hits) {
-  const at = hits ? shown.toLowerCase().indexOf(hits.wanted) : -1;
-  if (at < 0) return shown;
-  const end = at + hits.wanted.length;
-  return [shown.slice(0, at), h("mark", shown.slice(at, end)), shown.slice(end)];
+function renderScalar(value, matches) {
+  if (typeof value === "string" && value.includes("\n")) return h("span.string.block", highlight(value, matches));
+  if (typeof value === "string") return h("span.string", highlight(JSON.stringify(value), matches));
+  const type = value === null ? "null" : value instanceof ExactNumber ? "number" : typeof value;
+  return h(`span.${type}`, highlight(String(value), matches));
+}
+
+/** Mark the first match in a text. */
+function highlight(text, matches) {
+  const at = matches ? text.toLowerCase().indexOf(matches.text) : -1;
+  if (at < 0) return text;
+  const end = at + matches.text.length;
+  return [text.slice(0, at), h("mark", text.slice(at, end)), text.slice(end)];
 }

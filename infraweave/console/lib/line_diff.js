@@ -1,48 +1,50 @@
-// Two texts beside each other: which line of one stands beside which line of the other. Pure.
+// A line-by-line comparison of two texts. Pure.
 
-/** Cells of a table of lines that are compared one with another at most; larger ones are not looked into. */
-const MOST = 4_000_000;
+/** The largest table of line pairs that is searched for common lines; larger texts are shown as all different. */
+const MAX_PAIRS = 4_000_000;
 
-/** Align two lists of lines; returns rows [left, right], in which null stands for a line that only one has. */
-export function align(left, right) {
+/** Align two lists of lines; returns rows [left, right], with null for a line that only one side has. */
+export function alignLines(left, right) {
+  const shorter = Math.min(left.length, right.length);
   let start = 0;
-  while (start < left.length && start < right.length && left[start] === right[start]) start += 1;
+  while (start < shorter && left[start] === right[start]) start += 1;
   let end = 0;
-  const rest = Math.min(left.length, right.length) - start;
-  while (end < rest && left[left.length - 1 - end] === right[right.length - 1 - end]) end += 1;
-  const [inLeft, inRight] = [left, right].map((lines) => lines.slice(start, lines.length - end));
+  while (end < shorter - start && left.at(-1 - end) === right.at(-1 - end)) end += 1;
+  const [leftMiddle, rightMiddle] = [left, right].map((lines) => lines.slice(start, lines.length - end));
   return [
     ...left.slice(0, start).map((line) => [line, line]),
-    ...between(inLeft, inRight),
+    ...alignMiddle(leftMiddle, rightMiddle),
     ...left.slice(left.length - end).map((line) => [line, line]),
   ];
 }
 
-/** Align lines whose first ones differ, and their last ones, by their longest common subsequence. */
-function between(left, right) {
+/** Align lines by their longest common subsequence. */
+function alignMiddle(left, right) {
+  const common = left.length * right.length > MAX_PAIRS ? null : commonLengths(left, right);
   const rows = [];
-  let gone = [],
-    come = [];
-  const settle = () => {
-    for (let n = 0; n < Math.max(gone.length, come.length); n += 1) rows.push([gone[n] ?? null, come[n] ?? null]);
-    [gone, come] = [[], []];
+  let removed = [];
+  let added = [];
+  const flush = () => {
+    const count = Math.max(removed.length, added.length);
+    for (let n = 0; n < count; n += 1) rows.push([removed[n] ?? null, added[n] ?? null]);
+    [removed, added] = [[], []];
   };
-  const common = left.length * right.length > MOST ? null : lengths(left, right);
   let [i, j] = [0, 0];
   while (i < left.length || j < right.length) {
-    if (common && i < left.length && j < right.length && left[i] === right[j]) {
-      settle();
+    const inBoth = i < left.length && j < right.length;
+    if (common && inBoth && left[i] === right[j]) {
+      flush();
       rows.push([left[i++], right[j++]]);
-    } else if (j >= right.length || (i < left.length && (!common || common[i + 1][j] >= common[i][j + 1]))) {
-      gone.push(left[i++]);
-    } else come.push(right[j++]);
+    } else if (i < left.length && (!inBoth || !common || common[i + 1][j] >= common[i][j + 1])) {
+      removed.push(left[i++]);
+    } else added.push(right[j++]);
   }
-  settle();
+  flush();
   return rows;
 }
 
-/** How many lines the rests of two lists have in common, from each place in them on. */
-function lengths(left, right) {
+/** For each pair of positions, the length of the longest common subsequence of the lines from there on. */
+function commonLengths(left, right) {
   const table = Array.from({ length: left.length + 1 }, () => new Uint32Array(right.length + 1));
   for (let i = left.length - 1; i >= 0; i -= 1)
     for (let j = right.length - 1; j >= 0; j -= 1)
@@ -50,17 +52,17 @@ function lengths(left, right) {
   return table;
 }
 
-/** Leave out what is alike far from any difference: rows, and numbers of rows that are left out. */
-export function shortened(rows, around = 3) {
-  const near = new Set();
+/** Replace equal rows that are far from any difference by {hidden: rows}. */
+export function foldEqualRows(rows, context = 3) {
+  const shown = new Set();
   rows.forEach(([left, right], at) => {
-    if (left !== right) for (let n = at - around; n <= at + around; n += 1) near.add(n);
+    if (left !== right) for (let n = at - context; n <= at + context; n += 1) shown.add(n);
   });
-  const parts = [];
+  const folded = [];
   rows.forEach((row, at) => {
-    if (near.has(at)) parts.push(row);
-    else if (Array.isArray(parts.at(-1)?.hidden)) parts.at(-1).hidden.push(row);
-    else parts.push({ hidden: [row] });
+    if (shown.has(at)) folded.push(row);
+    else if (folded.at(-1)?.hidden) folded.at(-1).hidden.push(row);
+    else folded.push({ hidden: [row] });
   });
-  return parts;
+  return folded;
 }

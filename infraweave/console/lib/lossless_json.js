@@ -1,6 +1,6 @@
-// JSON whose numbers stay as they are written: 9007199254740993, 1.0, -0 and 1e400 keep every character.
+// JSON whose numbers stay exactly as they are written: 9007199254740993, 1.0, -0 and 1e400 keep every character. Pure.
 
-/** A number that JavaScript would write otherwise; it reads as a number where one is wanted. */
+/** A number that JavaScript would write differently; it converts to a number where one is needed. */
 export class ExactNumber {
   constructor(text) {
     this.text = text;
@@ -13,43 +13,36 @@ export class ExactNumber {
   }
 }
 
-/** Stands before the text of a number within a string; nobody's data has it, for every page draws another one. */
+/** Marks the text of an exact number inside a string. It is random, so real data does not contain it. */
 const MARK = `number ${Math.random()} `;
 const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
 const MARKED = new RegExp(`"${MARK.replaceAll(".", "\\.")}([^"]*)"`, "g");
 
-const isPlain = (token) => token.startsWith('"') || String(Number(token)) === token;
-
-/** Read JSON. Throws SyntaxError where it is none. */
-export function parse(text) {
-  const value = JSON.parse(text);
-  let changed = 0;
-  const marked = text.replace(TOKEN, (token) => {
-    if (isPlain(token)) return token;
-    changed += 1;
-    return `"${MARK}${token}"`;
-  });
-  return changed
-    ? JSON.parse(marked, (_, each) => (isMarked(each) ? new ExactNumber(each.slice(MARK.length)) : each))
-    : value;
-}
-
+const keepsItsText = (token) => token.startsWith('"') || String(Number(token)) === token;
 const isMarked = (value) => typeof value === "string" && value.startsWith(MARK);
 
-/** Write a value as JSON; `indent` as JSON.stringify has it. */
-export function print(value, indent = undefined) {
+/** Parse JSON. Throws SyntaxError when it is not valid. */
+export function parseJson(text) {
+  const value = JSON.parse(text);
+  const marked = text.replace(TOKEN, (token) => (keepsItsText(token) ? token : `"${MARK}${token}"`));
+  if (marked === text) return value;
+  return JSON.parse(marked, (_, each) => (isMarked(each) ? new ExactNumber(each.slice(MARK.length)) : each));
+}
+
+/** Write a value as JSON; `indent` is that of JSON.stringify. */
+export function stringifyJson(value, indent = undefined) {
   const mark = (_, each) => (each instanceof ExactNumber ? MARK + each.text : each);
   return JSON.stringify(value, mark, indent)?.replace(MARKED, "$1");
 }
 
-/** Whether two values are written alike. */
-export const same = (one, other) => print(one) === print(other);
+/** Whether two values have the same JSON. */
+export const isSameJson = (one, other) => stringifyJson(one) === stringifyJson(other);
 
-/** Whether a value is a list or an object. */
-export const isTree = (value) => value !== null && typeof value === "object" && !(value instanceof ExactNumber);
+/** Whether a value is an array or an object. */
+export const isContainer = (value) => value !== null && typeof value === "object" && !(value instanceof ExactNumber);
 
-/** Whether a value is an object, as JSON has them. */
-export const isObject = (value) => isTree(value) && !Array.isArray(value);
+/** Whether a value is a JSON object. */
+export const isObject = (value) => isContainer(value) && !Array.isArray(value);
 
-/** A value whose numbers are those that JavaScript computes with and compares. */
-export const rounded = (value) => JSON.parse(print(value));
+/** A copy of a value with JavaScript numbers, which may be rounded, for calculations. */
+export const toPlainNumbers = (value) => JSON.parse(stringifyJson(value));

@@ -1,22 +1,21 @@
-// Addresses within the console: links, and going to another page. The page itself is shown by who listens.
+// Addresses within the console: links, and navigation to another page. The app listens and shows the page.
 
 import { h } from "./dom.js";
+import { withQuery } from "./url.js";
 
-/** The path that all pages of the console are below, with its slash. */
-export const base = new URL(document.baseURI).pathname;
+/** The path that all pages of the console are below, with its trailing slash. */
+export const consolePath = new URL(document.baseURI).pathname;
 
-/** Go to another page of the console; a path below /console/, with its query. */
-export function go(path, { replace = false } = {}) {
-  history[replace ? "replaceState" : "pushState"](null, "", base + path);
+/** Go to another page of the console; `path` is relative to /console/ and may have a query. */
+export function navigate(path) {
+  history.pushState(null, "", consolePath + path);
   window.dispatchEvent(new Event("navigated"));
 }
 
-/** Change the query of the page that is shown, without showing it anew. */
+/** Change the query of the current address without loading the page again; empty values are left out. */
 export function setQuery(parameters) {
-  const given = Object.entries(parameters).filter(([, value]) => value !== null && value !== undefined && value !== "");
-  const text = given.length ? `?${new URLSearchParams(given)}` : "";
-  history.replaceState(null, "", location.pathname + text);
+  history.replaceState(null, "", withQuery(location.pathname, parameters));
 }
 
-/** A link within the console. */
-export const link = (path, ...children) => h("a", { href: base + path }, ...children);
+/** Make a link to a page of the console. */
+export const link = (path, ...children) => h("a", { href: consolePath + path }, ...children);

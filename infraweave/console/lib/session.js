@@ -1,69 +1,65 @@
-// Who is signed in, and what they may do.
+// Who is signed in, and what they are allowed to do.
 
-import { call, Refused } from "./api.js";
-import { keepToken, token } from "./token.js";
+import { ApiError, fetchJson } from "./api.js";
+import { getToken, setToken } from "./token.js";
 
-/** Who the token speaks for: {tenant, principal, grants}; null while nobody is signed in. */
-export let who = null;
+/** The signed-in principal: {tenant, principal, grants}; null while nobody is signed in. */
+export let identity = null;
 
-/** Take a token, if the server does; throws Refused otherwise. */
-export async function signIn(text) {
-  const before = token();
-  keepToken(text);
+/** Sign in with a token. Throws ApiError when the server rejects it; the token before it then stays. */
+export async function signInWithToken(token) {
+  const previous = getToken();
+  setToken(token);
   try {
-    who = await call("GET", "/v1/whoami");
+    identity = await fetchJson("GET", "/v1/whoami");
   } catch (error) {
-    keepToken(before);
+    setToken(previous);
     throw error;
   }
 }
 
-/** Exchange the one-time code of the link that the server printed. */
+/** Exchange the one-time code of a sign-in link for a token, and sign in with it. */
 export async function signInWithCode(code) {
-  const answer = await call("POST", "/v1/sign-in", { body: { code }, anonymous: true });
-  await signIn(answer.token);
+  const { token } = await fetchJson("POST", "/v1/sign-in", { body: { code }, anonymous: true });
+  await signInWithToken(token);
 }
 
-/** Go on with the token that this tab has; false: there is none, or it is not taken any more. */
-export async function resume() {
-  if (token() === null) return false;
+/** Sign in with the token that this tab has; return false when there is none or it is no longer valid. */
+export async function restoreSession() {
+  if (getToken() === null) return false;
   try {
-    await signIn(token());
+    await signInWithToken(getToken());
     return true;
   } catch (error) {
-    if (!(error instanceof Refused) || error.status !== 401) throw error;
-    forget();
+    if (!(error instanceof ApiError) || error.status !== 401) throw error;
+    clearSession();
     return false;
   }
 }
 
-export function forget() {
-  keepToken(null);
-  who = null;
+export function clearSession() {
+  setToken(null);
+  identity = null;
 }
 
 export async function signOut() {
   try {
-    await call("POST", "/v1/sign-out");
+    await fetchJson("POST", "/v1/sign-out");
   } finally {
-    forget();
+    clearSession();
   }
 }
 
-/** Tell whether the principal holds a grant; "*" as the workflow asks for any at all. */
-export function may(action, workflow = "*") {
-  return (who?.grants ?? []).some((grant) => {
-    const [held, resource] = split(grant);
-    if (held !== action) return false;
-    if (action === "admin") return true;
-    return resource === "workflow:*" || resource === `workflow:${workflow}` || workflow === "*";
+/** Whether the principal holds a grant; for the workflow "*", a grant on any workflow is enough. */
+export function isAllowed(action, workflow = "*") {
+  return (identity?.grants ?? []).some((grant) => {
+    const colon = grant.indexOf(":");
+    if (grant.slice(0, colon) !== action) return false;
+    if (action === "admin" || workflow === "*") return true;
+    return ["workflow:*", `workflow:${workflow}`].includes(grant.slice(colon + 1));
   });
 }
 
-/** Say why not, as the server would. */
-export const lacks = (action, workflow) => `Principal lacks ${action} on workflow:${workflow}.`;
-
-function split(grant) {
-  const colon = grant.indexOf(":");
-  return [grant.slice(0, colon), grant.slice(colon + 1)];
-}
+/** Why the principal may not do something, in the server's words; null when they may. */
+export const missingGrant = (action, workflow) =>
+  isAllowed(action, workflow) ? null : `Principal lacks ${action} on workflow:${workflow}.`;

@@ -1,25 +1,25 @@
-// "Copy as": the request that a button stands for, for a shell or a program.
+// "Copy as": the request that a button sends, as a shell command or a Python program.
 
-import { address } from "./api.js";
+import { serverPath } from "./api.js";
 import { h } from "./dom.js";
-import { ExactNumber, print } from "./lossless_json.js";
-import { copy } from "./widgets.js";
+import { ExactNumber, stringifyJson } from "./lossless_json.js";
+import { copyToClipboard } from "./notices.js";
 
-const quoted = (text) => `'${text.replaceAll("'", "'\\''")}'`;
+const shellQuote = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 
 /** A request as a curl command; the token comes from the environment. */
-export function curl({ method, path, body }) {
+export function curlCommand({ method, path, body }) {
   const parts = [
-    `curl -sS -X ${method} ${quoted(location.origin + address(path))}`,
+    `curl -sS -X ${method} ${shellQuote(location.origin + serverPath(path))}`,
     '-H "Authorization: Bearer $INFRAWEAVE_TOKEN"',
   ];
-  if (body !== undefined) parts.push("-H 'Content-Type: application/json'", `-d ${quoted(print(body))}`);
+  if (body !== undefined) parts.push("-H 'Content-Type: application/json'", `-d ${shellQuote(stringifyJson(body))}`);
   return parts.join(" \\\n  ");
 }
 
-/** A request as a program that uses the Python client; `call` is the line that makes it. */
-export function python({ python: call }) {
-  const url = location.origin + address("");
+/** A request as a program that uses the Python client; `python` is the expression that sends it. */
+export function pythonProgram({ python }) {
+  const url = location.origin + serverPath("");
   return [
     "import asyncio",
     "import os",
@@ -28,8 +28,8 @@ export function python({ python: call }) {
     "",
     "",
     "async def main():",
-    `    async with Client(${py(url)}, os.environ["INFRAWEAVE_TOKEN"]) as client:`,
-    `        print(${call})`,
+    `    async with Client(${pythonLiteral(url)}, os.environ["INFRAWEAVE_TOKEN"]) as client:`,
+    `        print(${python})`,
     "",
     "",
     "asyncio.run(main())",
@@ -37,37 +37,33 @@ export function python({ python: call }) {
   ].join("\n");
 }
 
-/** A JSON value as Python writes it. */
-export function py(value) {
+/** A JSON value as a Python literal. */
+export function pythonLiteral(value) {
   if (value === null || value === undefined) return "None";
   if (value instanceof ExactNumber) return value.text;
   if (typeof value === "boolean") return value ? "True" : "False";
-  if (Array.isArray(value)) return `[${value.map(py).join(", ")}]`;
-  if (typeof value === "object")
-    return `{${Object.entries(value)
-      .map(([key, each]) => `${JSON.stringify(key)}: ${py(each)}`)
-      .join(", ")}}`;
-  return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(pythonLiteral).join(", ")}]`;
+  if (typeof value !== "object") return JSON.stringify(value);
+  const items = Object.entries(value).map(([key, item]) => `${JSON.stringify(key)}: ${pythonLiteral(item)}`);
+  return `{${items.join(", ")}}`;
 }
 
-/** The two buttons; `request` is a function, asked when one is pressed. */
-export const copyAs = (request) =>
-  h(
-    "div.copy-as",
-    h("span.faint", "Copy as"),
-    h(
-      "button.quiet",
-      { type: "button", onclick: () => withRequest(request, (made) => copy(curl(made), "curl command")) },
-      "curl",
-    ),
-    h(
-      "button.quiet",
-      { type: "button", onclick: () => withRequest(request, (made) => copy(python(made), "Python program")) },
-      "Python",
-    ),
-  );
+/** The expression that gets the client's handle of a run. */
+export const runHandle = (runId) => `client.run(${pythonLiteral(runId)})`;
 
-function withRequest(request, use) {
-  const made = request();
-  if (made) use(made);
+/** The copy buttons; `makeRequest` returns {method, path, body, python}, or null while the form is not valid. */
+export function copyAsButtons(makeRequest) {
+  const copyAs = (label, format, what) => {
+    const onclick = () => {
+      const request = makeRequest();
+      if (request) copyToClipboard(format(request), what);
+    };
+    return h("button.quiet", { type: "button", onclick }, label);
+  };
+  return h(
+    "div.copy-as",
+    h("span.muted", "Copy as"),
+    copyAs("curl", curlCommand, "curl command"),
+    copyAs("Python", pythonProgram, "Python program"),
+  );
 }

@@ -1,12 +1,12 @@
-// The token that requests carry. It lives in this tab's session storage and nowhere else.
+// The access token of this browser tab. It is kept in the tab's session storage and nowhere else.
 
-const KEY = "infraweave.token";
+const STORAGE_KEY = "infraweave.token";
 
-/** The token of this tab, or null. */
-export const token = () => sessionStorage.getItem(KEY);
+/** Return the token of this tab, or null. */
+export const getToken = () => sessionStorage.getItem(STORAGE_KEY);
 
-/** Keep a token for this tab; null forgets it. */
-export function keepToken(text) {
-  if (text === null) sessionStorage.removeItem(KEY);
-  else sessionStorage.setItem(KEY, text);
+/** Store the token of this tab; null removes it. */
+export function setToken(token) {
+  if (token === null) sessionStorage.removeItem(STORAGE_KEY);
+  else sessionStorage.setItem(STORAGE_KEY, token);
 }

@@ -1,121 +1,123 @@
-// The inbox: what people are being asked, across runs, the longest waiting first.
+// The inbox of open input requests across runs; the one that waits longest comes first.
 
-import { get, seg, stream } from "../lib/api.js";
-import { answerForm } from "../run/answer_form.js";
-import { countApprovals } from "../lib/approval_badge.js";
-import { link, setQuery } from "../lib/router.js";
-import { atMostEvery, busy, follow, h, put } from "../lib/dom.js";
-import { plural, shortId } from "../lib/format.js";
+import { getJson } from "../lib/api.js";
+import { updateApprovalBadge } from "../lib/approval_badge.js";
+import { h, isBeingEdited, reconcile, setContent, throttle } from "../lib/dom.js";
+import { pluralize, shortId } from "../lib/format.js";
 import { jsonView } from "../lib/json_view.js";
-import { lacks, may } from "../lib/session.js";
-import { complain, empty, time } from "../lib/widgets.js";
+import { followLive, liveIndicator } from "../lib/live.js";
+import { reportError } from "../lib/notices.js";
+import { link, setQuery } from "../lib/router.js";
+import { segment } from "../lib/url.js";
+import { emptyState } from "../lib/widgets.js";
+import { answerForm } from "../run/answer_form.js";
+import { requestTimes } from "../run/input_requests.js";
 
-const PAGE = 100;
+/** The most requests that are listed. */
+const MAX_REQUESTS = 100;
 
 export async function open(main, parameters) {
-  let asked = [],
-    total = 0,
-    chosen = parameters.get("request"),
-    gone = false,
-    shown = null;
-  const list = h("div.inbox", { "aria-label": "Open requests", role: "list" }),
-    pane = h("section.letter", { "aria-label": "Request", "aria-live": "polite" }),
-    told = h("span.faint"),
-    live = h("span.live", { role: "status" });
-  const box = h("div.approvals", list, pane),
-    none = h("div");
-  put(main, h("header.page", h("h1", "Approvals"), told, live), none, box);
+  let requests = [];
+  let total = 0;
+  let selected = parameters.get("request");
+  let shown = null;
+  let isClosed = false;
+  const list = h("div.inbox", { "aria-label": "Open requests", role: "list" });
+  const pane = h("section.request", { "aria-label": "Request", "aria-live": "polite" });
+  const count = h("span.muted");
+  const live = liveIndicator();
+  const inbox = h("div.approvals", list, pane);
+  const empty = emptyState(
+    "Nobody is waiting for you",
+    "Input requests of running workflows appear here by themselves.",
+  );
+  empty.hidden = true;
+  setContent(main, h("header.page", h("h1", "Approvals"), count, live), empty, inbox);
 
   async function load() {
-    const page = await get("/v1/input-requests", { limit: PAGE });
-    ({ input_requests: asked, total } = page);
-    if (!gone) draw();
+    const page = await getJson("/v1/input-requests", { limit: MAX_REQUESTS });
+    ({ input_requests: requests, total } = page);
+    if (!isClosed) render();
   }
-  function draw() {
-    told.textContent =
-      total > asked.length ? `${asked.length} of ${total}, the longest waiting first` : plural(total, "open request");
-    put(
-      none,
-      !asked.length && empty("Nobody is waiting for you", "Requests of running workflows come here by themselves."),
-    );
-    box.hidden = !asked.length;
-    if (!asked.some((each) => each.request_id === chosen))
-      chosen = matchMedia("(max-width: 800px)").matches ? null : (asked[0]?.request_id ?? null);
-    follow(
+  function render() {
+    const isCut = total > requests.length;
+    count.textContent = isCut
+      ? `${requests.length} of ${total}, the longest waiting first`
+      : pluralize(total, "open request");
+    empty.hidden = requests.length > 0;
+    inbox.hidden = !requests.length;
+    if (!requests.some((request) => request.request_id === selected)) selected = defaultSelection(requests);
+    reconcile(
       list,
-      asked,
-      (each) => each.request_id,
-      card,
-      (element, each) => element.firstChild.setAttribute("aria-current", String(each.request_id === chosen)),
+      requests,
+      (request) => request.request_id,
+      (request) => listItem(request, () => select(request)),
+      (item, request) => item.firstChild.setAttribute("aria-current", String(request.request_id === selected)),
     );
-    const found = asked.find((each) => each.request_id === chosen);
-    if (shown === chosen || (busy(pane) && found)) return;
-    shown = chosen;
-    put(pane, found && letter(found));
+    renderPane();
   }
-  const card = (each) =>
-    h(
-      "div",
-      { role: "listitem" },
-      h(
-        "button",
-        {
-          type: "button",
-          onclick: () => {
-            chosen = each.request_id;
-            setQuery({ request: chosen });
-            shown = null;
-            draw();
-            pane.scrollIntoView({ block: "nearest" });
-          },
-        },
-        h("b.prompt", each.prompt),
-        h("span.faint", `${each.workflow_id} · ${each.node}`),
-        h("span.faint", "asked ", time(each.since), each.deadline && [" · due ", time(each.deadline)]),
-      ),
-    );
-  function letter(each) {
-    const hindrance = may("signal", each.workflow_id) ? null : lacks("signal", each.workflow_id);
-    const answered = () => {
-      shown = null;
-      chosen = null;
-      reload();
-      countApprovals();
-    };
-    return [
-      h("h2.prompt", each.prompt),
-      h(
-        "p.faint",
-        link(`runs/${each.run_id}?node=${seg(each.node)}`, each.workflow_id, " ", shortId(each.run_id)),
-        ` · ${each.node} · asked `,
-        time(each.since),
-        each.deadline && [" · due ", time(each.deadline)],
-      ),
-      each.data !== undefined && each.data !== null && jsonView(each.data, "data"),
-      answerForm(each, each.run_id, answered, hindrance),
-    ];
+  /** Show the selected request. While someone types an answer, the pane stays as it is. */
+  function renderPane() {
+    const request = requests.find((each) => each.request_id === selected);
+    if (shown === selected || (isBeingEdited(pane) && request)) return;
+    shown = selected;
+    setContent(pane, request && renderRequest(request, onAnswered));
   }
-  const reload = atMostEvery(500, () => {
-    if (!gone) load().catch(complain);
+  function select(request) {
+    selected = request.request_id;
+    shown = null;
+    setQuery({ request: selected });
+    render();
+    pane.scrollIntoView({ block: "nearest" });
+  }
+  function onAnswered() {
+    shown = null;
+    selected = null;
+    reload();
+    updateApprovalBadge();
+  }
+  const reload = throttle(500, () => {
+    if (!isClosed) load().catch(reportError);
   });
   await load();
   if (!main.isConnected) return null;
-  stream("/v1/runs/changes", {
-    open: () => {
-      live.textContent = "live";
-      live.className = "live";
+  followLive(live, "/v1/runs/changes", {
+    open: reload,
+    event() {
       reload();
-    },
-    event: () => {
-      reload();
-      countApprovals();
-    },
-    lost: () => {
-      live.textContent = "reconnecting…";
-      live.className = "live lost";
+      updateApprovalBadge();
     },
   });
   return () => {
-    gone = true;
+    isClosed = true;
   };
 }
+
+/** On a phone the list comes first, so nothing is selected. */
+const defaultSelection = (requests) =>
+  matchMedia("(max-width: 800px)").matches ? null : (requests[0]?.request_id ?? null);
+
+const listItem = (request, onclick) =>
+  h(
+    "div",
+    { role: "listitem" },
+    h(
+      "button",
+      { type: "button", onclick },
+      h("b.prompt", request.prompt),
+      h("span.muted", `${request.workflow_id} · ${request.node}`),
+      h("span.muted", requestTimes(request)),
+    ),
+  );
+
+const renderRequest = (request, onAnswered) => [
+  h("h2.prompt", request.prompt),
+  h(
+    "p.muted",
+    link(`runs/${request.run_id}?node=${segment(request.node)}`, request.workflow_id, " ", shortId(request.run_id)),
+    ` · ${request.node} · `,
+    requestTimes(request),
+  ),
+  request.data !== undefined && request.data !== null && jsonView(request.data, "data"),
+  answerForm(request, request, onAnswered),
+];

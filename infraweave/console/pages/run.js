@@ -1,249 +1,203 @@
-// The run page: header, live graph, inspector and timeline, with one selection.
+// The page of one run: header, live graph, inspector and timeline, with one selection.
 
-import { get, known, seg, stream } from "../lib/api.js";
-import { actions } from "../run/actions.js";
-import { countApprovals } from "../lib/approval_badge.js";
+import { getJson, isExpected } from "../lib/api.js";
+import { updateApprovalBadge } from "../lib/approval_badge.js";
+import { h, oncePerFrame, setContent, throttle } from "../lib/dom.js";
+import { localizeTimes, shortId } from "../lib/format.js";
+import { followLive, liveIndicator } from "../lib/live.js";
+import { toPlainNumbers } from "../lib/lossless_json.js";
+import { reportError } from "../lib/notices.js";
 import { link, setQuery } from "../lib/router.js";
-import { curl } from "../lib/snippets.js";
-import { atMostEvery, h, perFrame, put } from "../lib/dom.js";
-import { compact, dollars, readable, shortId, span } from "../lib/format.js";
-import { graph } from "../run/graph.js";
-import { inspector } from "../run/inspector.js";
-import { rounded } from "../lib/lossless_json.js";
-import { summary } from "../run/summary.js";
-import { apply, create, ended, remember, seed, telling } from "../run/model.js";
-import { timeline } from "../run/timeline.js";
-import { button, chip, complain, copy, copyButton, setAside, time } from "../lib/widgets.js";
+import { segment } from "../lib/url.js";
+import { createGraph } from "../run/graph.js";
+import { createInspector } from "../run/inspector.js";
+import { applyEvent, createModel, isEnded, loadHistory, loadSummary, nodeToShow } from "../run/model.js";
+import { createHeader } from "../run/run_header.js";
+import { createSummary } from "../run/summary.js";
+import { createTimeline } from "../run/timeline.js";
 
-/** Runs with more events are begun from their summary. */
-const WHOLE = 5000;
+/** Runs with more events are shown from their summary, and not from their first event. */
+const MAX_EVENTS = 5000;
+/** Rows of the history that are read of such a run: failures, and the first executions. */
+const HISTORY_READS = [{ state: "failed", limit: 200 }, { limit: 1000 }];
 
 export async function open(main, parameters, runId) {
-  let run = await get(`/v1/runs/${seg(runId)}`);
-  const definition = await get(`/v1/workflows/${seg(run.workflow_id)}/versions/${seg(run.workflow_version)}`, {
-    include: "layout",
-  });
-  if (!main.isConnected) return null;
-  const model = create(definition);
-  if (run.last_seq > WHOLE) seed(model, run);
-  document.title = `${run.workflow_id} ${shortId(runId)} · InfraWeave`;
-
-  let chosen = parameters.get("node"),
-    followed = chosen === null,
-    alarmed = false,
-    gone = false;
-  const header = h("header.run-head"),
-    line = h("p.explain", { "aria-live": "polite" }),
-    live = h("span.live", { role: "status" });
-  const drawing = graph(
-    rounded(definition.layout),
-    new Map(definition.nodes.map((node) => [node.name, node.kind])),
-    (name) => {
-      followed = false;
-      choose(name);
-    },
-  );
-  const bars = timeline((step) => {
-    followed = false;
-    choose(step.node);
-  });
-  const side = inspector(
-    () => {
-      followed = false;
-      choose(null);
-    },
-    (tab) => setQuery({ node: chosen, tab }),
-  );
-  const overall = h("aside.inspector", { "aria-label": "Run" });
-  const right = h("div.right");
-  put(
-    main,
-    h(
-      "article.run-page",
-      header,
-      h("div.stage", h("section.graph-pane", { "aria-label": "Graph" }, drawing.box), right),
-      bars.box,
-    ),
-  );
-  if (parameters.get("tab")) side.openOn(parameters.get("tab"));
-  else if (run.state === "failed") side.openOn("error");
-
-  function choose(name) {
-    chosen = model.nodes.has(name) ? name : null;
-    setQuery({ node: chosen });
-    drawing.select(chosen);
-    bars.select(chosen);
-    if (chosen) {
-      drawing.reveal(chosen);
-      put(right, side.box);
-      side.node(run, definition, model, chosen);
-    } else {
-      side.forget();
-      put(right, overall);
-      drawOverall();
-    }
-  }
-  function drawOverall() {
-    if (!chosen) summary(overall, run, model, () => refresh());
-  }
-  const place = { chip: h("span"), actions: h("div.actions"), facts: h("ul.facts"), took: h("span") };
-  put(
-    header,
-    h(
-      "div.title",
-      place.chip,
-      h("h1", link(`workflows/${seg(run.workflow_id)}`, run.workflow_id), " ", h("small", run.workflow_version)),
-      live,
-      h("div.spring"),
-      place.actions,
-    ),
-    place.facts,
-    line,
-  );
-  function drawHeader() {
-    const stopping = model.cancelRequested && !ended(model);
-    const aside = Boolean(run.set_aside) && !ended(model);
-    put(place.chip, chip(model.state, stopping ? ", being cancelled" : ""), aside && setAside());
-    const stamp = `${ended(model) ? model.state : ""}|${stopping}|${aside}`;
-    if (place.stamp !== stamp) {
-      place.stamp = stamp;
-      const act = (answer) => {
-        run = { ...run, set_aside: false, ...answer };
-        look();
-      };
-      put(
-        place.actions,
-        actions(() => ({ ...run, state: model.state, cancel_requested: model.cancelRequested }), act),
-        button("", () => copy(curl({ method: "GET", path: `/v1/runs/${runId}` }), "curl command"), {
-          sign: "copy",
-          "aria-label": "Copy this run as curl",
-          title: "Copy this run as curl",
-        }),
-      );
-    }
-    put(
-      place.facts,
-      fact("Run", h("code", { title: runId }, shortId(runId)), copyButton(runId, "run id")),
-      fact("Created", time(run.created_at)),
-      fact("Took", place.took),
-      fact("By", run.trigger),
-      run.parent_run_id && fact("Parent", link(`runs/${run.parent_run_id}`, shortId(run.parent_run_id))),
-      run.rerun_of && fact("Rerun of", link(`runs/${run.rerun_of}`, shortId(run.rerun_of))),
-      model.tokens > 0 && fact("Tokens", compact(model.tokens)),
-      model.cost > 0 && fact("Cost", dollars(model.cost)),
-      fact("Trace", h("code", run.trace_id.slice(0, 8)), copyButton(run.trace_id, "trace id")),
-      Object.entries(run.tags).map(([key, value]) => fact(key, value)),
-    );
-    drawTook();
-  }
-  const drawTook = () =>
-    put(place.took, model.startedAt ? span((model.finishedAt ?? Date.now()) - model.startedAt) : "–");
-  /** Choose what a person wants to see; once it has failed, its error. */
-  function lead() {
-    const first = telling(model),
-      failed = model.nodes.get(first)?.state === "failed" && !alarmed;
-    if (first === chosen && !failed) return;
-    if (failed) {
-      alarmed = true;
-      side.openOn("error");
-    }
-    choose(first);
-  }
-  const draw = perFrame(() => {
-    if (gone) return;
-    drawHeader();
-    drawing.update(model);
-    bars.show(model);
-    drawOverall();
-    if (chosen) side.tick();
-    if (followed) lead();
-  });
-  /** What the events do not tell: payloads, and a sentence about why nothing moves. */
-  const look = atMostEvery(1000, async () => {
-    if (gone) return;
-    try {
-      run = await get(`/v1/runs/${seg(runId)}`);
-      const { explanation, moving } = await get(`/v1/runs/${seg(runId)}/explain`);
-      const told = moving || run.state === "succeeded" ? "" : readable(explanation);
-      if (line.dataset.told !== told) put(line, linked(told)); // a link that is drawn anew in mid-click is not followed
-      line.dataset.told = told;
-      line.className = `explain is-${ended(model) ? run.state : "waiting"}`;
-      if (chosen) side.redraw(run, definition, model);
-      draw();
-    } catch (error) {
-      if (error.status) complain(error);
-      else if (!known(error)) throw error;
-    }
-  });
-  const refresh = () => {
-    look();
-    countApprovals();
-  };
-
-  const settle = () => {
-    drawing.fit(true);
-    if (chosen) drawing.reveal(chosen);
-  };
-  /** Of a long run, its first executions and those that failed. */
-  async function recall() {
-    const path = `/v1/runs/${seg(runId)}/history`;
-    try {
-      for (const which of [{ state: "failed", limit: 200 }, { limit: 1000 }])
-        remember(model, (await get(path, which)).history);
-      draw();
-    } catch (error) {
-      complain(error);
-    }
-  }
-  drawHeader();
-  drawing.update(model);
-  choose(chosen);
-  if (model.partial) recall();
-  requestAnimationFrame(settle);
-  look();
-  stream(
-    `/v1/runs/${seg(runId)}/events`,
-    {
-      open: () => {
-        live.textContent = ended(model) ? "" : "live";
-        live.className = "live";
-      },
-      event: (type, event) => {
-        if (!apply(model, type, event)) return;
-        draw();
-        look();
-        if (type.startsWith("input_")) countApprovals();
-      },
-      lost: (error) => {
-        live.textContent = error.status ? error.message : "reconnecting…";
-        live.className = "live lost";
-      },
-      end: () => {
-        live.textContent = "";
-        draw();
-        look();
-      },
-    },
-    () => model.seq,
-  );
-  const beat = setInterval(() => {
-    if (!ended(model)) {
-      drawTook();
-      drawing.tick(model);
-      bars.draw();
-    }
-  }, 1000);
-  const resized = new ResizeObserver(settle);
-  resized.observe(drawing.box);
-  return () => {
-    gone = true;
-    clearInterval(beat);
-    resized.disconnect();
-  };
+  const path = `/v1/runs/${segment(runId)}`;
+  const run = await getJson(path);
+  const versionPath = `/v1/workflows/${segment(run.workflow_id)}/versions/${segment(run.workflow_version)}`;
+  const document = await getJson(versionPath, { include: "layout" });
+  return main.isConnected ? new RunPage(main, parameters, path, run, document).open() : null;
 }
 
-const fact = (label, ...value) => h("li", h("span.faint", `${label} `), value);
+class RunPage {
+  constructor(main, parameters, path, run, document) {
+    Object.assign(this, { path, run, document });
+    this.model = createModel(document);
+    if (run.last_seq > MAX_EVENTS) loadSummary(this.model, run);
+    this.selected = parameters.get("node");
+    /** Until someone selects a node, the page selects what is most interesting. */
+    this.selectsByItself = this.selected === null;
+    this.hasShownFailure = false;
+    this.isClosed = false;
+    this.#render(main, parameters.get("tab"));
+  }
 
-/** A sentence with the runs that it names as links. */
-const linked = (sentence) =>
-  sentence.split(/(run_[0-9A-Z]{26})/).map((part, at) => (at % 2 ? link(`runs/${part}`, shortId(part)) : part));
+  #render(main, tab) {
+    const { run, document } = this;
+    window.document.title = `${run.workflow_id} ${shortId(run.run_id)} · InfraWeave`;
+    const kinds = new Map(document.nodes.map(({ name, kind }) => [name, kind]));
+    this.live = liveIndicator();
+    this.explanation = h("p.explain", { "aria-live": "polite" });
+    this.header = createHeader(run, this.live, (changes) => this.#onChange(changes));
+    this.graph = createGraph(toPlainNumbers(document.layout), kinds, (name) => this.#onSelect(name));
+    this.timeline = createTimeline((step) => this.#onSelect(step.node));
+    this.inspector = createInspector(
+      () => this.#onSelect(null),
+      (id) => setQuery({ node: this.selected, tab: id }),
+    );
+    this.summary = createSummary(run, () => this.#onAnswered());
+    this.side = h("div.right");
+    if (tab) this.inspector.openTab(tab);
+    else if (run.state === "failed") this.inspector.openTab("error");
+    const graphPane = h("section.graph-pane", { "aria-label": "Graph" }, this.graph.box);
+    const header = h("header.run-head", this.header.box, this.explanation);
+    setContent(main, h("article.run-page", header, h("div.stage", graphPane, this.side), this.timeline.box));
+  }
+
+  /** Load what is missing and follow the run; returns the function that closes the page. */
+  open() {
+    this.header.update(this.run, this.model);
+    this.graph.update(this.model);
+    this.#select(this.selected);
+    if (this.model.isPartial) this.#loadHistory();
+    this.#refresh();
+    this.#follow();
+    const timer = setInterval(() => this.#tick(), 1000);
+    const resizing = new ResizeObserver(() => this.#fitGraph());
+    resizing.observe(this.graph.box);
+    return () => {
+      this.isClosed = true;
+      clearInterval(timer);
+      resizing.disconnect();
+    };
+  }
+
+  #follow() {
+    const update = () => {
+      this.#update();
+      this.#refresh();
+    };
+    const onEvent = (type, event) => {
+      if (!applyEvent(this.model, type, event)) return;
+      update();
+      if (type.startsWith("input_")) updateApprovalBadge();
+    };
+    followLive(this.live, `${this.path}/events`, { event: onEvent, end: update }, () => this.model.seq);
+  }
+
+  /** Show what the model says. */
+  #update = oncePerFrame(() => {
+    if (this.isClosed) return;
+    this.header.update(this.run, this.model);
+    this.graph.update(this.model);
+    this.timeline.show(this.model);
+    if (this.selected) this.inspector.tick();
+    else this.summary.update(this.run, this.model);
+    if (this.selectsByItself) this.#selectInteresting();
+  });
+
+  /** Read what events do not carry: payloads, and the explanation of why the run does not move. */
+  #refresh = throttle(1000, async () => {
+    if (this.isClosed) return;
+    try {
+      this.run = await getJson(this.path);
+      const { explanation, moving } = await getJson(`${this.path}/explain`);
+      this.#showExplanation(moving || this.run.state === "succeeded" ? "" : localizeTimes(explanation));
+      if (this.selected) this.inspector.refresh(this.run, this.document, this.model);
+      this.#update();
+    } catch (error) {
+      if (error.status) reportError(error);
+      else if (!isExpected(error)) throw error;
+    }
+  });
+
+  /** A link that is rendered again during a click is not followed, so the text is kept when it stays the same. */
+  #showExplanation(text) {
+    if (this.explanation.dataset.text !== text) setContent(this.explanation, withRunLinks(text));
+    this.explanation.dataset.text = text;
+    this.explanation.className = `explain is-${isEnded(this.model) ? this.run.state : "waiting"}`;
+  }
+
+  /** Show failures and the first executions of a long run. */
+  async #loadHistory() {
+    try {
+      for (const parameters of HISTORY_READS) {
+        const { history } = await getJson(`${this.path}/history`, parameters);
+        loadHistory(this.model, history);
+      }
+      this.#update();
+    } catch (error) {
+      reportError(error);
+    }
+  }
+
+  #onSelect(name) {
+    this.selectsByItself = false;
+    this.#select(name);
+  }
+
+  #select(name) {
+    this.selected = this.model.nodes.has(name) ? name : null;
+    setQuery({ node: this.selected });
+    this.graph.select(this.selected);
+    this.timeline.select(this.selected);
+    if (this.selected) {
+      this.graph.reveal(this.selected);
+      setContent(this.side, this.inspector.box);
+      this.inspector.show(this.run, this.document, this.model, this.selected);
+    } else {
+      this.inspector.clear();
+      setContent(this.side, this.summary.box);
+      this.summary.update(this.run, this.model);
+    }
+  }
+
+  /** Select the node that people want to see; the first time that one fails, show its error. */
+  #selectInteresting() {
+    const name = nodeToShow(this.model);
+    const isNewFailure = this.model.nodes.get(name)?.state === "failed" && !this.hasShownFailure;
+    if (name === this.selected && !isNewFailure) return;
+    if (isNewFailure) {
+      this.hasShownFailure = true;
+      this.inspector.openTab("error");
+    }
+    this.#select(name);
+  }
+
+  /** An action has changed the run. */
+  #onChange(changes) {
+    this.run = { ...this.run, set_aside: false, ...changes };
+    this.#refresh();
+  }
+
+  #onAnswered() {
+    this.#refresh();
+    updateApprovalBadge();
+  }
+
+  #tick() {
+    if (isEnded(this.model)) return;
+    this.header.tick(this.model);
+    this.graph.tick(this.model);
+    this.timeline.render();
+  }
+
+  #fitGraph() {
+    this.graph.fit(true);
+    if (this.selected) this.graph.reveal(this.selected);
+  }
+}
+
+/** A sentence in which the ids of runs are links. */
+const withRunLinks = (sentence) =>
+  sentence.split(/(run_[0-9A-Z]{26})/).map((part, index) => (index % 2 ? link(`runs/${part}`, shortId(part)) : part));

@@ -1,11 +1,12 @@
 // Sign-in with a token.
 
-import { h, put } from "../lib/dom.js";
-import { signIn } from "../lib/session.js";
+import { h } from "../lib/dom.js";
+import { setPage } from "../lib/notices.js";
+import { signInWithToken } from "../lib/session.js";
 
-/** Ask for a token; call `entered` once the server takes it. */
-export function signInPage(entered) {
-  const said = h("p.fault", { role: "alert" });
+/** Ask for a token; onSignedIn() is called once the server accepts it. */
+export function showSignIn(onSignedIn) {
+  const fault = h("p.fault", { role: "alert" });
   const input = h("input", {
     type: "password",
     id: "token",
@@ -17,44 +18,39 @@ export function signInPage(entered) {
   });
   const submit = async (event) => {
     event.preventDefault();
-    said.textContent = "";
+    fault.textContent = "";
     try {
-      await signIn(input.value.trim());
-      entered();
+      await signInWithToken(input.value.trim());
+      onSignedIn();
     } catch (error) {
-      said.textContent =
+      fault.textContent =
         error.status === 401
-          ? "The server does not take this token: check that it is whole, and neither revoked nor expired."
+          ? "The server does not accept this token. Check that it is complete and neither revoked nor expired."
           : error.message;
       input.select();
     }
   };
-  document.title = "Sign in · InfraWeave";
-  put(
-    document.body,
-    h(
-      "main.signin",
-      h(
-        "form",
-        { onsubmit: submit },
-        h("img", { src: "static/icon.svg", alt: "", width: 40, height: 40 }),
-        h("h1", "InfraWeave"),
-        h("label", { for: "token" }, "Token"),
-        input,
-        said,
-        h("button.primary", { type: "submit" }, "Sign in"),
-        h(
-          "p.help",
-          { id: "token-help" },
-          "Or open the link that ",
-          h("code", "infraweave serve"),
-          " printed; it signs in once. A new database's token is in ",
-          h("code", "<database>.token"),
-          ". It stays in this tab and is never part of an address.",
-        ),
-      ),
-    ),
-    document.querySelector(".notices"),
+  const help = h(
+    "p.help",
+    { id: "token-help" },
+    "Or open the link that ",
+    h("code", "infraweave serve"),
+    " printed, which signs in once. The token of a new database is in ",
+    h("code", "<database>.token"),
+    ". It stays in this tab and never becomes part of an address.",
   );
+  const form = h(
+    "form",
+    { onsubmit: submit },
+    h("img", { src: "static/icon.svg", alt: "", width: 40, height: 40 }),
+    h("h1", "InfraWeave"),
+    h("label", { for: "token" }, "Token"),
+    input,
+    fault,
+    h("button.primary", { type: "submit" }, "Sign in"),
+    help,
+  );
+  document.title = "Sign in · InfraWeave";
+  setPage(h("main.signin", form));
   input.focus();
 }

@@ -1,128 +1,111 @@
 // The triggers: schedules with their next times, which can be paused and run at once, and webhooks.
 
-import { address, get, seg, stream } from "../lib/api.js";
-import { ask } from "../run/actions.js";
-import { go, link } from "../lib/router.js";
-import { py } from "../lib/snippets.js";
-import { atMostEvery, follow, h, put } from "../lib/dom.js";
-import { plural, shortId } from "../lib/format.js";
-import { print } from "../lib/lossless_json.js";
-import { lacks, may } from "../lib/session.js";
-import { button, complain, copyButton, empty, forbid, heads, notice, time } from "../lib/widgets.js";
+import { getJson, serverPath } from "../lib/api.js";
+import { openRequestDialog } from "../lib/dialogs.js";
+import { h, reconcile, setContent, throttle } from "../lib/dom.js";
+import { pluralize, shortId } from "../lib/format.js";
+import { followLive, liveIndicator } from "../lib/live.js";
+import { stringifyJson } from "../lib/lossless_json.js";
+import { notify, reportError } from "../lib/notices.js";
+import { link, navigate } from "../lib/router.js";
+import { missingGrant } from "../lib/session.js";
+import { pythonLiteral } from "../lib/snippets.js";
+import { segment } from "../lib/url.js";
+import { button, copyButton, disableWithReason, emptyState, tableHead, timeElement } from "../lib/widgets.js";
 
 export async function open(main) {
-  let gone = false;
-  const live = h("span.live", { role: "status" }),
-    none = h("div");
-  const schedules = table("Schedules", ["Schedule", "When", "Next", "Last", "State", ""]),
-    webhooks = table("Webhooks", ["Webhook", "Address", "Signature", "Delivery id"]);
-  put(main, h("header.page", h("h1", "Triggers"), live), none, schedules.box, webhooks.box);
+  let isClosed = false;
+  const live = liveIndicator();
+  const empty = emptyState(
+    "No triggers yet",
+    "Declare a schedule or a webhook in a workflow, or make one with infraweave schedules create or " +
+      "infraweave webhooks create.",
+  );
+  empty.hidden = true;
+  const schedules = createTable("Schedules", ["Schedule", "When", "Next", "Last", "State", ""]);
+  const webhooks = createTable("Webhooks", ["Webhook", "Address", "Signature", "Delivery id"]);
+  setContent(main, h("header.page", h("h1", "Triggers"), live), empty, schedules.box, webhooks.box);
   async function load() {
-    const [timed, called] = await Promise.all([get("/v1/schedules"), get("/v1/webhooks")]);
-    if (gone) return;
+    const [scheduled, called] = await Promise.all([getJson("/v1/schedules"), getJson("/v1/webhooks")]);
+    if (isClosed) return;
     schedules.show(
-      timed.schedules,
-      (each) => each.schedule_id,
-      (each) => scheduleCells(each, load),
+      scheduled.schedules,
+      (schedule) => schedule.schedule_id,
+      (schedule) => scheduleCells(schedule, load),
     );
-    webhooks.show(called.webhooks, (each) => each.name, webhookCells);
-    put(
-      none,
-      schedules.box.hidden &&
-        webhooks.box.hidden &&
-        empty(
-          "Nothing starts runs by itself yet",
-          "Declare a schedule or a webhook in a workflow, or make one with infraweave schedules create or webhooks " +
-            "create.",
-        ),
-    );
+    webhooks.show(called.webhooks, (webhook) => webhook.name, webhookCells);
+    empty.hidden = scheduled.schedules.length + called.webhooks.length > 0;
   }
-  const reload = atMostEvery(2000, () => {
-    if (!gone) load().catch(complain);
+  const reload = throttle(2000, () => {
+    if (!isClosed) load().catch(reportError);
   });
   await load();
   if (!main.isConnected) return null;
-  stream("/v1/runs/changes", {
-    open: () => {
-      live.textContent = "live";
-      live.className = "live";
-      reload();
-    },
-    event: reload,
-    lost: () => {
-      live.textContent = "reconnecting…";
-      live.className = "live lost";
-    },
-  });
+  followLive(live, "/v1/runs/changes", { open: reload, event: reload });
   return () => {
-    gone = true;
+    isClosed = true;
   };
 }
 
-/** A table whose rows follow a list; it hides while that is empty. */
-function table(title, columns) {
-  const rows = h("tbody"),
-    told = h("span.faint");
+/** Make a table that follows a list, and is hidden while the list is empty: {box, show(list, keyOf, cellsOf)}. */
+function createTable(title, columns) {
+  const rows = h("tbody");
+  const count = h("span.muted");
   const box = h(
     "section.triggers",
     { "aria-label": title },
-    h("h2", title, " ", told),
-    h("div.scroll-x", h("table.list", heads(columns), rows)),
+    h("h2", title, " ", count),
+    h("div.scroll-x", h("table.list", tableHead(columns), rows)),
   );
   return {
     box,
-    show(list, key, cells) {
+    show(list, keyOf, cellsOf) {
       box.hidden = !list.length;
-      told.textContent = list.length;
-      follow(
+      count.textContent = list.length;
+      reconcile(
         rows,
         list,
-        key,
+        keyOf,
         () => h("tr"),
-        (row, each) => redraw(row, each, cells),
+        (row, item) => updateRow(row, item, cellsOf),
       );
     },
   };
 }
 
-/** Draw a row anew where it has changed, and leave the focus where it was. */
-function redraw(row, each, cells) {
-  const said = print(each);
-  if (row.dataset.said === said) return;
-  const place = [...row.querySelectorAll("a, button")].indexOf(document.activeElement);
-  row.dataset.said = said;
-  put(row, cells(each));
-  if (place >= 0) row.querySelectorAll("a, button")[place]?.focus();
+/** Render a row again when its item has changed, and keep the focus where it was. */
+function updateRow(row, item, cellsOf) {
+  const content = stringifyJson(item);
+  if (row.dataset.content === content) return;
+  const controls = () => [...row.querySelectorAll("a, button")];
+  const focused = controls().indexOf(document.activeElement);
+  row.dataset.content = content;
+  setContent(row, cellsOf(item));
+  if (focused >= 0) controls()[focused]?.focus();
 }
 
-const named = (name, workflow) =>
-  h("th", { scope: "row" }, h("b", name), h("div", link(`workflows/${seg(workflow)}`, workflow)));
-const origin = (version) => h("span.faint", version === null ? "made through the API" : `declared in ${version}`);
+const nameCell = ({ name, workflow_id: workflow }) =>
+  h("th", { scope: "row" }, h("b", name), h("div", link(`workflows/${segment(workflow)}`, workflow)));
+const originText = ({ declared_in: version }) =>
+  h("span.muted", version === null ? "made through the API" : `declared in ${version}`);
 
-// --- schedules ---------------------------------------------------------------------------------------------
+// --- schedules -----------------------------------------------------------------------------------------------
 
-function scheduleCells(each, again) {
-  const [next] = each.next_fire_times;
+function scheduleCells(schedule, reload) {
+  const [next] = schedule.next_fire_times;
+  const { cron, every, timezone, last_fire_time: lastTime, last_run_id: lastRun } = schedule;
   return [
-    named(each.name, each.workflow_id),
-    h(
-      "td",
-      h("code", each.cron ?? `every ${each.every}`),
-      h("div.faint", each.cron && `${each.timezone} · `, origin(each.declared_in)),
-    ),
-    h("td", time(next), next && h("div.faint", there(next, each.timezone))),
-    h(
-      "td",
-      time(each.last_fire_time),
-      each.last_run_id && h("div", link(`runs/${each.last_run_id}`, shortId(each.last_run_id))),
-    ),
-    h("td", standing(each)),
-    h("td", h("div.actions", scheduleActions(each, again))),
+    nameCell(schedule),
+    h("td", h("code", cron ?? `every ${every}`), h("div.muted", cron && `${timezone} · `, originText(schedule))),
+    h("td", timeElement(next), next && h("div.muted", timeInZone(next, timezone))),
+    h("td", timeElement(lastTime), lastRun && h("div", link(`runs/${lastRun}`, shortId(lastRun)))),
+    h("td", scheduleState(schedule)),
+    h("td", h("div.actions", scheduleActions(schedule, reload))),
   ];
 }
 
-/** A time as the clocks of a zone show it. */
-const there = (at, timeZone) =>
+/** A time as clocks in a time zone show it. */
+const timeInZone = (time, timeZone) =>
   new Intl.DateTimeFormat(undefined, {
     weekday: "short",
     day: "numeric",
@@ -130,81 +113,75 @@ const there = (at, timeZone) =>
     hour: "2-digit",
     minute: "2-digit",
     timeZone,
-  }).format(new Date(at));
+  }).format(new Date(time));
 
-function standing(each) {
-  const notes = [
-    each.waiting > 0 && `${plural(each.waiting, "time")} waiting for an open run`,
-    each.skipped > 0 && `${plural(each.skipped, "time")} skipped: a run was open`,
-  ];
+function scheduleState({ paused, waiting, skipped, last_error: error }) {
   return [
-    h(`span.chip.is-${each.paused ? "cancelled" : "succeeded"}`, each.paused ? "paused" : "on"),
-    notes.filter(Boolean).map((note) => h("div.faint", note)),
-    each.last_error && h("div.fault", each.last_error),
+    h(`span.chip.is-${paused ? "cancelled" : "succeeded"}`, paused ? "paused" : "on"),
+    waiting > 0 && h("div.muted", `${pluralize(waiting, "time")} waiting for an open run`),
+    skipped > 0 && h("div.muted", `${pluralize(skipped, "time")} skipped: a run was open`),
+    error && h("div.fault", error),
   ];
 }
 
-function scheduleActions(each, again) {
-  const [start, publish] = ["execute", "publish"].map((action) =>
-    may(action, each.workflow_id) ? null : lacks(action, each.workflow_id),
+const scheduleActions = (schedule, reload) =>
+  [
+    ["Run now", "trigger", "execute"],
+    schedule.paused ? ["Resume", "resume", "publish"] : ["Pause", "pause", "publish"],
+  ].map(([label, action, grant]) =>
+    disableWithReason(
+      button(label, () => openActionDialog(schedule, action, reload)),
+      missingGrant(grant, schedule.workflow_id),
+    ),
   );
-  return [
-    forbid(
-      button("Run now", () => act(each, "trigger", again)),
-      start,
-    ),
-    forbid(
-      button(each.paused ? "Resume" : "Pause", () => act(each, each.paused ? "resume" : "pause", again)),
-      publish,
-    ),
-  ];
-}
 
-const SAYS = {
-  trigger: [
-    "Run this schedule now",
-    "A run starts at once, with the schedule's input, beside those that the schedule starts at its times.",
-    "Start a run",
-  ],
-  pause: [
-    "Pause this schedule",
-    "It starts nothing until it is resumed; the times it misses meanwhile are not made up for. Open runs go on.",
-    "Pause it",
-  ],
-  resume: ["Resume this schedule", "It starts runs again, from its next time on.", "Resume it"],
+const DIALOGS = {
+  trigger: {
+    title: "Run this schedule now",
+    text: "A run starts at once, with the input of the schedule. The schedule's own times stay as they are.",
+    label: "Start a run",
+  },
+  pause: {
+    title: "Pause this schedule",
+    text: "No runs start until it is resumed, and the times that it misses are not made up for. Open runs go on.",
+    label: "Pause it",
+    done: "The schedule is paused",
+  },
+  resume: {
+    title: "Resume this schedule",
+    text: "It starts runs again, from its next time on.",
+    label: "Resume it",
+    done: "The schedule is on again",
+  },
 };
 
-function act({ schedule_id: id }, action, again) {
-  const [title, says, label] = SAYS[action];
-  const path = `/v1/schedules/${seg(id)}/${action}`;
-  ask(title, {
-    says: [`${id}. ${says}`],
+function openActionDialog({ schedule_id: id }, action, reload) {
+  const { title, text, label, done } = DIALOGS[action];
+  const path = `/v1/schedules/${segment(id)}/${action}`;
+  const python =
+    action === "trigger"
+      ? `await client.trigger(${pythonLiteral(id)})`
+      : `await client.request("POST", ${pythonLiteral(path)})`;
+  openRequestDialog(title, {
+    text: [`${id}. ${text}`],
     label,
-    request: () => ({
-      method: "POST",
-      path,
-      python: action === "trigger" ? `await client.trigger(${py(id)})` : `await client.request("POST", ${py(path)})`,
-    }),
-    done: (answer) => {
-      if (action === "trigger") return go(`runs/${answer.run_id}`);
-      notice(action === "pause" ? "The schedule is paused" : "The schedule is on again");
-      return again().catch(complain);
+    makeRequest: () => ({ method: "POST", path, python }),
+    onDone(response) {
+      if (action === "trigger") return navigate(`runs/${response.run_id}`);
+      notify(done);
+      reload().catch(reportError);
     },
   });
 }
 
-// --- webhooks ----------------------------------------------------------------------------------------------
+// --- webhooks ------------------------------------------------------------------------------------------------
 
-function webhookCells(each) {
-  const url = location.origin + address(each.path);
+function webhookCells(webhook) {
+  const { path, delivery, signature_header: signature, timestamp_header: timestamp, tolerance } = webhook;
   return [
-    named(each.name, each.workflow_id),
-    h("td", h("code", each.path), copyButton(url, "address"), h("div", origin(each.declared_in))),
-    h(
-      "td",
-      h("code", each.signature_header),
-      each.timestamp_header && h("div.faint", `with ${each.timestamp_header}, at most ${each.tolerance} old`),
-    ),
-    h("td", h("code", each.delivery)),
+    nameCell(webhook),
+    h("td", h("code", path), copyButton(location.origin + serverPath(path), "address"), h("div", originText(webhook))),
+    h("td", h("code", signature), timestamp && h("div.muted", `with ${timestamp}, at most ${tolerance} old`)),
+    h("td", h("code", delivery)),
   ];
 }

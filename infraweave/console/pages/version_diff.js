@@ -1,77 +1,75 @@
-// Two versions of a workflow beside each other: what differs in words, then their documents line by line.
+// Two versions of a workflow side by side: a list of the differences, then both documents line by line.
 
-import { get, seg } from "../lib/api.js";
-import { h, put } from "../lib/dom.js";
-import { plural } from "../lib/format.js";
-import { align, shortened } from "../lib/line_diff.js";
-import { print } from "../lib/lossless_json.js";
-import { complain } from "../lib/widgets.js";
+import { getJson } from "../lib/api.js";
+import { h, setContent } from "../lib/dom.js";
+import { pluralize } from "../lib/format.js";
+import { alignLines, foldEqualRows } from "../lib/line_diff.js";
+import { stringifyJson } from "../lib/lossless_json.js";
+import { reportError } from "../lib/notices.js";
+import { segment } from "../lib/url.js";
+import { dropdown } from "../lib/widgets.js";
 
-/** Show a version beside another one, which can be chosen. */
-export function compare(id, workflow, chosen) {
-  const others = workflow.versions.filter(({ version }) => version !== chosen).toReversed();
-  if (!others.length) return h("p.faint", "There is no other version.");
-  const told = h("div", { "aria-live": "polite" }),
-    place = h("div.scroll-x");
-  const pick = h(
-    "select",
-    { id: "other", onchange: () => show() },
-    others.map(({ version, active }) => h("option", { value: version, selected: active }, version)),
-  );
-  const show = async () => {
-    const from = pick.value;
+/** Compare a version with another one, by default the active one. */
+export function versionDiff(id, workflow, version) {
+  const others = workflow.versions.filter((each) => each.version !== version).toReversed();
+  if (!others.length) return h("p.muted", "There is no other version.");
+  const summary = h("div", { "aria-live": "polite" });
+  const table = h("div.scroll-x");
+  const options = others.map((other) => [other.version, other.version]);
+  const active = others.find((other) => other.active)?.version;
+  const select = dropdown({ id: "other", onchange: () => load() }, options, active);
+  const load = async () => {
+    const other = select.value;
     try {
-      const [{ differences }, old, now] = await Promise.all([
-        get(`/v1/workflows/${seg(id)}/diff`, { from, to: chosen }),
-        ...[from, chosen].map((each) => get(`/v1/workflows/${seg(id)}/versions/${seg(each)}`)),
+      const [{ differences }, left, right] = await Promise.all([
+        getJson(`/v1/workflows/${segment(id)}/diff`, { from: other, to: version }),
+        ...[other, version].map((each) => getJson(`/v1/workflows/${segment(id)}/versions/${segment(each)}`)),
       ]);
-      if (from !== pick.value) return;
-      put(told, inWords(differences));
-      put(place, beside(from, old, chosen, now));
+      if (other !== select.value) return;
+      setContent(summary, renderDifferences(differences));
+      setContent(table, sideBySide(other, left, version, right));
     } catch (error) {
-      complain(error);
+      reportError(error);
     }
   };
-  show();
-  return [h("div.field.inline", h("label", { for: "other" }, `${chosen} beside`), pick), told, place];
+  load();
+  return [h("div.field.inline", h("label", { for: "other" }, `Compare ${version} with`), select), summary, table];
 }
 
-const inWords = (differences) =>
-  differences.length
-    ? h(
-        "ul.differences",
-        differences.map(({ text }) => h("li", text)),
-      )
-    : h("p", "They do not differ.");
-
-/** A table of the lines of two documents, those of one node beside those of the node of that name. */
-function beside(from, old, to, now) {
-  const [left, right] = [old, now].map(sections);
-  const names = [...new Set([...left.keys(), ...right.keys()])].sort();
-  const rows = names.flatMap((name) => align(left.get(name) ?? [], right.get(name) ?? []));
-  const heads = [from, to].map((version) => h("th", { scope: "col" }, version));
-  return h("table.sides", h("thead", h("tr", heads)), h("tbody", shortened(rows).map(part)));
+function renderDifferences(differences) {
+  if (!differences.length) return h("p", "The versions do not differ.");
+  const items = differences.map(({ text }) => h("li", text));
+  return h("ul.differences", items);
 }
 
-/** The lines of a document's nodes by name, and of all else below the empty one. */
-function sections({ nodes, ...rest }) {
-  const lines = (value) => print(value, 2).split("\n");
+/** A table of the lines of two documents; nodes with the same name are aligned. */
+function sideBySide(leftVersion, left, rightVersion, right) {
+  const [leftLines, rightLines] = [left, right].map(linesByNode);
+  const names = [...new Set([...leftLines.keys(), ...rightLines.keys()])].sort();
+  const rows = names.flatMap((name) => alignLines(leftLines.get(name) ?? [], rightLines.get(name) ?? []));
+  const head = [leftVersion, rightVersion].map((version) => h("th", { scope: "col" }, version));
+  const body = foldEqualRows(rows).map((row) => (row.hidden ? foldedRow(row.hidden) : lineRow(row)));
+  return h("table.sides", h("thead", h("tr", head)), h("tbody", body));
+}
+
+/** The lines of each node of a document by its name; the rest of the document has the name "". */
+function linesByNode({ nodes, ...rest }) {
+  const lines = (value) => stringifyJson(value, 2).split("\n");
   return new Map([["", lines(rest)], ...nodes.map((node) => [node.name, lines(node)])]);
 }
 
-const part = (each) => (each.hidden ? folded(each.hidden) : row(each));
-
-function row([left, right]) {
-  const differs = left === right ? "" : ".differs";
-  return h("tr", cell(left, differs), cell(right, differs));
+function lineRow([left, right]) {
+  const kind = left === right ? "" : ".differs";
+  return h("tr", lineCell(left, kind), lineCell(right, kind));
 }
 
-const cell = (line, differs) => (line === null ? h("td.nothing") : h(`td${differs}`, line));
+const lineCell = (line, kind) => (line === null ? h("td.nothing") : h(`td${kind}`, line));
 
-/** Lines that are alike, in place of which their number is shown until somebody wants to see them. */
-function folded(rows) {
-  const open = () => line.replaceWith(...rows.map(row));
-  const button = h("button.quiet", { type: "button", onclick: open }, `${plural(rows.length, "line")} alike`);
-  const line = h("tr", h("td.folded", { colspan: 2 }, button));
-  return line;
+/** A row that stands for equal lines until someone asks to see them. */
+function foldedRow(rows) {
+  const unfold = () => element.replaceWith(...rows.map(lineRow));
+  const label = `${pluralize(rows.length, "equal line")}`;
+  const button = h("button.quiet", { type: "button", onclick: unfold }, label);
+  const element = h("tr", h("td.folded", { colspan: 2 }, button));
+  return element;
 }

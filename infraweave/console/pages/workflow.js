@@ -1,195 +1,150 @@
-// One workflow: its versions, and one of them as graph, schemas and document, or beside another.
+// One workflow: its versions, and the selected version as graph, schemas and document, or compared with another one.
 
-import { call, get, seg } from "../lib/api.js";
-import { link, setQuery } from "../lib/router.js";
-import { compare } from "./version_diff.js";
-import { copyAs, py } from "../lib/snippets.js";
-import { h, put } from "../lib/dom.js";
-import { count } from "../lib/format.js";
-import { graph } from "../run/graph.js";
+import { getJson } from "../lib/api.js";
+import { openRequestDialog } from "../lib/dialogs.js";
+import { h, setContent } from "../lib/dom.js";
+import { formatCount } from "../lib/format.js";
 import { jsonView } from "../lib/json_view.js";
-import { rounded } from "../lib/lossless_json.js";
-import { create } from "../run/model.js";
-import { lacks, may } from "../lib/session.js";
-import { startDialog } from "../run/start_dialog.js";
-import { button, complain, dialog, forbid, notice, tabs, time } from "../lib/widgets.js";
+import { toPlainNumbers } from "../lib/lossless_json.js";
+import { notify, reportError } from "../lib/notices.js";
+import { link, setQuery } from "../lib/router.js";
+import { missingGrant } from "../lib/session.js";
+import { pythonLiteral } from "../lib/snippets.js";
+import { segment } from "../lib/url.js";
+import { button, disableWithReason, tabs, timeElement } from "../lib/widgets.js";
+import { createGraph } from "../run/graph.js";
+import { createModel } from "../run/model.js";
+import { openStartDialog } from "../run/start_dialog.js";
+import { versionDiff } from "./version_diff.js";
 
 export async function open(main, parameters, id) {
-  let workflow = await get(`/v1/workflows/${seg(id)}`);
+  let workflow = await getJson(`/v1/workflows/${segment(id)}`);
   if (!main.isConnected) return null;
-  let chosen = parameters.get("version") ?? workflow.active_version,
-    tab = parameters.get("tab") ?? "graph";
-  const list = h("ol.versions"),
-    pane = h("section.version"),
-    head = h("header.page");
+  let selected = parameters.get("version") ?? workflow.active_version;
+  let tab = parameters.get("tab") ?? "graph";
+  const header = h("header.page");
+  const versions = h("ol.versions");
+  const pane = h("section.version");
   document.title = `${id} · InfraWeave`;
-  put(main, head, h("div.workflow", list, pane));
+  setContent(main, header, h("div.workflow", versions, pane));
 
-  function draw() {
-    put(
-      head,
-      h("h1", id),
-      h("span.faint", `active: ${workflow.active_version}`),
-      h("div.spring"),
-      link(`runs?workflow_id=${seg(id)}`, "Its runs"),
-      forbid(
-        button("Start a run", () => startDialog(id, chosen), { kind: "primary", sign: "plus" }),
-        may("execute", id) ? null : lacks("execute", id),
-      ),
-    );
-    put(
-      list,
-      workflow.versions.toReversed().map((each) =>
-        h(
-          "li",
-          h(
-            "button",
-            {
-              type: "button",
-              "aria-current": String(each.version === chosen),
-              onclick: () => {
-                chosen = each.version;
-                draw();
-                show().catch(complain);
-              },
-            },
-            h("b", each.version),
-            each.active && h("span.chip.is-succeeded", "active"),
-            h("span.faint", time(each.created_at)),
-            h("span.faint", each.open_runs ? `${count(each.open_runs)} open` : ""),
-          ),
-        ),
-      ),
-    );
+  function renderVersions() {
+    setContent(header, renderHeader(workflow, id, selected));
+    const items = workflow.versions.toReversed().map((each) => versionItem(each, each.version === selected, select));
+    setContent(versions, items);
+  }
+  function select(version) {
+    selected = version;
+    renderVersions();
+    show().catch(reportError);
   }
   async function show() {
-    setQuery({ version: chosen, tab });
-    const definition = await get(`/v1/workflows/${seg(id)}/versions/${seg(chosen)}`, { include: "layout" });
-    const { layout, ...plain } = definition;
-    const version = workflow.versions.find((each) => each.version === chosen);
-    let drawn = null;
-    const [bar, panel] = tabs(
-      [
-        [
-          "graph",
-          "Graph",
-          () => {
-            drawn = picture(definition);
-            return drawn.box;
-          },
-        ],
-        [
-          "schemas",
-          "Schemas",
-          () => [
-            h("h3", "Input"),
-            jsonView(plain.input_schema, "schema"),
-            plain.nodes
-              .filter((node) => node.schema)
-              .map((node) => [h("h3", node.name), jsonView(node.schema, "schema")]),
-          ],
-        ],
-        ["document", "Document", () => jsonView(plain, "document")],
-        ["diff", "Compare", () => compare(id, workflow, chosen)],
-      ],
-      tab,
-      (next) => {
-        tab = next;
-        setQuery({ version: chosen, tab });
-        if (next === "graph") requestAnimationFrame(() => drawn?.fit());
-      },
-    );
-    put(
-      pane,
-      h(
-        "header",
-        h("h2", chosen),
-        version &&
-          link(
-            `runs?workflow_id=${seg(id)}&workflow_version=${seg(chosen)}&status=queued,running,retrying`,
-            `${count(version.open_runs)} open`,
-          ),
-        h("div.spring"),
-        !version?.active &&
-          forbid(
-            button(older(workflow, chosen) ? "Roll back to this" : "Activate", () => activate()),
-            may("publish", id) ? null : lacks("publish", id),
-          ),
-      ),
-      bar,
-      panel,
-    );
-    requestAnimationFrame(() => drawn?.fit());
+    setQuery({ version: selected, tab });
+    const path = `/v1/workflows/${segment(id)}/versions/${segment(selected)}`;
+    const { layout, ...document } = await getJson(path, { include: "layout" });
+    const graph = definitionGraph(document, layout);
+    const fitGraph = () => requestAnimationFrame(() => graph.fit());
+    const contents = [
+      ["graph", "Graph", () => graph.box],
+      ["schemas", "Schemas", () => renderSchemas(document)],
+      ["document", "Document", () => jsonView(document, "document")],
+      ["diff", "Compare", () => versionDiff(id, workflow, selected)],
+    ];
+    const onTab = (next) => {
+      tab = next;
+      setQuery({ version: selected, tab });
+      fitGraph();
+    };
+    setContent(pane, renderVersionHeader(workflow, id, selected, activate), tabs(contents, tab, onTab));
+    fitGraph();
   }
   function activate() {
-    const request = () => ({
-      method: "PUT",
-      path: `/v1/workflows/${seg(id)}/active`,
-      body: { version: chosen },
-      python: `await client.activate(${py(id)}, ${py(chosen)})`,
+    openActivateDialog(workflow, id, selected, (changed) => {
+      workflow = changed;
+      notify(`${selected} is active`);
+      renderVersions();
+      show().catch(reportError);
     });
-    dialog(`Activate ${chosen}`, (close) =>
-      h(
-        "div",
-        h(
-          "p",
-          `New runs of ${id} that name no version will use ${chosen} instead of ${workflow.active_version}. `,
-          `Its schedules and webhooks take the place of those of ${workflow.active_version}. `,
-          "Runs that have begun keep their version.",
-        ),
-        h(
-          "footer",
-          copyAs(request),
-          h("div.spring"),
-          button("Keep it as it is", close),
-          button(
-            "Activate",
-            async () => {
-              try {
-                const { method, path, body } = request();
-                workflow = await call(method, path, { body });
-                close();
-                notice(`${chosen} is active`);
-                draw();
-                await show();
-              } catch (error) {
-                complain(error);
-              }
-            },
-            { kind: "primary" },
-          ),
-        ),
-      ),
-    );
   }
-  draw();
+  renderVersions();
   await show();
 }
 
-const older = ({ versions }, chosen) =>
-  versions.findIndex(({ version }) => version === chosen) < versions.findIndex(({ active }) => active);
+const renderHeader = (workflow, id, version) => [
+  h("h1", id),
+  h("span.muted", `active: ${workflow.active_version}`),
+  h("div.spacer"),
+  link(`runs?workflow_id=${segment(id)}`, "Runs"),
+  disableWithReason(
+    button("Start a run", () => openStartDialog(id, version), { kind: "primary", iconName: "plus" }),
+    missingGrant("execute", id),
+  ),
+];
 
-function picture(definition) {
-  const drawing = graph(
-    rounded(definition.layout),
-    new Map(definition.nodes.map((node) => [node.name, node.kind])),
-    (name) => {
-      if (name)
-        put(
-          about,
-          h("h3", name),
-          jsonView(
-            definition.nodes.find((node) => node.name === name),
-            "node",
-          ),
-        );
-      else put(about);
-      drawing.select(name);
-    },
+const versionItem = (version, isSelected, onSelect) =>
+  h(
+    "li",
+    h(
+      "button",
+      { type: "button", "aria-current": String(isSelected), onclick: () => onSelect(version.version) },
+      h("b", version.version),
+      version.active && h("span.chip.is-succeeded", "active"),
+      h("span.muted", timeElement(version.created_at)),
+      h("span.muted", version.open_runs ? `${formatCount(version.open_runs)} open` : ""),
+    ),
   );
-  const about = h("div.about"),
-    model = create(definition);
-  for (const node of model.nodes.values()) node.asIs = true;
-  drawing.update(model);
-  return { box: h("div.picture", drawing.box, about), fit: drawing.fit };
+
+function renderVersionHeader(workflow, id, selected, activate) {
+  const version = workflow.versions.find((each) => each.version === selected);
+  const openRuns = `runs?workflow_id=${segment(id)}&workflow_version=${segment(selected)}&status=queued,running,retrying`;
+  const label = isOlderThanActive(workflow, selected) ? "Roll back to this" : "Activate";
+  return h(
+    "header",
+    h("h2", selected),
+    version && link(openRuns, `${formatCount(version.open_runs)} open`),
+    h("div.spacer"),
+    !version?.active && disableWithReason(button(label, activate), missingGrant("publish", id)),
+  );
+}
+
+const isOlderThanActive = ({ versions }, version) =>
+  versions.findIndex((each) => each.version === version) < versions.findIndex(({ active }) => active);
+
+const renderSchemas = (document) => [
+  h("h3", "Input"),
+  jsonView(document.input_schema, "schema"),
+  document.nodes.filter(({ schema }) => schema).map(({ name, schema }) => [h("h3", name), jsonView(schema, "schema")]),
+];
+
+/** The graph of a version; a click on a node shows its definition below. */
+function definitionGraph(document, layout) {
+  const definition = h("div.about");
+  const kinds = new Map(document.nodes.map(({ name, kind }) => [name, kind]));
+  const graph = createGraph(toPlainNumbers(layout), kinds, (name) => {
+    const node = document.nodes.find((each) => each.name === name);
+    setContent(definition, node && [h("h3", name), jsonView(node, "node")]);
+    graph.select(name);
+  });
+  const model = createModel(document);
+  for (const node of model.nodes.values()) node.isDefinition = true;
+  graph.update(model);
+  return { box: h("div.picture", graph.box, definition), fit: graph.fit };
+}
+
+function openActivateDialog(workflow, id, version, onDone) {
+  const { active_version: active } = workflow;
+  openRequestDialog(`Activate ${version}`, {
+    text: [
+      `New runs of ${id} that name no version will use ${version} instead of ${active}. The schedules and webhooks of ` +
+        `${version} replace those of ${active}. Runs that have started keep their version.`,
+    ],
+    label: "Activate",
+    makeRequest: () => ({
+      method: "PUT",
+      path: `/v1/workflows/${segment(id)}/active`,
+      body: { version },
+      python: `await client.activate(${pythonLiteral(id)}, ${pythonLiteral(version)})`,
+    }),
+    onDone,
+  });
 }

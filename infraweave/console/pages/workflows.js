@@ -1,64 +1,59 @@
-// The workflows: which version is active, what runs, and how it goes.
+// The workflows: the active version of each, and how its runs of the last day went.
 
-import { get, seg } from "../lib/api.js";
+import { getJson } from "../lib/api.js";
+import { h, setContent } from "../lib/dom.js";
+import { formatCount, formatDuration, formatPercent, pluralize } from "../lib/format.js";
 import { link } from "../lib/router.js";
-import { h, put } from "../lib/dom.js";
-import { count, percent, plural, span } from "../lib/format.js";
-import { may } from "../lib/session.js";
-import { startDialog } from "../run/start_dialog.js";
-import { button, empty, heads } from "../lib/widgets.js";
+import { isAllowed } from "../lib/session.js";
+import { segment } from "../lib/url.js";
+import { button, emptyState, tableHead } from "../lib/widgets.js";
+import { openStartDialog } from "../run/start_dialog.js";
 
-/** Columns of numbers. */
-const FIGURES = ["Versions", "Runs, 24 h", "Success", "Median"];
+const NUMERIC_COLUMNS = ["Versions", "Runs, 24 h", "Success", "Median"];
 
 export async function open(main) {
-  const { workflows } = await get("/v1/workflows");
+  const { workflows } = await getJson("/v1/workflows");
+  const title = h("h1", "Workflows");
   if (!workflows.length) {
-    put(
-      main,
-      h("header.page", h("h1", "Workflows")),
-      empty("No workflows yet", "Give their files to infraweave serve, or publish a definition document."),
+    const empty = emptyState(
+      "No workflows yet",
+      "Start infraweave serve with the files of workflows, or publish a definition document.",
     );
+    setContent(main, h("header.page", title), empty);
     return;
   }
-  const rows = workflows.map((workflow) => row(workflow));
-  put(
-    main,
-    h("header.page", h("h1", "Workflows"), h("span.faint", plural(workflows.length, "workflow"))),
-    h(
-      "div.scroll-x",
-      h(
-        "table.list",
-        heads(["Workflow", "Active version", ...FIGURES, ""], FIGURES, "Start"),
-        h(
-          "tbody",
-          rows.map(({ element }) => element),
-        ),
-      ),
-    ),
+  const rows = workflows.map(makeRow);
+  const head = tableHead(["Workflow", "Active version", ...NUMERIC_COLUMNS, ""], NUMERIC_COLUMNS, "Start");
+  const body = h(
+    "tbody",
+    rows.map(({ element }) => element),
   );
-  await Promise.all(rows.map(({ fill }) => fill()));
+  setContent(
+    main,
+    h("header.page", title, h("span.muted", pluralize(workflows.length, "workflow"))),
+    h("div.scroll-x", h("table.list", head, body)),
+  );
+  await Promise.all(rows.map(({ loadStatistics }) => loadStatistics()));
 }
 
-function row({ workflow_id: id, active_version: active, versions }) {
+/** Make the row of a workflow: {element, loadStatistics()}. */
+function makeRow({ workflow_id: id, active_version: active, versions }) {
   const [runs, success, median] = [h("td.num", "…"), h("td.num", "…"), h("td.num", "…")];
   const element = h(
     "tr",
-    h("th", { scope: "row" }, link(`workflows/${seg(id)}`, id)),
+    h("th", { scope: "row" }, link(`workflows/${segment(id)}`, id)),
     h("td", active),
-    h("td.num", count(versions.length)),
+    h("td.num", formatCount(versions.length)),
     runs,
     success,
     median,
-    h("td", may("execute", id) && button("Start", () => startDialog(id))),
+    h("td", isAllowed("execute", id) && button("Start", () => openStartDialog(id))),
   );
-  return {
-    element,
-    async fill() {
-      const found = await get("/v1/statistics", { workflow_id: id });
-      put(runs, link(`runs?workflow_id=${seg(id)}`, count(found.runs.started)));
-      put(success, percent(found.success_rate));
-      put(median, span(found.duration.p50_ms));
-    },
+  const loadStatistics = async () => {
+    const statistics = await getJson("/v1/statistics", { workflow_id: id });
+    setContent(runs, link(`runs?workflow_id=${segment(id)}`, formatCount(statistics.runs.started)));
+    setContent(success, formatPercent(statistics.success_rate));
+    setContent(median, formatDuration(statistics.duration.p50_ms));
   };
+  return { element, loadStatistics };
 }

@@ -1,80 +1,83 @@
-// Answering what a person is asked.
+// The form that answers an input request.
 
-import { call, seg } from "../lib/api.js";
-import { copyAs, py } from "../lib/snippets.js";
+import { fetchJson } from "../lib/api.js";
+import { valid } from "../lib/dialogs.js";
 import { h } from "../lib/dom.js";
-import { FormFault, form } from "../lib/form.js";
-import { complain, notice } from "../lib/widgets.js";
+import { schemaForm } from "../lib/form.js";
+import { notify, reportError } from "../lib/notices.js";
+import { missingGrant } from "../lib/session.js";
+import { copyAsButtons, pythonLiteral, runHandle } from "../lib/snippets.js";
+import { segment } from "../lib/url.js";
 
-/** The field whose yes or no is the answer itself, and gets two buttons; null where there is none. */
-const verdictOf = (schema) => (schema.properties?.approved?.type === "boolean" && !schema.$ref ? "approved" : null);
+/** The boolean field that two buttons answer, instead of a field of the form. */
+const APPROVED = "approved";
+const isApproval = (schema) => schema.properties?.[APPROVED]?.type === "boolean" && !schema.$ref;
 
-function without(schema, name) {
-  const { [name]: _, ...properties } = schema.properties;
-  return { ...schema, properties, required: (schema.required ?? []).filter((each) => each !== name) };
+function withoutApproved(schema) {
+  const { [APPROVED]: _, ...properties } = schema.properties;
+  return { ...schema, properties, required: (schema.required ?? []).filter((name) => name !== APPROVED) };
 }
 
 /**
- * The form of an open input request of a run; `answered` is called once it is, or was answered elsewhere.
- * `hindrance` says why this principal may not answer.
+ * Make the form of an open input request; without the grant to answer, its buttons are disabled.
+ *
+ * onAnswered() is called once the request has an answer, also when somebody else gave it.
  */
-export function answerForm(asked, runId, answered, hindrance = null) {
-  const schema = asked.schema ?? {},
-    verdict = verdictOf(schema);
-  const fields = form(verdict ? without(schema, verdict) : schema);
-  const request = (said = true) => {
-    try {
-      const read = fields.read();
-      const payload = verdict ? { [verdict]: said, ...read } : read;
-      const given = [py(asked.signal), py(payload), `request_id=${py(asked.request_id)}`];
-      return {
-        method: "POST",
-        path: `/v1/runs/${seg(runId)}/signals/${seg(asked.signal)}`,
-        body: { request_id: asked.request_id, payload },
-        python: `await client.run(${py(runId)}).signal(${given.join(", ")})`,
-      };
-    } catch (error) {
-      if (!(error instanceof FormFault)) throw error;
-      return null;
-    }
+export function answerForm(request, { run_id: runId, workflow_id: workflowId }, onAnswered) {
+  const schema = request.schema ?? {};
+  const asksApproval = isApproval(schema);
+  const form = schemaForm(asksApproval ? withoutApproved(schema) : schema);
+  const forbidden = missingGrant("signal", workflowId);
+  const makeRequest = (approved = true) => {
+    const fields = form.read();
+    return answerRequest(request, runId, asksApproval ? { [APPROVED]: approved, ...fields } : fields);
   };
-  const buttons = verdict
-    ? [
-        h("button.danger", { type: "submit", value: "no" }, "Refuse"),
-        h("button.primary", { type: "submit", value: "yes" }, "Approve"),
-      ]
-    : [h("button.primary", { type: "submit", value: "yes" }, "Answer")];
-  const enable = (is) => {
-    for (const each of buttons) each.disabled = !is || hindrance !== null;
+  const buttons = asksApproval
+    ? [submitButton("Refuse", "danger", "no"), submitButton("Approve", "primary", "yes")]
+    : [submitButton("Answer", "primary", "yes")];
+  const setEnabled = (enabled) => {
+    for (const button of buttons) button.disabled = !enabled || forbidden !== null;
   };
-  enable(true);
-  const submit = async (event) => {
+  setEnabled(true);
+  const send = async (event) => {
     event.preventDefault();
-    const sent = request(event.submitter?.value !== "no");
-    if (!sent) return;
-    enable(false);
+    const answer = valid(() => makeRequest(event.submitter?.value !== "no"));
+    if (!answer) return;
+    setEnabled(false);
     try {
-      await call(sent.method, sent.path, { body: sent.body });
-      notice("The answer was delivered");
-      answered();
+      await fetchJson(answer.method, answer.path, { body: answer.body });
+      notify("The answer was delivered");
+      onAnswered();
     } catch (error) {
-      if (error.code === "payload_invalid") fields.complain(error.details, error.message);
-      else complain(error);
-      if (error.status === 409 || error.status === 404) answered();
+      if (error.code === "payload_invalid") form.showErrors(error.details, error.message);
+      else reportError(error);
+      if (error.status === 409 || error.status === 404) onAnswered();
     } finally {
-      enable(true);
+      setEnabled(true);
     }
   };
   return h(
     "form.answer",
-    { novalidate: true, onsubmit: submit },
-    fields.box,
-    hindrance && h("p.help", hindrance),
+    { novalidate: true, onsubmit: send },
+    form.box,
+    forbidden && h("p.help", forbidden),
     h(
       "footer",
-      copyAs(() => request()),
-      h("div.spring"),
+      copyAsButtons(() => valid(makeRequest)),
+      h("div.spacer"),
       buttons,
     ),
   );
+}
+
+const submitButton = (label, kind, value) => h(`button.${kind}`, { type: "submit", value }, label);
+
+function answerRequest({ signal, request_id: requestId }, runId, payload) {
+  const options = [pythonLiteral(signal), pythonLiteral(payload), `request_id=${pythonLiteral(requestId)}`];
+  return {
+    method: "POST",
+    path: `/v1/runs/${segment(runId)}/signals/${segment(signal)}`,
+    body: { request_id: requestId, payload },
+    python: `await ${runHandle(runId)}.signal(${options.join(", ")})`,
+  };
 }

@@ -1,174 +1,97 @@
-// The live graph: drawn once from the layout, then only what changed is touched.
+// The graph of a workflow. It is drawn once from its layout; after that only the nodes that changed are updated.
 
-import { h, put, s } from "../lib/dom.js";
-import { cut, span } from "../lib/format.js";
+import { h, setContent, svg } from "../lib/dom.js";
+import { formatDuration, truncate } from "../lib/format.js";
+import { iconPath } from "../lib/icons.js";
+import { iconButton } from "../lib/widgets.js";
+import { edgePath, loopLabelPosition, neighbour } from "./geometry.js";
 import { edgeState } from "./model.js";
-import { iconButton, path } from "../lib/widgets.js";
+import { createViewport } from "./viewport.js";
 
-const PAD = 12;
-/** The scale at which names can still be read with ease. */
-const READABLE = 0.75;
-/** Where all of it would be smaller than this, its beginning is shown instead; of huge graphs, all of it. */
-const SMALL = 0.5;
-const LABELS = { human_input: "human input" };
+const ZOOM_STEP = 1.3;
+/** The most characters of a node's name, and of the line below it, that its box has room for. */
+const NAME_LENGTH = 17;
+const STATUS_LENGTH = 24;
 
-/** Draw a layout; `choose(name)` is called for a click on a node, or null for one beside them. */
-export function graph(layout, kinds, choose) {
-  if (layout === null) return undrawn();
-  const view = { x: 0, y: 0, scale: 1 };
-  const nodes = new Map(),
-    edges = [];
-  const world = s("g");
-  const svg = s("svg.graph", { role: "group", "aria-label": "Workflow graph" }, markers(), world);
-  for (const region of layout.regions)
-    world.append(s("rect.region", { x: region.x, y: region.y, width: region.width, height: region.height, rx: 12 }));
-  for (const edge of layout.edges) {
-    const drawn = s(`path.edge.kind-${edge.kind}`, { d: line(edge.points, edge.kind), "marker-end": "url(#arrow)" });
-    const label = edge.kind === "loop" ? s("text.count", middle(edge.points)) : null;
-    world.append(drawn, ...(label ? [label] : []));
-    edges.push({ edge, drawn, label });
-  }
-  for (const [name, box] of Object.entries(layout.nodes)) {
-    const parts = nodeBox(name, kinds.get(name) ?? "node", box);
-    parts.group.addEventListener("click", (event) => {
-      event.stopPropagation();
-      choose(name);
-    });
-    parts.group.addEventListener("keydown", (event) => key(event, name));
-    world.append(parts.group);
-    nodes.set(name, { ...parts, box });
-  }
-  svg.addEventListener("click", () => {
-    if (!moved) choose(null);
-  });
+const kindLabel = (kind) => kind.replace("_", " ");
 
-  let moved = false;
-  const move = () => world.setAttribute("transform", `translate(${view.x} ${view.y}) scale(${view.scale})`);
-  const size = () => svg.getBoundingClientRect();
-  const zoom = (by, at) => {
-    const { width, height } = size();
-    const [x, y] = at ?? [width / 2, height / 2];
-    const scale = Math.min(2.5, Math.max(0.05, view.scale * by));
-    view.x = x - (x - view.x) * (scale / view.scale);
-    view.y = y - (y - view.y) * (scale / view.scale);
-    view.scale = scale;
-    move();
-  };
-  /** Show all of it; `readable`: where that would make names too small to read, only its beginning. */
-  const fit = (readable = false) => {
-    const { width, height } = size();
-    if (!width) return;
-    const whole = Math.min(1.15, (width - 2 * PAD) / layout.width, (height - 2 * PAD) / layout.height);
-    view.scale = readable && whole < SMALL && whole > SMALL / 2.5 ? READABLE : Math.max(whole, 0.05);
-    view.x = layout.width * view.scale > width && readable ? 0 : (width - layout.width * view.scale) / 2;
-    view.y = (height - layout.height * view.scale) / 2;
-    move();
-  };
-  /** Bring a node into view when it lies outside. */
-  const reveal = (name) => {
-    const box = nodes.get(name)?.box;
-    if (!box) return;
-    const { width, height } = size();
-    const x = view.x + (box.x + box.width / 2) * view.scale,
-      y = view.y + (box.y + box.height / 2) * view.scale;
-    if (x > 60 && x < width - 60 && y > 30 && y < height - 30) return;
-    view.x += width / 2 - x;
-    view.y += height / 2 - y;
-    move();
-  };
-  svg.addEventListener(
-    "wheel",
-    (event) => {
-      event.preventDefault();
-      const { left, top } = size();
-      if (event.ctrlKey || event.metaKey || !event.deltaX)
-        zoom(Math.exp(-event.deltaY / (event.ctrlKey ? 120 : 420)), [event.clientX - left, event.clientY - top]);
-      else {
-        view.x -= event.deltaX;
-        view.y -= event.deltaY;
-        move();
-      }
-    },
-    { passive: false },
+/**
+ * Draw a graph: {box, fit, reveal(name), select(name), update(model), tick(model)}.
+ *
+ * `layout` is null when there are too many edges to be drawn; `kinds` are the kinds of the nodes by name; onSelect(name)
+ * is called for a click on a node, and onSelect(null) for a click beside the nodes.
+ */
+export function createGraph(layout, kinds, onSelect) {
+  if (layout === null) return emptyGraph();
+  const drawing = svg("g");
+  const canvas = svg("svg.graph", { role: "group", "aria-label": "Workflow graph" }, arrowMarker(), drawing);
+  const viewport = createViewport(canvas, drawing, layout);
+  for (const { x, y, width, height } of layout.regions)
+    drawing.append(svg("rect.region", { x, y, width, height, rx: 12 }));
+  const edges = layout.edges.map((edge) => drawEdge(drawing, edge));
+  const nodes = new Map(
+    Object.entries(layout.nodes).map(([name, box]) => [name, drawNode(drawing, name, kinds.get(name) ?? "node", box)]),
   );
-  svg.addEventListener("pointerdown", (event) => {
-    moved = false;
-    const from = { x: event.clientX - view.x, y: event.clientY - view.y, px: event.clientX, py: event.clientY };
-    const drag = (next) => {
-      if (!moved && Math.hypot(next.clientX - from.px, next.clientY - from.py) < 4) return;
-      if (!moved) svg.setPointerCapture(event.pointerId);
-      moved = true;
-      view.x = next.clientX - from.x;
-      view.y = next.clientY - from.y;
-      move();
-    };
-    svg.addEventListener("pointermove", drag);
-    const stop = () => svg.removeEventListener("pointermove", drag);
-    svg.addEventListener("pointerup", stop, { once: true });
-    svg.addEventListener("pointercancel", stop, { once: true });
-  });
-
-  function key(event, name) {
-    if (event.key === "Enter" || event.key === " ") {
-      event.preventDefault();
-      choose(name);
-      return;
-    }
-    const next = neighbour(layout, name, event.key);
-    if (!next) return;
+  const reveal = (name) => {
+    if (nodes.has(name)) viewport.reveal(layout.nodes[name]);
+  };
+  const onKey = (event, name) => {
+    const next = neighbour(layout.nodes, name, event.key);
+    if (!next && event.key !== "Enter" && event.key !== " ") return;
     event.preventDefault();
+    if (!next) return onSelect(name);
     reveal(next);
     nodes.get(next).group.focus({ preventScroll: true });
+  };
+  for (const [name, { group }] of nodes) {
+    group.addEventListener("keydown", (event) => onKey(event, name));
+    group.addEventListener("click", (event) => {
+      event.stopPropagation();
+      onSelect(name);
+    });
   }
-
-  const box = h(
-    "div.graph-box",
-    svg,
-    h(
-      "div.zoom",
-      iconButton("plus", "Zoom in", () => zoom(1.3)),
-      iconButton("minus", "Zoom out", () => zoom(1 / 1.3)),
-      iconButton("fit", "Fit", () => fit()),
-    ),
+  canvas.addEventListener("click", () => {
+    if (!viewport.wasDragged()) onSelect(null);
+  });
+  const buttons = h(
+    "div.zoom",
+    iconButton("plus", "Zoom in", () => viewport.zoom(ZOOM_STEP)),
+    iconButton("minus", "Zoom out", () => viewport.zoom(1 / ZOOM_STEP)),
+    iconButton("fit", "Fit", () => viewport.fit()),
   );
   return {
-    box,
-    fit,
+    box: h("div.graph-box", canvas, buttons),
+    fit: viewport.fit,
     reveal,
-    /** Show what changed in a model since the last time. */
-    update(model) {
-      for (const name of model.touched) if (nodes.has(name)) show(nodes.get(name), model.nodes.get(name));
-      if (model.touched.size) for (const each of edges) showEdge(each, model);
-      model.touched.clear();
+    select(name) {
+      for (const [each, { group }] of nodes) group.classList.toggle("selected", each === name);
     },
-    /** Count down what is due. */
+    /** Show what has changed in a model since the last update. */
+    update(model) {
+      if (!model.changedNodes.size) return;
+      for (const name of model.changedNodes) if (nodes.has(name)) updateNode(nodes.get(name), model.nodes.get(name));
+      for (const edge of edges) updateEdge(edge, model);
+      model.changedNodes.clear();
+    },
+    /** Update the countdowns to the next attempts. */
     tick(model) {
       for (const node of model.nodes.values())
-        if (node.state === "retrying" && nodes.has(node.name)) show(nodes.get(node.name), node);
-    },
-    select(name) {
-      for (const [each, { group }] of nodes) group.classList.toggle("chosen", each === name);
+        if (node.state === "retrying" && nodes.has(node.name)) updateNode(nodes.get(node.name), node);
     },
   };
 }
 
-/** In place of a drawing that nobody could read. */
-function undrawn() {
+function emptyGraph() {
   const nothing = () => {};
-  return {
-    box: h("div.graph-box", h("div.empty", h("p", "This graph has too many edges to be drawn."))),
-    fit: nothing,
-    reveal: nothing,
-    update: nothing,
-    tick: nothing,
-    select: nothing,
-  };
+  const text = h("p", "This graph has too many edges to be drawn.");
+  const box = h("div.graph-box", h("div.empty", text));
+  return { box, fit: nothing, reveal: nothing, update: nothing, tick: nothing, select: nothing };
 }
 
-const markers = () =>
-  s(
+const arrowMarker = () =>
+  svg(
     "defs",
-    s(
+    svg(
       "marker",
       {
         id: "arrow",
@@ -179,117 +102,77 @@ const markers = () =>
         markerHeight: 7,
         orient: "auto-start-reverse",
       },
-      s("path.arrow", { d: "M0 .8L7 4L0 7.2Z" }),
+      svg("path.arrow", { d: "M0 .8L7 4L0 7.2Z" }),
     ),
   );
 
-function nodeBox(name, kind, { x, y, width, height }) {
-  const state = s("path", { d: path("pending") }),
-    line = s("text.sub", { x: 38, y: 37 }),
-    bar = s("rect.done", { x: 1.5, y: height - 4.5, width: 0, height: 3, rx: 1.5 });
-  const title = s("title", name);
-  const group = s(
+// --- edges ---------------------------------------------------------------------------------------------------
+
+function drawEdge(drawing, edge) {
+  const { points, kind } = edge;
+  const path = svg(`path.edge.kind-${kind}`, { d: edgePath(points, kind), "marker-end": "url(#arrow)" });
+  const label = kind === "loop" ? svg("text.count", loopLabelPosition(points)) : null;
+  drawing.append(path, ...(label ? [label] : []));
+  return { edge, path, label };
+}
+
+function updateEdge({ edge, path, label }, model) {
+  path.setAttribute("class", `edge kind-${edge.kind} ${edgeState(model, edge)}`);
+  if (!label) return;
+  const hasBegun = model.nodes.get(edge.source).iterations > 0;
+  setContent(label, hasBegun ? `×${model.nodes.get(edge.target).iterations}` : "");
+}
+
+// --- nodes ---------------------------------------------------------------------------------------------------
+
+function drawNode(drawing, name, kind, { x, y, width, height }) {
+  const stateIcon = svg("path", { d: iconPath("pending") });
+  const status = svg("text.sub", { x: 38, y: 37 });
+  const progress = svg("rect.done", { x: 1.5, y: height - 4.5, width: 0, height: 3, rx: 1.5 });
+  const title = svg("title", name);
+  const group = svg(
     "g.node.is-pending",
     { transform: `translate(${x} ${y})`, tabindex: 0, role: "button", "aria-label": `${name}, pending` },
     title,
-    s("rect.box", { width, height, rx: 9 }),
-    bar,
-    s("g.sign", { transform: `translate(10 ${height / 2 - 10}) scale(1.25)` }, state),
-    s("text.name", { x: 38, y: 22 }, cut(name, 17)),
-    line,
-    s(
+    svg("rect.box", { width, height, rx: 9 }),
+    progress,
+    svg("g.state-icon", { transform: `translate(10 ${height / 2 - 10}) scale(1.25)` }, stateIcon),
+    svg("text.name", { x: 38, y: 22 }, truncate(name, NAME_LENGTH)),
+    status,
+    svg(
       "g.kind",
       { transform: `translate(${width - 22} 8) scale(.85)` },
-      s("title", LABELS[kind] ?? kind),
-      s("path", { d: path(kind) }),
+      svg("title", kindLabel(kind)),
+      svg("path", { d: iconPath(kind) }),
     ),
   );
-  return { group, state, line, bar, title, kind, width };
+  drawing.append(group);
+  return { group, stateIcon, status, progress, title, kind, width };
 }
 
-function show(parts, node) {
-  const text = says(node);
-  parts.group.setAttribute(
-    "class",
-    `node is-${node.state}${parts.group.classList.contains("chosen") ? " chosen" : ""}`,
-  );
-  parts.group.setAttribute("aria-label", `${node.name}, ${LABELS[parts.kind] ?? parts.kind}, ${text}`);
-  parts.state.setAttribute("d", path(node.state));
-  put(parts.line, cut(text, 24));
-  parts.title.textContent = node.message ? `${node.name}: ${text}\n${node.message}` : `${node.name}: ${text}`;
-  parts.bar.setAttribute("width", node.total ? Math.round((parts.width - 3) * (node.done / node.total)) : 0);
+function updateNode(drawn, node) {
+  const text = statusText(node);
+  const isSelected = drawn.group.classList.contains("selected");
+  drawn.group.setAttribute("class", `node is-${node.state}${isSelected ? " selected" : ""}`);
+  drawn.group.setAttribute("aria-label", `${node.name}, ${kindLabel(drawn.kind)}, ${text}`);
+  drawn.stateIcon.setAttribute("d", iconPath(node.state));
+  setContent(drawn.status, truncate(text, STATUS_LENGTH));
+  drawn.title.textContent = `${node.name}: ${text}${node.message ? `\n${node.message}` : ""}`;
+  drawn.progress.setAttribute("width", node.total ? Math.round((drawn.width - 3) * (node.done / node.total)) : 0);
 }
 
-function says(node) {
-  if (node.asIs) return LABELS[node.kind] ?? node.kind;
-  if (node.undoing) return "undoing";
-  if (node.total !== null && node.state === "running")
-    return `${node.done}/${node.total}${node.failed ? `, ${node.failed} failed` : ""}`;
-  if (node.state === "retrying" && node.retryAt)
-    return `retry in ${span(Math.max(0, node.retryAt - Date.now()))} (${node.attempt - node.interrupted + 1})`;
-  if (node.state === "succeeded" && node.reused) return "reused";
-  const more =
-    node.total !== null && node.state === "succeeded"
-      ? ` · ${node.done}${node.failed ? `, ${node.failed} failed` : ""}`
-      : "";
-  return node.state + more + (node.iterations > 1 ? ` · iteration ${node.iterations}` : "");
-}
-
-function showEdge({ edge, drawn, label }, model) {
-  drawn.setAttribute("class", `edge kind-${edge.kind} ${edgeState(model, edge)}`);
-  if (label)
-    put(label, model.nodes.get(edge.source).iterations > 0 ? `×${model.nodes.get(edge.target).iterations}` : "");
-}
-
-/** A line through points: slanted pieces as smooth steps; ways back of loops, which are square, with round corners. */
-const line = (points, kind) =>
-  kind === "loop"
-    ? rounded(points)
-    : points.slice(1).reduce((text, to, at) => text + step(points[at], to), `M${points[0][0]} ${points[0][1]}`);
-const step = ([x, y], [u, v]) =>
-  x === u || y === v ? `L${u} ${v}` : `C${(x + u) / 2} ${y} ${(x + u) / 2} ${v} ${u} ${v}`;
-
-function rounded([first, ...rest]) {
-  let text = `M${first[0]} ${first[1]}`,
-    from = first;
-  rest.forEach((to, at) => {
-    const next = rest[at + 1];
-    if (!next) {
-      text += `L${to[0]} ${to[1]}`;
-      return;
-    }
-    const r = Math.min(12, length(from, to) / 2, length(to, next) / 2);
-    const [a, b] = [toward(to, from, r), toward(to, next, r)];
-    text += `L${a[0]} ${a[1]}Q${to[0]} ${to[1]} ${b[0]} ${b[1]}`;
-    from = to;
-  });
-  return text;
-}
-
-const length = ([x, y], [u, v]) => Math.hypot(u - x, v - y);
-function toward([x, y], to, by) {
-  const far = length([x, y], to) || 1;
-  return [x + ((to[0] - x) * by) / far, y + ((to[1] - y) * by) / far];
-}
-function middle(points) {
-  const lowest = Math.max(...points.map(([, y]) => y));
-  const flat = points.filter(([, y]) => y === lowest);
-  return { x: (flat[0][0] + flat.at(-1)[0]) / 2, y: lowest - 5 };
-}
-
-/** The nearest node in the direction of an arrow key. */
-function neighbour(layout, name, pressed) {
-  const way = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], ArrowUp: [0, -1] }[pressed];
-  if (!way) return null;
-  const from = layout.nodes[name];
-  let best = null,
-    nearest = Infinity;
-  for (const [other, box] of Object.entries(layout.nodes)) {
-    const [dx, dy] = [box.x - from.x, box.y - from.y];
-    const ahead = dx * way[0] + dy * way[1];
-    if (ahead <= 0) continue;
-    const away = ahead + 2.5 * Math.abs(dx * way[1] + dy * way[0]);
-    if (away < nearest) [best, nearest] = [other, away];
+/** The line below a node's name. `isDefinition` marks the nodes of a workflow, which have no state. */
+function statusText(node) {
+  const { state, total, done, failed } = node;
+  if (node.isDefinition) return kindLabel(node.kind);
+  if (node.compensating) return "compensating";
+  const failures = failed ? `, ${failed} failed` : "";
+  if (total !== null && state === "running") return `${done}/${total}${failures}`;
+  if (state === "retrying" && node.retryAt) {
+    const wait = formatDuration(Math.max(0, node.retryAt - Date.now()));
+    return `retry in ${wait} (${node.attempt - node.interrupted + 1})`;
   }
-  return best;
+  if (state === "succeeded" && node.reused) return "reused";
+  const items = total !== null && state === "succeeded" ? ` · ${done}${failures}` : "";
+  return state + items + (node.iterations > 1 ? ` · iteration ${node.iterations}` : "");
 }

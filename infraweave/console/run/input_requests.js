@@ -1,36 +1,40 @@
-// What people are asked in a run: the prompt, what goes with it, and the form of the answer.
+// The open input requests of a run: prompt, data and the form of the answer.
 
-import { answerForm } from "./answer_form.js";
-import { follow, h, put } from "../lib/dom.js";
+import { h, reconcile, setContent } from "../lib/dom.js";
 import { jsonView } from "../lib/json_view.js";
-import { lacks, may } from "../lib/session.js";
-import { time } from "../lib/widgets.js";
+import { timeElement } from "../lib/widgets.js";
+import { answerForm } from "./answer_form.js";
 
-/** Let a box hold the open requests of a run; a form that somebody fills in stays. `answered` is called after one. */
-export function showAsked(box, run, requests, answered) {
-  follow(
+/** When a request was made, and when it is due. */
+export const requestTimes = ({ since, deadline }) => [
+  "asked ",
+  timeElement(since),
+  deadline && [" · due ", timeElement(deadline)],
+];
+
+/** Show the open requests of a run in a box. Existing forms are kept, so nothing that someone typed is lost. */
+export function showInputRequests(box, run, requests, onAnswered = () => {}) {
+  reconcile(
     box,
     requests,
-    (asked) => asked.request_id,
-    (asked) => section(run, asked, answered),
-    (element, asked) => showData(element, run, asked),
+    (request) => request.request_id,
+    (request) => requestElement(run, request, onAnswered),
+    (element, request) => showData(element, run, request),
   );
 }
 
-function section(run, asked, answered) {
-  const hindrance = may("signal", run.workflow_id) ? null : lacks("signal", run.workflow_id);
-  return h(
-    "section.asked",
-    h("h3.prompt", asked.prompt),
-    h("p.faint", "Asked ", time(asked.since), asked.deadline && [", due ", time(asked.deadline)]),
-    h("div.part.beside"),
-    answerForm(asked, run.run_id, answered, hindrance),
+const requestElement = (run, request, onAnswered) =>
+  h(
+    "section.input-request",
+    h("h3.prompt", request.prompt),
+    h("p.muted", requestTimes(request)),
+    h("div.part.data"),
+    answerForm(request, run, onAnswered),
   );
-}
 
-/** Events do not tell what goes with a question; the run does, once it has been asked again. */
-function showData(element, run, asked) {
-  const place = element.querySelector(".beside");
-  const { data } = run.waiting_for?.find((each) => each.request_id === asked.request_id) ?? asked;
-  if (!place.firstChild && data !== undefined && data !== null) put(place, jsonView(data, "data"));
+/** Show the data of a request. Events do not carry it, so it appears once the run has been read again. */
+function showData(element, run, request) {
+  const place = element.querySelector(".data");
+  const { data } = run.waiting_for?.find((each) => each.request_id === request.request_id) ?? request;
+  if (!place.firstChild && data !== undefined && data !== null) setContent(place, jsonView(data, "data"));
 }

@@ -1,31 +1,45 @@
-// What a run is, folded from its events: the state of each node, and one execution for each step of it. Pure.
+// A run as the page shows it, computed from its events: the state of each node, and the executions of its steps. Pure.
+//
+// A step is one execution of a node: for an iteration of a loop, for an item of a map, or for its compensation.
 
-import { outcome } from "./attempts.js";
+import { attemptState } from "./attempts.js";
+import { isFinal } from "./states.js";
 
-/** Executions of one run that are kept; of larger runs only what happened last is drawn. */
-const MOST = 4000;
-const WAITS = new Set(["human_input", "signal", "timer"]);
-const TERMINAL = new Set(["succeeded", "failed", "cancelled"]);
+/** The most steps that are kept; of larger runs the timeline shows only the latest. */
+const MAX_STEPS = 4000;
+/** Kinds of nodes that wait and run no code. */
+const WAITING_KINDS = new Set(["human_input", "signal", "timer"]);
+/** States of nodes that have begun and not ended. */
+const OPEN_STATES = ["waiting", "retrying", "running"];
 
-const fresh = () => ({
+const toMs = (time) => (time === null || time === undefined ? null : Date.parse(time));
+const isItem = ({ index }) => index !== undefined && index !== null;
+const isCompensation = ({ phase }) => phase === "compensation";
+
+const newNode = ({ name, kind }) => ({
+  name,
+  kind,
   state: "pending",
   iterations: 0,
   attempts: 0,
-  total: null,
-  done: 0,
-  failed: 0,
-  retryAt: null,
   attempt: 0,
   interrupted: 0,
+  retryAt: null,
+  wakeAt: null,
   message: null,
   error: null,
-  chosen: null,
+  routes: null,
+  compensating: false,
+  reused: false,
+  ...noItems(),
 });
-const ms = (text) => (text === null || text === undefined ? null : typeof text === "number" ? text : Date.parse(text));
 
-/** Begin with a document; then `apply` each event, or `seed` with the summary of a long run. */
-export function create(document) {
-  const nodes = new Map(document.nodes.map((node) => [node.name, { ...fresh(), name: node.name, kind: node.kind }]));
+/** How far the items of a map are. */
+const noItems = () => ({ total: null, done: 0, failed: 0 });
+
+/** Make the model of a run that has not begun; `document` is its workflow. */
+export function createModel(document) {
+  const nodes = new Map(document.nodes.map((node) => [node.name, newNode(node)]));
   return {
     nodes,
     steps: new Map(),
@@ -38,277 +52,272 @@ export function create(document) {
     cost: 0,
     requests: new Map(),
     error: null,
-    partial: false,
-    touched: new Set(nodes.keys()),
+    isPartial: false,
+    changedNodes: new Set(nodes.keys()),
   };
 }
 
-/** Take the state of every node from the run's summary: for runs too long to read from their beginning. */
-export function seed(model, run) {
+/** Whether a run has ended. */
+export const isEnded = (model) => isFinal(model.state);
+
+// --- long runs -----------------------------------------------------------------------------------------------
+
+/** Take the states of the nodes from the summary of a run that has too many events to be read from the first. */
+export function loadSummary(model, run) {
   for (const { node, state, attempts, iterations, items } of run.nodes)
     Object.assign(model.nodes.get(node) ?? {}, { state, attempts, iterations, ...items });
-  for (const asked of run.waiting_for) if (asked.request_id) model.requests.set(asked.request_id, asked);
+  for (const request of run.waiting_for) if (request.request_id) model.requests.set(request.request_id, request);
   Object.assign(model, {
     seq: run.last_seq,
     state: run.state,
     cancelRequested: run.cancel_requested,
-    startedAt: ms(run.started_at),
-    finishedAt: ms(run.finished_at),
+    startedAt: toMs(run.started_at),
+    finishedAt: toMs(run.finished_at),
     tokens: run.usage.tokens,
     cost: run.usage.cost_micro_usd,
-    partial: true,
+    isPartial: true,
   });
 }
 
-/** Take steps from rows of the run's history: of runs too long to read from their beginning. */
-export function remember(model, rows) {
+/** Add steps from rows of the run's history. */
+export function loadHistory(model, rows) {
   for (const row of rows) {
     const known = model.steps.get(stepKey(row));
     if (known?.attempts.some(({ number }) => number === row.attempt)) continue;
-    const step = begin(model, row, ms(row.started_at), WAITS.has(row.kind));
-    const state = outcome(row);
-    if (row.finished_at !== null) {
-      step.end = ms(row.finished_at);
-      close(step, step.end, state);
-    }
-    Object.assign(step, { state: row.retry_at ? "retrying" : state, child: row.child_run_id });
+    const step = startAttempt(model, row, toMs(row.started_at), WAITING_KINDS.has(row.kind));
+    const state = attemptState(row);
+    if (row.finished_at !== null) finishAttempt(step, toMs(row.finished_at), state);
+    Object.assign(step, { state: row.retry_at ? "retrying" : state });
   }
 }
 
-/** The name of a step: node, iteration, item, and whether it is being undone. */
-const stepKey = (event) =>
-  `${event.node}|${event.iteration ?? ""}|${event.index ?? ""}|${event.phase === "compensation" ? "c" : ""}`;
+// --- events --------------------------------------------------------------------------------------------------
 
-/** Take in one event, once; returns whether it was new. */
-export function apply(model, type, event) {
+/** Apply one event; an event that was applied before is ignored. Returns whether it was new. */
+export function applyEvent(model, type, event) {
   if (event.seq <= model.seq) return false;
   model.seq = event.seq;
-  HANDLERS[type]?.(model, event, ms(event.at));
+  HANDLERS[type]?.(model, event, toMs(event.at));
   if (event.tokens) model.tokens += event.tokens;
   if (event.cost_micro_usd) model.cost += event.cost_micro_usd;
   return true;
 }
 
-/** Failures that are shown as something else: nobody's fault, or somebody's wish. */
-const FAILURES = { cancelled: "cancelled", interrupted: "interrupted" };
+const HANDLERS = {
+  status_changed: onStatusChanged,
+  node_started: onNodeStarted,
+  node_completed: onNodeCompleted,
+  node_failed: onNodeFailed,
+  input_requested: onInputRequested,
+  input_resolved: onInputResolved,
+  completed: onRunEnded,
+  failed: onRunEnded,
+  cancelled: onRunEnded,
+};
 
-/** When an attempt was cut off: after so long as it is known to have run, else when it was found. */
-function cutAt(model, event, at) {
-  const begun = model.steps.get(stepKey(event))?.attempts.at(-1)?.start ?? at;
-  return event.latency_ms ? Math.min(at, begun + event.latency_ms) : at;
+function onStatusChanged(model, event, at) {
+  model.state = event.state;
+  model.cancelRequested ||= event.cancel_requested === true;
+  if (event.state !== "queued") model.startedAt ??= at;
+  for (const name of event.reused ?? []) updateNode(model, name, { state: "succeeded", reused: true });
+  skipNodes(model, event.skipped);
 }
 
-const HANDLERS = {
-  status_changed(model, event, at) {
-    model.state = event.state;
-    model.cancelRequested ||= event.cancel_requested === true;
-    if (event.state !== "queued") model.startedAt ??= at;
-    for (const name of event.reused ?? []) change(model, name, { state: "succeeded", reused: true });
-    skip(model, event.skipped);
-  },
-  node_started(model, event, at) {
-    const node = model.nodes.get(event.node);
-    if (!node) return;
-    const waits = WAITS.has(node.kind);
-    const step = begin(model, event, at, waits);
-    if (event.child_run_id) step.child = event.child_run_id;
-    if (event.phase === "compensation") return change(model, event.node, { state: "running", undoing: true });
-    if (event.items !== undefined && event.items !== null)
-      return change(model, event.node, {
-        state: "running",
-        total: event.items,
-        done: 0,
-        failed: 0,
-        iterations: iteration(node, event),
-      });
-    const alone = event.index === undefined || event.index === null;
-    change(model, event.node, {
+function onNodeStarted(model, event, at) {
+  const node = model.nodes.get(event.node);
+  if (!node) return;
+  const waits = WAITING_KINDS.has(node.kind);
+  startAttempt(model, event, at, waits);
+  if (isCompensation(event)) updateNode(model, node.name, { state: "running", compensating: true });
+  else if (event.items !== undefined && event.items !== null)
+    updateNode(model, node.name, {
+      ...noItems(),
+      state: "running",
+      total: event.items,
+      iterations: lastIteration(node, event),
+    });
+  else
+    updateNode(model, node.name, {
       state: waits ? "waiting" : "running",
       attempt: event.attempt,
       interrupted: event.attempt > 1 ? node.interrupted : 0,
       attempts: node.attempts + 1,
       retryAt: null,
-      wakeAt: ms(event.wake_at ?? event.deadline),
-      iterations: alone ? iteration(node, event) : node.iterations,
+      wakeAt: toMs(event.wake_at ?? event.deadline),
+      iterations: isItem(event) ? node.iterations : lastIteration(node, event),
     });
-  },
-  node_completed(model, event, at) {
-    const node = model.nodes.get(event.node);
-    if (!node) return;
-    end(model, event, at, "succeeded");
-    if (event.phase === "compensation") change(model, event.node, { state: "compensated", undoing: false });
-    else if (event.index !== undefined && event.index !== null) change(model, event.node, { done: node.done + 1 });
-    else
-      change(model, event.node, {
-        state: event.on_timeout === "route" ? "skipped" : "succeeded",
-        message: null,
-        chosen: event.routes ?? null,
-      });
-    skip(model, event.skipped);
-    for (const name of event.repeats ?? [])
-      change(model, name, { state: "pending", total: null, done: 0, failed: 0, chosen: null, message: null });
-    if (event.again === false) change(model, event.node, { again: false });
-  },
-  node_failed(model, event, at) {
-    const node = model.nodes.get(event.node);
-    if (!node) return;
-    const cut = event.code === "interrupted";
-    const step = end(model, event, cut ? cutAt(model, event, at) : at, FAILURES[event.code] ?? "failed");
-    if (cut) node.interrupted += 1;
-    const failure = { code: event.code, message: event.message, attempt: event.attempt, final: !event.will_retry };
-    if (step)
-      Object.assign(step, {
-        error: failure,
-        retryAt: event.will_retry ? ms(event.retry_at) : null,
-        state: event.will_retry ? "retrying" : step.state,
-      });
-    const item = event.index !== undefined && event.index !== null;
-    if (event.will_retry)
-      change(model, event.node, {
-        state: item ? node.state : "retrying",
-        retryAt: ms(event.retry_at),
-        message: event.message,
-        error: failure,
-      });
-    else if (item)
-      change(model, event.node, {
-        done: node.done + 1,
-        failed: node.failed + (event.code !== "cancelled"),
-        error: failure,
-        message: event.message,
-      });
-    else
-      change(model, event.node, {
-        state: event.code === "cancelled" ? "cancelled" : "failed",
-        error: failure,
-        message: event.message,
-        retryAt: null,
-      });
-  },
-  input_requested(model, event, at) {
-    const node = model.nodes.get(event.node);
-    if (!node) return;
-    begin(model, { ...event, attempt: 1 }, at, true);
-    model.requests.set(event.request_id, { ...event, since: event.at });
-    change(model, event.node, {
-      state: "waiting",
-      attempts: node.attempts + 1,
-      iterations: iteration(node, event),
-      wakeAt: ms(event.deadline),
-    });
-  },
-  input_resolved(model, event, at) {
-    model.requests.delete(event.request_id);
-    const answered = event.outcome === "answered" || event.on_timeout === "value";
-    const state = answered
-      ? "succeeded"
-      : event.outcome === "withdrawn"
-        ? "cancelled"
-        : event.on_timeout === "route"
-          ? "skipped"
-          : "failed";
-    end(model, { ...event, attempt: 1 }, at, state === "skipped" ? "failed" : state);
-    change(model, event.node, { state, chosen: event.routes ?? null });
-    skip(model, event.skipped);
-  },
-  completed: finish,
-  failed: finish,
-  cancelled: finish,
-};
+}
 
-function finish(model, event, at) {
+function onNodeCompleted(model, event, at) {
+  const node = model.nodes.get(event.node);
+  if (!node) return;
+  finishStep(model, event, at, "succeeded");
+  if (isCompensation(event)) updateNode(model, node.name, { state: "compensated", compensating: false });
+  else if (isItem(event)) updateNode(model, node.name, { done: node.done + 1 });
+  else
+    updateNode(model, node.name, {
+      state: event.on_timeout === "route" ? "skipped" : "succeeded",
+      message: null,
+      routes: event.routes ?? null,
+    });
+  skipNodes(model, event.skipped);
+  for (const name of event.repeats ?? [])
+    updateNode(model, name, { ...noItems(), state: "pending", routes: null, message: null });
+}
+
+function onNodeFailed(model, event, at) {
+  const node = model.nodes.get(event.node);
+  if (!node) return;
+  finishFailedStep(model, event, at);
+  if (event.code === "interrupted") node.interrupted += 1;
+  const { message, code, attempt } = event;
+  const failure = { message, error: { code, message, attempt } };
+  if (event.will_retry)
+    updateNode(model, node.name, {
+      ...failure,
+      state: isItem(event) ? node.state : "retrying",
+      retryAt: toMs(event.retry_at),
+    });
+  else if (isItem(event))
+    updateNode(model, node.name, {
+      ...failure,
+      done: node.done + 1,
+      failed: node.failed + (code !== "cancelled"),
+    });
+  else updateNode(model, node.name, { ...failure, state: code === "cancelled" ? code : "failed", retryAt: null });
+}
+
+/** The end of a process and a cancellation end an attempt too, but they are not failures. */
+function finishFailedStep(model, event, at) {
+  const isShownAsIs = ["cancelled", "interrupted"].includes(event.code);
+  const finishedAt = event.code === "interrupted" ? interruptedAt(model, event, at) : at;
+  const step = finishStep(model, event, finishedAt, isShownAsIs ? event.code : "failed");
+  if (step && event.will_retry) Object.assign(step, { state: "retrying" });
+}
+
+/** When an attempt was interrupted: after the time that it is known to have run, otherwise when it was found. */
+function interruptedAt(model, event, at) {
+  const startedAt = model.steps.get(stepKey(event))?.attempts.at(-1)?.start ?? at;
+  return event.latency_ms ? Math.min(at, startedAt + event.latency_ms) : at;
+}
+
+function onInputRequested(model, event, at) {
+  const node = model.nodes.get(event.node);
+  if (!node) return;
+  startAttempt(model, { ...event, attempt: 1 }, at, true);
+  model.requests.set(event.request_id, { ...event, since: event.at });
+  updateNode(model, node.name, {
+    state: "waiting",
+    attempts: node.attempts + 1,
+    iterations: lastIteration(node, event),
+    wakeAt: toMs(event.deadline),
+  });
+}
+
+function onInputResolved(model, event, at) {
+  model.requests.delete(event.request_id);
+  const state = resolvedState(event);
+  finishStep(model, { ...event, attempt: 1 }, at, state === "skipped" ? "failed" : state);
+  updateNode(model, event.node, { state, routes: event.routes ?? null });
+  skipNodes(model, event.skipped);
+}
+
+function resolvedState({ outcome, on_timeout: onTimeout }) {
+  if (outcome === "answered" || onTimeout === "value") return "succeeded";
+  if (outcome === "withdrawn") return "cancelled";
+  return onTimeout === "route" ? "skipped" : "failed";
+}
+
+function onRunEnded(model, event, at) {
   model.finishedAt = at;
   model.error = event.error ?? null;
-  for (const step of model.steps.values())
-    if (step.end === null) {
-      Object.assign(step, { end: at, state: "cancelled" });
-      close(step, at, "cancelled");
-    }
-  for (const node of model.nodes.values()) {
-    if (["running", "waiting", "retrying"].includes(node.state)) change(model, node.name, { state: "cancelled" });
-  }
-  for (const name of event.compensated ?? []) change(model, name, { state: "compensated" });
+  for (const step of model.steps.values()) if (step.end === null) finishAttempt(step, at, "cancelled");
+  for (const node of model.nodes.values())
+    if (OPEN_STATES.includes(node.state)) updateNode(model, node.name, { state: "cancelled" });
+  for (const name of event.compensated ?? []) updateNode(model, name, { state: "compensated" });
 }
 
-const iteration = (node, event) => Math.max(node.iterations, event.iteration ?? 1);
+const lastIteration = (node, event) => Math.max(node.iterations, event.iteration ?? 1);
 
-function change(model, name, what) {
+function updateNode(model, name, changes) {
   const node = model.nodes.get(name);
   if (!node) return;
-  Object.assign(node, what);
-  model.touched.add(name);
+  Object.assign(node, changes);
+  model.changedNodes.add(name);
 }
 
-const skip = (model, names) => {
-  for (const name of names ?? []) change(model, name, { state: "skipped" });
+const skipNodes = (model, names) => {
+  for (const name of names ?? []) updateNode(model, name, { state: "skipped" });
 };
 
-function begin(model, event, at, waits) {
+// --- steps ---------------------------------------------------------------------------------------------------
+
+const stepKey = (event) =>
+  `${event.node}|${event.iteration ?? ""}|${event.index ?? ""}|${isCompensation(event) ? "c" : ""}`;
+
+/** Start an attempt of a step, and the step with its first attempt. */
+function startAttempt(model, event, at, waits) {
   const key = stepKey(event);
-  let step = model.steps.get(key);
-  if (!step) {
-    step = {
-      key,
-      node: event.node,
-      iteration: event.iteration ?? null,
-      index: event.index ?? null,
-      undo: event.phase === "compensation",
-      waits,
-      start: at,
-      end: null,
-      state: "running",
-      attempts: [],
-      items: event.items ?? null,
-    };
-    model.steps.set(key, step);
-    if (model.steps.size > MOST) {
-      model.steps.delete(model.steps.keys().next().value);
-      model.partial = true;
-    }
-  }
-  Object.assign(step, { end: null, state: waits ? "waiting" : "running", retryAt: null });
+  const step = model.steps.get(key) ?? addStep(model, key, event, at, waits);
+  Object.assign(step, { end: null, state: waits ? "waiting" : "running" });
   step.attempts.push({ number: event.attempt ?? 1, start: at, end: null, state: step.state });
   return step;
 }
 
-function end(model, event, at, state) {
-  const step = model.steps.get(stepKey(event));
-  if (!step) return null;
-  Object.assign(step, { end: at, state });
-  close(step, at, state);
+function addStep(model, key, event, at, waits) {
+  const step = {
+    key,
+    node: event.node,
+    iteration: event.iteration ?? null,
+    index: event.index ?? null,
+    isCompensation: isCompensation(event),
+    waits,
+    start: at,
+    attempts: [],
+  };
+  model.steps.set(key, step);
+  if (model.steps.size > MAX_STEPS) {
+    model.steps.delete(model.steps.keys().next().value);
+    model.isPartial = true;
+  }
   return step;
 }
 
-function close(step, at, state) {
-  const last = step.attempts.at(-1);
-  if (last && last.end === null) Object.assign(last, { end: at, state });
+/** Finish the step of an event; returns it, or null when it is not kept. */
+function finishStep(model, event, at, state) {
+  const step = model.steps.get(stepKey(event));
+  if (!step) return null;
+  finishAttempt(step, at, state);
+  return step;
 }
 
-export const ended = (model) => TERMINAL.has(model.state);
+function finishAttempt(step, at, state) {
+  Object.assign(step, { end: at, state });
+  const last = step.attempts.at(-1);
+  if (last?.end === null) Object.assign(last, { end: at, state });
+}
 
-/** The node that a person wants to see first: what failed, what is being asked, what is at work. */
-export function telling(model) {
+// --- what the page asks --------------------------------------------------------------------------------------
+
+/** The node that people want to see first: the failed one, else one that waits, retries or runs. */
+export function nodeToShow(model) {
   const nodes = [...model.nodes.values()];
-  const failed =
-    model.error?.node ?? (model.state === "failed" ? nodes.find(({ state }) => state === "failed")?.name : null);
-  if (failed) return failed;
-  if (ended(model)) return null;
-  for (const state of ["waiting", "retrying", "running"]) {
-    const found = nodes.find((node) => node.state === state);
-    if (found) return found.name;
-  }
+  const firstIn = (state) => nodes.find((node) => node.state === state)?.name;
+  const failed = model.error?.node ?? (model.state === "failed" ? firstIn("failed") : null);
+  if (failed || isEnded(model)) return failed ?? null;
+  for (const state of OPEN_STATES) if (firstIn(state)) return firstIn(state);
   return null;
 }
 
-/** How an edge stands: taken, not taken, or not yet known. */
-export function edgeState(model, edge) {
-  const source = model.nodes.get(edge.source),
-    target = model.nodes.get(edge.target);
+/** How an edge is drawn: "taken", "off" when it was not taken, or "idle" while that is not known. */
+export function edgeState(model, { source: sourceName, target: targetName, kind }) {
+  const source = model.nodes.get(sourceName);
+  const target = model.nodes.get(targetName);
   if (!source || !target) return "idle";
-  if (edge.kind === "loop") return source.iterations > 1 || target.iterations > 1 ? "taken" : "idle";
+  if (kind === "loop") return source.iterations > 1 || target.iterations > 1 ? "taken" : "idle";
   if (source.state === "skipped" || target.state === "skipped") return "off";
-  if (source.chosen && (edge.kind === "route" || edge.kind === "timeout"))
-    return source.chosen.includes(edge.target) ? "taken" : "off";
-  if (edge.kind === "timeout" && source.state === "succeeded") return "off";
+  if (source.routes && (kind === "route" || kind === "timeout"))
+    return source.routes.includes(targetName) ? "taken" : "off";
+  if (kind === "timeout" && source.state === "succeeded") return "off";
   return ["succeeded", "compensated"].includes(source.state) && target.state !== "pending" ? "taken" : "idle";
 }

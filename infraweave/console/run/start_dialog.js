@@ -1,129 +1,103 @@
-// Starting a run: choose a workflow, fill in its input.
+// The dialog that starts a run: choose a workflow and fill in its input.
 
-import { call, get, seg } from "../lib/api.js";
-import { go } from "../lib/router.js";
-import { copyAs, py } from "../lib/snippets.js";
-import { h, put } from "../lib/dom.js";
-import { FormFault, formOrJson } from "../lib/form.js";
-import { may } from "../lib/session.js";
-import { button, complain, dialog, notice } from "../lib/widgets.js";
+import { getJson } from "../lib/api.js";
+import { openRequestDialog } from "../lib/dialogs.js";
+import { h, setContent } from "../lib/dom.js";
+import { schemaFormWithJson } from "../lib/form.js";
+import { FormError } from "../lib/form_error.js";
+import { notify, reportError } from "../lib/notices.js";
+import { navigate } from "../lib/router.js";
+import { isAllowed } from "../lib/session.js";
+import { pythonLiteral } from "../lib/snippets.js";
+import { segment } from "../lib/url.js";
+import { dropdown, labelled } from "../lib/widgets.js";
 
-/** Ask which workflow to run and with what; `wanted` is chosen beforehand. */
-export async function startDialog(wanted = "", version = null) {
-  let workflows;
+/** Open the dialog; `workflowId` and `version` are selected at first. */
+export async function openStartDialog(workflowId = "", version = null) {
   try {
-    ({ workflows } = await get("/v1/workflows"));
+    const { workflows } = await getJson("/v1/workflows");
+    const allowed = workflows.filter(({ workflow_id: id }) => isAllowed("execute", id));
+    if (allowed.length) showStartDialog(allowed, workflowId, version);
+    else notify("There is no workflow that you are allowed to start.", "bad");
   } catch (error) {
-    return complain(error);
+    reportError(error);
   }
-  workflows = workflows.filter(({ workflow_id: id }) => may("execute", id));
-  if (!workflows.length) return notice("There is no workflow that you may start.", "bad");
-  dialog("Start a run", (close) => build(workflows, wanted, version, close), { wide: true });
 }
 
-function build(workflows, wanted, version, close) {
-  let input = null;
-  const place = h("div"),
-    fault = h("p.fault", { role: "alert" });
-  const pick = h(
-    "select",
-    { id: "workflow", onchange: () => show() },
-    workflows.map(({ workflow_id: id }) => h("option", { value: id, selected: id === wanted }, id)),
-  );
-  const which = h("select", { id: "version", onchange: () => schema() });
+function showStartDialog(workflows, workflowId, wantedVersion) {
+  let form = null;
+  const input = h("div");
+  const versionPlace = h("div");
+  const fault = h("p.fault", { role: "alert" });
   const tags = h("input", { type: "text", id: "tags", placeholder: "team:shop, order:42" });
-  const show = () => {
-    const { versions, active_version: active } = workflows.find(({ workflow_id: id }) => id === pick.value);
-    put(
-      which,
-      versions.map((each) =>
-        h(
-          "option",
-          { value: each, selected: each === (pick.value === wanted && version ? version : active) },
-          each === active ? `${each} (active)` : each,
-        ),
-      ),
-    );
-    return schema();
+  const ids = workflows.map(({ workflow_id: id }) => [id, id]);
+  const workflow = dropdown({ id: "workflow", onchange: () => showVersions() }, ids, workflowId);
+  let version = null;
+  const showVersions = () => {
+    const { versions, active_version: active } = workflows.find(({ workflow_id: id }) => id === workflow.value);
+    const options = versions.map((each) => [each, each === active ? `${each} (active)` : each]);
+    const selected = (workflow.value === workflowId && wantedVersion) || active;
+    version = dropdown({ id: "version", onchange: () => showForm() }, options, selected);
+    setContent(versionPlace, labelled("Version", version));
+    showForm();
   };
-  const schema = async () => {
-    const [id, chosen] = [pick.value, which.value];
+  const showForm = async () => {
+    const chosen = version;
+    const name = chosen.value;
     try {
-      const document = await get(`/v1/workflows/${seg(id)}/versions/${seg(chosen)}`);
-      if (id !== pick.value || chosen !== which.value) return;
-      input = formOrJson(document.input_schema);
-      put(place, input.box);
+      const document = await getJson(`/v1/workflows/${segment(workflow.value)}/versions/${segment(name)}`);
+      if (version !== chosen || chosen.value !== name) return;
+      form = schemaFormWithJson(document.input_schema);
+      setContent(input, form.box);
     } catch (error) {
       fault.textContent = error.message;
     }
   };
-  const request = () => {
-    try {
-      const body = {
-        workflow_id: pick.value,
-        workflow_version: which.value,
-        input: input.read() ?? {},
-        ...(tags.value.trim() && { tags: readTags(tags.value) }),
-      };
-      const given = [py(body.workflow_id), py(body.input), `version=${py(body.workflow_version)}`];
-      if (body.tags) given.push(`tags=${py(body.tags)}`);
-      return { method: "POST", path: "/v1/runs", body, python: `await client.start(${given.join(", ")})` };
-    } catch (error) {
-      if (!(error instanceof FormFault)) throw error;
-      if (error.tags) fault.textContent = error.message;
-      return null;
-    }
+  const makeRequest = () => {
+    fault.textContent = "";
+    return form && startRequest(workflow.value, version.value, form.read() ?? {}, readTags(tags.value, fault));
   };
-  const send = h("button.primary", { type: "submit" }, "Start");
-  show();
-  return h(
-    "form",
-    {
-      novalidate: true,
-      onsubmit: async (event) => {
-        event.preventDefault();
-        fault.textContent = "";
-        const sent = input && request();
-        if (!sent) return;
-        send.disabled = true;
-        try {
-          const run = await call("POST", sent.path, {
-            body: sent.body,
-            headers: { "X-Infraweave-Trigger": "console" },
-          });
-          close();
-          notice(run.state === "queued" ? "The run is queued" : "The run has started");
-          go(`runs/${run.run_id}`);
-        } catch (error) {
-          if (error.code === "input_invalid") input.complain(error.details, error.message);
-          else fault.textContent = error.message;
-        } finally {
-          send.disabled = false;
-        }
-      },
+  showVersions();
+  openRequestDialog("Start a run", {
+    fields: [
+      h("div.pair", labelled("Workflow", workflow), versionPlace),
+      input,
+      labelled("Tags", tags, { hint: "optional" }),
+      fault,
+    ],
+    label: "Start",
+    closeLabel: "Close",
+    makeRequest,
+    onDone(run) {
+      notify(run.state === "queued" ? "The run is queued" : "The run has started");
+      navigate(`runs/${run.run_id}`);
     },
-    h(
-      "div.pair",
-      h("div.field", h("label", { for: "workflow" }, "Workflow"), pick),
-      h("div.field", h("label", { for: "version" }, "Version"), which),
-    ),
-    place,
-    h("div.field", h("label", { for: "tags" }, "Tags", h("span.faint", " optional")), tags),
-    fault,
-    h("footer", copyAs(request), h("div.spring"), button("Close", close), send),
-  );
+    onError(error) {
+      if (error.code === "input_invalid") form.showErrors(error.details, error.message);
+      else fault.textContent = error.message;
+    },
+    wide: true,
+  });
 }
 
-function readTags(text) {
-  return Object.fromEntries(
-    text
-      .split(",")
-      .map((each) => each.trim())
-      .filter(Boolean)
-      .map((each) => {
-        const colon = each.indexOf(":");
-        if (colon < 1) throw Object.assign(new FormFault(`A tag is key:value; ${each} is none.`), { tags: true });
-        return [each.slice(0, colon), each.slice(colon + 1)];
-      }),
-  );
+function startRequest(workflowId, version, input, tags) {
+  const hasTags = Object.keys(tags).length > 0;
+  const body = { workflow_id: workflowId, workflow_version: version, input, ...(hasTags && { tags }) };
+  const options = [pythonLiteral(workflowId), pythonLiteral(input), `version=${pythonLiteral(version)}`];
+  if (hasTags) options.push(`tags=${pythonLiteral(tags)}`);
+  return { method: "POST", path: "/v1/runs", body, python: `await client.start(${options.join(", ")})` };
+}
+
+/** Read "key:value, key:value". Throws FormError and shows it when a tag is not valid. */
+function readTags(text, fault) {
+  const tags = text
+    .split(",")
+    .map((tag) => tag.trim())
+    .filter(Boolean);
+  const invalid = tags.find((tag) => tag.indexOf(":") < 1);
+  if (invalid) {
+    fault.textContent = `"${invalid}" is not a valid tag. Tags are written as key:value.`;
+    throw new FormError(fault.textContent);
+  }
+  return Object.fromEntries(tags.map((tag) => [tag.slice(0, tag.indexOf(":")), tag.slice(tag.indexOf(":") + 1)]));
 }

@@ -1,255 +1,186 @@
-// The timeline: one row for each execution of a node, attempts as segments, long quiet gaps compressed.
+// The timeline: one row for each step of a run, with a bar for each attempt.
 
-import { follow, h, put } from "../lib/dom.js";
-import { clock, count, span } from "../lib/format.js";
-import { button, icon } from "../lib/widgets.js";
+import { h, reconcile, setContent } from "../lib/dom.js";
+import { formatCount, formatDuration, formatTime } from "../lib/format.js";
+import { icon } from "../lib/icons.js";
+import { button } from "../lib/widgets.js";
+import { createTimeScale } from "./time_scale.js";
 
-const ROWS = 250;
-/** A gap takes the place of so much of what happens; only what is longer is compressed. */
-const GAP = 0.06;
+/** The most rows that are shown; failures come first. */
+const MAX_ROWS = 250;
+/** Pixels that the pointer moves before a press on the axis selects a range. */
+const MIN_DRAG = 5;
 
-/** Make a timeline; `choose(step)` is called for a click on a row. */
-export function timeline(choose) {
-  let model = null,
-    range = null,
-    chosen = null,
-    drawn = new Map();
-  const axis = h("div.axis", { title: "Drag to zoom" }),
-    rows = h("div.rows");
-  const note = h("span.faint");
-  const whole = button(
-    "Whole run",
-    () => {
-      range = null;
-      draw();
-    },
-    { kind: "quiet", hidden: true },
-  );
+/** Make a timeline: {box, render, show(model), select(name)}. onSelect(step) is called for a click on a row. */
+export function createTimeline(onSelect) {
+  let model = null;
+  let range = null;
+  let selected = null;
+  const setRange = (value) => {
+    range = value;
+    render();
+  };
+  const axis = h("div.axis", { title: "Drag to zoom" });
+  const rows = h("div.rows");
+  const note = h("span.muted");
+  const wholeRun = button("Whole run", () => setRange(null), { kind: "quiet", hidden: true });
   const box = h(
     "section.timeline",
     { "aria-label": "Timeline" },
-    h("header", h("h2", "Timeline"), note, h("div.spring"), whole),
-    h("div.scroll", h("div.lane.head", h("span"), axis), rows),
+    h("header", h("h2", "Timeline"), note, h("div.spacer"), wholeRun),
+    h("div.scroll", h("div.timeline-row.head", h("span"), axis), rows),
   );
-  brush(axis, (from, to) => {
-    const scale = scaleOf();
-    range = [scale.back(from), scale.back(to)];
-    draw();
+  const currentScale = () => {
+    const now = model.finishedAt === null ? Date.now() : null;
+    const whole = [model.startedAt ?? Date.now(), model.finishedAt ?? Date.now()];
+    return createTimeScale([...model.steps.values()], range ?? whole, now);
+  };
+  enableRangeSelection(axis, (from, to) => {
+    const scale = currentScale();
+    setRange([scale.timeAt(from), scale.timeAt(to)]);
   });
 
-  const scaleOf = () =>
-    makeScale(
-      [...model.steps.values()],
-      range ?? [model.startedAt ?? Date.now(), model.finishedAt ?? Date.now()],
-      model.finishedAt === null,
-    );
-  function draw() {
+  function render() {
     if (!model) return;
-    const scale = scaleOf();
-    const all = [...model.steps.values()].filter(
+    const scale = currentScale();
+    const visible = [...model.steps.values()].filter(
       (step) => (step.end ?? Date.now()) >= scale.from && step.start <= scale.to,
     );
-    const shown =
-      all.length > ROWS
-        ? [...all.filter(({ state }) => state === "failed"), ...all.filter(({ state }) => state !== "failed")]
-            .slice(0, ROWS)
-            .sort((a, b) => a.start - b.start)
-        : all;
-    whole.hidden = range === null;
-    note.textContent = told(model, shown.length, all.length);
-    put(axis, ticks(scale));
-    follow(
+    const shown = visible.length > MAX_ROWS ? failuresFirst(visible) : visible;
+    wholeRun.hidden = range === null;
+    note.textContent = noteText(model, shown.length, visible.length);
+    setContent(axis, axisMarks(scale));
+    reconcile(
       rows,
       shown,
       (step) => step.key,
-      (step) => row(step, choose),
-      (element, step) => {
-        const now = step.end === null ? Date.now() : 0;
-        const stamp = `${step.end}|${step.state}|${step.attempts.length}|${scale.stamp}|${now}`;
-        element.classList.toggle("chosen", chosen !== null && step.node === chosen);
-        if (drawn.get(step.key) === stamp) return;
-        drawn.set(step.key, stamp);
-        fillRow(element, step, scale);
-      },
+      (step) => makeRow(step, onSelect),
+      (row, step) => updateRow(row, step, scale, step.node === selected),
     );
   }
   return {
     box,
-    draw,
+    render,
     show(next) {
       model = next;
-      draw();
+      render();
     },
     select(name) {
-      chosen = name;
-      draw();
+      selected = name;
+      render();
     },
   };
 }
 
-/** What is shown of how much. */
-function told(model, shown, all) {
+/** The first rows by time, after the failures have been given their place. */
+function failuresFirst(steps) {
+  const failed = steps.filter(({ state }) => state === "failed");
+  const others = steps.filter(({ state }) => state !== "failed");
+  return [...failed, ...others].slice(0, MAX_ROWS).sort((a, b) => a.start - b.start);
+}
+
+/** What the rows leave out. */
+function noteText(model, shown, visible) {
   if (!model.steps.size) return "Nothing has run yet.";
-  const left = all > shown ? `${count(shown)} of ${count(all)} executions, failures first` : "";
-  return model.partial ? `A long run: its first executions, and those that failed${left && `; ${left}`}` : left;
+  const left = visible > shown ? `${formatCount(shown)} of ${formatCount(visible)} executions, failures first` : "";
+  if (!model.isPartial) return left;
+  return `A long run: its first executions, and those that failed${left && `; ${left}`}`;
 }
 
-/** Places on the axis, in parts of its width, for times; quiet gaps in between are short. */
-function makeScale(steps, [from, to], live = false) {
-  const end = Math.max(live ? Math.max(to, Date.now()) : to, from + 1);
-  const busy = union(steps.flatMap((step) => active(step, end)).filter(([a, b]) => b >= from && a <= end));
-  const gaps = [];
-  let last = from;
-  for (const [a, b] of [...busy, [end, end]]) {
-    if (a > last) gaps.push([last, a]);
-    last = Math.max(last, b);
-  }
-  const quiet = gaps.reduce((sum, [a, b]) => sum + b - a, 0);
-  const work = Math.max(end - from - quiet, 1);
-  const short = Math.max(work * GAP, 1);
-  const squeezed = gaps.filter(([a, b]) => b - a > 4 * short);
-  const total = end - from - squeezed.reduce((sum, [a, b]) => sum + b - a - short, 0);
-  const place = (at) => {
-    const clipped = Math.min(Math.max(at, from), end);
-    let x = clipped - from;
-    for (const [a, b] of squeezed) {
-      if (clipped >= b) x -= b - a - short;
-      else if (clipped > a) x -= (clipped - a) * (1 - short / (b - a));
-    }
-    return x / total;
-  };
-  const back = (part) => {
-    let low = from,
-      high = end;
-    for (let n = 0; n < 50; n += 1) {
-      const mid = (low + high) / 2;
-      if (place(mid) < part) low = mid;
-      else high = mid;
-    }
-    return (low + high) / 2;
-  };
-  return { from, to: end, place, back, gaps: squeezed, stamp: `${from}|${end}|${squeezed.length}` };
-}
+// --- the axis ------------------------------------------------------------------------------------------------
 
-/** When code was at work, so that the axis gives it room; a wait counts at its two ends alone. */
-function active(step, now) {
-  if (step.waits) return [[step.start, step.start], ...(step.end === null ? [] : [[step.end, step.end]])];
-  return step.attempts.map((attempt) => [attempt.start, attempt.end ?? now]);
-}
-
-function union(spans) {
-  const sorted = spans.toSorted((a, b) => a[0] - b[0]);
-  const joined = [];
-  for (const [a, b] of sorted) {
-    const last = joined.at(-1);
-    if (last && a <= last[1]) last[1] = Math.max(last[1], b);
-    else joined.push([a, b]);
-  }
-  return joined;
-}
-
-function ticks(scale) {
-  const marks = [0, 0.25, 0.5, 0.75, 1].map((part) => {
-    const at = scale.back(part);
-    const mark = h(
-      `span.tick${part === 0 ? ".first" : part < 1 ? ".middle" : ""}`,
-      { title: clock(at) },
-      `+${span(at - scale.from)}`,
-    );
-    mark.style.left = `${100 * part}%`;
-    return mark;
-  });
-  const gaps = scale.gaps.map(([a, b]) => {
-    const mark = h("span.gap", { title: `${span(b - a)} without work, shortened` }, "⋯");
-    mark.style.left = `${100 * scale.place(a)}%`;
-    mark.style.width = `${100 * (scale.place(b) - scale.place(a))}%`;
-    return mark;
-  });
-  return [...gaps, ...marks];
-}
-
-const stepName = (step) =>
-  step.node +
-  (step.iteration > 1 ? ` · ${step.iteration}` : "") +
-  (step.index === null ? "" : ` [${step.index}]`) +
-  (step.undo ? " · undo" : "");
-
-function row(step, choose) {
-  return h("button.lane", { type: "button", onclick: () => choose(step) }, h("span.label"), h("span.track"));
-}
-
-function fillRow(element, step, scale) {
-  const [label, track] = element.children;
-  const took = step.end === null ? "" : span(step.end - step.start);
-  element.setAttribute("aria-label", `${stepName(step)}, ${step.state}${took && `, ${took}`}`);
-  put(label, icon(step.undo ? "compensated" : step.state), h("span", stepName(step)));
-  const now = scale.to;
-  const bars = [];
-  step.attempts.forEach((attempt, at) => {
-    bars.push(
-      bar(
-        attempt.start,
-        attempt.end ?? now,
-        step.waits ? `wait is-${attempt.state}` : `is-${attempt.state}`,
-        scale,
-        `attempt ${attempt.number}: ${attempt.state}, ${span((attempt.end ?? now) - attempt.start)}`,
-      ),
-    );
-    const next = step.attempts[at + 1]?.start ?? (step.state === "retrying" ? Math.max(now, attempt.end ?? now) : null);
-    if (next && attempt.end)
-      bars.push(
-        bar(
-          attempt.end,
-          next,
-          "wait",
-          scale,
-          `${attempt.state === "interrupted" ? "cut off" : "waiting to retry"}, ${span(next - attempt.end)}`,
-        ),
-      );
-  });
-  const tail = h("span.took", took);
-  tail.style.left = `${100 * scale.place(step.end ?? now)}%`;
-  put(track, bars, tail);
-}
-
-function bar(from, to, kind, scale, title) {
-  const element = h("span.bar", { title });
-  element.classList.add(...kind.split(" "));
-  const left = scale.place(from),
-    width = scale.place(to) - left;
-  element.style.left = `${100 * left}%`;
-  element.style.width = `max(${100 * width}%, 3px)`;
+/** Place an element of the timeline; `from` and `to` are positions from 0 to 1. */
+function place(element, from, to = null) {
+  element.style.left = `${100 * from}%`;
+  if (to !== null) element.style.width = `${100 * (to - from)}%`;
   return element;
 }
 
-/** Let a drag over the axis choose a part of it. */
-function brush(axis, chosen) {
+function axisMarks(scale) {
+  const gaps = scale.gaps.map(([start, end]) => {
+    const title = `${formatDuration(end - start)} without work, compressed`;
+    return place(h("span.gap", { title }, "⋯"), scale.position(start), scale.position(end));
+  });
+  const ticks = [0, 0.25, 0.5, 0.75, 1].map((share) => {
+    const time = scale.timeAt(share);
+    const kind = share === 0 ? ".first" : share < 1 ? ".middle" : "";
+    return place(h(`span.tick${kind}`, { title: formatTime(time) }, `+${formatDuration(time - scale.from)}`), share);
+  });
+  return [...gaps, ...ticks];
+}
+
+/** Call `onSelect(from, to)` with the positions of a range that was dragged over the axis. */
+function enableRangeSelection(axis, onSelect) {
   axis.addEventListener("pointerdown", (event) => {
     const { left, width } = axis.getBoundingClientRect();
-    const at = (each) => Math.min(1, Math.max(0, (each.clientX - left) / width));
-    const from = at(event),
-      mark = h("span.brush");
+    const positionOf = ({ clientX }) => Math.min(1, Math.max(0, (clientX - left) / width));
+    const start = positionOf(event);
+    const rangeTo = (end) => [Math.min(start, end), Math.max(start, end)];
+    const mark = h("span.brush");
     axis.append(mark);
     axis.setPointerCapture(event.pointerId);
-    const drag = (next) => {
-      mark.style.left = `${100 * Math.min(from, at(next))}%`;
-      mark.style.width = `${100 * Math.abs(at(next) - from)}%`;
-    };
-    const stop = (last) => {
-      axis.removeEventListener("pointermove", drag);
+    const onMove = (next) => place(mark, ...rangeTo(positionOf(next)));
+    const finish = (last) => {
+      axis.removeEventListener("pointermove", onMove);
+      axis.removeEventListener("pointerup", finish);
+      axis.removeEventListener("pointercancel", finish);
       mark.remove();
-      const to = at(last);
-      if (Math.abs(to - from) * width > 5) chosen(Math.min(from, to), Math.max(from, to));
+      const [from, to] = rangeTo(positionOf(last));
+      if (last.type === "pointerup" && (to - from) * width > MIN_DRAG) onSelect(from, to);
     };
-    axis.addEventListener("pointermove", drag);
-    axis.addEventListener("pointerup", stop, { once: true });
-    axis.addEventListener(
-      "pointercancel",
-      () => {
-        axis.removeEventListener("pointermove", drag);
-        mark.remove();
-      },
-      { once: true },
-    );
+    axis.addEventListener("pointermove", onMove);
+    axis.addEventListener("pointerup", finish);
+    axis.addEventListener("pointercancel", finish);
   });
+}
+
+// --- rows ----------------------------------------------------------------------------------------------------
+
+const stepName = ({ node, iteration, index, isCompensation }) =>
+  [node, iteration > 1 && ` · ${iteration}`, index !== null && ` [${index}]`, isCompensation && " · compensation"]
+    .filter(Boolean)
+    .join("");
+
+const makeRow = (step, onSelect) =>
+  h("button.timeline-row", { type: "button", onclick: () => onSelect(step) }, h("span.label"), h("span.track"));
+
+/** Render a row again, unless what it shows is the same as before. */
+function updateRow(row, step, scale, isSelected) {
+  row.classList.toggle("selected", isSelected);
+  const version = [step.end, step.state, step.attempts.length, scale.from, scale.to, scale.gaps.length].join("|");
+  if (step.end !== null && row.dataset.version === version) return;
+  row.dataset.version = version;
+  const [label, track] = row.children;
+  const duration = step.end === null ? "" : formatDuration(step.end - step.start);
+  row.setAttribute("aria-label", `${stepName(step)}, ${step.state}${duration && `, ${duration}`}`);
+  setContent(label, icon(step.isCompensation ? "compensated" : step.state), h("span", stepName(step)));
+  const durationLabel = place(h("span.duration", duration), scale.position(step.end ?? scale.to));
+  setContent(
+    track,
+    step.attempts.map((_, index) => attemptBars(step, index, scale)),
+    durationLabel,
+  );
+}
+
+/** The bar of an attempt, and one for the wait until the next attempt. */
+function attemptBars(step, index, scale) {
+  const { number, state, start, end } = step.attempts[index];
+  const until = end ?? scale.to;
+  const title = `attempt ${number}: ${state}, ${formatDuration(until - start)}`;
+  const bars = [makeBar(start, until, `${step.waits ? "wait " : ""}is-${state}`, title, scale)];
+  const isRetrying = step.state === "retrying";
+  const next = step.attempts[index + 1]?.start ?? (isRetrying ? Math.max(scale.to, until) : null);
+  if (next && end) {
+    const reason = state === "interrupted" ? "interrupted" : "waiting to retry";
+    bars.push(makeBar(end, next, "wait", `${reason}, ${formatDuration(next - end)}`, scale));
+  }
+  return bars;
+}
+
+function makeBar(from, to, classes, title, scale) {
+  const bar = h("span.bar", { title });
+  bar.classList.add(...classes.split(" "));
+  place(bar, scale.position(from), scale.position(to));
+  bar.style.width = `max(${bar.style.width}, 3px)`;
+  return bar;
 }
