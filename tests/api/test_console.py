@@ -26,14 +26,14 @@ MOST = 150 * 1024
 
 @pytest.fixture
 async def browser(api):
-    """Someone without a token."""
+    """A client without a token."""
     return await api.with_headers({"Accept-Encoding": "identity"})
 
 
 @pytest.mark.parametrize(
     "path", ["/console", "/console/", "/console/runs/run_1", "/console/runs?status=failed"]
 )
-async def test_every_path_that_names_no_file_is_the_page(browser, path):
+async def test_the_page_is_served_at_every_path_that_names_no_file(browser, path):
     answer = await browser.get(path)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     assert '<base href="/console/">' in answer.text
@@ -55,7 +55,7 @@ def test_the_page_loads_only_files_that_are_served():
     assert {"app.js", "style.css"} <= set(loaded) <= static_files().keys()
 
 
-async def test_what_the_browser_has_already_is_not_sent_again(browser):
+async def test_a_file_that_the_browser_has_is_not_sent_again(browser):
     first = await browser.get("/console/static/style.css")
     tag = first.headers["ETag"]
     assert not tag.startswith("W/")
@@ -64,7 +64,7 @@ async def test_what_the_browser_has_already_is_not_sent_again(browser):
     assert (await browser.get("/console/static/style.css", headers={"If-None-Match": '"x"'})).content
 
 
-async def test_it_is_compressed_for_who_takes_that_under_a_tag_of_its_own(browser):
+async def test_files_are_compressed_when_accepted_and_have_an_etag_of_their_own(browser):
     plain = await browser.get("/console")
     packed = await browser.get("/console", headers={"Accept-Encoding": "br, gzip;q=0.5"})
     assert packed.headers["Content-Encoding"] == "gzip"
@@ -75,7 +75,7 @@ async def test_it_is_compressed_for_who_takes_that_under_a_tag_of_its_own(browse
     assert "Content-Encoding" not in refused.headers
 
 
-async def test_a_head_request_gets_the_head(browser):
+async def test_a_head_request_gets_the_headers_alone(browser):
     answer = await browser.http.head("/console/static/app.js")
     assert (answer.status_code, answer.content) == (200, b"")
     assert int(answer.headers["Content-Length"]) > 0
@@ -110,23 +110,23 @@ async def test_other_paths_below_static_are_not_found(browser, name):
         assert "<base" in answer.text
 
 
-async def test_browsers_are_led_there_from_the_root_and_programs_are_not(browser):
-    led = await browser.get("/", headers={"Accept": "text/html,*/*;q=0.8"})
-    assert (led.status_code, led.headers["Location"]) == (307, "/console")
+async def test_browsers_are_redirected_from_the_root_and_programs_are_not(browser):
+    redirect = await browser.get("/", headers={"Accept": "text/html,*/*;q=0.8"})
+    assert (redirect.status_code, redirect.headers["Location"]) == (307, "/console")
     assert told(await browser.get("/")) == (404, "route_not_found")
 
 
-async def test_under_a_path_of_the_host_the_page_loads_from_there(db):
+async def test_a_mounted_app_loads_the_page_from_its_own_path(db):
     async with mounted(db, "/flows") as http:
         answer = await http.get("/flows/console/runs")
         assert '<base href="/flows/console/">' in answer.text
         assert "static/app.js" in answer.text
         assert (await http.get("/flows/console/static/app.js")).status_code == 200
-        led = await http.get("/flows/", headers={"Accept": "text/html"})
-        assert led.headers["Location"] == "/flows/console"
+        redirect = await http.get("/flows/", headers={"Accept": "text/html"})
+        assert redirect.headers["Location"] == "/flows/console"
 
 
-def test_it_is_small():
+def test_the_console_is_small():
     sizes = {path: len(gzip.compress(content)) for path, content in FILES.items()}
     print(f"console: {sum(sizes.values())} bytes compressed")
     assert sum(sizes.values()) < MOST, sizes

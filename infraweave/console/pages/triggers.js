@@ -165,6 +165,7 @@ function openActionDialog({ schedule_id: id }, action, reload) {
   openRequestDialog(title, {
     text: [`${id}. ${text}`],
     label,
+    closeLabel: "Close",
     makeRequest: () => ({ method: "POST", path, python }),
     onDone(response) {
       if (action === "trigger") return navigate(`runs/${response.run_id}`);

@@ -10,11 +10,12 @@ import { notify, reportError } from "../lib/notices.js";
 import { link, setQuery } from "../lib/router.js";
 import { missingGrant } from "../lib/session.js";
 import { pythonLiteral } from "../lib/snippets.js";
-import { segment } from "../lib/url.js";
+import { segment, withQuery } from "../lib/url.js";
 import { button, disableWithReason, tabs, timeElement } from "../lib/widgets.js";
 import { createGraph } from "../run/graph.js";
 import { createModel } from "../run/model.js";
 import { openStartDialog } from "../run/start_dialog.js";
+import { OPEN_STATES } from "../run/states.js";
 import { versionDiff } from "./version_diff.js";
 
 export async function open(main, parameters, id) {
@@ -96,7 +97,7 @@ const versionItem = (version, isSelected, onSelect) =>
 
 function renderVersionHeader(workflow, id, selected, activate) {
   const version = workflow.versions.find((each) => each.version === selected);
-  const openRuns = `runs?workflow_id=${segment(id)}&workflow_version=${segment(selected)}&status=queued,running,retrying`;
+  const openRuns = withQuery("runs", { workflow_id: id, workflow_version: selected, status: OPEN_STATES.join(",") });
   const label = isOlderThanActive(workflow, selected) ? "Roll back to this" : "Activate";
   return h(
     "header",
@@ -135,8 +136,8 @@ function openActivateDialog(workflow, id, version, onDone) {
   const { active_version: active } = workflow;
   openRequestDialog(`Activate ${version}`, {
     text: [
-      `New runs of ${id} that name no version will use ${version} instead of ${active}. The schedules and webhooks of ` +
-        `${version} replace those of ${active}. Runs that have started keep their version.`,
+      `New runs of ${id} that name no version will use ${version} instead of ${active}. The schedules and webhooks ` +
+        `of ${version} replace those of ${active}. Runs that have started keep their version.`,
     ],
     label: "Activate",
     makeRequest: () => ({

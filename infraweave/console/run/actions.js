@@ -71,8 +71,8 @@ function completedText(run) {
 function openResumeDialog(run, onChange) {
   openRequestDialog("Resume this run", {
     text: [
-      "The server died three times in a row while it resumed this run, so it set the run aside and continued with all " +
-        "others. Resuming continues the run from its last event.",
+      "The server died three times in a row while it resumed this run, so it set the run aside and continued with " +
+        "all others. Resuming continues the run from its last event.",
       "If the server dies once more, everything that it runs is interrupted, and this run is set aside again.",
     ],
     label: "Resume the run",

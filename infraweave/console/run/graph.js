@@ -18,8 +18,8 @@ const kindLabel = (kind) => kind.replace("_", " ");
 /**
  * Draw a graph: {box, fit, reveal(name), select(name), update(model), tick(model)}.
  *
- * `layout` is null when there are too many edges to be drawn; `kinds` are the kinds of the nodes by name; onSelect(name)
- * is called for a click on a node, and onSelect(null) for a click beside the nodes.
+ * `layout` is null when there are too many edges to be drawn; `kinds` are the kinds of the nodes by name.
+ * onSelect(name) is called for a click on a node, and onSelect(null) for a click beside the nodes.
  */
 export function createGraph(layout, kinds, onSelect) {
   if (layout === null) return emptyGraph();

@@ -19,7 +19,8 @@ const MAX_ROWS = 200;
 const OPEN_STATES = ["running", "waiting"];
 
 /**
- * Make an inspector: {box, show(run, document, model, name), refresh(run, document, model), tick(), clear(), openTab(id)}.
+ * Make an inspector: {box, show(run, document, model, name), refresh(run, document, model), tick(), clear(),
+ * openTab(id)}.
  *
  * onClose() is called to show the whole run again, onTab(id) when a tab is selected.
  */

@@ -55,6 +55,7 @@ function showRerunDialog(run, workflow, fromNode) {
       plan,
     ),
     label: "Start the rerun",
+    closeLabel: "Close",
     makeRequest,
     onDone(started) {
       notify("A new run has started");

@@ -33,6 +33,7 @@ export async function openSignalDialog(run) {
     ],
     fields: h("div.fields", labelled("Signal", signal), payload),
     label: "Send",
+    closeLabel: "Close",
     makeRequest: () => signalRequest(run, signal.value, form.read()),
     onDone: () => notify("The signal was delivered"),
     onError(error) {

@@ -151,7 +151,8 @@ function updateRow(row, step, scale, isSelected) {
   if (step.end !== null && row.dataset.version === version) return;
   row.dataset.version = version;
   const [label, track] = row.children;
-  const duration = step.end === null ? "" : formatDuration(step.end - step.start);
+  const hasEnded = step.end !== null && step.state !== "retrying";
+  const duration = hasEnded ? formatDuration(step.end - step.start) : "";
   row.setAttribute("aria-label", `${stepName(step)}, ${step.state}${duration && `, ${duration}`}`);
   setContent(label, icon(step.isCompensation ? "compensated" : step.state), h("span", stepName(step)));
   const durationLabel = place(h("span.duration", duration), scale.position(step.end ?? scale.to));
