@@ -18,7 +18,7 @@ def claim(page):
     return page.locator("form.answer").first
 
 
-def test_a_wrong_answer_is_told_at_its_field_and_a_right_one_goes_through(console, server):
+def test_an_invalid_answer_is_shown_at_its_field_and_a_valid_one_is_delivered(console, server):
     run_id = server.start_run("claims")
     page = console("approvals")
     page.get_by_role("button", name="What is claimed?").first.click()
@@ -47,7 +47,7 @@ def test_a_wrong_answer_is_told_at_its_field_and_a_right_one_goes_through(consol
     }
 
 
-def test_the_servers_validation_errors_stand_at_their_fields(console, server):
+def test_the_servers_validation_errors_are_shown_at_their_fields(console, server):
     run_id = server.start_run("claims")
     page = console(f"runs/{run_id}")
     form = claim(page)
@@ -94,7 +94,7 @@ def test_cancel_says_what_will_happen_and_does_it(console, server):
     expect(page.locator(".node.is-compensated")).to_have_count(1)
 
 
-def test_terminate_wants_a_typed_confirmation(console, server):
+def test_terminate_needs_a_typed_confirmation(console, server):
     page = console(f"runs/{server.start_run('slow')}")
     page.get_by_role("button", name="Terminate").click()
     dialog = page.get_by_role("dialog")
@@ -122,7 +122,7 @@ def test_a_signal_is_sent_from_the_run(console, server):
     expect(state(page)).to_have_text("succeeded")
 
 
-def test_a_rerun_from_a_node_tells_first_what_it_keeps(console, server):
+def test_a_rerun_from_a_node_shows_first_what_it_keeps(console, server):
     run_id = server.start_run("turns")
     page = console(f"runs/{run_id}?node=publish")
     expect(state(page)).to_have_text("succeeded")
@@ -136,7 +136,7 @@ def test_a_rerun_from_a_node_tells_first_what_it_keeps(console, server):
     expect(state(page)).to_have_text("succeeded")
 
 
-def test_who_may_only_read_is_told_why_nothing_else_can_be_done(bare, server, sign_in):
+def test_a_reader_sees_why_other_actions_are_disabled(bare, server, sign_in):
     grants = ["read:workflow:*"]
     sign_in(
         server.api("POST", "/v1/tokens", {"tenant": "default", "principal": "reader", "grants": grants})[
@@ -188,7 +188,7 @@ def test_a_schedule_is_paused_resumed_and_run_now(console, server):
     assert server.state(page.url.rpartition("/")[2])["trigger"] == "schedule"
 
 
-def test_who_may_only_read_sees_triggers_and_starts_none(bare, server, sign_in):
+def test_a_reader_sees_triggers_and_cannot_start_runs(bare, server, sign_in):
     asked = {"tenant": "default", "principal": "watcher", "grants": ["read:workflow:turns"]}
     sign_in(server.api("POST", "/v1/tokens", asked)["token"])
     bare.goto(f"{server.url}/console/triggers")
@@ -199,7 +199,7 @@ def test_who_may_only_read_sees_triggers_and_starts_none(bare, server, sign_in):
     expect(bare.get_by_role("dialog")).to_have_count(0)
 
 
-def test_what_is_typed_stays_while_the_run_goes_on_and_its_data_stands_beside_the_question(console, server):
+def test_typed_text_stays_while_the_run_goes_on_and_the_data_of_a_request_is_shown(console, server):
     run_id = server.start_run("duo")
     page = console(f"runs/{run_id}")
     inspector = page.get_by_role("complementary", name="Inspector")
@@ -228,7 +228,7 @@ def set_aside(server):
     server.api("POST", f"/v1/runs/{run_id}/cancel", {})
 
 
-def test_a_run_that_is_set_aside_says_so_and_is_resumed(set_aside, console, server):
+def test_a_run_that_was_set_aside_says_so_and_can_be_resumed(set_aside, console, server):
     page = console("runs?tag=case:aside")
     expect(page.locator(".run-rows .run-row")).to_contain_text("set aside")
     page.locator(".run-rows .run-row").get_by_role("link").click()

@@ -94,7 +94,7 @@ def test_every_page_fits_a_phone(console, lived):
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, path
 
 
-def test_a_version_is_looked_at_compared_activated_and_rolled_back(console, server):
+def test_a_version_is_viewed_compared_activated_and_rolled_back(console, server):
     server.api("POST", "/v1/workflows", DOCUMENT)
     changed = {**DOCUMENT, "version": "v2", "nodes": [{"kind": "timer", "name": "nap", "delay": 0.02}]}
     server.api("POST", "/v1/workflows", changed)
@@ -137,7 +137,7 @@ def test_versions_are_compared_node_by_node_and_line_by_line(console, server):
     expect(table.locator("tr").nth(rows)).to_be_attached()
 
 
-def test_the_overview_tells_how_it_has_gone(console, server, lived):
+def test_the_overview_shows_how_runs_went(console, server, lived):
     expect_failed = server.api("GET", "/v1/runs/counts?workflow_id=faulty")["counts"]["failed"]
     page = console("overview?workflow_id=faulty")
     expect(page.locator(".figure").first).to_contain_text(f"{expect_failed} failed")
@@ -147,7 +147,7 @@ def test_the_overview_tells_how_it_has_gone(console, server, lived):
     expect(page).not_to_have_url(re.compile("workflow_id"))
 
 
-def test_a_tab_has_one_stream_at_most_and_none_while_hidden(console, server, lived):
+def test_a_tab_has_at_most_one_stream_and_none_while_hidden(console, server, lived):
     page = console("runs")
     expect(page.get_by_text("live", exact=True)).to_be_visible()
     page.goto(f"{server.url}/console/runs/{lived['waiting']}")
@@ -172,7 +172,7 @@ def streams(server, wanted):
     return False
 
 
-def test_times(console, server, lived, capsys):
+def test_pages_are_drawn_quickly(console, server, lived, capsys):
     """First paint of the runs within 300 ms, 500 nodes within a second, on a machine of one's own.
 
     This one is shared: the figures are printed, and held to three times as much.

@@ -31,7 +31,7 @@ def states(page):
 
 
 @pytest.mark.parametrize(("workflow_id", "input"), EXAMPLES)
-def test_a_run_is_watched_to_its_end_and_drawn_as_the_server_knows_it(console, server, workflow_id, input):
+def test_a_run_is_followed_to_its_end_and_drawn_as_the_server_knows_it(console, server, workflow_id, input):
     run_id = server.start_run(workflow_id, input)
     page = console(f"runs/{run_id}")
     expect(page.locator(".title .chip")).to_have_text(re.compile("succeeded|failed"))
@@ -40,7 +40,7 @@ def test_a_run_is_watched_to_its_end_and_drawn_as_the_server_knows_it(console, s
     assert states(page) == {each["node"]: each["state"] for each in shown["nodes"]}
 
 
-def test_the_graph_moves_from_the_stream_alone(console, server):
+def test_the_graph_updates_from_the_stream_alone(console, server):
     run_id = server.start_run("slow")
     page = console(f"runs/{run_id}")
     expect(node(page, "middle")).to_have_class(re.compile("is-running"))
@@ -53,7 +53,7 @@ def test_the_graph_moves_from_the_stream_alone(console, server):
     expect(page.get_by_text('"begun"')).to_be_visible()
 
 
-def test_a_server_restart_in_mid_run_is_survived_without_a_reload(console, server):
+def test_a_page_survives_a_server_restart_without_a_reload(console, server):
     run_id = server.start_run("slow")
     page = console(f"runs/{run_id}")
     expect(node(page, "middle")).to_have_class(re.compile("is-running"))
@@ -114,7 +114,7 @@ def test_the_inspector_shows_input_output_events_and_a_link_leads_back_to_it(con
     expect(page.locator(".graph .count")).to_have_text("×3")
 
 
-def test_what_a_branch_left_out_is_faded_and_what_it_took_is_solid(console, server):
+def test_skipped_branches_are_faded_and_taken_ones_are_solid(console, server):
     run_id = server.start_run("turns")
     page = console(f"runs/{run_id}")
     expect(page.locator(".title .chip")).to_have_text("succeeded")
@@ -123,7 +123,7 @@ def test_what_a_branch_left_out_is_faded_and_what_it_took_is_solid(console, serv
     expect(page.locator(".edge.kind-route.taken")).to_have_count(1)
 
 
-def test_the_graph_is_walked_by_keyboard(console, server):
+def test_the_graph_is_used_by_keyboard(console, server):
     page = console(f"runs/{server.start_run('slow')}?node=begin")
     node(page, "begin").focus()
     page.keyboard.press("ArrowRight")
@@ -137,7 +137,7 @@ def test_the_graph_is_walked_by_keyboard(console, server):
     server.go.unlink()
 
 
-def test_a_parent_and_its_child_lead_to_each_other(console, server):
+def test_a_parent_and_its_child_link_to_each_other(console, server):
     run_id = server.start_run(
         "order", {"order_id": "o7", "lines": [{"sku": "pen", "count": 3, "cents": 120}]}
     )
@@ -167,7 +167,7 @@ def test_markup_in_data_stays_text(console, server):
     assert page.locator("main img").count() == 0
 
 
-def test_a_page_that_comes_too_late_does_not_take_the_place_of_the_next(console, server):
+def test_a_page_that_loads_too_late_does_not_replace_the_next(console, server):
     run_id = server.start_run("turns")
     page = console("runs?workflow_id=turns")
     expect(page.get_by_role("heading", name="Runs", exact=True)).to_be_visible()
@@ -184,7 +184,7 @@ def test_a_page_that_comes_too_late_does_not_take_the_place_of_the_next(console,
     assert page.url.endswith("/console/workflows")
 
 
-def test_a_long_run_is_begun_from_what_it_has_come_to(console, server):
+def test_a_long_run_is_shown_from_its_summary(console, server):
     run_id = server.start_run("many", {"greeting": "hello"})
     while server.state(run_id)["last_seq"] < 6000:
         pass  # nearly all of its items are done
@@ -204,7 +204,7 @@ def test_a_long_run_is_begun_from_what_it_has_come_to(console, server):
     assert states(page) == {each["node"]: each["state"] for each in server.state(run_id)["nodes"]}
 
 
-def test_the_inspector_of_a_live_map_moves_under_who_uses_it(console, server):
+def test_the_inspector_of_a_live_map_updates_without_disturbing_its_user(console, server):
     run_id = server.start_run("paced")
     page = console(f"runs/{run_id}?node=visit")
     inspector = page.get_by_role("complementary", name="Inspector")
@@ -231,7 +231,7 @@ def test_the_inspector_of_a_live_map_moves_under_who_uses_it(console, server):
         (server.folder / f"place{number}").unlink()
 
 
-def test_an_attempt_that_a_crash_cut_off_is_an_interruption_and_no_failure(console, server):
+def test_an_attempt_that_a_crash_interrupted_is_not_a_failure(console, server):
     run_id = server.start_run("slow")
     page = console(f"runs/{run_id}?node=middle")
     expect(node(page, "middle")).to_have_class(re.compile("is-running"))
@@ -264,7 +264,7 @@ def test_a_prompt_keeps_its_lines(console, server):
     server.api("POST", f"/v1/runs/{run_id}/cancel", {})
 
 
-def test_what_a_run_waits_for_is_a_link_where_it_is_a_run(console, server):
+def test_the_run_that_a_run_waits_for_is_a_link(console, server):
     lines = [{"sku": "desk", "count": 2, "cents": 90_000}]
     run_id = server.start_run("order", {"order_id": "o7", "lines": lines})
     page = console(f"runs/{run_id}")

@@ -11,7 +11,7 @@ def rows(page):
     return page.locator(".run-rows .run-row")
 
 
-def test_a_run_that_starts_comes_in_by_itself_and_changes_as_it_goes(console, server):
+def test_a_new_run_appears_by_itself_and_changes_as_it_goes(console, server):
     page = console("runs?workflow_id=slow")
     expect(page.get_by_text("No run matches")).to_be_visible()
     expect(page.get_by_text("live", exact=True)).to_be_visible()
@@ -26,7 +26,7 @@ def test_a_run_that_starts_comes_in_by_itself_and_changes_as_it_goes(console, se
     expect(page).to_have_url(re.compile(run_id))
 
 
-def test_filters_live_in_the_address_which_can_be_shared(console, server):
+def test_filters_are_part_of_the_address_and_can_be_shared(console, server):
     for number in range(3):
         server.start_run("faulty", tags={"batch": str(number)})
     server.start_run("turns")
@@ -66,7 +66,7 @@ def test_the_list_is_used_by_keyboard(console, server):
     expect(page).to_have_url(re.compile(second))
 
 
-def test_a_run_is_started_from_a_form_and_faults_stand_at_their_fields(console, server):
+def test_a_run_is_started_from_a_form_and_errors_are_shown_at_their_fields(console, server):
     page = console("runs")
     page.get_by_role("button", name="Start a run").first.click()
     page.get_by_label("Workflow").select_option("checkout-flow")

@@ -7,7 +7,7 @@ import re
 from playwright.sync_api import expect
 
 
-def test_a_token_signs_in_and_a_wrong_one_is_told(bare, server):
+def test_a_token_signs_in_and_an_invalid_one_is_rejected(bare, server):
     bare.goto(f"{server.url}/console")
     bare.get_by_label("Token").fill("iw_live_nonsense")
     bare.get_by_role("button", name="Sign in").click()
@@ -30,7 +30,7 @@ def test_the_printed_link_signs_in_once_and_leaves_no_code_behind(context, bare,
     other.context.close()
 
 
-def test_signing_out_forgets_and_revokes_the_token(bare, server):
+def test_signing_out_removes_and_revokes_the_token(bare, server):
     made = server.api(
         "POST", "/v1/tokens", {"tenant": "default", "principal": "guest", "grants": ["read:workflow:*"]}
     )
@@ -46,7 +46,7 @@ def test_signing_out_forgets_and_revokes_the_token(bare, server):
     expect(bare.get_by_role("alert")).to_contain_text("does not accept this token")
 
 
-def test_a_token_that_is_revoked_leads_back_to_the_sign_in(bare, server, sign_in):
+def test_a_revoked_token_leads_back_to_the_sign_in(bare, server, sign_in):
     made = server.api(
         "POST", "/v1/tokens", {"tenant": "default", "principal": "leaver", "grants": ["read:workflow:*"]}
     )
@@ -57,7 +57,7 @@ def test_a_token_that_is_revoked_leads_back_to_the_sign_in(bare, server, sign_in
     expect(bare.get_by_label("Token")).to_be_visible()
 
 
-def test_the_printed_link_signs_in_a_tab_that_shows_the_console_already(bare, server):
+def test_the_printed_link_signs_in_a_tab_that_already_shows_the_console(bare, server):
     server.port = server.url.rpartition(":")[2]
     server.kill()
     server.begin()  # which prints another link

@@ -39,7 +39,7 @@ def test_numbers_keep_every_character(module, text):
 
 
 @pytest.mark.parametrize("text", ["", "01", "1.", "[1.0,]", '{"a" 1}', "1.0 2.0", "-"])
-def test_what_is_no_json_is_refused(module, text):
+def test_invalid_json_is_rejected(module, text):
     said = module(
         "lib/lossless_json.js", "try { m.parseJson(v); } catch (error) { return error.name; }", text
     )
@@ -57,7 +57,7 @@ def test_what_is_no_json_is_refused(module, text):
         ('{"a": 1}', "[null]", "[null]"),
     ],
 )
-def test_what_was_edited_is_all_that_is_sent(module, before, after, patch):
+def test_only_what_was_edited_is_sent(module, before, after, patch):
     code = """return import('/console/static/lib/lossless_json.js').then(({parseJson, stringifyJson}) =>
         stringifyJson(m.mergePatch(parseJson(v[0]), parseJson(v[1]))) ?? null)"""
     assert module("lib/merge_patch.js", code, [before, after]) == patch
@@ -87,7 +87,7 @@ def test_a_rerun_with_one_item_edited_keeps_the_others(console, server):
     server.api("POST", f"/v1/runs/{again}/cancel", {})
 
 
-def test_a_rerun_tells_of_a_null_that_it_cannot_send(console, server):
+def test_a_rerun_says_which_null_it_cannot_send(console, server):
     page = console(f"runs/{server.start_run('turns', {'note': 'x'})}")
     expect(page.locator(".title .chip")).to_have_text("succeeded")
     page.get_by_role("button", name="Rerun", exact=True).click()
@@ -97,7 +97,7 @@ def test_a_rerun_tells_of_a_null_that_it_cannot_send(console, server):
     expect(dialog.get_by_role("alert").first).to_contain_text("cannot make one null: /note")
 
 
-def test_an_answer_holds_what_was_typed_and_nothing_that_was_not(console, server):
+def test_an_answer_holds_only_what_was_typed(console, server):
     run_id = server.start_run("ledger")
     page = console(f"runs/{run_id}")
     form = page.locator("form.answer").first

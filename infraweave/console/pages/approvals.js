@@ -17,81 +17,98 @@ import { requestTimes } from "../run/input_requests.js";
 const MAX_REQUESTS = 100;
 
 export async function open(main, parameters) {
-  let requests = [];
-  let total = 0;
-  let selected = parameters.get("request");
-  let shown = null;
-  let isClosed = false;
-  const list = h("div.inbox", { "aria-label": "Open requests", role: "list" });
-  const pane = h("section.request", { "aria-label": "Request", "aria-live": "polite" });
-  const count = h("span.muted");
-  const live = liveIndicator();
-  const inbox = h("div.approvals", list, pane);
-  const empty = emptyState(
-    "Nobody is waiting for you",
-    "Input requests of running workflows appear here by themselves.",
-  );
-  empty.hidden = true;
-  setContent(main, h("header.page", h("h1", "Approvals"), count, live), empty, inbox);
+  const page = new ApprovalsPage(parameters.get("request"));
+  page.render(main);
+  await page.load();
+  return main.isConnected ? page.open() : null;
+}
 
-  async function load() {
-    const page = await getJson("/v1/input-requests", { limit: MAX_REQUESTS });
-    ({ input_requests: requests, total } = page);
-    if (!isClosed) render();
+class ApprovalsPage {
+  requests = [];
+  /** The id of the request that is shown beside the list. */
+  shown = null;
+  isClosed = false;
+  count = h("span.muted");
+  live = liveIndicator();
+  list = h("div.inbox", { "aria-label": "Open requests", role: "list" });
+  pane = h("section.request", { "aria-label": "Request", "aria-live": "polite" });
+  inbox = h("div.approvals", { hidden: true }, this.list, this.pane);
+  empty = emptyState("Nobody is waiting for you", "Input requests of running workflows appear here by themselves.");
+
+  constructor(selected) {
+    this.selected = selected;
+    this.empty.hidden = true;
   }
-  function render() {
-    const isCut = total > requests.length;
-    count.textContent = isCut
-      ? `${requests.length} of ${total}, the longest waiting first`
-      : pluralize(total, "open request");
-    empty.hidden = requests.length > 0;
-    inbox.hidden = !requests.length;
-    if (!requests.some((request) => request.request_id === selected)) selected = defaultSelection(requests);
+
+  render(main) {
+    setContent(main, h("header.page", h("h1", "Approvals"), this.count, this.live), this.empty, this.inbox);
+  }
+
+  /** Follow changes; returns the function that closes the page. */
+  open() {
+    const onEvent = () => {
+      this.#reload();
+      updateApprovalBadge();
+    };
+    followLive(this.live, "/v1/runs/changes", { open: this.#reload, event: onEvent });
+    return () => {
+      this.isClosed = true;
+    };
+  }
+
+  async load() {
+    const { input_requests: requests, total } = await getJson("/v1/input-requests", { limit: MAX_REQUESTS });
+    if (this.isClosed) return;
+    this.requests = requests;
+    this.count.textContent = countText(requests.length, total);
+    this.#renderList();
+  }
+
+  #reload = throttle(500, () => {
+    if (!this.isClosed) this.load().catch(reportError);
+  });
+
+  #renderList() {
+    const { requests } = this;
+    const isSelected = (request) => request.request_id === this.selected;
+    this.empty.hidden = requests.length > 0;
+    this.inbox.hidden = !requests.length;
+    if (!requests.some(isSelected)) this.selected = defaultSelection(requests);
     reconcile(
-      list,
+      this.list,
       requests,
       (request) => request.request_id,
-      (request) => listItem(request, () => select(request)),
-      (item, request) => item.firstChild.setAttribute("aria-current", String(request.request_id === selected)),
+      (request) => listItem(request, () => this.#select(request.request_id)),
+      (item, request) => item.firstChild.setAttribute("aria-current", String(isSelected(request))),
     );
-    renderPane();
+    this.#renderPane(requests.find(isSelected));
   }
+
   /** Show the selected request. While someone types an answer, the pane stays as it is. */
-  function renderPane() {
-    const request = requests.find((each) => each.request_id === selected);
-    if (shown === selected || (isBeingEdited(pane) && request)) return;
-    shown = selected;
-    setContent(pane, request && renderRequest(request, onAnswered));
+  #renderPane(request) {
+    if (this.shown === this.selected || (isBeingEdited(this.pane) && request)) return;
+    this.shown = this.selected;
+    setContent(this.pane, request && renderRequest(request, () => this.#onAnswered()));
   }
-  function select(request) {
-    selected = request.request_id;
-    shown = null;
-    setQuery({ request: selected });
-    render();
-    pane.scrollIntoView({ block: "nearest" });
+
+  #select(id) {
+    this.selected = id;
+    this.shown = null;
+    setQuery({ request: id });
+    this.#renderList();
+    this.pane.scrollIntoView({ block: "nearest" });
   }
-  function onAnswered() {
-    shown = null;
-    selected = null;
-    reload();
+
+  #onAnswered() {
+    this.shown = null;
+    this.selected = null;
+    this.#reload();
     updateApprovalBadge();
   }
-  const reload = throttle(500, () => {
-    if (!isClosed) load().catch(reportError);
-  });
-  await load();
-  if (!main.isConnected) return null;
-  followLive(live, "/v1/runs/changes", {
-    open: reload,
-    event() {
-      reload();
-      updateApprovalBadge();
-    },
-  });
-  return () => {
-    isClosed = true;
-  };
 }
+
+const countText = (listed, total) =>
+  total > listed ? `${listed} of ${total}, the longest waiting first` : pluralize(total, "open request");
 
 /** On a phone the list comes first, so nothing is selected. */
 const defaultSelection = (requests) =>

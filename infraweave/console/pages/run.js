@@ -10,7 +10,7 @@ import { reportError } from "../lib/notices.js";
 import { link, setQuery } from "../lib/router.js";
 import { segment } from "../lib/url.js";
 import { createGraph } from "../run/graph.js";
-import { createInspector } from "../run/inspector.js";
+import { Inspector } from "../run/inspector.js";
 import { applyEvent, createModel, isEnded, loadHistory, loadSummary, nodeToShow } from "../run/model.js";
 import { createHeader } from "../run/run_header.js";
 import { createSummary } from "../run/summary.js";
@@ -51,7 +51,7 @@ class RunPage {
     this.header = createHeader(run, this.live, (changes) => this.#onChange(changes));
     this.graph = createGraph(toPlainNumbers(document.layout), kinds, (name) => this.#onSelect(name));
     this.timeline = createTimeline((step) => this.#onSelect(step.node));
-    this.inspector = createInspector(
+    this.inspector = new Inspector(
       () => this.#onSelect(null),
       (id) => setQuery({ node: this.selected, tab: id }),
     );

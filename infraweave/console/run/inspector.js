@@ -18,111 +18,118 @@ const MAX_ROWS = 200;
 /** States of rows that have not ended. */
 const OPEN_STATES = ["running", "waiting"];
 
-/**
- * Make an inspector: {box, show(run, document, model, name), refresh(run, document, model), tick(), clear(),
- * openTab(id)}.
- *
- * onClose() is called to show the whole run again, onTab(id) when a tab is selected.
- */
-export function createInspector(onClose, onTab) {
-  let tab = "overview";
-  let content = null;
-  let requests = 0;
+/** An inspector in `box`. onClose() is called to show the whole run again, onTab(id) when a tab is selected. */
+export class Inspector {
   /** What is shown: {name, run, model, node, state, rows, row, selectedSeq, events}; null while nothing is. */
-  let view = null;
+  #view = null;
+  #tab = "overview";
+  #content = null;
+  /** Counts the reads of the history: a response to an earlier one is ignored. */
+  #reads = 0;
 
-  const header = section(
-    () => [view.name, view.state.state, view.run.finished_at],
-    () => renderHeader(view, onClose),
-  );
-  const select = h("select", { id: "execution", onchange: () => selectExecution(Number(select.value)) });
-  const limitNote = h("span.muted");
-  const picker = h("div.picker", h("label", { for: "execution" }, "Execution"), select, limitNote);
-  const tabBar = section(
-    () => [view.name, inspectorTabs(view).map(([id]) => id)],
-    () => tabs(inspectorTabs(view).map(tabWithContent), tab, selectTab),
-  );
-  const box = h("aside.inspector", { "aria-label": "Inspector" }, h("header", header.box), picker, tabBar.box);
-
-  const tabWithContent = ([id, label, makeContent]) => [
-    id,
-    label,
-    () => {
-      content = makeContent(view);
-      content.update();
-      return content.box;
-    },
-  ];
-
-  function selectTab(id) {
-    tab = id;
-    onTab(id);
-  }
-
-  function selectExecution(seq) {
-    view.selectedSeq = seq;
-    render();
-  }
-
-  function render() {
-    view.row = rowToShow(view);
-    header.update();
-    renderPicker();
-    tabBar.update();
-    content.update();
-  }
-
-  /** List the executions, failures first. Options are kept, so the list stays open while someone selects. */
-  function renderPicker() {
-    const failed = view.rows.filter(({ state }) => state === "failed");
-    const others = view.rows.filter(({ state }) => state !== "failed");
-    picker.hidden = view.rows.length < 2;
-    limitNote.textContent = view.hasMoreRows ? `of the first ${formatCount(MAX_ROWS)}, and failures` : "";
-    reconcile(
-      select,
-      [...failed, ...others],
-      (row) => row.first_seq,
-      (row) => h("option", { value: row.first_seq }),
-      (option, row) => setContent(option, executionTitle(row)),
+  constructor(onClose, onTab) {
+    this.onTab = onTab;
+    this.header = section(
+      () => [this.#view.name, this.#view.state.state, this.#view.run.finished_at],
+      () => renderHeader(this.#view, onClose),
     );
-    select.value = String(view.row?.first_seq ?? "");
+    this.tabBar = section(
+      () => [this.#view.name, inspectorTabs(this.#view).map(([id]) => id)],
+      () => this.#renderTabs(),
+    );
+    this.select = h("select", { id: "execution", onchange: () => this.#selectExecution() });
+    this.limitNote = h("span.muted");
+    this.picker = h("div.picker", h("label", { for: "execution" }, "Execution"), this.select, this.limitNote);
+    const header = h("header", this.header.box);
+    this.box = h("aside.inspector", { "aria-label": "Inspector" }, header, this.picker, this.tabBar.box);
   }
 
   /** Show a node: first what the model knows, then what the history says. */
-  async function show(run, document, model, name) {
-    const request = ++requests;
-    if (view?.name !== name) view = { name, rows: [], hasMoreRows: false, selectedSeq: null, events: null };
+  async show(run, document, model, name) {
+    const read = ++this.#reads;
+    if (this.#view?.name !== name) this.#view = { name, rows: [], hasMoreRows: false, selectedSeq: null, events: null };
     const node = document.nodes.find((each) => each.name === name);
-    Object.assign(view, { run, model, node, state: model.nodes.get(name) });
-    render();
+    Object.assign(this.#view, { run, model, node, state: model.nodes.get(name) });
+    this.#render();
     try {
       const history = await readHistory(run, name);
-      if (request !== requests) return;
-      Object.assign(view, history);
-      render();
+      if (read !== this.#reads) return;
+      Object.assign(this.#view, history);
+      this.#render();
     } catch (error) {
-      if (request === requests) reportError(error);
+      if (read === this.#reads) reportError(error);
     }
   }
 
-  return {
-    box,
-    show,
-    refresh: (run, document, model) => view && show(run, document, model, view.name),
-    /** Show what new events say, before the history is read again. */
-    tick() {
-      if (!view || content.readsEvents) return;
-      header.update();
-      content.update();
-    },
-    clear() {
-      view = null;
-      requests += 1;
-    },
-    openTab(id) {
-      tab = id;
-    },
-  };
+  /** Show the same node of a run that was read again. */
+  refresh(run, document, model) {
+    if (this.#view) this.show(run, document, model, this.#view.name);
+  }
+
+  /** Show what new events say, before the history is read again. */
+  tick() {
+    if (!this.#view || this.#content.readsEvents) return;
+    this.header.update();
+    this.#content.update();
+  }
+
+  clear() {
+    this.#view = null;
+    this.#reads += 1;
+  }
+
+  /** Select the tab that is shown next. */
+  openTab(id) {
+    this.#tab = id;
+  }
+
+  #render() {
+    this.#view.row = rowToShow(this.#view);
+    this.header.update();
+    this.#renderPicker();
+    this.tabBar.update();
+    this.#content.update();
+  }
+
+  #renderTabs() {
+    const contents = inspectorTabs(this.#view).map(([id, label, makeContent]) => [
+      id,
+      label,
+      () => this.#renderContent(makeContent),
+    ]);
+    return tabs(contents, this.#tab, (id) => {
+      this.#tab = id;
+      this.onTab(id);
+    });
+  }
+
+  #renderContent(makeContent) {
+    this.#content = makeContent(this.#view);
+    this.#content.update();
+    return this.#content.box;
+  }
+
+  /** List the executions, failures first. Options are kept, so the list stays open while someone selects. */
+  #renderPicker() {
+    const { rows, row, hasMoreRows } = this.#view;
+    const failed = rows.filter(({ state }) => state === "failed");
+    const others = rows.filter(({ state }) => state !== "failed");
+    this.picker.hidden = rows.length < 2;
+    this.limitNote.textContent = hasMoreRows ? `of the first ${formatCount(MAX_ROWS)}, and failures` : "";
+    reconcile(
+      this.select,
+      [...failed, ...others],
+      (each) => each.first_seq,
+      (each) => h("option", { value: each.first_seq }),
+      (option, each) => setContent(option, executionTitle(each)),
+    );
+    this.select.value = String(row?.first_seq ?? "");
+  }
+
+  #selectExecution() {
+    this.#view.selectedSeq = Number(this.select.value);
+    this.#render();
+  }
 }
 
 /** Read the rows of a node: the first ones, the failures and the open ones. */
