@@ -233,8 +233,6 @@ def test_only_the_command_line_uses_the_offline_tools_of_the_store():
 
 #: Both load the names that they offer when asked for them, and import them for the type checker only.
 LAZY = {"infraweave", "infraweave.testing"}
-#: Circles that are still to be removed, by the folder in which they are.
-CIRCLES_LEFT = {"infraweave.engine.runs", "infraweave.engine"}
 
 
 def _module(file: Path) -> str:
@@ -272,8 +270,7 @@ def test_modules_form_no_import_circle():
         for name in graph
         if name in reachable[name]
     }
-    new = [sorted(circle) for circle in circles if not {n.rpartition(".")[0] for n in circle} & CIRCLES_LEFT]
-    assert new == []
+    assert [sorted(circle) for circle in circles] == []
 
 
 def test_only_the_clock_reads_time_and_draws_chance():

@@ -147,7 +147,7 @@ class _LocalRun:
         def interrupt() -> None:
             loop.remove_signal_handler(signal.SIGINT)
             echo_err("Cancelling; press Ctrl-C again to exit at once.")
-            self.engine.host.spawn(self.engine.service.cancel(row, by="cli", reason="interrupted"), "cancel")
+            self.engine.tasks.spawn(self.engine.service.cancel(row, by="cli", reason="interrupted"), "cancel")
 
         loop.add_signal_handler(signal.SIGINT, interrupt)
 

@@ -50,7 +50,7 @@ class Prompter:
                 prompt, waits = _Prompt(signal, f"Signal {signal}:", schema), f"{node} waits for a signal"
                 await self._request_answer(row, prompt, waits, ends_by_itself="deadline" in event)
             case {"type": "node_started", "child_run_id": child}:
-                self.engine.host.spawn(self._follow(child), "follow a child")
+                self.engine.tasks.spawn(self._follow(child), "follow a child")
 
     async def _follow(self, run_id: str) -> None:
         row = await self.engine.runs.get(run_id)
@@ -64,7 +64,7 @@ class Prompter:
         self, row: Any, prompt: _Prompt, what: str, ends_by_itself: bool = False
     ) -> None:
         if sys.stdin is not None and sys.stdin.isatty():
-            self.engine.host.spawn(self._answer(row, prompt), "ask")
+            self.engine.tasks.spawn(self._answer(row, prompt), "ask")
         elif not ends_by_itself:
             echo_err(f"infraweave: {what}, but there is no terminal; use `infraweave serve` instead")
             await self.engine.service.cancel(self.run, by="cli", reason="there is no terminal to ask at")

@@ -14,6 +14,8 @@ from infraweave.core.access import EVERY_GRANT, FIRST_PRINCIPAL, FIRST_TENANT
 from infraweave.engine.access.audit_buffer import AuditBuffer
 from infraweave.engine.access.revocation import RevocationWatch
 from infraweave.engine.access.sign_in_codes import SignInCodes
+from infraweave.engine.admission.admission import AdmissionControl
+from infraweave.engine.admission.slots import Slots
 from infraweave.engine.catalog import Catalog, CodeOverride
 from infraweave.engine.clock import Clock, SystemClock, sleep, ulid
 from infraweave.engine.clock_trust import ClockTrust
@@ -22,11 +24,22 @@ from infraweave.engine.execution.compute_pool import ComputePool
 from infraweave.engine.execution.schema_checker import SchemaChecker
 from infraweave.engine.loop_watch import LoopWatch
 from infraweave.engine.retention import Sweeper
-from infraweave.engine.runs.inspection import Looks
-from infraweave.engine.runs.registry import Host
+from infraweave.engine.runs.children import Children
+from infraweave.engine.runs.completion import CompletionWaiters
+from infraweave.engine.runs.inspection import InspectionCache
+from infraweave.engine.runs.live_run import RunCallbacks
+from infraweave.engine.runs.queued_runs import QueuedRuns
+from infraweave.engine.runs.registry import RunRegistry
 from infraweave.engine.runs.reruns import Reruns
+from infraweave.engine.runs.resources import RunResources
 from infraweave.engine.runs.service import RunService
+from infraweave.engine.runs.shutdown import drain
 from infraweave.engine.runs.starts import Starts
+from infraweave.engine.runs.suspects import Suspects
+from infraweave.engine.runs.tasks import BackgroundTasks
+from infraweave.engine.runs.turns import Turns
+from infraweave.engine.runs.wakeups import Wakeups
+from infraweave.engine.runs.workers import Workers
 from infraweave.engine.triggers.scheduler import Scheduler
 from infraweave.engine.triggers.webhooks import WebhookService
 from infraweave.errors import StorageUnavailable
@@ -72,35 +85,73 @@ class Engine:
         self.builtins = Builtins(clock, settings, self.compute_pool)
         self.catalog = Catalog(self.documents, clock, self.builtins, workflows, code_override)
         self.quarantine = LoadQuarantine(db.path)
-        self.host = Host(
-            clock,
-            settings,
-            self.journal,
-            Agenda(db),
-            self.runs,
-            self.catalog,
-            self.schema_checker,
-            self.quarantine,
-        )
-        self.service = RunService(
-            clock,
-            self.host,
-            self.runs,
-            self.catalog,
-            self.schema_checker,
-            self.quarantine,
-            Starts(self.host, self.catalog, self.runs),
-            Reruns(self.journal, self.catalog, self.schema_checker),
-            Looks(self.journal, self.catalog),
-        )
+        self._compose_runs()
         self.scheduler = Scheduler(
-            self.service, Schedules(db), self.runs, spawn=self.host.spawn, enabled=settings.schedules
+            self.service, Schedules(db), self.runs, spawn=self.tasks.spawn, enabled=settings.schedules
         )
         self.webhooks = WebhookService(self.service, Webhooks(db), self.runs)
         self.loop_watch = LoopWatch(clock, settings.slow_body if isinstance(clock, SystemClock) else 0)
         self.sweeper = Sweeper(db, clock, self.clock_trust, settings)
         self._recovered = False
         self._drained = asyncio.Event()
+
+    def _compose_runs(self) -> None:
+        """Make the registry of runs and all around it, up to the service."""
+        clock, settings = self.clock, self.settings
+        self.tasks, self.workers = BackgroundTasks(), Workers(clock, settings, self.catalog)
+        self.slots = Slots(settings.max_running, lambda run_key: self.queued.grant(run_key))  # noqa: PLW0108
+        self.admission = AdmissionControl(
+            self.slots, settings, self.runs.count_started, lambda: self.catalog.tenants
+        )
+        self.resources = RunResources(
+            clock,
+            self.catalog,
+            self.slots,
+            self.admission,
+            self.workers,
+            self.quarantine,
+            self.tasks,
+            CompletionWaiters(),
+        )
+        self.suspects = Suspects(self.quarantine, self.runs)
+        self.registry = RunRegistry(self.resources, self.suspects, self.journal, self.runs)
+        self.children = Children(self.resources, self.registry, self.schema_checker, self.runs)
+        self.queued = QueuedRuns(self.resources, self.registry, self.children, self.suspects, self.journal)
+        self.turns = Turns(self.journal, self.tasks, self.registry, self.children, self.queued)
+        self.wakeups = Wakeups(
+            self.resources,
+            self.registry,
+            self.queued,
+            self.turns,
+            self.suspects,
+            Agenda(self.db),
+            self.journal,
+            self.runs,
+        )
+        callbacks = RunCallbacks(
+            apply=self.turns.apply,
+            unload=self.registry.unload,
+            find_child=self.children.find,
+            cancel_child=self.children.cancel,
+        )
+        self.registry.connect(callbacks, self.wakeups.unloaded, self.wakeups.resume)
+        self.service = self._run_service()
+
+    def _run_service(self) -> RunService:
+        return RunService(
+            self.clock,
+            self.resources,
+            self.registry,
+            self.turns,
+            self.children,
+            self.wakeups,
+            self.suspects,
+            self.runs,
+            self.schema_checker,
+            Starts(self.resources, self.registry, self.turns, self.schema_checker, self.journal, self.runs),
+            Reruns(self.journal, self.catalog, self.schema_checker),
+            InspectionCache(self.journal, self.catalog),
+        )
 
     @classmethod
     @asynccontextmanager
@@ -140,12 +191,12 @@ class Engine:
         await self.clock_trust.start()
         for tenant in {FIRST_TENANT, *await self.principals.tenants()}:
             await self.catalog.publish_loaded(tenant)
-        await self.host.recover()
-        self.host.spawn(self.host.alarm.run(), "alarm")
+        await self.wakeups.recover()
+        self.tasks.spawn(self.wakeups.alarm.run(), "alarm")
         await self.scheduler.begin()
         self.documents.listeners.append(self.scheduler.refresh)
-        self.host.spawn(self.sweeper.run(), "retention")
-        self.host.spawn(self.host.take_up_suspects(), "suspects")
+        self.tasks.spawn(self.sweeper.run(), "retention")
+        self.tasks.spawn(self.wakeups.load_suspects(), "suspects")
         self._recovered = True
 
     async def admit(self, token_hash: bytes) -> str:
@@ -172,7 +223,7 @@ class Engine:
 
     async def ready(self) -> str | None:
         """Return None when requests can be served, else why not."""
-        if self.host.draining:
+        if self.resources.draining:
             return "draining"
         if not self._recovered:
             return "recovering"
@@ -188,7 +239,7 @@ class Engine:
     @property
     def draining(self) -> bool:
         """True once the server is shutting down."""
-        return self.host.draining
+        return self.resources.draining
 
     async def drained(self) -> None:
         """Wait until a shutdown begins: long answers end then."""
@@ -196,18 +247,18 @@ class Engine:
 
     def begin_drain(self) -> None:
         """Stop accepting, and let long answers end."""
-        self.host.draining = True
+        self.resources.draining = True
         self.db.stop_waiting()
         self.scheduler.close()
-        self.host.ends.close()
+        self.resources.completion.close()
         self._drained.set()
 
     def abandon(self) -> None:
         """Let go of all runs as a killed process would: nothing more of them is decided, stored or called."""
         self.begin_drain()
-        self.host.abandon()
+        self.registry.abandon_all()
 
     async def drain(self) -> None:
         """Shut down: bodies may finish within the grace period; what is durable stays."""
         self.begin_drain()
-        await self.host.drain(self.settings.grace)
+        await drain(self.resources, self.registry, self.wakeups, self.settings.grace)

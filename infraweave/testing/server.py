@@ -122,7 +122,7 @@ class OwnServer:
     def in_flight(self) -> list[Attempt]:
         """Return the attempts whose bodies are being called, apart from those that wait for the clock."""
         waiting = self._replacements.waiting
-        attempts = [] if self._serving is None else self._serving.engine.host.in_flight()
+        attempts = [] if self._serving is None else self._serving.engine.registry.in_flight()
         return [attempt for attempt in attempts if attempt.context not in waiting]
 
     # --- workflows -----------------------------------------------------------------------------------------

@@ -185,7 +185,7 @@ async def test_a_signal_whose_caller_hangs_up_is_delivered_or_was_never_sent(api
 async def test_a_start_that_waits_is_let_go_when_its_caller_hangs_up(api, connect):
     _, writer = await connect(api)
     writer.write(request(api, "POST", "/v1/runs", ASK, "Prefer: wait=60"))
-    ends = api.server.engine.host.ends
+    ends = api.server.engine.resources.completion
     await until(lambda: ends._waiters)
     writer.transport.abort()
     await until(lambda: not ends._waiters)

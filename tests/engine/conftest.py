@@ -66,8 +66,8 @@ class World:
         return sentence
 
     def _attempts(self, run: RunRow) -> list[Attempt]:
-        live = self.engine.host.live.get(run.run_key)
-        return live.attempts if live else []
+        live = self.engine.registry.live.get(run.run_key)
+        return live.performer.attempts if live else []
 
     @staticmethod
     def _is_called(attempt: Attempt) -> bool:

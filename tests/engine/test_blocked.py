@@ -32,13 +32,13 @@ def flaky(*, loaded: bool = True, deadline: str | None = None, nap: str | None =
 def count_loads(w) -> Counter:
     """How often each run is taken up from the table."""
     loads: Counter = Counter()
-    load = w.engine.host._load
+    load = w.engine.registry._load
 
     async def counted(run_key, *how):
         loads[run_key] += 1
         return await load(run_key, *how)
 
-    w.engine.host._load = counted
+    w.engine.registry._load = counted
     return loads
 
 
@@ -55,7 +55,7 @@ async def settle(w) -> None:
     for _ in range(40):
         await w.engine.runs.counts()
     async with asyncio.timeout(5):
-        while any(not live._attempts for live in w.engine.host.live.values()):
+        while any(not live.performer.attempts for live in w.engine.registry.live.values()):
             await w.engine.runs.counts()
 
 
@@ -70,7 +70,7 @@ async def test_a_retry_that_is_due_without_its_code_is_not_looked_at_again_and_a
         assert (await w.engine.service.inspect(run)).blocked == ["shaky"]
         assert loads == {run.run_key: 1}
         await settle(w)  # to look at it was to take it up
-        assert w.engine.host.live == {}
+        assert w.engine.registry.live == {}
     async with world(*flaky()) as w:
         await w.until(run, "node_failed", attempt=2)
         await w.clock.advance(120)
@@ -85,7 +85,7 @@ async def test_a_blocked_run_still_hears_its_deadlines(world):
         loads = count_loads(w)
         await w.clock.advance(60)
         await settle(w)
-        assert w.engine.host.live == {}
+        assert w.engine.registry.live == {}
         await w.clock.advance(3600)
         assert (await w.end(run))["error"]["code"] == "input_timed_out"
         assert loads[run.run_key] <= 3
@@ -122,9 +122,9 @@ async def test_a_held_retry_beside_a_body_in_flight_does_not_keep_the_loop_busy(
         run = await w.start(flow)
         await w.until(run, "status_changed", state="retrying")
         looks = []
-        live = w.engine.host.live[run.run_key]
-        take = live.take
-        live.take = lambda fact: looks.append(fact) or take(fact)
+        live = w.engine.registry.live[run.run_key]
+        apply = live.apply
+        live.apply = lambda fact: looks.append(fact) or apply(fact)
         closing = asyncio.create_task(w.engine.drain())
         await w.clock.advance(3)
         await settle(w)
@@ -167,7 +167,7 @@ async def test_a_stopping_run_says_which_compensation_has_no_code(world):
         await w.engine.service.cancel(run, by="eve")
         assert (await w.engine.service.inspect(run)).blocked == ["first"]
         await settle(w)
-        assert w.engine.host.live == {}
+        assert w.engine.registry.live == {}
     async with world(undoable()) as w:
         assert (await w.end(run))["compensated"] == ["first"]
 

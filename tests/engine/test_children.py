@@ -10,7 +10,8 @@ import pytest
 from infraweave import Context, NonRetryable, Retry, Workflow
 from infraweave.core.workflow.document import ITEM, Document, Map, Param
 from infraweave.core.workflow.document_codec import document_from_json, document_to_json
-from infraweave.engine.runs.registry import Host
+from infraweave.engine.runs.live_run import LiveRun
+from infraweave.engine.runs.wakeups import Wakeups
 from infraweave.store.runs import Runs
 from tests.engine.conftest import beat
 
@@ -128,7 +129,7 @@ async def test_a_failed_child_fails_its_node_and_is_tried_again_where_retry_says
 async def test_a_child_that_is_due_again_and_waits_for_a_slot_is_not_woken_again_and_again(
     world, monkeypatch
 ):
-    tries, woken, release, wake = [], [], asyncio.Event(), Host._wake
+    tries, woken, release, wake = [], [], asyncio.Event(), Wakeups.wake
 
     async def counted(self, run_key):
         woken.append(run_key)
@@ -146,7 +147,7 @@ async def test_a_child_that_is_due_again_and_waits_for_a_slot_is_not_woken_again
     async def hold() -> None:
         await release.wait()
 
-    monkeypatch.setattr(Host, "_wake", counted)
+    monkeypatch.setattr(Wakeups, "wake", counted)
     patient = order(retry=Retry(max_attempts=3, initial=10, jitter=False))
     async with world(patient, invoice(body=body), hog, max_running=1) as w:
         run = await w.start("order", {"id": "o1"})
@@ -265,7 +266,7 @@ async def test_a_restart_finds_parent_and_child_again(world):
         child = await child_of(w, run)
         await w.until(child, "input_requested")
     async with world(order(), waiting()) as w:
-        assert w.engine.host.live == {}  # both wait, and cost nothing
+        assert w.engine.registry.live == {}  # both wait, and cost nothing
         (await w.engine.service.signal(child, "sign", None, {"invoice": "signed"}, by="eve"))
         assert (await w.end(run))["result"] == "shipped with signed"
 
@@ -277,11 +278,9 @@ async def test_children_stopped_by_a_parent_that_died_meanwhile_are_asked_again(
         child = await child_of(w, run)
         await w.until(child, "input_requested")
 
-        async def lost(*_):
-            await asyncio.Event().wait()
-
-        monkeypatch.setattr(w.engine.host.children, "cancel", lost)
+        monkeypatch.setattr(LiveRun, "cancel_child", lambda *_: None)
         await w.engine.service.cancel(run, by="eve")
+    monkeypatch.undo()
     async with world(order(), waiting()) as w:
         assert (await w.end(run))["type"] == "cancelled"
         assert (await w.end(child))["type"] == "cancelled"
@@ -294,7 +293,7 @@ async def test_a_child_that_is_cancelled_while_it_is_taken_up_still_tells_its_pa
             pass
         (child,) = children
         await w.until(child, "input_requested")
-        while w.engine.host.live:
+        while w.engine.registry.live:
             await w.engine.db.ping()
         looked_up, cancels = Runs.get, []
 
@@ -382,7 +381,7 @@ async def test_a_body_that_outlives_the_server_asks_a_closed_file_for_its_child_
     async with world(flow, invoice()) as w:
         await w.start(flow)
         await begun.wait()
-        [attempt] = w.engine.host.in_flight()
+        [attempt] = w.engine.registry.in_flight()
         w.engine.abandon()
     over.set()
     await asyncio.wait([attempt.task])

@@ -56,7 +56,7 @@ async def test_a_delayed_run_exists_at_once_holds_nothing_and_starts_at_its_time
         run = await w.start("quick", {"n": 7}, start_at=BEGINNING + HOUR)
         assert (run.state, run.started_at, run.start_at) == ("queued", None, BEGINNING + HOUR)
         await nothing_follows(w)
-        assert (w.engine.host.live, w.engine.host.admission.queued, w.engine.host.slots.used) == ({}, 0, 0)
+        assert (w.engine.registry.live, w.engine.admission.queued, w.engine.slots.used) == ({}, 0, 0)
         await w.clock.advance(3599)
         await nothing_follows(w)
         assert await state(w, run) == "queued"
@@ -87,10 +87,10 @@ async def test_a_run_whose_time_has_come_is_lined_up_and_that_survives_a_restart
     async with world(quick(), max_running=0) as w:
         run = await w.start("quick", start_at=BEGINNING + 1000)
         await w.clock.advance(1)
-        while not w.engine.host.admission.queued:
+        while not w.engine.admission.queued:
             await w.engine.db.ping()
         await nothing_follows(w)
-        assert await w.engine.host._agenda.next_due() is None
+        assert await w.engine.wakeups._agenda.next_due() is None
     async with world(quick()) as w:
         assert (await w.end(run))["type"] == "completed"
 
@@ -119,7 +119,7 @@ async def test_a_delayed_run_takes_its_place_in_a_lane_when_its_time_comes(world
         first = await w.start("waits")
         assert first.state == "running"
         await w.clock.advance(1)
-        while not w.engine.host.admission.queued:
+        while not w.engine.admission.queued:
             await w.engine.db.ping()
         await w.engine.service.cancel(first, by="eve")
         await w.until(later, "input_requested")
@@ -131,7 +131,7 @@ async def test_a_thousand_delayed_runs_of_one_moment_all_start(world):
         await w.clock.advance(5)
         assert {(await w.end(run))["type"] for run in runs} == {"completed"}
         await nothing_follows(w)
-        assert (w.engine.host.live, w.engine.host.admission.queued, w.engine.host.slots.used) == ({}, 0, 0)
+        assert (w.engine.registry.live, w.engine.admission.queued, w.engine.slots.used) == ({}, 0, 0)
 
 
 async def test_a_rebuilt_index_knows_times_and_lanes(world):
@@ -142,7 +142,7 @@ async def test_a_rebuilt_index_knows_times_and_lanes(world):
         assert await rebuild(w.engine.db) == []
         row = await w.engine.runs.get(run.run_id)
         assert (row.lane, row.start_at) == ("{input.n} = 3", BEGINNING + HOUR)
-        assert await w.engine.host._agenda.next_due() == BEGINNING + HOUR
+        assert await w.engine.wakeups._agenda.next_due() == BEGINNING + HOUR
 
 
 # --- many --------------------------------------------------------------------------------------------------

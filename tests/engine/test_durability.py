@@ -55,7 +55,7 @@ async def test_a_second_cancel_is_not_confirmed_before_the_first_is_on_disk(worl
         run = await w.start("ask")
         await w.until(run, "input_requested")
         disk.clear()
-        calls = [asyncio.create_task(getattr(w.engine, first)(run, by="eve"))]
+        calls = [asyncio.create_task(getattr(w.engine.service, first)(run, by="eve"))]
         await beat(w)
         calls.append(asyncio.create_task(w.engine.service.cancel(run, by="eve")))
         await beat(w)
@@ -167,9 +167,9 @@ async def test_a_run_whose_rows_are_refused_gives_its_slot_back(world, db, caplo
         connection.close()
         gate.set()
         async with asyncio.timeout(10):
-            while w.engine.host.live:
+            while w.engine.registry.live:
                 await w.engine.runs.counts()
-            assert w.engine.host.slots.used == 0
+            assert w.engine.slots.used == 0
             assert (await w.end(await w.start(flow)))["result"] == "through"
     assert run.run_id in caplog.text
 

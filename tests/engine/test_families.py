@@ -9,6 +9,8 @@ import pytest
 
 from infraweave import Context, NonRetryable, Workflow
 from infraweave.core.run.facts import TerminateRequested
+from infraweave.engine.runs.live_run import LiveRun
+from infraweave.engine.runs.shutdown import drain
 from infraweave.errors import StorageUnavailable
 from infraweave.store.runs import Runs
 from tests.engine.conftest import beat
@@ -30,7 +32,7 @@ def slow_order(gate: asyncio.Event) -> Workflow:
 
 async def born(w, run) -> None:
     """Wait until a run has decided to start a child, whether that is on disk or not."""
-    while not any(entry.child_run_id for entry in w.engine.host.live[run.run_key].state.entries.values()):
+    while not any(entry.child_run_id for entry in w.engine.registry.live[run.run_key].state.entries.values()):
         await w.engine.runs.counts()
 
 
@@ -113,12 +115,10 @@ async def test_a_child_that_lost_a_race_is_stopped_after_a_restart(world, monkey
         child = await child_of(w, run)
         await w.until(child, "input_requested")
 
-        async def lost(*_):
-            await asyncio.Event().wait()
-
-        monkeypatch.setattr(w.engine.host.children, "cancel", lost)
+        monkeypatch.setattr(LiveRun, "cancel_child", lambda *_: None)
         await w.engine.service.signal(run, "word", None, 1, by="eve")
         await w.until(run, "node_completed", node="first")
+    monkeypatch.undo()
     async with world(flow, waiting()) as w, asyncio.timeout(10):
         assert (await w.end(run))["type"] == "completed"
         assert (await w.end(child))["type"] == "cancelled"
@@ -131,7 +131,7 @@ async def test_a_shutdown_leaves_no_run_that_is_being_taken_up(world, monkeypatc
     async with world(flow, grace=0) as w:
         run = await w.start("nap")
         await beat(w)
-        assert w.engine.host.live == {}
+        assert w.engine.registry.live == {}
 
         async def endless(*_):
             loading.set()
@@ -151,11 +151,11 @@ async def test_nobody_waits_for_ever_for_an_answer_that_a_shutdown_came_before(w
         await w.until(run, "node_started", node="bill")
         child = await child_of(w, run)
         await w.until(child, "input_requested")
-        while w.engine.host.live:
+        while w.engine.registry.live:
             await w.engine.db.ping()
-        async with w.engine.host.pinned(child.run_key) as live:
-            w.engine.host.turns.apply(live, TerminateRequested(by="eve"))
-            for task in w.engine.host._tasks:
+        async with w.engine.registry.pinned(child.run_key) as live:
+            w.engine.turns.apply(live, TerminateRequested(by="eve"))
+            for task in w.engine.tasks._tasks:
                 if task.get_name() == "notify parents":
                     task.cancel()
             with pytest.raises(StorageUnavailable):
@@ -177,8 +177,8 @@ async def test_a_run_that_waits_for_code_is_stopped_as_soon_as_it_is_taken_up(wo
     async with world(other) as w:
         await w.engine.service.signal(run, "word", None, 1, by="eve")
         await beat(w)
-        assert w.engine.host.live == {}
-        await getattr(w.engine, stop)(run, by="eve")
+        assert w.engine.registry.live == {}
+        await getattr(w.engine.service, stop)(run, by="eve")
         assert (await w.end(run))["type"] == "cancelled"
     assert caplog.text == ""
 
@@ -212,13 +212,13 @@ async def test_a_nap_ends_though_a_wait_beside_it_lost_a_race_before_it_was_open
         await w.engine.service.signal(run, "word", None, 1, by="eve")
         await w.until(run, "node_completed", node="first")
         if restarts:
-            await w.engine.host.drain(0)
+            await drain(w.engine.resources, w.engine.registry, w.engine.wakeups, 0)
             gate.set()
             await stack.aclose()
             w = await stack.enter_async_context(world(napping(gate)))
         gate.set()
         async with asyncio.timeout(5):
-            while w.engine.host.live:
+            while w.engine.registry.live:
                 await w.engine.db.ping()
             await w.clock.advance(61)
             assert (await w.end(run))["type"] == "completed"

@@ -183,7 +183,7 @@ async def test_many_items_take_time_in_proportion(world):
     async with world(squares(max_concurrency=64)) as w:
         run = await w.start("squares", list(range(5_000)))
         assert (await w.end(run))["result"][-1] == 4_999**2
-        assert len(w.engine.host.live) == 0
+        assert len(w.engine.registry.live) == 0
 
 
 async def test_what_all_items_are_given_is_kept_once(world):

@@ -77,7 +77,7 @@ async def test_whatever_a_body_raises_fails_its_attempt(world, error, message, k
     async with world(flow) as w, asyncio.timeout(10):
         end = await w.end(await w.start(flow))
         await w.clock.advance(0)  # the effects of a commit follow its news
-        assert w.engine.host.slots.used == 0
+        assert w.engine.slots.used == 0
     assert end["error"]["code"] == "error"
     assert message in end["error"]["message"]
 
@@ -435,7 +435,7 @@ async def test_what_a_thread_raises_when_its_time_is_over_is_not_reported_as_for
         await w.clock.advance(5)
         assert (await w.end(run))["error"]["code"] == "timeout"
         release.set()
-        while w.engine.host.orphans:
+        while w.engine.workers.orphans:
             await w.engine.runs.counts()
     gc.collect()
     assert forgotten == []

@@ -55,7 +55,7 @@ async def test_without_a_free_slot_a_run_is_queued_and_starts_when_one_is(world)
             "completed",
         ]
         await w.clock.advance(0)  # the effects of a commit follow its news
-        assert w.engine.host.slots.used == 0
+        assert w.engine.slots.used == 0
 
 
 async def test_after_a_restart_runs_in_flight_go_before_queued_ones(world):
@@ -191,7 +191,7 @@ async def test_five_hundred_runs_end_on_ten_slots(world):
         results = [(await w.end(run))["result"] for run in runs]
         assert results == [2] * 500
         await w.clock.advance(0)  # the effects of a commit follow its news
-        assert (w.engine.host.live, w.engine.host.slots.used) == ({}, 0)
+        assert (w.engine.registry.live, w.engine.slots.used) == ({}, 0)
 
 
 # --- starting ----------------------------------------------------------------------------------------------
@@ -223,7 +223,7 @@ async def test_what_cannot_start_stores_nothing(world):
             await w.start("nothing")
         assert await w.engine.runs.list("default") == []
         await w.clock.advance(0)  # the effects of a commit follow its news
-        assert w.engine.host.slots.used == 0
+        assert w.engine.slots.used == 0
 
 
 # --- restarts, code and versions ---------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 from infraweave import Concurrency, Workflow
-from infraweave.engine.runs.registry import Host
+from infraweave.engine.runs.queued_runs import QueuedRuns
 from infraweave.errors import Capacity, InputInvalid
 from infraweave.store.runs import RunFilters
 
@@ -51,7 +51,7 @@ async def test_a_run_counts_while_it_waits_for_a_person_and_the_next_starts_when
         assert [run.state for run in (first, second, third)] == ["running", "queued", "queued"]
         await w.until(first, "input_requested")
         await settled(w)
-        assert w.engine.host.slots.used == 0
+        assert w.engine.slots.used == 0
         assert await state(w, second) == "queued"
         for run in (first, second, third):
             await answer(w, run)
@@ -69,7 +69,7 @@ async def test_each_key_has_a_lane_of_its_own_in_order_and_a_full_one_holds_up_n
         bob = await w.start("orders", of("bob"))
         assert [run.state for run in (*ada[:2], bob)] == ["running", "queued", "running"]
         reason = "orders may have 1 run open at once for {input.customer_id} = ada, and others came before"
-        assert [w.engine.host.admission.reason(run.run_key) for run in (ada[1], bob)] == [reason, None]
+        assert [w.engine.admission.reason(run.run_key) for run in (ada[1], bob)] == [reason, None]
         for place in range(3):
             await answer(w, ada[place])
             await w.until(ada[place + 1], "input_requested")
@@ -110,7 +110,7 @@ async def test_a_workflow_limit_and_a_keyed_one_hold_both(world):
                 if (name, round_) != ("a", 0):
                     await answer(w, runs[name][round_])
         await settled(w)
-        assert w.engine.host.admission.queued == 0
+        assert w.engine.admission.queued == 0
 
 
 async def test_tenants_do_not_share_a_lane(world):
@@ -131,7 +131,7 @@ async def test_a_queued_run_that_is_cancelled_frees_its_place(world, place):
         assert (await w.end(runs[place]))["type"] == "cancelled"
         for run in (run for run in runs if run is not runs[place]):
             await answer(w, run)
-        assert w.engine.host.admission.queued == 0
+        assert w.engine.admission.queued == 0
 
 
 async def test_a_run_that_waits_for_the_workflow_gives_its_keys_place_back_when_cancelled(world):
@@ -220,7 +220,7 @@ async def test_a_limit_counts_right_while_starts_and_ends_are_on_their_way_to_th
         for run in [*ended, *[await task for task in begun]]:
             await w.end(run)
         await w.until(limited, "input_requested")
-        group = w.engine.host.admission._groups["default", "orders", None]
+        group = w.engine.admission._groups["default", "orders", None]
         assert (group.open, group.reserved, group.pending) == (1, 0, 0)
 
 
@@ -276,7 +276,7 @@ async def test_many_tenants_take_turns_however_unequal_their_queues(world):
         last_of_others = max(place for place, name in enumerate(order) if name != "hog")
         assert Counter(order)["hog"] == 101
         assert Counter(order[: last_of_others + 1])["hog"] < 20
-        assert (w.engine.host.admission.queued, w.engine.host.admission._pending) == (0, {})
+        assert (w.engine.admission.queued, w.engine.admission._pending) == (0, {})
 
 
 async def test_a_recovered_queue_is_fair_from_its_first_slot_on(world):
@@ -296,8 +296,8 @@ async def test_who_cancelled_much_loses_no_turn(world):
         kept = [await w.start("busy", {"tenant": name}, tenant=name) for name in "abc" for _ in range(3)]
         for run in gone:
             await w.engine.service.cancel(run, by="eve")
-        w.engine.host.slots.limit = 1
-        w.engine.host.slots.fill()
+        w.engine.slots.limit = 1
+        w.engine.slots.fill()
         for run in kept:
             await w.end(run)
     assert is_fair(order, tenants=3, each=3)
@@ -335,7 +335,7 @@ async def test_children_are_held_to_the_limits_of_their_workflow_and_never_refus
             await settled(w)
         assert (await w.end(run))["type"] == "completed"
         await settled(w)
-        assert (w.engine.host.admission.queued, w.engine.host.admission._pending) == (0, {})
+        assert (w.engine.admission.queued, w.engine.admission._pending) == (0, {})
 
 
 async def test_a_queued_child_of_a_cancelled_parent_frees_its_place(world):
@@ -346,7 +346,7 @@ async def test_a_queued_child_of_a_cancelled_parent_frees_its_place(world):
         await w.engine.service.cancel(run, by="eve")
         assert (await w.end(run))["type"] == "cancelled"
         await settled(w)
-        assert w.engine.host.admission.queued == 0
+        assert w.engine.admission.queued == 0
         assert (await w.start("orders")).state == "running"
 
 
@@ -421,7 +421,7 @@ async def test_those_below_count_and_others_wait_until_all_of_them_have_ended(wo
         await w.end(run)
         await answer(w, other)
         await settled(w)
-        assert (w.engine.host.admission.queued, w.engine.host.admission._pending) == (0, {})
+        assert (w.engine.admission.queued, w.engine.admission._pending) == (0, {})
 
 
 async def test_another_key_below_a_run_waits_for_its_own_lane(world):
@@ -450,7 +450,7 @@ async def test_another_key_below_a_run_waits_for_its_own_lane(world):
 
 async def test_a_child_that_was_queued_passes_its_familys_lane_after_a_restart_too(world, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(Host, "_grant", lambda *_: None)
+        patch.setattr(QueuedRuns, "grant", lambda *_: None)
         async with world(below("nest", "nest", 1)) as w:
             run = await w.start("nest", deep(1))
             await w.until(run, "node_started", node="child")

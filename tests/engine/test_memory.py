@@ -194,6 +194,6 @@ async def test_ended_runs_leave_nothing_that_only_a_collector_would_find(world, 
         await end_many(w, flow, 3)
         with counted_garbage() as garbage:
             await end_many(w, flow, RUNS)
-        assert not w.engine.host.live
+        assert not w.engine.registry.live
         # A run that hangs in a circle is some thirty objects.
         assert sum(garbage.values()) < RUNS, garbage.most_common(10)

@@ -32,8 +32,8 @@ async def failed(w, run, node=None):
     assert (end["error"]["code"], end["error"]["node"]) == ("unstorable", node)
     assert "cannot be stored: string or blob too big" in end["error"]["message"]
     assert await seqs(w, run) == list(range(1, end["seq"] + 1))
-    assert not w.engine.host.live
-    assert w.engine.host.slots.used == 0
+    assert not w.engine.registry.live
+    assert w.engine.slots.used == 0
     return end
 
 
@@ -131,7 +131,7 @@ async def test_a_start_that_cannot_be_stored_is_refused_and_leaves_nothing(world
         for _ in range(3):
             with pytest.raises(Unstorable):
                 await w.start(flow, {"text": "x" * MOST})
-        assert not w.engine.host.live
+        assert not w.engine.registry.live
         assert await w.engine.runs.counts() == {}
         await failed(w, await w.start(flow), "right")
 
@@ -241,7 +241,7 @@ async def test_a_child_whose_result_cannot_be_stored_fails_and_so_does_its_paren
         assert (end["type"], end["error"]["code"]) == ("failed", "child_failed")
         assert "cannot be stored" in end["error"]["message"]
         await beat(w)
-        assert not w.engine.host.live
+        assert not w.engine.registry.live
 
 
 async def test_a_child_that_cannot_be_stored_fails_the_node_that_starts_it(world):
@@ -316,5 +316,5 @@ async def test_a_limit_counts_no_run_whose_start_or_end_was_refused(world):
                 await w.start(flow, {"text": "x" * MOST})
         await failed(w, await w.start(flow, {"text": "x"}), "two")
         assert (await w.end(await w.start(flow, {})))["type"] == "completed"
-        (group,) = w.engine.host.admission._groups.values()
+        (group,) = w.engine.admission._groups.values()
         assert (group.open, group.reserved, group.pending) == (0, 0, 0)

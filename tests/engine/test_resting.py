@@ -16,7 +16,7 @@ from infraweave.store.journal import Journal
 async def naps(w, run, children: int) -> None:
     """Let time pass until so many children have ended and everything is at rest."""
     done = 0
-    while done < children or w.engine.host.live:
+    while done < children or w.engine.registry.live:
         await w.clock.advance(30)
         await w.engine.db.ping()
         events = await w.events(run)
@@ -55,7 +55,7 @@ async def test_a_parent_with_a_long_history_is_folded_once_for_many_children(wor
         await naps(w, run, 40)
         assert (await w.end(run))["type"] == "completed"
         assert loads.count(run.run_key) < 20  # while it was short
-        assert len(w.engine.host.resting) == 0
+        assert len(w.engine.registry.idle) == 0
 
 
 async def test_what_is_kept_goes_on_where_it_was_after_a_restart_too(world, monkeypatch):
@@ -63,7 +63,7 @@ async def test_what_is_kept_goes_on_where_it_was_after_a_restart_too(world, monk
     async with world(*parent()) as w, asyncio.timeout(20):
         run = await w.start("parent", [1, 2, 3])
         await naps(w, run, 2)
-        assert run.run_key in [live.run_key for live in w.engine.host.resting]
+        assert run.run_key in [live.run_key for live in w.engine.registry.idle]
     async with world(*parent()) as w, asyncio.timeout(20):
         await naps(w, run, 3)
         assert (await w.end(run))["type"] == "completed"
@@ -78,21 +78,21 @@ def run(key: int, seq: int, size: int):
 
 def test_no_more_is_kept_than_may_be(monkeypatch):
     monkeypatch.setattr(idle_cache, "MOST_BYTES", 1_000)
-    kept = idle_cache.Resting()
-    kept.keep(run(1, 10, 300))
+    kept = idle_cache.IdleRunCache()
+    kept.store(run(1, 10, 300))
     assert len(kept) == 0  # quickly folded again
     for key in (2, 3, 4, 5):
-        kept.keep(run(key, 250, 300))
+        kept.store(run(key, 250, 300))
     assert [live.run_key for live in kept] == [3, 4, 5]
-    assert kept.take(4).run_key == 4
-    assert kept.take(4) is None
-    kept.keep(run(6, 900, 900))
+    assert kept.pop(4).run_key == 4
+    assert kept.pop(4) is None
+    kept.store(run(6, 900, 900))
     assert [live.run_key for live in kept] == [6]
-    kept.keep(run(7, 500, 5_000))
+    kept.store(run(7, 500, 5_000))
     assert [live.run_key for live in kept] == [7]
-    kept.take(7)
+    kept.pop(7)
     for key in (8, 9, 10):
-        kept.keep(run(key, 300, 300))
+        kept.store(run(key, 300, 300))
     assert len(kept) == 3
 
 
@@ -106,16 +106,16 @@ async def test_runs_at_rest_are_weighed_by_what_was_sent_to_them(world, monkeypa
         runs = [await w.start(flow, {"text": "x" * 200_000}) for _ in range(5)]
         for each in runs:
             await w.until(each, "node_started")
-            while each.run_key in w.engine.host.live:
+            while each.run_key in w.engine.registry.live:
                 await w.clock.advance(0)
         if taken_up:
-            w.engine.host.resting.clear()
+            w.engine.registry.idle.clear()
             for each in runs:
-                async with w.engine.host.pinned(each.run_key):
+                async with w.engine.registry.pinned(each.run_key):
                     pass
-            while w.engine.host.live:
+            while w.engine.registry.live:
                 await w.clock.advance(0)
-        kept = list(w.engine.host.resting)
+        kept = list(w.engine.registry.idle)
         assert [live.run_key for live in kept] == [each.run_key for each in runs[-2:]]
         for live in kept:
             stored = await w.engine.journal.read(live.run_key, 0, 100)

@@ -102,7 +102,7 @@ async def test_a_run_that_is_being_removed_is_not_found(world):
         ):
             with pytest.raises(RunNotFound, match=run.run_id):
                 await ask
-        assert row.run_key not in w.engine.host.live
+        assert row.run_key not in w.engine.registry.live
 
 
 async def test_waiting_for_the_end_of_a_run_that_is_gone_ends(world):

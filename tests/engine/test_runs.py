@@ -68,7 +68,7 @@ async def test_a_failure_is_retried_with_backoff_and_the_run_says_so(world):
         assert first["message"] == "ValueError: not yet — retrying in 10s (attempt 2 of 3)"
         await w.until(run, "status_changed", state="retrying")
         await w.clock.advance(0)  # the effects of a commit follow its news
-        assert w.engine.host.live == {}
+        assert w.engine.registry.live == {}
         await w.clock.advance(10)
         await w.until(run, "node_failed", attempt=2)
         await w.clock.advance(20)
@@ -187,7 +187,7 @@ async def test_a_waiting_run_costs_no_slot_and_no_memory_and_an_answer_wakes_it(
         run = await w.start(flow)
         asked = await w.until(run, "input_requested")
         await w.clock.advance(0)  # the effects of a commit follow its news
-        assert (w.engine.host.live, w.engine.host.slots.used) == ({}, 0)
+        assert (w.engine.registry.live, w.engine.slots.used) == ({}, 0)
         with pytest.raises(PayloadInvalid):
             await w.engine.service.signal(run, "approval", None, {}, by="eve")
         said = await w.engine.service.signal(run, "approval", asked["request_id"], {"ok": 1}, by="eve")
@@ -327,7 +327,7 @@ async def test_terminate_ends_at_once_and_undoes_nothing(world):
         assert (end["type"], end["forced"]) == ("cancelled", True)
         assert end["not_compensated"] == ["first"]
         await w.clock.advance(0)  # the effects of a commit follow its news
-        assert w.engine.host.live == {}
+        assert w.engine.registry.live == {}
     assert undone == []
 
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from infraweave import Concurrency, Workflow
-from infraweave.engine.runs.registry import Host
+from infraweave.engine.runs.wakeups import Wakeups
 from infraweave.errors import RunSetAside
 from infraweave.store.load_quarantine import MAX_CRASHES, LoadQuarantine
 
@@ -159,7 +159,7 @@ def one_at_a_time(order: list[int], **limits) -> Workflow:
 async def queued_at_the_end(world, order: list[int], number: int, **limits):
     """Return runs that were queued, in order, when the process ended."""
     async with world(one_at_a_time(order, **limits), max_running=1, grace=0) as w:
-        assert w.engine.host.slots.try_acquire()  # so nobody's turn comes
+        assert w.engine.slots.try_acquire()  # so nobody's turn comes
         runs = [await w.start("orders", {"number": i}) for i in range(number)]
         w.engine.abandon()
     return runs
@@ -233,7 +233,7 @@ async def test_a_suspect_keeps_its_next_time_though_others_are_still_being_woken
     die_at(db, suspect.run_id, MAX_CRASHES - 1)
     await clock.advance(11)
     suspect_is_due, others_are_woken, all_are_woken = asyncio.Event(), asyncio.Event(), asyncio.Event()
-    wake, wake_due, take_up_apart = Host._wake, Host._wake_due, Host._take_up_apart
+    wake, wake_due, load_suspect = Wakeups.wake, Wakeups._wake_due, Wakeups._load_suspect
 
     async def slow(self, run_key):
         if run_key == suspect.run_key:
@@ -249,11 +249,11 @@ async def test_a_suspect_keeps_its_next_time_though_others_are_still_being_woken
 
     async def after_it_was_due(self, row):
         await suspect_is_due.wait()
-        await take_up_apart(self, row)
+        await load_suspect(self, row)
 
-    monkeypatch.setattr(Host, "_wake", slow)
-    monkeypatch.setattr(Host, "_wake_due", watched)
-    monkeypatch.setattr(Host, "_take_up_apart", after_it_was_due)
+    monkeypatch.setattr(Wakeups, "wake", slow)
+    monkeypatch.setattr(Wakeups, "_wake_due", watched)
+    monkeypatch.setattr(Wakeups, "_load_suspect", after_it_was_due)
     async with world(sleeping()) as w, asyncio.timeout(20):
         await w.until(suspect, "node_started", node="second")
         others_are_woken.set()

@@ -186,14 +186,14 @@ async def test_a_lost_thread_is_told_and_replaced_until_it_is_back(world, caplog
         await w.explained(waiting, "waits for a free thread")
         await w.clock.advance(5)
         assert (await w.end(run))["error"]["code"] == "timeout"
-        assert w.engine.host.threads.lost == 0
+        assert w.engine.workers.threads.lost == 0
         await w.clock.advance(5)
         assert (await w.end(waiting))["result"] == "served"
-        assert w.engine.host.threads.lost == 1
+        assert w.engine.workers.threads.lost == 1
         release.set()
-        while w.engine.host.orphans:
+        while w.engine.workers.orphans:
             await w.engine.runs.counts()
-        assert w.engine.host.threads.lost == 0
+        assert w.engine.workers.threads.lost == 0
     (told,) = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert told.getMessage().startswith(f"{run.run_id} stuck attempt 1 has not returned")
     assert " in stuck < " in told.getMessage()

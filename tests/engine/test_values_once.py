@@ -156,7 +156,7 @@ async def test_a_loop_keeps_of_its_iterations_what_a_compensation_can_ask_for(wo
         most = 0
         end = asyncio.ensure_future(w.end(run))
         while not end.done():
-            for live in w.engine.host.live.values():
+            for live in w.engine.registry.live.values():
                 most = max(most, len(live.state.kept))
             await asyncio.sleep(0)
         assert (await end)["type"] == "failed"
@@ -173,5 +173,5 @@ async def test_a_signal_that_was_taken_is_kept_as_its_digest_and_the_same_again_
         await w.until(run, "node_started", node="word")
         assert not (await w.engine.service.signal(run, "word", "one", LARGE, by="story")).duplicate
         assert (await w.engine.service.signal(run, "word", "one", LARGE, by="story")).duplicate
-        (live,) = [*w.engine.host.live.values(), *w.engine.host.resting._runs][:1]
+        (live,) = [*w.engine.registry.live.values(), *w.engine.registry.idle._runs][:1]
         assert LARGE not in repr(live.state.delivered)

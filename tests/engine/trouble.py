@@ -228,11 +228,11 @@ class Trouble:
         self.life += 1
         writer = engine.db._writer
         waiting, writer._waiting, writer._open = writer._waiting, [], False
-        for live in list(engine.host.live.values()):
+        for live in list(engine.registry.live.values()):
             live.abandon()
-        engine.host.live.clear()
-        engine.host.draining = True
-        for task in (*engine.host._tasks, *engine.host._loading.values()):
+        engine.registry.live.clear()
+        engine.resources.draining = True
+        for task in (*engine.tasks._tasks, *engine.registry._loading.values()):
             task.cancel()
         writer._refuse(waiting)
 
@@ -334,7 +334,7 @@ class Trouble:
 
     async def check_live(self, engine: Engine) -> None:
         """What is in memory and on disk says the same."""
-        for live in [*engine.host.live.values(), *engine.host.resting]:
+        for live in [*engine.registry.live.values(), *engine.registry.idle]:
             state = live.state
             stored = await engine.journal.fold(live.run_key, state.run_id, undoable=state.undoable)
             if stored.seq == state.seq and not live._uncommitted and stored != state:
@@ -345,27 +345,30 @@ class Trouble:
         for _ in range(5):
             await self.clock.advance(50)
             await engine.db.ping()
-        host = engine.host
-        self._expect("live", list(host.live), [])
-        self._expect("slots", host.slots.used, 0)
-        self._expect("slot queue", host.slots.queued, 0)
-        self._expect("in line", len(host.slots._resumed), 0)
-        self._expect("queue", host.admission.queued, 0)
-        self._expect("pending", list(host.admission._pending), [])
-        groups = {key: (group.open, group.reserved) for key, group in host.admission._groups.items()}
+        self._expect("live", list(engine.registry.live), [])
+        self._expect("slots", engine.slots.used, 0)
+        self._expect("slot queue", engine.slots.queued, 0)
+        self._expect("in line", len(engine.slots._resumed), 0)
+        self._expect("queue", engine.admission.queued, 0)
+        self._expect("pending", list(engine.admission._pending), [])
+        groups = {key: (group.open, group.reserved) for key, group in engine.admission._groups.items()}
         self._expect("groups", {key: held for key, held in groups.items() if held != (0, 0)}, {})
-        self._expect("orphans", list(host.orphans), [])
-        self._expect("pins", dict(host._pins), {})
-        self._expect("loading", list(host._loading), [])
-        self._expect("urgent", dict(host._urgent), {})
+        self._expect("orphans", list(engine.workers.orphans), [])
+        self._expect("pins", dict(engine.registry._pins), {})
+        self._expect("loading", list(engine.registry._loading), [])
+        self._expect("urgent", dict(engine.wakeups._urgent), {})
         self._expect(
             "tasks",
-            sorted(task.get_name() for task in host._tasks if task.get_name() not in ("alarm", "retention")),
+            sorted(
+                task.get_name()
+                for task in engine.tasks._tasks
+                if task.get_name() not in ("alarm", "retention")
+            ),
             [],
         )
         rows = await engine.runs.list("default", limit=200)
         self._expect("agenda", await engine.db.read("urgent"), [])
-        self._expect("due", await host._agenda.next_due(), None)
+        self._expect("due", await engine.wakeups._agenda.next_due(), None)
         self._expect("input requests", await InputRequests(engine.db).count("default"), 0)
         for row in rows:
             await self._check_run(engine, row, {r.run_id: r for r in rows})

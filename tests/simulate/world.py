@@ -42,7 +42,7 @@ from infraweave.core.workflow.document import (
 )
 from infraweave.engine import clock
 from infraweave.engine.engine import Engine
-from infraweave.engine.runs import idle_cache, inspection, live_run, registry
+from infraweave.engine.runs import idle_cache, inspection, performer, shutdown, wakeups, workers
 from infraweave.engine.runs.requests import RerunWish, StartRequest
 from infraweave.errors import Capacity, IdempotencyMismatch, RequestError
 from infraweave.settings import Settings
@@ -604,19 +604,18 @@ class World:
 
     def _check_rest(self, engine: Engine) -> None:
         """Nobody holds what nobody needs."""
-        held = engine.host
-        groups = {key: (group.open, group.reserved) for key, group in held.admission._groups.items()}
-        tasks = {task.get_name() for task in held._tasks} - {"alarm", "retention"}
+        groups = {key: (group.open, group.reserved) for key, group in engine.admission._groups.items()}
+        tasks = {task.get_name() for task in engine.tasks._tasks} - {"alarm", "retention"}
         rest = {
-            "live": list(held.live),
-            "slots": held.slots.used + held.slots.queued + len(held.slots._resumed),
-            "queue": held.admission.queued,
-            "pending": list(held.admission._pending),
+            "live": list(engine.registry.live),
+            "slots": engine.slots.used + engine.slots.queued + len(engine.slots._resumed),
+            "queue": engine.admission.queued,
+            "pending": list(engine.admission._pending),
             "groups": [key for key, count in groups.items() if count != (0, 0)],
-            "orphans": list(held.orphans),
-            "pins": dict(held._pins),
-            "loading": list(held._loading),
-            "urgent": dict(held._urgent),
+            "orphans": list(engine.workers.orphans),
+            "pins": dict(engine.registry._pins),
+            "loading": list(engine.registry._loading),
+            "urgent": dict(engine.wakeups._urgent),
             "tasks": sorted(tasks),
         }
         if wrong := {what: found for what, found in rest.items() if found}:
@@ -681,7 +680,7 @@ def _around(world: World) -> Iterator[None]:
                 clock, "time", SimpleNamespace(time_ns=world.wall, monotonic=lambda: world.loop.now)
             ),
             patch.object(database, "aiosqlite", SimpleNamespace(connect=world.disk.connect)),
-            patch.object(registry, "ThreadPool", lambda *_, **__: Pool(rng)),
+            patch.object(workers, "ThreadPool", lambda *_, **__: Pool(rng)),
             patch.object(idle_cache, "LONG", world.seed % 2 * 200),
             patch.object(inspection, "LONG", world.seed % 2 * 200),
             patch.object(idle_cache, "BoundedCache", few(1 + world.seed % 3)),
@@ -696,7 +695,7 @@ def _around(world: World) -> Iterator[None]:
 
 @contextmanager
 def _places(reach: Callable[[str], None]) -> Iterator[None]:
-    modules = (batch, database, migrations, registry, live_run, retention)
+    modules = (batch, database, migrations, performer, shutdown, wakeups, retention)
     patches = [patch.object(module, "reach", reach) for module in modules]
     for one in patches:
         one.start()

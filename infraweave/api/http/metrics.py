@@ -98,7 +98,7 @@ class Metrics:
         if tenant is None:
             await self._gauges.read(self._engine, None, self.open_streams)
             self._aside.set(len(self._engine.quarantine.quarantined))
-            threads = self._engine.host.threads
+            threads = self._engine.workers.threads
             for state, count in (
                 ("busy", threads.busy),
                 ("lost", threads.lost),
@@ -125,10 +125,10 @@ class _RunGauges:
         self._limit = Gauge("infraweave_slots", "Slots there are.", registry=registry)
 
     async def read(self, engine: Engine, tenant: str | None, streams: int) -> None:
-        counts, host = await engine.runs.counts(tenant), engine.host
+        counts = await engine.runs.counts(tenant)
         for state in get_args(State):
             self._runs.labels(state).set(counts.get(state, 0))
-        self._queued.set(host.admission.queued_of(tenant))
-        self._slots.set(host.slots_of(tenant))
-        self._limit.set(host.slots.limit)
+        self._queued.set(engine.admission.queued_of(tenant))
+        self._slots.set(engine.registry.slots_of(tenant))
+        self._limit.set(engine.slots.limit)
         self._streams.set(streams)

@@ -61,8 +61,8 @@ class StatisticsHandlers:
         return ApiResponse(
             Status(
                 version=__version__,
-                slots=SlotUse(total=engine.host.slots.limit, taken=engine.host.slots_of(tenant)),
-                threads=_threads(engine.host.threads) if tenant is None else None,
+                slots=SlotUse(total=engine.slots.limit, taken=engine.registry.slots_of(tenant)),
+                threads=_threads(engine.workers.threads) if tenant is None else None,
                 queued=now.queued,
                 waiting=now.waiting,
                 open_runs=now.open_runs,

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING
 
 from infraweave.core.data.values import Json
 from infraweave.core.run import ids
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import Completed, NodeStarted, Origin, ParentEntry
-from infraweave.core.run.facts import CancelRequested, ChildEnded, Recovered, RunAccepted
+from infraweave.core.run.facts import CancelRequested, ChildEnded, RunAccepted
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.concurrency import concurrency_key
 from infraweave.core.workflow.document import Map, Subworkflow
@@ -18,44 +17,44 @@ from infraweave.core.workflow.graph import Graph
 from infraweave.engine.admission.groups import admission_request
 from infraweave.engine.clock import chance
 from infraweave.engine.execution.attempt_error import AttemptError
+from infraweave.engine.execution.schema_checker import SchemaChecker
 from infraweave.engine.runs.live_run import LiveRun
+from infraweave.engine.runs.registry import RunRegistry
+from infraweave.engine.runs.resources import RunResources
 from infraweave.errors import InputInvalid, RunNotFound, VersionNotFound, WorkflowNotFound
 from infraweave.store.runs import RunRow, Runs
-from infraweave.store.sqlite.audit_record import AuditRecord
-
-if TYPE_CHECKING:
-    from infraweave.engine.runs.registry import Host
 
 #: Runs that may stand above each other: a workflow that starts itself must end somewhere.
 MAX_DEPTH = 32
 
 
 class Children:
-    """What a host does for children."""
+    """Finds, starts, cancels and pins children."""
 
-    def __init__(self, host: Host, runs: Runs) -> None:
-        self._host, self._runs = host, runs
+    def __init__(
+        self, resources: RunResources, registry: RunRegistry, schema_checker: SchemaChecker, runs: Runs
+    ) -> None:
+        self._resources, self._registry = resources, registry
+        self._schema_checker, self._runs = schema_checker, runs
 
-    async def graph(self, parent: LiveRun, name: str, value: Json) -> tuple[Graph, Json]:
+    async def find(self, parent: LiveRun, name: str, value: Json) -> tuple[Graph, Json]:
         """Return the graph of the run that a node starts, and its input as that takes it.
 
         Raises:
             AttemptError: there is no such workflow, it does not take ``value``, or it lies too deep.
         """
-        node, tenant = parent.graph.nodes[name], parent.origin.tenant
+        node, tenant, catalog = parent.graph.nodes[name], parent.origin.tenant, self._resources.catalog
         if not isinstance(node, Subworkflow | Map) or node.workflow_id is None:
             raise TypeError(f"{name} starts no run")
         if parent.origin.depth >= MAX_DEPTH:
             raise AttemptError("too_deep", f"{MAX_DEPTH} runs stand above each other already", final=True)
         try:
-            active = node.workflow_version or await self._host.catalog.active_version(
-                tenant, node.workflow_id
-            )
-            graph = await self._host.catalog.graph(tenant, node.workflow_id, active)
+            active = node.workflow_version or await catalog.active_version(tenant, node.workflow_id)
+            graph = await catalog.graph(tenant, node.workflow_id, active)
         except (WorkflowNotFound, VersionNotFound) as error:
             raise AttemptError(error.code, str(error), final=True) from error
         try:
-            taken = await self._host.schema_checker.validated_input(graph, value)
+            taken = await self._schema_checker.validated_input(graph, value)
             admission_request(graph, tenant, taken)
         except InputInvalid as error:
             raise AttemptError(error.code, str(error), final=True) from error
@@ -73,12 +72,11 @@ class Children:
 
     def spawn_child(self, parent: LiveRun, event: NodeStarted) -> tuple[LiveRun, RunAccepted]:
         """Return the child that an attempt is, and the fact with which it starts."""
-        graph, origin = parent.child_graphs.pop(event.address), parent.origin
-        child = self._host.adopt(
-            LiveRun(self._host, self._host.journal.new_key(), graph, RunState(event.child_run_id or ""))
-        )
+        graph, origin = parent.performer.pop_child_graph(event.address), parent.origin
         limits = graph.document.concurrency
-        child.parent_key, child.has_slot = parent.run_key, not limits and self._host.slots.try_acquire()
+        has_slot = not limits and self._resources.slots.try_acquire()
+        state = RunState(event.child_run_id or "")
+        child = self._registry.create(graph, state, parent_key=parent.run_key, has_slot=has_slot)
         born = Origin(
             workflow_id=graph.document.workflow_id,
             workflow_version=graph.document.version,
@@ -96,7 +94,7 @@ class Children:
             tracestate=origin.tracestate,
             lane=concurrency_key(limits, event.input),
         )
-        return child, RunAccepted(origin=born, input=event.input, slot=child.has_slot)
+        return child, RunAccepted(origin=born, input=event.input, slot=has_slot)
 
     async def cancel(self, parent: LiveRun, child_run_id: str) -> None:
         """Ask a child to stop, because its parent does without it."""
@@ -105,19 +103,9 @@ class Children:
         if row is None:
             raise RunNotFound(f"No run {child_run_id}.")
         reason = f"its parent {parent.state.run_id} does without it"
-        async with self._host.pinned(row.run_key, lifting=True) as child:
-            self._host.turns.apply(child, CancelRequested(by=parent.origin.by, reason=reason))
+        async with self._registry.pinned(row.run_key, resuming=True) as child:
+            child.apply(CancelRequested(by=parent.origin.by, reason=reason))
             await child.durable()
-
-    async def catch_up(self, live: LiveRun, record: AuditRecord | None = None) -> None:
-        """Resume a run that was set aside, and tell it of the children that have ended meanwhile."""
-        self._host.turns.apply(live, Recovered(), record=record)
-        for entry in [entry for entry in live.state.entries.values() if entry.child_run_id is not None]:
-            row = await self._runs.get(entry.child_run_id or "")
-            if row is None or row.finished_at is None:
-                continue
-            state = await self._host.journal.fold(row.run_key, row.run_id)
-            self._host.turns.apply(live, end_of(state, entry.address, entry.attempt))
 
     async def pin_descendants(self, stack: AsyncExitStack, run_key: int) -> list[LiveRun]:
         """Pin a run and its open children, and theirs, for as long as ``stack`` lasts.
@@ -128,7 +116,8 @@ class Children:
             RunNotFound: there is no such run.
             StorageUnavailable: what their states say cannot be stored.
         """
-        bare = partial(self._host.pinned, lifting=True, payloads=False)  # who is terminated needs no payloads
+        # A run that is terminated needs no payloads.
+        bare = partial(self._registry.pinned, resuming=True, payloads=False)
         found = [await stack.enter_async_context(bare(run_key))]
         known: set[str] = set()
         while missing := [(live, child) for live in found for child in _open_children(live, known)]:

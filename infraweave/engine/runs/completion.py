@@ -8,13 +8,13 @@ from typing import TypeAlias
 Waiter: TypeAlias = "asyncio.Future[bool]"
 
 
-def give_up(waiter: Waiter) -> None:
+def expire(waiter: Waiter) -> None:
     """Let a waiter hear that it waited in vain."""
     if not waiter.done():
         waiter.set_result(False)
 
 
-class Ends:
+class CompletionWaiters:
     """The waiters of this process, by run."""
 
     def __init__(self) -> None:
@@ -22,21 +22,21 @@ class Ends:
         self._closed = False
 
     def wait(self, run_key: int) -> Waiter:
-        """Return a future: True once the run has ended, False at a shutdown. ``forget`` it afterwards."""
+        """Return a future: True once the run has ended, False at a shutdown. ``remove`` it afterwards."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(run_key, set()).add(waiter)
         if self._closed:
-            give_up(waiter)
+            expire(waiter)
         return waiter
 
-    def forget(self, run_key: int, waiter: Waiter) -> None:
+    def remove(self, run_key: int, waiter: Waiter) -> None:
         """Drop a waiter that waits no more."""
         waiters = self._waiters[run_key]
         waiters.discard(waiter)
         if not waiters:
             del self._waiters[run_key]
 
-    def announce(self, run_key: int) -> None:
+    def notify(self, run_key: int) -> None:
         """Tell all who wait for this run that it has ended."""
         for waiter in self._waiters.get(run_key, ()):
             if not waiter.done():
@@ -47,4 +47,4 @@ class Ends:
         self._closed = True
         for waiters in self._waiters.values():
             for waiter in waiters:
-                give_up(waiter)
+                expire(waiter)

@@ -9,12 +9,9 @@ it: what is dropped here is folded again.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from infraweave.core.data.bounded_cache import BoundedCache
-
-if TYPE_CHECKING:
-    from infraweave.engine.runs.live_run import LiveRun
+from infraweave.engine.runs.live_run import LiveRun
 
 #: Events that are folded so quickly that it is not worth the memory.
 LONG = 200
@@ -23,7 +20,7 @@ LONG = 200
 MOST_BYTES = 32 << 20
 
 
-class Resting:
+class IdleRunCache:
     """Runs at rest, the latest last."""
 
     def __init__(self) -> None:
@@ -35,12 +32,12 @@ class Resting:
     def __iter__(self) -> Iterator[LiveRun]:
         return iter(self._runs)
 
-    def keep(self, live: LiveRun) -> None:
+    def store(self, live: LiveRun) -> None:
         """Keep a run that has nothing in flight, if its history is long; drop the oldest beyond the bound."""
         if live.state.seq >= LONG:
             self._runs.keep(live.run_key, live, live.size)
 
-    def take(self, run_key: int) -> LiveRun | None:
+    def pop(self, run_key: int) -> LiveRun | None:
         """Return a run as it was when it came to rest, and keep it no longer."""
         return self._runs.take(run_key)
 

@@ -14,12 +14,14 @@ from attrs import define, field
 from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.core.data.json_codec import loads
 from infraweave.core.data.values import Json
+from infraweave.core.run import readiness
+from infraweave.core.run.address import Address
 from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import StatusChanged
+from infraweave.core.run.rollback import next_compensation
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.catalog import Catalog
-from infraweave.engine.runs.blocked import blocked
 from infraweave.engine.runs.requests import Inspection
 from infraweave.errors import RunNotFound
 from infraweave.store.journal import Journal
@@ -41,7 +43,7 @@ class _Look:
     lock: asyncio.Lock = field(factory=asyncio.Lock)
 
 
-class Looks:
+class InspectionCache:
     """Folded histories by run, those looked at last at the end."""
 
     def __init__(self, journal: Journal, catalog: Catalog) -> None:
@@ -51,7 +53,7 @@ class Looks:
     def __len__(self) -> int:
         return len(self._looks)
 
-    async def at(self, run: RunRow) -> Inspection:
+    async def inspect(self, run: RunRow) -> Inspection:
         """Return what a run's stored events say. Read it at once: its state goes on with the next look.
 
         Raises:
@@ -84,7 +86,7 @@ class Looks:
             origin=opening.origin,
             state=state,
             graph=graph,
-            blocked=blocked(self._catalog, graph, state),
+            blocked=blocked_nodes(self._catalog, graph, state),
             input=opening.input,
             asked=await self._asked(run, state),
         )
@@ -104,3 +106,20 @@ class Looks:
             self._looks.take(run_key)
         else:
             self._looks.keep(run_key, look, look.size)
+
+
+def blocked_nodes(catalog: Catalog, graph: Graph, state: RunState) -> list[str]:
+    """Return the nodes that would go on if their code were loaded, sorted."""
+    if state.end is not None or state.state == "queued":
+        return []
+    late = [e.address for e in state.entries.values() if e.status == "backoff" or e.address in state.maps]
+    addresses = [*_openable(graph, state), *late]
+    return sorted({a.node for a in addresses if catalog.lacks_code(graph, a)})
+
+
+def _openable(graph: Graph, state: RunState) -> list[Address]:
+    """Return what would open next, if nothing held it back."""
+    if state.stopping is None:
+        return [Address(name) for name in readiness.all_ready(graph, state)]
+    undo = None if state.entries else next_compensation(graph, state)
+    return [] if undo is None else [undo]

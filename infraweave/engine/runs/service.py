@@ -19,13 +19,12 @@ from infraweave.core.run.events import State
 from infraweave.core.run.explain import Explanation, explain
 from infraweave.core.run.facts import CancelRequested, SignalAccepted, TerminateRequested
 from infraweave.core.workflow.document import signal_schemas
-from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import Clock, request_id
 from infraweave.engine.execution.schema_checker import SchemaChecker
-from infraweave.engine.runs.completion import give_up
-from infraweave.engine.runs.inspection import Looks
-from infraweave.engine.runs.not_started import unbegun
-from infraweave.engine.runs.registry import Host, set_aside
+from infraweave.engine.runs.children import Children
+from infraweave.engine.runs.completion import expire
+from infraweave.engine.runs.inspection import InspectionCache
+from infraweave.engine.runs.registry import RunRegistry
 from infraweave.engine.runs.requests import (
     Delivered,
     Inspection,
@@ -35,9 +34,12 @@ from infraweave.engine.runs.requests import (
     StartRequest,
 )
 from infraweave.engine.runs.reruns import Reruns
+from infraweave.engine.runs.resources import RunResources
 from infraweave.engine.runs.starts import Starts
+from infraweave.engine.runs.suspects import Suspects
+from infraweave.engine.runs.turns import Turns
+from infraweave.engine.runs.wakeups import Wakeups
 from infraweave.errors import Draining, RequestError
-from infraweave.store.load_quarantine import LoadQuarantine
 from infraweave.store.runs import RunRow, Runs
 from infraweave.store.sqlite.audit_record import AuditRecord
 
@@ -47,14 +49,17 @@ class RunService:
     """Starts, inspects, signals and cancels runs."""
 
     clock: Clock
-    _host: Host
+    _resources: RunResources
+    _registry: RunRegistry
+    _turns: Turns
+    _children: Children
+    _wakeups: Wakeups
+    _suspects: Suspects
     _runs: Runs
-    _catalog: Catalog
     _schema_checker: SchemaChecker
-    _quarantine: LoadQuarantine
     _starts: Starts
     _reruns: Reruns
-    _inspections: Looks
+    _inspections: InspectionCache
 
     def check_accepting(self) -> None:
         """Refuse everything new while the server is shutting down.
@@ -62,7 +67,7 @@ class RunService:
         Raises:
             Draining: it is.
         """
-        if self._host.draining:
+        if self._resources.draining:
             raise Draining(headers={"Retry-After": "1"})
 
     # --- starting ------------------------------------------------------------------------------------------
@@ -99,8 +104,8 @@ class RunService:
             WorkflowNotFound: there is no such workflow.
             InputInvalid: the input does not match.
         """
-        version = await self._catalog.active_version(tenant, workflow_id)
-        graph = await self._catalog.graph(tenant, workflow_id, version)
+        version = await self._resources.catalog.active_version(tenant, workflow_id)
+        graph = await self._resources.catalog.graph(tenant, workflow_id, version)
         await self._schema_checker.validated_input(graph, value)
 
     async def missing_code(self, tenant: str, workflow_id: str) -> list[str]:
@@ -109,9 +114,9 @@ class RunService:
         Raises:
             WorkflowNotFound: there is no such workflow.
         """
-        version = await self._catalog.active_version(tenant, workflow_id)
-        graph = await self._catalog.graph(tenant, workflow_id, version)
-        return self._catalog.unresolved(graph.document)
+        version = await self._resources.catalog.active_version(tenant, workflow_id)
+        graph = await self._resources.catalog.graph(tenant, workflow_id, version)
+        return self._resources.catalog.unresolved(graph.document)
 
     async def plan_rerun(self, run: RunRow, wish: RerunWish) -> PlannedRerun:
         """Return what a rerun would keep and run anew. For errors see ``Reruns.plan``."""
@@ -159,7 +164,7 @@ class RunService:
         """
         self.check_accepting()
         dumps([payload, request_id_, by, link])
-        async with self._host.pinned(run.run_key) as live:
+        async with self._registry.pinned(run.run_key) as live:
             request = request_id_ or request_id(self.clock.now())
             schema = signal_schemas(live.graph.document).get(name)
             # Checked before the decision, as it may take a while: between the two nothing may change.
@@ -171,7 +176,7 @@ class RunService:
                 raise
             if fresh:
                 fact = SignalAccepted(name=name, request_id=request, payload=payload, by=by, link=link)
-                self._host.turns.apply(live, fact, record=record)
+                self._turns.apply(live, fact, record=record)
             await live.durable()
         return Delivered(request, duplicate=not fresh)
 
@@ -216,11 +221,11 @@ class RunService:
             Draining, StorageUnavailable: nothing can be stored now.
         """
         self.check_accepting()
-        if not self._quarantine.is_quarantined(run.run_id):
+        if not self._resources.quarantine.is_quarantined(run.run_id):
             return False
-        async with self._host.pinned(run.run_key, lifting=True) as live:
-            if live.is_lifted:
-                await self._host.resume(live, record)
+        async with self._registry.pinned(run.run_key, resuming=True) as live:
+            if live.is_set_aside:
+                await self._wakeups.resume(live, record)
             await live.durable()
         return True
 
@@ -231,13 +236,13 @@ class RunService:
         dumps([fact.by, fact.reason, fact.link])
         async with AsyncExitStack() as stack:
             if isinstance(fact, TerminateRequested):  # at once, so together with all descendants
-                live, *children = await self._host.children.pin_descendants(stack, run.run_key)
+                live, *children = await self._children.pin_descendants(stack, run.run_key)
             else:
-                pinned = self._host.pinned(run.run_key, lifting=True)
+                pinned = self._registry.pinned(run.run_key, resuming=True)
                 live, children = await stack.enter_async_context(pinned), []
             is_open = live.state.end is None
             if is_open:
-                self._host.turns.apply(live, fact, *((child, fact) for child in children), record=record)
+                self._turns.apply(live, fact, *((child, fact) for child in children), record=record)
             await live.durable()
         return is_open
 
@@ -249,7 +254,7 @@ class RunService:
         Raises:
             RunNotFound: the run is gone.
         """
-        return await self._inspections.at(run)
+        return await self._inspections.inspect(run)
 
     async def explain(self, run: RunRow) -> tuple[State, Explanation]:
         """Return a run's state, and one sentence that says why it does not move.
@@ -258,30 +263,30 @@ class RunService:
             RunNotFound: the run is gone.
         """
         seen = await self.inspect(run)
-        if seen.state.end is None and self._quarantine.is_quarantined(run.run_id):
-            why = set_aside(run.run_id, self._quarantine.crashes(run.run_id))
+        if seen.state.end is None and self._resources.quarantine.is_quarantined(run.run_id):
+            why = self._suspects.why_set_aside(run.run_id)
             return seen.state.state, Explanation(False, why)
         start_at, now = seen.origin.start_at, self.clock.now()
-        queued = self._host.admission.reason(run.run_key) or "its turn has come"
+        queued = self._resources.admission.reason(run.run_key) or "its turn has come"
         if start_at is not None and start_at > now:
             queued = f"it is not to start before {rfc3339(start_at)}"
-        live = self._host.live.get(run.run_key)
-        waiting = {} if live is None else unbegun(live)
+        live = self._registry.live.get(run.run_key)
+        waiting = {} if live is None else live.performer.not_started()
         told = explain(seen.graph, seen.state, now, blocked=seen.blocked, queued=queued, not_started=waiting)
         return seen.state.state, told
 
     async def wait_end(self, run_key: int, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - own clock
         """Wait until a run has ended. Return False where ``timeout`` seconds or a shutdown came first."""
-        waiter = self._host.ends.wait(run_key)
-        timer = None if timeout is None else self.clock.call_later(timeout, partial(give_up, waiter))
+        waiter = self._resources.completion.wait(run_key)
+        timer = None if timeout is None else self.clock.call_later(timeout, partial(expire, waiter))
         try:
-            live = self._host.live.get(run_key)
+            live = self._registry.live.get(run_key)
             may_have_ended = live is None or live.state.end is not None
             if may_have_ended and await self._has_ended(run_key):
                 return True
             return await waiter
         finally:
-            self._host.ends.forget(run_key, waiter)
+            self._resources.completion.remove(run_key, waiter)
             if timer is not None:
                 timer.cancel()
 

@@ -20,11 +20,13 @@ from infraweave.core.run.facts import RunAccepted
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.admission.groups import AdmissionRequest, admission_request
-from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import run_id
+from infraweave.engine.execution.schema_checker import SchemaChecker
 from infraweave.engine.runs.live_run import LiveRun
-from infraweave.engine.runs.registry import Host
+from infraweave.engine.runs.registry import RunRegistry
 from infraweave.engine.runs.requests import Started, StartRequest
+from infraweave.engine.runs.resources import RunResources
+from infraweave.engine.runs.turns import Turns
 from infraweave.errors import (
     Capacity,
     IdempotencyMismatch,
@@ -32,6 +34,7 @@ from infraweave.errors import (
     StorageUnavailable,
     Unstorable,
 )
+from infraweave.store.journal import Journal
 from infraweave.store.runs import RunRow, Runs
 
 #: A tenant and one of its idempotency keys.
@@ -52,8 +55,17 @@ class _Ready:
 class Starts:
     """The way in of all runs that somebody asks for."""
 
-    def __init__(self, host: Host, catalog: Catalog, runs: Runs) -> None:
-        self._host, self._catalog, self._runs = host, catalog, runs
+    def __init__(
+        self,
+        resources: RunResources,
+        registry: RunRegistry,
+        turns: Turns,
+        schema_checker: SchemaChecker,
+        journal: Journal,
+        runs: Runs,
+    ) -> None:
+        self._resources, self._registry, self._turns = resources, registry, turns
+        self._schema_checker, self._journal, self._runs = schema_checker, journal, runs
         self._starting: dict[Key, asyncio.Future[None]] = {}
 
     async def one(self, request: StartRequest) -> Started:
@@ -85,19 +97,19 @@ class Starts:
     async def _start(self, request: StartRequest) -> RunRow:
         ready = await self._ready(request)
         if ready.admission.limits:
-            await self._host.admission.prepare([ready.admission])
+            await self._resources.admission.prepare([ready.admission])
         live = self._begin(ready)
         await live.durable()
         return _row(live)
 
     async def _ready(self, request: StartRequest) -> _Ready:
-        catalog = self._catalog
+        catalog = self._resources.catalog
         await catalog.publish_loaded(request.tenant)
         version = request.workflow_version or await catalog.active_version(
             request.tenant, request.workflow_id
         )
         graph = await catalog.graph(request.tenant, request.workflow_id, version)
-        value = await self._host.schema_checker.validated_input(graph, request.input)
+        value = await self._schema_checker.validated_input(graph, request.input)
         return _Ready(evolve(request, input=value), graph, admission_request(graph, request.tenant, value))
 
     def _begin(self, ready: _Ready) -> LiveRun:
@@ -106,20 +118,18 @@ class Starts:
         Raises:
             Capacity: nothing has changed.
         """
-        host, request = self._host, ready.request
-        now = host.clock.now()
+        resources, request = self._resources, ready.request
+        now = resources.clock.now()
         later = request.start_at if request.start_at is not None and request.start_at > now else None
-        run_key = host.journal.new_key()
-        slot = later is None and host.admission.admit(run_key, ready.admission)
-        live = LiveRun(host, run_key, ready.graph, RunState(run_id(now)))
-        live.has_slot = slot
-        host.adopt(live)
+        run_key = self._journal.new_key()
+        slot = later is None and resources.admission.admit(run_key, ready.admission)
+        live = self._registry.create(ready.graph, RunState(run_id(now)), run_key=run_key, has_slot=slot)
         fact = RunAccepted(
             origin=_origin(ready, later), input=request.input, slot=slot, reused=request.reused
         )
         if request.record is not None:
             request.record.detail = f"run:{live.state.run_id}"
-        host.turns.apply(live, fact, record=request.record)
+        self._turns.apply(live, fact, record=request.record)
         if live.refusal is not None:
             raise live.refusal
         return live
@@ -134,7 +144,7 @@ class Starts:
         async with self._claimed(keys):
             made = await self._made(keys)
             ready = await self._all_ready(requests, made)
-            await self._host.admission.prepare(one.admission for one in ready if isinstance(one, _Ready))
+            await self._resources.admission.prepare(one.admission for one in ready if isinstance(one, _Ready))
             begun: list[LiveRun] = []
             outcomes = [
                 self._outcome(request, one, made, begun) for request, one in zip(requests, ready, strict=True)

@@ -15,20 +15,20 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
-from typing import TYPE_CHECKING
 
 from attrs import define, field
 
 from infraweave.core.run.events import NodeStarted
 from infraweave.core.run.facts import Fact
-from infraweave.engine.runs.children import end_of
+from infraweave.engine.runs.children import Children, end_of
+from infraweave.engine.runs.live_run import LiveRun
+from infraweave.engine.runs.queued_runs import QueuedRuns
+from infraweave.engine.runs.registry import RunRegistry
+from infraweave.engine.runs.tasks import BackgroundTasks
 from infraweave.engine.runs.unstorable import Turn
 from infraweave.errors import RunNotFound, RunSetAside, StorageUnavailable, Unstorable
+from infraweave.store.journal import Journal
 from infraweave.store.sqlite.audit_record import AuditRecord
-
-if TYPE_CHECKING:
-    from infraweave.engine.runs.live_run import LiveRun
-    from infraweave.engine.runs.registry import Host
 
 
 @define(eq=False)
@@ -54,8 +54,16 @@ class TurnGroup:
 class Turns:
     """Applies facts to live runs."""
 
-    def __init__(self, host: Host) -> None:
-        self._host = host
+    def __init__(
+        self,
+        journal: Journal,
+        tasks: BackgroundTasks,
+        registry: RunRegistry,
+        children: Children,
+        queued: QueuedRuns,
+    ) -> None:
+        self._journal, self._tasks, self._registry = journal, tasks, registry
+        self._children, self._queued = children, queued
 
     def apply(
         self, live: LiveRun, fact: Fact, *others: tuple[LiveRun, Fact], record: AuditRecord | None = None
@@ -81,26 +89,26 @@ class Turns:
 
     def _decide(self, group: TurnGroup, live: LiveRun, fact: Fact) -> None:
         """Let a run decide about a fact, and its new children about their start."""
-        written = live.decide(fact)
-        if not live.has_news(written):
-            live.perform(written)
+        result = live.decide(fact)
+        if not live.has_news(result):
+            live.perform(result)
             return
-        group.add(Turn(live, written, fact))
+        group.add(Turn(live, result, fact))
         if live.graph.starts_children:
-            for event in written.events:
+            for event in result.events:
                 if isinstance(event, NodeStarted) and event.child_run_id is not None:
-                    child, accepted = self._host.children.spawn_child(live, event)
+                    child, accepted = self._children.spawn_child(live, event)
                     self._decide(group, child, accepted)
                     if not accepted.slot:
                         group.queued.append(child)
-        if live.parent_key is not None and written.events and live.state.end is written.events[-1]:
+        if live.parent_key is not None and result.events and live.state.end is result.events[-1]:
             group.ended.append(live)
 
     def _notify_parents(self, group: TurnGroup) -> int | None:
         """Let parents decide about children that have ended; return the key of one that is not in memory."""
         while group.ended:
             child = group.ended[-1]
-            parent = self._host.live.get(child.parent_key or 0)
+            parent = self._registry.live.get(child.parent_key or 0)
             if parent is None:
                 return child.parent_key
             group.ended.pop()
@@ -123,19 +131,19 @@ class Turns:
             for live, _, _ in turns:
                 if live.is_abandoned:
                     raise Unstorable if live.refusal else StorageUnavailable
-            entries = [live.entry(written) for live, written, _ in turns]
-            commit = self._host.journal.append(entries, partial(self._committed, turns), group.record)
+            entries = [live.to_append(result) for live, result, _ in turns]
+            commit = self._journal.append(entries, partial(self._committed, turns), group.record)
         except Unstorable as error:
-            return self._host.refuse(error, turns)
+            return self._registry.reject(error, turns)
         except StorageUnavailable:
-            self._lose(turns)
+            self._evict(turns)
             raise
         for (live, _, _), entry in zip(turns, entries, strict=True):
             live.appended(entry)
             if group.later is None:
                 live.wait_for(commit)
         for child in group.queued:
-            self._host.line_up(child)
+            self._queued.enqueue_child(child)
         return commit
 
     def _append_later(self, group: TurnGroup) -> asyncio.Future[None]:
@@ -143,7 +151,7 @@ class Turns:
         later = group.later = asyncio.get_running_loop().create_future()
         for live, _, _ in group.turns:
             live.wait_for(later)
-        task = self._host.spawn(self._load_parents(group, later), "notify parents")
+        task = self._tasks.spawn(self._load_parents(group, later), "notify parents")
         task.add_done_callback(partial(self._check_appended, group, later))
         return later
 
@@ -151,7 +159,7 @@ class Turns:
         async with AsyncExitStack() as stack:
             while (parent_key := self._notify_parents(group)) is not None:
                 try:
-                    await stack.enter_async_context(self._host.pinned(parent_key))
+                    await stack.enter_async_context(self._registry.pinned(parent_key))
                 except (RunNotFound, RunSetAside):
                     # It was removed; or it hears of the end when it is resumed.
                     group.ended.pop()
@@ -162,7 +170,7 @@ class Turns:
     ) -> None:
         """Let nobody wait for an append that failed, or that a shutdown cancelled."""
         if task.cancelled() or task.exception() is not None:
-            self._lose(group.turns)
+            self._evict(group.turns)
             _fail(later, StorageUnavailable())
 
     # --- perform -------------------------------------------------------------------------------------------
@@ -170,18 +178,18 @@ class Turns:
     def _committed(self, turns: Sequence[Turn], commit: asyncio.Future[None]) -> None:
         error = _error_of(commit)
         if isinstance(error, Unstorable):
-            for live, written, _ in turns:
-                live.untell_gate(written)
-            self._host.refuse(error, turns)
+            for live, result, _ in turns:
+                live.take_back(result)
+            self._registry.reject(error, turns)
         elif error is not None:
-            self._lose(turns)
+            self._evict(turns)
         else:
-            for live, written, _ in turns:
-                live.committed(written)
+            for live, result, _ in turns:
+                live.committed(result)
 
-    def _lose(self, turns: Sequence[Turn]) -> None:
+    def _evict(self, turns: Sequence[Turn]) -> None:
         for live, _, _ in turns:
-            self._host.lose(live)
+            self._registry.evict(live)
 
 
 def _error_of(commit: asyncio.Future[None]) -> BaseException | None:

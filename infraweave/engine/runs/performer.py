@@ -1,0 +1,278 @@
+"""Performs what is open in one run: calls bodies, and prepares entries that need it, while it has a slot.
+
+A performer does not keep its run, or the two would form a circle that only the garbage collector frees.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from functools import partial
+from typing import Any, Protocol
+
+from infraweave.core.data.sizes import TooLarge
+from infraweave.core.data.values import Json
+from infraweave.core.run import binding, readiness
+from infraweave.core.run.address import Address
+from infraweave.core.run.events import NodeFailed, NodeStarted, Origin
+from infraweave.core.run.facts import AttemptInterrupted, ChildReady, Fact, PreflightFailed
+from infraweave.core.run.openings import INPUT_TOO_LARGE, too_large_message
+from infraweave.core.run.preflight import Preflights
+from infraweave.core.run.recorder import TurnResult
+from infraweave.core.run.state import RunState
+from infraweave.core.workflow.graph import Graph
+from infraweave.engine.execution.attempt import Attempt, stopped_before_start
+from infraweave.engine.execution.context import RunContext
+from infraweave.engine.execution.preflight import PREFLIGHTS, ChildPreflight, Preflight
+from infraweave.engine.runs.failure_log import tell_failure
+from infraweave.engine.runs.resources import RunResources
+from infraweave.failpoints import reach
+
+
+class PerformedRun(Protocol):
+    """What a performer needs of its run."""
+
+    run_key: int
+    graph: Graph
+    state: RunState
+
+    @property
+    def origin(self) -> Origin:
+        """What the run was started with."""
+
+    def apply(self, fact: Fact) -> object:
+        """Take a fact."""
+
+    def find_child(self, node: str, value: Json) -> Coroutine[Any, Any, tuple[Graph, Json]]:
+        """Return the graph and the input of a child."""
+
+    def cancel_child(self, run_id: str) -> None:
+        """Ask a child to stop."""
+
+    def slot_granted(self) -> None:
+        """Go on with a slot."""
+
+
+class Performer:
+    """The bodies and preflights of one run."""
+
+    def __init__(self, resources: RunResources, *, has_slot: bool) -> None:
+        self._resources = resources
+        self.has_slot = has_slot
+        #: True while the run waits for a slot to go on.
+        self.in_line = False
+        self.preflights = Preflights()
+        #: The graphs of children that may start.
+        self._child_graphs: dict[Address, Graph] = {}
+        self._attempts: dict[Address, Attempt] = {}
+        #: What begins once there is a slot.
+        self._todo: list[NodeStarted | Address] = []
+        #: Children that were asked to stop; and whether all were.
+        self._told: set[str] = set()
+        self._told_all = False
+
+    @property
+    def attempts(self) -> list[Attempt]:
+        """The attempts in flight."""
+        return list(self._attempts.values())
+
+    @property
+    def has_todo(self) -> bool:
+        """True while something is to begin."""
+        return bool(self._todo)
+
+    @property
+    def is_idle(self) -> bool:
+        """True while nothing is in flight, and nothing is to begin."""
+        return not (self._todo or self._attempts or self.in_line)
+
+    # --- begin ---------------------------------------------------------------------------------------------
+
+    def perform(self, run: PerformedRun, result: TurnResult) -> None:
+        """Begin what a turn opened, and stop what it closed."""
+        for event in result.events:
+            if isinstance(event, NodeStarted) and event.runs_code:
+                self._todo.append(event)
+            elif isinstance(event, NodeFailed):
+                tell_failure(run.state.run_id, event)
+        self._todo += result.preflight
+        if run.state.stopping is not None or run.graph.races:
+            self._stop_abandoned(run)
+        self._begin_all(run)
+
+    def go_on(self, run: PerformedRun) -> None:
+        """Begin what waited for the slot that was granted now."""
+        self.in_line, self.has_slot = False, True
+        self._begin_all(run)
+
+    def release_slot(self) -> None:
+        """Give the slot back."""
+        if self.has_slot:
+            self.has_slot = False
+            self._resources.slots.release()
+
+    def _begin_all(self, run: PerformedRun) -> None:
+        if not self._todo or self.in_line:
+            return
+        if not self.has_slot:
+            self.in_line = True
+            self._resources.slots.resume(run.slot_granted)
+            return
+        todo, self._todo = self._todo, []
+        for item in todo:
+            if isinstance(item, Address):
+                self._begin_preflight(run, item)
+            else:
+                self._begin_attempt(run, item)
+
+    def _begin_attempt(self, run: PerformedRun, event: NodeStarted) -> None:
+        address = event.address
+        entry = run.state.entries.get(address)
+        if entry is None or entry.status != "running" or entry.attempt != event.attempt:
+            return  # a later decision has closed it
+        node = run.graph.nodes[event.node]
+        undo = run.graph.compensation(event.node) if event.phase == "compensation" else None
+        if undo is not None:
+            reach("compensation")
+        timeout = undo.timeout if undo else getattr(node, "timeout", None)
+        attempt = self._make(run, Attempt, address, event.attempt, entry.input or {})
+        attempt.start(timeout, self._resources.workers.orphans.get((run.run_key, address)))
+
+    def _begin_preflight(self, run: PerformedRun, address: Address) -> None:
+        if address not in self.preflights.entries:
+            return
+        entry = run.state.entries.get(address)
+        number = 1 if entry is None else entry.attempt + 1
+        try:
+            values = binding.bind_inputs(run.graph, run.state, address)
+        except TooLarge as error:
+            self.preflights.end(address)
+            message = too_large_message(error)
+            run.apply(PreflightFailed(address=address, code=INPUT_TOO_LARGE, message=message))
+            return
+        kind = PREFLIGHTS[type(run.graph.nodes[address.node])]
+        attempt = self._make(run, kind, address, number, values)
+        if isinstance(attempt, ChildPreflight):
+            attempt.find_child = partial(self._find_child, run, address)
+        attempt.start(None, None)
+
+    async def _find_child(self, run: PerformedRun, address: Address, value: Json) -> ChildReady:
+        """Return the fact of a child that may start.
+
+        Raises:
+            AttemptError: it may not.
+        """
+        self._child_graphs[address], checked = await run.find_child(address.node, value)
+        return ChildReady(address=address, input=checked)
+
+    def pop_child_graph(self, address: Address) -> Graph:
+        """Return the graph of a child that starts now."""
+        return self._child_graphs.pop(address)
+
+    def _make(
+        self,
+        run: PerformedRun,
+        kind: type[Attempt],
+        address: Address,
+        number: int,
+        values: dict[str, object],
+    ) -> Attempt:
+        context = RunContext(run.state.run_id, run.origin, address, number)
+        deliver = partial(self._deliver, run)
+        attempt = self._resources.workers.attempt(kind, run.graph, context, values, deliver)
+        self._attempts[address] = attempt
+        return attempt
+
+    def _deliver(self, run: PerformedRun, attempt: Attempt, fact: Fact) -> None:
+        self._attempts.pop(attempt.address, None)
+        self.preflights.end(attempt.address)
+        orphan = attempt.orphan()
+        if orphan is not None:
+            self._resources.workers.track_orphan(run.run_key, attempt.address, orphan)
+        run.apply(fact)
+
+    # --- stop ----------------------------------------------------------------------------------------------
+
+    def _stop_abandoned(self, run: PerformedRun) -> None:
+        """Stop what a stopping run has in flight, or what lost a race. Close what never began."""
+        state = run.state
+        goes_on = state.stopping is None and state.end is None
+        for address, attempt in list(self._attempts.items()):
+            if state.end is not None or _is_abandoned(run, address):
+                attempt.stop("lost" if goes_on else "cancelled")
+        self._stop_children(run)
+        # One by one, while the others stay on the list: a turn that closes one must not find the run idle.
+        while (item := self._first_abandoned(run)) is not None:
+            self._todo.remove(item)
+            if isinstance(item, Address):
+                self.preflights.end(item)
+            else:
+                run.apply(stopped_before_start(item))
+
+    def _first_abandoned(self, run: PerformedRun) -> NodeStarted | Address | None:
+        for item in self._todo:
+            if _is_abandoned(run, item if isinstance(item, Address) else item.address):
+                return item
+        return None
+
+    def _stop_children(self, run: PerformedRun) -> None:
+        if self._told_all:
+            return
+        self._told_all = run.state.stopping is not None  # no child starts from here on
+        for entry in run.state.entries.values():
+            child = entry.child_run_id
+            if child is not None and child not in self._told and _is_abandoned(run, entry.address):
+                self._told.add(child)
+                run.cancel_child(child)
+
+    def discard(self) -> None:
+        """Stop all bodies without a fact: the process is ending, or the disk has failed."""
+        self._todo.clear()
+        for attempt in self._attempts.values():
+            attempt.discard()
+
+    # --- the end of the process ----------------------------------------------------------------------------
+
+    def not_started(self) -> dict[Address, str]:
+        """Return what each attempt waits for whose body was not called yet."""
+        waiting = {a.address: what for a in self.attempts if (what := a.waits_for) is not None}
+        return waiting | {item.address: "a free slot" for item in self._starts()}
+
+    def close_not_started(self, run: PerformedRun) -> None:
+        """Close the attempts whose bodies were not called, so that the next process knows it.
+
+        Raises:
+            StorageUnavailable: that cannot be stored.
+        """
+        # What is in preflight is in no event, and begins anew.
+        never = [a for a in self.attempts if not isinstance(a, Preflight) and a.cancel_unstarted()]
+        back = [(a.address, a.context.attempt) for a in never]
+        back += [(item.address, item.attempt) for item in self._starts()]
+        self._todo.clear()
+        for address, attempt in back:
+            self._attempts.pop(address, None)
+            run.apply(AttemptInterrupted(address=address, attempt=attempt))
+
+    def interrupt_all(self, run: PerformedRun) -> None:
+        """Close the attempts whose bodies did not end within the grace period, as interrupted.
+
+        Raises:
+            StorageUnavailable: that cannot be stored.
+        """
+        for attempt in self.attempts:
+            if isinstance(attempt, Preflight):
+                continue
+            attempt.discard()
+            self._attempts.pop(attempt.address, None)
+            context = attempt.context
+            run.apply(
+                AttemptInterrupted(
+                    address=attempt.address, attempt=context.attempt, started=True, usage=context.usage
+                )
+            )
+
+    def _starts(self) -> list[NodeStarted]:
+        return [item for item in self._todo if isinstance(item, NodeStarted)]
+
+
+def _is_abandoned(run: PerformedRun, address: Address) -> bool:
+    return readiness.is_abandoned(run.graph, run.state, address)
