@@ -66,14 +66,14 @@ class AdminHandlers:
 
     async def grants(self, request: ApiRequest[schemas.GrantsQuery, None]) -> ApiResponse:
         """List grants."""
-        wanted = request.query.principal
-        shown = [
+        principal = request.query.principal
+        rows = [
             present(schemas.GrantShown, row, grant=grant)
             for row in await self._engine.admin.principals(request.query.tenant)
-            if wanted in (None, row.principal)
+            if principal in (None, row.principal)
             for grant in sorted(map(str, row.grants))
         ]
-        return ApiResponse(schemas.GrantList(grants=tuple(shown)))
+        return ApiResponse(schemas.GrantList(grants=tuple(rows)))
 
     async def add_grants(self, request: ApiRequest[NoQuery, schemas.AddGrants]) -> ApiResponse:
         """Add grants to a principal."""

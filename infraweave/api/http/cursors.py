@@ -75,8 +75,8 @@ class Cursors:
 
 
 def _signature(key: bytes, kind: str, request: ApiRequest[Any, Any], position: int) -> bytes:
-    asked = {name: value for name, value in asdict(request.query, recurse=False).items() if name not in _FREE}
-    signed = (kind, request.principal.tenant, sorted(request.path.items()), sorted(asked.items()), position)
+    query = {name: value for name, value in asdict(request.query, recurse=False).items() if name not in _FREE}
+    signed = (kind, request.principal.tenant, sorted(request.path.items()), sorted(query.items()), position)
     return hmac.new(key, repr(signed).encode(), hashlib.sha256).digest()[:_SIGNATURE]
 
 

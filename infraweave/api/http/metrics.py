@@ -80,9 +80,9 @@ class Metrics:
         self.latency.labels(method, route).observe(seconds)
 
     @contextmanager
-    def streaming(self, who: Principal) -> Iterator[None]:
+    def streaming(self, principal: Principal) -> Iterator[None]:
         """Count an event stream while it is open."""
-        key = (who.tenant, who.name)
+        key = (principal.tenant, principal.name)
         self.open_streams += 1
         self.streams_of[key] += 1
         try:

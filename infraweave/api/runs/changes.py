@@ -35,10 +35,10 @@ class ChangeHandlers:
 
     async def follow(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
         """Stream which runs change, for the workflows that the principal may read."""
-        who = request.principal
-        check_room(self._metrics, self._settings, who)
+        principal = request.principal
+        check_room(self._metrics, self._settings, principal)
         # It begins before the head is sent, so a client that lists after the head misses nothing.
-        subscription = self._engine.changes.subscribe(who.tenant, readable(who))
+        subscription = self._engine.changes.subscribe(principal.tenant, readable(principal))
         return ApiResponse(self._blocks(request, subscription), headers=STREAM_HEADERS, media=SSE)
 
     async def _blocks(self, request: ApiRequest[NoQuery, None], subscription: ChangeSubscription) -> Blocks:
@@ -66,10 +66,10 @@ class ChangeHandlers:
         """Tell whether the caller may still read. It is checked again only when it is due."""
         if recheck.due.done():
             recheck.rearm()
-            who = await self._authenticator.current_principal(request.caller)
-            if who is None:
+            principal = await self._authenticator.current_principal(request.caller)
+            if principal is None:
                 return False
-            subscription.restrict(readable(who))
+            subscription.restrict(readable(principal))
         return True
 
 

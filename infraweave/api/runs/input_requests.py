@@ -23,21 +23,21 @@ class InputRequestHandlers:
 
     async def list(self, request: ApiRequest[InputRequestQuery, None]) -> ApiResponse:
         """List the open questions to people, of the workflows that the principal may read, oldest first."""
-        query, who = request.query, request.principal
-        requests, names = InputRequests(self._engine.db), _workflows(query, who)
+        query, principal = request.query, request.principal
+        requests, names = InputRequests(self._engine.db), _workflows(query, principal)
         after = await self._cursors.read("input-requests", request) or 0
-        page = await requests.list(who.tenant, names, limit=query.limit, after=after)
-        total = await requests.count(who.tenant, names)
+        page = await requests.list(principal.tenant, names, limit=query.limit, after=after)
+        total = await requests.count(principal.tenant, names)
         last = page.requests[-1].event_key if page.more else None
         next_cursor = await self._cursors.issue("input-requests", request, last)
         listed = tuple(map(presenters.input_request, page.requests))
         return ApiResponse(InputRequestList(input_requests=listed, next_cursor=next_cursor, total=total))
 
 
-def _workflows(query: InputRequestQuery, who: Principal) -> frozenset[str] | None:
+def _workflows(query: InputRequestQuery, principal: Principal) -> frozenset[str] | None:
     """Return the requested workflows that the principal may read; None means all."""
-    names = readable(who)
+    names = readable(principal)
     if query.workflow_id is None:
         return names
-    wanted = frozenset({query.workflow_id})
-    return wanted if names is None else names & wanted
+    selected = frozenset({query.workflow_id})
+    return selected if names is None else names & selected

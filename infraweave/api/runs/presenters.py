@@ -41,12 +41,12 @@ def listed(row: RunRow, last_seq: int, set_aside: bool = False) -> ListedRun:
     )
 
 
-def run(row: RunRow, seen: Inspection, set_aside: bool = False) -> Run:
+def run(row: RunRow, inspection: Inspection, set_aside: bool = False) -> Run:
     """Return a run with all its fields.
 
     All that changes comes from the inspected events, not from the row, so that it is of one moment.
     """
-    state = seen.state
+    state = inspection.state
     end = state.end
     return present(
         Run,
@@ -59,17 +59,21 @@ def run(row: RunRow, seen: Inspection, set_aside: bool = False) -> Run:
         forced=isinstance(end, Cancelled) and end.forced,
         last_seq=state.seq,
         set_aside=set_aside or None,
-        rerun_of=seen.origin.rerun_of,
-        input=seen.input,
-        waiting_for=(*_asked(seen), *_listening(seen.graph, state), *_blocked(seen.blocked)),
+        rerun_of=inspection.origin.rerun_of,
+        input=inspection.input,
+        waiting_for=(
+            *_questions(inspection),
+            *_signals(inspection.graph, state),
+            *_blocked(inspection.blocked),
+        ),
         usage=Usage(tokens=state.tokens, cost_micro_usd=state.cost_micro_usd),
-        nodes=_nodes(seen.graph, state),
+        nodes=_nodes(inspection.graph, state),
     )
 
 
-def stopped(seen: Run) -> StopAcknowledged:
+def stopped(shown: Run) -> StopAcknowledged:
     """Return a stopping run for a principal without ``read``."""
-    return present(StopAcknowledged, seen)
+    return present(StopAcknowledged, shown)
 
 
 def rerun_plan(row: RunRow, from_node: str | None, planned: PlannedRerun) -> RerunPlan:
@@ -85,23 +89,23 @@ def rerun_plan(row: RunRow, from_node: str | None, planned: PlannedRerun) -> Rer
     )
 
 
-def _asked(seen: Inspection) -> list[WaitingFor]:
+def _questions(inspection: Inspection) -> list[WaitingFor]:
     """Return the open questions to people, in the order in which they were asked."""
-    requests = [entry.request for entry in seen.state.entries.values() if entry.request is not None]
+    requests = [entry.request for entry in inspection.state.entries.values() if entry.request is not None]
     return [
         present(
             WaitingFor,
             request,
             schema=dict(request.schema),
             since=request.at,
-            data=seen.asked.get(request.request_id),
+            data=inspection.asked.get(request.request_id),
             reason=None,
         )
         for request in requests
     ]
 
 
-def _listening(graph: Graph, state: RunState) -> list[WaitingFor]:
+def _signals(graph: Graph, state: RunState) -> list[WaitingFor]:
     """Return the signals that the run waits for. Nobody was asked for them, so they have no request_id."""
     nodes = ((entry, graph.nodes[entry.address.node]) for entry in state.entries.values())
     return [

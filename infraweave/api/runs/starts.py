@@ -110,8 +110,8 @@ class StartHandlers:
             key = body.idempotency_key
             if key is not None and not _KEY.fullmatch(key):
                 raise MalformedRequest(f"idempotency_key {_KEY_FORM}")
-            meant = {name: value for name, value in item.items() if name != "idempotency_key"}
-            return self._request(request, body, key, json_codec.digest(meant) if key is not None else None)
+            content = {name: value for name, value in item.items() if name != "idempotency_key"}
+            return self._request(request, body, key, json_codec.digest(content) if key is not None else None)
         except AclDenied as error:
             self._engine.audit_buffer.deny(
                 _record(request, body.workflow_id).denied(error.code, error.message)

@@ -9,7 +9,7 @@ from attrs import frozen
 from infraweave.api.http.fields import Time, described
 from infraweave.api.http.query_fields import text, time
 
-# --- who, and whether --------------------------------------------------------------------------------------
+# --- callers and health ------------------------------------------------------------------------------------
 
 
 @frozen(kw_only=True)

@@ -28,7 +28,7 @@ from infraweave.errors import Fault, MalformedRequest
 from infraweave.store.statistics import HOUR, Figures, RunSelection, Statistics
 
 _DAY = 24 * HOUR
-#: The longest period that may be asked for, in hours.
+#: The longest period that may be selected, in hours.
 _MOST_HOURS = 31 * 24
 
 
@@ -43,16 +43,16 @@ class StatisticsHandlers:
 
     async def statistics(self, request: ApiRequest[StatisticsQuery, None]) -> ApiResponse:
         """Return statistics by hour of the runs that the principal may read."""
-        until, query, who = self._engine.clock.now(), request.query, request.principal
-        asked = RunSelection(
-            tenant=who.tenant,
+        until, query, principal = self._engine.clock.now(), request.query, request.principal
+        selection = RunSelection(
+            tenant=principal.tenant,
             since=_since(query.since, until),
             until=until,
             workflow_id=query.workflow_id,
             workflow_version=query.workflow_version,
-            readable=readable(who),
+            readable=readable(principal),
         )
-        return ApiResponse(_presented(asked, await self._statistics.read(asked)))
+        return ApiResponse(_presented(selection, await self._statistics.read(selection)))
 
     async def status(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
         """Return what the server is doing: for all tenants if the caller is an admin."""
@@ -76,9 +76,9 @@ def _threads(threads: ThreadPool) -> ThreadUse:
     return ThreadUse(total=threads.count, busy=threads.busy, waiting=threads.queued, lost=threads.lost)
 
 
-def visible_tenant(who: Principal) -> str | None:
+def visible_tenant(principal: Principal) -> str | None:
     """Return the tenant of the totals that a principal may see; None: all tenants."""
-    return None if allows(who, "admin", "tenant:*") else who.tenant
+    return None if allows(principal, "admin", "tenant:*") else principal.tenant
 
 
 def _since(wanted: int | None, until: int) -> int:
@@ -94,14 +94,14 @@ def _since(wanted: int | None, until: int) -> int:
     return max(since, until - until % HOUR - (_MOST_HOURS - 1) * HOUR)
 
 
-def _presented(asked: RunSelection, figures: Figures) -> RunStatistics:
+def _presented(selection: RunSelection, figures: Figures) -> RunStatistics:
     total = figures.total
     judged = total.succeeded + total.failed
     return present(
         RunStatistics,
         figures,
-        since=asked.since,
-        until=asked.until,
+        since=selection.since,
+        until=selection.until,
         runs=present(Outcomes, total),
         success_rate=total.succeeded / judged if judged else None,
         hours=tuple(present(HourOutcomes, tally, hour=hour) for hour, tally in figures.hours.items()),
