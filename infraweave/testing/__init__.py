@@ -1,4 +1,4 @@
-"""What tests of workflows need: the pytest fixture ``iw`` (see ``plugin``), and a clock that they turn."""
+"""Tools for testing workflows: the pytest fixture ``iw`` (see ``plugin``) and a virtual clock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from infraweave.testing.runs import IwClient, IwRun, NodeReport
     from infraweave.testing.time import Stuck
 
-#: Where each name comes from; pytest loads the plugin in every project, so nothing else is loaded with it.
+#: The module of each name. pytest loads the plugin in every project, so names are imported on first use.
 _HOMES = {
     "Call": "replace",
     "Iw": "harness",

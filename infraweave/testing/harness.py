@@ -1,4 +1,4 @@
-"""The fixture's object: a true server of one test, its virtual clock, and what stands in for bodies."""
+"""``Iw``, the object of the fixture: a real server for one test, its virtual clock, and replaced bodies."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from infraweave.settings import Settings
 from infraweave.testing.clock import BEGINNING, VirtualClock
 from infraweave.testing.replace import UNSET, Phase, Raises, Replacement, Replacements, replacement
 from infraweave.testing.runs import IwClient, IwRun
-from infraweave.testing.server import OwnServer
-from infraweave.testing.time import Passing
+from infraweave.testing.server import HarnessServer
+from infraweave.testing.time import TimeSkipper
 
 
 class Iw:
-    """A server of its own on a virtual clock: HTTP, SSE and all, on a file in ``folder``.
+    """A real server with HTTP and SSE, on a virtual clock and a database file in ``folder``.
 
     ```python
     async def test_two_days_later(iw):
@@ -35,10 +35,10 @@ class Iw:
         assert (await run.error())["code"] == "timeout"
     ```
 
-    After each ``await iw.…`` all has happened that can happen without time passing. Time passes by
-    ``advance``, and by itself while the test waits for a run (``run.result()``, ``run.events()``,
-    ``run.until(…)``), from one thing that is due to the next; not so with ``iw.skips = False``, where
-    a wait that only time can end raises ``Stuck`` unless another task lets time pass.
+    After each ``await iw.…``, everything has happened that can happen without time passing. ``advance`` lets
+    time pass. While the test waits for a run (``run.result()``, ``run.events()``, ``run.until(…)``), time
+    skips by itself to each next due time. With ``iw.skips = False`` it does not: a wait that only time can
+    end raises ``Stuck``, unless another task lets time pass.
     """
 
     def __init__(
@@ -52,17 +52,17 @@ class Iw:
         on_begin: Callable[[], object] = lambda: None,
     ) -> None:
         self._given, self._on_begin = list(workflows), on_begin
-        #: The token of the principal ``admin``, who may do everything.
+        #: The token of the principal ``admin``, which has every grant.
         self.token = make_token(token_secret())
         self.clock = VirtualClock(BEGINNING if now is None else _millis(now))
         self._replacements = Replacements(self.clock)
-        self._server = OwnServer(
+        self._server = HarnessServer(
             folder / "infraweave.db", self.token, self.clock, self._replacements, settings
         )
-        self._time = Passing(self.clock, self._server, skips=skip_time)
+        self._time = TimeSkipper(self.clock, self._server, skips=skip_time)
         self._client: IwClient | None = None
 
-    # --- its life ------------------------------------------------------------------------------------------
+    # --- start and stop ------------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         await self.begin()
@@ -74,44 +74,44 @@ class Iw:
         await self.close()
 
     async def begin(self) -> None:
-        """Start the server, unless it runs; the fixture does so before the test."""
+        """Start the server if it is not running. The fixture does this before the test."""
         if await self._server.begin(self._given):
             self._client = IwClient(self.url, self.token, self._time)
             self._on_begin()
             await self._time.settle()
 
     async def close(self) -> None:
-        """End the server; the fixture does so after the test."""
+        """Stop the server. The fixture does this after the test."""
         client, self._client = self._client, None
         if client is not None:
             await client.close()
         await self._server.kill()
 
     async def restart(self, *workflows: Workflow | str | Path, down: Duration | timedelta = 0) -> None:
-        """Crash the server as ``kill -9`` does, and start a new one on the same file, at the same address.
+        """Crash the server like ``kill -9``, and start a new one on the same file, at the same address.
 
-        With ``workflows`` the new one has these loaded in place of those before: a new release. ``down``: how
-        long nobody serves the file, ``"3h"``.
+        ``workflows`` replace the loaded ones, like a new release. ``down`` is the time without a server, such
+        as ``"3h"``.
         """
         away = down.total_seconds() if isinstance(down, timedelta) else duration_in_seconds(down)
         await self._server.restart(workflows, away)
         await self._time.settle()
 
-    # --- what it is ----------------------------------------------------------------------------------------
+    # --- properties ----------------------------------------------------------------------------------------
 
     @property
     def db(self) -> Path:
-        """The database's file."""
+        """The database file."""
         return self._server.db
 
     @property
     def url(self) -> str:
-        """Where the server is, ``http://127.0.0.1:<port>``; the same after a restart."""
+        """The address of the server, ``http://127.0.0.1:<port>``. A restart keeps it."""
         return self._server.running.url
 
     @property
     def client(self) -> IwClient:
-        """A client that may do everything: ``iw.client.start("checkout-flow", …)`` is the wire's start."""
+        """A client with every grant: ``iw.client.start("checkout-flow", …)`` uses ``POST /v1/runs``."""
         if self._client is None:
             raise RuntimeError(
                 "iw is not running: it runs within an async test; elsewhere `await iw.begin()`"
@@ -120,12 +120,12 @@ class Iw:
 
     @property
     def engine(self) -> Engine:
-        """The engine of the server; another one after a restart."""
+        """The engine of the server. A restart creates a new one."""
         return self._server.running.engine
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop | None:
-        """The event loop that the server runs on; None while there is no server."""
+        """The event loop of the server, or None if it is not running."""
         return self._server.loop
 
     @property
@@ -135,7 +135,7 @@ class Iw:
 
     @property
     def skips(self) -> bool:
-        """Whether time skips by itself while the test waits for a run; else ``advance`` lets it pass."""
+        """Whether time skips by itself while the test waits for a run."""
         return self._time.skips
 
     @skips.setter
@@ -143,12 +143,13 @@ class Iw:
         self._time.skips = value
 
     async def serve(self, *workflows: Workflow | str | Path) -> None:
-        """Serve workflows, and those that they name as subworkflows by object; or files and folders.
+        """Load workflows, with the subworkflow objects that they name, or files and folders.
 
-        For what does not come in by ``start``: workflows that schedules, webhooks or ``iw.client`` start.
+        ``start`` loads its workflow by itself. Use this for workflows that schedules, webhooks or
+        ``iw.client`` start.
 
         Raises:
-            DeclarationError, LoadError, VersionConflict: one cannot be loaded.
+            DeclarationError, LoadError, VersionConflict: a workflow cannot be loaded.
         """
         await self.begin()
         await self._server.load(workflows)
@@ -166,15 +167,15 @@ class Iw:
         idempotency_key: str | None = None,
         start_at: datetime | str | None = None,
     ) -> IwRun:
-        """Start a run of a workflow, which is loaded if it is not yet, or of a loaded one's id.
+        """Start a run of a workflow, which is loaded if necessary, or of the id of a loaded workflow.
 
-        ``input`` may be an instance of the input's class. When this returns, all has happened that can happen
-        at once: the run waits for a person, for time, or has ended.
+        ``input`` may be an instance of the input's class. When this returns, the run waits for a person, a
+        signal or time, or has ended.
 
         Raises:
             ClientError: the server refused it, with the codes of ``POST /v1/runs``.
             DeclarationError: the workflow cannot be compiled.
-            LookupError: a replacement names a node that no workflow has.
+            LookupError: a replacement names a node that does not exist.
         """
         await self.begin()
         workflow_id = workflow if isinstance(workflow, str) else workflow.workflow_id
@@ -195,18 +196,18 @@ class Iw:
 
     async def _check_replacements(self) -> None:
         nodes = self._server.nodes()
-        if self._replacements.strangers(nodes):
+        if self._replacements.unknown(nodes):
             nodes = {**nodes, **await self._published()}
         self._replacements.check(nodes)
 
     async def _published(self) -> dict[str, list[str]]:
-        """Return the nodes of all active documents, those that were published over HTTP too."""
+        """Return the nodes of all active documents, including those published over HTTP."""
         listed = (await self.client.request("GET", "/v1/workflows"))["workflows"]
         documents = [await self.client.document(one["workflow_id"], one["active_version"]) for one in listed]
         return {one["workflow_id"]: [node["name"] for node in one["nodes"]] for one in documents}
 
     async def runs(self, workflow: Workflow | str | None = None, **filters: str) -> list[IwRun]:
-        """Return all runs, the oldest first: those that schedules, webhooks and parents started too.
+        """Return all runs, oldest first, including those started by schedules, webhooks and parents.
 
         ``filters`` are those of ``GET /v1/runs``: ``await iw.runs("nightly", trigger="schedule")``.
         """
@@ -223,7 +224,7 @@ class Iw:
     async def signal(
         self, run: Run | str, name: str, payload: Any = None, *, request_id: str | None = None
     ) -> dict[str, Any]:
-        """Answer a person's question, or send a signal; what follows from it has happened when this returns.
+        """Answer an input request or send a signal, and wait until its immediate effects have happened.
 
         Raises:
             ClientError: the server refused it.
@@ -244,20 +245,22 @@ class Iw:
         seconds: float = 0,
         to: str | datetime | None = None,
     ) -> None:
-        """Let time pass, or go on until ``to``; whatever falls due on the way happens at its time, in order.
+        """Let time pass, by a duration or until ``to``. Whatever becomes due happens at its time, in order.
 
         Raises:
-            ValueError: that would be backwards.
+            ValueError: the target is in the past.
         """
         await self.begin()
         delta = timedelta(days=days, hours=hours, minutes=minutes, seconds=seconds)
         target = self.clock.now() + round(delta.total_seconds() * 1000) if to is None else _millis(to)
         if target < self.clock.now() or (to is not None and delta):
-            raise ValueError(f"Time does not go from {self.now} to {to or delta}; give one of both, forwards")
+            raise ValueError(
+                f"cannot advance from {self.now} to {to or delta}; give `to` or a duration, forwards"
+            )
         await self._time.to(target)
 
     async def settle(self) -> None:
-        """Wait until all has happened that can happen without time passing."""
+        """Wait until everything has happened that can happen without time passing."""
         await self._time.settle()
 
     # --- bodies --------------------------------------------------------------------------------------------
@@ -273,15 +276,17 @@ class Iw:
         takes: Duration = 0,
         phase: Phase = "forward",
     ) -> Replacement:
-        """Let something stand in for the body of a node, ``"charge"`` or ``"checkout-flow:charge"``.
+        """Replace the body of a node, named ``"charge"`` or ``"checkout-flow:charge"``.
 
-        ``returns``: what every call returns. ``raises``: an exception that every attempt raises, or a list of
-        one per attempt, after which the attempts return ``returns``, or what the node's own body returns.
-        ``attempts``: what becomes of each attempt, exceptions raised and values returned; the last one stands
-        for all further ones. ``body``: a function, called with those of the node's parameters that it names.
-        ``takes``: how much virtual time it takes before. ``phase="compensation"``: the node's compensation.
+        - ``returns``: the return value of every call.
+        - ``raises``: an exception for every attempt, or a list with one exception per attempt. Later attempts
+          return ``returns``, or call the node's own body.
+        - ``attempts``: an exception or return value for each attempt. Later attempts repeat the last one.
+        - ``body``: a function. It gets those of the node's parameters that it names.
+        - ``takes``: the virtual time that each call takes first.
+        - ``phase="compensation"``: replace the node's compensation instead.
 
-        Returns the replacement, whose ``calls`` tell what it was called with:
+        Returns the replacement. Its ``calls`` are the calls with their arguments:
 
         ```python
         charge = iw.replace("charge", raises=[TimeoutError(), TimeoutError()], returns={"paid": 7})
@@ -290,14 +295,14 @@ class Iw:
         ```
 
         Raises:
-            TypeError, ValueError: it is not said what is to happen, or it is said twice.
+            TypeError, ValueError: the arguments describe no behaviour, or contradict each other.
         """
         made = replacement(name, body, phase, takes, returns=returns, raises=raises, attempts=attempts)
         self._replacements.add(made)
         return made
 
     def restore(self, replaced: Replacement) -> None:
-        """Let a node have its own body again."""
+        """Restore the own body of a node."""
         self._replacements.remove(str(replaced))
 
 

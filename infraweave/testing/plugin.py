@@ -1,8 +1,8 @@
-"""The pytest plugin: the fixture ``iw``, a server on a virtual clock for each test that asks for it.
+"""The pytest plugin with the fixture ``iw``: a server on a virtual clock for each test.
 
-pytest loads this module in every project that has InfraWeave installed, so it imports nothing of it until a
-test asks for the fixture. Nothing has to be configured: an async test that takes ``iw`` runs under
-pytest-asyncio (both modes), under anyio's plugin, and with neither.
+pytest loads this module in every project that has InfraWeave installed, so it imports InfraWeave only when a
+test uses the fixture. It needs no configuration: async tests with ``iw`` run with pytest-asyncio (in both
+modes), with anyio's plugin, and without either.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
     from infraweave.testing.harness import Iw
 
 _MARKER = (
-    "infraweave(*workflows, settings=None, now=None, skip_time=True): what the fixture iw serves, its"
-    " settings, when its clock begins, and whether time skips by itself while the test waits."
+    "infraweave(*workflows, settings=None, now=None, skip_time=True): the workflows of the fixture iw, its"
+    " settings, the start of its clock, and whether time skips by itself while the test waits."
 )
 _OPTIONS = frozenset({"settings", "now", "skip_time"})
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marker known."""
+    """Register the marker."""
     config.addinivalue_line("markers", _MARKER)
 
 
 @pytest.fixture
 def iw_workflows() -> list[Any]:
-    """Return what every ``iw`` serves from the start; override it in a module or a conftest.
+    """Return workflows that every ``iw`` loads, or paths of files and folders.
 
-    Workflows, or paths of files and folders that hold some.
+    Override this fixture in a module or a conftest.
     """
     return []
 
@@ -42,7 +42,7 @@ def iw_workflows() -> list[Any]:
 def iw(
     request: pytest.FixtureRequest, iw_workflows: list[Any], tmp_path_factory: pytest.TempPathFactory
 ) -> Iw:
-    """Give a true InfraWeave server of this test's own, on a virtual clock; see ``infraweave.testing.Iw``.
+    """Provide a real InfraWeave server for this test, on a virtual clock; see ``infraweave.testing.Iw``.
 
     ```python
     async def test_an_order_is_paid(iw):
@@ -55,55 +55,55 @@ def iw(
     """
     from infraweave.testing.harness import Iw
 
-    workflows, options = _marked(request.node)
+    workflows, options = _marker_arguments(request.node)
 
     def close_later() -> None:
-        # Runs before the loop is closed, whose fixture is older than the server.
-        request.node.addfinalizer(lambda: _close_what_is_left(world))
+        # Finalizers run in reverse order: this one before that of the event loop.
+        request.node.addfinalizer(lambda: _close_leftover(harness))
 
     folder = tmp_path_factory.mktemp("iw")
-    world = Iw(folder, [*iw_workflows, *workflows], on_begin=close_later, **options)
-    _run_within(request.node, world)
-    return world
+    harness = Iw(folder, [*iw_workflows, *workflows], on_begin=close_later, **options)
+    _wrap_test(request.node, harness)
+    return harness
 
 
-def _marked(item: Any) -> tuple[list[Any], dict[str, Any]]:
-    """Return the workflows and the options of a test's markers, the nearest option first."""
+def _marker_arguments(item: Any) -> tuple[list[Any], dict[str, Any]]:
+    """Return the workflows and options of a test's markers. Markers closer to the test win."""
     workflows: list[Any] = []
     options: dict[str, Any] = {}
     for marker in item.iter_markers("infraweave"):
         unknown = marker.kwargs.keys() - _OPTIONS
         if unknown:
             known, wrong = ", ".join(sorted(_OPTIONS)), ", ".join(sorted(unknown))
-            raise pytest.UsageError(f"The marker infraweave has no {wrong}; it takes {known}.")
+            raise pytest.UsageError(f"the marker infraweave has no argument {wrong}; it takes {known}")
         workflows = [*marker.args, *workflows]
         options = {**marker.kwargs, **options}
     return workflows, options
 
 
-def _run_within(item: Any, world: Iw) -> None:
-    """Have the server start and end within the test's own task, whichever plugin runs it."""
+def _wrap_test(item: Any, harness: Iw) -> None:
+    """Make the server start and stop in the task of the test, whichever plugin runs it."""
     test = getattr(item, "obj", None)
     if not inspect.iscoroutinefunction(test):
-        return  # an async fixture may still start it
+        return  # an async fixture may still start the server
 
     @functools.wraps(test)
-    async def within(*args: Any, **kwargs: Any) -> Any:
-        async with world:
+    async def wrapped(*args: Any, **kwargs: Any) -> Any:
+        async with harness:
             return await test(*args, **kwargs)
 
-    item.obj = within
+    item.obj = wrapped
     item.addfinalizer(lambda: setattr(item, "obj", test))
 
 
-def _close_what_is_left(world: Iw) -> None:
-    """End a server that a fixture started for a test that is not async."""
-    if world.loop is not None:
-        world.loop.run_until_complete(world.close())
+def _close_leftover(harness: Iw) -> None:
+    """Stop a server that a fixture started for a test that is not async."""
+    if harness.loop is not None:
+        harness.loop.run_until_complete(harness.close())
 
 
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Run an async test that takes ``iw`` where no other plugin has taken it."""
+    """Run an async test with ``iw`` if no other plugin runs it."""
     if not (inspect.iscoroutinefunction(pyfuncitem.obj) and _has_iw(pyfuncitem)):
         return None
     import asyncio
@@ -116,6 +116,6 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
 
 
 def _has_iw(item: pytest.Function) -> bool:
-    """Tell whether a test has a server, under whatever name."""
+    """Tell whether a test uses a server, under any fixture name."""
     loaded = sys.modules.get("infraweave.testing.harness")
     return loaded is not None and any(isinstance(value, loaded.Iw) for value in item.funcargs.values())

@@ -1,4 +1,4 @@
-"""Bodies that a test puts in the place of a workflow's own, and what they were called with."""
+"""Replaces node bodies in tests, and records their calls."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from infraweave.engine.clock import Clock, sleep
 from infraweave.engine.execution.context import RunContext
 
 Phase: TypeAlias = Literal["forward", "compensation"]
-#: What makes a body fail: an exception, its class, or its text.
+#: What a body raises: an exception, its class, or the message of a RuntimeError.
 Raises: TypeAlias = BaseException | type[BaseException] | str | None
 
-#: The parameter by which a stand-in gets its Context; no Python parameter has such a name.
+#: The parameter that passes the Context to a replacement. No Python parameter can have this name.
 _CONTEXT = "the context"
 
 
@@ -40,11 +40,11 @@ class Call:
 
     run_id: str
     node: str
-    #: From 1; counts on over retries and crashes.
+    #: Counts from 1, over retries and crashes.
     attempt: int
     iteration: int | None
     index: int | None
-    #: What the body was given, by parameter; structured as the body's annotations say.
+    #: The arguments by parameter, of the types that the body's annotations name.
     arguments: Mapping[str, Any]
 
     def __getitem__(self, name: str) -> Any:
@@ -54,7 +54,7 @@ class Call:
 
 @define(eq=False)
 class Replacement:
-    """What stands in for the body of a node, and the ``calls`` of it."""
+    """The replacement of a node's body, with its ``calls``."""
 
     node: str
     phase: Phase
@@ -73,17 +73,17 @@ class Replacement:
 
     @property
     def count(self) -> int:
-        """How often it has been called."""
+        """The number of calls."""
         return len(self.calls)
 
     def outcome(self, attempt: int) -> Any:
-        """Return what an attempt returns; UNSET where the body is to be called.
+        """Return the result of an attempt, or UNSET if a body must be called.
 
         Raises:
-            BaseException: what the attempt is to raise.
+            BaseException: the attempt must raise this.
         """
         if self.attempts is not None:
-            return _returned(self.attempts[min(attempt, len(self.attempts)) - 1])
+            return _return_or_raise(self.attempts[min(attempt, len(self.attempts)) - 1])
         error = self._error(attempt)
         if error is not None:
             raise _exception(error)
@@ -95,7 +95,7 @@ class Replacement:
         return self.raises[attempt - 1] if attempt <= len(self.raises) else None
 
 
-def _returned(value: Any) -> Any:
+def _return_or_raise(value: Any) -> Any:
     if isinstance(value, BaseException) or (isinstance(value, type) and issubclass(value, BaseException)):
         raise _exception(value)
     return value
@@ -109,7 +109,7 @@ def _exception(error: Any) -> BaseException:
 
 
 class Replacements:
-    """All replacements of one world. ``code_override`` is what the catalog asks for code."""
+    """All replacements of one test. The catalog asks ``code_override`` for the code of nodes."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -118,18 +118,18 @@ class Replacements:
         self.waiting: set[RunContext] = set()
 
     def add(self, replacement: Replacement) -> None:
-        """Put a replacement in the place of an earlier one of the same node."""
+        """Add a replacement. It replaces an earlier one of the same node."""
         self.remove(str(replacement))
         self._all.insert(0, replacement)
 
     def remove(self, name: str) -> bool:
-        """Let a node have its own body again; return whether it was replaced."""
+        """Restore the own body of a node; return whether it was replaced."""
         kept = [one for one in self._all if str(one) != name]
         removed, self._all = len(kept) < len(self._all), kept
         return removed
 
-    def strangers(self, nodes: Mapping[str, Iterable[str]]) -> list[str]:
-        """Return the names that are replaced and that none of these workflows has as a node."""
+    def unknown(self, nodes: Mapping[str, Iterable[str]]) -> list[str]:
+        """Return the replaced names that are not nodes of these workflows."""
         known = _names(nodes)
         named = (
             one.node if one.workflow_id is None else f"{one.workflow_id}:{one.node}" for one in self._all
@@ -137,25 +137,25 @@ class Replacements:
         return [name for name in named if name not in known]
 
     def check(self, nodes: Mapping[str, Iterable[str]]) -> None:
-        """Check that each replacement names a node of the workflows, given by workflow.
+        """Check that each replacement names a node; ``nodes`` has the node names of each workflow.
 
         Raises:
-            LookupError: one does not; names what is nearest.
+            LookupError: a replacement does not; suggests a similar name.
         """
-        for name in self.strangers(nodes):
+        for name in self.unknown(nodes):
             known = _names(nodes)
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(sorted(known))}."
-            raise LookupError(f"iw.replace({name!r}): no workflow here has such a node; {hint}")
+            raise LookupError(f"iw.replace({name!r}): no loaded workflow has this node; {hint}")
 
     def _for(self, graph: Graph, address: Address) -> Replacement | None:
-        """Return what stands in for an entry: what names its workflow before what names the node alone."""
+        """Return the replacement of an entry. One that names the workflow wins over one that does not."""
         found = [one for one in self._all if (one.node, one.phase) == (address.node, address.phase)]
         own = [one for one in found if one.workflow_id == graph.document.workflow_id]
         return next(iter([*own, *(one for one in found if one.workflow_id is None)]), None)
 
     def code_override(self, graph: Graph, address: Address, code: Code | None) -> Code | None:
-        """Return the code that an entry runs in a test."""
+        """Return the code that an entry runs in this test."""
         replacement = self._for(graph, address)
         if replacement is None:
             return code
@@ -178,9 +178,9 @@ class Replacements:
         if value is not UNSET:
             return value
         if replacement.body is not None:
-            return await _result(_invoked(replacement.body, values, context))
+            return await _result(_call_with(replacement.body, values, context))
         if code is None:
-            raise LookupError(f"{replacement} has no body of its own; say what it returns")
+            raise LookupError(f"{replacement} has no body of its own; give returns=…")
         own = values if code.context_param is None else {**values, code.context_param: context}
         return await _result(code.function(**own))
 
@@ -194,7 +194,7 @@ class Replacements:
 
 
 def _names(nodes: Mapping[str, Iterable[str]]) -> set[str]:
-    """Return the names that a replacement may have: of nodes, alone and with their workflow."""
+    """Return the valid names of replacements: node names with and without their workflow."""
     return {name for flow, names in nodes.items() for node in names for name in (node, f"{flow}:{node}")}
 
 
@@ -207,8 +207,10 @@ async def _result(value: Any) -> Any:
     return await value if inspect.isawaitable(value) else value
 
 
-def _invoked(function: Callable[..., Any], values: Mapping[str, Json], context: Context | RunContext) -> Any:
-    """Call a function with those of the values, and the Context, that it has parameters for."""
+def _call_with(
+    function: Callable[..., Any], values: Mapping[str, Json], context: Context | RunContext
+) -> Any:
+    """Call a function with the values, and the Context, that it has parameters for."""
     params = inspect.signature(function, eval_str=False).parameters.values()
     if any(param.kind is param.VAR_KEYWORD for param in params):
         return function(**values)
@@ -228,21 +230,21 @@ def replacement(
     takes: Duration,
     **outcome: Any,
 ) -> Replacement:
-    """Return a replacement as a test describes it.
+    """Make a replacement from the arguments of ``Iw.replace``.
 
     Raises:
-        TypeError: the description says nothing, or two things at once.
-        ValueError: ``takes`` is no duration.
+        TypeError: the arguments describe no behaviour, or contradict each other.
+        ValueError: ``takes`` is not a duration.
     """
     unsaid = {"returns": UNSET}
     given = [key for key, value in outcome.items() if value is not unsaid.get(key)]
     if body is not None and not callable(body):
-        raise TypeError(f"iw.replace({name!r}, …): the second argument is a function; a value is returns=…")
+        raise TypeError(f"iw.replace({name!r}, …): the second argument must be a function; or use returns=…")
     if not given and body is None and not takes:
-        raise TypeError(f"iw.replace({name!r}): say returns=…, raises=…, attempts=[…], takes=… or a function")
+        raise TypeError(f"iw.replace({name!r}): give returns=, raises=, attempts=, takes= or a function")
     if "attempts" in given and (len(given) > 1 or body is not None or not outcome["attempts"]):
-        raise TypeError(f"iw.replace({name!r}): attempts=[…] says all of it, and has one item at least")
+        raise TypeError(f"iw.replace({name!r}): attempts=[…] must be the only outcome, and not empty")
     if "returns" in given and body is not None:
-        raise TypeError(f"iw.replace({name!r}): either returns=… or a function")
+        raise TypeError(f"iw.replace({name!r}): give either returns=… or a function")
     workflow_id, _, node = name.rpartition(":")
     return Replacement(node, phase, workflow_id or None, body=body, takes=to_seconds(takes), **outcome)

@@ -1,4 +1,4 @@
-"""The client of a test and its runs: the very client of the wire, which lets time skip while it waits."""
+"""The client of a test and its runs: the HTTP client, which lets virtual time skip while it waits."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from infraweave.core.data.values import format_duration, from_rfc3339
 from infraweave.testing.time import Stuck
 
 if TYPE_CHECKING:
-    from infraweave.testing.time import Passing
+    from infraweave.testing.time import TimeSkipper
 
 
 class IwClient(Client):
-    """A client whose waits (``events``, ``result``, long polls) let virtual time skip."""
+    """A client that lets virtual time skip while it waits (``events``, ``result``, long polls)."""
 
     reconnect = 0.01
 
-    def __init__(self, url: str, token: str, time: Passing) -> None:
+    def __init__(self, url: str, token: str, time: TimeSkipper) -> None:
         super().__init__(url, token)
         self.time = time
 
@@ -48,7 +48,7 @@ class IwClient(Client):
         params: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        """Send a request; time skips where the server is asked to wait (``Prefer: wait``, ``wait=``)."""
+        """Send a request. Time skips if it asks the server to wait (``Prefer: wait``, ``wait=``)."""
         asked = super().request(method, path, body=body, params=params, headers=headers)
         waits = "wait" in (params or {}) or any(name.lower() == "prefer" for name in headers or {})
         return await (self.time.until(asked) if waits else asked)
@@ -56,11 +56,11 @@ class IwClient(Client):
     async def events(
         self, run_id: str, *, after: int = 0, payloads: bool = False, notify: Notify | None = None
     ) -> AsyncGenerator[dict[str, Any], None]:
-        """Yield the events of a run; time skips from one to the next.
+        """Yield the events of a run. Time skips between them.
 
         Raises:
             ClientError: the server refused the stream.
-            Stuck: no event will come by itself.
+            Stuck: no event will happen by itself.
         """
         queue: asyncio.Queue[dict[str, Any] | None] = asyncio.Queue()
         pulling = asyncio.create_task(
@@ -93,23 +93,20 @@ class IwClient(Client):
             raise
 
     async def _why(self, run: IwRun) -> str:
-        """Return what a run waits for, what the test can do about it, and the run's story."""
+        """Describe what a run waits for, how the test can continue it, and its story."""
         names = await run.waits_for()
         hint = f'`await iw.signal(run, "{names[0]}", …)`' if names else ""
         why = (await run.explain())["explanation"]
         return "\n".join(filter(None, [f"{run.run_id}: {why}", hint, await run.story()]))
 
 
-#: What a message goes on with where another attempt follows.
+#: How the message of an attempt continues if a retry follows.
 _RETRYING = " — retrying in "
 
 
 @frozen
 class NodeReport:
-    """What became of one node of a run, over all of its attempts.
-
-    A failed assertion about it shows it whole, for that is how it is printed.
-    """
+    """The attempts of one node of a run. Its repr helps failed assertions to explain themselves."""
 
     node: str
     #: ``pending, running, retrying, waiting, succeeded, failed, skipped, cancelled`` or ``compensated``.
@@ -119,20 +116,20 @@ class NodeReport:
 
     @property
     def attempts(self) -> int:
-        """How many attempts it took, those of all turns and items; 0 where it never began."""
-        return len(self._works)
+        """The number of attempts, over all iterations and items; 0 if the node never started."""
+        return len(self._attempt_rows)
 
     @property
     def outputs(self) -> list[Any]:
-        """What each attempt that succeeded returned: the turns of a loop, the items of a map."""
-        return [row["output"] for row in self._works if row["state"] == "succeeded"]
+        """The output of each successful attempt, over all iterations and items."""
+        return [row["output"] for row in self._attempt_rows if row["state"] == "succeeded"]
 
     @property
     def output(self) -> Any:
-        """The node's output: of a loop's last turn, and of a map the list.
+        """The output of the node: of the last iteration in a loop, the whole list of a map.
 
         Raises:
-            AssertionError: it has none.
+            AssertionError: the node has no output.
         """
         outputs = [
             row["output"] for row in self._forward if row["index"] is None and row["state"] == "succeeded"
@@ -143,23 +140,23 @@ class NodeReport:
 
     @property
     def inputs(self) -> list[Any]:
-        """What each attempt was given: an item, also what its map was given for all of them."""
+        """The input of each attempt. The input of a map item includes what all items share."""
         maps = {row["iteration"]: row["input"] for row in self._forward if row["index"] is None}
         return [
             {**shared, **row["input"]} if row["index"] is not None and shared else row["input"]
-            for row in self._works
+            for row in self._attempt_rows
             for shared in [maps.get(row["iteration"])]
         ]
 
     @property
     def errors(self) -> list[str]:
-        """What each failed attempt said, ``"TimeoutError: slow"``."""
-        messages = (row["error"]["message"] for row in self._works if row["error"] is not None)
+        """The message of each failed attempt: ``"TimeoutError: slow"``."""
+        messages = (row["error"]["message"] for row in self._attempt_rows if row["error"] is not None)
         return [message.partition(_RETRYING)[0] for message in messages]
 
     @property
     def compensated(self) -> bool:
-        """Whether it was undone."""
+        """Whether the node was compensated."""
         return self.state == "compensated"
 
     @property
@@ -167,8 +164,8 @@ class NodeReport:
         return [row for row in self.rows if row["phase"] == "forward"]
 
     @property
-    def _works(self) -> list[dict[str, Any]]:
-        """The attempts that do work: of a map, those of its items."""
+    def _attempt_rows(self) -> list[dict[str, Any]]:
+        """The rows of attempts; for a map, those of its items."""
         items = [row for row in self._forward if row["index"] is not None]
         return items or self._forward
 
@@ -179,7 +176,7 @@ class NodeReport:
 
 @frozen
 class IwRun(Run):
-    """A run in a test. Waits let virtual time skip, and failures tell the run's story."""
+    """A run in a test. Waiting lets virtual time skip, and failures include the story of the run."""
 
     @property
     def _iw(self) -> IwClient:
@@ -189,8 +186,8 @@ class IwRun(Run):
         """Wait for the end and return the result.
 
         Raises:
-            RunFailed: the run failed or was cancelled; its note tells the story.
-            Stuck: the run waits for something that the test must do.
+            RunFailed: the run failed or was cancelled; a note has its story.
+            Stuck: the run waits for an action of the test.
         """
         try:
             return await super().result(wait=wait)
@@ -211,11 +208,11 @@ class IwRun(Run):
         raise AssertionError(f"{self.run_id} succeeded with {result!r}\n{await self.story()}")
 
     async def until(self, type: str, **fields: Any) -> dict[str, Any]:  # noqa: A002 - the wire's word
-        """Wait for an event that has happened or will: ``await run.until("node_failed", node="charge")``.
+        """Wait for an event, past or future: ``await run.until("node_failed", node="charge")``.
 
         Raises:
-            AssertionError: the run ended without it.
-            Stuck: the run waits for something that the test must do.
+            AssertionError: the run ended without this event.
+            Stuck: the run waits for an action of the test.
         """
         wanted = {"type": type, **fields}
         async for event in self.events(payloads=True):
@@ -224,15 +221,15 @@ class IwRun(Run):
         raise AssertionError(f"{self.run_id} ended without {wanted}\n{await self.story()}")
 
     async def state(self) -> str:
-        """Return the run's state as it is now."""
+        """Return the current state of the run."""
         return str((await self.show())["state"])
 
     async def waits_for(self) -> list[str]:
-        """Return the names of the signals for which people, or nodes, are waited for now."""
+        """Return the names of the signals that the run waits for now."""
         return [str(one.get("signal") or one.get("node")) for one in (await self.show())["waiting_for"]]
 
     async def node(self, name: str) -> NodeReport:
-        """Return what became of a node so far: ``assert (await run.node("charge")).attempts == 3``.
+        """Return a report of a node so far: ``assert (await run.node("charge")).attempts == 3``.
 
         Raises:
             AssertionError: the workflow has no such node.
@@ -246,17 +243,17 @@ class IwRun(Run):
         return NodeReport(name, nodes[name]["state"], rows)
 
     async def story(self) -> str:
-        """Return what has happened, one line an event, with the time since the start.
+        """Return the events, one per line, with the time since the start.
 
-        Below a failed attempt stands its traceback, where it is another than the last one.
+        A failed attempt shows its traceback, unless it is the same as the one before.
         """
         page = await self.client.request("GET", f"{self.path}/events", params=None, headers=_JSON)
         lines, events = [f"The story of {self.run_id}:"], page["events"]
-        told = await self._tracebacks()
+        tracebacks = await self._tracebacks()
         while events:
             for event in events:
                 lines.append(_line(event, from_rfc3339(events[0]["at"])))
-                lines += told.get(event["seq"], [])
+                lines += tracebacks.get(event["seq"], [])
             if page["terminal"] or events[-1]["type"] in TERMINAL_TYPES:
                 break
             after = {"after": page["next_after"]}
@@ -265,7 +262,7 @@ class IwRun(Run):
         return "\n".join(lines)
 
     async def _tracebacks(self) -> dict[int, list[str]]:
-        """Return the lines of tracebacks by the seq of their event; the same ones in a row only once."""
+        """Return the lines of tracebacks by the seq of their event, without repetitions."""
         failed = {"state": "failed", "limit": 1000}
         page = await self.client.request("GET", f"{self.path}/history", params=failed)
         found: dict[int, list[str]] = {}
@@ -273,13 +270,13 @@ class IwRun(Run):
         for row in page["history"]:
             text = row["error"]["traceback"]
             if text is not None and text != last:
-                found[row["last_seq"]] = [f"{_BELOW}{line}".rstrip() for line in text.split("\n")]
+                found[row["last_seq"]] = [f"{_INDENT}{line}".rstrip() for line in text.split("\n")]
                 last = text
         return found
 
 
-#: Sets in what stands below an event of a story.
-_BELOW = " " * 14
+#: The indentation below an event of a story.
+_INDENT = " " * 14
 _JSON = {"Accept": "application/json"}
 
 

@@ -1,10 +1,11 @@
-"""How virtual time passes around a real server: step by step, each step worked through before the next.
+"""Moves virtual time around a real server, one due time after the other.
 
-Nothing here looks at runs. *Settled* means: the database is quiet, no body is being called, and the event
-loop has turned so often without any of that changing that nothing is on its way through a socket either.
-Only then may the clock move on. Bodies take real time; whoever advances the clock by hand lets a body have
-``PATIENCE`` seconds of it, and time that skips by itself stands still for as long as a body works. Where time
-does not skip, whoever waits for what only time can bring is told so, unless another task lets it pass.
+The clock moves only while the server is *settled*: the database is idle, no body runs, and the event loop has
+turned so often without a change that nothing is in transit through a socket either.
+
+Bodies take real time. An explicit advance waits up to ``PATIENCE`` seconds for each body; skipping time waits
+for as long as a body runs. If time does not skip, a wait that only time can end raises ``Stuck``, unless
+another task lets time pass.
 """
 
 from __future__ import annotations
@@ -20,61 +21,61 @@ from infraweave.testing.clock import VirtualClock
 
 T = TypeVar("T")
 
-#: Quiet turns of the loop after which nothing is under way; a request to the server and back takes about 20.
+#: Idle turns of the event loop after which nothing is in transit. A request and its response take about 20.
 TURNS = 60
-#: Seconds between two looks at something that another thread does.
+#: Seconds between checks of work in another thread.
 LOOK = 0.0005
-#: The same between two looks at a wait.
+#: Seconds between checks of a wait.
 NEXT_LOOK = 0.01
-#: Real seconds that an advance waits for a body before it goes on without it.
+#: Real seconds that an advance waits for a body.
 PATIENCE = 1.0
-#: Real seconds after which a wait in which nothing can happen is given up.
+#: Real seconds after which a wait fails because nothing is due.
 STUCK = 2.0
-#: The same where time does not skip, and nobody else lets it pass.
+#: Real seconds after which a wait fails because time does not pass.
 STANDSTILL = 5.0
-#: Real seconds that a body may work while somebody waits and virtual time stands still.
+#: Real seconds that a body may run while virtual time stands still.
 STUCK_BODY = 20.0
-#: Skips within one wait after which it is given up: something else recurs for ever.
+#: Skips after which a wait fails, because something else recurs for ever.
 MOST_SKIPS = 5_000
-#: Milliseconds: what is due later (fifty years) is due never.
+#: Milliseconds (fifty years). What is due later counts as never due.
 HORIZON = 50 * 365 * 86_400_000
 
-NOTHING_DUE = "Nothing is due any more: it waits for something that the test must do."
+NOTHING_DUE = "Nothing is due any more. The run waits for an action of the test."
 
 
 class Stuck(AssertionError):
-    """What a test waits for cannot happen by itself, however much time passes."""
+    """The test waits for something that cannot happen by itself, however much time passes."""
 
 
-class Watched(Protocol):
-    """What is watched for being settled."""
+class Activity(Protocol):
+    """Reports what the server is doing."""
 
     def is_storing(self) -> bool:
-        """Tell whether the database is at work."""
+        """Tell whether the database is busy."""
 
     def in_flight(self) -> list[Attempt]:
-        """Return the attempts whose bodies are being called, apart from those that wait for the clock."""
+        """Return the attempts whose bodies run, except those that wait for the clock."""
 
 
-class Passing:
-    """Lets the time of one clock pass around what is ``watched``."""
+class TimeSkipper:
+    """Moves a virtual clock while a server is settled."""
 
-    def __init__(self, clock: VirtualClock, watched: Watched, *, skips: bool) -> None:
-        self.clock, self._watched = clock, watched
-        #: Whether time skips by itself while somebody waits.
+    def __init__(self, clock: VirtualClock, activity: Activity, *, skips: bool) -> None:
+        self.clock, self._activity = clock, activity
+        #: Whether time skips by itself during a wait.
         self.skips = skips
-        self._one_at_a_time = asyncio.Lock()
-        #: Bodies for which an advance has waited long enough.
+        self._lock = asyncio.Lock()
+        #: Attempts that an advance no longer waits for.
         self._waited_for: WeakSet[Attempt] = WeakSet()
 
     async def settle(self) -> None:
-        """Wait until all has happened that can happen without time passing."""
+        """Wait until everything has happened that can happen without time passing."""
         await self._settle(lambda: False)
 
     async def _settle(self, enough: Callable[[], bool]) -> None:
         quiet, since = 0, asyncio.get_running_loop().time()
         while quiet < TURNS and not enough():
-            storing, bodies = self._watched.is_storing(), set(self._watched.in_flight())
+            storing, bodies = self._activity.is_storing(), set(self._activity.in_flight())
             impatient = bodies - set(self._waited_for)
             if storing or impatient:
                 quiet = 0
@@ -88,8 +89,8 @@ class Passing:
                 await asyncio.sleep(0)
 
     async def to(self, target: int) -> None:
-        """Let time pass until ``target``, milliseconds since the epoch; whatever falls due gets its turn."""
-        async with self._one_at_a_time:
+        """Let time pass until ``target``, in milliseconds since the epoch, one due time after the other."""
+        async with self._lock:
             await self.settle()
             while (due_at := self.clock.next_due()) is not None and due_at <= target:
                 await self._step(due_at)
@@ -101,10 +102,10 @@ class Passing:
         await self.clock.advance(max(0, due_at - self.clock.now()) / 1000)
 
     async def until(self, awaited: Awaitable[T]) -> T:
-        """Wait, while time skips from one thing that is due to the next, or somebody else lets it pass.
+        """Wait, while time skips to each next due time, or another task lets it pass.
 
         Raises:
-            Stuck: nothing is due any more, a body works on and on, or time should pass and nobody lets it.
+            Stuck: nothing is due any more, a body runs too long, or time does not pass.
         """
         task = asyncio.ensure_future(awaited)
         try:
@@ -115,12 +116,12 @@ class Passing:
             task.cancel()
 
     async def skip(self, task: asyncio.Future[Any]) -> bool | None:
-        """Skip to what is due next; return False where nothing is, None where a body works."""
-        async with self._one_at_a_time:
+        """Skip to the next due time; return False if there is none, None if a body runs."""
+        async with self._lock:
             await self._settle(task.done)
             if task.done():
                 return True
-            if self._watched.in_flight():
+            if self._activity.in_flight():
                 return None
             due_at = self.next_due()
             if due_at is None:
@@ -129,30 +130,30 @@ class Passing:
             return True
 
     def next_due(self) -> int | None:
-        """Return when the next thing is due, milliseconds since the epoch; None: nothing ever is."""
+        """Return the next due time in milliseconds since the epoch, or None if there is none."""
         due_at = self.clock.next_due()
         return None if due_at is None or due_at > self.clock.now() + HORIZON else due_at
 
     def is_at_work(self) -> bool:
-        """Tell whether something happens, or may happen, without this clock being turned once more."""
-        busy = self._watched.is_storing() or self._watched.in_flight()
-        return bool(busy) or self._one_at_a_time.locked()
+        """Tell whether something may still happen without the clock moving."""
+        busy = self._activity.is_storing() or self._activity.in_flight()
+        return bool(busy) or self._lock.locked()
 
     def working(self) -> list[str]:
-        """Return the names of the nodes whose bodies are being called."""
-        return sorted({attempt.context.node for attempt in self._watched.in_flight()})
+        """Return the names of the nodes whose bodies run."""
+        return sorted({attempt.context.node for attempt in self._activity.in_flight()})
 
 
 class _Wait:
-    """One wait: sees to it until it is over, and tells when it will never be."""
+    """One wait. It raises ``Stuck`` if the wait can never end."""
 
-    def __init__(self, time: Passing, task: asyncio.Future[Any]) -> None:
+    def __init__(self, time: TimeSkipper, task: asyncio.Future[Any]) -> None:
         self._time, self._task = time, task
         self._skips = 0
         self._since = asyncio.get_running_loop().time()
 
     async def skip(self) -> None:
-        """Let time skip until it is over."""
+        """Let time skip until the wait is over."""
         while not self._task.done():
             skipped = await self._time.skip(self._task)
             if skipped:
@@ -164,7 +165,7 @@ class _Wait:
                 await asyncio.wait({self._task}, timeout=NEXT_LOOK)
 
     async def stand_by(self) -> None:
-        """Leave time to others until it is over."""
+        """Wait without skipping; other tasks may let time pass."""
         now = self._time.clock.now()
         while not self._task.done():
             if self._time.is_at_work() or now != self._time.clock.now():
@@ -179,15 +180,15 @@ class _Wait:
             return NOTHING_DUE
         at, wait = rfc3339(due_at), format_duration((due_at - now) / 1000)
         return (
-            f"Time stands still, because iw.skips is False. What is due next is due at {at}, in {wait}:"
-            f' let it come with `await iw.advance(to="{at}")`.'
+            f"Time stands still, because iw.skips is False. The next due time is {at}, in {wait}:"
+            f' go there with `await iw.advance(to="{at}")`.'
         )
 
     def _check_skips(self) -> None:
         if self._skips > MOST_SKIPS:
             raise Stuck(
-                f"Time has skipped {MOST_SKIPS} times, and what the test waits for has not happened:"
-                " something else (a schedule?) recurs."
+                f"Time has skipped {MOST_SKIPS} times, but what the test waits for has not happened."
+                " Something else recurs, such as a schedule."
             )
 
     def _check(self, *, working: bool) -> None:
@@ -195,7 +196,7 @@ class _Wait:
         if working and waited > STUCK_BODY:
             names = ", ".join(self._time.working())
             raise Stuck(
-                f"{names}: the body has been at work for {STUCK_BODY:g} s of real time, and virtual time"
+                f"{names}: the body has been running for {STUCK_BODY:g} s of real time, and virtual time"
                 " stands still meanwhile. Let time pass with `await iw.advance(...)`, or replace the body:"
                 ' `iw.replace("…", takes="1h")`.'
             )

@@ -236,7 +236,7 @@ async def test_who_waits_while_nobody_turns_the_clock_is_told_what_is_due(iw, mo
     run = await iw.start(shop.patient, {"what": "it"})
     with pytest.raises(Stuck, match=r"iw\.skips is False") as caught:
         await run.result()
-    assert "due at 2026-01-04T00:00:00.000Z, in 3d" in str(caught.value)
+    assert "due time is 2026-01-04T00:00:00.000Z, in 3d" in str(caught.value)
     assert 'await iw.advance(to="2026-01-04T00:00:00.000Z")' in str(caught.value)
     assert "sleeps, until 2026-01-04T00:00:00.000Z" in caught.value.__notes__[0]
     await iw.advance(to="2026-01-04T00:00:00.000Z")
