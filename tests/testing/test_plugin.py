@@ -160,7 +160,9 @@ async def test_wrong(iw): ...
 """
     )
     found.assert_outcomes(errors=1)
-    found.stdout.fnmatch_lines(["*the marker infraweave has no argument skip; it takes now, settings, skip_time*"])
+    found.stdout.fnmatch_lines(
+        ["*the marker infraweave has no argument skip; it takes now, settings, skip_time*"]
+    )
 
 
 def test_a_project_that_does_not_use_it_loads_next_to_nothing(project):
