@@ -1,6 +1,6 @@
-"""Tenants, principals and grants as those see them who hand them out: list, make, take away.
+"""Administration of tenants, principals and grants; ``principals`` has the tokens.
 
-Tokens are in ``principals``. A tenant is not deleted: its runs and its audit log name it.
+A tenant is never deleted, because its runs and its audit log refer to it.
 """
 
 from __future__ import annotations
@@ -10,18 +10,17 @@ from collections.abc import Iterable
 
 from attrs import frozen
 
-from infraweave.core.access import Grant, parse_grant
-from infraweave.core.data.json_codec import loads
+from infraweave.core.access import Grant
 from infraweave.errors import GrantNotFound, PrincipalNotFound, TenantNotFound
-from infraweave.store.principals import add_principal
+from infraweave.store.principals import add_principal, parse_grants
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.statements import QUERIES
+from infraweave.store.sqlite.statements import QUERIES, fetch
 
 
 @frozen(kw_only=True)
 class TenantRow:
-    """A tenant, and how many principals it has."""
+    """A tenant, with the number of its principals."""
 
     tenant: str
     created_at: int
@@ -30,7 +29,7 @@ class TenantRow:
 
 @frozen(kw_only=True)
 class PrincipalRow:
-    """A principal, and what it may do."""
+    """A principal and its grants."""
 
     tenant: str
     principal: str
@@ -40,7 +39,7 @@ class PrincipalRow:
 
 @frozen(eq=False)
 class Admin:
-    """Who there is in one database, and what they may do."""
+    """The tenants, principals and grants of a database."""
 
     _db: Database
 
@@ -49,7 +48,7 @@ class Admin:
         return [TenantRow(**dict(row)) for row in await self._db.read("list_tenants")]
 
     async def create_tenant(self, tenant: str, now: int, record: AuditRecord | None = None) -> TenantRow:
-        """Make a tenant; one that exists stays as it is."""
+        """Create a tenant; one that exists is unchanged."""
         await self._db.transact(lambda db: db.execute(QUERIES["add_tenant"], (tenant, now)), record)
         return next(row for row in await self.tenants() if row.tenant == tenant)
 
@@ -66,7 +65,7 @@ class Admin:
         now: int,
         record: AuditRecord | None = None,
     ) -> PrincipalRow:
-        """Make a principal, and its tenant, unless they exist, and add grants to what it may do."""
+        """Create a principal and its tenant unless they exist, and add grants to it."""
         wanted = tuple(grants)
 
         def work(db: sqlite3.Connection) -> PrincipalRow:
@@ -83,10 +82,10 @@ class Admin:
         now: int,
         record: AuditRecord | None = None,
     ) -> PrincipalRow:
-        """Add grants to what a principal may do.
+        """Add grants to a principal.
 
         Raises:
-            TenantNotFound, PrincipalNotFound: there is none.
+            TenantNotFound, PrincipalNotFound: it does not exist.
         """
         wanted = tuple(grants)
 
@@ -100,10 +99,10 @@ class Admin:
     async def remove_grant(
         self, tenant: str, principal: str, grant: Grant, record: AuditRecord | None = None
     ) -> PrincipalRow:
-        """Take one grant from a principal.
+        """Remove one grant from a principal.
 
         Raises:
-            TenantNotFound, PrincipalNotFound, GrantNotFound: there is none.
+            TenantNotFound, PrincipalNotFound, GrantNotFound: it does not exist.
         """
 
         def work(db: sqlite3.Connection) -> PrincipalRow:
@@ -118,10 +117,10 @@ class Admin:
         return await self._db.transact(work, record)
 
     async def delete_principal(self, tenant: str, principal: str, record: AuditRecord | None = None) -> None:
-        """Forget a principal with its grants and its tokens.
+        """Delete a principal with its grants and its tokens.
 
         Raises:
-            TenantNotFound, PrincipalNotFound: there is none.
+            TenantNotFound, PrincipalNotFound: it does not exist.
         """
 
         def work(db: sqlite3.Connection) -> None:
@@ -135,19 +134,11 @@ class Admin:
 def _find(db: sqlite3.Connection, tenant: str, principal: str) -> PrincipalRow:
     if db.execute(QUERIES["tenant"], {"tenant": tenant}).fetchone() is None:
         raise TenantNotFound(f"No tenant {tenant}.")
-    cursor = db.cursor()
-    cursor.row_factory = sqlite3.Row
-    params = {"tenant": tenant, "principal": principal}
-    row = cursor.execute(QUERIES["list_principals"], params).fetchone()
-    if row is None:
+    rows = fetch(db, "list_principals", {"tenant": tenant, "principal": principal})
+    if not rows:
         raise PrincipalNotFound(f"Tenant {tenant} has no principal {principal}.")
-    return _principal(row)
+    return _principal(rows[0])
 
 
 def _principal(row: sqlite3.Row) -> PrincipalRow:
-    return PrincipalRow(
-        tenant=row["tenant"],
-        principal=row["principal"],
-        created_at=row["created_at"],
-        grants=frozenset(parse_grant(text) for text in loads(row["grants"])),
-    )
+    return PrincipalRow(**{**dict(row), "grants": parse_grants(row["grants"])})

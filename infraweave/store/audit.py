@@ -1,4 +1,4 @@
-"""The audit log: who did what, or was kept from it, and why. Append-only; what is old goes from its far end.
+"""The audit log: who did what, or was refused, and why. Append-only; only the oldest rows are deleted.
 
 An ``AuditRecord`` travels with a request. Whoever performs the action writes the record in the same
 transaction and sets ``is_written``, so the file never holds an action without its row, nor the reverse.
@@ -19,7 +19,7 @@ from infraweave.store.sqlite.statements import QUERIES
 
 Outcome: TypeAlias = Literal["allowed", "denied"]
 
-#: Rows that one transaction removes.
+#: Rows that one transaction deletes.
 CHUNK = 1_000
 
 
@@ -63,7 +63,7 @@ class AuditLog:
     _db: Database
 
     def write(self, record: AuditRecord) -> None:
-        """Write a record with the next commit: with all that is submitted without an await in between."""
+        """Write a record with the next commit, with all writes submitted without an await in between."""
         record.is_written = True
         self._db.append(RowChanges(audit=[record.row()]))
 
@@ -76,7 +76,7 @@ class AuditLog:
         await self._db.append(RowChanges(audit=[record.row() for record in records]))
 
     async def list(self, filters: AuditFilters, *, limit: int, cursor: int | None = None) -> list[AuditRow]:
-        """Return the newest rows that fit, those before ``cursor`` (an audit_id) where it is given."""
+        """Return the newest rows that match, before ``cursor`` (an audit_id) if it is given."""
         names = ("tenant", "principal", "token_id", "action", "resource", "outcome", "request_id")
         params = {name: getattr(filters, name) for name in names}
         params |= {"after": filters.after, "until": filters.before, "limit": limit}
@@ -84,9 +84,9 @@ class AuditLog:
         return [AuditRow(**dict(row)) for row in rows]
 
     async def prune(self, before: int, most: int, *, strangers: bool = False) -> int:
-        """Remove what is older than ``before`` or beyond ``most`` rows; return how many rows went.
+        """Delete rows that are older than ``before`` or exceed ``most`` rows; return how many.
 
-        ``strangers``: of the denials of callers of whom nobody knows who they are; else of all other rows.
+        ``strangers``: among denials of unknown callers; otherwise among all other rows.
         """
         row = await self._db.read_one("audit_row_beyond", {"strangers": strangers, "most": most})
         beyond = 0 if row is None else row["audit_id"]

@@ -1,9 +1,10 @@
-"""Definition documents and which of their versions is active, per tenant.
+"""Workflow documents and their active versions, per tenant.
 
-A version is immutable once a run has used it: other content under it is refused, naming the first difference.
-Before that a *load* (the server reading the author's file) may replace it; a *publication* (the API) never
-does. A load activates what the file declares if that is another version than at its last load, so a roll-back
-through the API survives restarts. The schedules and webhooks of a workflow are those of its active version.
+A version is immutable once a run has used it: different content is refused, with the first difference.
+Before that, a *load* (the server reads the author's file) may replace it; a *publication* (through the API)
+never does. A load activates the version that the file declares if it differs from the one of the last load,
+so a roll-back through the API survives restarts. The schedules and webhooks of a workflow are those of its
+active version.
 """
 
 from __future__ import annotations
@@ -27,11 +28,11 @@ from infraweave.store.sqlite.statements import QUERIES
 
 @frozen(kw_only=True)
 class Published:
-    """What a publication or a load did."""
+    """The result of a publication or a load."""
 
-    #: The version was not there before.
+    #: The version is new.
     created: bool
-    #: Its content took the place of another.
+    #: The content of the version was replaced.
     replaced: bool = False
     #: The version that is active now.
     active_version: str
@@ -41,7 +42,7 @@ class Published:
 
 @frozen
 class WorkflowVersions:
-    """A workflow of a tenant: its versions, oldest first, and which of them new runs use."""
+    """A workflow of a tenant: its versions, oldest first, and the version of new runs."""
 
     workflow_id: str
     active_version: str
@@ -63,7 +64,7 @@ class Documents:
     """The documents of a database."""
 
     _db: Database
-    #: Called with the tenant and the workflow once another version, or other content, may be active.
+    #: Called with tenant and workflow when the active version or its content may have changed.
     listeners: list[Callable[[str, str], Awaitable[None]]] = field(factory=list, init=False)
 
     async def publish(
@@ -75,16 +76,16 @@ class Documents:
         activate: bool = False,
         record: AuditRecord | None = None,
     ) -> Published:
-        """Store a version. It becomes active if asked to, or if it is the workflow's first.
+        """Store a version. It becomes active with ``activate``, or if it is the first of the workflow.
 
         Raises:
-            VersionConflict: the version exists with another content.
-            WebhookConflict: it declares a webhook that the tenant has for another workflow.
+            VersionConflict: the version exists with different content.
+            WebhookConflict: it declares a webhook that another workflow of the tenant has.
         """
         done = await self._db.transact(
             lambda db: _Tenant(db, tenant, now).publish(document, activate), record
         )
-        await self._tell(tenant, document.workflow_id)
+        await self._notify(tenant, document.workflow_id)
         return done
 
     async def load(
@@ -96,26 +97,26 @@ class Documents:
         superseded: bool = False,
         derived: bool = False,
     ) -> Published:
-        """Store what the author's file declares; active if the file declared another version before.
+        """Store the author's document; it becomes active if the file declared another version before.
 
-        ``superseded``: a later file declares another version of the workflow, so this one does not count.
-        ``derived``: the schema of its input comes from a class. A version that runs have used keeps the one
-        that an earlier release derived.
+        ``superseded``: a later file declares another version of the workflow, so this one is not activated.
+        ``derived``: the input schema comes from a class. A version that runs have used keeps the schema that
+        an earlier release derived.
 
         Raises:
-            VersionConflict: a run has used the version with another content.
-            WebhookConflict: it declares a webhook that the tenant has for another workflow.
+            VersionConflict: a run has used the version with different content.
+            WebhookConflict: it declares a webhook that another workflow of the tenant has.
         """
         done = await self._db.transact(
             lambda db: _Tenant(db, tenant, now).load(document, superseded, derived)
         )
-        await self._tell(tenant, document.workflow_id)
+        await self._notify(tenant, document.workflow_id)
         return done
 
     async def conflict(
         self, tenant: str, document: Document, *, derived: bool = False
     ) -> VersionConflict | None:
-        """Return what ``load`` would raise now because a run has used the version with another content."""
+        """Return the error that ``load`` would raise because runs used the version with different content."""
         stored = await self.get(tenant, document.workflow_id, document.version)
         if stored is None or content_digest(stored) == content_digest(document):
             return None
@@ -123,7 +124,7 @@ class Documents:
         is_changed = used and used[0] and not is_recompilation(stored, document, derived=derived)
         return _conflict(stored, document) if is_changed else None
 
-    async def _tell(self, tenant: str, workflow_id: str) -> None:
+    async def _notify(self, tenant: str, workflow_id: str) -> None:
         for listener in self.listeners:
             await listener(tenant, workflow_id)
 
@@ -133,26 +134,26 @@ class Documents:
         return None if row is None else document_from_json(loads(row["document"]))
 
     async def active_version(self, tenant: str, workflow_id: str) -> str | None:
-        """Return the version that new runs use, or None where there is no such workflow."""
+        """Return the version of new runs, or None if there is no such workflow."""
         row = await self._db.read_one("workflow", (tenant, workflow_id))
         return None if row is None else row["active_version"]
 
     async def versions(self, tenant: str, workflow_id: str) -> list[Version]:
-        """Return the versions of a workflow, oldest first; none where there is no such workflow."""
+        """Return the versions of a workflow, oldest first; an empty list if there is no such workflow."""
         rows = await self._db.read("versions", (tenant, workflow_id))
         return [Version(version, at, bool(active), runs) for version, at, active, runs in rows]
 
     async def set_active(
         self, tenant: str, workflow_id: str, version: str, record: AuditRecord | None = None
     ) -> None:
-        """Let new runs use ``version``.
+        """Make ``version`` the version of new runs.
 
         Raises:
-            WorkflowNotFound, VersionNotFound: there is no such thing.
-            WebhookConflict: it declares a webhook that the tenant has for another workflow.
+            WorkflowNotFound, VersionNotFound: it does not exist.
+            WebhookConflict: it declares a webhook that another workflow of the tenant has.
         """
         await self._db.transact(lambda db: _Tenant(db, tenant).activate(workflow_id, version), record)
-        await self._tell(tenant, workflow_id)
+        await self._notify(tenant, workflow_id)
 
     async def list(self, tenant: str) -> list[WorkflowVersions]:
         """Return the workflows of a tenant by name."""
@@ -192,7 +193,7 @@ class _Tenant:
         if stored is not None and replaced and self._is_used(document):
             if not is_recompilation(stored, document, derived=derived):
                 raise _conflict(stored, document)
-            replaced = False  # what runs have used stays as it is
+            replaced = False  # a version that runs have used is immutable
         if stored is None or replaced:
             self._put(document)
         active, loaded = self._pointers(document.workflow_id)
@@ -215,7 +216,7 @@ class _Tenant:
         self._declare(document)
 
     def _declare(self, document: Document) -> None:
-        """Let what an active version declares to start by itself take the place of what was before."""
+        """Replace the declared schedules and webhooks of the workflow by those of its active version."""
         schedules.declare(self.db, self.tenant, document)
         webhooks.declare(self.db, self.tenant, document)
 
@@ -251,6 +252,6 @@ class _Tenant:
 
 def _conflict(stored: Document, document: Document) -> VersionConflict:
     return VersionConflict(
-        f"Workflow {document.workflow_id} {document.version} exists with another content"
-        f" ({first_difference(stored, document)}); give the changed workflow a version of its own."
+        f"Workflow {document.workflow_id} {document.version} exists with different content"
+        f" ({first_difference(stored, document)}); give the changed workflow a new version."
     )

@@ -1,4 +1,4 @@
-"""Tenants, principals, grants and tokens. Of a token only the hash is here; chance and clock are not."""
+"""Tenants, principals, grants and tokens. Only the hash of a token is stored."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from infraweave.core.data.json_codec import dumps, loads
 from infraweave.errors import PrincipalNotFound, TokenNotFound
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.statements import QUERIES
+from infraweave.store.sqlite.statements import QUERIES, fetch
 
 
 @frozen(kw_only=True)
 class TokenRow:
-    """What is known about a token. It is valid while neither revoked nor expired, which the caller judges."""
+    """A token. It is valid while it is neither revoked nor expired, which the caller checks."""
 
     token_id: str
     tenant: str
@@ -26,15 +26,15 @@ class TokenRow:
     created_at: int
     expires_at: int | None
     revoked_at: int | None
-    #: Coarse: it may have been used up to a minute later.
+    #: It may have been used up to a minute later.
     last_used_at: int | None = None
-    #: What its principal may do now.
+    #: The current grants of its principal.
     grants: frozenset[Grant]
 
 
 @frozen(kw_only=True)
 class NewTokenRow:
-    """A token to be made: its name, the hash of its text, and how long it lives (None: for ever)."""
+    """A token to be created: its id, the hash of its text, and when it expires (None: never)."""
 
     token_id: str
     token_hash: bytes
@@ -43,7 +43,7 @@ class NewTokenRow:
 
 @frozen(eq=False)
 class Principals:
-    """Who may ask, in one database."""
+    """The principals of a database and their tokens."""
 
     _db: Database
 
@@ -56,7 +56,7 @@ class Principals:
         return [row["tenant"] for row in await self._db.read("tenants")]
 
     async def bootstrap(self, token_hash: bytes, token_id: str, now: int) -> bool:
-        """Give a new database its tenant and its principal with every grant; tell whether it was new."""
+        """Give a new database its first tenant, and a principal with every grant; tell whether it was new."""
 
         def work(db: sqlite3.Connection) -> bool:
             if db.execute(QUERIES["tenants"]).fetchone() is not None:
@@ -77,7 +77,7 @@ class Principals:
         now: int,
         record: AuditRecord | None = None,
     ) -> TokenRow:
-        """Make a token, its tenant and principal if they are new, and add ``grants`` to what it may do."""
+        """Create a token, also its tenant and principal unless they exist, and add ``grants``."""
         wanted = tuple(grants)
 
         def work(db: sqlite3.Connection) -> TokenRow:
@@ -90,10 +90,10 @@ class Principals:
     async def add_token(
         self, tenant: str, principal: str, token: NewTokenRow, now: int, record: AuditRecord | None = None
     ) -> TokenRow:
-        """Make a token of a principal that exists and may do something.
+        """Create a token of a principal that exists and has grants.
 
         Raises:
-            PrincipalNotFound: there is none, or it has no grants.
+            PrincipalNotFound: there is no such principal, or it has no grants.
         """
 
         def work(db: sqlite3.Connection) -> TokenRow:
@@ -105,7 +105,7 @@ class Principals:
         return await self._db.transact(work, record)
 
     async def has_grants(self, tenant: str, principal: str) -> bool:
-        """Tell whether there is such a principal and it has a grant."""
+        """Tell whether a principal exists and has a grant."""
         row = await self._db.read_one("has_grants", (tenant, principal))
         return row is not None and bool(row[0])
 
@@ -122,14 +122,14 @@ class Principals:
         return [_token(row) for row in await self._db.read("tokens", {"tenant": tenant})]
 
     async def record_use(self, at: Mapping[str, int]) -> None:
-        """Note when tokens were last used, by their ids, in milliseconds."""
+        """Store when tokens were last used, by their ids, in milliseconds."""
         rows = dumps(list(at.items())).decode()
         await self._db.transact(lambda db: db.execute(QUERIES["use_tokens"], {"rows": rows}))
 
     async def revoke(
         self, token_id: str, now: int, tenant: str | None = None, record: AuditRecord | None = None
     ) -> TokenRow:
-        """End the life of a token, which may be asked for again; with ``tenant``, only of that tenant's.
+        """Revoke a token; repeating that is no error. With ``tenant``, it must belong to that tenant.
 
         Raises:
             TokenNotFound: there is no such token.
@@ -145,7 +145,7 @@ class Principals:
 def add_principal(
     db: sqlite3.Connection, tenant: str, principal: str, grants: Iterable[Grant], now: int
 ) -> None:
-    """Make a principal and its tenant unless they exist, and add grants, in the caller's transaction."""
+    """Create a principal and its tenant unless they exist, and add grants, in the caller's transaction."""
     db.execute(QUERIES["add_tenant"], (tenant, now))
     db.execute(QUERIES["add_principal"], (tenant, principal, now))
     for grant in grants:
@@ -165,22 +165,18 @@ def _add_token(db: sqlite3.Connection, tenant: str, principal: str, token: NewTo
 
 
 def _find(db: sqlite3.Connection, token_id: str, tenant: str | None) -> TokenRow:
-    cursor = db.cursor()
-    cursor.row_factory = sqlite3.Row
-    row = cursor.execute(QUERIES["token_by_id"], {"token_id": token_id, "tenant": tenant}).fetchone()
-    if row is None:
+    rows = fetch(db, "token_by_id", {"token_id": token_id, "tenant": tenant})
+    if not rows:
         raise TokenNotFound(f"There is no token {token_id}.")
-    return _token(row)
+    return _token(rows[0])
 
 
 def _token(row: sqlite3.Row) -> TokenRow:
-    return TokenRow(
-        token_id=row["token_id"],
-        tenant=row["tenant"],
-        principal=row["principal"],
-        created_at=row["created_at"],
-        expires_at=row["expires_at"],
-        revoked_at=row["revoked_at"],
-        last_used_at=row["last_used_at"],
-        grants=frozenset(parse_grant(text) for text in loads(row["grants"])),
-    )
+    values = dict(row)
+    del values["hash"]
+    return TokenRow(**{**values, "grants": parse_grants(row["grants"])})
+
+
+def parse_grants(text: str) -> frozenset[Grant]:
+    """Return the grants of a JSON list, as statements return them."""
+    return frozenset(map(parse_grant, loads(text)))

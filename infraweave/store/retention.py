@@ -1,10 +1,10 @@
-"""Removes finished runs, whole and a little at a time.
+"""Removes finished runs, completely and in small steps.
 
-A run goes with all that belongs to it, and with the runs that it started: a family goes when its root is
-overdue and every run of it has ended. First the family is written down in ``removals``, which dooms it
-whatever happens next; then its runs leave the index, and their events follow, from the last to the first.
-Each portion is a short transaction, so that the hot path hardly notices. Whoever is reading such a run finds
-that the history of a run that has ended has no end, and knows by that that it is gone.
+A run is removed together with its descendants, the *family*, when the root is overdue and every run of the
+family has ended. First the family is entered in ``removals``; from then on its removal will be completed
+whatever happens. Then its runs are deleted from the index, and their events from the last to the first. Each
+step is a short transaction, so other writes hardly wait. A reader of such a run finds a log without an end,
+and recognises by that that the run is gone.
 """
 
 from __future__ import annotations
@@ -25,38 +25,37 @@ from infraweave.store.sqlite.statements import QUERIES
 
 Pause: TypeAlias = Callable[[], Awaitable[None]]
 
-#: Families doomed at a stretch.
+#: Families marked for removal in one transaction.
 _FAMILIES = 100
-#: Runs and events deleted, and pages given back, in one transaction: a few milliseconds.
+#: Runs and events deleted, and pages released, in one transaction: a few milliseconds.
 _RUNS, _EVENTS, _PAGES = 50, 500, 128
 
 
 @frozen(kw_only=True)
 class RetentionPolicy:
-    """What stays of finished runs; None: whatever there is. Children count with their parents."""
+    """Which finished runs are kept; None: no limit. Children belong to their parents."""
 
     #: Milliseconds after the end.
     age: int | None = None
-    #: How many, the newest ends first.
+    #: How many, the last to end.
     runs: int | None = None
     #: Bytes of the file that are in use.
     size: int | None = None
 
     @property
     def keeps_everything(self) -> bool:
-        """True where nothing is ever removed."""
+        """True if nothing is ever removed."""
         return self.age is None and self.runs is None and self.size is None
 
 
 @frozen(kw_only=True)
 class Removed:
-    """What was removed, or would be: runs, children among them, and about how many bytes of events."""
+    """How many runs were removed, or would be, with their children, and about how many bytes of events."""
 
     runs: int = 0
     size: int = 0
 
-    def and_(self, other: Removed) -> Removed:
-        """Return both together."""
+    def __add__(self, other: Removed) -> Removed:
         return Removed(runs=self.runs + other.runs, size=self.size + other.size)
 
 
@@ -71,28 +70,28 @@ class Retention:
     _db: Database
 
     async def oldest_end(self) -> int | None:
-        """Return when the run ended that has been over for longest, in milliseconds; None: none has."""
+        """Return when the first of the finished runs ended, in milliseconds, or None."""
         row = await self._db.read_one("first_finished")
         return None if row is None else row[0]
 
     async def ended_before(self, time: int) -> int:
-        """Return how many runs have ended by a time, without those that others started."""
+        """Return how many runs had ended by a time, without children."""
         row = await self._db.read_one("ended_before", (time,))
         return 0 if row is None else row[0]
 
     async def sweep(self, keep: RetentionPolicy, now: int, pause: Pause = _no_pause) -> Removed:
-        """Remove what is overdue, and what an earlier sweep left; ``pause`` between one portion and the next.
+        """Remove overdue runs, and what an earlier sweep left; ``pause`` is awaited between two steps.
 
         Raises:
-            StorageUnavailable: the database cannot be written; what is begun goes on with a later sweep.
+            StorageUnavailable: the database cannot be written; a later sweep continues.
         """
         removed, more = Removed(), True
         while more:
             await self._repeat(_erase, pause)
-            doomed = await self._db.transact(lambda connection: _doom(connection, keep, now))
-            removed, more = removed.and_(doomed), doomed.runs > 0
+            marked = await self._db.transact(lambda connection: _mark(connection, keep, now))
+            removed, more = removed + marked, marked.runs > 0
         if removed.runs:
-            await self._repeat(_give_back, pause)
+            await self._repeat(_release_pages, pause)
         return removed
 
     async def _repeat(self, work: Callable[[sqlite3.Connection], bool], pause: Pause) -> None:
@@ -101,20 +100,20 @@ class Retention:
 
 
 def preview(path: Path, keep: RetentionPolicy, now: int) -> Removed:
-    """Return what a sweep would remove from a file, served or not; the file is only read.
+    """Return what a sweep would remove from a file, which may be served; the file is only read.
 
     Raises:
-        StartupError: it is no database of this schema, or cannot be read.
+        StartupError: it is not a database of this schema, or cannot be read.
     """
     with read_only(path) as connection:
         found = Removed()
         for root in _overdue(connection, keep, now):
-            found = found.and_(_family(connection, [root]))
+            found += _family(connection, [root])
         return found
 
 
-def _doom(connection: sqlite3.Connection, keep: RetentionPolicy, now: int) -> Removed:
-    """Write down the next families that are to go; return what they hold, nothing at the end."""
+def _mark(connection: sqlite3.Connection, keep: RetentionPolicy, now: int) -> Removed:
+    """Mark the next overdue families for removal; return what they hold, nothing at the end."""
     roots = list(islice(_overdue(connection, keep, now), _FAMILIES))
     if not roots:
         return Removed()
@@ -123,7 +122,7 @@ def _doom(connection: sqlite3.Connection, keep: RetentionPolicy, now: int) -> Re
 
 
 def _overdue(connection: sqlite3.Connection, keep: RetentionPolicy, now: int) -> Iterator[int]:
-    """Yield the keys of roots that are to go, the one that ended first first."""
+    """Yield the keys of overdue roots in order of their end."""
     surplus = 0 if keep.runs is None else _value(connection, "count_finished_roots") - keep.runs
     excess = 0 if keep.size is None else _used(connection) - keep.size
     for place, (root, ended_at) in enumerate(_ended(connection)):
@@ -136,7 +135,7 @@ def _overdue(connection: sqlite3.Connection, keep: RetentionPolicy, now: int) ->
 
 
 def _ended(connection: sqlite3.Connection) -> Iterator[tuple[int, int]]:
-    """Yield the root of each family that has ended, and when it did, the first first."""
+    """Yield the roots of ended families and when they ended, in that order."""
     after, page = {"after": -1, "after_key": -1}, []
     while page := connection.execute(QUERIES["ended_roots"], {**after, "limit": _FAMILIES}).fetchall():
         yield from page
@@ -160,10 +159,10 @@ def _used(connection: sqlite3.Connection) -> int:
 
 
 def _erase(connection: sqlite3.Connection) -> bool:
-    """Delete a portion of what is doomed; tell whether there may be more."""
+    """Delete a part of the marked runs; tell whether there may be more."""
     room = _EVENTS
-    doomed = connection.execute(QUERIES["removals"], (_RUNS,)).fetchall()
-    for (run_key,) in doomed:
+    marked = connection.execute(QUERIES["removals"], (_RUNS,)).fetchall()
+    for (run_key,) in marked:
         for name in ("delete_run", "delete_tags", "delete_from_agenda", "delete_input_requests_of_run"):
             connection.execute(QUERIES[name], (run_key,))
         room -= connection.execute(QUERIES["delete_last_events"], (run_key, room)).rowcount
@@ -171,12 +170,12 @@ def _erase(connection: sqlite3.Connection) -> bool:
         if room <= 0:
             break
     reach("removal")
-    return bool(doomed)
+    return bool(marked)
 
 
-def _give_back(connection: sqlite3.Connection) -> bool:
-    """Make the file shorter by a portion; tell whether that can go on."""
+def _release_pages(connection: sqlite3.Connection) -> bool:
+    """Shorten the file by some pages; tell whether more can be released."""
     before = _value(connection, "pages")
-    for _ in range(_PAGES):  # sqlite3 takes but one step of a pragma that returns nothing
+    for _ in range(_PAGES):  # sqlite3 performs only one step of a pragma that returns no rows
         connection.execute(QUERIES["release_page"])
     return _value(connection, "pages") < before

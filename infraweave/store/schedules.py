@@ -1,7 +1,7 @@
-"""Schedules and how far each has come. Every change reads and writes its row within one transaction.
+"""Schedules and their progress. Every change reads and writes its row within one transaction.
 
-Nothing here knows a clock: ``first``, the next time from now on, is handed in; a row that a document has
-changed has no ``next_at``, and the engine puts one in.
+Nothing here reads a clock. Callers pass ``first``, the next time from now on. A row whose times a document
+changed has no ``next_at`` until the engine sets one.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from infraweave.core.workflow.triggers import Schedule
 from infraweave.errors import ScheduleConflict, ScheduleDeclared, ScheduleNotFound, WorkflowNotFound
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.statements import QUERIES
+from infraweave.store.sqlite.statements import QUERIES, fetch
 
 
 @frozen(kw_only=True)
 class ScheduleRow:
-    """A schedule and how far it has come; times in milliseconds. See schema/2_triggers.sql."""
+    """A schedule and its progress; times in milliseconds. See schema/2_triggers.sql."""
 
     tenant: str
     workflow_id: str
     schedule: Schedule
-    #: The version that declares it; None: made through the API.
+    #: The version that declares it; None: created through the API.
     declared_in: str | None = None
     paused: bool = False
     next_at: int | None = None
-    #: Times that have come and whose runs have not been started.
+    #: Due times whose runs have not been started.
     waiting: tuple[int, ...] = ()
-    #: Runs that were open when last looked at.
+    #: Runs that were open at the last check.
     running: tuple[str, ...] = ()
     skipped: int = 0
     last_at: int | None = None
@@ -44,12 +44,12 @@ class ScheduleRow:
 
     @property
     def schedule_id(self) -> str:
-        """Its name within the tenant."""
+        """Its id within the tenant."""
         return schedule_id(self.workflow_id, self.schedule.name)
 
     @property
     def key(self) -> tuple[str, str]:
-        """Its name within the database."""
+        """Its key within the database."""
         return self.tenant, self.schedule_id
 
 
@@ -57,7 +57,7 @@ Change = Callable[[ScheduleRow], ScheduleRow | None]
 
 
 def schedule_id(workflow_id: str, name: str) -> str:
-    """Return the id of a workflow's schedule; it tells the workflow, so that grants can be asked first."""
+    """Return the id of a workflow's schedule. It contains the workflow, so grants can be checked first."""
     return f"{workflow_id}:{name}"
 
 
@@ -76,7 +76,7 @@ class Schedules:
         """Return a schedule.
 
         Raises:
-            ScheduleNotFound: there is none.
+            ScheduleNotFound: it does not exist.
         """
         row = await self._db.read_one("schedule", {"tenant": tenant, "schedule_id": schedule_id})
         if row is None:
@@ -91,11 +91,11 @@ class Schedules:
         first: int | None,
         record: AuditRecord | None = None,
     ) -> ScheduleRow:
-        """Make a schedule.
+        """Create a schedule.
 
         Raises:
             WorkflowNotFound: the tenant has no such workflow.
-            ScheduleConflict: there is one of this name.
+            ScheduleConflict: the workflow has a schedule of this name.
         """
         row = _starting(_new(tenant, workflow_id, schedule), first)
 
@@ -118,24 +118,24 @@ class Schedules:
         first: int | None,
         record: AuditRecord | None = None,
     ) -> ScheduleRow:
-        """Give a schedule other times, another input or other policies; what it has done so far stays.
+        """Replace the times, the input and the policies of a schedule; its progress stays.
 
         Raises:
-            ScheduleNotFound: there is none.
+            ScheduleNotFound: it does not exist.
             ScheduleDeclared: a workflow declares it.
         """
 
         def change(row: ScheduleRow) -> ScheduleRow:
-            _must_be_free(row)
+            _refuse_declared(row)
             return _retimed(row, evolve(row, schedule=schedule, paused=schedule.paused), first)
 
         return await self._change((tenant, schedule_id), change, record)
 
     async def pause(self, tenant: str, schedule_id: str, record: AuditRecord | None = None) -> ScheduleRow:
-        """Pause a schedule, which also forgets what waits.
+        """Pause a schedule and drop its waiting times.
 
         Raises:
-            ScheduleNotFound: there is none.
+            ScheduleNotFound: it does not exist.
         """
         return await self._change(
             (tenant, schedule_id), lambda row: _starting(evolve(row, paused=True, waiting=()), None), record
@@ -148,10 +148,10 @@ class Schedules:
         first: Callable[[Schedule], int | None],
         record: AuditRecord | None = None,
     ) -> ScheduleRow:
-        """Let a schedule go on from its first time from now on; one that is not paused stays as it is.
+        """Resume a schedule with its first time from now on; one that is not paused is unchanged.
 
         Raises:
-            ScheduleNotFound: there is none.
+            ScheduleNotFound: it does not exist.
         """
 
         def change(row: ScheduleRow) -> ScheduleRow:
@@ -160,10 +160,10 @@ class Schedules:
         return await self._change((tenant, schedule_id), change, record)
 
     async def delete(self, tenant: str, schedule_id: str, record: AuditRecord | None = None) -> None:
-        """Forget a schedule.
+        """Delete a schedule.
 
         Raises:
-            ScheduleNotFound: there is none.
+            ScheduleNotFound: it does not exist.
             ScheduleDeclared: a workflow declares it.
         """
 
@@ -171,12 +171,12 @@ class Schedules:
             row = _find(db, (tenant, schedule_id))
             if row is None:
                 raise _unknown(schedule_id)
-            _must_be_free(row)
+            _refuse_declared(row)
             _delete(db, row)
 
         await self._db.transact(work, record)
 
-    # --- how far it has come -------------------------------------------------------------------------------
+    # --- progress ------------------------------------------------------------------------------------------
 
     async def record_due(
         self,
@@ -188,22 +188,22 @@ class Schedules:
         ended: Collection[str] = (),
         set_back: int | None = None,
     ) -> ScheduleRow | None:
-        """Take note of times that have come, all of them before ``next_at``; return the row as it is then.
+        """Add due ``times``, all of them before ``next_at``, to the waiting ones; return the changed row.
 
-        With ``set_back`` the clock was ahead and was set back to then: what waits for later has not come.
-
-        ``known`` tells what the times were made of, ``expected`` is the ``next_at`` from which, ``ended`` are
-        runs that are open no more. None: the schedule has changed meanwhile, or is gone; nothing is written.
+        ``known`` is the row from which the times were computed, and ``expected`` its ``next_at``. If the
+        schedule has changed since, or is gone, nothing is written and the result is None. ``ended``: runs
+        that are no longer open. ``set_back``: the clock was ahead and was set back to this time, so waiting
+        times after it are not due.
         """
 
         def change(row: ScheduleRow) -> ScheduleRow | None:
             if row.paused or row.next_at != expected or row.schedule != known.schedule:
                 return None
             running = tuple(run_id for run_id in row.running if run_id not in ended)
-            come = tuple(time for time in row.waiting if set_back is None or time <= set_back)
-            new = tuple(time for time in times if time not in come)
-            waiting = tuple(sorted(apply_overlap(row.schedule.overlap, come, new, busy=bool(running))))
-            skipped = row.skipped + len(come) + len(new) - len(waiting)
+            due = tuple(time for time in row.waiting if set_back is None or time <= set_back)
+            new = tuple(time for time in times if time not in due)
+            waiting = tuple(sorted(apply_overlap(row.schedule.overlap, due, new, busy=bool(running))))
+            skipped = row.skipped + len(due) + len(new) - len(waiting)
             return evolve(row, next_at=next_at, running=running, waiting=waiting, skipped=skipped)
 
         return await self._try(known.key, change)
@@ -218,9 +218,9 @@ class Schedules:
         ended: Collection[str] = (),
         in_line: bool = True,
     ) -> ScheduleRow | None:
-        """Take note of the run that a time has made, or why it made none; None: the schedule is gone.
+        """Store the run that a time started, or why it started none; None: the schedule is gone.
 
-        Without ``in_line`` the run was asked for: whatever waits goes on waiting, also for the same moment.
+        Without ``in_line`` somebody requested the run, so all waiting times stay, also an equal one.
         """
 
         def change(row: ScheduleRow) -> ScheduleRow:
@@ -254,12 +254,12 @@ class Schedules:
 
 
 def declare(db: sqlite3.Connection, tenant: str, document: Document) -> None:
-    """Let the schedules of a document take the place of those that another version declared.
+    """Replace the schedules that another version declared by those of a document.
 
-    Of one that keeps its name, whether it is paused and what it has done so far stay.
+    A schedule of the same name keeps its progress, and whether it is paused.
     """
     params = {"tenant": tenant, "workflow_id": document.workflow_id}
-    before = {row.schedule.name: row for row in _rows(db, "schedules", params)}
+    before = {row.schedule.name: row for row in map(_row, fetch(db, "schedules", params))}
     for schedule in document.schedules:
         old = before.pop(schedule.name, None)
         if old is None:
@@ -281,12 +281,12 @@ def _starting(row: ScheduleRow, first: int | None) -> ScheduleRow:
 
 
 def _retimed(old: ScheduleRow, new: ScheduleRow, first: int | None) -> ScheduleRow:
-    """Return a changed row, which has its next time anew where that may be another now."""
+    """Return the new row, with a new next time if its times may have changed."""
     same = old.schedule.timing == new.schedule.timing and old.paused == new.paused
     return new if same else _starting(new, first)
 
 
-def _must_be_free(row: ScheduleRow) -> None:
+def _refuse_declared(row: ScheduleRow) -> None:
     if row.declared_in is not None:
         raise ScheduleDeclared(
             f"The workflow {row.workflow_id} declares {row.schedule_id} in version {row.declared_in};"
@@ -302,14 +302,8 @@ def _unknown(schedule_id: str) -> ScheduleNotFound:
 
 
 def _find(db: sqlite3.Connection, key: tuple[str, str]) -> ScheduleRow | None:
-    rows = _rows(db, "schedule", {"tenant": key[0], "schedule_id": key[1]})
-    return rows[0] if rows else None
-
-
-def _rows(db: sqlite3.Connection, name: str, params: dict[str, str]) -> list[ScheduleRow]:
-    cursor = db.cursor()
-    cursor.row_factory = sqlite3.Row
-    return [_row(row) for row in cursor.execute(QUERIES[name], params).fetchall()]
+    rows = fetch(db, "schedule", {"tenant": key[0], "schedule_id": key[1]})
+    return _row(rows[0]) if rows else None
 
 
 def _put(db: sqlite3.Connection, row: ScheduleRow) -> ScheduleRow:

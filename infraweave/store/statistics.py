@@ -1,9 +1,9 @@
-"""Figures about many runs: how they went, hour by hour, what went wrong, and which nodes take long.
+"""Statistics of many runs: outcomes by hour, errors, and durations of nodes.
 
-Counts, durations and usage are of all runs of the time asked for, read from two indexes alone. What only the
-events know, of nodes and of errors that ended no run, is taken from the newest runs that ended. One question
-is read at a time, on one reader, so that however many are asked, all other requests find a reader free. With
-200,000 runs in the time asked for it takes 0.8 s, with 7,000 about 50 ms; what lies before costs nothing.
+Counts, durations and usage cover all runs of the selected period, and are read from two indexes alone.
+Figures that only events contain, of nodes and of errors that ended no run, come from a sample of the newest
+ended runs. One query is answered at a time, on one reader, so other requests always find a free reader. A
+period with 200,000 runs takes 0.8 s, one with 7,000 about 50 ms; runs before the period cost nothing.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from infraweave.core.data.json_codec import dumps, loads
 from infraweave.store.sqlite.database import Database
 
 HOUR = 3_600_000
-#: How many of the newest ended runs are looked into, and at how many events of theirs.
+#: The limits of the sample: ended runs, and their events.
 MOST_RUNS, MOST_EVENTS = 1_000, 50_000
-#: How many of the newest failed runs are asked why.
+#: How many of the newest failed runs are read for their errors.
 MOST_FAILED = 20_000
-#: How many errors, final ones and others together, and nodes are told of.
+#: How many errors, final or not, and how many nodes are returned.
 MOST_ERRORS, MOST_NODES = 20, 50
 
 
 @frozen(kw_only=True)
 class RunSelection:
-    """Which runs are meant; times in milliseconds, both included. None: all."""
+    """Which runs are counted; times in milliseconds, both included. None: all."""
 
     tenant: str
     since: int
@@ -41,7 +41,7 @@ class RunSelection:
 
 @define
 class OutcomeCounts:
-    """How many runs started, and how many ended how."""
+    """How many runs started, and how many ended in each state."""
 
     started: int = 0
     succeeded: int = 0
@@ -51,9 +51,9 @@ class OutcomeCounts:
 
 @frozen(kw_only=True)
 class ErrorFigure:
-    """An error of a node, or of no node.
+    """An error of a node, or of none.
 
-    ``final`` where it ended runs, ``tolerated`` where maps went on without their items; else tried again.
+    ``final``: it ended runs. ``tolerated``: maps went on without the failed items. Otherwise it was retried.
     """
 
     code: str
@@ -67,7 +67,7 @@ class ErrorFigure:
 
 @frozen(kw_only=True)
 class NodeFigure:
-    """A node: how often it came to an end, how often it failed for good, how often it was tried again."""
+    """A node: how often it ended, how often it failed permanently, and how often it was retried."""
 
     workflow_id: str
     node: str
@@ -80,9 +80,9 @@ class NodeFigure:
 
 @define
 class Figures:
-    """What is known of the runs that were meant. Durations in milliseconds, None where no run ended."""
+    """The figures of the selected runs. Durations in milliseconds, None if no run ended."""
 
-    #: By the beginning of each hour, in order, none left out.
+    #: By the beginning of each hour, in order, without gaps.
     hours: dict[int, OutcomeCounts]
     tokens: int = 0
     cost_micro_usd: int = 0
@@ -94,43 +94,43 @@ class Figures:
 
     @property
     def total(self) -> OutcomeCounts:
-        """All hours together."""
+        """The sum of all hours."""
         each = [asdict(tally) for tally in self.hours.values()]
         return OutcomeCounts(**{name: sum(hour[name] for hour in each) for name in asdict(OutcomeCounts())})
 
 
 @frozen
 class OpenRunCounts:
-    """How many runs are open: all, those that wait for their start, and those that wait since then."""
+    """How many runs are open, how many of them are queued, and how many started ones wait."""
 
     open_runs: int
     queued: int
     waiting: int
 
 
-def _passed(told: dict[str, Any]) -> ErrorFigure:
-    """Return an error that ended no run; SQLite has no truth values."""
-    return ErrorFigure(**{**told, "tolerated": bool(told["tolerated"])}, final=False)
+def _non_final(error: dict[str, Any]) -> ErrorFigure:
+    """Return an error that ended no run; SQLite has no booleans."""
+    return ErrorFigure(**{**error, "tolerated": bool(error["tolerated"])}, final=False)
 
 
 @frozen(eq=False)
 class Statistics:
-    """The figures of a database."""
+    """The statistics of a database."""
 
     _db: Database
     _turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
-    async def read(self, asked: RunSelection) -> Figures:
+    async def read(self, selected: RunSelection) -> Figures:
         """Return the figures of some runs."""
-        readable = None if asked.readable is None else dumps(sorted(asked.readable)).decode()
-        params = {**asdict(asked, recurse=False), "readable": readable}
-        hours = range(asked.since - asked.since % HOUR, asked.until + 1, HOUR)
+        readable = None if selected.readable is None else dumps(sorted(selected.readable)).decode()
+        params = {**asdict(selected, recurse=False), "readable": readable}
+        hours = range(selected.since - selected.since % HOUR, selected.until + 1, HOUR)
         figures = Figures({hour: OutcomeCounts() for hour in hours})
         async with self._turn:
             work = asyncio.ensure_future(self._fill(figures, params))
             try:
                 await asyncio.shield(work)
-            finally:  # whoever asked may have gone, but the reader is still at it: nobody's turn has come
+            finally:  # the caller may be gone, but the reader is still busy
                 await asyncio.wait({work})
         figures.errors.sort(key=lambda error: (-error.count, -error.last_at))
         del figures.errors[MOST_ERRORS:]
@@ -138,7 +138,7 @@ class Statistics:
 
     async def _fill(self, figures: Figures, params: dict[str, Any]) -> None:
         await self._count(figures, params)
-        await self._look_into(figures, params)
+        await self._sample(figures, params)
 
     async def _count(self, figures: Figures, params: dict[str, Any]) -> None:
         for hour, state, runs, tokens, cost in await self._db.read("ended_by_hour", params):
@@ -149,19 +149,19 @@ class Statistics:
         for durations in await self._db.read("durations", params):
             figures.p50_ms, figures.p95_ms = durations
 
-    async def _look_into(self, figures: Figures, params: dict[str, Any]) -> None:
+    async def _sample(self, figures: Figures, params: dict[str, Any]) -> None:
         most = {"most_errors": MOST_ERRORS, "most_nodes": MOST_NODES, "most_failed": MOST_FAILED}
         params = {**params, **most, "most_runs": MOST_RUNS, "most_events": MOST_EVENTS}
         for row in await self._db.read("final_errors", params):
             figures.errors.append(ErrorFigure(**dict(row), final=True, tolerated=False))
-        for about, told in await self._db.read("sampled_attempts", params):
+        for about, text in await self._db.read("sampled_attempts", params):
             match about:
                 case "node":
-                    figures.nodes.append(NodeFigure(**loads(told)))
+                    figures.nodes.append(NodeFigure(**loads(text)))
                 case "error":
-                    figures.errors.append(_passed(loads(told)))
+                    figures.errors.append(_non_final(loads(text)))
                 case _:
-                    figures.sampled_runs = loads(told)["runs"]
+                    figures.sampled_runs = loads(text)["runs"]
 
     async def open_counts(self, tenant: str | None = None) -> OpenRunCounts:
         """Return how many runs are open; of one tenant, or of all."""
@@ -172,6 +172,6 @@ class Statistics:
         return OpenRunCounts(*counts)
 
     async def size(self) -> int:
-        """Return the bytes of the database, free pages included."""
+        """Return the size of the database in bytes, including free pages."""
         ((pages, _, page_size),) = await self._db.read("pages")
         return int(pages * page_size)

@@ -1,6 +1,6 @@
-"""Webhooks: which door starts which workflow, and the secret of those that were made through the API.
+"""Webhooks that start workflows, and the secrets of those that were created through the API.
 
-A secret stands in the file as it is, for an HMAC needs it: the file is to be guarded like the secret.
+A secret is stored as plain text, because an HMAC needs it. Protect the file like the secret.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from infraweave.core.workflow.triggers import Webhook
 from infraweave.errors import WebhookConflict, WebhookDeclared, WebhookNotFound, WorkflowNotFound
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.statements import QUERIES
+from infraweave.store.sqlite.statements import QUERIES, fetch
 
 
 @frozen(kw_only=True)
@@ -26,18 +26,18 @@ class WebhookRow:
     tenant: str
     workflow_id: str
     webhook: Webhook
-    #: The version that declares it; None: made through the API.
+    #: The version that declares it; None: created through the API.
     declared_in: str | None = None
     #: None: the environment holds it.
     secret: str | None = field(default=None, repr=False)
 
 
-#: How the file holds a webhook that there is not.
+#: The stored form of a webhook that does not exist.
 _NONE = dumps(trigger_to_json(Webhook(name="none"))).decode()
 
 
 def no_webhook(tenant: str, name: str) -> WebhookRow:
-    """Return what stands in for a webhook that there is not, read as one that there is: it has no secret."""
+    """Return a stand-in for a missing webhook, decoded like a real one but without a secret."""
     webhook = evolve(webhook_from_json(loads(_NONE)), name=name)
     return WebhookRow(tenant=tenant, workflow_id="", webhook=webhook)
 
@@ -54,16 +54,16 @@ class Webhooks:
         return [_row(row) for row in await self._db.read("webhooks", params)]
 
     async def get(self, tenant: str, name: str) -> WebhookRow | None:
-        """Return a webhook, or None where there is none."""
+        """Return a webhook, or None."""
         row = await self._db.read_one("webhook", {"tenant": tenant, "name": name})
         return None if row is None else _row(row)
 
     async def create(self, row: WebhookRow, record: AuditRecord | None = None) -> None:
-        """Make a webhook.
+        """Create a webhook.
 
         Raises:
             WorkflowNotFound: the tenant has no such workflow.
-            WebhookConflict: the tenant has one of this name.
+            WebhookConflict: the tenant has a webhook of this name.
         """
 
         def work(db: sqlite3.Connection) -> None:
@@ -76,10 +76,10 @@ class Webhooks:
         await self._db.transact(work, record)
 
     async def delete(self, tenant: str, name: str, record: AuditRecord | None = None) -> None:
-        """Forget a webhook and its secret.
+        """Delete a webhook and its secret.
 
         Raises:
-            WebhookNotFound: there is none.
+            WebhookNotFound: it does not exist.
             WebhookDeclared: a workflow declares it.
         """
 
@@ -90,7 +90,7 @@ class Webhooks:
             if row.declared_in is not None:
                 raise WebhookDeclared(
                     f"The workflow {row.workflow_id} declares {name} in version {row.declared_in};"
-                    " take it out there."
+                    " remove it there."
                 )
             db.execute(QUERIES["delete_webhook"], {"tenant": tenant, "name": name})
 
@@ -98,13 +98,14 @@ class Webhooks:
 
 
 def declare(db: sqlite3.Connection, tenant: str, document: Document) -> None:
-    """Let the webhooks of a document take the place of those that another version declared.
+    """Replace the webhooks that another version declared by those of a document.
 
     Raises:
-        WebhookConflict: another workflow has one of the name, or the API has made one.
+        WebhookConflict: another workflow has a webhook of the name, or it was created through the API.
     """
     params = {"tenant": tenant, "workflow_id": document.workflow_id}
-    before = {row.webhook.name for row in _rows(db, "webhooks", params) if row.declared_in is not None}
+    stored = map(_row, fetch(db, "webhooks", params))
+    before = {row.webhook.name for row in stored if row.declared_in is not None}
     for webhook in document.webhooks:
         found = _find(db, tenant, webhook.name)
         if found is not None and webhook.name not in before:
@@ -116,22 +117,17 @@ def declare(db: sqlite3.Connection, tenant: str, document: Document) -> None:
 
 
 def _taken(found: WebhookRow, document: Document) -> WebhookConflict:
-    owner = "was made through the API" if found.declared_in is None else "is declared there"
+    owner = "was created through the API" if found.declared_in is None else "is declared there"
     return WebhookConflict(
-        f"Workflow {document.workflow_id} declares the webhook {found.webhook.name}, which the tenant"
-        f" {found.tenant} has for the workflow {found.workflow_id} already: it {owner}. Choose another name."
+        f"Workflow {document.workflow_id} declares the webhook {found.webhook.name}, but tenant"
+        f" {found.tenant} already has it for the workflow {found.workflow_id}: it {owner}."
+        " Choose another name."
     )
 
 
 def _find(db: sqlite3.Connection, tenant: str, name: str) -> WebhookRow | None:
-    rows = _rows(db, "webhook", {"tenant": tenant, "name": name})
-    return rows[0] if rows else None
-
-
-def _rows(db: sqlite3.Connection, statement: str, params: dict[str, str]) -> list[WebhookRow]:
-    cursor = db.cursor()
-    cursor.row_factory = sqlite3.Row
-    return [_row(row) for row in cursor.execute(QUERIES[statement], params).fetchall()]
+    rows = fetch(db, "webhook", {"tenant": tenant, "name": name})
+    return _row(rows[0]) if rows else None
 
 
 def _put(db: sqlite3.Connection, row: WebhookRow) -> None:
@@ -147,10 +143,6 @@ def _put(db: sqlite3.Connection, row: WebhookRow) -> None:
 
 
 def _row(row: sqlite3.Row) -> WebhookRow:
-    return WebhookRow(
-        tenant=row["tenant"],
-        workflow_id=row["workflow_id"],
-        webhook=webhook_from_json(loads(row["spec"])),
-        declared_in=row["declared_in"],
-        secret=row["secret"],
-    )
+    values = dict(row)
+    del values["name"]
+    return WebhookRow(webhook=webhook_from_json(loads(values.pop("spec"))), **values)

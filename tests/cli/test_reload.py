@@ -86,7 +86,7 @@ async def test_a_version_that_runs_have_used_keeps_its_content(process):
     assert await twice(process) == 8
     save(process, STRICTER)
     process.await_words(GOES_ON)
-    assert "Workflow double v1 exists with another content" in process.said()
+    assert "Workflow double v1 exists with different content" in process.said()
     assert await twice(process) == 8
     save_and_restart(process, STRICTER.replace('"v1"', '"v2"'))
     assert await twice(process) == 8
@@ -110,7 +110,7 @@ async def test_a_start_with_other_content_of_a_used_version_waits_for_a_save(pro
     save(process, STRICTER)
     process.launch()
     process.await_words(WAITS)
-    assert "Workflow double v1 exists with another content" in process.said()
+    assert "Workflow double v1 exists with different content" in process.said()
     save_and_restart(process, FLOW)
 
 

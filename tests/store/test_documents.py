@@ -56,7 +56,7 @@ async def test_a_publication_never_replaces(documents):
     await documents.publish("default", tea(), 5)
 
     with pytest.raises(
-        VersionConflict, match=r"tea v1 exists with another content \(node boil: timeout is 3, was null\)"
+        VersionConflict, match=r"tea v1 exists with different content \(node boil: timeout is 3, was null\)"
     ):
         await documents.publish("default", tea(timeout=3.0), 6)
     assert await documents.get("default", "tea", "v1") == tea()
@@ -75,7 +75,7 @@ async def test_a_load_may_not_replace_what_a_run_has_used(documents, journal):
     await documents.load("other", tea(), 5)
     await journal.append([entry(1, opening() + success(2))])
 
-    with pytest.raises(VersionConflict, match="give the changed workflow a version of its own"):
+    with pytest.raises(VersionConflict, match="give the changed workflow a new version"):
         await documents.load("default", tea(timeout=3.0), 6)
     assert await documents.get("default", "tea", "v1") == tea()
     assert (await documents.load("other", tea(timeout=3.0), 6)).replaced

@@ -101,7 +101,7 @@ async def test_a_workflow_may_take_over_a_schedule_of_its_own_but_no_others_webh
     taking = declaring("v2", schedules=(HOURLY,))
     await documents.publish("default", taking, 6, activate=True)
     assert (await schedules.get(*KEY)).declared_in == "v2"
-    with pytest.raises(WebhookConflict, match="for the workflow milk already: it was made through the API"):
+    with pytest.raises(WebhookConflict, match="for the workflow milk: it was created through the API"):
         await documents.publish("default", declaring("v3", webhooks=(RUNG,)), 7, activate=True)
     assert await documents.get("default", "tea", "v3") is None
     assert await documents.active_version("default", "tea") == "v2"

@@ -96,7 +96,7 @@ async def test_a_file_that_is_served_can_be_verified(file):
             "events",
             "cannot be read: KeyError",
         ),
-        ("UPDATE events SET at = 5 WHERE run_key = 3 AND seq = 2", "events", "its columns say otherwise"),
+        ("UPDATE events SET at = 5 WHERE run_key = 3 AND seq = 2", "events", "its columns differ"),
         (
             "UPDATE events SET run_key = 3, seq = 6 WHERE run_key = 1 AND seq = 2",
             "events",
@@ -126,7 +126,7 @@ async def test_a_file_that_is_served_can_be_verified(file):
         (
             "DELETE FROM run_tags WHERE run_key = 3",
             "index",
-            "found by the tags {} and should be by {'cup': 'blue'}",
+            "its tags in the index are {} and should be {'cup': 'blue'}",
         ),
         ("INSERT INTO run_tags VALUES (77, 'a', 'b')", "index", "names a run that has no events"),
         (
@@ -157,7 +157,7 @@ async def test_a_file_that_is_served_can_be_verified(file):
             "index",
             "names a run that has no events",
         ),
-        ("DELETE FROM documents", "document", "its document tea v1 of tenant default is not there"),
+        ("DELETE FROM documents", "document", "its document tea v1 of tenant default is missing"),
         ("UPDATE documents SET document = '{}'", "document", "cannot be read"),
         (
             "UPDATE documents SET document = replace(document, 'boil', 'pour')",
@@ -181,7 +181,7 @@ async def test_early_on_the_agenda_is_not_wrong(file):
 async def test_a_child_needs_its_parent(file):
     change(file, *(f"DELETE FROM {table} WHERE run_key = 1" for table in ("runs", "events", "agenda")))
 
-    assert told(file) == [("run_4", "family", "its parent run_1 is not there")]
+    assert told(file) == [("run_4", "family", "its parent run_1 is missing")]
 
 
 async def test_a_child_does_not_outlive_its_parent(path):

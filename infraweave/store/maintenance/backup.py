@@ -1,7 +1,7 @@
-"""Consistent copies of a database file, also of one that is being served.
+"""Consistent copies of a database file, which may be served.
 
-The copy is of one moment: a read transaction pins it, and in WAL mode such a reader neither holds up a writer
-nor begins anew when something is written meanwhile.
+A read transaction pins one moment for the copy. In WAL mode such a reader blocks no writer, and need not
+begin anew after a write.
 """
 
 from __future__ import annotations
@@ -20,14 +20,15 @@ def backup(source: Path, target: Path, *, force: bool = False, progress: Progres
     """Copy a database to ``target``; return the size of the copy in bytes. The source is only read.
 
     Raises:
-        StartupError: the source is not ours or cannot be read, the target exists (without ``force``) or is
-            served, or the copy cannot be written or is not sound. The target is then as it was.
+        StartupError: the source is not an InfraWeave database or cannot be read, the target exists (without
+            ``force``) or is served, or the copy cannot be written or is damaged. The target is then
+            unchanged.
     """
     try:
         _check(source, target, force)
         with read_only(source, any_schema=True) as connection, lock_database(target):
             connection.execute("BEGIN")
-            connection.execute(QUERIES["any_table"]).fetchone()  # only a read pins the moment
+            connection.execute(QUERIES["any_table"]).fetchone()  # the first read begins the snapshot
             copy(connection, target, progress)
             return target.stat().st_size
     except (sqlite3.Error, OSError) as error:
@@ -36,9 +37,9 @@ def backup(source: Path, target: Path, *, force: bool = False, progress: Progres
 
 def _check(source: Path, target: Path, force: bool) -> None:
     if target.is_dir() or not target.absolute().parent.is_dir():
-        raise StartupError(f"{target} is no name for a file; name one in a folder that exists")
+        raise StartupError(f"{target} is not a file name in an existing folder; choose another name")
     if source.exists() and target.exists() and target.samefile(source):
-        raise StartupError(f"{target} is the database itself; give its copy another name")
+        raise StartupError(f"{target} is the database itself; choose another name for the copy")
     taken = [path for path in (target, *beside(target)) if path.exists()]
     if taken and not force:
         raise StartupError(f"{taken[0]} exists; choose another name, or overwrite it with --force")

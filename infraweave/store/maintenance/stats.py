@@ -1,4 +1,4 @@
-"""Looks into a database file from outside, also while a server serves it: reads, and changes nothing."""
+"""Facts and figures of a database file, which may be served; the file is only read."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from infraweave.store.sqlite.migrations import MIGRATIONS, OLDEST_SQLITE, found_
 from infraweave.store.sqlite.read_only import read_only
 from infraweave.store.sqlite.statements import QUERIES
 
-#: Releases in which two connections that write or checkpoint at one instant cannot corrupt a WAL database:
-#: the newest line from its first on, and two older lines.
+#: Releases in which two connections that write or checkpoint at the same instant cannot corrupt a WAL
+#: database: all from the first one on, and later patch releases of two older lines.
 _FIXED, _FIXED_LINES = (3, 51, 3), ((3, 50, 7), (3, 44, 6))
-#: What is set in the file itself, for whoever opens it.
+#: Settings that the file itself stores.
 _FILE_PRAGMAS = ("journal_mode", "auto_vacuum", "page_size", "page_count", "freelist_count", "encoding")
-#: What the server sets for its connection: ``synchronous = FULL`` → ``synchronous``.
+#: Settings of the server's connection: ``synchronous = FULL`` → ``synchronous``.
 _SET_PRAGMAS = tuple(pragma.partition(" ")[0] for pragma in WRITER_PRAGMAS)
-#: The words for numbers that SQLite gives.
+#: Names of the numbers that SQLite returns.
 _WORDS: Mapping[str, tuple[str, ...]] = {
     "auto_vacuum": ("none", "full", "incremental"),
     "synchronous": ("off", "normal", "full", "extra"),
@@ -41,7 +41,7 @@ class SQLiteBuild:
 
 @frozen(kw_only=True)
 class DatabaseFile:
-    """A database file. Sizes are in bytes; ``served_by`` is None where nobody serves it."""
+    """A database file. Sizes are in bytes; ``served_by`` is None if no process serves it."""
 
     path: Path
     served_by: str | None
@@ -66,7 +66,7 @@ class OpenRun:
 
 @frozen(kw_only=True)
 class Table:
-    """A table; ``size`` in bytes with its indexes, None where this SQLite cannot tell."""
+    """A table; ``size`` in bytes with its indexes, None if this SQLite cannot report it."""
 
     table: str
     rows: int
@@ -75,7 +75,7 @@ class Table:
 
 @frozen(kw_only=True)
 class Stats:
-    """What a file holds, of one moment. Sizes in bytes; ``free`` is what new rows take before it grows."""
+    """The content of a file at one moment. Sizes in bytes; new rows use ``free`` before the file grows."""
 
     size: int
     wal_size: int
@@ -86,7 +86,7 @@ class Stats:
 
 
 def sqlite_build() -> SQLiteBuild:
-    """Return which SQLite this is, and what is known of it."""
+    """Return the SQLite version of this process, and whether it is suitable."""
     version = sqlite3.sqlite_version_info
     return SQLiteBuild(
         version=sqlite3.sqlite_version,
@@ -96,17 +96,17 @@ def sqlite_build() -> SQLiteBuild:
 
 
 def has_wal_fix(version: tuple[int, ...]) -> bool:
-    """Tell whether a release cannot corrupt a WAL database that two connections checkpoint at one instant."""
+    """Tell whether a release has the fix for WAL databases that two connections checkpoint at once."""
     return version >= _FIXED or any(version[:2] == line[:2] and version >= line for line in _FIXED_LINES)
 
 
 def describe_file(path: Path) -> DatabaseFile:
-    """Return what a file is, and how the server would use it.
+    """Return the facts about a file, with the settings that the server would use.
 
     Raises:
-        StartupError: there is none, or it is not ours, or cannot be read.
+        StartupError: there is no such file, it is not an InfraWeave database, or it cannot be read.
     """
-    served_by = serving_process(path.resolve())  # before it is open here
+    served_by = serving_process(path.resolve())  # before SQLite opens it in this process
     with read_only(path, any_schema=True) as connection:
         return DatabaseFile(
             path=path.resolve(),
@@ -120,7 +120,7 @@ def describe_file(path: Path) -> DatabaseFile:
 
 
 def _pragmas(connection: sqlite3.Connection) -> dict[str, int | str]:
-    """Return what is in effect once the server's own settings are made, which touch this connection alone."""
+    """Return the settings in effect with those of the server, which apply to this connection alone."""
     for pragma in WRITER_PRAGMAS:
         connection.execute(f"PRAGMA {pragma}")
     return {name: _pragma(connection, name) for name in (*_FILE_PRAGMAS, *_SET_PRAGMAS)}
@@ -133,13 +133,13 @@ def _pragma(connection: sqlite3.Connection, name: str) -> int | str:
 
 
 def stats(path: Path) -> Stats:
-    """Return what a file holds. Counting reads all of it, so it takes its time with a large one.
+    """Count the content of a file. That reads all of it, so it takes long with a large file.
 
     Raises:
-        StartupError: there is none, or it is not ours or of another schema, or cannot be read.
+        StartupError: there is no such file, it is not a database of this schema, or it cannot be read.
     """
     with read_only(path) as connection:
-        connection.execute("BEGIN")  # so that all numbers are of one moment
+        connection.execute("BEGIN")  # all numbers are of one moment
         return _counted(path, connection)
 
 
@@ -160,7 +160,7 @@ def _counted(path: Path, connection: sqlite3.Connection) -> Stats:
 
 
 def _sizes(connection: sqlite3.Connection) -> dict[str, int]:
-    """Return the bytes of each table; nothing where this SQLite was built without the means."""
+    """Return the bytes of each table, nothing if this SQLite was built without dbstat."""
     if not connection.execute(QUERIES["has_dbstat"]).fetchone()[0]:
         return {}
     return dict(connection.execute(QUERIES["table_sizes"]).fetchall())

@@ -1,8 +1,8 @@
-"""Checks a file against its events: they are the truth, and all else must follow from them.
+"""Verifies a file against its events, from which everything else must follow.
 
-Each run is folded anew, event by event, by the same code that runs it; its rows in the index are made anew by
-the same statements that wrote them, in a database in memory; its place on the agenda follows from its state.
-It only reads, a run in a transaction, so it may be done beside a server, and holds one run in memory.
+The events of each run are folded again by the code that runs it. Its index rows are written again by the
+same statements, to a database in memory. Its place on the agenda follows from its state. Verifying only
+reads, one run in a transaction, so it may run beside a server, and holds one run in memory.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from infraweave.store.sqlite.migrations import MIGRATIONS
 from infraweave.store.sqlite.read_only import read_only
 from infraweave.store.sqlite.statements import QUERIES, split
 
-#: What ``repair`` can mend.
+#: What ``repair`` can repair.
 REPAIRABLE: frozenset[About] = frozenset({"index", "agenda"})
 
 
 def verify(path: Path, counts: Counts | None = None) -> Iterator[Problem]:
-    """Yield what is wrong with a file, served or not; ``counts`` tells how far it has come.
+    """Yield the problems of a file, which may be served; ``counts`` shows the progress.
 
     Raises:
-        StartupError: it is no database of this schema, or cannot be read at all.
+        StartupError: it is not a database of this schema, or cannot be read at all.
     """
     with read_only(path) as connection, closing(scratch_database()) as scratch:
         yield from _file_problems(connection)
@@ -38,24 +38,24 @@ def verify(path: Path, counts: Counts | None = None) -> Iterator[Problem]:
 
 
 async def repair(path: Path, now: int) -> list[Problem]:
-    """Make index and agenda of a file anew from its events; return what is wrong with them or else.
+    """Rebuild index and agenda of a file from its events; return all problems that were found.
 
-    Nothing is changed where the events or the file are wrong, for then there is nothing to go by.
+    Nothing is changed if the events or the file are damaged, because a repair needs them.
 
     Raises:
-        StartupError: somebody serves the file, or it cannot be read or written.
+        StartupError: a process serves the file, or it cannot be read or written.
     """
     async with Database.open(path, now=now) as db:
         found = list(verify(path))
         if all(problem.about not in ("file", "events") for problem in found):
             late = [(p.run_key, p.due_at) for p in found if p.about == "agenda"]
             await db.transact(lambda connection: connection.executemany(QUERIES["set_due"], late))
-            await rebuild(db)  # which also takes off what has ended
+            await rebuild(db)  # also removes ended runs from the agenda
     return found
 
 
 def scratch_database() -> sqlite3.Connection:
-    """Return a database in memory that has our tables, to write a run's rows into."""
+    """Return a database in memory with all tables, to write the rows of a run to."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.row_factory = sqlite3.Row
     for step in MIGRATIONS:
@@ -70,9 +70,9 @@ def _next_key(connection: sqlite3.Connection, after: int | None) -> int | None:
 
 
 def _file_problems(connection: sqlite3.Connection) -> Iterator[Problem]:
-    for (said,) in connection.execute(QUERIES["integrity_check"]):
-        if said != "ok":
-            yield Problem(about="file", message=said)
+    for (result,) in connection.execute(QUERIES["integrity_check"]):
+        if result != "ok":
+            yield Problem(about="file", message=result)
     for table, row, parent, _ in connection.execute(QUERIES["foreign_key_check"]):
         where = table if row is None else f"row {row} of {table}"
-        yield Problem(about="file", message=f"{where} points at a row of {parent} that is not there")
+        yield Problem(about="file", message=f"{where} refers to a missing row of {parent}")

@@ -1,4 +1,4 @@
-"""Examines one run after another: its events, folded, and what stands in other tables about it."""
+"""Verifies single runs: the events, folded, and the rows of other tables that follow from them."""
 
 from __future__ import annotations
 
@@ -19,31 +19,31 @@ from infraweave.store.projection import index_changes
 from infraweave.store.sqlite.batch import write_rows
 from infraweave.store.sqlite.statements import QUERIES
 
-#: What a problem is about. Events and the file are mended by a backup alone; the index and the agenda follow
-#: from the events; documents and families need somebody who knows what happened.
+#: What a problem is about. Only a backup repairs events and the file. The index and the agenda follow from
+#: the events. Documents and families need somebody who knows what happened.
 About: TypeAlias = Literal["file", "events", "index", "agenda", "document", "family"]
 
-#: Documents kept at hand.
+#: Documents that are cached.
 _DOCUMENTS = 64
-#: Events that are indexed at a stretch.
+#: Events that are indexed at a time.
 _PAGE = 256
 
 
 @frozen(kw_only=True)
 class Problem:
-    """One thing that is wrong; of a run, if it has an id or at least a key."""
+    """One problem; it concerns a run if it has a run id or key."""
 
     about: About
     message: str
     run_id: str | None = None
     run_key: int | None = None
-    #: When the run must be in memory: what its agenda should say.
+    #: When the run must be in memory according to its events.
     due_at: int | None = None
 
 
 @define
 class Counts:
-    """What was looked at."""
+    """How much was verified."""
 
     runs: int = 0
     events: int = 0
@@ -51,7 +51,7 @@ class Counts:
 
 @define
 class RunVerifier:
-    """Reads a file, and has a database in memory with our tables to write a run's rows into."""
+    """Verifies the runs of a file; ``scratch`` is a database in memory for the rows of a run."""
 
     file: sqlite3.Connection
     scratch: sqlite3.Connection
@@ -59,7 +59,7 @@ class RunVerifier:
     _documents: dict[tuple[str, str, str], Document | str] = field(factory=dict)
 
     def run(self, run_key: int) -> list[Problem]:
-        """Return what is wrong with a run, of one moment."""
+        """Return the problems of a run, at one moment."""
         self.file.execute("BEGIN")
         self.scratch.execute("BEGIN")
         try:
@@ -72,7 +72,7 @@ class RunVerifier:
             self.file.execute("ROLLBACK")
 
     def document(self, tenant: str, workflow_id: str, version: str) -> Document | str:
-        """Return a document, or what is wrong with it."""
+        """Return a document, or its problem."""
         key = (tenant, workflow_id, version)
         if key not in self._documents:
             if len(self._documents) >= _DOCUMENTS:
@@ -83,7 +83,7 @@ class RunVerifier:
     def _read_document(self, tenant: str, workflow_id: str, version: str) -> Document | str:
         row = self.file.execute(QUERIES["document"], (tenant, workflow_id, version)).fetchone()
         if row is None:
-            return f"{workflow_id} {version} of tenant {tenant} is not there"
+            return f"{workflow_id} {version} of tenant {tenant} is missing"
         try:
             return document_from_json(loads(row[0]))
         except Exception as error:  # noqa: BLE001 - whatever a damaged text makes the converter raise
@@ -92,12 +92,12 @@ class RunVerifier:
 
 @define
 class _Run:
-    """One run: its events, folded, and what stands in other tables about it."""
+    """One run: its events, folded, and its rows in other tables."""
 
     examiner: RunVerifier
     run_key: int
     state: RunState = field(init=False)
-    #: Events that the index in memory lacks.
+    #: Events that are not yet indexed in memory.
     _pending: list[Event] = field(factory=list)
 
     @property
@@ -105,7 +105,7 @@ class _Run:
         return self.state.run_id or None
 
     def problems(self) -> Iterator[Problem]:
-        """Yield what is wrong."""
+        """Yield the problems of the run."""
         row = self._row(self.examiner.file)
         self.state = RunState("" if row is None else row["run_id"])
         fault = self._fold()
@@ -113,7 +113,7 @@ class _Run:
             yield self._problem("events", fault)
             return
         if row is None and not self.state.seq:
-            yield self._problem("index", "an index or the agenda names a run that has no events")
+            yield self._problem("index", "the index or the agenda names a run that has no events")
             return
         yield from self._index_problems(row)
         yield from self._request_problems()
@@ -125,13 +125,13 @@ class _Run:
         return Problem(about=about, message=message, run_id=self._id, run_key=self.run_key, due_at=due_at)
 
     def _fold(self) -> str | None:
-        """Fold the events into the state and into the scratch tables; return what is wrong with the first."""
+        """Fold the events into the state and the scratch tables; return the fault of the first faulty one."""
         for seq, kind, at, data, payload in self.examiner.file.execute(
             QUERIES["raw_events"], (self.run_key,)
         ):
             self.examiner.counts.events += 1
             try:
-                fault = self._take(decode_event(kind, data, payload), loads(data), (seq, kind, at))
+                fault = self._add(decode_event(kind, data, payload), loads(data), (seq, kind, at))
             except Exception as error:  # noqa: BLE001 - whatever a damaged text makes the converter raise
                 fault = f"it cannot be read: {type(error).__name__}: {error}"
             if fault is not None:
@@ -141,11 +141,11 @@ class _Run:
             return "the index names a run that has no events"
         return None
 
-    def _take(self, event: Event, data: dict[str, Any], columns: tuple[int, str, int]) -> str | None:
+    def _add(self, event: Event, data: dict[str, Any], columns: tuple[int, str, int]) -> str | None:
         if self._id is None:
             self.state.run_id = data["run_id"]
         if (event.seq, event.type, event.at) != columns or data["type"] != event.type:
-            return "its columns say otherwise than its data"
+            return "its columns differ from its data"
         if data["run_id"] != self._id:
             return f"it belongs to {data['run_id']}"
         fault = violation(self.state, event)
@@ -157,7 +157,7 @@ class _Run:
         return fault
 
     def _index(self) -> None:
-        """Write what the events say into the index in memory."""
+        """Index the pending events in memory."""
         write_rows(self.examiner.scratch, index_changes(self.run_key, self.state.run_id, self._pending))
         self._pending.clear()
 
@@ -172,7 +172,7 @@ class _Run:
                 yield self._problem("index", "; ".join(said))
         tags, due = self._tags(self.examiner.file), self._tags(self.examiner.scratch)
         if tags != due:
-            yield self._problem("index", f"it is found by the tags {tags} and should be by {due}")
+            yield self._problem("index", f"its tags in the index are {tags} and should be {due}")
 
     def _row(self, connection: sqlite3.Connection) -> sqlite3.Row | None:
         row: sqlite3.Row | None = connection.execute(QUERIES["run_by_key"], (self.run_key,)).fetchone()
@@ -182,7 +182,7 @@ class _Run:
         return dict(map(tuple, connection.execute(QUERIES["tags_of_run"], (self.run_key,))))
 
     def _request_problems(self) -> Iterator[Problem]:
-        """Yield what is wrong with the list of what people are asked."""
+        """Yield the problems of the list of input requests."""
         origin = self.state.origin
         whose = (None, None) if origin is None else (origin.tenant, origin.workflow_id)
         asked = [entry.request for entry in self.state.entries.values() if entry.request is not None]
@@ -200,7 +200,7 @@ class _Run:
                 yield self._problem("index", f"input request {request_id} {said}")
 
     def _agenda_problems(self) -> Iterator[Problem]:
-        """Yield what would keep the run from being in memory in time; early does no harm."""
+        """Yield what would load the run too late; too early does no harm."""
         found = self.examiner.file.execute(QUERIES["agenda_of_run"], (self.run_key,)).fetchone()
         due_at = self.state.due_at()
         if self.state.end is not None:
@@ -230,10 +230,10 @@ class _Run:
         if parent is not None:
             row = self.examiner.file.execute(QUERIES["end_of_run"], (parent,)).fetchone()
             if row is None:
-                yield self._problem("family", f"its parent {parent} is not there")
+                yield self._problem("family", f"its parent {parent} is missing")
             elif row[0] is not None and self.state.end is None:
                 yield self._problem("family", f"it is open, and its parent {parent} has ended")
         for entry in self.state.entries.values():
             child = entry.child_run_id
             if child and self.examiner.file.execute(QUERIES["end_of_run"], (child,)).fetchone() is None:
-                yield self._problem("family", f"{entry.address} waits for {child}, which is not there")
+                yield self._problem("family", f"{entry.address} waits for {child}, which is missing")

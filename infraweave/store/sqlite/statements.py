@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
+from typing import Any
 
 _HEADING = re.compile(r"^-- (fragment )?(\w+): \S.*$", re.MULTILINE)
 _REFERENCE = re.compile(r"{{(\w+)}}")
@@ -60,6 +61,15 @@ def widen(statement: str, rows: int) -> str:
     """Return an ``INSERT … VALUES (…)`` that takes ``rows`` rows at once."""
     head, row = statement.rsplit("VALUES", 1)
     return f"{head}VALUES{','.join([row] * rows)}"
+
+
+def fetch(
+    connection: sqlite3.Connection, name: str, params: Mapping[str, Any] | Sequence[Any] = ()
+) -> list[sqlite3.Row]:
+    """Return the rows of a named statement, on a connection whose rows are tuples otherwise."""
+    cursor = connection.cursor()
+    cursor.row_factory = sqlite3.Row
+    return cursor.execute(QUERIES[name], params).fetchall()
 
 
 QUERIES = parse(file.read_text(encoding="utf-8") for file in _SQL.joinpath("queries").iterdir())
