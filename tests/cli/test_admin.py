@@ -60,7 +60,7 @@ async def test_at_a_server(infraweave, process):  # noqa: F811 - fixtures
     ("arguments", "code", "words"),
     [
         (["tenants", "list", "--db", "none.db"], 1, "no such file"),
-        (["grants", "create", *WHO, "fly:x"], 2, "is no action"),
+        (["grants", "create", *WHO, "fly:x"], 2, "is not an action"),
         (["audit", "--after", "yesterday"], 2, "--after"),
         (["audit", "--db", "none.db", "--cursor", "x"], 2, "--cursor"),
         (["principals", "list"], 4, "no token"),
