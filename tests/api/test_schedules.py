@@ -112,7 +112,7 @@ async def test_a_deleted_schedule_is_gone(api, hourly):
         ),
         ({"input": {"at": "{now}"}}, 422, "definition_invalid", "/input"),
         ({"overlap": "allow"}, 400, "malformed_request", "/overlap"),
-        ({"catch_up": "all"}, 422, "definition_invalid", "/catch_up='all'"),
+        ({"catch_up": "all"}, 422, "definition_invalid", "/catch_up"),
         ({"name": "a/b"}, 422, "definition_invalid", "/name"),
         ({"crno": "* * * * *"}, 400, "malformed_request", "/crno"),
         ({"workflow_id": "none"}, 404, "workflow_not_found", None),

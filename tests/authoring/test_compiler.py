@@ -75,7 +75,7 @@ def test_an_annotation_that_cannot_be_read_hides_no_other_fault():
 
     assert faults(one(act, timeout="soon")) == [
         "act: the annotation of input cannot be read: name 'Nowhere' is not defined",
-        "act: timeout: 'soon' is no duration; give seconds (30) or text such as '30s', '48h' or '1h30m'",
+        "act: timeout: 'soon' is not a duration; give seconds (30) or text such as '30s', '48h' or '1h30m'",
         "act: parameter b names no node; there are input",
     ]
 
@@ -230,7 +230,10 @@ def test_a_node_has_one_compensation_with_options_of_its_own():
         ({"retry": Retry(factor="2")}, "retry.factor is '2'; expected a number"),
         (
             {"retry": Retry(initial="soon")},
-            "retry.initial: 'soon' is no duration; give seconds (30) or text such as '30s', '48h' or '1h30m'",
+            (
+                "retry.initial: 'soon' is not a duration;"
+                " give seconds (30) or text such as '30s', '48h' or '1h30m'"
+            ),
         ),
         ({"timeout": 0}, "timeout is 0.0; expected more than 0 seconds"),
         ({"after": [3]}, "after has 3; expected nodes or their names"),

@@ -57,7 +57,7 @@ def test_a_call_has_half_a_minute_and_three_attempts_unless_told_otherwise():
         ({"accept": ["2xx"]}, "call: accept has '2xx'; expected a whole number"),
         ({"follow_redirects": True}, "call: follow_redirects has True; expected a whole number"),
         ({"body": object(), "method": "POST"}, "call: it cannot be written as JSON"),
-        ({"timeout": "soon"}, "call: timeout: 'soon' is no duration"),
+        ({"timeout": "soon"}, "call: timeout: 'soon' is not a duration"),
         ({"timeout": None}, "call: timeout is None"),
         ({"retry": 3}, "call: retry=3; expected Retry"),
         ({"after": ["nobody"]}, "call: after names 'nobody'"),

@@ -78,8 +78,8 @@ def test_every_mistake_is_told_at_once():
 
     told = error.value.faults
     for said in (
-        "schedule s: every: 'soon' is no duration",
-        "schedule s: every: [1] is no duration",
+        "schedule s: every: 'soon' is not a duration",
+        "schedule s: every: [1] is not a duration",
         "schedule s: cron '99 * * * *' is not a valid schedule",
         "schedule s: there are several of this name",
         "schedule t: cron is 5; expected text",

@@ -198,7 +198,7 @@ def test_every_mistake_is_told_at_once():
     flow.output("nothing")
     assert sorted(faults(flow)) == [
         "first: parameter inptu names no node; there are input, second, way (did you mean input?)",
-        "first: timeout: 'soon' is no duration; give seconds (30) or text such as '30s', '48h' or '1h30m'",
+        "first: timeout: 'soon' is not a duration; give seconds (30) or text such as '30s', '48h' or '1h30m'",
         "output 'nothing' is not a node",
         "second: after names 'nowhere', which is not a node",
         "second: parameter first, which is positional-only, cannot be bound; parameters are bound by name",

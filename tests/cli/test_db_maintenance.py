@@ -101,7 +101,7 @@ def test_pruning_says_what_it_would_do_and_does_it(db, file):
     ("words", "said"),
     [
         (("prune", "--keep-bytes", "many"), "'many' is not a size; give bytes, or for example 500MB or 2GiB"),
-        (("prune", "--older-than", "old"), "'old' is no duration"),
+        (("prune", "--older-than", "old"), "'old' is not a duration"),
         (("prune", "--keep-runs", "-1"), "-1 is not in the range"),
         (("backup",), "Missing argument 'TARGET'"),
     ],

@@ -103,7 +103,7 @@ async def test_start_later_by_a_time_or_a_duration(cli):
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (["start", "double", "--in", "soon"], 2, "--in: 'soon' is no duration"),
+        (["start", "double", "--in", "soon"], 2, "--in: 'soon' is not a duration"),
         (["start", "double", "--in", "1h", "--at", "2099-01-01T00:00:00Z"], 2, "give one of them"),
         (["start", "double", "--at", "tomorrow"], 2, "expected an RFC 3339 time"),
         (["start", "double", "--tag", "x"], 2, "expected KEY=VALUE"),

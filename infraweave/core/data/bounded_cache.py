@@ -1,7 +1,7 @@
-"""Values that are kept because making them again costs much, and no more of them than their weight allows.
+"""A cache of values that are expensive to compute, bounded by weight.
 
-How many there are says little about the memory: what callers send stands in them. Nothing may depend on a
-value that is kept here.
+The number of values says little about memory, because they hold what callers send. No code may depend on a
+value being in the cache.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ V = TypeVar("V")
 
 
 class BoundedCache(Generic[K, V]):
-    """Values by key, those used last at the end; the latest stays, however heavy it is."""
+    """Least-recently-used values by key. The newest value stays, however heavy it is."""
 
     def __init__(self, most: int) -> None:
         self._most, self._weight = most, 0
@@ -31,11 +31,11 @@ class BoundedCache(Generic[K, V]):
 
     @property
     def weight(self) -> int:
-        """What all that is kept weighs."""
+        """The total weight of the values."""
         return self._weight
 
     def get(self, key: K) -> V | None:
-        """Return the value of a key, which so becomes the latest; None where none is kept."""
+        """Return the value of a key and mark it as used; None where there is none."""
         with self._lock:
             if key not in self._kept:
                 return None
@@ -43,7 +43,7 @@ class BoundedCache(Generic[K, V]):
             return self._kept[key][0]
 
     def keep(self, key: K, value: V, weight: int) -> None:
-        """Keep a value as the latest, and drop the oldest while all together weigh too much."""
+        """Add a value, and drop the least recently used ones while the total weight is too large."""
         with self._lock:
             self._drop(key)
             self._kept[key] = value, weight
@@ -52,12 +52,12 @@ class BoundedCache(Generic[K, V]):
                 self._drop(next(iter(self._kept)))
 
     def take(self, key: K) -> V | None:
-        """Return the value of a key, and keep it no longer."""
+        """Remove and return the value of a key; None where there is none."""
         with self._lock:
             return self._drop(key)
 
     def clear(self) -> None:
-        """Keep nothing any longer."""
+        """Remove all values."""
         with self._lock:
             self._kept.clear()
             self._weight = 0

@@ -1,4 +1,4 @@
-"""The fields of an author's classes, as the converter sees them: attrs, dataclasses and TypedDicts."""
+"""The fields of authors' classes as the converter sees them: attrs, dataclasses and TypedDicts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import attrs
 
-#: Wrappers of a field's annotation that say nothing about its value.
+#: Wrappers of annotations that do not affect the value.
 QUALIFIERS = tuple(
     getattr(typing, name)
     for name in ("Required", "NotRequired", "ReadOnly", "Final")
@@ -43,7 +43,7 @@ def has_attributes(annotation: Any) -> bool:
 
 
 def fields_of(cls: Any) -> Iterator[Field]:
-    """Yield the fields that the converter takes from JSON: those that the constructor takes."""
+    """Yield the fields that the constructor accepts, which are those that JSON may have."""
     origin = get_origin(cls) or cls
     hints = _hints(origin)
     bound = dict(zip(getattr(origin, "__parameters__", ()), get_args(cls), strict=False))

@@ -1,8 +1,8 @@
-"""Does a JSON value fit an author's annotation? Asked before the converter makes it that class.
+"""Checks a JSON value against an author's annotation before the converter makes an object of it.
 
-The converter would take the text "false" for true, a text for a list of its letters, and 2.9 for 2, and the
-author's code would go on with what nobody meant. The annotation's own JSON Schema says no to that. What JSON
-has no word for (times, UUIDs, decimals, bytes, sets) is left to the converter, which takes more spellings.
+The converter would turn the string "false" into true, a string into a list of its letters, and 2.9 into 2.
+The JSON Schema of the annotation rejects such values. Types that JSON lacks (times, UUIDs, decimals, bytes,
+sets) are left to the converter, which accepts more spellings.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _TIMES_AND_IDS = ("date-time", "date", "uuid")
 
 
 class Contract:
-    """What an annotation demands of a value."""
+    """The contract of one annotation."""
 
     def __init__(self, annotation: Any) -> None:
         self._annotation = annotation
@@ -30,15 +30,15 @@ class Contract:
         self._asks_classes = _has_classes(annotation)
 
     def fault(self, value: Json) -> str | None:
-        """Return what is wrong with a value, as the end of a sentence; None where it fits."""
+        """Return what is wrong with a value, as the end of a sentence; None where nothing is."""
         faults = self._validator.faults(value) if self._validator is not None else []
         return _told(faults)
 
     def made(self, value: Json) -> Any:
-        """Return a value that fits as what the annotation names.
+        """Return a valid value as an object of the annotated type.
 
         Raises:
-            ContractViolation: a validator of its class refuses it.
+            ContractViolation: a validator of its class rejects it.
             Exception: whatever else the converter or the class raises.
         """
         library = library_of(self._annotation)
@@ -51,14 +51,14 @@ class Contract:
         except ValueError as error:
             if library is None:
                 raise
-            # The libraries' own errors are ValueErrors, and repeat the value.
+            # The errors of the libraries are ValueErrors that repeat the value.
             raise ContractViolation(_told(library.faults(error, value)) or "it is refused") from error
 
     def output_fault(self, output: Json, returned: Any) -> str | None:
-        """Return why what a function returned, as JSON ``output``, is not what its annotation promises.
+        """Return why an output breaks the return annotation; ``output`` is ``returned`` as JSON.
 
-        An instance of the annotation's own class was judged when it was made. Anything else is made one, so
-        that validators of classes are asked. An annotation that has no schema promises nothing.
+        An instance of the annotated class was validated when it was created. Any other value is converted, so
+        that the validators of classes run. An annotation without a schema is not checked.
 
         Raises:
             Exception: as ``made``.
@@ -73,7 +73,7 @@ class Contract:
 
 
 class ContractViolation(ValueError):
-    """A value that a class refuses; the message is the end of a sentence."""
+    """A class rejects a value; the message is the end of a sentence."""
 
 
 def _told(faults: Sequence[Fault]) -> str | None:
@@ -93,12 +93,12 @@ def _validator(annotation: Any) -> Validator | None:
         return None
     try:
         return Validator(_loosened(schema_of(annotation)))
-    except (TypeError, ValueError):  # it has no schema, or no valid one: the converter alone decides
+    except (TypeError, ValueError):  # without a valid schema the converter alone decides
         return None
 
 
 def _loosened(schema: Any) -> Any:
-    """Return a schema without what the converter takes in other spellings too."""
+    """Return a schema without the types for which the converter accepts other spellings."""
     if isinstance(schema, list):
         return [_loosened(item) for item in schema]
     if not isinstance(schema, dict):

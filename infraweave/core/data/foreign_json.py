@@ -1,7 +1,7 @@
-"""JSON that other programs wrote, read as it comes. Pure.
+"""A lenient parser for JSON from other programs. Pure.
 
-A call that was answered has taken effect: what its answer holds beyond our own rules must not make it fail.
-So nothing is refused that means something, and what JSON of ours cannot carry is kept as its text.
+A call that got a response has taken effect, so a response that breaks our own rules must not make it fail.
+Everything that has a meaning is accepted. Values that our JSON cannot carry become their text.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from infraweave.core.data.json_codec import loads
 from infraweave.core.data.values import Json
 
-#: Levels that are kept as they are; what lies deeper is kept as the text of its JSON.
+#: The deepest nesting; deeper values become the text of their JSON.
 LEVELS = 100
 _INT64 = 2**63
 _LONG_NUMBER = re.compile(rb"\d{19}")
@@ -23,22 +23,22 @@ _LONG_NUMBER = re.compile(rb"\d{19}")
 def parse(body: bytes) -> Json:
     """Return the value of JSON in UTF-8.
 
-    Of a key that is there twice the last value counts, as readers do. Integers outside 64 bits and numbers
-    too large for a float are their text.
+    Where an object has a key twice, the last value counts, as in most parsers. Integers outside 64 bits and
+    numbers too large for a float become their text.
 
     Raises:
-        ValueError: it is no JSON: NaN is none, nor is half of a surrogate pair.
+        ValueError: it is not JSON. NaN and lone surrogates are not JSON.
     """
     try:
         value: Json = loads(body)
         if _LONG_NUMBER.search(body) is None:
             return value
     except ValueError:
-        pass  # it may be what only the other reader takes
+        pass  # the other parser accepts more
     try:
         value = json.loads(body, parse_int=_integer, parse_float=_number, parse_constant=_refused)
         if b"\\u" in body:
-            json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair can be written nowhere
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate cannot be encoded
         return value
     except RecursionError:
         return body.decode(errors="replace")
@@ -61,7 +61,7 @@ def _number(text: str) -> Json:
 
 
 def limit_depth(value: Json, levels: int = LEVELS) -> Json:
-    """Return a value of so many levels: what lies deeper becomes the text of its JSON."""
+    """Return a value with at most ``levels`` levels; deeper values become the text of their JSON."""
     if not isinstance(value, Mapping | list):
         return value
     if not levels:

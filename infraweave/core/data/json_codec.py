@@ -30,20 +30,20 @@ def dumps(value: Json) -> bytes:
     """Return ``value`` as JSON.
 
     Raises:
-        TypeError: it holds something that JSON cannot carry.
+        TypeError: it contains something that JSON cannot represent.
     """
     return orjson.dumps(value)
 
 
 def measured(value: Json) -> int:
-    """Return how many bytes a value has as JSON that a run is to keep, and every answer can hold.
+    """Return the size in bytes of a value as JSON, after a check that it can be stored and sent.
 
     Raises:
-        TypeError: JSON cannot carry it.
+        TypeError: JSON cannot represent it.
         ValueError: it is nested deeper than ``MAX_LEVELS``.
     """
     data = orjson.dumps(value)
-    if data.count(b"[") + data.count(b"{") > MAX_LEVELS:  # each level has one at least
+    if data.count(b"[") + data.count(b"{") > MAX_LEVELS:  # each level has at least one
         try:
             for _ in range(_LEVELS_AROUND):
                 value = [value]
@@ -65,10 +65,10 @@ def loads(data: bytes | str) -> Json:
 
 
 def _loads_at_once(data: bytes | str) -> Json:
-    """Return the value of JSON without a look for garbage on the way, nor at the value right after it.
+    """Return the value of JSON, with garbage collection suspended meanwhile and right after.
 
-    Lists come by the million in a body of ordinary size, and a look at so many young objects takes a second.
-    None of them is in a cycle: they are put among the old ones, and freed by their reference counts.
+    A body of ordinary size can hold a million lists, and collecting so many young objects takes a second.
+    None of them is in a cycle. They move to the oldest generation and are freed by their reference counts.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -84,14 +84,14 @@ def _loads_at_once(data: bytes | str) -> Json:
 
 
 def _brackets(data: bytes | str) -> int:
-    """Return how many lists and objects JSON holds, at most."""
+    """Return an upper bound for the number of lists and objects in JSON."""
     if isinstance(data, str):
         return data.count("[") + data.count("{")
     return data.count(b"[") + data.count(b"{")
 
 
 def canonical(value: Json) -> bytes:
-    """Return the one form that all spellings of the same JSON value share: ``1.0`` is ``1``."""
+    """Return the canonical form of a JSON value: sorted keys, and ``1`` for ``1.0``."""
     data = orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     return orjson.dumps(_one_spelling(value), option=orjson.OPT_SORT_KEYS) if _WHOLE.search(data) else data
 

@@ -1,4 +1,4 @@
-"""Bodies of responses as values, read by what their Content-Type says or the mark they begin with."""
+"""Decodes the bodies of responses by their Content-Type or byte order mark."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from base64 import b64encode
 from infraweave.core.data import foreign_json
 from infraweave.core.data.values import Json
 
-#: What Python calls the encodings of responses; it knows others, some of them slow or no text at all.
+#: The Python names of accepted encodings. Python has others, some of them slow or not for text.
 _ENCODINGS = frozenset(
     {
         "ascii",
@@ -19,7 +19,7 @@ _ENCODINGS = frozenset(
         *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32"),
     }
 )
-#: Marks that tell the encoding, whatever the Content-Type says.
+#: Byte order marks; they take precedence over the Content-Type.
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 
 
@@ -30,10 +30,10 @@ def is_json(content_type: str) -> bool:
 
 
 def decode_body(body: bytes, content_type: str) -> Json:
-    """Return a body: JSON where its type says so, else text, or base64 where it is none; null without one.
+    """Return the value of a body: JSON by its type, else text, else base64; null where it is empty.
 
     Raises:
-        ValueError: it should be JSON and is not; the message is fit for people.
+        ValueError: its type is JSON, but it does not parse; the message is for people.
     """
     if not body:
         return None
@@ -47,7 +47,7 @@ def decode_body(body: bytes, content_type: str) -> Json:
 
 
 def decode_text(body: bytes, content_type: str) -> str:
-    """Return a body as text; what cannot be read is replaced."""
+    """Return a body as text; bytes that do not decode are replaced."""
     return body.decode(_encoding(body, content_type), errors="replace")
 
 

@@ -1,8 +1,8 @@
-"""How much work a regular expression can make for each character that it looks at. Pure.
+"""The cost of a regular expression for each character of a text. Pure.
 
-The engine runs in time linear in the text, and that line can be steep: a counted repetition is written out
-as often as it counts, and each copy is a state that every character may have to visit. The weight of a
-pattern is the number of its atoms once all is written out; an estimate, and never far too small.
+The engine takes time linear in the text, but the factor can be large: a counted repetition is expanded, and
+each copy is a state that every character may visit. The weight of a pattern is the number of its atoms after
+expansion. It is an estimate, and never far too small.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _MOST = 10**9
 
 
 def pattern_weight(pattern: str) -> int:
-    """Return how many atoms a pattern has, once its counted repetitions are written out."""
+    """Return the number of atoms of a pattern after its counted repetitions are expanded."""
     sums, last = [0], 0
     for token in _TOKEN.finditer(pattern):
         if token["open"] is not None:
@@ -44,7 +44,7 @@ def pattern_weight(pattern: str) -> int:
 
 
 def _times(token: re.Match[str]) -> int:
-    """Return how often a repetition is written out."""
+    """Return the number of copies of a repetition."""
     return max(1, min(_MOST, int((token["most"] or token["least"])[:10])))
 
 

@@ -42,7 +42,7 @@ _authors.register_unstructure_hook_func(
     lambda kind: isinstance(kind, type) and library_of(kind) is not None,
     lambda value: cast("ModelLibrary", library_of(type(value))).unstructure(value),
 )
-# In another order in each process, a set would be another value.
+# Sets have another order in each process; sorting makes the value the same.
 _authors.register_unstructure_hook_func(
     lambda kind: _is_a_set(kind) or _is_a_set(get_origin(kind)),
     lambda value: sorted(map(_authors.unstructure, value), key=canonical),
@@ -50,7 +50,7 @@ _authors.register_unstructure_hook_func(
 
 
 def _is_whole_or_other(kind: Any) -> bool:
-    """Tell whether a union has integers and no other numbers; optional integers the converter knows."""
+    """Tell whether a union has integers but no floats; the converter handles optional integers itself."""
     members = {_bare(arg) for arg in get_args(kind)} if get_origin(kind) in (Union, UnionType) else set()
     return int in members and float not in members and len(members - {NoneType}) > 1
 
@@ -60,7 +60,7 @@ def _bare(annotation: Any) -> Any:
 
 
 def _whole_or_other(kind: Any) -> Callable[[Json, Any], Any]:
-    """Return what makes a union: ``1.0`` is an integer in JSON, and the converter would refuse it."""
+    """Return a structure hook for a union: ``1.0`` is an integer in JSON, but the converter rejects it."""
     with_floats: Any = reduce(operator.or_, (*get_args(kind), float))
     make = _authors.get_structure_hook(with_floats)
 
@@ -68,14 +68,14 @@ def _whole_or_other(kind: Any) -> Callable[[Json, Any], Any]:
         if type(value) is not float:
             return make(value, with_floats)
         if not value.is_integer():
-            raise ValueError(f"{value} is no integer")
+            raise ValueError(f"{value} is not an integer")
         return int(value)
 
     return hook
 
 
 _authors.register_structure_hook_factory(_is_whole_or_other, _whole_or_other)
-#: Plain values are written as they are; for classes the converter is asked.
+#: orjson encodes plain values; the converter handles classes.
 _AS_CATTRS_DOES = (
     orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_SUBCLASS | orjson.OPT_PASSTHROUGH_DATETIME
 )
@@ -86,25 +86,25 @@ def _is_a_set(kind: Any) -> bool:
 
 
 def from_author(value: Any) -> Json:
-    """Return what a node's code returned as a JSON value, as it will be after a restart.
+    """Return the return value of a node's code as a JSON value, as it is after a restart.
 
     Raises:
-        TypeError: JSON cannot carry it (NaN, an unknown class).
-        ValueError: it holds an integer that requests could not send, outside 64 bits.
+        TypeError: JSON cannot represent it (NaN, an unknown class).
+        ValueError: it contains an integer outside 64 bits, which requests cannot send.
     """
     return orjson.loads(dump_author(value))
 
 
 def dump_author(value: Any) -> bytes:
-    """Return what a node's code returned as JSON.
+    """Return the return value of a node's code as JSON.
 
     Raises:
-        TypeError: JSON cannot carry it (NaN, an unknown class).
-        ValueError: it holds an integer that requests could not send, outside 64 bits.
+        TypeError: JSON cannot represent it (NaN, an unknown class).
+        ValueError: it contains an integer outside 64 bits, which requests cannot send.
     """
     try:
         data = orjson.dumps(value, default=_authors.unstructure, option=_AS_CATTRS_DOES)
-    except TypeError:  # keys that are no text, which only the converter can turn into text
+    except TypeError:  # some keys are not strings; the converter turns them into strings
         _check_keys(value)
         data = orjson.dumps(_authors.unstructure(_with_names(value)))
     if b"null" in data:  # orjson writes NaN as null
@@ -114,7 +114,7 @@ def dump_author(value: Any) -> bytes:
 
 
 def _with_names(value: Any) -> Any:
-    """Return a value whose keys that are members of enums are those members' values, as elsewhere."""
+    """Return a value in which keys that are members of enums are replaced by their values."""
     if isinstance(value, dict):
         return {k.value if isinstance(k, Enum) else k: _with_names(part) for k, part in value.items()}
     if isinstance(value, list | tuple) and not hasattr(value, "_fields"):
@@ -141,7 +141,7 @@ _authors.register_unstructure_hook_factory(_has_named_keys, _named_unstructure)
 
 
 def _check_keys(value: Any) -> None:
-    """Refuse keys that the converter would spell in a way that nobody reads back, such as ``"(1, 2)"``.
+    """Refuse keys that the converter would write in a form that cannot be read back, such as ``"(1, 2)"``.
 
     Raises:
         TypeError: a key is a container.
@@ -157,16 +157,16 @@ def _check_keys(value: Any) -> None:
 
 
 def to_author(value: Json, annotation: Any) -> Any:
-    """Return a JSON value as the class that an author's annotation names.
+    """Return a JSON value as an object of the annotated type.
 
     Raises:
-        Exception: whatever cattrs or the class raises where the value does not fit.
+        Exception: the error of cattrs or of the class, if the value does not fit.
     """
     return _authors.structure(value, annotation)
 
 
 def conversion_faults(error: BaseException, path: str = "") -> Iterator[Fault]:
-    """Yield why the converter could not make a value, each reason with its place."""
+    """Yield why the converter failed, each reason with its path."""
     if not isinstance(error, ClassValidationError | IterableValidationError):
         yield Fault(path, "conversion", f"{type(error).__name__}: {error}")
         return
@@ -179,7 +179,7 @@ def conversion_faults(error: BaseException, path: str = "") -> Iterator[Fault]:
 
 
 def unfit(annotation: Any) -> str | None:
-    """Return why no JSON value can become what an annotation names; None where one can."""
+    """Return why no JSON value can be converted to the annotated type; None where one can."""
     try:
         _authors.get_structure_hook(_without_none(annotation))
     except StructureHandlerNotFoundError as error:
@@ -192,7 +192,7 @@ def unfit(annotation: Any) -> str | None:
 
 
 def _without_none(annotation: Any) -> Any:
-    """Return what is left of a union beside None: of an optional class the converter asks too late."""
+    """Return a union without None; for optional classes the converter fails too late."""
     if get_origin(annotation) not in (Union, UnionType):
         return annotation
     members = [member for member in get_args(annotation) if member is not NoneType]

@@ -1,4 +1,4 @@
-"""What must not be told: secrets in texts that people read, and characters that would forge a line. Pure."""
+"""Removes secrets from texts that people read, and escapes characters that could forge a line. Pure."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ _SECRETS = re.compile(
     re.IGNORECASE,
 )
 _HIDDEN = "[redacted]"
-#: What begins a line, moves a cursor, or turns a text around: C0, C1, ends of lines, bidi marks, and lone
-#: surrogates, which cannot be written at all.
+#: Characters that begin a line, move a cursor or reverse a text: C0, C1, line ends, bidi marks. Also lone
+#: surrogates, which cannot be encoded.
 _FORGING = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
 
 
 def redact(text: str) -> str:
-    """Return a text with tokens, secrets of webhooks, credentials of headers and of addresses left out."""
+    """Return a text without tokens, webhook secrets, and credentials in headers and URLs."""
     return _SECRETS.sub(_instead, text)
 
 
@@ -29,7 +29,7 @@ def _instead(match: re.Match[str]) -> str:
 
 
 def one_line(text: str, longest: int) -> str:
-    """Return a text as a part of one line: control characters escaped, and not longer than ``longest``."""
+    """Return a text for one line: control characters escaped, at most ``longest`` characters of the text."""
     text = text if len(text) <= longest else text[: longest - 1] + "…"
     return _FORGING.sub(_escaped, text)
 
@@ -39,5 +39,5 @@ def _escaped(match: re.Match[str]) -> str:
 
 
 def sanitize(text: str, longest: int) -> str:
-    """Return what a caller named as a part of one line, without what must not be told."""
+    """Return a caller's text for one line, without secrets."""
     return one_line(redact(text), longest)

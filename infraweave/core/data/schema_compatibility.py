@@ -1,7 +1,7 @@
-"""Can what one JSON Schema describes be what another one takes? Compares types, not constraints.
+"""Tells whether values of one JSON Schema can be valid for another. Compares types, not constraints.
 
-It errs on the side of the author: a schema that says nothing, or says it in a way that is not read here, fits
-everything. Enumerations clash where they share no value. Patterns, formats and ranges are left to the run.
+In doubt the answer is yes: a schema without a type, or with keywords that are not understood here, fits
+everything. Enumerations differ if they share no value. Patterns, formats and ranges are checked in the run.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _Path: TypeAlias = tuple[str | int, ...]
 
 
 class Mismatch(NamedTuple):
-    """Where two schemas part, as a JSON Pointer into the value, and how, as the end of a sentence."""
+    """Where two schemas differ, as a JSON Pointer into the value, and the two types in words."""
 
     path: str
     given: str
@@ -29,17 +29,17 @@ class Mismatch(NamedTuple):
 
 
 def find_mismatch(given: Json, wanted: Json) -> Mismatch | None:
-    """Return where a value of the schema ``given`` may not be one of ``wanted``; None where it always may."""
+    """Return where values of the schema ``given`` can be invalid for ``wanted``; None if nowhere."""
     return next(_Comparison(given, wanted).between(given, wanted, ()), None)
 
 
 def alternatives(schema: Json) -> list[Json]:
-    """Return the schemas that a union offers, each complete in itself; the schema alone where it is none."""
+    """Return the alternatives of a union as complete schemas; of another schema, the schema itself."""
     return [_rooted(option, schema) for option in _alternatives(schema, schema)]
 
 
 def part(schema: Json, way: Sequence[str]) -> Json:
-    """Return the schema of what keys lead to in a value; ``{}`` where that is not known."""
+    """Return the schema of the value at a path of keys; ``{}`` where it is not known."""
     here = schema
     for key in way:
         options = _alternatives(here, schema)
@@ -64,7 +64,7 @@ def _rooted(schema: Json, root: Json) -> Json:
 
 
 class _Comparison:
-    """One comparison. A pair of classes that contain themselves is looked at once."""
+    """One comparison. Each pair of schemas is compared once, because classes can contain themselves."""
 
     def __init__(self, given: Json, wanted: Json) -> None:
         self._given, self._wanted = given, wanted

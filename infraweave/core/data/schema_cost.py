@@ -1,14 +1,14 @@
-"""How much work a JSON Schema can make: a bound that the validator asks before it begins.
+"""An upper bound for the cost of a JSON Schema, which the validator checks before it begins.
 
-Alternatives multiply. A schema whose branches descend into the same field, directly or through ``$ref``,
-doubles the work with every level of the value, and a validator follows. The bound counts how often one
-place of a value can be visited: the sum over what applies to the same place, the greatest over what applies
-to different fields below it. Multiplied by the parts of a value it bounds the whole check.
+Alternatives multiply. If several branches of a schema descend into the same field, directly or through
+``$ref``, each level of the value doubles the work. The bound counts how often one place of a value can be
+visited: the sum over the subschemas that apply to the same place, the maximum over those for different fields
+below it. Multiplied by the number of parts of a value, it bounds the whole check.
 
-The same reckoning bounds other things that the places of a value can have many of: what a subschema has
-beside its one visit (options that are compared, errors that are told) is said by the function given to it.
+The same count bounds other costs: a function returns what each subschema costs at one place, such as options
+to compare or errors to list.
 
-It also knows what a ``$ref`` may say: only ``#``, ``#/…`` and ``#anchor``; nothing leaves the schema.
+References may only be ``#``, ``#/…`` and ``#anchor``; nothing outside the schema is loaded.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from urllib.parse import unquote
 
 from infraweave.core.data.values import Json
 
-#: More subschemas than this are refused: the reckoning itself would take seconds.
+#: The most subschemas; counting more would take seconds.
 MAX_SUBSCHEMAS = 10_000
-#: References that lead to references that lead …: deeper than this is a mistake.
+#: The longest chain of references.
 _MAX_CHAIN = 100
-#: What no budget covers.
+#: A cost above every budget.
 BOUNDLESS = 10**18
 
 _SAME_PLACE_LISTS = ("allOf", "anyOf", "oneOf")
@@ -38,9 +38,9 @@ _BELOW = (
     "contains",
 )
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-#: Keywords whose value is data, or names, and no schema.
+#: Keywords with data or names instead of schemas.
 _DATA = frozenset({"const", "enum", "default", "examples", "required", "type", "$vocabulary"})
-#: Keywords whose value is an object of named subschemas.
+#: Keywords with an object of named subschemas.
 _NAMED = frozenset(
     {"$defs", "definitions", "properties", "patternProperties", "dependentSchemas", "dependencies"}
 )
@@ -63,7 +63,7 @@ def subschemas(schema: Json) -> Iterator[dict[str, Any]]:
 
 
 def references(schema: dict[str, Any]) -> Iterator[str]:
-    """Yield what the references of one subschema say."""
+    """Yield the references of one subschema."""
     for keyword in _REFERENCES:
         if isinstance(reference := schema.get(keyword), str):
             yield reference

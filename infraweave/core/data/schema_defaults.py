@@ -1,7 +1,7 @@
-"""The defaults that a JSON Schema declares, put where a value says nothing.
+"""Adds the defaults of a JSON Schema to a value.
 
-JSON Schema itself leaves defaults to whoever reads the value. A run has many readers (code, expressions,
-templates, keys, maps), and they all must read the same.
+JSON Schema leaves defaults to the reader of a value. A run has many readers (code, expressions, templates,
+keys, maps), and all must see the same value.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from infraweave.core.data.json_codec import canonical, dumps, loads
 from infraweave.core.data.schema_cost import Cost, references, subschemas
 from infraweave.core.data.values import Json, JsonObject
 
-#: Bytes that defaults may add to one value, and places that may be looked at for it.
+#: The most bytes that defaults may add to one value, and the most places that may be visited.
 MOST_BYTES, MOST_PLACES = 1024 * 1024, 500_000
-#: References that are followed to learn what an alternative is.
+#: The longest chain of references to find the type of an alternative.
 _MAX_CHAIN = 20
-#: What leads to fields; a subschema without any of it is not looked into.
+#: Keywords that lead to fields; other subschemas are skipped.
 _LEADING = frozenset(
     {"$ref", "properties", "items", "prefixItems", "additionalProperties", "allOf", "anyOf", "oneOf"}
 )
@@ -32,12 +32,12 @@ class Defaults:
         self.is_empty = not any(_declares(item) for item in subschemas(schema))
 
     def filled(self, value: Json) -> Json:
-        """Return a value with the defaults of all fields that it lacks; ``value`` itself stays as it is.
+        """Return a copy of a value with the defaults of all missing fields.
 
-        Of alternatives only the one is looked into that the kind of the value leaves.
+        Alternatives count only where the type of the value leaves a single one.
 
         Raises:
-            ValueError: that would add more than it may.
+            ValueError: the defaults are too large.
         """
         return value if self.is_empty else _Filling(self._resolve).at(self._root, value)
 
@@ -64,7 +64,7 @@ class _Filling:
         self._bytes, self._places = MOST_BYTES, MOST_PLACES
 
     def at(self, schema: Json, value: Json, around: tuple[int, ...] = ()) -> Json:
-        """Return one part filled; ``around`` are the subschemas that led to this one at the same place."""
+        """Return one part with defaults; ``around`` are the subschemas that led here at the same place."""
         if not _leads(schema) or not isinstance(value, dict | list) or id(schema) in around:
             return value
         self._places -= 1
@@ -107,7 +107,7 @@ class _Filling:
         return [self.at(first[n] if n < len(first) else rest, part) for n, part in enumerate(value)]
 
     def _own(self, default: Json) -> Json:
-        """Return a default that is the value's own."""
+        """Return a copy of a default."""
         data = dumps(default)
         self._bytes -= len(data)
         if self._bytes < 0:

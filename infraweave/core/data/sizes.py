@@ -1,8 +1,8 @@
-"""How large a value will be, known before it is made: one value may stand in another any number of times.
+"""The size of a value, computed before it is built from others.
 
-A document of a few kilobytes can ask for an input of a few megabytes eight hundred times. The parts are in
-memory already and cost nothing where they are only referred to; what takes gigabytes is to copy, join or
-encode the whole. So whoever puts parts together weighs them first.
+A document of a few kilobytes can repeat an input of a few megabytes eight hundred times. References to the
+parts cost nothing, but copying, joining or encoding the whole takes gigabytes. So code that combines parts
+adds up their sizes first.
 """
 
 from __future__ import annotations
@@ -14,45 +14,45 @@ from attrs import define, field
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.values import Json
 
-#: Bytes, as JSON: what a node may be given, what an http node may send, and what a map or a run may yield.
+#: Bytes as JSON of a node's input, of the body that an http node sends, and of the result of a map or a run.
 MAX_VALUE_BYTES = 16 * 2**20
-#: Bytes of a text that a template makes: a prompt, the key of a limit, a part of an input.
+#: Characters of a rendered template: a prompt, a concurrency key, a part of an input.
 MAX_TEXT = 2**20
 
 
 class TooLarge(ValueError):
-    """What would be made has more bytes than are allowed."""
+    """The combined value would exceed its limit."""
 
 
 def json_size(value: Json) -> int:
-    """Return the bytes of a value as JSON; what costs nothing to know is estimated."""
+    """Return the size of a value as JSON in bytes; small values are estimated."""
     return 8 if value is None or isinstance(value, bool | int | float) else len(dumps(value))
 
 
 @define
 class SizeBudget:
-    """Bytes that are left for parts of one value; each part is weighed once, however often it is taken."""
+    """The bytes that are left for the parts of one value. Each part is measured only once."""
 
     most: int = MAX_VALUE_BYTES
     _taken: int = 0
-    #: By identity, with the value, which so keeps its identity for as long.
+    #: Sizes by identity; keeping the value keeps its identity from being reused.
     _known: dict[int, tuple[Json, int]] = field(factory=dict)
 
     def take(self, size: int) -> None:
-        """Take some bytes.
+        """Use some bytes.
 
         Raises:
-            TooLarge: so many are not left.
+            TooLarge: fewer are left.
         """
         self._taken += size
         if self._taken > self.most:
             raise TooLarge(f"it would have more than {self.most:,} bytes as JSON")
 
     def take_value(self, value: Json) -> None:
-        """Take the bytes of a value.
+        """Use the bytes of a value.
 
         Raises:
-            TooLarge: so many are not left.
+            TooLarge: fewer are left.
         """
         if id(value) not in self._known:
             self._known[id(value)] = value, json_size(value)
@@ -60,10 +60,10 @@ class SizeBudget:
 
 
 def check_size(values: Iterable[Json], most: int = MAX_VALUE_BYTES) -> None:
-    """Complain where values, put together, would be too large.
+    """Check that values are not too large together.
 
     Raises:
-        TooLarge: they would.
+        TooLarge: they are.
     """
     room = SizeBudget(most)
     for value in values:

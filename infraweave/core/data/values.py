@@ -1,4 +1,4 @@
-"""JSON values, durations and times: the small change that every floor passes around.
+"""JSON values, durations and times, used everywhere.
 
 Times inside are integers, milliseconds since the Unix epoch, UTC. On the wire they are RFC 3339 with ``Z``.
 Durations inside are seconds; authors may write ``"30s"``, ``"48h"``, ``"1h30m"``.
@@ -17,14 +17,14 @@ Json: TypeAlias = Any
 JsonObject: TypeAlias = Mapping[str, Any]
 Duration: TypeAlias = float | int | str
 
-#: Names that a message lists; there may be many thousands.
+#: The most names in a message; there may be many thousands.
 MAX_LISTED = 20
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
-#: A hundred years. Longer waits are mistakes, and sums with them would leave datetime's range.
+#: A hundred years. Longer durations are mistakes, and sums with them could exceed the range of datetime.
 MAX_DURATION = 100 * 365 * 86400.0
 _EPOCH, _MILLISECOND = datetime(1970, 1, 1, tzinfo=UTC), timedelta(milliseconds=1)
-#: The first and the last millisecond that RFC 3339 can spell in UTC: of the years 0001 and 9999.
+#: The first and the last millisecond of RFC 3339 in UTC: years 0001 to 9999.
 _FIRST, _LAST = -62_135_596_800_000, 253_402_300_799_999
 
 
@@ -32,7 +32,7 @@ def to_seconds(duration: Duration) -> float:
     """Return a duration in seconds.
 
     Raises:
-        ValueError: it is negative, longer than a hundred years, or no duration at all.
+        ValueError: it is negative, longer than a hundred years, or not a duration.
     """
     if isinstance(duration, bool) or not isinstance(duration, int | float | str):
         raise ValueError(_expected(duration))
@@ -50,11 +50,11 @@ def _parse(text: str) -> float:
 
 
 def _expected(duration: object) -> str:
-    return f"{duration!r:.100} is no duration; give seconds (30) or text such as '30s', '48h' or '1h30m'"
+    return f"{duration!r:.100} is not a duration; give seconds (30) or text such as '30s', '48h' or '1h30m'"
 
 
 def format_duration(duration: float) -> str:
-    """Return a duration as people write it: ``0.5s``, ``4s``, ``1h 30m``."""
+    """Return a duration for people: ``0.5s``, ``4s``, ``1h 30m``."""
     if duration < 60:
         return f"{round(duration, 1):g}s"
     whole, out = round(duration), []
@@ -66,7 +66,7 @@ def format_duration(duration: float) -> str:
 
 
 def format_duration_exactly(duration: float) -> str:
-    """Return a duration as text that ``to_seconds`` reads as the very same: ``15m``, ``36h``, ``1.5s``."""
+    """Return a duration as text that ``to_seconds`` reads exactly: ``15m``, ``36h``, ``1.5s``."""
     for unit in ("d", "h", "m"):
         count, rest = divmod(duration, _UNITS[unit])
         if count and not rest:
@@ -91,7 +91,7 @@ def from_rfc3339(text: str) -> int:
 
     Raises:
         ValueError: it is not such a time, or lies outside the years 0001 to 9999 in UTC, where ``rfc3339``
-            could not spell it.
+            could not format it.
     """
     try:
         when = datetime.fromisoformat(text)
@@ -114,10 +114,10 @@ def is_pointer(text: str) -> bool:
 
 
 def resolve_pointer(value: Json, path: str) -> Json:
-    """Return what a JSON Pointer leads to.
+    """Return the value at a JSON Pointer.
 
     Raises:
-        LookupError: there is nothing.
+        LookupError: there is no such value.
     """
     for part in path.split("/")[1:]:
         key = part.replace("~1", "/").replace("~0", "~")
@@ -131,7 +131,7 @@ def resolve_pointer(value: Json, path: str) -> Json:
 
 
 def list_names(names: Iterable[str]) -> str:
-    """Return names as a message lists them, sorted, the first twenty of them; empty where there are none."""
+    """Return the first twenty names, sorted, for a message; empty where there are none."""
     first = heapq.nsmallest(MAX_LISTED + 1, names)
     return ", ".join(first[:MAX_LISTED]) + (", …" if len(first) > MAX_LISTED else "")
 

@@ -1,4 +1,4 @@
-"""How two documents differ: for whoever publishes a version, or tries to change one that runs have used."""
+"""The differences between two documents: for publishing, and for refused changes to a used version."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""A document, indexed for the questions that ``turn`` asks. Built once per document; holds no state.
+"""A document with indexes of its edges. Built once per document; has no state.
 
-``upstream`` is what the one rule for skipping looks at: data of the same iteration, ``after``, and the router
-that chooses a node. ``waits`` is what must be settled before the node can open: that, and the ends of loops.
-A node outside a loop that names one inside waits for the loop's end; a condition waits for its whole region.
+``upstream`` decides whether a node is skipped: its data sources in the same iteration, ``after``, and the
+router that chooses it. ``waits`` must be settled before the node opens: ``upstream`` and the ends of loops.
+A node outside a loop with a source inside waits for the end of the loop; a condition waits for its region.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Graph:
 
     def __init__(self, document: Document, models: Mapping[str, Any] | None = None) -> None:
         self.document = document
-        #: What the author declared as a model of a library: of the input, and by node of a signal.
+        #: Models of a library that the author declared, by ``input`` and by the name of a signal node.
         self._models = models or {}
         self.nodes: dict[str, Node] = {node.name: node for node in document.nodes}
         self.order: dict[str, int] = {name: place for place, name in enumerate(self.nodes)}
@@ -51,7 +51,7 @@ class Graph:
         self.required: dict[str, tuple[str, ...]] = {
             name: _required(node) for name, node in self.nodes.items()
         }
-        #: Nodes whose end may skip others, beside what is upstream of a race.
+        #: Nodes that may skip others when they end, apart from the sources of races.
         self.choosers: frozenset[str] = frozenset(
             node.name for node in document.nodes if route_targets(node) or isinstance(node, Loop | Router)
         )
@@ -70,7 +70,7 @@ class Graph:
             for source in self.waits[name]:
                 below.setdefault(source, []).append(name)
         self.downstream: dict[str, tuple[str, ...]] = {name: tuple(names) for name, names in below.items()}
-        #: node with ``join="any"`` → the nodes that only lead to it, which are stopped once it opens
+        #: node with ``join="any"`` → the nodes that lead only to it and are stopped once it opens
         self.races: dict[str, frozenset[str]] = self._races()
         #: node → the races that it can lose
         self.races_of: dict[str, tuple[str, ...]] = {
@@ -79,7 +79,7 @@ class Graph:
         }
 
     def model_faults(self, name: str, value: Json) -> list[Fault]:
-        """Return what the model of the input, or of a node's signal, finds wrong, if one is loaded."""
+        """Return what the model of the input or of a signal rejects; nothing without a model."""
         return faults_of(value, self._models[name]) if name in self._models else []
 
     def _upstream(self, name: str) -> tuple[str, ...]:
@@ -113,7 +113,7 @@ class Graph:
         return {race: self._feeders(race, below) for race in races}
 
     def _feeders(self, race: str, below: Mapping[str, set[str]]) -> frozenset[str]:
-        """Return the nodes all of whose ways lead to ``race``."""
+        """Return the nodes that lead only to ``race``."""
         feeders: set[str] = {race}
         work = list(self.upstream[race])
         while work:
@@ -126,7 +126,7 @@ class Graph:
 
     @cached_property
     def starts_children(self) -> bool:
-        """Whether a node's work is a run of its own."""
+        """Whether a node starts child runs."""
         return any(map(starts_child, self.document.nodes))
 
     @cached_property
@@ -136,7 +136,7 @@ class Graph:
 
     @cached_property
     def sinks(self) -> tuple[str, ...]:
-        """Nodes that nothing waits for. Conditions of loops give no result; what only they name may."""
+        """Nodes without a consumer. A loop condition has no result, but a node that only it uses may."""
         work = [name for name in self.nodes if name not in self.regions]
         named = {source for sources in self.upstream.values() for source in sources}
         by_work = {source for name in work for source in self.upstream[name]}
@@ -146,12 +146,12 @@ class Graph:
 
     @cached_property
     def input_validator(self) -> Validator:
-        """What checks the input of a start."""
+        """The validator of the input."""
         return Validator(self.document.input_schema)
 
     @cached_property
     def input_defaults(self) -> Defaults:
-        """What the input of a start has where its caller says nothing."""
+        """The defaults of the input."""
         return defaults_of(self.document.input_schema)
 
     def in_order(self, names: set[str]) -> list[str]:
@@ -184,7 +184,7 @@ class Graph:
 
 
 def _required(node: Node) -> tuple[str, ...]:
-    """Return the nodes without whose output a node is skipped; in a race any one is enough."""
+    """Return the nodes whose output a node requires; a race requires none."""
     if node.join == "any":
         return ()
     over = [node.over] if isinstance(node, Map) and node.over != INPUT else []

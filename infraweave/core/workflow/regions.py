@@ -1,7 +1,7 @@
-"""The regions of loops: which nodes an iteration runs again, and how loops lie within each other.
+"""The regions of loops: the nodes that an iteration repeats, and the nesting of loops.
 
-A region is what lies on the ways from a loop's ``back_to`` to its condition, with what feeds a loop-carried
-parameter of it. Pure questions about edges; ``graph`` holds the answers.
+A region has all nodes on the paths from ``back_to`` to the condition of a loop, and the nodes that feed a
+loop-carried parameter of it. These are pure functions of the edges; ``graph`` stores the results.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Edges = Mapping[str, Iterable[str]]
 
 @frozen
 class Region:
-    """The nodes that a loop repeats; its condition is one of them."""
+    """The nodes that a loop repeats, including its condition."""
 
     condition: str
     back_to: str
@@ -25,7 +25,7 @@ class Region:
 
 
 def data_sources(node: Node) -> tuple[str, ...]:
-    """Return the nodes whose output a node takes in the same iteration."""
+    """Return the sources of a node in the same iteration."""
     sources = [p.source for p in node.params if p.source not in (INPUT, ITEM) and not p.carried]
     if isinstance(node, Map) and node.over != INPUT:
         sources.append(node.over)
@@ -33,12 +33,12 @@ def data_sources(node: Node) -> tuple[str, ...]:
 
 
 def carried_sources(node: Node) -> tuple[str, ...]:
-    """Return the nodes whose output of the previous iteration a node takes."""
+    """Return the sources of a node in the previous iteration."""
     return tuple(p.source for p in node.params if p.carried)
 
 
 def regions(document: Document, upstream: Edges) -> list[Region]:
-    """Return the regions of a document's loops, the smallest first; loops that name nothing have none."""
+    """Return the regions of the loops, the smallest first; a loop with an unknown ``back_to`` has none."""
     nodes = {node.name: node for node in document.nodes}
     below = _turned(upstream)
     found = [
@@ -50,7 +50,7 @@ def regions(document: Document, upstream: Edges) -> list[Region]:
 
 
 def _nested(found: list[Region]) -> list[Region]:
-    """Let a region hold all of the loops that begin in it, also where nothing names their conditions."""
+    """Extend each region by the loops that begin in it, also where no node uses their conditions."""
     whole: list[Region] = []
     for outer in found:
         nodes = outer.nodes
@@ -77,7 +77,7 @@ def _region(loop: Loop, nodes: Mapping[str, Node], upstream: Edges, below: Edges
 
 
 def _reach(start: str, edges: Edges, last: str) -> set[str]:
-    """Return what can be reached from ``start``; ``last`` is not passed."""
+    """Return the nodes that can be reached from ``start`` without passing ``last``."""
     seen, work = {start}, [start]
     while work:
         name = work.pop()

@@ -1,4 +1,4 @@
-"""Secrets in requests, ``{secret.NAME}``: where they may go, and how answers are freed of them. Pure."""
+"""Secrets in requests, ``{secret.NAME}``: where they may be sent, and their removal from responses. Pure."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ from attrs import field, frozen
 from infraweave.core.data.json_codec import dump_ascii, dumps
 from infraweave.core.data.values import Json
 
-#: The first name of a place that stands for a secret; no parameter of a request may have it.
+#: The first name of a secret placeholder; no parameter of a request may have it.
 SECRET = "secret"  # noqa: S105 - a word
 NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
-#: Shorter ones could not be told from what stands in answers anyway.
+#: Shorter secrets could be mistaken for other text in responses.
 MIN_SECRET_LENGTH = 8
 _HIDDEN = "[redacted]"
-#: Characters of a secret that is looked for in every mixture of escapes.
+#: The longest secret that is searched for in every mixture of escapes.
 _LONGEST = 1_024
-#: What every escape begins with; and where the two alphabets of base64 differ.
+#: The first characters of escapes; and the difference of the two alphabets of base64.
 _ESCAPES, _URL_SAFE = ("\\", "%", "&", "+"), str.maketrans("+/", "-_")
 
 
 @frozen
 class SecretValues:
-    """The secrets that one request may use, by name; and the origins, all of which every one may go to."""
+    """The secrets of one request by name, and the origins to which all of them may be sent."""
 
     values: Mapping[str, str] = field(factory=dict, repr=False)
     origins: frozenset[str] = frozenset()
 
 
 def format_origin(scheme: str, host: str, port: int | None) -> str:
-    """Return the one spelling of where a request goes: ``https://api.test:443``."""
+    """Return an origin in its canonical form: ``https://api.test:443``."""
     host = host.lower()
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port or (443 if scheme == 'https' else 80)}"
 
 
 class SecretRedactor:
-    """Takes secrets out of what is kept and shown, in each form in which answers repeat them."""
+    """Removes secrets from stored and shown values, in each form in which responses may repeat them."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
         # A longer one may hold a shorter one.
@@ -50,7 +50,7 @@ class SecretRedactor:
         self._spellings = [re.compile(_spelling(secret)) for secret in by_length if len(secret) <= _LONGEST]
 
     def text(self, text: str) -> str:
-        """Return a text without them."""
+        """Return a text without the secrets."""
         for form in self._forms:
             text = text.replace(form, _HIDDEN)
         if any(sign in text for sign in _ESCAPES):
@@ -59,7 +59,7 @@ class SecretRedactor:
         return text
 
     def value(self, value: Json) -> Json:
-        """Return a JSON value in whose texts, keys and numbers they are not."""
+        """Return a JSON value without the secrets in strings, keys and numbers."""
         if not self._forms:
             return value
         if isinstance(value, str):
@@ -71,7 +71,7 @@ class SecretRedactor:
         return _HIDDEN if self._is_told_by(value) else value
 
     def _is_told_by(self, value: Json) -> bool:
-        """Tell whether a number spells a secret of digits."""
+        """Tell whether a number is a secret that consists of digits."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return False
         spelled = {repr(value)}

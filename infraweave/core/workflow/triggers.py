@@ -1,7 +1,7 @@
-"""What starts runs by itself: schedules and webhooks as plain values, part of a definition document.
+"""Triggers: schedules and webhooks as plain values, part of a definition document.
 
-The times of schedules are worked out in ``schedules``, what a delivery must look like in ``webhooks``. Both
-make a run's input from a mapping (``mapping``).
+``schedules`` computes times, ``webhooks`` verifies deliveries. Both render the input of a run from a JSON
+template (``template``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a delivery must look like to pass, and what it starts. Pure; the secret and the time are handed in."""
+"""Verifies webhook deliveries, and makes the input of their runs. Pure: callers pass secret and time."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,127}")
 _UNIX_SECONDS = re.compile(r"[0-9]{1,12}")
-#: What secrets begin with, those that are made here and those of Standard Webhooks.
+#: The prefix of generated secrets and of Standard Webhooks.
 SECRET_PREFIX = "whsec_"  # noqa: S105 - no secret itself
 #: Bytes; Standard Webhooks asks senders for 24 to 64.
 _SHORTEST_KEY = 16
-#: A day; a longer tolerance protects from nothing.
+#: A day; a longer tolerance does not protect against replays.
 _LONGEST_TOLERANCE = 86_400
-#: Signatures of one delivery that are looked at: senders give two while they change the secret.
+#: The most signatures that are checked: senders give two while they rotate the secret.
 _MOST_SIGNATURES = 4
-#: Headers that no input may take over.
+#: Headers that are not available to inputs.
 _PRIVATE = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
@@ -112,10 +112,10 @@ def _identified(body: bytes, message_id: str, timestamp: str) -> bytes:
 
 
 def signing_key(scheme: Scheme, secret: bytes) -> bytes:
-    """Return the key that a secret stands for.
+    """Return the signing key of a secret.
 
     Raises:
-        ValueError: it stands for none; the message says what is expected.
+        ValueError: the secret is not valid; the message says what is expected.
     """
     if scheme != "standard":
         return secret
@@ -130,7 +130,7 @@ def signing_key(scheme: Scheme, secret: bytes) -> bytes:
 
 @frozen
 class _Claim:
-    """What a delivery says of itself: what was signed, when (None: not told), and with which outcome."""
+    """The signed bytes of a delivery, the time of signing (None: not given), and the signatures."""
 
     signed: bytes
     timestamp: str | None
@@ -138,7 +138,7 @@ class _Claim:
 
 
 def is_authentic(webhook: Webhook, key: bytes, headers: Mapping[str, str], body: bytes, now: int) -> bool:
-    """Tell whether a delivery was signed with the key, and lately where the time is signed.
+    """Tell whether a delivery was signed with the key, and recently if the time is signed.
 
     ``headers`` have their names in small letters; ``now`` is in milliseconds.
     """
@@ -151,7 +151,7 @@ def is_authentic(webhook: Webhook, key: bytes, headers: Mapping[str, str], body:
 
 
 def rejection_reason(webhook: Webhook, headers: Mapping[str, str]) -> str:
-    """Return why a delivery does not pass, for whoever runs the server; no sender is told."""
+    """Return why a delivery is rejected, for the log of the server; the sender does not see it."""
     names = effective_headers(webhook)
     wanted = (names["signature_header"], names["timestamp_header"])
     missing = [name for name in wanted if name is not None and name.lower() not in headers]
@@ -212,7 +212,7 @@ def _is_recent(timestamp: str, now: int, tolerance: float) -> bool:
 
 
 def effective_headers(webhook: Webhook) -> dict[str, str | None]:
-    """Return in which headers a delivery has its signature and its time, and what tells it apart."""
+    """Return the headers of the signature and the time of a delivery, and the source of its id."""
     own = webhook.scheme == "standard"
     is_named = webhook.delivery != DELIVERY_HEADER
     return {
@@ -226,7 +226,7 @@ def effective_headers(webhook: Webhook) -> dict[str, str | None]:
 
 
 def delivery_id(webhook: Webhook, headers: Mapping[str, str], body: Json, raw: bytes) -> str:
-    """Return what tells this delivery from others: as the webhook says, else the digest of its body."""
+    """Return the id of a delivery: what the webhook names, else the digest of the body."""
     if "{" in webhook.delivery:
         named = _filled(webhook.delivery, {"body": body, "headers": dict(headers)})
     elif webhook.scheme == "standard" and webhook.delivery == DELIVERY_HEADER:
