@@ -22,11 +22,10 @@ log = logging.getLogger("infraweave.engine")
 #: of the elapsed time.
 STEP, DRIFT = 1_000, 0.001
 _SET_BACK = (
-    "the clock of the machine was set back by %s, to %s; what was put off by the clock before is late by that"
-    " at most"
+    "the clock of the machine was set back by %s, to %s; timers that were set before may be late by as much"
 )
 _SET_FORWARD = (
-    "the clock of the machine was set forward by %s, to %s, or it has slept; what is due by it is due"
+    "the clock of the machine was set forward by %s, to %s, or the machine slept; due timers fire now"
 )
 
 #: For ids, which must be unique but are not secret; cheaper than a system call for each.
@@ -81,15 +80,15 @@ class SystemClock:
         self._wall, self._elapsed = wall, elapsed
         most = STEP + passed * DRIFT
         if step < -most or wall < self._now - STEP:
-            self._tell(_SET_BACK, min(step, wall - self._now))
+            self._log_step(_SET_BACK, min(step, wall - self._now))
             self._now = wall
         elif step > most:
-            self._tell(_SET_FORWARD, step)
+            self._log_step(_SET_FORWARD, step)
         self._now = max(self._now, wall)
         return self._now
 
-    def _tell(self, told: str, step: float) -> None:
-        log.warning(told, format_duration(round(abs(step)) / 1000), rfc3339(self._wall))
+    def _log_step(self, message: str, step: float) -> None:
+        log.warning(message, format_duration(round(abs(step)) / 1000), rfc3339(self._wall))
 
     def until(self, due_at: int) -> float:
         """Return the seconds until ``due_at``, at most ``max_sleep``."""

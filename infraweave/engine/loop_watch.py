@@ -86,11 +86,11 @@ class LoopWatch:
 
     def _log_start(self, held: float, body: RunContext | None, frame: FrameType | None) -> None:
         if body is None:
-            self._logged, extra = "Something that is no body", {}
+            self._logged, extra = "Code that is not a body", {}
         else:
             self._logged = f"{body.run_id} {body.address} attempt {body.attempt}"
             extra = {"run_id": body.run_id, "node": str(body.address), "attempt": body.attempt}
-        message = "%s holds the event loop for %.1f s already, and everybody waits; it is at %s"
+        message = "%s has held the event loop for %.1f s, and everything else waits; it is at %s"
         log.warning(message, self._logged, held, stack_of(frame), extra=extra)
 
     def _log_end(self, now: float) -> None:

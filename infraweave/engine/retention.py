@@ -22,13 +22,11 @@ INTERVAL, PAUSE = 60.0, 0.02
 #: Leaps below this many milliseconds are not logged, unless runs are kept for less.
 MIN_LEAP = 3_600_000
 _DOUBTED = (
-    "the clock of the machine says %s, which is %s more than has passed: by it %s ended runs would be"
-    " removed. They stay until it has stood for a day, until %s. Set it right where it is wrong; where it is"
-    " right, they go then, or at once when the server is started with --trust-clock"
+    "the clock of the machine shows %s, %s more than the elapsed time: by it %s finished runs would be"
+    " removed. They are kept for a day, until %s. If the clock is wrong, correct it; if it is right, they are"
+    " removed then, or at once when the server is started with --trust-clock"
 )
-_BELIEVED = (
-    "the clock of the machine is believed after its leap: %s runs that ended before %s are removed now"
-)
+_BELIEVED = "the clock of the machine is trusted after its leap: %s runs that ended before %s are removed now"
 
 
 def retention_limits(settings: Settings) -> RetentionPolicy:

@@ -73,7 +73,7 @@ async def test_a_clock_ahead_for_a_moment_removes_nothing(world, caplog):
         await passes(w, 29 * 86_400)
         assert await w.engine.runs.get(run.run_id)
         (warning,) = told(caplog)
-        assert "by it 1 ended runs would be removed" in warning
+        assert "by it 1 finished runs would be removed" in warning
         assert "40d" in warning
 
 
@@ -103,7 +103,7 @@ async def test_once_a_leap_has_stood_for_a_day_what_goes_is_told_first_and_goes(
         await passes(w, 500)
         assert await w.engine.runs.get(run.run_id) is None
     doubted, believed = told(caplog)
-    assert "by it 1 ended runs would be removed" in doubted
+    assert "by it 1 finished runs would be removed" in doubted
     assert "1 runs that ended before" in believed
 
 

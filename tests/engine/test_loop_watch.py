@@ -64,15 +64,15 @@ async def test_a_body_that_holds_the_loop_is_named_with_its_run_and_its_place(pr
     go = tmp_path / "go"
     async with process.start() as client:
         run = await client.start("blocking", {"go": str(go)})
-        await asyncio.to_thread(process.await_words, "holds the event loop")
+        await asyncio.to_thread(process.await_words, "has held the event loop")
         go.touch()
         await asyncio.to_thread(process.await_words, f"{run.run_id} blocks attempt 1 held the event loop")
         await run.result()
         await asyncio.to_thread(process.await_words, f"{run.run_id} helped attempt 1 held the event loop")
     said = process.said()
-    assert f"{run.run_id} blocks attempt 1 holds the event loop" in said
+    assert f"{run.run_id} blocks attempt 1 has held the event loop" in said
     assert re.search(r"flows\.py:\d+ in blocks", said)
-    assert f"{run.run_id} helped attempt 1 holds the event loop" in said
+    assert f"{run.run_id} helped attempt 1 has held the event loop" in said
     assert " in helper" in said
     assert "polite attempt 1 holds" not in said
 
@@ -135,9 +135,9 @@ def test_what_is_no_body_may_hold_the_loop_longer_before_it_is_told(held, caplog
     clock.now = 3.0
     watch.sample(None)
     first, last = caplog.messages
-    assert first.startswith("Something that is no body holds the event loop for 1.0 s already")
+    assert first.startswith("Code that is not a body has held the event loop for 1.0 s")
     assert " in stand < " in first
-    assert last == "Something that is no body held the event loop for 3.0 s"
+    assert last == "Code that is not a body held the event loop for 3.0 s"
 
 
 def test_a_body_is_told_once_it_has_held_the_loop_for_so_long(held, caplog):

@@ -77,7 +77,7 @@ class SignInCodes:
 def invalid_code() -> Unauthenticated:
     """Return the refusal of an invalid code; it does not reveal the reason."""
     return Unauthenticated(
-        "This code signs nobody in: it is wrong, used, or older than an hour. Paste a token, or restart"
+        "This code is not valid: it is wrong, used, or older than an hour. Paste a token, or restart"
         " the server, which prints a new one.",
         headers=CHALLENGE,
     )

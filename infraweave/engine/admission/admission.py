@@ -93,7 +93,7 @@ class AdmissionControl:
                     self._groups[key] = group  # at the end, so that the next call looks at others
 
     async def _count(self, keys: Sequence[GroupKey]) -> None:
-        # From here on starts and ends are counted, and the file tells of all before: no await in between.
+        # From here on starts and ends are counted, and the file has all earlier ones: no await in between.
         groups = [self._groups.setdefault(key, ConcurrencyGroup()) for key in keys]
         try:
             for group, stored in zip(groups, await self._count_open(keys), strict=True):
@@ -139,7 +139,7 @@ class AdmissionControl:
         left = self._settings.max_queued - self.queued
         if left <= 0:
             raise Capacity(headers=_RETRY)
-        # With several tenants, none may take more than half of what is left: a newcomer always finds room.
+        # With several tenants, each may queue as many runs as there are places left: none fills the queue.
         if self._tenants() > 1 and self._queued[tenant] >= left:
             raise Capacity(
                 f"This tenant has {self._queued[tenant]} runs in the queue, its share; try again later.",

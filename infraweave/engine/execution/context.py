@@ -66,9 +66,9 @@ class RunContext:
         """
         total, cost = self.usage.tokens + tokens, self.usage.cost_micro_usd + cost_micro_usd
         if not (tokens >= 0 and cost_micro_usd >= 0 and total <= MAX_USAGE and cost <= MAX_USAGE):
-            raise ValueError("report() takes what was used: numbers of 0 or more, in sum less than 2**53")
+            raise ValueError("report() takes usage: numbers of 0 or more, in sum less than 2**53")
         if model is not None and not _is_name(model):
-            raise ValueError(f"report() takes a model's name: printable, at most {MAX_MODEL} characters")
+            raise ValueError(f"report() takes the name of a model: printable, at most {MAX_MODEL} characters")
         self.usage = AttemptUsage(
             tokens=int(total), cost_micro_usd=int(cost), model=model or self.usage.model
         )

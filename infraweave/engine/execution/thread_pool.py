@@ -70,7 +70,7 @@ class ThreadPool:
         future: Future[T] = Future()
         with self._changed:
             if self._closed:
-                raise RuntimeError("the server has stopped, and calls no more functions")
+                raise RuntimeError("the server has stopped and calls no more functions")
             self._queue.put(tenant, _Work(future, call))
             try:
                 self._staff()
