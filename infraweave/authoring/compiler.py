@@ -1,7 +1,7 @@
-"""From declarations to the definition document and the code behind it.
+"""Compiles a declared workflow into its definition document and code.
 
-Edges come from parameter names. Every fault is collected, so that an author sees them all at once; what makes
-a graph valid is ``core/check``'s business, what can be read off functions is this file's.
+Edges come from parameter names. Every fault is collected, so that an author sees all at once. This module
+checks functions and options; ``core/workflow/rules`` checks the graph.
 """
 
 from __future__ import annotations
@@ -49,18 +49,18 @@ from infraweave.errors import DeclarationError, Fault
 __all__ = ["Code", "CodeParam", "Compiled", "compile_workflow"]
 
 T = TypeVar("T")
-#: A version that only stands in until the content's digest is known.
+#: A placeholder until the version is derived from the content.
 _UNKNOWN = "derived"
-#: Kinds that only decide or wait.
+#: Kinds that have no effects to undo.
 _NOTHING_TO_UNDO = ("router", "loop", "human_input", "signal", "timer")
 
 
 @frozen
 class Compiled:
-    """A workflow's document, its code by reference, and the models that judge what comes from outside.
+    """A workflow's document, its code by reference, and models that check values from outside.
 
-    ``models``: classes of pydantic or msgspec by ``input`` and by the nodes that wait for a signal.
-    ``derived``: the schema of the input was derived from a class, and other builds may derive another.
+    ``models`` are classes of pydantic or msgspec, by node name, or by ``input`` for the input.
+    ``derived`` says that the input schema was derived from a class, so other releases may derive another.
     """
 
     document: Document
@@ -73,7 +73,7 @@ def compile_workflow(workflow: DeclaredWorkflow) -> Compiled:
     """Return the document and the code of a declared workflow.
 
     Raises:
-        DeclarationError: it cannot be compiled; lists every fault.
+        DeclarationError: the workflow does not compile; lists every fault.
     """
     work = _Compilation(workflow)
     document = work.document()
@@ -91,7 +91,7 @@ def compile_workflow(workflow: DeclaredWorkflow) -> Compiled:
 
 
 def _stored(document: Document) -> Document | None:
-    """Return a document as it is once stored: lists for tuples, numbers as in JSON; None where JSON fails."""
+    """Return a document as JSON stores it, with lists for tuples; None if it cannot be written as JSON."""
     try:
         return document_from_json(loads(dumps(document_to_json(document))))
     except TypeError:
@@ -109,7 +109,7 @@ def _unwritable(document: Document) -> Iterator[Fault]:
 
 
 class _Compilation(OptionReader):
-    """One compilation: the faults and the code found so far."""
+    """One compilation, with the faults and code found so far."""
 
     def __init__(self, workflow: DeclaredWorkflow) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class _Compilation(OptionReader):
             "timer",
             "http",
         ):
-            self.fault(f"{name}: None is no function whose parameters can be read")
+            self.fault(f"{name}: None is not a function whose parameters can be read")
         if declaration.compensations and declaration.kind in _NOTHING_TO_UNDO:
             self.fault(
                 f"{name}: a {declaration.kind.replace('_', ' ')} has nothing to compensate;"
@@ -220,7 +220,7 @@ class _Compilation(OptionReader):
         )
 
     def _request(self, name: str, given: Mapping[str, Any]) -> Request:
-        """Return a request whose fields have the types that its checks expect."""
+        """Return a request whose fields have the right types; a placeholder if one has not."""
         try:
             return request_from_author(given)
         except (TypeError, ValueError) as error:
@@ -291,7 +291,7 @@ class _Compilation(OptionReader):
         )
 
     def _over(self, declaration: Declaration) -> dict[str, Any]:
-        """Return whose output a map goes over, and where in it the list is: ``input.files``."""
+        """Return the source of a map and the JSON Pointer of the list in it, from ``input.files``."""
         named = self.named(declaration.name, "over", [declaration.over])
         over, _, way = next(iter(named), "").partition(".")
         return {"over": over, "pointer": to_pointer(way.split(".")) if way else ""}
@@ -310,7 +310,7 @@ class _Compilation(OptionReader):
         )
 
     def _child(self, declaration: Declaration) -> dict[str, Any]:
-        """Return which workflow a node runs, and what its result must pass."""
+        """Return which workflow a node runs, and the schema of its result."""
         workflow, name = declaration.workflow, declaration.name
         given = workflow.workflow_id if isinstance(workflow, DeclaredWorkflow) else workflow
         options: dict[str, Any] = {}
@@ -339,7 +339,7 @@ class _Compilation(OptionReader):
         }
 
     def _on_timeout(self, declaration: Declaration) -> dict[str, Any]:
-        """Return what happens after a deadline: ``fail``, the route to a node, or else a value."""
+        """Return what happens on timeout: fail, run a node, or use a value."""
         given = declaration.on_timeout
         if given == "fail":
             return {}
@@ -352,7 +352,7 @@ class _Compilation(OptionReader):
             return {}
 
     def _undo(self, declaration: Declaration, item: str | None = None) -> Compensation | None:
-        """Return how a node is undone; ``item``: the name under which a map's function takes the item."""
+        """Return the compensation of a node; ``item`` is the parameter that takes a map's item."""
         name, undos = declaration.name, declaration.compensations
         if not undos:
             return None
@@ -391,7 +391,7 @@ class _Compilation(OptionReader):
 
 
 def _params(declaration: Declaration, code: Code | None) -> tuple[Param, ...]:
-    """Return the parameters as the document has them: named for their sources; a map's first is the item."""
+    """Return the parameters for the document, named after their sources; a map's first one is the item."""
     if code is None:
         return ()
     params = [Param(p.name, p.name, not p.has_default) for p in code.params]

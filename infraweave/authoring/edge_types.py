@@ -1,8 +1,8 @@
-"""Do the types along each edge agree? What a node is annotated to return, and what the next one takes.
+"""Checks the types along each edge: what a node returns against what the next parameter accepts.
 
-A schema stands for each end: of the return annotation, of an answer, of the workflow's input; and of the
-parameter. An end that has no annotation, or none with a schema, fits everything. Behind a router a node may
-take one member of a union alone: the router may have seen to it that no other comes there.
+Both ends become schemas: the return annotation, the schema of an answer or the workflow's input, and the
+annotation of the parameter. An end without an annotation or a schema fits everything. After a router,
+a node may accept only one member of a union, because the router may have excluded the rest.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def edge_faults(document: Document, codes: Mapping[str, Code]) -> Iterator[Fault
 
 
 def _routed(document: Document) -> set[str]:
-    """Return the nodes that a router leads to, and all behind them."""
+    """Return the targets of routers and all nodes downstream of them."""
     below: dict[str, set[str]] = {}
     for node in document.nodes:
         for source in (*(param.source for param in node.params), *node.after):
@@ -87,7 +87,7 @@ def _taken(param: CodeParam | None) -> Json:
 
 
 def _output(node: Node, codes: Mapping[str, Code]) -> Json:
-    """Return the schema of a node's output; ``{}`` where it is not known."""
+    """Return the schema of a node's output, or ``{}`` if it is unknown."""
     if isinstance(node, Wait):
         return node.schema
     code = codes.get(getattr(node, "code", None) or "")

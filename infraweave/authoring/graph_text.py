@@ -1,7 +1,7 @@
-"""A document's graph as text that draws itself: mermaid and dot.
+"""Writes the graph of a document for Mermaid and Graphviz.
 
-A shape for each kind; data edges are solid, a router's edges dashed and labelled, edges without data dotted.
-What a loop carries over and its way back are labelled too.
+Each kind has its shape. Data edges are solid, edges without data dotted. Routes, loop-carried values and the
+way back of a loop are dashed and labelled.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _MERMAID_LINES = {
     "carried": "-. carried .->",
     "repeat": "-. repeat .->",
 }
-#: What is drawn against the flow must not turn the layout.
+#: Edges against the flow must not affect the layout (constraint=false).
 _DOT_STYLES = {
     "data": "",
     "route": " [style=dashed, label=route]",
@@ -42,12 +42,12 @@ _DOT_STYLES = {
     "carried": " [style=dashed, label=carried, constraint=false]",
     "repeat": " [style=dashed, label=repeat, constraint=false]",
 }
-#: Mermaid knows no backslash; it writes such characters by name. ``#`` comes first: names begin with it.
+#: Mermaid has no backslash escapes, only names. ``#`` comes first, because names begin with it.
 _MERMAID_NAMES = {"#": "#35;", '"': "#quot;", "<": "#lt;", ">": "#gt;", "\n": " "}
 
 
 class Edge(NamedTuple):
-    """One edge: where from, where to, and what it is (data, route, after, carried, repeat)."""
+    """One edge; ``carries`` is data, route, after, carried or repeat."""
 
     source: str
     target: str
@@ -70,7 +70,7 @@ def edges(document: Document) -> Iterator[Edge]:
 
 
 def mermaid(document: Document) -> str:
-    """Return the graph for mermaid, as GitHub draws it."""
+    """Return the graph for Mermaid, as GitHub renders it."""
     ids = {node.name: f"n{place}" for place, node in enumerate(document.nodes)}
     lines = ["flowchart TD"]
     lines += [f"  {ids[node.name]}{_mermaid_shape(node)}" for node in document.nodes]

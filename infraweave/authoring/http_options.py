@@ -1,4 +1,4 @@
-"""The options of an http node as its author gave them, before they are a request of the document."""
+"""Reads the options of ``flow.http``."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from infraweave.core.workflow.document import Request
 
 
 def request_from_author(given: Mapping[str, Any]) -> Request:
-    """Return the request that an author's options spell.
+    """Return the request that the options describe.
 
     Raises:
         TypeError: an option has the wrong type.

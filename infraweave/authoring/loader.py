@@ -1,7 +1,7 @@
-"""Loads workflow files: Python modules that declare Workflows at their top level, and documents.
+"""Loads workflow files: Python modules with Workflows at their top level, and definition documents.
 
-Each file is a module of its own under a name that no other module has; files beside it can be imported as
-usual. What fails names the file, the line and the reason, in one line each, for all files at once.
+Each file becomes a module with a unique name, and can import files beside it. Each fault is one line with the
+file, the line and the reason; the faults of all files are reported at once.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from infraweave.authoring.decorators import Workflow
 from infraweave.core.workflow.diff import first_difference
 from infraweave.errors import DeclarationError, Fault, StartupError
 
-#: Returns the workflow that a document's file spells.
+#: Reads the workflow of a definition document file.
 Read: TypeAlias = Callable[[Path], Workflow]
-#: Longer reasons are cut: a fault is a line that people read.
+#: The most characters of a reason, so that a fault stays readable.
 _MAX_REASON = 500
 
 
@@ -36,17 +36,17 @@ class LoadError(StartupError):
 
 
 class Found(NamedTuple):
-    """A workflow, and the file that declares it."""
+    """A workflow and the file that declares it."""
 
     file: Path
     workflow: Workflow
 
 
 def load(paths: Iterable[str | Path], read: Read | None = None) -> list[Workflow]:
-    """Return the compiled workflows of files and folders; ``read`` takes documents, files that end in .json.
+    """Return the compiled workflows of files and folders. ``read`` reads documents, which end in .json.
 
     Raises:
-        LoadError: a file fails, declares nothing, or two declare one version differently.
+        LoadError: a file fails or declares nothing, or two files declare one version differently.
     """
     found, faults = survey(paths, read)
     if faults:
@@ -55,7 +55,7 @@ def load(paths: Iterable[str | Path], read: Read | None = None) -> list[Workflow
 
 
 def survey(paths: Iterable[str | Path], read: Read | None = None) -> tuple[list[Found], list[str]]:
-    """Return the workflows of files and folders that compile, and what is wrong with the others."""
+    """Return the workflows that compile, and the faults of the others."""
     faults: list[str] = []
     found: dict[tuple[str, str], Found] = {}
     folders: set[Path] = set()
@@ -65,7 +65,7 @@ def survey(paths: Iterable[str | Path], read: Read | None = None) -> tuple[list[
             folders.add(file.resolve().parent)
             for workflow in _load_file(file, folders, faults, read):
                 _add(found, Found(file, workflow), faults)
-        if len(found) + len(faults) == before and not _holds_any(path, found.values()):
+        if len(found) + len(faults) == before and not _was_loaded(path, found.values()):
             faults.append(_nothing(path))
     return list(found.values()), faults
 
@@ -77,8 +77,8 @@ def _files(path: Path) -> list[Path]:
     return [file for file in files if file.is_file()]
 
 
-def _holds_any(path: Path, found: Iterable[Found]) -> bool:
-    """Tell whether a path gave something that another path had given before."""
+def _was_loaded(path: Path, found: Iterable[Found]) -> bool:
+    """Tell whether workflows of this path were already found through another path."""
     files = {file.resolve() for file in _files(path)}
     return any(item.file.resolve() in files for item in found)
 
@@ -96,7 +96,7 @@ def _load_file(file: Path, folders: set[Path], faults: list[str], read: Read | N
         if read is not None and file.suffix == ".json":
             return [read(file)]
         module = _import(file)
-        faults += _strangers(file, folders)
+        faults += _wrong_imports(file, folders)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - an author's file may raise anything
         faults.append(_fault(file, error))
         return []
@@ -109,12 +109,12 @@ def _import(file: Path) -> ModuleType:
     name = f"infraweave_file_{hashlib.sha256(str(resolved).encode()).hexdigest()[:12]}_{resolved.stem}"
     spec = importlib.util.spec_from_file_location(name.replace(".", "_"), resolved)
     if spec is None or spec.loader is None:
-        raise ImportError("it is no Python file; its name must end in .py, or in .json for a document")
+        raise ImportError("not a Python file; its name must end in .py, or in .json for a document")
     module = importlib.util.module_from_spec(spec)
     folder = str(resolved.parent)
     if folder not in sys.path:
         sys.path.append(folder)
-    sys.modules[spec.name] = module  # dataclasses and pickling look their module up
+    sys.modules[spec.name] = module  # dataclasses and pickle look up the module
     try:
         spec.loader.exec_module(module)
     except BaseException:
@@ -123,8 +123,8 @@ def _import(file: Path) -> ModuleType:
     return module
 
 
-def _strangers(file: Path, folders: set[Path]) -> Iterator[str]:
-    """Yield the imports that found another folder's file where one of that name stands beside this file."""
+def _wrong_imports(file: Path, folders: set[Path]) -> Iterator[str]:
+    """Yield faults for imports that found a file of another folder instead of the file beside this one."""
     folder = file.resolve().parent
     for line, names in _imports(file):
         for name in names:
@@ -143,11 +143,11 @@ def _imports(file: Path) -> Iterator[tuple[int, list[str]]]:
                 yield node.lineno, [name]
 
 
-# --- what went wrong, and where ----------------------------------------------------------------------------
+# --- faults and their places -------------------------------------------------------------------------------
 
 
 def _fault(file: Path, error: BaseException) -> str:
-    """Return where a file failed to load, and why, in one line."""
+    """Return one line that says where and why a file failed to load."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if Path(frame.filename) == file.resolve()]
     line = f":{own[-1].lineno}" if own else ""

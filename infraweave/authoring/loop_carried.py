@@ -1,8 +1,8 @@
-"""Finds what a loop carries over: parameters that name a later node of their region.
+"""Finds loop-carried parameters, which take a value of the previous iteration.
 
-Within a loop edges run in circles, and one of each circle is of the iteration before. It is one whose
-parameter has a default: the edge into the loop's beginning, else one against the way of what has no default,
-else one that names a node declared later.
+The edges in a loop form circles. In each circle one edge comes from the previous iteration, and its parameter
+has a default. It is the edge into the first node of the loop; else an edge against the direction of required
+parameters; else an edge from a node declared later.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from infraweave.core.workflow.graph import Graph
 
 
 def carried_over(nodes: Sequence[Node]) -> tuple[Node, ...]:
-    """Return the nodes with the parameters marked that take a value of the iteration before."""
+    """Return the nodes with their loop-carried parameters marked."""
     if not any(isinstance(node, Loop) for node in nodes):
         return tuple(nodes)
     loops = _Loops(nodes)
@@ -24,7 +24,7 @@ def carried_over(nodes: Sequence[Node]) -> tuple[Node, ...]:
 
 
 class _Loops:
-    """The circles of a declaration."""
+    """The loops of a workflow."""
 
     def __init__(self, nodes: Sequence[Node]) -> None:
         graph = Graph(Document(workflow_id="", version="", nodes=tuple(nodes)))
@@ -38,7 +38,7 @@ class _Loops:
         }
 
     def marked(self, node: Node, param: Param) -> Param:
-        """Return the parameter, marked if it is carried over."""
+        """Return the parameter, marked if it is loop-carried."""
         name, source = node.name, param.source
         around = [r for r in self._regions.values() if name in r.nodes and source in r.nodes]
         if param.required or not around:
@@ -53,7 +53,7 @@ class _Loops:
 
 
 def _leads(upstream: dict[str, set[str]], start: str, end: str) -> bool:
-    """Tell whether a way leads from ``start`` to ``end``."""
+    """Tell whether a path leads from ``start`` to ``end``."""
     seen, work = {end}, [end]
     while work:
         for source in upstream.get(work.pop(), ()):

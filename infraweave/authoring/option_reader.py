@@ -1,4 +1,4 @@
-"""Reads what authors gave to decorators; what is wrong with it is collected, not raised."""
+"""Reads the options of decorators. Faults are collected, not raised."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from infraweave.core.workflow.document import Concurrency, Retry
 from infraweave.errors import Fault
 
 ONCE = Retry(max_attempts=1)
-#: More is a mistake; whoever wants a node tried for ever means a loop or a timer.
+#: A larger number is a mistake. To repeat a node for ever, use a loop or a timer.
 _MOST_ATTEMPTS = 1_000_000
-#: What stands for a node's name; of enums the value.
+#: Types that stand for a node's name. An enum member stands for its value.
 NAMED = (str, DeclaredNode, DeclaredWait, Enum)
 
 
 class OptionReader:
-    """The readers, and the faults found so far."""
+    """Readers for each kind of option, with the faults found so far."""
 
     def __init__(self) -> None:
         self.faults: list[Fault] = []
         self._path = ""
-        #: Models of a library that were given for a schema, by what they were given for.
+        #: Classes of pydantic or msgspec that were given as a schema, by their option.
         self.models: dict[str, Any] = {}
 
     @contextmanager
@@ -45,7 +45,7 @@ class OptionReader:
         self.faults.append(Fault(self._path + field, "declaration", message))
 
     def schema(self, name: str, shape: Any, default: Json, *, closed: bool = False) -> Json:
-        """Return a JSON Schema, derived where a class was given; see ``schema_of``."""
+        """Return a JSON Schema, derived if a class was given; see ``schema_of``."""
         if shape is None or isinstance(shape, Mapping):
             return default if shape is None else dict(shape)
         if library_of(shape) is not None:
@@ -59,7 +59,7 @@ class OptionReader:
             return default
 
     def limits(self, given: Any) -> tuple[Concurrency, ...]:
-        """Return the limits that a number, one limit, or a list of them stands for."""
+        """Return concurrency limits from a number, a limit or a list of them."""
         several = given if isinstance(given, list | tuple) else [given]
         limits = [limit if isinstance(limit, Concurrency) else Concurrency(limit) for limit in several]
         return tuple(limit for limit in limits if self._is_limit(limit))
@@ -77,7 +77,7 @@ class OptionReader:
         return False
 
     def text(self, option: str, given: Any) -> str:
-        """Return what must be text."""
+        """Return a text option."""
         if not isinstance(given, str):
             self.fault(f"{option} is {given!r:.100}; expected text")
         return str(given)
@@ -93,7 +93,7 @@ class OptionReader:
             return None
 
     def retry(self, name: str, retry: Any) -> Retry:
-        """Return how failures are retried."""
+        """Return a retry policy."""
         if retry is None:
             return ONCE
         if not isinstance(retry, Retry):
@@ -122,11 +122,11 @@ class OptionReader:
         return self.duration(name, f"retry.{option}", delay) or 0.0
 
     def named(self, name: str, option: str, given: Any) -> tuple[str, ...]:
-        """Return the names of some nodes; one alone is taken for a list of one."""
+        """Return node names from a node, a name, or a collection of them."""
         nodes = [given] if isinstance(given, NAMED) else given
         if not isinstance(nodes, Iterable):
             nodes = [nodes]
-        if isinstance(nodes, AbstractSet):  # in another order in each process, which would be another content
+        if isinstance(nodes, AbstractSet):  # sorted, because the order of a set differs between processes
             nodes = sorted(nodes, key=lambda node: name_of(node) if isinstance(node, NAMED) else repr(node))
         names = []
         for node in nodes:
@@ -139,7 +139,7 @@ class OptionReader:
         return tuple(names)
 
     def choice(self, name: str, option: str, given: Any, choices: tuple[str, ...]) -> Any:
-        """Return one of some words."""
+        """Return one of the choices."""
         if given not in choices:
             self.fault(
                 f"{name}: {option}={given!r:.100}; expected {' or '.join(map(repr, choices))}", _field(option)
@@ -148,7 +148,7 @@ class OptionReader:
         return given
 
     def number(self, name: str, option: str, given: Any) -> int:
-        """Return what must be a whole number."""
+        """Return a whole number."""
         if isinstance(given, bool) or not isinstance(given, int):
             self.fault(f"{name}: {option} is {given!r:.100}; expected a whole number", _field(option))
             return 1

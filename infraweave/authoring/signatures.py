@@ -1,8 +1,7 @@
-"""What can be read off an author's function: its parameters, their annotations, and how it is called.
+"""Reads the signature of an author's function: parameters, annotations, and how to call it.
 
-Knows functions, bound methods, ``functools.partial``, objects with ``__call__`` and classes. Annotations are
-read one by one, under the names that their author sees, so that one that cannot be read hides no other.
-Nothing is called; what is wrong is returned as faults.
+It supports functions, bound methods, ``functools.partial``, callable objects and classes. It resolves
+annotations one by one, so that an unreadable one hides no other. It calls nothing, and returns faults.
 """
 
 from __future__ import annotations
@@ -22,15 +21,15 @@ from attrs import frozen
 from infraweave.authoring.context import Context
 from infraweave.core.data.contracts import Contract
 
-#: What the reading of an annotation may raise.
+#: What resolving an annotation may raise.
 _UNREADABLE = (NameError, TypeError, AttributeError, SyntaxError, ValueError, LookupError, ImportError)
-#: Names under which people expect the Context without having said so.
+#: Parameter names that suggest a forgotten ``Context`` annotation.
 _CONTEXT_NAMES = frozenset({"ctx", "context"})
 
 
 @frozen
 class CodeParam:
-    """A parameter of an author's function, apart from its Context."""
+    """A parameter of an author's function, other than the Context."""
 
     name: str
     annotation: Any
@@ -38,13 +37,13 @@ class CodeParam:
 
     @cached_property
     def contract(self) -> Contract:
-        """What the annotation demands of a value."""
+        """The checks that the annotation requires for an argument."""
         return Contract(self.annotation)
 
 
 @frozen
 class Code:
-    """An author's function and what calling it takes."""
+    """An author's function, and how to call it."""
 
     reference: str
     function: Callable[..., Any]
@@ -53,28 +52,28 @@ class Code:
     #: The parameter that takes the Context, or None.
     context_param: str | None
     returns: Any
-    #: What an attempt waits for before it begins, and its time with it; None: nothing.
+    #: Limits concurrent calls: an attempt acquires it before it starts. None means no limit.
     room: Semaphore | None = None
 
     @cached_property
     def result(self) -> Contract:
-        """What the return annotation demands of an output."""
+        """The checks that the return annotation requires for an output."""
         return Contract(self.returns)
 
 
 def read(
     reference: str, function: Callable[..., Any], scope: Mapping[str, Any], nodes: set[str]
 ) -> tuple[Code | None, list[str]]:
-    """Return a function as code, and what is wrong with it; None where it is no function at all.
+    """Return the code of a function and its faults; None if it is not a function.
 
-    ``scope``: the names of the place where it was decorated. ``nodes``: names that parameters may have.
+    ``scope`` has the local names at the decorator. ``nodes`` are the valid parameter names.
     """
     try:
         signature = inspect.signature(function)
     except (TypeError, ValueError):
-        return None, [f"{function!r:.80} is no function whose parameters can be read"]
+        return None, [f"{function!r:.80} is not a function whose parameters can be read"]
     reader = _Reader(function, scope)
-    params = tuple(reader.params(_open(function, signature), nodes))
+    params = tuple(reader.params(_unbound(function, signature), nodes))
     returns = reader.annotation("its return annotation", signature.return_annotation, Any)
     if _is(function, inspect.isgeneratorfunction) or _is(function, inspect.isasyncgenfunction):
         reader.faults.append("it yields; a node returns one value")
@@ -83,7 +82,7 @@ def read(
 
 
 class _Reader:
-    """Reads the parameters of one function; keeps what is wrong with them."""
+    """Reads the parameters of one function and collects their faults."""
 
     def __init__(self, function: Callable[..., Any], scope: Mapping[str, Any]) -> None:
         self.faults: list[str] = []
@@ -94,10 +93,10 @@ class _Reader:
             if isinstance(function, type)
             else getattr(body, "__globals__", {})
         )
-        self._locals = {**scope, **_enclosed(body)}
+        self._locals = {**scope, **_captured(body)}
 
     def params(self, params: list[inspect.Parameter], nodes: set[str]) -> Iterator[CodeParam]:
-        unread = object()  # it might be the Context, so its name is not judged
+        unread = object()  # it might be the Context, so its name is not checked
         for param in params:
             if param.kind not in (param.POSITIONAL_OR_KEYWORD, param.KEYWORD_ONLY):
                 self.faults.append(
@@ -120,7 +119,7 @@ class _Reader:
         self.context_param = name
 
     def annotation(self, what: str, annotation: Any, otherwise: Any) -> Any:
-        """Return what an annotation stands for, also where it is text; Any where there is none."""
+        """Resolve an annotation, which may be text; return Any if there is none."""
         if annotation is inspect.Signature.empty:
             return Any
         holder = types.SimpleNamespace(__annotations__={"it": annotation})
@@ -132,7 +131,7 @@ class _Reader:
 
 
 def is_context(annotation: Any) -> bool:
-    """Tell whether a parameter takes the Context: ``Context``, or a union with it."""
+    """Tell whether an annotation is ``Context`` or a union with it."""
     origin = typing.get_origin(annotation)
     if origin is Annotated:
         return is_context(typing.get_args(annotation)[0])
@@ -142,7 +141,7 @@ def is_context(annotation: Any) -> bool:
 
 
 def is_one_route(returns: Any) -> bool:
-    """Tell whether a router that returns this chooses one route: text, or one of some texts."""
+    """Tell whether a router with this return annotation chooses one route: a string or a Literal."""
     if typing.get_origin(returns) is Annotated:
         return is_one_route(typing.get_args(returns)[0])
     return typing.get_origin(returns) is Literal or (
@@ -151,7 +150,7 @@ def is_one_route(returns: Any) -> bool:
 
 
 def literals(returns: Any) -> tuple[Any, ...]:
-    """Return the values that an annotation spells out, none where it spells none."""
+    """Return the values of a Literal or an enum, otherwise nothing."""
     if isinstance(returns, type) and issubclass(returns, Enum):
         return tuple(member.value for member in returns)
     values = typing.get_args(returns) if typing.get_origin(returns) is Literal else ()
@@ -159,7 +158,7 @@ def literals(returns: Any) -> tuple[Any, ...]:
 
 
 def _body(function: Any) -> Any:
-    """Return the function that runs when something is called."""
+    """Return the function that a call of ``function`` runs."""
     while isinstance(function, partial):
         function = function.func
     if isinstance(function, type):
@@ -173,8 +172,8 @@ def _is(function: Any, kind: Callable[[Any], bool]) -> bool:
     return kind(_body(function))
 
 
-def _open(function: Any, signature: inspect.Signature) -> list[inspect.Parameter]:
-    """Return the parameters that are left to bind: a partial has bound its keywords."""
+def _unbound(function: Any, signature: inspect.Signature) -> list[inspect.Parameter]:
+    """Return the parameters that a partial has not bound yet."""
     bound: set[str] = set()
     while isinstance(function, partial):
         bound |= function.keywords.keys()
@@ -182,8 +181,8 @@ def _open(function: Any, signature: inspect.Signature) -> list[inspect.Parameter
     return [param for name, param in signature.parameters.items() if name not in bound]
 
 
-def _enclosed(body: Any) -> dict[str, Any]:
-    """Return the names that a function takes from around it."""
+def _captured(body: Any) -> dict[str, Any]:
+    """Return the variables that a function captures from enclosing functions."""
     names = getattr(getattr(body, "__code__", None), "co_freevars", ())
     found: dict[str, Any] = {}
     for name, cell in zip(names, getattr(body, "__closure__", None) or (), strict=False):

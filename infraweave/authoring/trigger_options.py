@@ -1,4 +1,4 @@
-"""Reads what authors gave to ``flow.schedule`` and ``flow.webhook``."""
+"""Reads the options of ``flow.schedule`` and ``flow.webhook``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infraweave.errors import Fault
 
 
 def read_schedule(read: OptionReader, given: Mapping[str, Any]) -> Schedule:
-    """Return a schedule; what is wrong with it joins the faults of ``read``."""
+    """Return a schedule; its faults are added to those of ``read``."""
     where = f"schedule {given['name']}"
     return Schedule(
         **{
@@ -28,7 +28,7 @@ def read_schedule(read: OptionReader, given: Mapping[str, Any]) -> Schedule:
 
 
 def read_webhook(read: OptionReader, given: Mapping[str, Any]) -> Webhook:
-    """Return a webhook; what is wrong with it joins the faults of ``read``."""
+    """Return a webhook; its faults are added to those of ``read``."""
     where, required = f"webhook {given['name']}", ("name", "signature_header", "delivery")
     optional = ("secret_env", "timestamp_header")
     return Webhook(

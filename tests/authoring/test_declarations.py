@@ -133,7 +133,7 @@ def test_what_is_no_function_is_told(thing):
     flow.node(name="act")(thing)
 
     assert "act: " in faults(flow)[0]
-    assert "is no function whose parameters can be read" in faults(flow)[0]
+    assert "is not a function whose parameters can be read" in faults(flow)[0]
 
 
 def test_an_unbound_method_is_told_by_its_self():

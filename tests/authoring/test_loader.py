@@ -146,7 +146,7 @@ def test_a_named_file_or_folder_without_workflows_is_a_mistake(tmp_path):
     assert faults(tmp_path / "bare") == [f"{tmp_path / 'bare'}: no workflow files"]
     assert faults(tmp_path / "gone") == [f"{tmp_path / 'gone'}: no such file or folder"]
     assert faults(write(tmp_path, "x.txt", "")) == [
-        f"{tmp_path / 'x.txt'}: it is no Python file; its name must end in .py, or in .json for a document"
+        f"{tmp_path / 'x.txt'}: not a Python file; its name must end in .py, or in .json for a document"
     ]
 
 
