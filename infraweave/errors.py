@@ -111,7 +111,7 @@ class MalformedRequest(RequestError):
 
 
 class InvalidCursor(RequestError):
-    """The cursor is not one that this server gave out."""
+    """The cursor does not come from this server."""
 
     code, status = "invalid_cursor", 400
 
@@ -123,7 +123,7 @@ class Unauthenticated(RequestError):
 
 
 class AclDenied(RequestError):
-    """The principal lacks the grant that this needs."""
+    """The principal lacks the required grant."""
 
     code, status = "acl_denied", 403
 
@@ -147,7 +147,7 @@ class VersionNotFound(RequestError):
 
 
 class SignalNotFound(RequestError):
-    """The workflow declares no signal of that name."""
+    """The workflow has no signal of that name."""
 
     code, status = "signal_not_found", 404
 
@@ -183,7 +183,7 @@ class ScheduleNotFound(RequestError):
 
 
 class WebhookNotFound(RequestError):
-    """No webhook takes this delivery: its name, its signature or its time of signing does not fit."""
+    """No webhook accepts this delivery: its name, its signature or its time of signing does not match."""
 
     code, status = "webhook_not_found", 404
 
@@ -195,19 +195,19 @@ class RouteNotFound(RequestError):
 
 
 class MethodNotAllowed(RequestError):
-    """This path does not take that method."""
+    """This path does not support the method."""
 
     code, status = "method_not_allowed", 405
 
 
 class NotAcceptable(RequestError):
-    """None of the media types in Accept can be served here."""
+    """None of the media types in Accept is available."""
 
     code, status = "not_acceptable", 406
 
 
 class RequestTimeout(RequestError):
-    """The request did not come in time; send it at once."""
+    """The request did not arrive in time; send it at once."""
 
     code, status = "request_timeout", 408
 
@@ -219,16 +219,16 @@ class PayloadTooLarge(RequestError):
 
 
 class Unstorable(RequestError):
-    """What this leads to cannot be stored, whatever is tried: it is too large, or JSON cannot carry it."""
+    """The result of this request cannot be stored: it is too large, or JSON cannot represent it."""
 
     code, status = "unstorable", 413
-    #: The run whose events were refused; None for what was only to follow those.
+    #: The run whose events were refused; None for requests that only depend on it.
     run_key: int | None = None
 
     @classmethod
     def of(cls, run_key: int, reason: object) -> Unstorable:
         """Return the refusal of a run's events."""
-        error = cls(f"What this leads to cannot be stored: {reason}")
+        error = cls(f"The result of this request cannot be stored: {reason}")
         error.run_key = run_key
         return error
 
@@ -252,25 +252,25 @@ class RunNotFinished(RequestError):
 
 
 class RunFinished(RequestError):
-    """The run has finished and takes no more signals."""
+    """The run has finished and accepts no more signals."""
 
     code, status = "run_finished", 409
 
 
 class RunStopping(RequestError):
-    """The run is being cancelled or compensated and takes no more signals."""
+    """The run is being cancelled or compensated and accepts no more signals."""
 
     code, status = "run_stopping", 409
 
 
 class RunSetAside(RequestError):
-    """The process died several times as the run was taken up; it waits to be resumed or stopped."""
+    """The process died several times while it loaded the run; resume or stop the run."""
 
     code, status = "run_set_aside", 409
 
 
 class SignalConflict(RequestError):
-    """The signal contradicts what was already delivered."""
+    """The signal contradicts one that was already delivered."""
 
     code, status = "signal_conflict", 409
 
@@ -282,7 +282,7 @@ class VersionConflict(RequestError):
 
 
 class ScheduleConflict(RequestError):
-    """There is a schedule of this name."""
+    """A schedule of this name exists."""
 
     code, status = "schedule_conflict", 409
 
@@ -294,19 +294,19 @@ class ScheduleDeclared(RequestError):
 
 
 class WebhookConflict(RequestError):
-    """There is a webhook of this name."""
+    """A webhook of this name exists."""
 
     code, status = "webhook_conflict", 409
 
 
 class WebhookDeclared(RequestError):
-    """A workflow declares this webhook; take it out there."""
+    """A workflow declares this webhook; remove it there."""
 
     code, status = "webhook_declared", 409
 
 
 class MisdirectedRequest(RequestError):
-    """The Host header names no host of this server; `--allow-host` adds one."""
+    """The Host header does not name this server; `--allow-host` adds a name."""
 
     code, status = "misdirected_request", 421
 

@@ -52,10 +52,10 @@ def check_signal(
     if name not in schemas:
         raise SignalNotFound(_unknown(graph, name, list(schemas)))
     if state.end is not None:
-        raise RunFinished(f"Run {state.run_id} is {state.state} and takes no more signals.")
+        raise RunFinished(f"Run {state.run_id} is {state.state} and accepts no more signals.")
     if state.stopping is not None:
         raise RunStopping(
-            f"Run {state.run_id} is stopping ({state.stopping.outcome}) and takes no more signals."
+            f"Run {state.run_id} is stopping ({state.stopping.outcome}) and accepts no more signals."
         )
     _check_announced(state, name, request_id)
     if not _can_open(graph, state, name):
