@@ -63,6 +63,25 @@ def test_only_what_was_edited_is_sent(module, before, after, patch):
     assert module("lib/merge_patch.js", code, [before, after]) == patch
 
 
+DURATIONS = {
+    0: "0 ms",
+    999: "999 ms",
+    1000: "1.0 s",
+    59_949: "59.9 s",
+    59_950: "1m",
+    59_999: "1m",
+    60_000: "1m",
+    61_000: "1m 1s",
+    3_599_999: "59m 59s",
+    90_000_000: "1d 1h",
+}
+
+
+def test_durations_of_every_length_can_be_written(module):
+    written = module("lib/format.js", "return v.map(m.formatDuration)", list(DURATIONS))
+    assert dict(zip(DURATIONS, written, strict=True)) == DURATIONS
+
+
 def test_a_rerun_with_one_item_edited_keeps_the_others(console, server):
     run_id = server.start_run("ledger", {"items": [LARGE, LARGER, 7], "ratio": 1.0})
     server.api("POST", f"/v1/runs/{run_id}/cancel", {})

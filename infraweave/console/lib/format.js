@@ -12,6 +12,7 @@ export function formatDuration(ms) {
   if (ms === null || ms === undefined || Number.isNaN(ms)) return "–";
   if (ms < 1000) return `${Math.max(0, Math.round(ms))} ms`;
   if (ms < 59_950) return `${(ms / 1000).toFixed(1)} s`;
+  if (ms < 60_000) return "1m"; // which "60.0 s" would be
   const largest = UNITS.findIndex(([, size]) => ms >= size);
   const [unit, size] = UNITS[largest];
   const [smallUnit, smallSize] = UNITS[largest + 1];
