@@ -1,4 +1,4 @@
-"""Who waits for the end of a run: told once its terminal event is durable, without a read of the table."""
+"""Waiters for the end of a run. They hear of it once its terminal event is on disk, without a query."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ Waiter: TypeAlias = "asyncio.Future[bool]"
 
 
 def expire(waiter: Waiter) -> None:
-    """Let a waiter hear that it waited in vain."""
+    """Tell a waiter that the run did not end in time."""
     if not waiter.done():
         waiter.set_result(False)
 
@@ -30,20 +30,20 @@ class CompletionWaiters:
         return waiter
 
     def remove(self, run_key: int, waiter: Waiter) -> None:
-        """Drop a waiter that waits no more."""
+        """Remove a waiter."""
         waiters = self._waiters[run_key]
         waiters.discard(waiter)
         if not waiters:
             del self._waiters[run_key]
 
     def notify(self, run_key: int) -> None:
-        """Tell all who wait for this run that it has ended."""
+        """Tell all waiters of a run that it has ended."""
         for waiter in self._waiters.get(run_key, ()):
             if not waiter.done():
                 waiter.set_result(True)
 
     def close(self) -> None:
-        """Let all waiters go: a shutdown begins."""
+        """Expire all waiters: a shutdown begins."""
         self._closed = True
         for waiters in self._waiters.values():
             for waiter in waiters:

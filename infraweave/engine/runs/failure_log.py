@@ -15,7 +15,7 @@ from infraweave.core.run.tracebacks import innermost_place
 log = logging.getLogger("infraweave.node")
 
 
-def tell_failure(run_id: str, event: NodeFailed) -> None:
+def log_failure(run_id: str, event: NodeFailed) -> None:
     """Log a failed attempt; one that was stopped is none."""
     if event.code == "cancelled" or not log.isEnabledFor(logging.WARNING):
         return

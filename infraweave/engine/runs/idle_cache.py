@@ -1,9 +1,8 @@
-"""Waiting runs that are kept in memory, within bounds, because taking them up again would cost much.
+"""A cache of idle runs with long histories, because to load them again would cost much.
 
-A run that waits costs nothing: it is folded again when something arrives. But a map of 50,000 children hears
-of the end of each, and folding its whole history each time would make the time for one item grow with the
-number of items. So the long histories among the waiting runs stay, those that came last. Nothing depends on
-it: what is dropped here is folded again.
+An idle run costs nothing: it is loaded again when something arrives. But a map of 50,000 children hears of
+the end of each. If its whole history were folded each time, an item would cost more, the more items there
+are. So the cache keeps the latest long histories, within a bound. Whatever it drops is loaded again.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ MOST_BYTES = 32 << 20
 
 
 class IdleRunCache:
-    """Runs at rest, the latest last."""
+    """Idle runs, the latest last."""
 
     def __init__(self) -> None:
         self._runs: BoundedCache[int, LiveRun] = BoundedCache(MOST_BYTES)

@@ -1,8 +1,8 @@
-"""Long histories as they were folded for whoever looked last: the next look folds what has come since.
+"""A cache of folded histories: each inspection folds only the events that came since the last one.
 
-Who looks at a run is told what is on disk, so its events are folded, not its live state shown. Of a map of
-50,000 items that takes a second, and people watch such a run by asking again and again. Nothing depends on
-what is kept here: what is dropped is folded again.
+An inspection shows what is on disk, so the events are folded; the live state is not shown. For a map of
+50,000 items that takes a second, and people watch such a run by asking again and again. Whatever the cache
+drops is folded again.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MOST_BYTES = 32 << 20
 
 
 @define(eq=False)
-class _Look:
+class _Cached:
     state: RunState
     #: Bytes of the events that were folded.
     size: int = 0
@@ -44,14 +44,14 @@ class _Look:
 
 
 class InspectionCache:
-    """Folded histories by run, those looked at last at the end."""
+    """Folded histories by run, the last used at the end."""
 
     def __init__(self, journal: Journal, catalog: Catalog) -> None:
         self._journal, self._catalog = journal, catalog
-        self._looks: BoundedCache[int, _Look] = BoundedCache(MOST_BYTES)
+        self._cached: BoundedCache[int, _Cached] = BoundedCache(MOST_BYTES)
 
     def __len__(self) -> int:
-        return len(self._looks)
+        return len(self._cached)
 
     async def inspect(self, run: RunRow) -> Inspection:
         """Return what a run's stored events say. Read it at once: its state goes on with the next look.
@@ -61,8 +61,8 @@ class InspectionCache:
         """
         opening = await self._opening(run)
         graph = await self._catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
-        look = self._looks.get(run.run_key) or _Look(RunState(run.run_id))
-        self._looks.keep(run.run_key, look, look.size)
+        look = self._cached.get(run.run_key) or _Cached(RunState(run.run_id))
+        self._cached.keep(run.run_key, look, look.size)
         async with look.lock:
             try:
                 return await self._now(run, look, opening, graph)
@@ -77,7 +77,7 @@ class InspectionCache:
                 return event
         raise RunNotFound(f"No run {run.run_id}.")
 
-    async def _now(self, run: RunRow, look: _Look, opening: StatusChanged, graph: Graph) -> Inspection:
+    async def _now(self, run: RunRow, look: _Cached, opening: StatusChanged, graph: Graph) -> Inspection:
         state = look.state
         look.size += await self._journal.catch_up(run.run_key, state, payloads=False)
         if opening.origin is None or (run.finished_at is not None and state.end is None):
@@ -99,13 +99,13 @@ class InspectionCache:
             shown[request.request_id] = loads(stored.payload)["data"] if stored.payload else None
         return shown
 
-    def _bound(self, run_key: int, look: _Look) -> None:
-        if self._looks.get(run_key) is not look:
+    def _bound(self, run_key: int, look: _Cached) -> None:
+        if self._cached.get(run_key) is not look:
             return  # it was dropped while it was folded
         if look.state.seq < LONG:
-            self._looks.take(run_key)
+            self._cached.take(run_key)
         else:
-            self._looks.keep(run_key, look, look.size)
+            self._cached.keep(run_key, look, look.size)
 
 
 def blocked_nodes(catalog: Catalog, graph: Graph, state: RunState) -> list[str]:

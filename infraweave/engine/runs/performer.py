@@ -23,7 +23,7 @@ from infraweave.core.workflow.graph import Graph
 from infraweave.engine.execution.attempt import Attempt, stopped_before_start
 from infraweave.engine.execution.context import RunContext
 from infraweave.engine.execution.preflight import PREFLIGHTS, ChildPreflight, Preflight
-from infraweave.engine.runs.failure_log import tell_failure
+from infraweave.engine.runs.failure_log import log_failure
 from infraweave.engine.runs.resources import RunResources
 from infraweave.failpoints import reach
 
@@ -93,7 +93,7 @@ class Performer:
             if isinstance(event, NodeStarted) and event.runs_code:
                 self._todo.append(event)
             elif isinstance(event, NodeFailed):
-                tell_failure(run.state.run_id, event)
+                log_failure(run.state.run_id, event)
         self._todo += result.preflight
         if run.state.stopping is not None or run.graph.races:
             self._stop_abandoned(run)
