@@ -343,7 +343,7 @@ def test_a_whole_number_is_an_integer_however_it_is_spelled(annotation):
     made = to_author(1.0, annotation)
     assert (made, type(made)) == (1, int)
     assert to_author({"a": [1.0]}, dict[str, list[annotation]]) == {"a": [1]}
-    with pytest.raises(Exception, match="no integer"):
+    with pytest.raises(Exception, match="not an integer"):
         to_author(1.5, annotation)
 
 
