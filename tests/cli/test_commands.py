@@ -163,7 +163,7 @@ def test_run_reads_its_input_from_a_file_or_stdin(infraweave, tmp_path):
         (["serve", "flow.py", "--db", "."], 1, ". is a folder"),
         (["tokens", "list"], 4, "no token"),
         (["tokens", "list", "--token", "x", "--url", "http://127.0.0.1:9"], 3, "cannot be reached"),
-        (["tokens", "create", "--tenant", "t", "--principal", "p", "--grant", "fly:x"], 2, "is no action"),
+        (["tokens", "create", "--tenant", "t", "--principal", "p", "--grant", "fly:x"], 2, "not an action"),
         (["nonsense"], 2, "No such command"),
     ],
 )
