@@ -387,6 +387,6 @@ async def test_a_webhook_that_another_workflow_has_is_refused_at_the_load(serve,
     flow.sleep("nap", 1)
     flow.webhook("order", secret_env="HOOK_SECRET")
     documents, now = api.server.engine.documents, 0
-    with pytest.raises(WebhookConflict, match="declares the webhook order, which the tenant default has"):
+    with pytest.raises(WebhookConflict, match="webhook order, but tenant default already has it"):
         await documents.load("default", flow.compile(), now)
     assert await documents.active_version("default", "declared") is None
