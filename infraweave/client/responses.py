@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 #: Seconds before the first retry when a server is unreachable, and the longest delay between retries.
-RECONNECT, LONGEST_DELAY = 0.5, 15.0
+RECONNECT, MAX_DELAY = 0.5, 15.0
 #: Status codes of a server that is full or stopping, and of a proxy whose server is away.
 _TEMPORARY = frozenset({429, 502, 503, 504})
 #: Client-side errors that every attempt would repeat.
@@ -64,11 +64,11 @@ def is_temporary(error: httpx.TransportError | ClientError) -> bool:
 
 
 def backoff(first: float) -> Iterator[float]:
-    """Yield the seconds to wait before each retry; each delay is twice the last, up to LONGEST_DELAY."""
+    """Yield the seconds to wait before each retry; each delay is twice the last, up to MAX_DELAY."""
     delay = first
     while True:
         yield delay
-        delay = min(2 * delay, LONGEST_DELAY)
+        delay = min(2 * delay, MAX_DELAY)
 
 
 def _seconds(text: str | None) -> float | None:

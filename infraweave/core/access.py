@@ -56,13 +56,13 @@ EVERY_GRANT: tuple[Grant, ...] = tuple(
 
 
 #: The maximum length of the name of a tenant or a principal, in characters.
-LONGEST_NAME = 128
+MAX_NAME_LENGTH = 128
 
 
 def name_fault(text: str) -> str | None:
     """Return the fault of a tenant's or a principal's name, or None."""
-    if not 1 <= len(text) <= LONGEST_NAME:
-        return f"must have 1 to {LONGEST_NAME} characters"
+    if not 1 <= len(text) <= MAX_NAME_LENGTH:
+        return f"must have 1 to {MAX_NAME_LENGTH} characters"
     return "must be text in UTF-8" if any("\ud800" <= character <= "\udfff" for character in text) else None
 
 

@@ -199,7 +199,7 @@ class Engine:
         self.tasks.spawn(self.wakeups.load_suspects(), "suspects")
         self._recovered = True
 
-    async def admit(self, token_hash: bytes) -> str:
+    async def create_admin_token(self, token_hash: bytes) -> str:
         """Make a token of the first tenant's principal, who may do everything; return its id."""
         now = self.clock.now()
         token = NewTokenRow(token_id=f"tok_{ulid(now)}", token_hash=token_hash)

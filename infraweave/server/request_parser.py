@@ -12,7 +12,7 @@ from infraweave.api.http.asgi_middleware import own_id
 from infraweave.errors import HeadTooLarge, MalformedRequest, RequestError, RouteNotFound
 
 #: Header lines in a request.
-MOST_HEADERS = 100
+MAX_HEADERS = 100
 #: A line end without a carriage return, and a continuation line (obs-fold).
 _BARE, _FOLDED = re.compile(rb"(?<!\r)\n"), re.compile(rb"\r\n[ \t]")
 _VERSION_1 = re.compile(rb"1\.\d")
@@ -64,7 +64,7 @@ class RequestParser(h11.Connection):
         headers = list(request.headers)
         self.request_id = own_id({"headers": headers})
         size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in headers)
-        if size > self._max_head or len(headers) > MOST_HEADERS:
+        if size > self._max_head or len(headers) > MAX_HEADERS:
             self._refuse(_too_large(self._max_head))
         if not _VERSION_1.fullmatch(request.http_version):
             self._refuse(MalformedRequest("Only HTTP/1.1 is served, not HTTP/2 (curl: --http1.1)."))
@@ -89,7 +89,7 @@ def _refusal(error: h11.RemoteProtocolError, max_head: int) -> RequestError:
 
 def _too_large(max_head: int) -> HeadTooLarge:
     return HeadTooLarge(
-        f"The head of the request is too large; at most {MOST_HEADERS} headers and {max_head:,} bytes are"
+        f"The head of the request is too large; at most {MAX_HEADERS} headers and {max_head:,} bytes are"
         " allowed."
     )
 

@@ -75,7 +75,7 @@ class RunFilters:
 
 
 @frozen
-class OpenRunCount:
+class OpenRunsOfVersion:
     """How many runs of a version are open."""
 
     tenant: str
@@ -129,9 +129,9 @@ class Runs:
         rows = await self._db.read(_count_statement(filters), _params(tenant, filters, 0, NEWEST))
         return dict.fromkeys(get_args(State), 0) | {row["state"]: row["runs"] for row in rows}
 
-    async def open_counts(self, tenant: str | None = None) -> list[OpenRunCount]:
+    async def open_counts(self, tenant: str | None = None) -> list[OpenRunsOfVersion]:
         """Return how many runs of each version are open; of one tenant, or of all."""
-        return [OpenRunCount(*row) for row in await self._db.read("open_runs", {"tenant": tenant})]
+        return [OpenRunsOfVersion(*row) for row in await self._db.read("open_runs", {"tenant": tenant})]
 
     async def owners(
         self, run_keys: Iterable[int], tenants: Collection[str]

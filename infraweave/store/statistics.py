@@ -19,11 +19,11 @@ from infraweave.store.sqlite.database import Database
 
 HOUR = 3_600_000
 #: The limits of the sample: ended runs, and their events.
-MOST_RUNS, MOST_EVENTS = 1_000, 50_000
+MAX_RUNS, MAX_EVENTS = 1_000, 50_000
 #: How many of the newest failed runs are read for their errors.
-MOST_FAILED = 20_000
+MAX_FAILED = 20_000
 #: How many errors, final or not, and how many nodes are returned.
-MOST_ERRORS, MOST_NODES = 20, 50
+MAX_ERRORS, MAX_NODES = 20, 50
 
 
 @frozen(kw_only=True)
@@ -100,7 +100,7 @@ class Figures:
 
 
 @frozen
-class OpenRunCounts:
+class OpenRunTotals:
     """How many runs are open, how many of them are queued, and how many started ones wait."""
 
     open_runs: int
@@ -118,7 +118,7 @@ class Statistics:
     """The statistics of a database."""
 
     _db: Database
-    _turn: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    _one_at_a_time: asyncio.Lock = field(factory=asyncio.Lock, init=False)
 
     async def read(self, selected: RunSelection) -> Figures:
         """Return the figures of some runs."""
@@ -126,14 +126,14 @@ class Statistics:
         params = {**asdict(selected, recurse=False), "readable": readable}
         hours = range(selected.since - selected.since % HOUR, selected.until + 1, HOUR)
         figures = Figures({hour: OutcomeCounts() for hour in hours})
-        async with self._turn:
+        async with self._one_at_a_time:
             work = asyncio.ensure_future(self._fill(figures, params))
             try:
                 await asyncio.shield(work)
             finally:  # the caller may be gone, but the reader is still busy
                 await asyncio.wait({work})
         figures.errors.sort(key=lambda error: (-error.count, -error.last_at))
-        del figures.errors[MOST_ERRORS:]
+        del figures.errors[MAX_ERRORS:]
         return figures
 
     async def _fill(self, figures: Figures, params: dict[str, Any]) -> None:
@@ -150,8 +150,8 @@ class Statistics:
             figures.p50_ms, figures.p95_ms = durations
 
     async def _sample(self, figures: Figures, params: dict[str, Any]) -> None:
-        most = {"most_errors": MOST_ERRORS, "most_nodes": MOST_NODES, "most_failed": MOST_FAILED}
-        params = {**params, **most, "most_runs": MOST_RUNS, "most_events": MOST_EVENTS}
+        most = {"most_errors": MAX_ERRORS, "most_nodes": MAX_NODES, "most_failed": MAX_FAILED}
+        params = {**params, **most, "most_runs": MAX_RUNS, "most_events": MAX_EVENTS}
         for row in await self._db.read("final_errors", params):
             figures.errors.append(ErrorFigure(**dict(row), final=True, tolerated=False))
         for about, text in await self._db.read("sampled_attempts", params):
@@ -163,13 +163,13 @@ class Statistics:
                 case _:
                     figures.sampled_runs = loads(text)["runs"]
 
-    async def open_counts(self, tenant: str | None = None) -> OpenRunCounts:
+    async def open_counts(self, tenant: str | None = None) -> OpenRunTotals:
         """Return how many runs are open; of one tenant, or of all."""
         if tenant is None:
             ((*counts,),) = await self._db.read("open_now")
         else:
             ((*counts,),) = await self._db.read("open_now_of", {"tenant": tenant})
-        return OpenRunCounts(*counts)
+        return OpenRunTotals(*counts)
 
     async def size(self) -> int:
         """Return the size of the database in bytes, including free pages."""

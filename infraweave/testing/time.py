@@ -36,7 +36,7 @@ STANDSTILL = 5.0
 #: Real seconds that a body may run while virtual time stands still.
 STUCK_BODY = 20.0
 #: Skips after which a wait fails, because something else recurs for ever.
-MOST_SKIPS = 5_000
+MAX_SKIPS = 5_000
 #: Milliseconds (fifty years). What is due later counts as never due.
 HORIZON = 50 * 365 * 86_400_000
 
@@ -185,9 +185,9 @@ class _Wait:
         )
 
     def _check_skips(self) -> None:
-        if self._skips > MOST_SKIPS:
+        if self._skips > MAX_SKIPS:
             raise Stuck(
-                f"Time has skipped {MOST_SKIPS} times, but what the test waits for has not happened."
+                f"Time has skipped {MAX_SKIPS} times, but what the test waits for has not happened."
                 " Something else recurs, such as a schedule."
             )
 

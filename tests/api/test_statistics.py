@@ -210,7 +210,7 @@ async def test_runs_with_too_many_events_are_left_out_of_the_sample(api, monkeyp
     for _ in range(3):
         await api.ended()
     one = (await api.get("/v1/runs?limit=1")).json()["runs"][0]["last_seq"]
-    monkeypatch.setattr(statistics, "MOST_EVENTS", one + 1)
+    monkeypatch.setattr(statistics, "MAX_EVENTS", one + 1)
     found = await statistics_of(api)
     assert (found["runs"]["succeeded"], found["sampled_runs"]) == (3, 2)
     assert found["nodes"][0]["executions"] == 2

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from infraweave.core.data.schema_defaults import MOST_BYTES, Defaults
+from infraweave.core.data.schema_defaults import MAX_BYTES, Defaults
 
 SCHEMA = {
     "type": "object",
@@ -60,7 +60,7 @@ def test_a_value_without_defaults_is_the_same(schema):
 
 def test_defaults_cannot_make_a_value_grow_without_bound():
     field = {"properties": {"text": {"default": "x" * 10_000}}}
-    with pytest.raises(ValueError, match=f"more than {MOST_BYTES:,} bytes of defaults"):
+    with pytest.raises(ValueError, match=f"more than {MAX_BYTES:,} bytes of defaults"):
         Defaults({"items": field}).filled([{}] * 1_000_000)
 
 

@@ -143,7 +143,7 @@ async def test_what_is_overdue_by_time_that_has_passed_goes_in_spite_of_a_leap(w
 
 async def test_the_audit_log_goes_by_no_leap_either(world):
     async with world(tea()) as w:
-        await w.engine.admit(b"1" * 32)
+        await w.engine.create_admin_token(b"1" * 32)
         await w.engine.audit_buffer._prune()
         rows = await w.engine.audit.list(_all(), limit=10)
         w.clock.set_by(3 * 365 * 86_400)

@@ -77,7 +77,7 @@ def run(key: int, seq: int, size: int):
 
 
 def test_no_more_is_kept_than_may_be(monkeypatch):
-    monkeypatch.setattr(idle_cache, "MOST_BYTES", 1_000)
+    monkeypatch.setattr(idle_cache, "MAX_BYTES", 1_000)
     kept = idle_cache.IdleRunCache()
     kept.store(run(1, 10, 300))
     assert len(kept) == 0  # quickly folded again
@@ -99,7 +99,7 @@ def test_no_more_is_kept_than_may_be(monkeypatch):
 @pytest.mark.parametrize("taken_up", [False, True], ids=["as it ran", "taken up"])
 async def test_runs_at_rest_are_weighed_by_what_was_sent_to_them(world, monkeypatch, taken_up):
     monkeypatch.setattr(idle_cache, "LONG", 0)
-    monkeypatch.setattr(idle_cache, "MOST_BYTES", 500_000)
+    monkeypatch.setattr(idle_cache, "MAX_BYTES", 500_000)
     flow = Workflow("flow", version="v1")
     flow.signal("word")
     async with world(flow) as w, asyncio.timeout(20):
@@ -187,7 +187,7 @@ async def test_a_long_history_that_is_looked_at_again_is_folded_from_where_it_wa
 
 
 async def test_of_long_histories_that_were_looked_at_only_so_much_is_kept(world, monkeypatch):
-    monkeypatch.setattr(inspection, "MOST_BYTES", 100_000)
+    monkeypatch.setattr(inspection, "MAX_BYTES", 100_000)
     async with world(wide(100)) as w, asyncio.timeout(20):
         for _ in range(4):
             run = await w.start("wide", list(range(100)))

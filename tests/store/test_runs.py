@@ -7,7 +7,7 @@ from attrs import evolve
 
 from infraweave.core.run.events import RunError
 from infraweave.store.agenda import Agenda
-from infraweave.store.runs import OpenRunCount, RunFilters, Runs, rebuild
+from infraweave.store.runs import OpenRunsOfVersion, RunFilters, Runs, rebuild
 
 from .histories import entry, failure, opening, status, steps, success, termination
 
@@ -194,9 +194,9 @@ async def test_counts(journal, runs):
     assert await runs.counts("default") == {"running": 2, "queued": 1, "succeeded": 4, "failed": 4}
     assert (await runs.counts())["running"] == 3
     assert await runs.open_counts("default") == [
-        OpenRunCount("default", "coffee", "v2", 1),
-        OpenRunCount("default", "tea", "v1", 1),
-        OpenRunCount("default", "tea", "v3", 1),
+        OpenRunsOfVersion("default", "coffee", "v2", 1),
+        OpenRunsOfVersion("default", "tea", "v1", 1),
+        OpenRunsOfVersion("default", "tea", "v3", 1),
     ]
 
 

@@ -8,7 +8,7 @@ from attrs import NOTHING, frozen
 
 from infraweave.api.http.fields import Time, described, query_param
 from infraweave.api.http.query_fields import choice, cursor, limit, text, time
-from infraweave.core.access import LONGEST_NAME, parse_grant
+from infraweave.core.access import MAX_NAME_LENGTH, parse_grant
 
 _GRANTS = "ACTION:RESOURCE, for example execute:workflow:*"
 
@@ -19,16 +19,16 @@ _GRANTS = "ACTION:RESOURCE, for example execute:workflow:*"
 class CreateTenant:
     """A new tenant. An existing tenant does not change."""
 
-    tenant: str = described("The name of the tenant.", minLength=1, maxLength=LONGEST_NAME)
+    tenant: str = described("The name of the tenant.", minLength=1, maxLength=MAX_NAME_LENGTH)
 
 
 @frozen(kw_only=True)
 class CreatePrincipal:
     """A principal of a tenant. An existing principal gets the grants in addition."""
 
-    tenant: str = described("The tenant. It is created if it is new.", minLength=1, maxLength=LONGEST_NAME)
+    tenant: str = described("The tenant. It is created if it is new.", minLength=1, maxLength=MAX_NAME_LENGTH)
     principal: str = described(
-        "The name of the principal within the tenant.", minLength=1, maxLength=LONGEST_NAME
+        "The name of the principal within the tenant.", minLength=1, maxLength=MAX_NAME_LENGTH
     )
     grants: tuple[str, ...] = described(_GRANTS, default=())
 
@@ -37,8 +37,8 @@ class CreatePrincipal:
 class AddGrants:
     """More grants for a principal."""
 
-    tenant: str = described("The tenant of the principal.", minLength=1, maxLength=LONGEST_NAME)
-    principal: str = described("The principal.", minLength=1, maxLength=LONGEST_NAME)
+    tenant: str = described("The tenant of the principal.", minLength=1, maxLength=MAX_NAME_LENGTH)
+    principal: str = described("The principal.", minLength=1, maxLength=MAX_NAME_LENGTH)
     grants: tuple[str, ...] = described(_GRANTS)
 
 
@@ -46,8 +46,8 @@ class AddGrants:
 class CreateToken:
     """A new token for a principal, and more grants for that principal."""
 
-    tenant: str = described("The tenant. It is created if it is new.", minLength=1, maxLength=LONGEST_NAME)
-    principal: str = described("The principal of the token.", minLength=1, maxLength=LONGEST_NAME)
+    tenant: str = described("The tenant. It is created if it is new.", minLength=1, maxLength=MAX_NAME_LENGTH)
+    principal: str = described("The principal of the token.", minLength=1, maxLength=MAX_NAME_LENGTH)
     grants: tuple[str, ...] = described(_GRANTS, default=())
     expires: str | None = described(
         "The lifetime of the token, such as 90d. Default: it does not expire.", default=None

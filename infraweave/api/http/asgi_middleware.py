@@ -133,7 +133,7 @@ class _RequestCycle:
         size = len(message.get("body", b""))
         self._received += size
         if size and not self.started:
-            await self.body.admit(size)
+            await self.body.accept_part(size)
         if message["type"] == "http.disconnect" or not message.get("more_body", False):
             self._body_ended.set()
         if self.started and message["type"] == "http.request":

@@ -82,12 +82,12 @@ class Authenticator:
             RunNotFound: the run does not exist in the principal's tenant.
             AclDenied: the principal lacks the grant.
         """
-        row = await self._run(principal, path["run_id"]) if route.on == "run" else None
+        row = await self._run_of_tenant(principal, path["run_id"]) if route.on == "run" else None
         if route.action is not None and route.on != "body":
             require(principal, route.action, _resource(route, path, row))
         return row
 
-    async def _run(self, principal: Principal, run_id: str) -> RunRow:
+    async def _run_of_tenant(self, principal: Principal, run_id: str) -> RunRow:
         row = await self._runs.get(run_id)
         if row is None or row.tenant != principal.tenant:
             raise RunNotFound(f"No run {run_id}.")

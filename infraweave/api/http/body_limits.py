@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from itertools import islice
 
-from infraweave.api.http.decoding import MOST_FAULTS, parse_body, refuse
+from infraweave.api.http.decoding import MAX_FAULTS, parse_body, refuse
 from infraweave.core.data.values import Json, to_pointer
 from infraweave.errors import Fault, MalformedRequest
 from infraweave.settings import Settings
@@ -48,7 +48,7 @@ def length_faults(settings: Settings, value: Json, size: int) -> list[Fault]:
     # A character takes at least one byte, a list item at least two: most bodies need no check.
     if size <= min(settings.max_string, 2 * settings.max_list):
         return []
-    return list(islice(_faults(settings, value), MOST_FAULTS)) if _exceeds(settings, value) else []
+    return list(islice(_faults(settings, value), MAX_FAULTS)) if _exceeds(settings, value) else []
 
 
 def _exceeds(settings: Settings, value: Json) -> bool:

@@ -25,7 +25,7 @@ T = TypeVar("T")
 Path = tuple[str | int, ...]
 
 #: Faults in one response. A body can contain many thousands, and each message takes time.
-MOST_FAULTS = 100
+MAX_FAULTS = 100
 #: Characters of a caller's name that are compared and repeated.
 _LONGEST_NAME = 60
 _RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -51,7 +51,7 @@ class _Faults(list[Fault]):
 
     @property
     def full(self) -> bool:
-        return len(self) >= MOST_FAULTS
+        return len(self) >= MAX_FAULTS
 
 
 @cache
@@ -94,7 +94,7 @@ def read_body(cls: type[T], value: Json, what: str = "The body", found: Sequence
 
 
 def decode(cls: type[T], value: Json) -> tuple[T, list[Fault]]:
-    """Return ``value`` as an object of the class, and what is wrong with it, ``MOST_FAULTS`` at most.
+    """Return ``value`` as an object of the class, and what is wrong with it, ``MAX_FAULTS`` at most.
 
     Where a value does not fit, the object has an empty one of the right type.
     """
@@ -171,7 +171,7 @@ def _parsed(read: Callable[[str], Any], name: str, text: str, faults: _Faults) -
 
 def _refuse(message: str, faults: Sequence[Fault]) -> None:
     if faults:
-        raise MalformedRequest(f"{message}.", details=faults[:MOST_FAULTS])
+        raise MalformedRequest(f"{message}.", details=faults[:MAX_FAULTS])
 
 
 def summary(faults: Sequence[Fault], *, with_paths: bool = False) -> str:

@@ -124,7 +124,7 @@ class Dispatcher:
 
     async def _identified(self, route: Route, record: AuditRecord) -> Caller:
         caller = await self._authenticator.identify(route, request.headers)
-        _incoming_body().decide(authenticated=route.on != "public")
+        _incoming_body().set_authenticated(authenticated=route.on != "public")
         if route.on != "public":
             who = caller.principal
             record.tenant, record.principal, record.token_id = who.tenant, who.name, caller.token_id

@@ -49,32 +49,32 @@ class IncomingBody:
         self._decided = asyncio.Event()
         #: Why the rest of the body is not accepted.
         self.refusal: RequestError | None = None
-        self._check(announced(scope))
+        self._refuse_beyond(content_length(scope))
 
     def limit(self, most: int) -> None:
         """Lower the size limit.
 
         Raises:
-            PayloadTooLarge: the announced size exceeds it.
+            PayloadTooLarge: the Content-Length exceeds it.
         """
         self._most = min(self._most, most)
-        self._check(announced(self._scope))
+        self._refuse_beyond(content_length(self._scope))
         if self.refusal is not None:
             raise self.refusal
 
-    def _check(self, size: int) -> None:
+    def _refuse_beyond(self, size: int) -> None:
         if size > self._most:
             self.refusal = PayloadTooLarge(f"The body is larger than {self._most} bytes.")
 
-    def decide(self, *, authenticated: bool) -> None:
+    def set_authenticated(self, *, authenticated: bool) -> None:
         """Set whether the request has a valid token. No part of the body is accepted before."""
         self._is_authenticated = authenticated
         self._decided.set()
-        tell: Callable[[], None] | None = self._scope.get("state", {}).get(ON_AUTHENTICATED)
-        if authenticated and tell is not None:
-            tell()
+        on_authenticated: Callable[[], None] | None = self._scope.get("state", {}).get(ON_AUTHENTICATED)
+        if authenticated and on_authenticated is not None:
+            on_authenticated()
 
-    async def admit(self, size: int) -> None:
+    async def accept_part(self, size: int) -> None:
         """Accept a part of the body.
 
         Raises:
@@ -82,7 +82,7 @@ class IncomingBody:
         """
         await self._decided.wait()
         self._received += size
-        self._check(self._received)
+        self._refuse_beyond(self._received)
         if self.refusal is None and not self._is_authenticated and not self._unauthenticated.reserve(size):
             self.refusal = RateLimited(
                 "Callers without a token are sending too much at once; try again in a moment.",
@@ -102,7 +102,7 @@ class IncomingBody:
         self._reserved = 0
 
 
-def announced(scope: MutableMapping[str, Any]) -> int:
+def content_length(scope: MutableMapping[str, Any]) -> int:
     """Return the Content-Length of a request; 0 without one."""
     lengths = [value for name, value in scope["headers"] if name.lower() == b"content-length"]
     return int(lengths[0]) if lengths and lengths[0].isdigit() else 0

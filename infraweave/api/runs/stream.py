@@ -42,7 +42,7 @@ class EventHandlers:
 
     async def read(self, request: ApiRequest[EventQuery, None]) -> ApiResponse:
         """Stream the events of a run, or read them in pages."""
-        after = _cursor(request)
+        after = _last_event_id(request)
         head = await self._engine.journal.head(request.run.run_key)
         if not head.seq or (request.run.finished_at is not None and not head.terminal):
             raise RunNotFound(f"No run {request.run.run_id}.")  # it is being removed
@@ -115,7 +115,7 @@ def check_room(metrics: Metrics, settings: Settings, who: Principal) -> None:
         raise RateLimited("This principal has too many event streams open.", headers=later)
 
 
-def _cursor(request: ApiRequest[EventQuery, None]) -> int:
+def _last_event_id(request: ApiRequest[EventQuery, None]) -> int:
     """Return the seq of the caller's last event. The header takes precedence over the query."""
     last = request.headers.get("Last-Event-ID")
     return read_seq(last.strip()) if last is not None else request.query.after or 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from infraweave.api.http.decoding import MOST_FAULTS, decode, refuse
+from infraweave.api.http.decoding import MAX_FAULTS, decode, refuse
 from infraweave.core.data.values import Json
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.rules.partial import faults_beside
@@ -20,7 +20,7 @@ def read_document(value: Json, found: Sequence[Fault] = ()) -> Document:
     """
     document, faults = decode(Document, value)
     faults = [*found, *faults]
-    if 0 < len(faults) < MOST_FAULTS:
+    if 0 < len(faults) < MAX_FAULTS:
         faults += faults_beside(document, faults)
     refuse(faults)
     return document

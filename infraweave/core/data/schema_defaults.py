@@ -15,7 +15,7 @@ from infraweave.core.data.schema_cost import Cost, references, subschemas
 from infraweave.core.data.values import Json, JsonObject
 
 #: The most bytes that defaults may add to one value, and the most places that may be visited.
-MOST_BYTES, MOST_PLACES = 1024 * 1024, 500_000
+MAX_BYTES, MAX_PLACES = 1024 * 1024, 500_000
 #: The longest chain of references to find the type of an alternative.
 _MAX_CHAIN = 20
 #: Keywords that lead to fields; other subschemas are skipped.
@@ -61,7 +61,7 @@ class _Filling:
 
     def __init__(self, resolve: Any) -> None:
         self._resolve = resolve
-        self._bytes, self._places = MOST_BYTES, MOST_PLACES
+        self._bytes, self._places = MAX_BYTES, MAX_PLACES
 
     def at(self, schema: Json, value: Json, around: tuple[int, ...] = ()) -> Json:
         """Return one part with defaults; ``around`` are the subschemas that led here at the same place."""
@@ -111,7 +111,7 @@ class _Filling:
         data = dumps(default)
         self._bytes -= len(data)
         if self._bytes < 0:
-            raise ValueError(f"would have more than {MOST_BYTES:,} bytes of defaults")
+            raise ValueError(f"would have more than {MAX_BYTES:,} bytes of defaults")
         return loads(data)
 
 

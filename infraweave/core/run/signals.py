@@ -67,7 +67,7 @@ def check_signal(
             f"The payload does not match the schema of {name}: {faults[0].sentence}",
             details=faults,
         )
-    if state.oldest_request(name) is None:
+    if state.oldest_wait(name) is None:
         _check_mailbox(state, name, payload)
     return True
 

@@ -68,7 +68,7 @@ class RunState:
     #: The open entries, in the order in which they opened.
     entries: dict[Address, Entry] = field(factory=dict)
     #: The numbers of entries that are ``running`` and in ``backoff``.
-    running: int = 0
+    running_entries: int = 0
     backing_off: int = 0
     nodes: dict[str, NodeState] = field(factory=dict)
     #: True: the node has an output. False: it was skipped.
@@ -115,7 +115,7 @@ class RunState:
         """Return when the run must next be in memory. 0: now. None: when a fact arrives."""
         if self.state == "queued":  # the agenda drops this time once the run waits for a slot
             return self.origin.start_at if self.origin is not None else None
-        if self.running or self.end is not None or self._stops_children():
+        if self.running_entries or self.end is not None or self._stops_children():
             return 0
         return min((e.due_at for e in self.entries.values() if e.due_at is not None), default=None)
 
@@ -127,7 +127,7 @@ class RunState:
         address = self.announced.get(request_id)
         return self.entries.get(address) if address is not None else None
 
-    def oldest_request(self, signal: str) -> Entry | None:
+    def oldest_wait(self, signal: str) -> Entry | None:
         """Return the oldest open entry that waits for this signal."""
         return next((e for e in self.entries.values() if e.signal == signal), None)
 
@@ -218,13 +218,13 @@ def _started(state: RunState, event: NodeStarted) -> None:
     elif entry.status == "backoff":
         state.backing_off -= 1
     entry.status = "running" if event.runs_code else "waiting"
-    entry.attempt, entry.opened_at = event.attempt, event.at
+    entry.attempt, entry.attempt_started_at = event.attempt, event.at
     entry.due_at = event.deadline if event.wake_at is None else event.wake_at
     entry.signal, entry.child_run_id = event.signal, event.child_run_id
     if event.input_seq is None and (not entry.recorded_seq or event.input != entry.recorded_input):
         entry.recorded_input, entry.recorded_seq = event.input, event.seq
         entry.input = effective_input(state.entries, event)
-    state.running += entry.status == "running"
+    state.running_entries += entry.status == "running"
     if event.phase == "forward":
         _show_start(_node(state, event.node), event)
 
@@ -262,7 +262,7 @@ def _drop_completed(state: RunState, address: Address) -> None:
 def _close(state: RunState, address: Address) -> Entry | None:
     entry = state.entries.pop(address, None)
     if entry is not None:
-        state.running -= entry.status == "running"
+        state.running_entries -= entry.status == "running"
         state.backing_off -= entry.status == "backoff"
     return entry
 
@@ -371,10 +371,10 @@ def _failed(state: RunState, event: NodeFailed) -> None:
     if event.code != "cancelled" and not event.tolerated:
         _stop(state, "failed", event.error)
     elif event.index is None:
-        _lose(state, event.node)
+        _settle_without_output(state, event.node)
 
 
-def _lose(state: RunState, name: str) -> None:
+def _settle_without_output(state: RunState, name: str) -> None:
     """Settle a node that lost a race: it was stopped, and the run goes on."""
     if state.stopping is None:
         state.settled[name] = False
@@ -382,7 +382,7 @@ def _lose(state: RunState, name: str) -> None:
 
 def _back_off(state: RunState, event: NodeFailed) -> None:
     entry = state.entries[event.address]
-    state.running -= entry.status == "running"
+    state.running_entries -= entry.status == "running"
     state.backing_off += 1
     entry.status, entry.due_at, entry.child_run_id = "backoff", event.retry_at, None
     if event.code == "interrupted":
@@ -406,10 +406,10 @@ def _resolved(state: RunState, event: InputResolved) -> None:
     _close_wait(state, event)
     node = _node(state, event.node)
     node.finished_at = event.at
-    node.latency_ms = max(0, event.at - entry.opened_at) if entry else None
+    node.latency_ms = max(0, event.at - entry.attempt_started_at) if entry else None
     if event.outcome == "withdrawn":
         node.state = "cancelled"
-        _lose(state, event.node)
+        _settle_without_output(state, event.node)
     elif event.outcome == "timed_out" and event.on_timeout is None:
         node.state = "failed"
         _stop(state, "failed", no_answer(event, entry))

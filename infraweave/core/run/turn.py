@@ -74,12 +74,12 @@ def turn(
     """
     recorder = TurnRecorder(graph, state, now, is_blocked, in_preflight or Preflights())
     if state.end is None:
-        _apply(recorder, fact)
+        _record_fact(recorder, fact)
         _advance(recorder)
     return recorder.result
 
 
-def _apply(recorder: TurnRecorder, fact: Fact) -> None:
+def _record_fact(recorder: TurnRecorder, fact: Fact) -> None:
     match fact:
         case AttemptSucceeded() | AttemptFailed() | AttemptInterrupted() | ChildEnded():
             handle_result(recorder, fact)
@@ -175,7 +175,7 @@ def _preflight_done(
 
 
 def _signal_accepted(recorder: TurnRecorder, fact: SignalAccepted) -> None:
-    entry = recorder.state.request(fact.request_id) or recorder.state.oldest_request(fact.name)
+    entry = recorder.state.request(fact.request_id) or recorder.state.oldest_wait(fact.name)
     signal = recorder.record(
         SignalReceived,
         name=fact.name,

@@ -26,7 +26,7 @@ from infraweave.errors import Fault
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 MAX_REDIRECTS = 10
 #: The largest response that a request may ask for, in bytes: outputs are kept in the database.
-MOST_BYTES = 16 * 2**20
+MAX_BYTES = 16 * 2**20
 MAX_URL = 8_000
 #: Characters of all headers that a request sets, and of a body that is a form.
 MAX_HEADERS, MAX_FORM = 65_536, 2**20
@@ -106,8 +106,8 @@ def _response_faults(request: Request) -> Iterator[Fault]:
     if not 0 <= request.follow_redirects <= MAX_REDIRECTS:
         message = f"follow_redirects is {request.follow_redirects}; expected 0 to {MAX_REDIRECTS}"
         yield Fault("/follow_redirects", "range", message)
-    if not 1 <= request.max_bytes <= MOST_BYTES:
-        yield Fault("/max_bytes", "range", f"max_bytes is {request.max_bytes}; expected 1 to {MOST_BYTES:,}")
+    if not 1 <= request.max_bytes <= MAX_BYTES:
+        yield Fault("/max_bytes", "range", f"max_bytes is {request.max_bytes}; expected 1 to {MAX_BYTES:,}")
 
 
 def _output_faults(output: Json) -> Iterator[Fault]:

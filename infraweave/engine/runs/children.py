@@ -130,7 +130,7 @@ class Children:
         return found
 
 
-def end_of(state: RunState, address: Address, attempt: int) -> ChildEnded:
+def child_ended_fact(state: RunState, address: Address, attempt: int) -> ChildEnded:
     """Return a child's end as its parent hears it; the child was this attempt of the parent's entry."""
     if state.end is None:
         raise ValueError(f"{state.run_id} has not ended")

@@ -16,14 +16,14 @@ from infraweave.engine.runs.live_run import LiveRun
 LONG = 200
 #: Bytes of the events of all of them together, with payloads, which take several times that as values; the
 #: latest run stays however long it is.
-MOST_BYTES = 32 << 20
+MAX_BYTES = 32 << 20
 
 
 class IdleRunCache:
     """Idle runs, the latest last."""
 
     def __init__(self) -> None:
-        self._runs: BoundedCache[int, LiveRun] = BoundedCache(MOST_BYTES)
+        self._runs: BoundedCache[int, LiveRun] = BoundedCache(MAX_BYTES)
 
     def __len__(self) -> int:
         return len(self._runs)

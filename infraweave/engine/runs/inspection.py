@@ -31,7 +31,7 @@ from infraweave.store.runs import RunRow
 LONG = 200
 #: Bytes of the events of all histories together, without payloads, which are not folded: some 150,000 events.
 #: The latest stays however long it is.
-MOST_BYTES = 32 << 20
+MAX_BYTES = 32 << 20
 
 
 @define(eq=False)
@@ -48,7 +48,7 @@ class InspectionCache:
 
     def __init__(self, journal: Journal, catalog: Catalog) -> None:
         self._journal, self._catalog = journal, catalog
-        self._cached: BoundedCache[int, _Cached] = BoundedCache(MOST_BYTES)
+        self._cached: BoundedCache[int, _Cached] = BoundedCache(MAX_BYTES)
 
     def __len__(self) -> int:
         return len(self._cached)

@@ -274,7 +274,7 @@ class LiveRun:
 
     def _waits_for_no_time(self) -> bool:
         """Tell whether all that is open is in flight, as after most turns."""
-        return self.state.running == len(self.state.entries) and self.state.state != "queued"
+        return self.state.running_entries == len(self.state.entries) and self.state.state != "queued"
 
     def _may_open(self, entry: Entry) -> bool:
         if entry.status != "backoff":

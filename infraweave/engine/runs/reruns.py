@@ -20,7 +20,7 @@ from infraweave.store.runs import RunRow
 #: Names of nodes that a refusal lists.
 _LISTED = 20
 #: Bytes, as JSON, of the results that a rerun keeps: they stand in one event.
-MOST_KEPT = 4 * sizes.MAX_VALUE_BYTES
+MAX_KEPT = 4 * sizes.MAX_VALUE_BYTES
 
 
 @frozen
@@ -54,7 +54,7 @@ class Reruns:
         planned = plan_rerun(old, state, new, wish.from_node)
         kept = reused_results(new, state, planned.reused)
         try:
-            sizes.check_size(kept.results.outputs.values(), MOST_KEPT)
+            sizes.check_size(kept.results.outputs.values(), MAX_KEPT)
         except sizes.TooLarge as error:
             message = f"What the rerun would keep is too large: together, {error}; begin at an earlier node"
             raise MalformedRequest(message, details=[Fault("/from_node", "too_large", message)]) from error

@@ -83,7 +83,7 @@ class RunService:
             Draining, StorageUnavailable: nothing can be stored now.
         """
         self.check_accepting()
-        return await self._starts.one(request)
+        return await self._starts.start_one(request)
 
     async def start_many(self, requests: Sequence[StartRequest]) -> list[Started | RequestError]:
         """Start runs in one transaction; return the outcome of each, in order. A refusal is the error.
@@ -95,7 +95,7 @@ class RunService:
             TypeError: JSON cannot represent one of the requests; no run was started.
         """
         self.check_accepting()
-        return await self._starts.many(requests)
+        return await self._starts.start_many(requests)
 
     async def check_input(self, tenant: str, workflow_id: str, value: Json) -> None:
         """Check an input against the schema of a workflow's active version.
@@ -140,7 +140,7 @@ class RunService:
             rerun_of=run.run_id,
             reused=planned.reused,
         )
-        return await self._starts.one(again)
+        return await self._starts.start_one(again)
 
     # --- acting on a run -----------------------------------------------------------------------------------
 

@@ -68,7 +68,7 @@ class Starts:
         self._schema_checker, self._journal, self._runs = schema_checker, journal, runs
         self._starting: dict[Key, asyncio.Future[None]] = {}
 
-    async def one(self, request: StartRequest) -> Started:
+    async def start_one(self, request: StartRequest) -> Started:
         """Start a run, or return the one that its key made; see ``RunService.start``."""
         if request.idempotency_key is None:
             return Started(await self._start(request), replayed=False)
@@ -136,7 +136,7 @@ class Starts:
 
     # --- many ----------------------------------------------------------------------------------------------
 
-    async def many(self, requests: Sequence[StartRequest]) -> list[Started | RequestError]:
+    async def start_many(self, requests: Sequence[StartRequest]) -> list[Started | RequestError]:
         """Start what can be started, in one transaction; see ``RunService.start_many``."""
         for request in requests:
             dumps([request.input, request.tags, request.by])  # or the first half would begin and the rest not

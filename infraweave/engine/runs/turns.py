@@ -20,7 +20,7 @@ from attrs import define, field
 
 from infraweave.core.run.events import NodeStarted
 from infraweave.core.run.facts import Fact
-from infraweave.engine.runs.children import Children, end_of
+from infraweave.engine.runs.children import Children, child_ended_fact
 from infraweave.engine.runs.live_run import LiveRun
 from infraweave.engine.runs.queued_runs import QueuedRuns
 from infraweave.engine.runs.registry import RunRegistry
@@ -115,7 +115,7 @@ class Turns:
             entry = child.origin.parent_entry
             if entry is None:
                 raise ValueError(f"{child.state.run_id} is no child")
-            self._decide(group, parent, end_of(child.state, entry.address, entry.attempt))
+            self._decide(group, parent, child_ended_fact(child.state, entry.address, entry.attempt))
         return None
 
     # --- append --------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from typing import Any
 
 from infraweave.core.run.facts import Recovered, TimerDue
 from infraweave.engine.runs.alarm import Alarm
-from infraweave.engine.runs.children import end_of
+from infraweave.engine.runs.children import child_ended_fact
 from infraweave.engine.runs.live_run import LiveRun
 from infraweave.engine.runs.queued_runs import QueuedRuns
 from infraweave.engine.runs.registry import RunRegistry
@@ -192,6 +192,6 @@ class Wakeups:
             if row is None or row.finished_at is None:
                 continue
             state = await self._journal.fold(row.run_key, row.run_id)
-            live.apply(end_of(state, entry.address, entry.attempt))
+            live.apply(child_ended_fact(state, entry.address, entry.attempt))
         if live.state.state == "queued":  # it was not enqueued so far
             self._resources.tasks.spawn(self.wake(live.run_key), f"enqueue {live.run_key}")

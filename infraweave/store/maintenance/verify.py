@@ -31,10 +31,10 @@ def verify(path: Path, counts: Counts | None = None) -> Iterator[Problem]:
     """
     with read_only(path) as connection, closing(scratch_database()) as scratch:
         yield from _file_problems(connection)
-        examiner = RunVerifier(connection, scratch, counts or Counts())
+        verifier = RunVerifier(connection, scratch, counts or Counts())
         key: int | None = -1
         while (key := _next_key(connection, key)) is not None:
-            yield from examiner.run(key)
+            yield from verifier.verify_run(key)
 
 
 async def repair(path: Path, now: int) -> list[Problem]:

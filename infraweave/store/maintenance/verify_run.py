@@ -58,7 +58,7 @@ class RunVerifier:
     counts: Counts
     _documents: dict[tuple[str, str, str], Document | str] = field(factory=dict)
 
-    def run(self, run_key: int) -> list[Problem]:
+    def verify_run(self, run_key: int) -> list[Problem]:
         """Return the problems of a run, at one moment."""
         self.file.execute("BEGIN")
         self.scratch.execute("BEGIN")
@@ -94,7 +94,7 @@ class RunVerifier:
 class _Run:
     """One run: its events, folded, and its rows in other tables."""
 
-    examiner: RunVerifier
+    verifier: RunVerifier
     run_key: int
     state: RunState = field(init=False)
     #: Events that are not yet indexed in memory.
@@ -106,7 +106,7 @@ class _Run:
 
     def problems(self) -> Iterator[Problem]:
         """Yield the problems of the run."""
-        row = self._row(self.examiner.file)
+        row = self._row(self.verifier.file)
         self.state = RunState("" if row is None else row["run_id"])
         fault = self._fold()
         if fault is not None:
@@ -126,10 +126,10 @@ class _Run:
 
     def _fold(self) -> str | None:
         """Fold the events into the state and the scratch tables; return the fault of the first faulty one."""
-        for seq, kind, at, data, payload in self.examiner.file.execute(
+        for seq, kind, at, data, payload in self.verifier.file.execute(
             QUERIES["raw_events"], (self.run_key,)
         ):
-            self.examiner.counts.events += 1
+            self.verifier.counts.events += 1
             try:
                 fault = self._add(decode_event(kind, data, payload), loads(data), (seq, kind, at))
             except Exception as error:  # noqa: BLE001 - whatever a damaged text makes the converter raise
@@ -158,11 +158,11 @@ class _Run:
 
     def _index(self) -> None:
         """Index the pending events in memory."""
-        write_rows(self.examiner.scratch, index_changes(self.run_key, self.state.run_id, self._pending))
+        write_rows(self.verifier.scratch, index_changes(self.run_key, self.state.run_id, self._pending))
         self._pending.clear()
 
     def _index_problems(self, row: sqlite3.Row | None) -> Iterator[Problem]:
-        expected = self._row(self.examiner.scratch)
+        expected = self._row(self.verifier.scratch)
         if row is None:
             yield self._problem("index", "the run is missing from the index")
         elif expected is not None:
@@ -170,7 +170,7 @@ class _Run:
             said = [f"{name} is {row[name]!r:.80} and should be {expected[name]!r:.80}" for name in wrong]
             if said:
                 yield self._problem("index", "; ".join(said))
-        tags, due = self._tags(self.examiner.file), self._tags(self.examiner.scratch)
+        tags, due = self._tags(self.verifier.file), self._tags(self.verifier.scratch)
         if tags != due:
             yield self._problem("index", f"its tags in the index are {tags} and should be {due}")
 
@@ -187,7 +187,7 @@ class _Run:
         whose = (None, None) if origin is None else (origin.tenant, origin.workflow_id)
         asked = [entry.request for entry in self.state.entries.values() if entry.request is not None]
         open_ = {request.request_id: (request.seq, *whose) for request in asked}
-        rows = self.examiner.file.execute(QUERIES["input_requests_of_run"], {"run_key": self.run_key})
+        rows = self.verifier.file.execute(QUERIES["input_requests_of_run"], {"run_key": self.run_key})
         found = {request_id: (seq, *of) for request_id, seq, *of in rows}
         for request_id in sorted(open_.keys() | found.keys()):
             there, due = found.get(request_id), open_.get(request_id)
@@ -201,7 +201,7 @@ class _Run:
 
     def _agenda_problems(self) -> Iterator[Problem]:
         """Yield what would load the run too late; too early does no harm."""
-        found = self.examiner.file.execute(QUERIES["agenda_of_run"], (self.run_key,)).fetchone()
+        found = self.verifier.file.execute(QUERIES["agenda_of_run"], (self.run_key,)).fetchone()
         due_at = self.state.due_at()
         if self.state.end is not None:
             if found is not None:
@@ -215,7 +215,7 @@ class _Run:
         origin = self.state.origin
         if origin is None:
             return
-        document = self.examiner.document(origin.tenant, origin.workflow_id, origin.workflow_version)
+        document = self.verifier.document(origin.tenant, origin.workflow_id, origin.workflow_version)
         if isinstance(document, str):
             yield self._problem("document", f"its document {document}")
             return
@@ -228,12 +228,12 @@ class _Run:
     def _family_problems(self) -> Iterator[Problem]:
         parent = None if self.state.origin is None else self.state.origin.parent_run_id
         if parent is not None:
-            row = self.examiner.file.execute(QUERIES["end_of_run"], (parent,)).fetchone()
+            row = self.verifier.file.execute(QUERIES["end_of_run"], (parent,)).fetchone()
             if row is None:
                 yield self._problem("family", f"its parent {parent} is missing")
             elif row[0] is not None and self.state.end is None:
                 yield self._problem("family", f"it is open, and its parent {parent} has ended")
         for entry in self.state.entries.values():
             child = entry.child_run_id
-            if child and self.examiner.file.execute(QUERIES["end_of_run"], (child,)).fetchone() is None:
+            if child and self.verifier.file.execute(QUERIES["end_of_run"], (child,)).fetchone() is None:
                 yield self._problem("family", f"{entry.address} waits for {child}, which is missing")
