@@ -1,4 +1,74 @@
-"""InfraWeave: durable workflows on one machine. Importing this loads next to nothing, and no server."""
+"""InfraWeave: durable workflows on one machine. Importing this package loads no server.
+
+The words of the code, the tables, the wire and the documentation:
+
+workflow
+    A graph of nodes that somebody declared. Each version of it is immutable.
+document
+    The definition of one version as plain JSON. The engine, the API and the console read it.
+node
+    A step of a workflow. Its kind says what it does: activity, router, map, timer, signal and so on.
+trigger
+    A schedule or a webhook: it starts runs without a caller.
+run
+    One execution of a version. Its events are the only truth about it.
+event
+    Something that happened to a run. Events are stored in order and are never changed.
+history
+    The events of one run, shown as one row per attempt.
+journal
+    The only door for events: they are appended to it and followed from it.
+fold
+    To compute the state of a run from its events, one after the other.
+entry
+    One execution of one node: its node, iteration, map index and phase. It is open until an event closes it.
+attempt
+    One call of an entry's code. A retry is another attempt of the same entry.
+fact
+    What the engine tells the core: an attempt succeeded, a timer is due, a signal arrived.
+turn
+    One fact and all events that follow from it.
+apply
+    To decide a turn, to append its events, and to perform what they open.
+append
+    To add events to the journal. They are durable once the commit is done.
+perform
+    To do what an event has opened, after its commit: call code, set a timer, ask a person.
+live run
+    A run in memory. It leaves memory when it waits.
+registry
+    All live runs of the process.
+wake-up
+    The moment at which a waiting run must be in memory again. The agenda table lists wake-ups.
+recovery
+    Taking up what an ended process left open. It is the ordinary way of taking up a run.
+quarantine
+    Runs that the process must not load, because earlier processes died while they loaded them.
+preflight
+    Author code that runs before a wait opens: it computes a prompt, a time or a child's input.
+signal
+    Data that a person or a system sends to a run while it runs.
+input request
+    A question to a person. A signal answers it.
+compensation
+    Code that undoes a completed node when its run fails or is cancelled.
+rollback
+    The way in which a run stops: waits are withdrawn, attempts end, nodes are compensated.
+child
+    A run that a node of another run started, its parent.
+slot
+    The permission to execute. A run that only waits holds no slot.
+admission
+    The decision which queued run may start now.
+concurrency group
+    The runs that one concurrency limit counts together.
+failpoint
+    A named place at which a test lets the process die.
+tenant
+    The owner of workflows and runs. Other tenants' resources return 404.
+principal
+    Who makes a request. Grants say what a principal may do.
+"""
 
 from __future__ import annotations
 

@@ -365,3 +365,18 @@ def test_lines_of_the_console_are_short():
 @pytest.mark.parametrize("file", FILES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_every_module_says_what_it_knows(file):
     assert ast.get_docstring(ast.parse(file.read_text()))
+
+
+def test_the_files_that_the_page_of_internals_names_exist():
+    page = (ROOT.parent / "docs" / "internals.md").read_text()
+    named = set(re.findall(r"`((?:core|store|engine|api|server)/[\w/]*(?:\.py)?)`", page))
+    assert "core/run/retry.py" in named
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+
+
+def test_the_page_of_internals_names_every_room():
+    page = (ROOT.parent / "docs" / "internals.md").read_text()
+    rooms = {str(file.parent.relative_to(ROOT)) for file in FILES if len(file.relative_to(ROOT).parts) > 2}
+    assert {room for room in rooms if f"`{room}`" not in page and f"`{room.split('/')[1]}`" not in page} == {
+        "core/workflow/rules"
+    }
