@@ -27,11 +27,11 @@ def compare(path: Path, model: Model, *, everything: bool) -> Iterator[str]:
         file.execute("PRAGMA query_only = ON")
         if strange := there - model.runs.keys() - doomed:
             yield f"the file has runs that were never committed: {sorted(strange)}"
-        examiner = RunVerifier(file, _scratch_file(), Counts())
+        verifier = RunVerifier(file, _scratch_file(), Counts())
         for run_key in list(model.runs if everything else model.dirty):
             if (run := model.runs.get(run_key)) is not None:
                 yield from _run(file, run, model)
-                yield from (f"verify: {problem}" for problem in examiner.run(run_key))
+                yield from (f"verify: {problem}" for problem in verifier.verify_run(run_key))
         model.dirty.clear()
 
 

@@ -70,6 +70,8 @@ class Fairness:
             waits.discard(run.run_id)
             if run.started_at is not None:
                 self._started(tenant)
+            else:
+                self.passed[tenant] = 0  # it may have been granted its slot just as it was cancelled
 
     def _started(self, tenant: str) -> None:
         self.passed[tenant] = 0
