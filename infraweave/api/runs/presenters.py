@@ -117,7 +117,7 @@ def _signals(graph: Graph, state: RunState) -> list[WaitingFor]:
             request_id=None,
             prompt=None,
             schema=dict(node.schema),
-            since=entry.attempt_started_at,
+            since=entry.opened_at,
             deadline=entry.due_at,
             data=None,
             reason=None,

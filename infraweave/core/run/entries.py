@@ -36,7 +36,7 @@ class Entry:
 
     address: Address
     status: Literal["running", "backoff", "waiting"]
-    attempt_started_at: int
+    opened_at: int
     attempt: int = 1
     #: The failures that used up an attempt. Interruptions do not.
     failures: int = 0
@@ -179,7 +179,7 @@ class ClosedWait:
 
 def no_answer(event: InputResolved, entry: Entry | None) -> RunError:
     """Return the error of a run that got no answer from a person in time."""
-    waited = f" within {format_duration((event.at - entry.attempt_started_at) / 1000)}" if entry else ""
+    waited = f" within {format_duration((event.at - entry.opened_at) / 1000)}" if entry else ""
     return RunError(
         code="input_timed_out",
         message=f"No answer to {event.node}{waited}",

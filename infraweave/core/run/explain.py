@@ -82,9 +82,7 @@ def _cause(error: RunError) -> str:
 
 
 def _runs(entry: Entry) -> str:
-    return (
-        f"{_name(entry)} has been running since {rfc3339(entry.attempt_started_at)} (attempt {entry.attempt})"
-    )
+    return f"{_name(entry)} has been running since {rfc3339(entry.opened_at)} (attempt {entry.attempt})"
 
 
 def _name(entry: Entry) -> str:
@@ -109,7 +107,7 @@ def _waits(graph: Graph, entry: Entry, now: int) -> str:
         wait = format_duration(max(0, (entry.due_at or now) - now) / 1000)
         return f"attempt {entry.attempt} of {_name(entry)} failed, and the next begins in {wait}"
     until = "" if entry.due_at is None else f", until {rfc3339(entry.due_at)}"
-    since = rfc3339(entry.attempt_started_at)
+    since = rfc3339(entry.opened_at)
     if entry.request is not None:
         prompt = " ".join(entry.request.prompt.split())
         return f"a person must answer {name} ({prompt!r:.100}), asked at {since}{until}"

@@ -83,7 +83,7 @@ class TurnRecorder:
 
     def open_ms(self, entry: Entry) -> int:
         """Return for how many milliseconds an attempt has been open; 0 if the clock was set back."""
-        return max(0, self.now - entry.attempt_started_at)
+        return max(0, self.now - entry.opened_at)
 
     def complete(
         self,

@@ -218,7 +218,7 @@ def _started(state: RunState, event: NodeStarted) -> None:
     elif entry.status == "backoff":
         state.backing_off -= 1
     entry.status = "running" if event.runs_code else "waiting"
-    entry.attempt, entry.attempt_started_at = event.attempt, event.at
+    entry.attempt, entry.opened_at = event.attempt, event.at
     entry.due_at = event.deadline if event.wake_at is None else event.wake_at
     entry.signal, entry.child_run_id = event.signal, event.child_run_id
     if event.input_seq is None and (not entry.recorded_seq or event.input != entry.recorded_input):
@@ -406,7 +406,7 @@ def _resolved(state: RunState, event: InputResolved) -> None:
     _close_wait(state, event)
     node = _node(state, event.node)
     node.finished_at = event.at
-    node.latency_ms = max(0, event.at - entry.attempt_started_at) if entry else None
+    node.latency_ms = max(0, event.at - entry.opened_at) if entry else None
     if event.outcome == "withdrawn":
         node.state = "cancelled"
         _settle_without_output(state, event.node)
