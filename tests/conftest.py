@@ -8,11 +8,16 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import infraweave
 from infraweave.authoring.decorators import Workflow
 from infraweave.server.embedding import Server
 from infraweave.testing import VirtualClock
+
+# A deadline in milliseconds would fail tests on a busy machine.
+settings.register_profile("steady", deadline=None)
+settings.load_profile("steady")
 
 EXAMPLES = Path(__file__).parent.parent / "workflows.example"
 

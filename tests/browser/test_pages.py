@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-import statistics
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import CDPSession, Page, expect
 
 DOCUMENT = {"workflow_id": "doc", "version": "v1", "nodes": [{"kind": "timer", "name": "nap", "delay": 0.01}]}
 #: A headless tab is never hidden; this is what the browser tells a page whose tab is.
@@ -17,12 +18,6 @@ HIDE = """(hidden) => {
     Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
     document.dispatchEvent(new Event("visibilitychange"));
 }"""
-#: When all of 500 nodes are drawn, in milliseconds since the page was asked for.
-DRAWN = """() => new Promise((done) => {
-    const look = () => document.querySelectorAll(".graph .node.is-succeeded").length === 500
-        ? done(performance.now()) : requestAnimationFrame(look);
-    look();
-})"""
 PAGES = ["runs", "approvals", "workflows", "workflows/checkout-flow", "triggers", "overview"]
 
 
@@ -173,25 +168,40 @@ def streams(server, wanted):
 
 
 def test_pages_are_drawn_quickly(console, server, lived, capsys):
-    """First paint of the runs within 300 ms, 500 nodes within a second, on a machine of one's own.
+    """The runs within 300 ms of the processor's time, 500 nodes within a second; the figures are printed.
 
-    This one is shared: the figures are printed, and held to three times as much.
+    What the page's thread has used is held to three times as much: processors differ. The clock on the wall
+    would count what other programs use beside it.
     """
     run_id = server.start_run("wide")
     page = console(f"runs/{run_id}")
     expect(page.locator(".title .chip")).to_have_text("succeeded")
-    paint = "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
-    painted, listed, drawn = [], [], []
-    for _ in range(5):
+    listed, drawn = [], []
+    for _ in range(3):
         page = console("runs")
-        expect(page.locator(".run-rows .run-row").first).to_be_visible()
-        listed.append(page.evaluate("performance.now()"))
-        painted.append(page.evaluate(paint))
-        page.goto("about:blank")
-        page.goto(f"{server.url}/console/runs/{run_id}", wait_until="commit")
-        drawn.append(page.evaluate(DRAWN))
+        rows = page.locator(".run-rows .run-row")
+        with _processor_time(page, listed):
+            page.reload()
+            expect(rows.first).to_be_visible()
+        with _processor_time(page, drawn):
+            page.goto(f"{server.url}/console/runs/{run_id}", wait_until="commit")
+            expect(page.locator(".graph .node.is-succeeded")).to_have_count(500, timeout=20_000)
     with capsys.disabled():
-        first, rows, whole = map(statistics.median, (painted, listed, drawn))
-        print(f"\nruns: first paint {first:.0f} ms, rows {rows:.0f} ms; 500 nodes drawn after {whole:.0f} ms")
-    assert min(painted) < 3 * 300
-    assert min(drawn) < 3 * 1000
+        print(f"\nprocessor time: runs {min(listed):.0f} ms, 500 nodes {min(drawn):.0f} ms")
+    assert 0 < min(listed) < 3 * 300
+    assert 0 < min(drawn) < 3 * 1000
+
+
+@contextmanager
+def _processor_time(page: Page, used: list[float]) -> Iterator[None]:
+    """Add the milliseconds of processor time that the page's main thread uses in the block."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before = _task_time(session)
+    yield
+    used.append(_task_time(session) - before)
+
+
+def _task_time(session: CDPSession) -> float:
+    metrics = {one["name"]: one["value"] for one in session.send("Performance.getMetrics")["metrics"]}
+    return metrics["TaskDuration"] * 1000
