@@ -131,7 +131,7 @@ class Engine:
         callbacks = RunCallbacks(
             apply=self.turns.apply,
             unload=self.registry.unload,
-            find_child=self.children.find,
+            resolve_child=self.children.find,
             cancel_child=self.children.cancel,
         )
         self.registry.connect(callbacks, self.wakeups.unloaded, self.wakeups.resume)
@@ -256,7 +256,7 @@ class Engine:
     def abandon(self) -> None:
         """Let go of all runs as a killed process would: nothing more of them is decided, stored or called."""
         self.begin_drain()
-        self.registry.abandon_all()
+        self.registry.drop_all()
 
     async def drain(self) -> None:
         """Shut down: bodies may finish within the grace period; what is durable stays."""

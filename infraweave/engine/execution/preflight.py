@@ -71,11 +71,11 @@ class ChildPreflight(Preflight):
     """The code that returns a child's input; its workflow is looked up afterwards."""
 
     #: Returns the fact of a child that may start, or raises AttemptError.
-    find_child: Callable[[Json], Awaitable[Fact]]
+    resolve_child: Callable[[Json], Awaitable[Fact]]
 
     async def conclude(self, output: Json) -> Fact:
         """Return the fact of a child that may start."""
-        return await self.find_child(output)
+        return await self.resolve_child(output)
 
 
 PREFLIGHTS: dict[type[Node], type[Preflight]] = {

@@ -37,7 +37,7 @@ class RunCallbacks:
 
     apply: Callable[[LiveRun, Fact], object]
     unload: Callable[[LiveRun], None]
-    find_child: Callable[[LiveRun, str, Json], Coroutine[Any, Any, tuple[Graph, Json]]]
+    resolve_child: Callable[[LiveRun, str, Json], Coroutine[Any, Any, tuple[Graph, Json]]]
     cancel_child: Callable[[LiveRun, str], Coroutine[Any, Any, None]]
 
 
@@ -69,12 +69,12 @@ class LiveRun:
         self.size = 0
         self._uncommitted = 0
         self._last_commit: asyncio.Future[None] | None = None
-        self.is_abandoned, self._opens_nothing = False, False
+        self.is_dropped, self._opens_nothing = False, False
         #: Why it was abandoned, where the file cannot hold one of its events.
         self.refusal: Unstorable | None = None
         #: Something could open but may not. The agenda then says URGENT, so that each process looks again.
         self.is_deferred = False
-        self._agenda: int | Unchanged | None = UNCHANGED
+        self._written_due_at: int | Unchanged | None = UNCHANGED
 
     @property
     def origin(self) -> Origin:
@@ -95,7 +95,7 @@ class LiveRun:
         Raises:
             StorageUnavailable, Unstorable: it did not, and why.
         """
-        if self.is_abandoned:
+        if self.is_dropped:
             raise self.refusal or StorageUnavailable()
 
     def decide(self, fact: Fact) -> TurnResult:
@@ -107,20 +107,20 @@ class LiveRun:
         self.is_deferred |= result.deferred
         return result
 
-    def has_news(self, result: TurnResult) -> bool:
+    def needs_append(self, result: TurnResult) -> bool:
         """Tell whether something must be written: events, or that the agenda's time was dealt with.
 
         Otherwise what is deferred, or in preflight, would stay due, and the alarm would ring without a pause.
         """
         waits = bool(result.deferred or result.preflight)
-        return bool(result.events) or (waits and self._agenda != URGENT)
+        return bool(result.events) or (waits and self._written_due_at != URGENT)
 
     def to_append(self, result: TurnResult) -> RunAppend:
         """Return what a turn adds to the journal and the agenda."""
         preflights = self.performer.preflights.entries and self.state.stopping is None
         due_at = URGENT if preflights or self.is_deferred or self._stops_losers() else self.state.due_at()
-        unchanged = due_at == self._agenda and self.state.end is None
-        self._agenda = due_at
+        unchanged = due_at == self._written_due_at and self.state.end is None
+        self._written_due_at = due_at
         return RunAppend(self.run_key, self.state.run_id, result.events, UNCHANGED if unchanged else due_at)
 
     def _stops_losers(self) -> bool:
@@ -131,7 +131,7 @@ class LiveRun:
         entries = (entry for entry in state.entries.values() if entry.child_run_id)
         return any(readiness.is_abandoned(self.graph, state, entry.address) for entry in entries)
 
-    def wait_for(self, commit: asyncio.Future[None]) -> None:
+    def hold_until(self, commit: asyncio.Future[None]) -> None:
         """Stay in memory until a commit is there."""
         self._uncommitted += 1
         self._last_commit = commit
@@ -146,7 +146,7 @@ class LiveRun:
         self._uncommitted -= 1
         if result.events and self.state.end is result.events[-1]:
             self._resources.completion.notify(self.run_key)
-        if not self.is_abandoned:
+        if not self.is_dropped:
             self.perform(result)
 
     def perform(self, result: TurnResult) -> None:
@@ -176,7 +176,7 @@ class LiveRun:
 
     # --- load and start ------------------------------------------------------------------------------------
 
-    def loaded(self, size: int, *, is_set_aside: bool, rejected: AppendRejected | None) -> None:
+    def resume_after_load(self, size: int, *, is_set_aside: bool, rejected: AppendRejected | None) -> None:
         """Go on after a load, unless the run is set aside.
 
         ``rejected``: its last events could not be stored. The log goes on with that; nothing opens with it.
@@ -212,7 +212,7 @@ class LiveRun:
 
     def slot_granted(self) -> None:
         """Go on with the slot that was granted to a run that had started before."""
-        if self.is_abandoned:
+        if self.is_dropped:
             self._resources.slots.release()
             return
         if self.probation is not None:
@@ -220,13 +220,13 @@ class LiveRun:
         self.performer.go_on(self)
         self.unload_if_idle()
 
-    def find_child(self, node: str, value: Json) -> Coroutine[Any, Any, tuple[Graph, Json]]:
+    def resolve_child(self, node: str, value: Json) -> Coroutine[Any, Any, tuple[Graph, Json]]:
         """Return the graph and the input of the child that a node starts.
 
         Raises:
             AttemptError: it may not start.
         """
-        return self._callbacks.find_child(self, node, value)
+        return self._callbacks.resolve_child(self, node, value)
 
     def cancel_child(self, run_id: str) -> None:
         """Ask a child to stop, because this run does without it."""
@@ -237,16 +237,16 @@ class LiveRun:
     @property
     def is_urgent(self) -> bool:
         """True while the agenda says that each process loads the run as it starts, and tells no time."""
-        return self._agenda == URGENT
+        return self._written_due_at == URGENT
 
-    def was_urgent(self) -> None:
+    def note_urgent(self) -> None:
         """Note that the agenda said so of a run that was just loaded."""
-        if self._agenda is UNCHANGED:
-            self._agenda = URGENT
+        if self._written_due_at is UNCHANGED:
+            self._written_due_at = URGENT
 
-    def was_enqueued(self) -> None:
+    def note_enqueued(self) -> None:
         """Note that the agenda has no time of the run any more: the same time, later, is news to it."""
-        self._agenda = None
+        self._written_due_at = None
 
     def unload_if_idle(self) -> None:
         """Leave memory where nothing is in flight. Otherwise see to the timer."""
@@ -282,10 +282,10 @@ class LiveRun:
         # What is in preflight opens as soon as that ends: to look again earlier would be in vain.
         return entry.address not in self.performer.preflights.entries and not self._is_blocked(entry.address)
 
-    def abandon(self) -> None:
+    def drop(self) -> None:
         """Stop without a fact: the process is ending, or the disk has failed."""
         self._timer.cancel()
-        self.is_abandoned = True
+        self.is_dropped = True
         if self.probation is not None:
             self.probation.over.set()
         self.performer.discard()

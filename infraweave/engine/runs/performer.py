@@ -42,7 +42,7 @@ class PerformedRun(Protocol):
     def apply(self, fact: Fact) -> object:
         """Take a fact."""
 
-    def find_child(self, node: str, value: Json) -> Coroutine[Any, Any, tuple[Graph, Json]]:
+    def resolve_child(self, node: str, value: Json) -> Coroutine[Any, Any, tuple[Graph, Json]]:
         """Return the graph and the input of a child."""
 
     def cancel_child(self, run_id: str) -> None:
@@ -152,16 +152,16 @@ class Performer:
         kind = PREFLIGHTS[type(run.graph.nodes[address.node])]
         attempt = self._make(run, kind, address, number, values)
         if isinstance(attempt, ChildPreflight):
-            attempt.find_child = partial(self._find_child, run, address)
+            attempt.resolve_child = partial(self._resolve_child, run, address)
         attempt.start(None, None)
 
-    async def _find_child(self, run: PerformedRun, address: Address, value: Json) -> ChildReady:
+    async def _resolve_child(self, run: PerformedRun, address: Address, value: Json) -> ChildReady:
         """Return the fact of a child that may start.
 
         Raises:
             AttemptError: it may not.
         """
-        self._child_graphs[address], checked = await run.find_child(address.node, value)
+        self._child_graphs[address], checked = await run.resolve_child(address.node, value)
         return ChildReady(address=address, input=checked)
 
     def pop_child_graph(self, address: Address) -> Graph:

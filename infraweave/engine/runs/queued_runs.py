@@ -55,7 +55,7 @@ class QueuedRuns:
             if live.state.state == "queued":  # it was not cancelled meanwhile
                 self._resources.admission.enqueue(run_key, wanted)
                 if live.origin.start_at is not None:
-                    live.was_enqueued()
+                    live.note_enqueued()
                     await self._journal.append([RunAppend(run_key, live.state.run_id, (), None)])
 
     def grant(self, run_key: int) -> None:

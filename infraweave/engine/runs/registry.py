@@ -154,7 +154,7 @@ class RunRegistry:
         # From here on others see it, so there is no await until it is whole.
         parent_key = None if parent is None else parent.run_key
         live = self.create(graph, state, run_key=run_key, parent_key=parent_key)
-        live.loaded(size, is_set_aside=is_set_aside, rejected=self._rejected.pop(run_key, None))
+        live.resume_after_load(size, is_set_aside=is_set_aside, rejected=self._rejected.pop(run_key, None))
         return live
 
     # --- unload --------------------------------------------------------------------------------------------
@@ -207,14 +207,14 @@ class RunRegistry:
     def _evict(self, live: LiveRun) -> None:
         del self.live[live.run_key]
         self._resources.admission.remove(live.run_key)
-        live.abandon()
+        live.drop()
         live.performer.release_slot()
         self.left.set()
 
-    def abandon_all(self) -> None:
+    def drop_all(self) -> None:
         """Leave all live runs as they are on disk."""
         for live in list(self.live.values()):
-            live.abandon()
+            live.drop()
         self.live.clear()
         self.idle.clear()
 

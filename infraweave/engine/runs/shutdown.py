@@ -28,7 +28,7 @@ async def drain(resources: RunResources, registry: RunRegistry, wakeups: Wakeups
     expired.cancel()
     await registry.close_all(_close_not_started)  # what was about to begin as the end began
     await registry.close_all(_interrupt_all)
-    registry.abandon_all()
+    registry.drop_all()
     await resources.tasks.cancel(registry.loading)
     resources.workers.shutdown()
 

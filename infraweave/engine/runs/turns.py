@@ -48,7 +48,7 @@ class TurnGroup:
         """Add a turn; its run stays in memory until the commit."""
         self.turns.append(turn)
         if self.later is not None:
-            turn.live.wait_for(self.later)
+            turn.live.hold_until(self.later)
 
 
 class Turns:
@@ -90,7 +90,7 @@ class Turns:
     def _decide(self, group: TurnGroup, live: LiveRun, fact: Fact) -> None:
         """Let a run decide about a fact, and its new children about their start."""
         result = live.decide(fact)
-        if not live.has_news(result):
+        if not live.needs_append(result):
             live.perform(result)
             return
         group.add(Turn(live, result, fact))
@@ -129,7 +129,7 @@ class Turns:
         turns = group.turns
         try:
             for live, _, _ in turns:
-                if live.is_abandoned:
+                if live.is_dropped:
                     raise Unstorable if live.refusal else StorageUnavailable
             entries = [live.to_append(result) for live, result, _ in turns]
             commit = self._journal.append(entries, partial(self._committed, turns), group.record)
@@ -141,7 +141,7 @@ class Turns:
         for (live, _, _), entry in zip(turns, entries, strict=True):
             live.appended(entry)
             if group.later is None:
-                live.wait_for(commit)
+                live.hold_until(commit)
         for child in group.queued:
             self._queued.enqueue_child(child)
         return commit
@@ -150,7 +150,7 @@ class Turns:
         """Load the parents that are not in memory, then append."""
         later = group.later = asyncio.get_running_loop().create_future()
         for live, _, _ in group.turns:
-            live.wait_for(later)
+            live.hold_until(later)
         task = self._tasks.spawn(self._load_parents(group, later), "notify parents")
         task.add_done_callback(partial(self._check_appended, group, later))
         return later

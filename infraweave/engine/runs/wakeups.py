@@ -98,7 +98,7 @@ class Wakeups:
 
     async def _load(self, run_key: int) -> None:
         async with self._registry.pinned(run_key) as live:
-            live.was_urgent()
+            live.note_urgent()
             reach("recovery")
 
     async def _load_quietly(self, run_key: int) -> None:
