@@ -7,8 +7,8 @@ loading them. After ``MAX_CRASHES`` of them the run is quarantined: it is not lo
 it.
 
 The words: a run is on *probation* from its load until it has proved harmless. It is a *suspect* if the last
-process died during that time; suspects are loaded one by one. After ``MAX_CRASHES`` it is in *quarantine*, which
-the wire and the console call *set aside*.
+process died during that time; suspects are loaded one by one. After ``MAX_CRASHES`` it is in *quarantine*,
+which the wire and the console call *set aside*.
 
 Nothing is synced: the file has to survive the process, and after a power cut no run is to blame. An ordinary
 start costs two small writes for each run, and no transaction.
