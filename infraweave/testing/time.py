@@ -47,7 +47,7 @@ class Stuck(AssertionError):
     """The test waits for something that cannot happen by itself, however much time passes."""
 
 
-class Activity(Protocol):
+class ServerActivity(Protocol):
     """Reports what the server is doing."""
 
     def is_storing(self) -> bool:
@@ -60,7 +60,7 @@ class Activity(Protocol):
 class TimeSkipper:
     """Moves a virtual clock while a server is settled."""
 
-    def __init__(self, clock: VirtualClock, activity: Activity, *, skips: bool) -> None:
+    def __init__(self, clock: VirtualClock, activity: ServerActivity, *, skips: bool) -> None:
         self.clock, self._activity = clock, activity
         #: Whether time skips by itself during a wait.
         self.skips = skips
