@@ -1,7 +1,8 @@
-"""archive-folder: pack a folder into a tar.gz, verify it by reading it back; leave nothing behind on failure.
+"""archive-folder: pack a folder into a tar.gz and verify it by reading it back; on failure, remove it.
 
-A person is asked before a large folder is packed. The archive is written under a temporary name, so a crash
-leaves no half of one under its real name; it is removed again when the run fails or is cancelled later.
+A person must agree before a large folder is packed. The archive is written under a temporary name, so a crash
+never leaves an incomplete archive under the real name. If the run fails or is cancelled later, the archive is
+removed.
 
     infraweave run workflows.example/archive.py --input '{"folder": "infraweave", "target": "/tmp/iw.tar.gz"}'
 """
@@ -23,7 +24,7 @@ MEGABYTE = 1_000_000
 class Job:
     folder: str
     target: str
-    #: Ask a person above this many megabytes.
+    #: Above this size in megabytes a person must agree.
     ask_above_mb: float = 100.0
 
 
@@ -52,7 +53,7 @@ flow = Workflow("archive-folder", version="v1.0", input=Job)
 def scan(input: Job, ctx: Context) -> Listing:
     folder = Path(input.folder)
     if not folder.is_dir():
-        raise NonRetryable(f"{folder} is no folder")
+        raise NonRetryable(f"{folder} is not a folder")
     files, size = {}, 0
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()):
         stop_if_cancelled(ctx)
@@ -74,7 +75,7 @@ def consent(scan: Listing, input: Job) -> str:
 @flow.node(retry=Retry(max_attempts=2), timeout="30m", after=[size_gate])
 def pack(scan: Listing, input: Job, consent: Consent | None = None, *, ctx: Context) -> Archive:
     if consent is not None and not consent.go_ahead:
-        raise NonRetryable("nobody wants this archive")
+        raise NonRetryable("a person refused to pack the folder")
     target = Path(input.target)
     partial = target.with_name(f"{target.name}.{ctx.idempotency_key}.partial")
     try:
@@ -95,7 +96,7 @@ def remove(pack: Archive) -> None:
 
 @flow.node(retry=None, timeout="30m")
 def verify(pack: Archive, scan: Listing, ctx: Context) -> dict[str, object]:
-    """Read every file back and compare; what does not match fails the run, which removes the archive."""
+    """Read every file back and compare it; a difference fails the run, which then removes the archive."""
     found = {}
     with tarfile.open(pack.path, "r:gz") as archive:
         for member in archive:
@@ -113,6 +114,6 @@ def sha256(data: bytes) -> str:
 
 
 def stop_if_cancelled(ctx: Context) -> None:
-    """A thread cannot be stopped from outside: it looks, and leaves by itself."""
+    """Stop this thread if its run was cancelled; threads cannot be stopped from outside."""
     if ctx.cancelled:
         raise InterruptedError("asked to stop")

@@ -1,7 +1,8 @@
 """nightly-backup: copy a SQLite database while it is in use, check the copy, and keep the newest seven.
 
-Runs every night at three, Zurich time, while a server serves it. Without input, the environment says which
-database; it is read when a run begins, so that the workflow's version stays the same on every machine:
+A server that serves this workflow runs it every night at three, Zurich time. If the input names no database,
+environment variables do. They are read when a run begins, so the workflow's version is the same on every
+machine:
 
     BACKUP_DATABASE=app.db BACKUP_FOLDER=backups infraweave serve workflows.example
     infraweave run workflows.example/backup.py --input '{"database": "app.db", "folder": "backups"}'
@@ -22,7 +23,7 @@ from infraweave import Context, NonRetryable, Retry, Workflow
 
 @frozen
 class Job:
-    #: Empty: what BACKUP_DATABASE and BACKUP_FOLDER say.
+    #: If empty, BACKUP_DATABASE and BACKUP_FOLDER are used.
     database: str = ""
     folder: str = ""
     keep: int = 7
@@ -43,16 +44,16 @@ flow.schedule("nightly", cron="0 3 * * *", timezone="Europe/Zurich", catch_up="l
 def job(input: Job) -> Job:
     database = input.database or os.environ.get("BACKUP_DATABASE", "")
     if not database:
-        raise NonRetryable("no database: give one as input, or in BACKUP_DATABASE")
+        raise NonRetryable("no database; name one in the input, or in BACKUP_DATABASE")
     return Job(database, input.folder or os.environ.get("BACKUP_FOLDER", "backups"), input.keep)
 
 
 @flow.node(retry=Retry(max_attempts=5, initial=60), timeout="30m")
 def copy(job: Job, ctx: Context) -> Copy:
-    """Copy page by page through SQLite's own backup, so that writers are not held up."""
+    """Copy the pages with SQLite's own backup, so that writers need not wait for long."""
     source, folder = Path(job.database), Path(job.folder)
     if not source.is_file():
-        raise NonRetryable(f"{source} is no file")
+        raise NonRetryable(f"{source} is not a file")
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{source.stem}.{datetime.now(UTC):%Y%m%dT%H%M%SZ}.db"
     partial = target.with_name(f"{target.name}.partial")
@@ -73,7 +74,7 @@ def remove(copy: Copy) -> None:
 
 @flow.node(timeout="30m", retry=None)
 def check(copy: Copy) -> str:
-    """Let SQLite read the whole copy; a bad one is removed again by the compensation."""
+    """Let SQLite read the whole copy; if it is damaged, the compensation removes it."""
     with closing(sqlite3.connect(f"file:{copy.path}?mode=ro", uri=True)) as database:
         (verdict,) = database.execute("PRAGMA integrity_check").fetchone()
     if verdict != "ok":
@@ -83,7 +84,7 @@ def check(copy: Copy) -> str:
 
 @flow.node(after=[check])
 def prune(copy: Copy, job: Job) -> dict[str, object]:
-    """Remove all copies but the newest ones; their names sort by time."""
+    """Remove all copies except the newest ones. Their names sort by time."""
     name = Path(job.database).stem
     copies = sorted(Path(job.folder).glob(f"{name}.*Z.db"))
     removed = copies[: -job.keep] if job.keep > 0 else []

@@ -1,8 +1,8 @@
-"""checkout-flow: reserve stock, let a person approve, charge, ship; and undo it all when something fails.
+"""checkout-flow: reserve stock, let a person approve, charge and ship; undo everything if a step fails.
 
-The shop is a real SQLite file (set CHECKOUT_SHOP to choose which), so stock and payments survive restarts and
-can be looked at. The payment gateway is a stand-in that works offline; like the test cards of real ones, some
-cards misbehave on purpose: ``card_flaky`` times out twice before it works, ``card_declined`` never works.
+The shop is a real SQLite file, so stock and payments survive restarts and you can inspect them. CHECKOUT_SHOP
+sets its path. The payment gateway is an offline stand-in. Like a real gateway, it has test cards that fail on
+purpose: ``card_flaky`` times out twice before it works, and ``card_declined`` never works.
 
     infraweave run workflows.example/checkout.py --input '{"order_id": "ord_1", "customer_tier": "standard"}'
 """
@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS payments(key TEXT PRIMARY KEY, order_id, cents INTEGE
 CREATE TABLE IF NOT EXISTS shipments(order_id TEXT PRIMARY KEY, lines INTEGER);
 INSERT OR IGNORE INTO stock VALUES ('chair', 12900, 100000), ('desk', 44900, 100000), ('lamp', 3900, 100000);
 """
-#: Orders above this are looked at by a person, whatever the tier.
+#: A person must approve orders above this, whatever the tier.
 APPROVAL_ABOVE_CENTS = 100_000
 
 
@@ -79,7 +79,7 @@ flow = Workflow("checkout-flow", version="v2.4", input=Order)
 
 @flow.node(timeout="10s")
 def reserve(input: Order) -> Reservation:
-    """Take the lines out of stock. Safe to repeat: a reservation of this order is made anew."""
+    """Take the lines out of stock. A repeated call replaces the earlier reservation of this order."""
     with shop() as db:
         put_back(db, input.order_id)
         total = 0
@@ -113,7 +113,7 @@ def put_back(db: sqlite3.Connection, order_id: str) -> None:
 
 @flow.router(routes=["auto_approve", "approval"])
 def triage(reserve: Reservation, input: Order) -> str:
-    """Enterprise customers buy on account, and large orders are rare: a person looks at both."""
+    """Let a person check large orders and those of enterprise customers, who buy on account."""
     if input.customer_tier == "enterprise" or reserve.total_cents > APPROVAL_ABOVE_CENTS:
         return "approval"
     return "auto_approve"
@@ -151,7 +151,7 @@ def refund(charge: Payment) -> None:
 
 
 def pay(key: str, reservation: Reservation, card: str) -> Payment:
-    """The gateway's stand-in. It charges one key once, however often it is asked."""
+    """Stand in for the payment gateway: charge each key once, however often this is called."""
     with shop() as db:
         order_id, cents = reservation.order_id, reservation.total_cents
         db.execute("INSERT OR IGNORE INTO payments VALUES (?, ?, ?, 0, 'new')", (key, order_id, cents))

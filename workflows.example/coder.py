@@ -1,8 +1,8 @@
-"""coder-agent: a model writes a Python function, a tool runs it against examples, a person sees the verdict.
+"""coder-agent: a model writes a Python function, a tool runs it on examples, and a report has the result.
 
-The model is chosen by the environment: with CODER_MODEL_URL (an OpenAI-compatible endpoint such as
-http://localhost:11434/v1), CODER_MODEL and CODER_API_KEY, that one writes the code. Without them a small
-offline stand-in does, which says in its answer that it is one: it knows no more than the examples.
+Environment variables choose the model: CODER_MODEL_URL (an OpenAI-compatible endpoint, for example
+http://localhost:11434/v1), CODER_MODEL and CODER_API_KEY. Without CODER_MODEL_URL a small offline stand-in
+writes the code. It only knows the examples, and its answer says that it is a stand-in.
 
     infraweave run workflows.example/coder.py --input \
         '{"task": "double a number", "name": "double", "examples": [{"args": [2], "result": 4}]}'
@@ -23,7 +23,7 @@ from attrs import frozen
 from infraweave import Context, NonRetryable, Retry, Workflow
 
 STAND_IN = "offline stand-in (no model; set CODER_MODEL_URL for a real one)"
-#: What the stand-in pretends to cost, and what a real model's tokens are taken to cost unless told otherwise.
+#: The assumed price of a token, of a real model and of the stand-in.
 MICRO_USD_PER_TOKEN = float(os.environ.get("CODER_MICRO_USD_PER_TOKEN", "0.25"))
 
 
@@ -57,9 +57,9 @@ flow = Workflow("coder-agent", version="v1.0", input=Task)
 
 @flow.node(kind="tool")
 async def brief(input: Task) -> str:
-    """Write the model's instructions."""
+    """Write the instructions for the model."""
     if not input.name.isidentifier():
-        raise NonRetryable(f"{input.name!r} is no name for a function")
+        raise NonRetryable(f"{input.name!r} is not a valid function name")
     lines = [f"{input.name}({', '.join(map(repr, e.args))}) == {e.result!r}" for e in input.examples]
     return f"Write one Python function {input.name}. Task: {input.task}\nIt must satisfy:\n" + "\n".join(
         lines
@@ -78,7 +78,7 @@ def coder(brief: str, input: Task, ctx: Context) -> Code:
 
 @flow.node(kind="tool", timeout="30s")
 def tester(coder: Code, input: Task) -> Verdict:
-    """Run the code in a process of its own, example by example."""
+    """Run the code on each example, in a separate process."""
     cases = json.dumps([[e.args, e.result] for e in input.examples])
     probe = (
         f"{coder.source}\nimport json\nfor args, wanted in json.loads({cases!r}):\n"
@@ -100,7 +100,7 @@ async def report(coder: Code, tester: Verdict) -> dict[str, Any]:
 
 
 def ask_model(prompt: str, ctx: Context) -> tuple[str, int, str]:
-    """Ask an OpenAI-compatible endpoint; the trace goes along."""
+    """Ask an OpenAI-compatible endpoint, and send the trace headers."""
     model = os.environ.get("CODER_MODEL", "gpt-4o-mini")
     body = {"model": model, "messages": [{"role": "user", "content": prompt}], "temperature": 0}
     request = urllib.request.Request(
@@ -118,7 +118,7 @@ def ask_model(prompt: str, ctx: Context) -> tuple[str, int, str]:
 
 
 def stand_in(prompt: str, task: Task) -> tuple[str, int, str]:
-    """Write a function that knows the examples and nothing else; count words as tokens."""
+    """Write a function that only knows the examples; each word counts as a token."""
     known = {json.dumps(e.args): e.result for e in task.examples}
     source = (
         f"```python\nimport json\n\nKNOWN = json.loads({json.dumps(known)!r})\n\n\n"

@@ -1,6 +1,7 @@
-"""digest-folder: read the text files of a folder in parallel, and say what is in them.
+"""digest-folder: read the text files of a folder in parallel and summarize them.
 
-One map item for each file; a file that cannot be read as text is told and left out, unless there are many.
+Each file is one item of a map. Files that cannot be read as text are counted and left
+out; more than ten of them fail the run.
 
     infraweave run workflows.example/digest.py --input '{"folder": "infraweave", "pattern": "*.py"}'
 """
@@ -16,7 +17,7 @@ from attrs import frozen
 
 from infraweave import Context, NonRetryable, Retry, Workflow
 
-#: Letters that a word must have to count.
+#: The fewest letters of a word that is counted.
 LEAST = 5
 
 
@@ -43,7 +44,7 @@ class Report:
     lines: int
     words: int
     top: dict[str, int]
-    #: Files that hold the same, under the name of the first.
+    #: Files with the same content, by the name of the first one.
     copies: dict[str, list[str]]
 
 
@@ -54,7 +55,7 @@ flow = Workflow("digest-folder", version="v1.0", input=Job)
 def files(input: Job) -> list[str]:
     folder = Path(input.folder)
     if not folder.is_dir():
-        raise NonRetryable(f"{folder} is no folder")
+        raise NonRetryable(f"{folder} is not a folder")
     return sorted(
         path.relative_to(folder).as_posix() for path in folder.rglob(input.pattern) if path.is_file()
     )
@@ -66,7 +67,7 @@ def digest(file: str, input: Job, ctx: Context) -> Digest:
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
-        raise NonRetryable(f"{file} is no text: {error}") from error
+        raise NonRetryable(f"{file} is not text: {error}") from error
     found = re.findall(r"\w+", text.lower())
     ctx.log.info("%s: %d words", file, len(found))
     return Digest(file, hashlib.sha256(data).hexdigest(), text.count("\n"), len(found), most_frequent(found))

@@ -1,7 +1,7 @@
-"""order: reserve, invoice, ship. The invoice is a workflow of its own, which the order starts and waits for.
+"""order: reserve, invoice, ship. The invoice is a separate workflow, which the order starts and waits for.
 
-An invoice of more than a thousand waits for a signature, for a day; without one the order fails, and what was
-reserved goes back to the store. Cancel the order while it waits, and its invoice is cancelled with it.
+An invoice of more than a thousand waits up to a day for a signature. Without one the order fails, and the
+reserved goods go back to the store. If you cancel the order while it waits, its invoice is cancelled too.
 
     infraweave run workflows.example/order.py --workflow order \
         --input '{"order_id": "o1", "lines": [{"sku": "pen", "count": 3, "cents": 120}]}'
@@ -14,7 +14,7 @@ from attrs import frozen
 from infraweave import NonRetryable, Workflow
 
 STORE = {"pen": 500, "desk": 3}
-#: Cents above which somebody signs.
+#: A person must sign invoices above this many cents.
 SIGN_ABOVE = 100_000
 
 

@@ -1,8 +1,8 @@
 """research: answer a question from a folder of texts, in a loop with a critic.
 
-Each turn searches the folder, writes a draft of the best passages, and lets a critic say which words of the
-question the draft leaves out; the next turn searches for those first. It ends when nothing is left out, or
-when the search has found nothing new.
+Each iteration searches the folder and adds the best passages to a draft. Then a critic lists the words of the
+question that the draft does not cover, and the next iteration searches for those. The loop ends when no word
+is missing, or when the search has found nothing new.
 
     infraweave run workflows.example/research.py --input '{"question": "who wakes a run?", "folder": "."}'
 """
@@ -16,7 +16,7 @@ from attrs import frozen
 
 from infraweave import Context, NonRetryable, Workflow
 
-#: Words that say nothing about a question.
+#: Words that are too common to search for.
 COMMON = frozenset({"a", "an", "and", "are", "by", "do", "does", "for", "from", "how", "i", "in", "is", "it"})
 COMMON |= {"of", "on", "or", "the", "to", "what", "when", "who", "with"}
 PASSAGES = 3
@@ -40,7 +40,7 @@ class Passage:
 class Review:
     #: Words of the question that the draft does not cover.
     missing: list[str]
-    #: True where looking for them again would find nothing.
+    #: True if another search for them would find nothing.
     hopeless: bool
 
 
@@ -51,7 +51,7 @@ flow = Workflow("research", version="v1.0", input=Inquiry)
 def words(input: Inquiry) -> list[str]:
     found = [word for word in re.findall(r"\w+", input.question.lower()) if word not in COMMON]
     if not found:
-        raise NonRetryable(f"{input.question!r} has no word to look for")
+        raise NonRetryable(f"{input.question!r} has no word to search for")
     return list(dict.fromkeys(found))
 
 
@@ -59,7 +59,7 @@ def words(input: Inquiry) -> list[str]:
 def search(
     input: Inquiry, words: list[str], critic: Review | None = None, draft: list[Passage] | None = None
 ) -> list[Passage]:
-    """Find the passages with most of the wanted words: in the first turn all, then those still missing."""
+    """Find the passages with most of the wanted words: first all words, later the missing ones."""
     wanted = critic.missing if critic else words
     kept = draft or []
     passages = [passage for passage in read(Path(input.folder), input.pattern) if passage not in kept]
@@ -92,9 +92,9 @@ def answer(input: Inquiry, draft: list[Passage], critic: Review) -> str:
 
 
 def read(folder: Path, pattern: str) -> list[Passage]:
-    """Return the paragraphs of the files of a folder, in order."""
+    """Return the paragraphs of all files in a folder, in order."""
     if not folder.is_dir():
-        raise NonRetryable(f"{folder} is no folder")
+        raise NonRetryable(f"{folder} is not a folder")
     passages = []
     for file in sorted(folder.rglob(pattern)):
         line = 1
@@ -107,5 +107,5 @@ def read(folder: Path, pattern: str) -> list[Passage]:
 
 
 def covered(text: str, words: list[str]) -> set[str]:
-    """Return those of the words that a text has, whatever their case."""
+    """Return the words that occur in a text, in any case."""
     return set(words) & set(re.findall(r"\w+", text.lower()))
