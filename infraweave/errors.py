@@ -276,7 +276,7 @@ class SignalConflict(RequestError):
 
 
 class VersionConflict(RequestError):
-    """This version exists with another content; published versions are immutable."""
+    """This version exists with different content; published versions are immutable."""
 
     code, status = "version_conflict", 409
 

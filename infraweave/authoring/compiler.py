@@ -201,7 +201,7 @@ class _Compilation(OptionReader):
                 return self._activity(declaration, shared, code)
             case _:
                 self.fault(
-                    f"{declaration.name}: no kind {declaration.kind!r}; there are node, agent, tool, llm"
+                    f"{declaration.name}: kind is {declaration.kind!r}; expected node, agent, tool or llm"
                 )
                 return self._activity(declaration, shared, code)
 
@@ -250,7 +250,7 @@ class _Compilation(OptionReader):
         routes = self.named(declaration.name, "routes", declaration.routes)
         returned = literals(code.returns) if code else ()
         for route in (value for value in returned if value not in routes):
-            self.fault(f"{declaration.name}: it may return {route!r}, which is none of its routes")
+            self.fault(f"{declaration.name}: it may return {route!r}, which is not one of its routes")
         return Router(
             **shared,
             code=code.reference if code else "",

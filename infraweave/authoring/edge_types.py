@@ -31,7 +31,7 @@ from infraweave.errors import Fault
 
 
 def edge_faults(document: Document, codes: Mapping[str, Code]) -> Iterator[Fault]:
-    """Yield a fault for each parameter that cannot take all that its source may give."""
+    """Yield a fault for each parameter that does not accept every value of its source."""
     given = {INPUT: document.input_schema, **{node.name: _output(node, codes) for node in document.nodes}}
     routed = _routed(document)
     for place, node in enumerate(document.nodes):

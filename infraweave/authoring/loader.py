@@ -131,7 +131,7 @@ def _wrong_imports(file: Path, folders: set[Path]) -> Iterator[str]:
             place = getattr(sys.modules.get(name), "__file__", None)
             other = Path(place).resolve().parent if place else folder
             if (folder / f"{name}.py").exists() and other != folder and other in folders:
-                yield f"{file}:{line}: it imports {name} from {other}, not from beside it; rename one"
+                yield f"{file}:{line}: it imports {name} from {other}, not from its folder; rename one"
 
 
 def _imports(file: Path) -> Iterator[tuple[int, list[str]]]:
@@ -181,7 +181,7 @@ def _add(found: dict[tuple[str, str], Found], item: Found, faults: list[str]) ->
     difference = first_difference(other.workflow.compile(), document) if other else None
     if other and difference:
         faults.append(
-            f"{file}: workflow {key[0]}: version {key[1]} is declared with another content in {other.file}"
+            f"{file}: workflow {key[0]}: version {key[1]} has different content in {other.file}"
             f" ({difference})"
         )
         return

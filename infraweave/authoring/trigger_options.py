@@ -46,7 +46,7 @@ def _optional_text(read: OptionReader, where: str, name: str, given: Mapping[str
 
 
 def unwritable_triggers(document: Document) -> Iterator[Fault]:
-    """Yield which schedules and webhooks hold something that JSON cannot carry."""
+    """Yield a fault for each schedule and webhook that cannot be written as JSON."""
     triggers: tuple[Schedule | Webhook, ...] = (*document.schedules, *document.webhooks)
     for trigger in triggers:
         try:

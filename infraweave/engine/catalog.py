@@ -148,7 +148,7 @@ class Catalog:
         """Store a version, and make it the active one if ``activate`` is set or it is the first.
 
         Raises:
-            VersionConflict: the version exists with another content.
+            VersionConflict: the version exists with different content.
         """
         await self.publish_loaded(tenant)
         now = self._clock.now()

@@ -169,7 +169,7 @@ class Engine:
         Raises:
             StartupError: the file is in use, newer than this program, or not ours.
             DeclarationError: a workflow cannot be compiled.
-            VersionConflict: a version that runs have used is loaded with another content.
+            VersionConflict: a version that runs have used is loaded with different content.
         """
         clock, settings = clock or SystemClock(), settings or Settings()
         opening = Database.open(path, now=clock.now(), readers=settings.readers, patient=True)

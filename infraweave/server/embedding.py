@@ -63,7 +63,7 @@ async def serve(
     Raises:
         StartupError: the file or the port is in use, or the file is not an InfraWeave database.
         DeclarationError: a workflow cannot be compiled.
-        VersionConflict: a version that runs have used has other content.
+        VersionConflict: a version that runs have used has different content.
     """
     first = token or make_token(token_secret())
     opening = serving(db, workflows, host=host, port=port, token=first, clock=clock, settings=settings)
@@ -142,7 +142,7 @@ async def embed(
     Raises:
         StartupError: the file is in use, or it is not an InfraWeave database.
         DeclarationError: a workflow cannot be compiled.
-        VersionConflict: a version that runs have used has other content.
+        VersionConflict: a version that runs have used has different content.
     """
     async with (
         Engine.open(db, workflows, clock=clock, settings=settings) as engine,

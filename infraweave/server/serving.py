@@ -69,7 +69,7 @@ async def serving(
     Raises:
         StartupError: the file or the port is in use, or the file is not ours.
         DeclarationError: a workflow cannot be compiled.
-        VersionConflict: a version that runs have used is loaded with another content.
+        VersionConflict: a version that runs have used is loaded with different content.
     """
     settings = settings or Settings()
     with _listening(host, port) as listener:

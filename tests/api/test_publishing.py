@@ -411,7 +411,7 @@ async def test_many_headers_are_read_in_proportion(api):
     headers["H5"] = ""
     code, details = await refused(api, {"workflow_id": "wide", "nodes": [node]})
     assert code == (422, "definition_invalid")
-    assert "it stands there several times" in str(details)
+    assert "it is set several times" in str(details)
 
 
 async def test_a_large_graph_holds_nobody_else_up(api):

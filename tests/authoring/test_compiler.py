@@ -196,7 +196,7 @@ def test_a_literal_that_is_no_route_is_told():
     @flow.router(routes=["x"])
     def way() -> Literal["x", "z"]: ...
 
-    assert faults(flow) == ["way: it may return 'z', which is none of its routes"]
+    assert faults(flow) == ["way: it may return 'z', which is not one of its routes"]
 
 
 def test_a_node_has_one_compensation_with_options_of_its_own():
@@ -224,7 +224,7 @@ def test_a_node_has_one_compensation_with_options_of_its_own():
 @pytest.mark.parametrize(
     ("options", "fault"),
     [
-        ({"kind": "wizard"}, "no kind 'wizard'; there are node, agent, tool, llm"),
+        ({"kind": "wizard"}, "kind is 'wizard'; expected node, agent, tool or llm"),
         ({"retry": 3}, "retry=3; expected Retry(…) or None"),
         ({"retry": Retry(max_attempts="3")}, "retry.max_attempts is '3'; expected a whole number"),
         ({"retry": Retry(factor="2")}, "retry.factor is '2'; expected a number"),

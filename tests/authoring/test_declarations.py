@@ -301,7 +301,9 @@ def test_the_routes_may_be_an_enum():
     assert [type(route) for route in router.routes] == [str, str]
     assert (router.routes, router.many) == (("yes", "no"), False)
     assert routed(list[Plain], [Plain.YES]).compile().nodes[2].many
-    assert faults(routed(Plain, [Plain.YES])) == ["way: it may return 'other', which is none of its routes"]
+    assert faults(routed(Plain, [Plain.YES])) == [
+        "way: it may return 'other', which is not one of its routes"
+    ]
 
 
 def test_a_timer_may_have_a_body():

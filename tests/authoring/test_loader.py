@@ -87,7 +87,7 @@ def test_a_neighbour_of_another_folder_is_not_taken_for_ones_own(tmp_path):
         write(tmp_path / name, "flow.py", flow + "flow.sleep('nap', 1)\n")
 
     assert faults(tmp_path / "a" / "flow.py", tmp_path / "b" / "flow.py") == [
-        f"{tmp_path}/b/flow.py:1: it imports a_neighbour from {tmp_path}/a, not from beside it; rename one"
+        f"{tmp_path}/b/flow.py:1: it imports a_neighbour from {tmp_path}/a, not from its folder; rename one"
     ]
 
 
@@ -161,7 +161,7 @@ def test_one_version_cannot_have_two_contents(tmp_path):
     second = write(tmp_path, "b.py", good("same", node="other"))
 
     assert faults(tmp_path) == [
-        f"{second}: workflow same: version v1 is declared with another content in {first} (node act is gone)"
+        f"{second}: workflow same: version v1 has different content in {first} (node act is gone)"
     ]
 
 

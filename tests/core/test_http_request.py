@@ -51,7 +51,7 @@ def test_a_good_request_has_no_faults_and_survives_json():
         ({"headers": {"Content-Length": "1"}}, "header Content-Length: it cannot be set"),
         ({"headers": {"X-A": "a\r\nX-B: b"}}, "header X-A: its value has characters"),
         ({"headers": {"X-A": "{nope}"}}, "header X-A: {nope} names no value"),
-        ({"headers": {"X-A": "a", "x-a": "b"}}, "header X-A: it stands there several times"),
+        ({"headers": {"X-A": "a", "x-a": "b"}}, "header X-A: it is set several times"),
         ({"query": {"q": "{nope.x}"}}, "query 'q': {nope.x} names no value"),
         ({"body": {"a": [{"b": "{"}]}}, "body: there is a single {"),
         ({"output": "body"}, "output is 'body'; expected a JSON Pointer"),

@@ -163,7 +163,7 @@ def console_routes() -> list[Route]:
             "console_page",
             "/console/{path}",
             show_page,
-            "The page of the web console, at every path",
+            "The page of the web console, at any path",
             ("html",),
         ),
         Route(

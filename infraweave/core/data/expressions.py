@@ -1,9 +1,9 @@
 """Expressions in the Common Expression Language (CEL), for routers and conditions of published documents.
 
-An expression has no loops of its own and touches nothing but the values it is given, but it can multiply
-them. It is bounded four times: its length; its nesting (32) and the turns of its macros (10,000), which the
-library counts; and, before it runs, the memory that it could come to take with the values at hand. None of
-this bounds its time well, and nothing can stop it: ``is_quick`` tells where others may wait for it.
+An expression has no loops and only sees the values it is given, but it can multiply them. Four things are
+bounded: its length; its nesting (32) and the iterations of its macros (10,000), which the library counts;
+and, before it runs, the memory that it could need with these values. This does not bound its time well, and
+nothing can stop it. ``is_quick`` tells whether it is safe to wait for it on the event loop.
 """
 
 from __future__ import annotations
@@ -23,55 +23,55 @@ from infraweave.core.data.values import Json, list_names
 from infraweave.errors import Fault
 
 MAX_LENGTH = 2_000
-#: Most macros in one expression, and list or map elements beside them: each can multiply what the last made.
+#: The most macros in one expression, and commas beside them: each can multiply what the previous one made.
 MAX_MACROS, MAX_COMMAS = 3, 64
-#: The items that ``map`` and ``filter`` may go over: the library copies the list with each.
+#: The most items that ``map`` and ``filter`` may iterate over: the library copies the list for each item.
 MAX_ITEMS = 2_000
-#: Bytes that sums of texts and lists may come to hold.
+#: The most bytes that concatenated texts and lists may have.
 MAX_SUMS = 256 * 2**20
-#: Bytes of values that an expression with macros may see.
+#: The most bytes of values for an expression with macros.
 MAX_SEEN = 2**20
-#: Values that may be looked at, a fifth of a microsecond each: some seconds at the very worst.
+#: The most values that may be read, at a fifth of a microsecond each: some seconds in the worst case.
 MAX_WORK = 30_000_000
-#: Turns of macros that the library allows.
+#: Iterations of macros that the library allows.
 _MAX_TURNS = 10_000
-#: Values that a result may hold.
+#: The most values in a result.
 MAX_RESULT = 100_000
-#: Bytes of values that can be given to the library while others wait: it copies them all first.
+#: The most bytes of values for evaluation on the event loop: the library first copies them all.
 _SMALL = 32 * 1024
-#: Nanoseconds, reckoned at the worst, that others may wait for an expression: some milliseconds in truth.
+#: The most nanoseconds, by the worst-case estimate, on the event loop: in truth some milliseconds.
 _QUICK = 20_000_000
-#: Nanoseconds of one value looked at; of one character and atom of a pattern; of a turn of a macro; of a
-#: value of the result.
+#: Nanoseconds to read one value; to match one character with one atom of a pattern; for one iteration of a
+#: macro; and for one value of the result.
 _LOOK, _MATCH, _TURN, _YIELD = 200, 20, 2_000, 1_000
-#: Bytes that are compared, or copied, in a nanosecond.
+#: Bytes that are compared, and copied, in a nanosecond.
 _COMPARED, _COPIED = 10, 5
-#: The end of a message of the library that people need not see.
+#: The status code at the end of the library's messages, which people need not see.
 _STATUS = re.compile(r"\s*\[[A-Z_]+\]$")
 _PROBLEM = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
-#: Comments and texts, raw ones first: what stands in them is no code.
+#: Comments and string literals, raw ones first: their content is not code.
 _QUOTED = re.compile(
     r"""//[^\n]*|[bB]?[rR][bB]?(?:\"{3}.*?\"{3}|'{3}.*?'{3}|"[^"\n]*"|'[^'\n]*')"""
     r"""|\"{3}(?:\\.|[^\\])*?\"{3}|'{3}(?:\\.|[^\\])*?'{3}|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'""",
     re.DOTALL,
 )
 _MACRO = re.compile(r"\.\s*(all|exists|exists_one|existsOne|map|filter|transform\w+)\s*\(")
-#: What may look at all of a value: comparisons with anything but a literal, ``in``, functions but a few.
+#: Operations that may read a whole value: comparisons except with a literal, ``in``, and most functions.
 _LOOKING = re.compile(
     r"[=!]=(?!\s*(?:''|-?\d|true\b|false\b|null\b))|\bin\b"
     r"|\b(?!(?:has|size|all|exists|exists_one|existsOne|map|filter)\s*\()\w+\s*\("
 )
-#: A pattern looks ten times.
+#: A pattern counts as ten reads.
 _PATTERN = re.compile(r"\bmatches\s*\(")
-#: A pattern that stands in the expression as it is; of any other the weight is not known beforehand.
+#: A pattern that is a literal; the weight of other patterns is not known beforehand.
 _KNOWN_PATTERN = re.compile(r"\bmatches\s*\(\s*''\s*\)")
-#: What compares one text with all parts of another.
+#: An operation that compares one text with all parts of another.
 _SEARCH = re.compile(r"\bcontains\s*\(")
 _PARENTHESIS = re.compile(rf"(?P<macro>{_MACRO.pattern})|\(|\)")
 _COLLECTING = re.compile(r"\.\s*(?:map|filter|transform\w+)\s*\(")
 _COPYING = re.compile(r"\+|\b(?:string|bytes)\s*\(")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-#: Words of the language, which cannot be names of values there.
+#: Reserved words of the language, which cannot be names of values.
 _RESERVED = re.compile(
     "as|break|const|continue|else|false|for|function|if|import|in|let|loop|package|namespace|null|return|true"
     "|var|void|while"
@@ -79,7 +79,7 @@ _RESERVED = re.compile(
 
 
 class ExpressionError(ValueError):
-    """An expression cannot be evaluated with these values; ``faults`` are those of its text."""
+    """An expression cannot be evaluated. ``faults`` are those of its text, if its text is wrong."""
 
     def __init__(self, message: str, faults: Sequence[Fault] = ()) -> None:
         super().__init__(message)
@@ -87,7 +87,7 @@ class ExpressionError(ValueError):
 
 
 def faults(expression: str, names: Collection[str]) -> list[Fault]:
-    """Return what is wrong with an expression whose variables may be ``names``."""
+    """Return the faults of an expression that may use the variables ``names``."""
     found = list(_excesses(expression))
     if not found:
         try:
@@ -99,11 +99,11 @@ def faults(expression: str, names: Collection[str]) -> list[Fault]:
 
 
 def evaluate(expression: str, values: Mapping[str, Json]) -> Json:
-    """Return what an expression yields, as plain JSON.
+    """Return the result of an expression as plain JSON.
 
     Raises:
-        ExpressionError: it is no expression, asks for what is not there, mixes types, yields no JSON, or
-            would take too much memory with these values.
+        ExpressionError: it is not a valid expression, reads a value that does not exist, mixes types, yields
+            a value that is not JSON, or would need too much memory with these values.
     """
     for excess in _excesses(expression):
         raise ExpressionError(excess.message)
@@ -117,16 +117,16 @@ def evaluate(expression: str, values: Mapping[str, Json]) -> Json:
 
 
 def is_quick(expression: str, values: Mapping[str, Json]) -> bool:
-    """Tell whether ``evaluate`` is done within milliseconds, whatever the values and the patterns are."""
+    """Tell whether ``evaluate`` surely takes only milliseconds with these values."""
     code, size = _code(expression), len(dumps(values))
     if size > _SMALL or len(_KNOWN_PATTERN.findall(code)) < len(_PATTERN.findall(code)):
         return False
     count, longest = _measured(values)
     sums = len(_COPYING.findall(code))
-    # Sums make texts longer, and lists hold one value many times.
+    # Sums make texts longer, and lists can contain one value many times.
     text = (size + len(expression)) * (1 + sums)
     macros = len(_MACRO.findall(code))
-    held = 1 + max(0, code.count(",") - macros)  # each macro has one comma of its own
+    held = 1 + max(0, code.count(",") - macros)  # each macro has one comma itself
     turns = min(_MAX_TURNS, max(longest, held) ** _nesting(code)) * max(1, macros)
     looks = len(_LOOKING.findall(code)) * held * (count + text // 32) * _LOOK
     searches = len(_SEARCH.findall(code)) * text * (text // 4 // _COMPARED + _LOOK // 20)
@@ -137,13 +137,13 @@ def is_quick(expression: str, values: Mapping[str, Json]) -> bool:
 
 
 def _pattern_weight(expression: str) -> int:
-    """Return how many atoms the texts of an expression have, if one of them is a pattern."""
+    """Return the number of atoms in all string literals, if one of them may be a pattern."""
     patterns = len(_PATTERN.findall(_code(expression)))
     return patterns and patterns * sum(_weight(text) for text in _QUOTED.findall(expression))
 
 
 def _weight(text: str) -> int:
-    # An escape could hide what a pattern repeats; in a raw text it is the pattern's own.
+    # An escape could hide a repetition of the pattern; in a raw text it belongs to the pattern itself.
     return 10**9 if "\\" in text and text[0] not in "rR" else pattern_weight(text)
 
 
@@ -151,7 +151,7 @@ def _usable(names: Collection[str]) -> tuple[str, ...]:
     return tuple(sorted(n for n in names if _IDENTIFIER.fullmatch(n) and not _RESERVED.fullmatch(n)))
 
 
-#: By expression and names. A program takes some hundred kilobytes, and more with each character of a name.
+#: By expression and names. A program takes some 100 KiB, and more for each character of a name.
 _programs: BoundedCache[tuple[str, tuple[str, ...]], Any] = BoundedCache(100 << 20)
 _PROGRAM, _NAME = 100 << 10, 30
 
@@ -165,7 +165,7 @@ def _compiled(expression: str, names: tuple[str, ...]) -> Any:
 
 
 def _program(expression: str, names: tuple[str, ...]) -> Any:
-    from cel_expr_python import cel  # its library is read when the first expression is
+    from cel_expr_python import cel  # loads a large library; only needed for expressions
 
     try:
         return cel.NewEnv(variables=dict.fromkeys(names, cel.Type.DYN)).compile(expression)
@@ -175,7 +175,7 @@ def _program(expression: str, names: tuple[str, ...]) -> Any:
 
 
 def _problems(message: str, names: tuple[str, ...]) -> Iterator[Fault]:
-    """Yield the problems that the library reports. It has only this text for them."""
+    """Yield the problems in a message of the library, which reports them only as text."""
     found = list(dict.fromkeys(_PROBLEM.findall(message)))
     if not found:
         yield Fault("", "expression", _told(message))
@@ -188,7 +188,7 @@ def _problems(message: str, names: tuple[str, ...]) -> Iterator[Fault]:
 
 
 def _told(message: str) -> str:
-    """Return a message of the library without its codes."""
+    """Return a message of the library without its status codes."""
     text = _STATUS.sub("", message.partition("\n")[0])
     _, separator, rest = text.partition(": ")
     return f"the expression fails: {rest if separator else text}"
@@ -213,10 +213,10 @@ def _excesses(expression: str) -> Iterator[Fault]:
         message = f"there are {macros} macros (all, exists, map, filter, …), more than {MAX_MACROS}"
         yield Fault("", "too_many", message)
     if macros and _COPYING.search(code):
-        message = "+, string() and bytes() cannot stand beside macros: they could multiply what those go over"
+        message = "+, string() and bytes() cannot be used with macros: they could multiply the macros' items"
         yield Fault("", "conflict", message)
     if macros and code.count(",") > MAX_COMMAS:
-        yield Fault("", "too_many", f"there are more than {MAX_COMMAS} commas beside macros")
+        yield Fault("", "too_many", f"there are more than {MAX_COMMAS} commas in an expression with macros")
 
 
 def _check_work(expression: str, values: Mapping[str, Json]) -> None:
@@ -228,12 +228,12 @@ def _check_work(expression: str, values: Mapping[str, Json]) -> None:
             raise ExpressionError(f"the values have {size:,} bytes, too many for so many sums of texts")
     else:
         if size > MAX_SEEN:
-            raise ExpressionError(f"the values have {size:,} bytes; beside macros at most {MAX_SEEN:,}")
+            raise ExpressionError(f"the values have {size:,} bytes; with macros at most {MAX_SEEN:,}")
         count, longest = _measured(values)
         if longest > MAX_ITEMS and _COLLECTING.search(code):
-            raise ExpressionError(f"map and filter go over lists of at most {MAX_ITEMS:,} items")
+            raise ExpressionError(f"map and filter accept lists of at most {MAX_ITEMS:,} items")
         turns = min(_MAX_TURNS, max(longest, 1) ** _nesting(code))
-        # Lists within macros may hold one value many times; each macro has one comma of its own.
+        # Lists within macros may contain one value many times; each macro has one comma itself.
         copies = 1 + max(0, code.count(",") - len(_MACRO.findall(code)))
         work = turns * (looks * copies**2 * (count + size // 32) + 1)
     if work > MAX_WORK:
@@ -241,7 +241,7 @@ def _check_work(expression: str, values: Mapping[str, Json]) -> None:
 
 
 def _nesting(code: str) -> int:
-    """Return how deep macros stand within macros."""
+    """Return how deeply macros are nested within macros."""
     deepest, open_ones = 0, [False]
     for found in _PARENTHESIS.finditer(code):
         if found[0] != ")":
@@ -253,7 +253,7 @@ def _nesting(code: str) -> int:
 
 
 def _measured(values: Json) -> tuple[int, int]:
-    """Return how many values there are, and the length of the longest list or object."""
+    """Return the number of values, and the length of the longest list or object."""
     count, longest, level = 0, 0, [values]
     while level:
         count += len(level)
@@ -267,7 +267,7 @@ def _measured(values: Json) -> tuple[int, int]:
 
 
 class _Result:
-    """Reads a result value by value, since it may hold one value so often that it would fill the memory."""
+    """Reads a result value by value: it may contain one value so often that a copy would fill the memory."""
 
     def __init__(self) -> None:
         self._left = MAX_RESULT
@@ -292,14 +292,14 @@ class _Result:
 def _key(key: Any) -> str:
     if not isinstance(key, str):
         raise ExpressionError(
-            f"the expression yields a map with the key {key!r:.100}; JSON has texts for keys"
+            f"the expression yields a map with the key {key!r:.100}; JSON keys must be texts"
         )
     return key
 
 
 def _scalar(kind: str, value: Any) -> Json:
     if kind == "DOUBLE" and not math.isfinite(value):
-        raise ExpressionError("the expression yields a number that is infinite, or none; JSON has no such")
+        raise ExpressionError("the expression yields infinity or NaN, which JSON cannot represent")
     if kind not in ("BOOL", "DOUBLE", "INT", "NULL", "STRING", "UINT"):
-        raise ExpressionError(f"the expression yields {kind.lower()}, which is no JSON value")
+        raise ExpressionError(f"the expression yields {kind.lower()}, which is not a JSON value")
     return value

@@ -1,9 +1,9 @@
-"""JSON Schema: does a value fit, and is a schema fit to be published. The only module with jsonschema_rs.
+"""JSON Schema: checks values against schemas, and schemas themselves. The only module with jsonschema_rs.
 
-Schemas come from authors and over the wire, so none of them is trusted: patterns run in a linear-time
-engine, no ``$ref`` leaves the schema, and work that grows without bound is refused beforehand
-(``schema_cost``). Draft 2020-12, unless ``$schema`` names another; ``format`` is checked. Messages say what
-was expected and never repeat the value.
+Schemas come from authors and over the wire, so no schema is trusted. Patterns run in a linear-time engine, no
+``$ref`` leads outside the schema, and unbounded work is refused beforehand (``schema_cost``). The draft is
+2020-12, unless ``$schema`` names another; ``format`` is checked. Messages say what was expected and never
+repeat the value.
 """
 
 from __future__ import annotations
@@ -38,35 +38,35 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 MAX_FAULTS = 50
 _MAX_MESSAGE = 300
-#: Unknown keys of one object for which a name is looked for that was meant, among how many, and their length.
+#: The most unknown keys of an object that get a suggestion, names that are compared, and characters of those.
 _MAX_HINTS, _SEARCHED, _MAX_NAME = 5, 100, 64
 
 
 class Bounds(NamedTuple):
-    """What one check may take."""
+    """The most work of one check."""
 
-    #: Visits of a place by a subschema: 20 to 300 ns each.
+    #: Checks of one part of the value by one subschema: 20 to 300 ns each.
     visits: int
-    #: Errors that are listed: the library makes them all at once, over a kilobyte each.
+    #: Listed errors: the library creates them all at once, with over a kilobyte each.
     errors: int
-    #: Bytes of the values in them: each has a copy of what is wrong.
+    #: Bytes of the values in the errors: each error has a copy of the faulty value.
     copied: int
 
 
-#: Where everybody waits; where everybody waits and it can be done nowhere else; where nobody waits.
+#: On the event loop; on the event loop if the check can run nowhere else; elsewhere.
 QUICK = Bounds(500_000, 20_000, 20_000_000)
 AT_MOST = Bounds(5_000_000, 20_000, 20_000_000)
 LONG = Bounds(50_000_000, 200_000, 200_000_000)
-#: Steps of patterns that are worth one visit; some 50 ns each where they thwart the engine's cache.
+#: Steps of patterns that cost as much as one visit: some 50 ns each if they miss the engine's cache.
 _STEPS = 4
-#: Below this weight of its patterns no text that a value of so few visits can have is too long.
+#: With patterns below this weight, no text is too long for a value within the limit of visits.
 _LIGHT = 10
-#: Bytes of a number, a truth value, or nothing.
+#: Bytes of a number, a boolean, or null.
 _BYTES = 16
-#: A schema that visits one place of a value more often than this is refused when it is published.
+#: A schema that checks one part of a value more often than this cannot be published.
 _MAX_COST = 10_000
 _DRAFT = "https://json-schema.org/draft/2020-12/schema"
-#: The size of a schema up to which all of its faults are listed, not only the first.
+#: Up to this size all faults of a schema are listed, not only the first.
 _MAX_LISTED_BYTES = 16 * 1024
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -80,7 +80,7 @@ class Validator:
     """One compiled schema.
 
     Raises:
-        ValueError: the schema is not valid; ``schema_faults`` says why in a sentence.
+        ValueError: the schema is not valid; ``schema_faults`` says why.
     """
 
     def __init__(self, schema: JsonObject) -> None:
@@ -88,21 +88,21 @@ class Validator:
         self._compiled = _compile(schema)
         self._visits, self._errors = Cost(dict(schema), comparisons), Cost(dict(schema), errors)
         self._weight = heaviest_pattern(schema)
-        # The first error of alternatives tells all that is wrong with each of them.
+        # The first error of alternatives contains all errors of each alternative.
         self._alternates = any(key in item for item in subschemas(schema) for key in ("anyOf", "oneOf"))
 
     def is_quick(self, value: Json) -> bool:
-        """Tell whether ``faults`` is done within milliseconds, or a tenth of a second at the worst."""
+        """Tell whether ``faults`` takes milliseconds, or a tenth of a second in the worst case."""
         size = self._size(value, QUICK.visits)
         if size is None or self._steps(size) > QUICK.visits * _STEPS:
             return False
         return self._can_list(size, QUICK) or self._compiled.is_valid(value)
 
     def faults(self, value: Json, most: Bounds = AT_MOST) -> list[Fault]:
-        """Return what is wrong with ``value``, one fault per wrong field, at most fifty.
+        """Return the faults of ``value``, one per wrong field, at most fifty.
 
-        Of a value that is very large, or a schema with very many names or alternatives, only the first is
-        told, or that there are faults.
+        For a very large value, or a schema with very many names or alternatives, the result is only the first
+        fault, or a fault that says that there are some.
         """
         size = self._size(value, most.visits)
         if size is None:
@@ -126,7 +126,7 @@ class Validator:
         if self._can_list(size, most):
             return self._compiled.iter_errors(value)
         if self._alternates:
-            return [Fault("", "schema", "does not fit the schema; it is too large for its faults to be told")]
+            return [Fault("", "schema", "does not fit the schema; it is too large to list its faults")]
         try:
             self._compiled.validate(value)
         except ValidationError as first:
@@ -134,10 +134,10 @@ class Validator:
         return []
 
     def _size(self, value: Json, most: int) -> _Size | None:
-        """Return the size of a value; None where checking it could take more than ``most`` visits."""
+        """Return the size of a value; None if a check could take more than ``most`` visits."""
         size = _measured(value, lambda parts, depth: parts * self._visits.at(depth) <= most)
         if size is None and self._visits.at(MAX_DEPTH) == 1 and not self._weight:
-            return _UNMEASURED  # no more than the root is looked at
+            return _UNMEASURED  # only the root is checked
         return size
 
     def _steps(self, size: _Size) -> int:
@@ -157,11 +157,11 @@ class _Size(NamedTuple):
     characters: int
 
 
-#: A value that is checked in no time and too large for its errors to hold copies of it.
+#: A value whose check is fast, and which is too large to be copied into errors.
 _UNMEASURED = _Size(1, 1, 10**9)
 
 
-#: By the schema as JSON. A validator takes some sixty times the bytes of its schema.
+#: By the schema as JSON. A validator takes about sixty times the bytes of its schema.
 _validators: BoundedCache[bytes, Validator] = BoundedCache(2 << 20)
 
 
@@ -176,7 +176,7 @@ def validator(schema: JsonObject) -> Validator:
 
 
 def schema_faults(schema: Json) -> list[Fault]:
-    """Return why a schema cannot be published; empty where it can. Paths lead into the schema."""
+    """Return why a schema cannot be published; empty if it can. Paths lead into the schema."""
     return list(_size_faults(schema)) or list(_reference_faults(schema)) or list(_compile_faults(schema))
 
 
@@ -200,7 +200,7 @@ def _reference_faults(schema: dict[str, Any]) -> Iterator[Fault]:
     for item in subschemas(schema):
         if item is not schema and isinstance(item.get("$id"), str):
             yield _schema_fault(
-                f"$id {_trim(item['$id'])!r} stands within the schema; only its root may have one"
+                f"$id {_trim(item['$id'])!r} is inside the schema; only its root may have one"
             )
         for reference in references(item):
             if not reference.startswith("#"):
@@ -218,14 +218,14 @@ def _reference_faults(schema: dict[str, Any]) -> Iterator[Fault]:
 def _compile_faults(schema: dict[str, Any]) -> Iterator[Fault]:
     try:
         _compile(schema)
-        # Definitions that nothing refers to are not compiled; a published schema is checked whole.
+        # The library does not compile unused definitions, but a published schema is checked completely.
         every = [{"$ref": f"#/$defs/{_escaped(name)}"} for name in schema.get("$defs", {})]
         _compile({**schema, "allOf": [*schema.get("allOf", []), *every, {}]})
     except ValidationError as first:
         fault = _fault_of(first)
         others = {other.path: other for other in map(_fault_of, _meta_errors(schema))}
         yield fault
-        # Of a name that is wrong the metaschema complains at the object around it.
+        # For a wrong name the metaschema reports the object around it.
         more = [other for path, other in others.items() if not f"{fault.path}/".startswith(f"{path}/")]
         yield from more[: MAX_FAULTS - 1]
     except ValueError as error:
@@ -233,13 +233,13 @@ def _compile_faults(schema: dict[str, Any]) -> Iterator[Fault]:
 
 
 def _meta_errors(schema: dict[str, Any]) -> Iterator[ValidationError]:
-    """Yield all that its metaschema finds wrong with a schema; compiling stops at the first."""
-    if len(dumps(schema)) > _MAX_LISTED_BYTES:  # all errors are made at once, over a kilobyte each
+    """Yield all errors that the metaschema finds in a schema; compiling stops at the first."""
+    if len(dumps(schema)) > _MAX_LISTED_BYTES:  # all errors are created at once, with over a kilobyte each
         return
     try:
         yield from _compile({"$ref": schema.get("$schema", _DRAFT)}).iter_errors(schema)
     except (ValueError, ValidationError):
-        return  # it names a metaschema that is not known here, which the first error says
+        return  # its metaschema is unknown, as the first error says
 
 
 def _schema_fault(message: str, path: str = "") -> Fault:
@@ -258,7 +258,7 @@ def _fault_of(error: ValidationError) -> Fault:
     where = to_pointer(error.instance_path)
     if isinstance(error.kind, Kind.Format) and error.kind.format == "regex":
         return _schema_fault(
-            f"the pattern at {where} is refused: it is no regular expression, is too large, or needs "
+            f"the pattern at {where} is refused: it is not a regular expression, is too large, or needs "
             "look-around or back-references, which cannot run in linear time",
             where,
         )
@@ -280,7 +280,7 @@ def _compile(schema: JsonObject) -> jsonschema_rs.Validator:
 
 
 def _is_time(text: str) -> bool:
-    """Tell whether a text is an RFC 3339 time that a calendar has; it has no leap seconds and no year 0."""
+    """Tell whether a text is an RFC 3339 time that exists, without leap seconds and the year 0."""
     return _TIME.fullmatch(text) is not None and _is_read(datetime.fromisoformat, text.upper())
 
 
@@ -301,7 +301,7 @@ def _refuse(uri: str) -> NoReturn:
 
 
 def _measured(value: Json, may_go_on: Callable[[int, int], bool]) -> _Size | None:
-    """Return the size of a value; None as soon as ``may_go_on`` says no to the parts and the depth so far."""
+    """Return the size of a value; None as soon as ``may_go_on`` rejects the parts and the depth so far."""
     parts, depth, characters, level = 1, 0, 0, [value]
     while level:
         characters += sum(len(item) for item in level if type(item) is str)
@@ -328,9 +328,9 @@ def _collect(found: Iterable[ValidationError | Fault], schema: JsonObject) -> It
 
 
 def _faults(error: ValidationError | Fault, schema: JsonObject) -> Iterator[Fault]:
-    """Yield the faults of one error, at the field that is wrong rather than at the object around it.
+    """Yield the faults of one error, at the wrong field rather than at the object around it.
 
-    ``schema`` is the whole one, whose properties are what an unknown key can have meant.
+    ``schema`` is the whole schema; its properties are the suggestions for an unknown key.
     """
     if isinstance(error, Fault):
         yield error
@@ -361,7 +361,7 @@ def _known(schema: Json, way: Sequence[str | int]) -> list[str]:
 
 
 def _nearest_name(name: str, known: list[str]) -> str:
-    """Return which of the known names was meant, or which there are, as the end of a message."""
+    """Return a suggestion for a name, or the known names, as the end of a message."""
     close = get_close_matches(
         name[:_MAX_NAME], [one for one in known[:_SEARCHED] if len(one) <= _MAX_NAME], 1
     )
@@ -373,7 +373,7 @@ def _nearest_name(name: str, known: list[str]) -> str:
 def _nearest(
     path: list[str | int], branches: list[list[ValidationError]], schema: JsonObject
 ) -> Iterator[Fault]:
-    """Yield the faults of the alternative that was meant: of the right type, with the right constants."""
+    """Yield the faults of the alternative that was probably meant: right type, right constants."""
     meant = [branch for branch in branches if not any(_is_type_at(error, path) for error in branch)]
     if len(meant) > 1:
         meant = [branch for branch in meant if not any(_is_choice(error) for error in branch)] or meant

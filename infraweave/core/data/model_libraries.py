@@ -1,9 +1,9 @@
 """Models of libraries that convert their own values: pydantic and msgspec.
 
-Neither is a dependency. An annotation can only name a model of a library that its author imported, so the
-library is looked up among the imported modules and never imported here. Each library is one ``ModelLibrary``:
-which annotations are its own, their JSON Schema, JSON in (strict), JSON out, and its errors as faults.
-Everything else belongs to the converter in ``python_types``.
+Neither is a dependency. A model's author must have imported its library, so the library is looked up among
+the imported modules and never imported here. Each library is one ``ModelLibrary``: it recognizes its
+annotations, gives their JSON Schema, converts from JSON (strictly) and to JSON, and translates its errors to
+faults. The converter in ``python_types`` handles all other annotations.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ from infraweave.core.data.schema_cost import subschemas
 from infraweave.core.data.values import Json, to_pointer
 from infraweave.errors import Fault
 
-#: Where a library's schema puts its classes; ``shape`` renames them where two have one name.
+#: The place of classes in a library's schema; ``type_schema`` renames classes with the same name.
 DEFINITIONS = "#/$defs/"
 
 
 class ModelLibrary(Protocol):
-    """What InfraWeave asks of a library of models."""
+    """What InfraWeave needs from a library of models."""
 
-    #: The name under which its authors import it.
+    #: The name of its package.
     package: str
 
     def is_model(self, cls: type) -> bool:
         """Tell whether a class is one of its models."""
 
     def is_constraint(self, extra: Any) -> bool:
-        """Tell whether what stands in ``Annotated[…, extra]`` is meant for it."""
+        """Tell whether the ``extra`` in ``Annotated[…, extra]`` is meant for the library."""
 
     def schema(self, annotation: Any) -> dict[str, Any]:
-        """Return the JSON Schema of what it takes in, its classes under ``$defs``.
+        """Return the JSON Schema of the values that it accepts, with its classes under ``$defs``.
 
         Raises:
-            TypeError: it has none, or its values would not come back from JSON as they were.
+            TypeError: there is no schema, or its values would change on the way to JSON and back.
         """
 
     def structure(self, value: Json, annotation: Any) -> Any:
-        """Return JSON as a model, strictly: a text is no number.
+        """Return JSON as a model, strictly: a text is not accepted as a number.
 
         Raises:
             Exception: the library's own error, which ``faults`` reads.
         """
 
     def unstructure(self, value: Any) -> Json:
-        """Return a model as JSON that ``structure`` takes in again."""
+        """Return a model as JSON that ``structure`` accepts."""
 
     def faults(self, error: Exception, value: Json) -> list[Fault]:
-        """Return what ``structure`` found wrong with a value."""
+        """Return the faults of a value from an error of ``structure``."""
 
 
 class _Pydantic:
@@ -111,7 +111,7 @@ class _Msgspec:
     def unstructure(self, value: Any) -> Json:
         return sys.modules["msgspec"].to_builtins(value, str_keys=True)
 
-    def faults(self, error: Exception, value: Json) -> list[Fault]:  # noqa: ARG002 - its errors bear no path
+    def faults(self, error: Exception, value: Json) -> list[Fault]:  # noqa: ARG002 - its errors have no path
         return [Fault("", "model", str(error))]
 
 
@@ -119,17 +119,17 @@ _LIBRARIES: tuple[ModelLibrary, ...] = (_Pydantic(), _Msgspec())
 
 
 def library_of(annotation: Any) -> ModelLibrary | None:
-    """Return the library that an annotation belongs to, or None where the converter knows it.
+    """Return the library that an annotation belongs to, or None if the converter handles it.
 
-    A model belongs to its library; so does a union with a model in it, and whatever bears a constraint of the
-    library (``Annotated[int, Field(gt=0)]``).
+    A model belongs to its library. So do a union with a model in it, and an annotation with a constraint of
+    the library (``Annotated[int, Field(gt=0)]``).
     """
     imported = [library for library in _LIBRARIES if library.package in sys.modules]
     return next((library for library in imported if _belongs(annotation, library)), None)
 
 
 def faults_of(value: Json, annotation: Any) -> list[Fault]:
-    """Return what the library of an annotation finds wrong with a value; nothing where it has no library."""
+    """Return the faults that the library of an annotation finds in a value; empty without a library."""
     library = library_of(annotation)
     if library is None:
         return []
@@ -153,7 +153,7 @@ def _belongs(annotation: Any, library: ModelLibrary) -> bool:
 
 
 def _type_adapter(annotation: Any) -> Any:
-    """Return what converts an annotation; keywords for the schema have no hash, and do nothing to it."""
+    """Return the converter of an annotation without its schema keywords: dicts, which cannot be hashed."""
     if get_origin(annotation) is Annotated:
         core, *extras = get_args(annotation)
         meant = tuple(extra for extra in extras if not isinstance(extra, dict))
@@ -174,9 +174,9 @@ def _adapter(annotation: Any) -> Any:
 def _schema_generator() -> Any:
     from_library: Any = sys.modules["pydantic"].json_schema.GenerateJsonSchema
 
-    class Generator(from_library):  # type: ignore[misc]  # known at run time alone
+    class Generator(from_library):  # type: ignore[misc]  # known only at run time
         def decimal_schema(self, schema: Any) -> Any:
-            """Say it without look-ahead, which no linear-time engine runs."""
+            """Leave out the pattern with look-ahead, which a linear-time engine cannot run."""
             made = super().decimal_schema(schema)
             texts = [kind for kind in made.get("anyOf", [made]) if kind.get("type") == "string"]
             for text in texts:
@@ -187,15 +187,15 @@ def _schema_generator() -> Any:
 
 
 def _check_there_and_back(taken: dict[str, Any], given: dict[str, Any]) -> None:
-    """Refuse a model whose own JSON it would not read back.
+    """Check that a model reads back the JSON that it writes.
 
     Raises:
-        TypeError: a field goes out under another name than it comes in, or not at all, or masked, or is of
-            bytes that must be UTF-8 to go out.
+        TypeError: a field is written under a different name than it is read, or is not written, or is written
+            masked, or consists of bytes that must be UTF-8 to be written.
     """
     if any(item.get("format") == "binary" for item in subschemas(given)):
         raise TypeError(
-            "its bytes are written as text, which only UTF-8 is; set ser_json_bytes='base64' and "
+            "its bytes are written as text, which requires UTF-8; set ser_json_bytes='base64' and "
             "val_json_bytes='base64' in its model_config"
         )
     out = dict(_classes(given))
@@ -214,7 +214,7 @@ def _classes(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _pydantic_path(error: Any, value: Json) -> str:
-    """Return where a fault is; what pydantic names beside keys and indexes (a union's member) is left out."""
+    """Return the path of a fault without parts that are not keys or indexes (the member of a union)."""
     way: list[str | int] = []
     *around, last = error["loc"] or ("",)
     for part in (*around, last):
@@ -231,5 +231,5 @@ def _leads_on(value: list[Json] | dict[str, Json], part: str | int) -> bool:
 
 
 def _first_line(what: str, error: Any) -> str:
-    """Return a short reason: the library's own goes on for paragraphs."""
+    """Return a short reason; the library's message has several paragraphs."""
     return f"{what}: {error.message.splitlines()[0]}"

@@ -1,8 +1,8 @@
-"""The JSON Schema (2020-12) of an author's annotation: exactly what ``to_author`` can structure.
+"""The JSON Schema (2020-12) of an author's annotation. It accepts only what ``to_author`` can convert.
 
-Classes stand under ``$defs``; the root is the object itself, and a class that contains itself says ``#``.
-Schemas are stricter than the converter on purpose: it would take the text ``"5"`` for a number, and a time
-without an offset, and a client that sends those has made a mistake.
+Classes are defined under ``$defs``. The root is the object itself, and a root class that contains itself
+refers to ``#``. Schemas are stricter than the converter on purpose. The converter would accept the text
+``"5"`` as a number, and a time without an offset, but a client that sends those has made a mistake.
 """
 
 from __future__ import annotations
@@ -48,19 +48,19 @@ _PLAIN: dict[Any, Schema] = {
     Decimal: {"type": "string", "pattern": r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"},
 }
 _JSON_TYPES = ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (type(None), "null"))
-#: Factories that make the same for every value.
+#: Factories of empty defaults, which are the same for every object.
 _EMPTY = (list, dict, set, frozenset, tuple)
-#: Bound by the converter to members of a union by their JSON type alone.
+#: Members of a union that the converter recognizes by their JSON type alone.
 _TOLD_APART = frozenset({bool, int, float, str, type(None)})
 
 
 def schema_of(annotation: Any, *, closed: bool = False) -> Schema:
     """Return the JSON Schema of a class, container, union or other annotation.
 
-    ``closed``: objects of a class have no keys but its fields, unless its library says that it takes others.
+    ``closed``: objects of a class have no keys except its fields, unless its library accepts others.
 
     Raises:
-        TypeError: it has no schema, or a class within it has none; the sentence names it.
+        TypeError: the annotation, or a class in it, has no schema; the message names it.
     """
     return SchemaGenerator(closed=closed).root(annotation)
 
@@ -77,7 +77,7 @@ class SchemaGenerator:
         self._references: dict[Any, str] = {}
         #: The schemas of classes, by name.
         self.definitions: dict[str, Schema] = {}
-        #: Of each definition that a library named: what it said, and the name it has here.
+        #: By the library and its name for a definition: the definition, and its name in ``definitions``.
         self._foreign: dict[tuple[ModelLibrary, str], tuple[Schema, str]] = {}
 
     def root(self, annotation: Any) -> Schema:
@@ -102,7 +102,7 @@ class SchemaGenerator:
         return {**schema, **keywords}
 
     def reference(self, cls: Any) -> Schema:
-        """Return the reference to a class, which is defined if it is new."""
+        """Return a reference to a class, and define the class if it is new."""
         if cls not in self._references:
             name = _unused(_name(cls), self.definitions)
             self._references[cls] = f"{self._prefix}{name}"
@@ -111,7 +111,7 @@ class SchemaGenerator:
         return {"$ref": self._references[cls]}
 
     def _from_library(self, library: ModelLibrary, annotation: Any) -> Schema:
-        """Return a library's schema of its own models; its definitions join ours under free names."""
+        """Return a library's schema of its models; its definitions are added under unused names."""
         try:
             schema = library.schema(annotation)
         except TypeError as error:
@@ -124,11 +124,11 @@ class SchemaGenerator:
         return cast("Schema", _renamed(schema, names))
 
     def _class_of(self, schema: Schema) -> Schema:
-        """Return what a library says of a class, closed unless it says otherwise."""
+        """Return a library's schema of a class, closed unless the library says otherwise."""
         return {**self._closed, **schema} if "properties" in schema else schema
 
     def _named(self, library: ModelLibrary, name: str, definition: Schema) -> str:
-        """Return the name of a library's definition among ours: the same definition keeps its name."""
+        """Return our name of a library's definition; the same definition keeps its name."""
         known, ours = self._foreign.get((library, name), (None, ""))
         if known != definition:
             ours = _unused(name, self.definitions)
@@ -137,7 +137,7 @@ class SchemaGenerator:
         return ours
 
     def _inlined(self, schema: Schema) -> Schema:
-        """Return the object itself for a root that only refers to it."""
+        """Return a root schema; if it is only a reference, return the definition itself."""
         name = schema.get("$ref", "").removeprefix(DEFINITIONS)
         if name not in self.definitions:
             return schema
@@ -163,7 +163,7 @@ class SchemaGenerator:
         return {"anyOf": [self.of(arg) for arg in args]}
 
     def check_union(self, annotation: Any, args: tuple[Any, ...]) -> None:
-        """Check that the converter can tell the members of a union apart.
+        """Check that the converter can distinguish the members of a union.
 
         Raises:
             TypeError: it cannot.
@@ -178,14 +178,16 @@ class SchemaGenerator:
             )
 
     def _is_written_as(self, plain: Sequence[Any]) -> Callable[[Any], bool]:
-        """Return what tells whether a member's JSON is of the type of a plain one: a date that of a text."""
+        """Return a check whether a member's JSON type is that of a plain member: a date is a text too."""
         taken = {name for kind, name in _JSON_TYPES if kind in plain}
         taken |= {"integer"} if "number" in taken else set()
         return lambda core: not taken.isdisjoint(_types(self.of(core), self.definitions))
 
     def _container(self, origin: type, args: tuple[Any, ...], annotation: Any) -> Schema:
         if hasattr(origin, "_fields"):
-            raise TypeError(_no_schema(annotation))  # a NamedTuple, of which the converter knows no types
+            raise TypeError(
+                _no_schema(annotation)
+            )  # a NamedTuple: the converter ignores the types of its fields
         if issubclass(origin, tuple):
             return self._tuple(args, annotation)
         if issubclass(origin, collections.abc.Mapping):
@@ -248,11 +250,11 @@ class SchemaGenerator:
         return {**schema, **told, **_default(item.default)}
 
 
-# --- small things ------------------------------------------------------------------------------------------
+# --- helpers -----------------------------------------------------------------------------------------------
 
 
 def _peel(annotation: Any) -> tuple[Any, Schema]:
-    """Return an annotation without NewType, alias, Annotated and qualifiers; and the keywords found there."""
+    """Return an annotation without NewType, alias, Annotated and qualifiers, and its schema keywords."""
     keywords: Schema = {}
     while True:
         origin = get_origin(annotation)
@@ -271,7 +273,7 @@ def _peel(annotation: Any) -> tuple[Any, Schema]:
 
 
 def _values(values: list[Any], annotation: Any) -> Schema:
-    """Return the schema of one of some constants."""
+    """Return the schema of a choice between constants."""
     kinds = [next((name for kind, name in _JSON_TYPES if isinstance(value, kind)), None) for value in values]
     if not kinds or None in kinds:
         raise TypeError(f"{_spell(annotation)} has no JSON schema: its values are not plain JSON values")
@@ -280,7 +282,7 @@ def _values(values: list[Any], annotation: Any) -> Schema:
 
 
 def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
-    """Return a library's schema with the names that its definitions have here."""
+    """Return a library's schema with our names of its definitions."""
     if isinstance(schema, list):
         return [_renamed(item, names) for item in schema]
     if isinstance(schema, dict):
@@ -291,7 +293,7 @@ def _renamed(schema: Any, names: Mapping[str, str]) -> Any:
 
 
 def _refers(schema: Any, reference: str) -> Iterator[bool]:
-    """Yield True for each place of a schema that is a reference."""
+    """Yield for each text in a schema whether it is this reference."""
     if isinstance(schema, str):
         yield schema == reference
     elif isinstance(schema, dict | list):
@@ -310,7 +312,7 @@ def _types(schema: Schema, definitions: Mapping[str, Schema]) -> list[str]:
 
 
 def _is_hashable(annotation: Any, around: tuple[Any, ...] = ()) -> bool:
-    """Tell whether what an annotation names can be in a set; ``around`` are the classes that hold it."""
+    """Tell whether values of an annotation can be in a set; ``around`` are the classes that contain it."""
     core = _peel(annotation)[0]
     origin = get_origin(core) or core
     if not isinstance(origin, type) or issubclass(origin, tuple) or origin is types.UnionType:
@@ -334,12 +336,12 @@ def _default(default: Any) -> Schema:
 
 
 def is_decimal(schema: Schema) -> bool:
-    """Tell whether a schema is that of a decimal, for which the converter takes numbers, too."""
+    """Tell whether a schema is that of a decimal; the converter also accepts numbers for decimals."""
     return schema.items() >= _PLAIN[Decimal].items()
 
 
 def _docstring(cls: type) -> Schema:
-    """Return what the author wrote; dataclasses write their signature where there is nothing."""
+    """Return the author's docstring. Dataclasses without one have their signature there instead."""
     doc = cls.__dict__.get("__doc__")
     if not doc or doc.startswith(f"{cls.__name__}(") or doc == "An enumeration.":
         return {}

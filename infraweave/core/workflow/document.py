@@ -1,8 +1,8 @@
 """The definition document: an immutable, versioned workflow graph, as plain values.
 
-Everything that runs or shows a workflow reads this and nothing else. It holds no functions: ``code`` is a
-stable reference that ``engine/catalog`` resolves. Node kinds form a closed union; a new kind is a new class
-here, and the type checker then lists every place to visit.
+Everything that runs or shows a workflow reads only this. It contains no functions: ``code`` is a stable
+reference that ``engine.catalog`` resolves. The kinds of nodes are a closed union. For a new kind, add a class
+here; the type checker then lists every place that must handle it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from infraweave.core.workflow.triggers import Schedule, Webhook
 INPUT = "input"
 #: The source of a parameter that takes the item of a map.
 ITEM = "$item"
-#: Items of a map that are in flight at once, where its author does not say.
+#: Items of a map that run at once, unless its author sets a number.
 DEFAULT_MAX_CONCURRENCY = 16
 
 ActivityKind: TypeAlias = Literal["node", "agent", "tool", "llm"]
@@ -27,10 +27,10 @@ ActivityKind: TypeAlias = Literal["node", "agent", "tool", "llm"]
 
 @frozen(kw_only=True)
 class Retry:
-    """When and how often a failed attempt is tried again. Times in seconds.
+    """When and how often a failed attempt is retried. Times are in seconds.
 
-    The delay before attempt n+1 is ``initial * factor ** (n - 1)``, at most ``maximum``; with ``jitter`` it
-    is drawn from its upper half, so that many failures of one moment do not return in one moment.
+    The delay before attempt n+1 is ``initial * factor ** (n - 1)``, at most ``maximum``. With ``jitter`` it
+    is a random value from the upper half, so that attempts that failed together are not retried together.
     """
 
     max_attempts: int = 3
@@ -42,12 +42,12 @@ class Retry:
 
 @frozen
 class Concurrency:
-    """How many runs may be open at once, from their first start to their end; waiting counts too.
+    """How many runs may be open at once. A run counts from its first start to its end, also while it waits.
 
-    ``key`` is a template over ``{input…}``: each value that it takes has a limit of its own; None counts all
-    runs of the workflow. Beyond the limit a start is queued, or refused; what exists already is only ever
-    queued: children, and delayed starts whose time has come. A run that waits for a child holds its place,
-    so a child below a run that the same limit counts does not wait for it; it counts as well.
+    ``key`` is a template over ``{input…}``: each of its values has a separate limit. None counts all runs of
+    the workflow. Beyond the limit a start is queued, or refused. Children, and delayed starts that are due,
+    are always queued. A run that waits for a child keeps its place. So a child does not wait for a limit that
+    already counts one of its ancestors, but it is counted too.
     """
 
     limit: int
@@ -57,16 +57,16 @@ class Concurrency:
 
 @frozen
 class Param:
-    """One parameter of a node's code: where its value comes from, and whether it must have one."""
+    """One parameter of a node: where its value comes from, and whether it is required."""
 
     name: str
-    #: A node's name, or ``input``; in a map also ``$item``.
+    #: The name of a node, or ``input``; in a map also ``$item``.
     source: str
-    #: False: the code has a default, used where the source was skipped.
+    #: False: the code has a default, which is used if the source was skipped.
     required: bool = True
-    #: The source is a later node of the same loop: its value in the previous iteration.
+    #: True: the source is a later node of the same loop, and its value is that of the previous iteration.
     carried: bool = False
-    #: A JSON Pointer into the source's value; empty: all of it.
+    #: A JSON Pointer into the value of the source; empty: the whole value.
     pointer: str = ""
 
 
@@ -74,10 +74,10 @@ class Param:
 class Request:
     """What an http node sends. Texts of url, headers, query and body are templates over the node's params.
 
-    Places in the url are percent-encoded, apart from one at its very beginning. In query and body a text that
-    is one place alone stands for the value itself; a query value of null is left out, a list is repeated.
-    What was skipped is null; a header that is one place alone is left out where that is null.
-    ``{secret.NAME}`` stands for a secret of the server, which is known to it alone.
+    Placeholders in the url are percent-encoded, except one at its very beginning. In query and body, a text
+    that is only one placeholder becomes the value itself. A query value of null is left out, and a list is
+    repeated. The value of a skipped node is null. A header that is only one placeholder is left out if the
+    value is null. ``{secret.NAME}`` is replaced by a secret that only the server knows.
     """
 
     method: str = "GET"
@@ -86,20 +86,20 @@ class Request:
     query: Mapping[str, Json] = field(factory=dict)
     #: Sent as JSON, unless a Content-Type header says otherwise; None: no body.
     body: Json = None
-    #: What becomes the node's output: a JSON Pointer into {"status", "headers", "body"}, or a template over
-    #: these three. A body is JSON where its type says so, else text; what is no text stands in base64.
+    #: The node's output: a JSON Pointer into {"status", "headers", "body"}, or a template over these three.
+    #: The body is JSON if its media type says so, else text; a body that is not text is in base64.
     output: Json = "/body"
-    #: Statuses that are a success; none: all from 200 to 299.
+    #: Statuses that are a success; empty: all from 200 to 299.
     accept: tuple[int, ...] = ()
-    #: Redirects that may be followed, each guarded like the first address.
+    #: How many redirects may be followed. Each is checked like the first address.
     follow_redirects: int = 0
-    #: Bytes that the response's body may have.
+    #: The most bytes of the response's body.
     max_bytes: int = 1_048_576
 
 
 @frozen(kw_only=True)
 class Compensation:
-    """How a completed node is undone, by code or by a request. Its params may also name the node itself."""
+    """How a completed node is undone: by code or by a request. Params may also name the node itself."""
 
     code: str | None = None
     request: Request | None = None
@@ -110,24 +110,24 @@ class Compensation:
 
 @frozen(kw_only=True)
 class NodeBase:
-    """What all kinds share."""
+    """The fields of all kinds of nodes."""
 
-    #: The name that others know it by: letters, digits, _ and -.
+    #: The name that other nodes use: letters, digits, _ and -.
     name: str = field(metadata={"schema": {"minLength": 1, "maxLength": 128}})
     params: tuple[Param, ...] = ()
     #: Nodes to wait for without taking their output.
     after: tuple[str, ...] = ()
-    #: ``any``: a race. The first upstream that ran opens the node; what else led to it is stopped.
+    #: ``any``: a race. The first upstream node that ran opens this one; the others that only lead here stop.
     join: Literal["all", "any"] = "all"
 
 
 @frozen(kw_only=True)
 class Activity(NodeBase):
-    """Code that does work, or an expression that makes a value of others. The kinds are labels for people."""
+    """Code that does work, or an expression that computes a value. The kinds are labels for people."""
 
     kind: ActivityKind = "node"
     code: str | None = None
-    #: In place of code: CEL over the params; yields the output. It reads numbers safely as `double(a.b)`.
+    #: Instead of code: CEL over the params that yields the output. `double(a.b)` reads numbers safely.
     expression: str | None = None
     retry: Retry = field(factory=Retry)
     #: Seconds per attempt.
@@ -142,10 +142,10 @@ class Router(NodeBase):
 
     kind: Literal["router"] = "router"
     code: str | None = None
-    #: In place of code: CEL over the params; yields a route, a list of routes, or [].
+    #: Instead of code: CEL over the params that yields a route, a list of routes, or [].
     expression: str | None = None
     routes: tuple[str, ...]
-    #: False: the code is declared to return one route, so two routes never run together.
+    #: False: the code returns exactly one route, so two routes never run together.
     many: bool = True
     retry: Retry = field(factory=Retry)
     timeout: float | None = None
@@ -153,19 +153,19 @@ class Router(NodeBase):
 
 @frozen(kw_only=True)
 class Loop(NodeBase):
-    """A condition that ends a region: true repeats it, from ``back_to`` on.
+    """The condition at the end of a loop: if it is true, the loop runs again from ``back_to``.
 
-    The region is what lies on the ways from ``back_to`` to the condition, both included.
+    The loop consists of all nodes on the paths from ``back_to`` to the condition, both included.
     """
 
     kind: Literal["loop"] = "loop"
     code: str | None = None
-    #: In place of code: CEL over the params; yields true to repeat.
+    #: Instead of code: CEL over the params that yields true to repeat.
     expression: str | None = None
     back_to: str
-    #: How often the region runs at most.
+    #: The most iterations.
     max_iterations: int
-    #: What happens when the condition is still true then.
+    #: What happens if the condition is still true after the last iteration.
     on_exhausted: Literal["fail", "continue"] = "fail"
     retry: Retry = field(factory=Retry)
     timeout: float | None = None
@@ -177,27 +177,28 @@ def _retry_of_items(node: Map) -> Retry:
 
 @frozen(kw_only=True)
 class Map(NodeBase):
-    """Work done once for each item of a list; its output is the list of results, in the items' order.
+    """Work that is done once for each item of a list. The output is the list of results, in the items' order.
 
-    The work is ``code``, a ``request``, or a child run of ``workflow_id`` whose input ``code`` makes.
+    The work is ``code``, a ``request``, or a child run of ``workflow_id``; for a child run, ``code`` returns
+    the input.
     """
 
     kind: Literal["map"] = "map"
-    #: Whose output is the list, or holds it: a node, or ``input``.
+    #: The node, or ``input``, that yields the list.
     over: str
-    #: Where in that the list is, as a JSON Pointer.
+    #: A JSON Pointer to the list in that value; empty: the value is the list.
     pointer: str = ""
     code: str | None = None
     request: Request | None = None
     workflow_id: str | None = None
     #: The version of the children; None: the active one.
     workflow_version: str | None = None
-    #: What a child's result must pass.
+    #: The schema of a child's result.
     schema: JsonObject | None = None
     max_concurrency: int = DEFAULT_MAX_CONCURRENCY
-    #: So many items may fail for good; they yield null.
+    #: How many items may fail for good; each yields null.
     max_failures: int = 0
-    #: Of each item; a child that failed is not tried again, unless the author says so.
+    #: For each item. A failed child is not retried by default.
     retry: Retry = field(default=Factory(_retry_of_items, takes_self=True))
     timeout: float | None = None
     compensate: Compensation | None = None
@@ -206,9 +207,9 @@ class Map(NodeBase):
 
 @frozen(kw_only=True)
 class Subworkflow(NodeBase):
-    """A run of another workflow, linked to this one. ``code`` makes its input; without it the params do.
+    """A child run of another workflow. ``code`` returns its input; without code, the params are its fields.
 
-    A single parameter named ``input`` is the whole input.
+    Without code, a single parameter named ``input`` is the whole input.
     """
 
     kind: Literal["subworkflow"] = "subworkflow"
@@ -216,70 +217,71 @@ class Subworkflow(NodeBase):
     #: None: the version that is active when the child starts.
     workflow_version: str | None = None
     code: str | None = None
-    #: What the child's result must pass.
+    #: The schema of the child's result.
     schema: JsonObject | None = None
-    #: A child that failed is not tried again, unless the author says so.
+    #: A failed child is not retried by default.
     retry: Retry = field(factory=lambda: Retry(max_attempts=1))
     compensate: Compensation | None = None
 
 
 @frozen(kw_only=True)
 class Wait(NodeBase):
-    """What waits for signals share. ``on_timeout``: the run fails, a value stands in, or a route is taken."""
+    """The fields of nodes that wait for signals."""
 
-    #: What the payload must pass.
+    #: The schema of the payload.
     schema: JsonObject
     #: Seconds until the deadline.
     timeout: float | None = None
+    #: What a timeout does: fail the run, use ``timeout_value`` as the answer, or run ``timeout_route``.
     on_timeout: Literal["fail", "value", "route"] = "fail"
-    #: The value that stands in.
+    #: The value that replaces the answer.
     timeout_value: Json = None
-    #: The node that runs in place of what needs the answer.
+    #: The node that runs instead of the nodes that need the answer.
     timeout_route: str | None = None
 
 
 @frozen(kw_only=True)
 class HumanInput(Wait):
-    """A durable wait for a person: closed by a signal of the node's name whose payload passes ``schema``."""
+    """A durable wait for a person. A signal with the node's name and a valid payload ends it."""
 
     kind: Literal["human_input"] = "human_input"
-    #: The prompt, a template where there are params; or None where ``code`` makes it.
+    #: The prompt: a template if there are params. None: ``code`` returns it.
     prompt: str | None = None
     code: str | None = None
 
 
 @frozen(kw_only=True)
 class Signal(Wait):
-    """A durable wait for data: a signal of the node's name."""
+    """A durable wait for data: a signal with the node's name."""
 
     kind: Literal["signal"] = "signal"
 
 
 @frozen(kw_only=True)
 class Timer(NodeBase):
-    """A durable timer: ``delay`` seconds, or what ``code`` returns: a delay, or an RFC 3339 time."""
+    """A durable timer of ``delay`` seconds, or of the delay or RFC 3339 time that ``code`` returns."""
 
     kind: Literal["timer"] = "timer"
     delay: float | None = None
     code: str | None = None
-    #: In place of code: CEL over the params; yields seconds, a text such as "2h", or an RFC 3339 time.
+    #: Instead of code: CEL over the params that yields seconds, a text like "2h", or an RFC 3339 time.
     expression: str | None = None
 
 
 @frozen(kw_only=True)
 class Http(NodeBase):
-    """A call over HTTP, made by the server itself within its outbound guard."""
+    """An HTTP call that the server makes itself, within its outbound policy."""
 
     kind: Literal["http"] = "http"
     request: Request
     retry: Retry = field(factory=Retry)
-    #: Seconds per attempt, from the first byte of the look-up to the last of the body.
+    #: Seconds per attempt, from the start of the name look-up to the last byte of the body.
     timeout: float = 30.0
     compensate: Compensation | None = None
 
 
 Node: TypeAlias = Activity | Router | Loop | Map | Subworkflow | HumanInput | Signal | Timer | Http
-#: The class of each kind, read off the union.
+#: The class of each kind, derived from the union.
 KINDS: Mapping[str, type[Node]] = {
     kind: cls for cls in get_args(Node) for kind in get_args(get_type_hints(cls)["kind"])
 }
@@ -287,34 +289,34 @@ KINDS: Mapping[str, type[Node]] = {
 
 @frozen(kw_only=True)
 class Document:
-    """One version of a workflow. ``nodes`` stand in the order of their declaration."""
+    """One version of a workflow. ``nodes`` are in the order of their declaration."""
 
     workflow_id: str
-    #: Left out of what is published: derived from the content.
+    #: If it is left out of a published document, it is derived from the content.
     version: str = field(default="", metadata={"schema": {"minLength": 1}})
     input_schema: JsonObject = field(factory=lambda: {"type": "object"})
     nodes: tuple[Node, ...]
-    #: The node whose output is the result; None: the sinks'.
+    #: The node that yields the result; None: the nodes without successors.
     output: str | None = None
     #: At most one limit without a key and one with a key.
     concurrency: tuple[Concurrency, ...] = ()
-    #: What starts runs by itself while this version is the active one.
+    #: Schedules and webhooks start runs while this version is active.
     schedules: tuple[Schedule, ...] = ()
     webhooks: tuple[Webhook, ...] = ()
 
 
 def signal_schemas(document: Document) -> dict[str, Json]:
-    """Return the schema of each signal that the document declares, by the signal's name."""
+    """Return the schema of each signal that the document declares, by name."""
     return {node.name: node.schema for node in document.nodes if isinstance(node, Wait)}
 
 
 def route_targets(node: Node) -> tuple[str, ...]:
-    """Return the nodes between which a node chooses."""
+    """Return the nodes that a node can choose between."""
     if isinstance(node, Router):
         return node.routes
     return (node.timeout_route,) if isinstance(node, Wait) and node.timeout_route is not None else ()
 
 
 def starts_child(node: Node) -> bool:
-    """Tell whether the node's work is a run of another workflow."""
+    """Tell whether the node runs another workflow."""
     return isinstance(node, Subworkflow) or (isinstance(node, Map) and node.workflow_id is not None)

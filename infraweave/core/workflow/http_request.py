@@ -1,7 +1,7 @@
-"""An http node's request: what may be wrong with it, and what it says once its places are filled. Pure.
+"""The request of an http node: checks it, and fills its placeholders. Pure.
 
-What comes from values can never change where a request goes, unless the author let a place begin the url:
-places are percent-encoded there, and headers take no line breaks.
+Values can never change where a request goes, unless the author lets the url begin with a placeholder: in the
+url placeholders are percent-encoded, and headers take no line breaks.
 """
 
 from __future__ import annotations
@@ -28,55 +28,55 @@ MAX_REDIRECTS = 10
 #: The largest response that a request may ask for, in bytes: outputs are kept in the database.
 MAX_BYTES = 16 * 2**20
 MAX_URL = 8_000
-#: Characters of all headers that a request sets, and of a body that is a form.
+#: The most characters of all headers that a request sets, and of a form body.
 MAX_HEADERS, MAX_FORM = 65_536, 2**20
 _MAX_DEPTH = 64
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNFIT = re.compile(r"[^\t\x20-\x7e\x80-\xff]")
 _SPACE = re.compile(r"[\x00-\x20\x7f]")
-#: Headers that follow from the url, the body and the connection.
+#: Headers that the url, the body and the connection determine.
 _OURS = re.compile(
     "host|content-length|transfer-encoding|connection|keep-alive|te|trailer|upgrade|expect"
     "|proxy-authorization|proxy-connection|accept-encoding"
 )
-#: Where the host of an url stands, or the place that gives it.
+#: The part of a url with its host, or with the placeholder that yields the host.
 _HOST = re.compile(r"^(?:\{[^{}]*\}|\w+://)?[^/?#]*")
-#: What there is of a response.
+#: The parts of a response.
 _PARTS = ("status", "headers", "body")
 _FORM = "application/x-www-form-urlencoded"
 
 
 class InvalidRequest(ValueError):
-    """With these values no request can be made."""
+    """No request can be made with these values."""
 
     code = "input_mismatch"
 
 
 class RequestTooLarge(InvalidRequest):
-    """With these values the request would be larger than is allowed."""
+    """The request would be too large with these values."""
 
     code = "request_too_large"
 
 
 @frozen(kw_only=True)
 class RenderedRequest:
-    """A request without places."""
+    """A request with its placeholders filled."""
 
     method: str
     url: str
     #: Names in lower case.
     headers: Mapping[str, str]
     body: bytes | None
-    #: The origins that it may be sent to; None: any, for it holds no secret.
+    #: The origins that it may be sent to; None: any, because it contains no secret.
     origins: frozenset[str] | None = None
-    #: The headers that hold secrets, and whether the body does, and the host.
+    #: Which headers contain secrets, and whether the body and the host do.
     secret_headers: frozenset[str] = frozenset()
     secret_body: bool = False
     secret_host: bool = False
 
 
 def request_faults(request: Request, names: Collection[str]) -> Iterator[Fault]:
-    """Yield what is wrong with a request that may use ``names``; paths lead into the request."""
+    """Yield the faults of a request that may use ``names``; paths lead into the request."""
     names = {*names, SECRET}
     for path in _paths_in(request.url, request.headers, request.query, request.body):
         head, _, name = path.partition(".")
@@ -136,7 +136,7 @@ def _url_faults(url: str, names: Collection[str]) -> Iterator[Fault]:
 
 
 def _wrong_with(url: str) -> str | None:
-    """Return why nothing can be sent to a url without places, in words that do not repeat it."""
+    """Return why a url without placeholders cannot be used, in words that do not repeat it."""
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port
@@ -149,7 +149,7 @@ def _wrong_with(url: str) -> str | None:
     if not host or "\\" in parts.netloc:
         return "it names no host"
     if "%" in host:
-        return "it names no host: a place within it takes letters, digits, . and -"
+        return "it names no host: a placeholder in the host takes letters, digits, . and -"
     if "@" in parts.netloc:
         return "it has credentials; send them in an Authorization header"
     return None
@@ -164,7 +164,7 @@ def _header_faults(headers: Mapping[str, str], names: Collection[str]) -> Iterat
             message = f"header {name}: it cannot be set; it follows from the request"
             yield Fault("", "reserved", message)
         elif times[name.lower()] > 1:
-            yield Fault("", "duplicate", f"header {name}: it stands there several times")
+            yield Fault("", "duplicate", f"header {name}: it is set several times")
         label = f"header {name[:100]}: "
         yield from (fault.within("", label) for fault in template.faults(text, names))
         if _UNFIT.search(text):
@@ -190,14 +190,14 @@ def _children(value: Json) -> list[Any]:
 
 
 def parameter_names(request: Request) -> Iterator[str]:
-    """Yield the names that the places of a request stand for, apart from secrets."""
+    """Yield the parameters that the placeholders of a request use, apart from secrets."""
     for path in _paths_in(request.url, request.headers, request.query, request.body):
         if (name := path.partition(".")[0]) != SECRET:
             yield name
 
 
 def secret_names(*parts: Json) -> list[str]:
-    """Return the names of the secrets that parts of a request have places for."""
+    """Return the names of the secrets that parts of a request use."""
     paths = (path.partition(".") for path in _paths_in(*parts))
     return list(dict.fromkeys(name for head, _, name in paths if head == SECRET))
 
@@ -216,11 +216,11 @@ def _paths_in(*parts: Json) -> Iterator[str]:
 def render_request(
     request: Request, values: Mapping[str, Json], secrets: SecretValues | None = None
 ) -> RenderedRequest:
-    """Return a request with its places filled.
+    """Return a request with its placeholders filled.
 
     Raises:
-        UnfitRequest: a place leads nowhere, or what it leads to cannot stand there.
-        RequestTooLarge: a part of it would be too large.
+        InvalidRequest: a placeholder has no value, or its value is not allowed there.
+        RequestTooLarge: a part of the request would be too large.
     """
     values = values if secrets is None else {**values, SECRET: secrets.values}
     try:
@@ -232,7 +232,7 @@ def render_request(
     except template.TemplateError as error:
         raise InvalidRequest(str(error)) from None
     for name in (name for name, text in headers.items() if _UNFIT.search(text)):
-        raise InvalidRequest(f"the header {name} would have characters that no header may have")
+        raise InvalidRequest(f"the header {name} would have characters that headers cannot have")
     made = RenderedRequest(method=request.method, url=url, headers=headers, body=body)
     return made if secrets is None else _bound(made, request, secrets)
 
@@ -265,13 +265,13 @@ def _filled_url(request: Request, values: Mapping[str, Json]) -> str:
         raise RequestTooLarge(f"the url would have more than {MAX_URL:,} characters")
     fault = _wrong_with(url)
     if fault:
-        # What is wrong with a part of a secret would tell that part.
+        # The reason could reveal a part of the secret.
         raise InvalidRequest("the url cannot be used" + ("" if secret_names(request.url) else f": {fault}"))
     return url
 
 
 def _filled_headers(request: Request, values: Mapping[str, Json]) -> Iterator[tuple[str, str]]:
-    """Yield the headers; one that is a place alone is left out where that is null, as queries are."""
+    """Yield the headers. One that is only a placeholder is left out if its value is null, like queries."""
     left = MAX_HEADERS
     for name, text in request.headers.items():
         path = template.single_placeholder(text)
@@ -282,18 +282,20 @@ def _filled_headers(request: Request, values: Mapping[str, Json]) -> Iterator[tu
         except TooLarge:
             raise RequestTooLarge(f"the headers would have more than {MAX_HEADERS:,} characters") from None
         left -= len(made)
-        # What surrounds a value is no part of it, and connections refuse to send it.
+        # Surrounding spaces are not part of a header's value, and connections refuse to send them.
         yield name.lower(), made.strip(" \t")
 
 
 def _quoted(value: Json) -> str:
     if value is None:
-        raise template.TemplateError("a place of the url is null, which only query, body and headers may be")
+        raise template.TemplateError(
+            "a placeholder of the url is null, which is only allowed in query, body and headers"
+        )
     text = template.to_text(value)
-    if len(text) > MAX_URL:  # to quote it would take seconds
+    if len(text) > MAX_URL:  # quoting it would take seconds
         raise template.TemplateTooLarge
     if text in (".", ".."):
-        raise template.TemplateError("a place of the url may not be . or ..")
+        raise template.TemplateError("a placeholder of the url may not be . or ..")
     return quote(text, safe="")
 
 
@@ -312,14 +314,14 @@ def _fill(what: str, value: Json, values: Mapping[str, Json]) -> Json:
 
 
 def _form(what: str, pairs: list[tuple[str, str]], most: int) -> str:
-    """Return pairs as forms and queries spell them; to quote what is far too long would take seconds."""
+    """Return pairs as forms and queries encode them. Long ones are refused first: quoting takes seconds."""
     if sum(len(name) + len(text) + 2 for name, text in pairs) > most:
         raise RequestTooLarge(f"the {what} would have more than {most:,} characters")
     return urlencode(pairs)
 
 
 def _encoded(body: Json, headers: dict[str, str]) -> bytes:
-    """Return the body as its Content-Type says; without one it is JSON."""
+    """Return the body, encoded as its Content-Type says; without a Content-Type it is JSON."""
     kind = headers.setdefault("content-type", "application/json").partition(";")[0].strip().lower()
     if kind == _FORM and isinstance(body, dict):
         pairs = [pair for name, value in body.items() for pair in _pairs(name, value)]
@@ -330,10 +332,10 @@ def _encoded(body: Json, headers: dict[str, str]) -> bytes:
 
 
 def extract_output(request: Request, status: int, headers: Mapping[str, str], body: Json) -> Json:
-    """Return what becomes the node's output.
+    """Return the output of the node for a response.
 
     Raises:
-        LookupError, TemplateError: the pointer, or a place, leads nowhere.
+        LookupError, TemplateError: the pointer, or a placeholder, has no value in the response.
     """
     answer = dict(zip(_PARTS, (status, headers, body), strict=True))
     is_path = isinstance(request.output, str) and is_pointer(request.output)
