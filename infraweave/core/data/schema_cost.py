@@ -1,12 +1,12 @@
 """An upper bound for the cost of a JSON Schema, which the validator checks before it begins.
 
 Alternatives multiply. If several branches of a schema descend into the same field, directly or through
-``$ref``, each level of the value doubles the work. The bound counts how often one place of a value can be
-visited: the sum over the subschemas that apply to the same place, the maximum over those for different fields
-below it. Multiplied by the number of parts of a value, it bounds the whole check.
+``$ref``, each level of the value doubles the work. The bound counts how often one part of a value can be
+visited. It adds the subschemas that apply to the same part, and takes the maximum of those for different
+fields below it. Multiplied by the number of parts of a value, it bounds the whole check.
 
-The same count bounds other costs: a function returns what each subschema costs at one place, such as options
-to compare or errors to list.
+The same count bounds other costs: a function returns the cost of each subschema at one part, for example
+options to compare or errors to list.
 
 References may only be ``#``, ``#/…`` and ``#anchor``; nothing outside the schema is loaded.
 """
@@ -47,7 +47,7 @@ _NAMED = frozenset(
 
 
 def subschemas(schema: Json) -> Iterator[dict[str, Any]]:
-    """Yield every object within a schema that may be a subschema, the schema first."""
+    """Yield the schema, and every object in it that may be a subschema."""
     waiting = [schema]
     while waiting:
         item = waiting.pop()
@@ -70,13 +70,13 @@ def references(schema: dict[str, Any]) -> Iterator[str]:
 
 
 def comparisons(item: dict[str, Any]) -> int:
-    """Return how many visits one subschema is worth at one place: constants that hold others are compared."""
+    """Return the visits of one part by one subschema: lists and objects among its constants are compared."""
     options = [*_list(item.get("enum")), item.get("const")]
     return 1 + sum(_parts(option) for option in options if isinstance(option, dict | list))
 
 
 def errors(item: dict[str, Any]) -> int:
-    """Return how many errors one subschema can have at one place, those of its subschemas left out."""
+    """Return how many errors one subschema can have at one part, without those of its subschemas."""
     needed = [item.get("required"), *_dict(item.get("dependentRequired")).values()]
     needed += _dict(item.get("dependencies")).values()
     return len(item) + sum(len(_list(names)) for names in needed)
@@ -89,19 +89,19 @@ def _parts(value: Json) -> int:
 
 
 class _Plan(NamedTuple):
-    """Where one subschema leads: to the same place, to fields of which one is meant, to every field."""
+    """The subschemas of one subschema: for the same part, for one field each, and for every field."""
 
     same: list[dict[str, Any]]
     fields: list[int]
     every: list[int]
-    #: Unevaluated keywords look a second time.
+    #: Unevaluated keywords visit a second time.
     times: int
-    #: What the subschema costs by itself.
+    #: The cost of the subschema itself.
     own: int
 
 
 class Cost:
-    """The bound for one schema, reckoned level by level of the value and remembered."""
+    """The bound for one schema, computed once for each level of the value."""
 
     def __init__(self, schema: Json, own: Callable[[dict[str, Any]], int] = lambda _: 1) -> None:
         self._root, self._own = schema, own
@@ -119,12 +119,12 @@ class Cost:
 
     @property
     def widest(self) -> int:
-        """How often one subschema, wherever it stands, visits one place of a value."""
+        """The most visits of one part of a value by any subschema."""
         self.at(0)
         return max(self._levels[0].values(), default=1) if self._levels else self.at(0)
 
     def at(self, depth: int) -> int:
-        """Return how often one place of a value nested ``depth`` levels can be visited, at most."""
+        """Return the most visits of one part of a value that is nested ``depth`` levels."""
         while len(self._levels) <= depth and not self._settled:
             self._add_level()
         if not self._levels:
@@ -132,7 +132,7 @@ class Cost:
         return self._levels[min(depth, len(self._levels) - 1)][id(self._root)]
 
     def resolve(self, reference: str) -> Json:
-        """Return the subschema that a local reference names, or None where it names none."""
+        """Return the subschema that a local reference names, or None."""
         if not reference.startswith("#"):
             return None
         fragment = unquote(reference[1:])
@@ -150,12 +150,12 @@ class Cost:
         self._levels.append(level)
 
     def _here(self, key: int, below: dict[int, int], level: dict[int, int], chain: int) -> int:
-        """Return the cost of one subschema at one place, and note it in ``level``."""
+        """Return the cost of one subschema at one part, and store it in ``level``."""
         if (known := level.get(key)) is not None:
             return known
         if chain > _MAX_CHAIN:
             return BOUNDLESS
-        level[key] = 1  # a reference to itself at the same place adds nothing
+        level[key] = 1  # a reference to itself at the same part adds nothing
         plan = self._plans.get(key) or self._plan(key)
         same = sum(self._here(id(sub), below, level, chain + 1) for sub in plan.same)
         one = max((below[field] for field in plan.fields), default=0)

@@ -1,9 +1,8 @@
 """When schedules fire. Pure: everything is a function of a moment, in milliseconds since the Unix epoch.
 
-``cron`` is read as Debian's cron reads it (by cronsim), also where clocks are changed: a job at a fixed time
-(neither minute nor hour begins with ``*``) that falls into the hour that is left out runs once, right after
-it, and one that falls into the hour that comes twice runs once, the first time; other jobs keep to the clock
-on the wall. The rules of time zones come from the machine, or from the package tzdata.
+``cron`` follows Debian's cron (by cronsim), also when clocks change. A job at a fixed time (neither minute
+nor hour begins with ``*``) runs once: right after a skipped hour, or in the first of two repeated hours.
+Other jobs follow the local time. The rules of time zones come from the machine, or from the package tzdata.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ from infraweave.core.data.values import MAX_DURATION, Json, from_rfc3339, rfc333
 from infraweave.core.workflow.triggers import CATCH_UPS, OVERLAPS, SCHEDULE_VALUES, Overlap, Schedule
 from infraweave.errors import Fault
 
-#: A time that is noticed later than this, in milliseconds, was missed; sooner, it is merely late.
+#: A time that is noticed later than this, in milliseconds, was missed; before that it is only late.
 LATE = 60_000
-#: The most missed times that ``all`` makes up for, and the most that wait in a queue.
+#: The most missed times that ``all`` catches up, and the most that wait in a queue.
 QUEUE_LIMIT = 1_000
 _HOUR = 3_600_000
 _SECOND = timedelta(seconds=1)
 #: No zone changes its clock twice within this.
 _STRIDE = timedelta(days=7)
-#: 2026-01-01T00:00:00Z: a time as good as any other.
+#: 2026-01-01T00:00:00Z: an arbitrary time.
 _SAMPLE = 1_767_225_600_000
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _ZONE = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9_+-]+){0,2}")
@@ -51,7 +50,7 @@ _SHORTHANDS = {
 
 
 def faults(schedule: Schedule) -> Iterator[Fault]:
-    """Yield what is wrong with a schedule; paths lead into the schedule."""
+    """Yield the faults of a schedule; paths lead into the schedule."""
     if not _NAME.fullmatch(schedule.name):
         message = f"name {schedule.name!r:.140} must be 1 to 128 letters, digits, . _ or -"
         yield Fault("/name", "format", message)
@@ -79,16 +78,16 @@ def faults(schedule: Schedule) -> Iterator[Fault]:
 
 
 def run_input(schedule: Schedule, at: int) -> Json:
-    """Return the input of the run of a time.
+    """Return the input of the run for a time.
 
     Raises:
-        TemplateError: a place of it names nothing that is there.
+        TemplateError: a placeholder of the input has no value.
     """
     return render_json(schedule.input, {"schedule": schedule.name, "scheduled_at": rfc3339(at)})
 
 
 def sample_input(schedule: Schedule) -> Json:
-    """Return the input of a run of some time, to be checked; the schedule has no faults."""
+    """Return the input of a run for an arbitrary time, for a check. The schedule must have no faults."""
     return run_input(schedule, _SAMPLE)
 
 
@@ -157,7 +156,7 @@ def _five_fields(cron: str) -> str:
 
 
 def next_fire(schedule: Schedule, after: int) -> int | None:
-    """Return the first time later than ``after``; None where there is none. The schedule has no faults."""
+    """Return the first time after ``after``; None if there is none. The schedule must have no faults."""
     if schedule.every is not None:
         every, anchor = round(schedule.every * 1000), _anchor(schedule)
         return after + every - (after - anchor) % every
@@ -169,7 +168,7 @@ def next_fire(schedule: Schedule, after: int) -> int | None:
     zone = ZoneInfo(schedule.timezone)
     if any(field.startswith("*") for field in fields.split()[:2]):
         return _millis(next_local_time(lambda shown: next(CronSim(fields, shown), None), zone, start))
-    # Within the hour that comes twice, times of its first half are offered once more.
+    # In the repeated hour, cronsim may yield times of the first one again.
     times = (_millis(time) for time in CronSim(fields, start.astimezone(zone)))
     return next((at for at in times if at is None or at > after), None)
 
@@ -192,7 +191,7 @@ def fire_times(schedule: Schedule, after: int) -> Iterator[int]:
 
 @frozen
 class DueTimes:
-    """Times for which runs must start now, in order, and the next time to look."""
+    """The times for which runs must start now, in order, and when to check again."""
 
     times: tuple[int, ...]
     next_at: int | None

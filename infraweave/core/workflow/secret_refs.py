@@ -19,9 +19,9 @@ NAME = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 #: Shorter secrets could be mistaken for other text in responses.
 MIN_SECRET_LENGTH = 8
 _HIDDEN = "[redacted]"
-#: The longest secret that is searched for in every mixture of escapes.
+#: The longest secret that is searched for in every combination of escapes.
 _LONGEST = 1_024
-#: The first characters of escapes; and the difference of the two alphabets of base64.
+#: The first characters of escapes; the translation to the second alphabet of base64.
 _ESCAPES, _URL_SAFE = ("\\", "%", "&", "+"), str.maketrans("+/", "-_")
 
 
@@ -40,10 +40,10 @@ def format_origin(scheme: str, host: str, port: int | None) -> str:
 
 
 class SecretRedactor:
-    """Removes secrets from stored and shown values, in each form in which responses may repeat them."""
+    """Removes secrets from stored and shown values, in every form that responses may repeat."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        # A longer one may hold a shorter one.
+        # A longer secret may contain a shorter one.
         by_length = sorted(set(secrets), key=len, reverse=True)
         forms = {form for secret in by_length for form in _forms(secret)}
         self._forms = sorted(forms, key=len, reverse=True)
@@ -81,7 +81,7 @@ class SecretRedactor:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """Yield a secret as it is, and as JSON, urls, forms, HTML and base64 spell it."""
+    """Yield a secret as it is, and as it appears in JSON, urls, forms, HTML and base64."""
     yield secret
     for spelled in (dumps(secret).decode()[1:-1], dump_ascii(secret).decode()[1:-1]):
         yield spelled
@@ -94,9 +94,9 @@ def _forms(secret: str) -> Iterator[str]:
 
 
 def _in_base64(secret: bytes) -> Iterator[str]:
-    """Yield what a secret is in base64 wherever it stands in what was encoded, in both alphabets.
+    """Yield the base64 of a secret at each offset in the encoded data, in both alphabets.
 
-    Of the characters at its ends, those that hold bits of what stands beside it are left out.
+    Characters at its ends that also contain bits of the surrounding data are left out.
     """
     for before in range(3):
         encoded = base64.b64encode(bytes(before) + secret)
@@ -106,14 +106,14 @@ def _in_base64(secret: bytes) -> Iterator[str]:
 
 
 def _spelling(secret: str) -> str:
-    """Return the pattern of a secret of which each character may be escaped in a way of its own."""
+    """Return a pattern for a secret in which each character may be escaped differently."""
     return "".join(f"(?:{'|'.join(_spellings(character))})" for character in secret)
 
 
 def _spellings(character: str) -> list[str]:
     """Return patterns for one character, the longest first: in JSON, in urls, in HTML, and as it is.
 
-    Each begins with a literal, by which the engine passes over what cannot match.
+    Each begins with a literal, so that the engine quickly skips text that cannot match.
     """
     units = character.encode("utf-16-be").hex()
     in_json = "".join("\\\\u" + _digits(units[place : place + 4]) for place in range(0, len(units), 4))
@@ -125,5 +125,5 @@ def _spellings(character: str) -> list[str]:
 
 
 def _digits(digits: str) -> str:
-    """Return the pattern of hexadecimal digits, in letters of either size."""
+    """Return a pattern for hexadecimal digits, in upper or lower case."""
     return "".join(f"[{d}{d.upper()}]" if d.isalpha() else d for d in digits)

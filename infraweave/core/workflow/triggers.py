@@ -12,15 +12,15 @@ from attrs import field, frozen
 
 from infraweave.core.data.values import Json
 
-#: What becomes of times that were missed: none, the latest one, or all (bounded) are made up for.
+#: Which missed times are caught up: none, the latest one, or all up to a limit.
 CatchUp: TypeAlias = Literal["skip", "last", "all"]
-#: What becomes of a time at which a run of the same schedule is still open.
+#: What happens at a time when a run of the same schedule is still open.
 Overlap: TypeAlias = Literal["skip", "queue", "cancel_running"]
 CATCH_UPS: tuple[str, ...] = get_args(CatchUp)
 OVERLAPS: tuple[str, ...] = get_args(Overlap)
 
-#: How deliveries are signed: ``hex`` and ``base64`` say in which letters the HMAC-SHA256 stands in a header
-#: that the sender names; ``standard`` is https://www.standardwebhooks.com, which has headers of its own.
+#: How deliveries are signed: ``hex`` and ``base64`` are encodings of the HMAC-SHA256 in a header that the
+#: sender names; ``standard`` is https://www.standardwebhooks.com, which defines its own headers.
 Scheme: TypeAlias = Literal["hex", "base64", "standard"]
 SCHEMES: tuple[str, ...] = get_args(Scheme)
 
@@ -44,9 +44,9 @@ class Schedule:
     timezone: str = "UTC"
     #: Seconds.
     every: float | None = None
-    #: An RFC 3339 time with which ``every`` is in step; None: 1970-01-01T00:00:00Z.
+    #: The RFC 3339 time from which ``every`` counts; None: 1970-01-01T00:00:00Z.
     anchor: str | None = None
-    #: The run's input, with places for ``{schedule}`` and ``{scheduled_at}``.
+    #: The run's input; its placeholders are ``{schedule}`` and ``{scheduled_at}``.
     input: Json = field(factory=dict)
     catch_up: CatchUp = "last"
     overlap: Overlap = "skip"
@@ -55,27 +55,27 @@ class Schedule:
 
     @property
     def timing(self) -> tuple[object, ...]:
-        """What its times follow from."""
+        """The options that determine its times."""
         return self.cron, self.timezone, self.every, self.anchor
 
 
 @frozen(kw_only=True)
 class Webhook:
-    """A door for signed deliveries, each of which starts a run. The secret itself is never in here."""
+    """An address for signed deliveries. Each delivery starts a run. The secret itself is not stored here."""
 
     name: str
-    #: The environment variable of the server that holds the secret; None: the server's table holds it.
+    #: The environment variable of the server with the secret; None: the secret is in the server's table.
     secret_env: str | None = None
     scheme: Scheme = "hex"
-    #: Where the signature is: ``sha256=<hex>``, or ``<hex>`` or ``<base64>`` alone.
+    #: The header of the signature: ``sha256=<hex>``, or only ``<hex>`` or ``<base64>``.
     signature_header: str = SIGNATURE_HEADER
-    #: Where the time of signing is, in Unix seconds; it is then signed too, as ``<time>.<body>``. The
-    #: signature's own header: both stand in it, as ``t=<time>,v1=<hex>``.
+    #: The header of the time of signing, in Unix seconds; the time is then signed too, as ``<time>.<body>``.
+    #: If it is the header of the signature, that header has both, as ``t=<time>,v1=<hex>``.
     timestamp_header: str | None = None
-    #: Seconds that the time of signing may differ from now.
+    #: The most seconds between the time of signing and now.
     tolerance: float = 300.0
-    #: What tells deliveries apart: a header's name, or a template such as ``{body.id}``. Where it is absent,
-    #: the body does.
+    #: What identifies a delivery: the name of a header, or a template like ``{body.id}``. If it is absent,
+    #: the body identifies the delivery.
     delivery: str = DELIVERY_HEADER
-    #: The run's input; its places are ``{body}``, ``{headers}`` (names in small letters), ``{delivery_id}``.
+    #: The run's input. Placeholders: ``{body}``, ``{headers}`` (lower-case names) and ``{delivery_id}``.
     input: Json = "{body}"

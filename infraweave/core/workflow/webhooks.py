@@ -1,4 +1,4 @@
-"""Verifies webhook deliveries, and makes the input of their runs. Pure: callers pass secret and time."""
+"""Verifies webhook deliveries, and renders the input of their runs. Pure: callers pass secret and time."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _PRIVATE = frozenset({"authorization", "cookie", "proxy-authorization"})
 
 
 def faults(webhook: Webhook) -> Iterator[Fault]:
-    """Yield what is wrong with a webhook; paths lead into the webhook."""
+    """Yield the faults of a webhook; paths lead into the webhook."""
     if not _NAME.fullmatch(webhook.name):
         message = f"name {webhook.name!r:.140} must be 1 to 128 letters, digits, . _ or -"
         yield Fault("/name", "format", message)
@@ -66,7 +66,7 @@ def _scheme_faults(webhook: Webhook) -> Iterator[Fault]:
     elif webhook.scheme == "standard":
         if webhook.signature_header != SIGNATURE_HEADER or webhook.timestamp_header is not None:
             option = "signature_header" if webhook.timestamp_header is None else "timestamp_header"
-            rest = "goes with the schemes hex and base64; the scheme standard has headers of its own"
+            rest = "goes with the schemes hex and base64; the scheme standard has its own headers"
             yield Fault(f"/{option}", "conflict", f"{option} {rest}")
     elif webhook.scheme == "base64" and _share_a_header(webhook):
         message = "timestamp_header is the same as signature_header, which only the scheme hex allows"
@@ -140,7 +140,7 @@ class _Claim:
 def is_authentic(webhook: Webhook, key: bytes, headers: Mapping[str, str], body: bytes, now: int) -> bool:
     """Tell whether a delivery was signed with the key, and recently if the time is signed.
 
-    ``headers`` have their names in small letters; ``now`` is in milliseconds.
+    ``headers`` have lower-case names; ``now`` is in milliseconds.
     """
     claim = _claim(webhook, headers, body)
     mac = _mac(key, claim.signed)
@@ -185,17 +185,17 @@ def _standard_claim(headers: Mapping[str, str], body: bytes) -> _Claim:
 
 
 def _prefix(headers: Mapping[str, str]) -> str:
-    """Return how the headers of Standard Webhooks begin: some senders use the name of their service."""
+    """Return the prefix of the Standard Webhooks headers: some senders use the name of their service."""
     return "svix" if "svix-signature" in headers and "webhook-signature" not in headers else "webhook"
 
 
 def _header(headers: Mapping[str, str], name: str | None) -> str | None:
-    """Return a header, empty where it is absent; None where no name is given."""
+    """Return a header, empty if it is absent; None if there is no name."""
     return None if name is None else headers.get(name.lower(), "").strip()
 
 
 def _hex_claims(webhook: Webhook, headers: Mapping[str, str]) -> tuple[str | None, list[str]]:
-    """Return the time of signing, empty where it is absent, and the signatures."""
+    """Return the time of signing, empty if it is absent, and the signatures."""
     given = headers.get(webhook.signature_header.lower(), "")
     pairs = [part.strip().partition("=") for part in given.split(",")[: 2 * _MOST_SIGNATURES]]
     timestamp, wanted = _header(headers, webhook.timestamp_header), "sha256"
@@ -222,11 +222,11 @@ def effective_headers(webhook: Webhook) -> dict[str, str | None]:
     }
 
 
-# --- what it starts ----------------------------------------------------------------------------------------
+# --- deliveries --------------------------------------------------------------------------------------------
 
 
 def delivery_id(webhook: Webhook, headers: Mapping[str, str], body: Json, raw: bytes) -> str:
-    """Return the id of a delivery: what the webhook names, else the digest of the body."""
+    """Return the id of a delivery from the webhook's source for it, or else the digest of the body."""
     if "{" in webhook.delivery:
         named = _filled(webhook.delivery, {"body": body, "headers": dict(headers)})
     elif webhook.scheme == "standard" and webhook.delivery == DELIVERY_HEADER:
@@ -237,7 +237,7 @@ def delivery_id(webhook: Webhook, headers: Mapping[str, str], body: Json, raw: b
 
 
 def _filled(text: str, known: Mapping[str, Json]) -> str:
-    """Return a template's text; empty where a place names nothing that is there, or null."""
+    """Return the text of a template; empty if a placeholder has no value, or null."""
     try:
         return template.render(text, known, _something)
     except template.TemplateError:
@@ -251,10 +251,10 @@ def _something(value: Json) -> str:
 
 
 def fingerprint(webhook: Webhook, headers: Mapping[str, str], body: bytes) -> str | None:
-    """Return what tells a signed delivery from others where its id is not signed, but its time is.
+    """Return what identifies a signed delivery if its time is signed but its id is not; otherwise None.
 
-    Whoever has such a delivery could send it again under another id as long as it is recent. None: what tells
-    deliveries apart is signed itself, or they could be sent again at any time, as no time is signed.
+    Anybody who has such a delivery could send it again under another id while it is recent. A signed id needs
+    no fingerprint. Without a signed time, a delivery could be sent again at any time.
     """
     if _is_signed(webhook):
         return None
@@ -269,6 +269,6 @@ def _is_signed(webhook: Webhook) -> bool:
 
 
 def template_values(headers: Mapping[str, str], body: Json, delivery: str) -> dict[str, Json]:
-    """Return what the places of a webhook's input may name."""
+    """Return the values for the placeholders of a webhook's input."""
     shown = {name: value for name, value in headers.items() if name not in _PRIVATE}
     return {"body": body, "headers": shown, "delivery_id": delivery}
