@@ -319,7 +319,7 @@ async def test_an_answer_without_end_is_cut_at_the_limit(world):
         ("{input.url}", {"url": "http://me:secret@x.test/"}, "credentials"),
         ("{input.url}", {"url": "http://x.test/\r\nX: y"}, "control characters"),
         ("http://{input.id}.x.test/", {"id": "evil.test/"}, "names no host"),
-        ("http://x.test/{input.id}", {"id": None}, "a place of the url is null"),
+        ("http://x.test/{input.id}", {"id": None}, "a placeholder of the url is null"),
     ],
 )
 async def test_values_that_make_no_request_are_final(world, url, value, words):
