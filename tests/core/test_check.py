@@ -126,7 +126,7 @@ def test_the_document_itself(wrong, words):
         ),
         (act("n", "inptu"), "n: parameter inptu names no node; there are input (did you mean input?)"),
         (act("n", after=["m"]), "n: after names 'm', which is not a node"),
-        (act("n", "input", "input"), "n: parameter input stands there twice"),
+        (act("n", "input", "input"), "n: parameter input is declared twice"),
         (router("r"), "r: a router needs routes"),
         (router("r", "r"), "r: a router cannot choose itself"),
         (router("r", "gone"), "r: route 'gone' is not a node"),
@@ -183,7 +183,7 @@ def test_a_node_is_the_target_of_one_router():
 
 
 def test_a_route_stands_once():
-    assert faults(document(router("r", "x", "x"), act("x"))) == ["r: route x stands there 2 times"]
+    assert faults(document(router("r", "x", "x"), act("x"))) == ["r: route x is listed 2 times"]
 
 
 def test_a_compensation_may_take_its_own_node_and_what_that_could_take():

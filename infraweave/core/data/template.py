@@ -20,7 +20,7 @@ _PATH = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*(\.[^.{}\s]+)*")
 
 
 class TemplateError(ValueError):
-    """A placeholder names nothing that is there, or something that cannot stand there."""
+    """A placeholder has no value, or its value is not allowed there."""
 
 
 class TemplateTooLarge(TemplateError, TooLarge):
@@ -76,7 +76,7 @@ def render(
     """Return the text with each placeholder replaced; ``spell`` turns a value into text.
 
     Raises:
-        TemplateError: a placeholder names nothing that is there.
+        TemplateError: a placeholder has no value.
         TemplateTooLarge: the text would have more than ``most`` characters.
     """
     parts, size, end, known = [], 0, 0, dict[str, str]()
@@ -105,7 +105,7 @@ def render_json(value: Json, values: Mapping[str, Json]) -> Json:
     """Return a JSON template with every placeholder replaced.
 
     Raises:
-        TemplateError: a placeholder names nothing that is there.
+        TemplateError: a placeholder has no value.
         TemplateTooLarge: the value would be too large.
     """
     try:

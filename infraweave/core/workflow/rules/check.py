@@ -179,7 +179,7 @@ def _sources(
     last = {param.name: place for place, param in enumerate(params)}
     counts = Counter(param.name for param in params)
     for name in (name for name in counts if counts[name] > 1):
-        yield Fault(f"/params/{last[name]}", "duplicate", f"parameter {name} stands there twice")
+        yield Fault(f"/params/{last[name]}", "duplicate", f"parameter {name} is declared twice")
     for place, param in enumerate(params):
         label = f"parameter {param.name[:128]}"
         if not is_pointer(param.pointer):
@@ -232,7 +232,7 @@ def _routes(document: Document) -> Iterator[Fault]:
 def _route(node: Node, route: str, count: int, names: set[str]) -> Iterator[Fault]:
     path = "/routes" if isinstance(node, Router) else "/timeout_route"
     if count > 1:
-        yield Fault(path, "duplicate", f"route {route} stands there {count} times")
+        yield Fault(path, "duplicate", f"route {route} is listed {count} times")
     if route == node.name:
         yield Fault(path, "self", f"a {node.kind.replace('_', ' ')} cannot choose itself")
     elif route not in names:
