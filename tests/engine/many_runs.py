@@ -57,7 +57,7 @@ async def end_many(engine: Engine, runs: int, at_once: int) -> int:
 
 async def main(circles: bool) -> None:
     garbage_collector.tune()
-    garbage_collector.BEAT = 0.01
+    garbage_collector.INTERVAL = 0.01
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(keep_runs=500)
         async with serving(Path(folder) / "runs.db", [flow(circles)], settings=settings) as served:
