@@ -256,7 +256,7 @@ async def cut_again_and_again(trace: Trace, images: int, rng: random.Random, fol
     for moment, db, disk in disks(trace.ops, images, rng, folder):
         try:
             await check(db, disk.told)
-        except (AssertionError, sqlite3.DatabaseError) as error:
+        except (AssertionError, sqlite3.DatabaseError, StartupError) as error:
             kept = shutil.copytree(db.parent, Path(tempfile.mkdtemp()) / "disk")
             raise AssertionError(f"cut at {moment} of {len(trace.ops)}, kept in {kept}: {error}") from error
         answers += len(disk.told)

@@ -229,7 +229,7 @@ class Trouble:
         writer = engine.db._writer
         waiting, writer._waiting, writer._open = writer._waiting, [], False
         for live in list(engine.registry.live.values()):
-            live.abandon()
+            live.drop()
         engine.registry.live.clear()
         engine.resources.draining = True
         for task in (*engine.tasks._tasks, *engine.registry._loading.values()):
