@@ -41,7 +41,7 @@ registry
 wake-up
     The moment at which a waiting run must be in memory again. The agenda table lists wake-ups.
 recovery
-    Taking up what an ended process left open. It is the ordinary way of taking up a run.
+    Loading the runs that an ended process left open. It is the ordinary way to load a run.
 quarantine
     Runs that the process must not load, because earlier processes died while they loaded them.
 preflight

@@ -218,7 +218,7 @@ def test_typed_text_stays_while_the_run_goes_on_and_the_data_of_a_request_is_sho
 
 @pytest.fixture
 def set_aside(server):
-    """A run at whose taking-up, as it seems, three processes in a row have died."""
+    """A run that is set aside as if three processes in a row had died while they loaded it."""
     run_id = server.start_run("claims", tags={"case": "aside"})
     server.kill()
     for _ in range(MAX_CRASHES):

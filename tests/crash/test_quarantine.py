@@ -1,4 +1,4 @@
-"""A run at whose taking-up the process dies is set aside after three times; the server serves the rest."""
+"""A run is set aside after three processes died while they loaded it; the server serves the rest."""
 
 from __future__ import annotations
 

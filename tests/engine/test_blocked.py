@@ -30,7 +30,7 @@ def flaky(*, loaded: bool = True, deadline: str | None = None, nap: str | None =
 
 
 def count_loads(w) -> Counter:
-    """How often each run is taken up from the table."""
+    """How often each run is loaded from the table."""
     loads: Counter = Counter()
     load = w.engine.registry._load
 

@@ -33,9 +33,9 @@ async def test_a_failed_attempt_is_one_line_that_says_where_and_whether_it_is_tr
         await w.clock.advance(4)
         await w.end(run)
     first, second = lines()
-    failed = rf"{run.run_id} z attempt \d failed with KeyError at \S*test_failures\.py:\d+ in z; it is "
-    assert re.fullmatch(failed + r"tried again at 2026-01-01T00:00:04\.000Z", first.getMessage())
-    assert re.fullmatch(failed + "final", second.getMessage())
+    failed = rf"{run.run_id} z attempt \d failed with KeyError at \S*test_failures\.py:\d+ in z; it "
+    assert re.fullmatch(failed + r"will be retried at 2026-01-01T00:00:04\.000Z", first.getMessage())
+    assert re.fullmatch(failed + "is final", second.getMessage())
     assert (first.levelname, first.run_id, first.node, first.attempt) == ("WARNING", run.run_id, "z", 1)
 
 

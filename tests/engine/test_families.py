@@ -1,4 +1,4 @@
-"""Parents and children that stop while the other is being born, taken up, or written."""
+"""Parents and children that stop while the other is being started, loaded, or written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that are set aside, because processes died as they were taken up: what may be done with them."""
+"""Runs that are set aside, because processes died while they loaded them: what can be done with them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def parent() -> Workflow:
 
 
 def die_at(db, run_id: str, times: int = MAX_CRASHES) -> None:
-    """Leave what processes leave that die at the taking-up of a run."""
+    """Leave the files of processes that died while they loaded a run."""
     for _ in range(times):
         LoadQuarantine(db).begin_load(run_id)
 

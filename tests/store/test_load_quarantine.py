@@ -1,4 +1,4 @@
-"""Who was being taken up when the process died, told by a file to the next one."""
+"""A file tells the next process which runs were being loaded when a process died."""
 
 from __future__ import annotations
 

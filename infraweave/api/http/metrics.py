@@ -40,13 +40,13 @@ class Metrics:
         self._gauges = _RunGauges(registry)
         self._threads = Gauge(
             "infraweave_threads",
-            "Threads of sync bodies: busy, of these lost; and bodies that wait for one.",
+            "Threads of sync bodies: busy ones, lost ones among them; and bodies that wait for a thread.",
             ["state"],
             registry=registry,
         )
         self._aside = Gauge(
             "infraweave_runs_set_aside",
-            "Runs that are not taken up, because the process died as they were.",
+            "Runs that are not loaded, because processes died while they loaded them.",
             registry=registry,
         )
         self._lag = Histogram(

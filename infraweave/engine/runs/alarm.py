@@ -1,4 +1,4 @@
-"""The alarm: wakes runs whose time has come. A loop around a plain ``due(now)``."""
+"""Wakes runs when they are due."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 from infraweave.engine.clock import Clock, TimerHandle
 
-#: Runs woken by one look; the next look follows at once.
+#: Runs that one call of ``wake_due`` wakes. After a full batch, the next call follows at once.
 BATCH = 500
 
 
@@ -26,7 +26,7 @@ class Alarm:
         self._timer: TimerHandle | None = None
 
     def set(self, due_at: int) -> None:
-        """Let the alarm know that a run is due then."""
+        """Wake runs at this time too, in milliseconds since the Unix epoch."""
         if self._target is None or due_at < self._target:
             self._arm(due_at)
 
@@ -49,6 +49,6 @@ class Alarm:
         self._timer = self._clock.call_later(self._clock.until(due_at), self._rung.set)
 
     def close(self) -> None:
-        """Let the timer not ring."""
+        """Cancel the timer."""
         if self._timer is not None:
             self._timer.cancel()

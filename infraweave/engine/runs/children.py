@@ -1,4 +1,4 @@
-"""Children: runs that a node of another run starts, and whose end is its answer."""
+"""Children: a node of another run starts them, and the end of the child is the result of the node."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from infraweave.engine.runs.resources import RunResources
 from infraweave.errors import InputInvalid, RunNotFound, VersionNotFound, WorkflowNotFound
 from infraweave.store.runs import RunRow, Runs
 
-#: Runs that may stand above each other: a workflow that starts itself must end somewhere.
+#: The deepest nesting of runs. It stops a workflow that starts itself.
 MAX_DEPTH = 32
 
 
@@ -38,16 +38,16 @@ class Children:
         self._schema_checker, self._runs = schema_checker, runs
 
     async def find(self, parent: LiveRun, name: str, value: Json) -> tuple[Graph, Json]:
-        """Return the graph of the run that a node starts, and its input as that takes it.
+        """Return the graph of the run that a node starts, and its validated input.
 
         Raises:
-            AttemptError: there is no such workflow, it does not take ``value``, or it lies too deep.
+            AttemptError: there is no such workflow, its schema rejects ``value``, or runs nest too deep.
         """
         node, tenant, catalog = parent.graph.nodes[name], parent.origin.tenant, self._resources.catalog
         if not isinstance(node, Subworkflow | Map) or node.workflow_id is None:
-            raise TypeError(f"{name} starts no run")
+            raise TypeError(f"{name} does not start runs")
         if parent.origin.depth >= MAX_DEPTH:
-            raise AttemptError("too_deep", f"{MAX_DEPTH} runs stand above each other already", final=True)
+            raise AttemptError("too_deep", f"runs are nested {MAX_DEPTH} deep already", final=True)
         try:
             active = node.workflow_version or await catalog.active_version(tenant, node.workflow_id)
             graph = await catalog.graph(tenant, node.workflow_id, active)
@@ -61,7 +61,7 @@ class Children:
         return graph, taken
 
     async def held_by_ancestors(self, run: RunRow | Origin) -> frozenset[str | None]:
-        """Return the lanes of a run's workflow in which the runs above it have places."""
+        """Return the lanes of a run's workflow in which the ancestors of the run hold slots."""
         held: set[str | None] = set()
         above = run.parent_run_id
         while above is not None and (row := await self._runs.get(above)) is not None:
@@ -71,7 +71,7 @@ class Children:
         return frozenset(held)
 
     def spawn_child(self, parent: LiveRun, event: NodeStarted) -> tuple[LiveRun, RunAccepted]:
-        """Return the child that an attempt is, and the fact with which it starts."""
+        """Create the child of an attempt; return it and the fact that starts it."""
         graph, origin = parent.performer.pop_child_graph(event.address), parent.origin
         limits = graph.document.concurrency
         has_slot = not limits and self._resources.slots.try_acquire()
@@ -97,33 +97,33 @@ class Children:
         return child, RunAccepted(origin=born, input=event.input, slot=has_slot)
 
     async def cancel(self, parent: LiveRun, child_run_id: str) -> None:
-        """Ask a child to stop, because its parent does without it."""
-        await parent.durable()  # or the child might not be there yet
+        """Cancel a child that its parent no longer needs."""
+        await parent.durable()  # the child may not be stored before
         row = await self._runs.get(child_run_id)
         if row is None:
             raise RunNotFound(f"No run {child_run_id}.")
-        reason = f"its parent {parent.state.run_id} does without it"
+        reason = f"its parent {parent.state.run_id} no longer needs it"
         async with self._registry.pinned(row.run_key, resuming=True) as child:
             child.apply(CancelRequested(by=parent.origin.by, reason=reason))
             await child.durable()
 
     async def pin_descendants(self, stack: AsyncExitStack, run_key: int) -> list[LiveRun]:
-        """Pin a run and its open children, and theirs, for as long as ``stack`` lasts.
+        """Pin a run and its open descendants until ``stack`` is closed.
 
-        It is all of them only until something is awaited: a run that goes on may start another child.
+        The list is complete only until the next await, because a run that continues may start another child.
 
         Raises:
             RunNotFound: there is no such run.
-            StorageUnavailable: what their states say cannot be stored.
+            StorageUnavailable: the events of a run cannot be stored.
         """
-        # A run that is terminated needs no payloads.
+        # Terminating a run needs no payloads.
         bare = partial(self._registry.pinned, resuming=True, payloads=False)
         found = [await stack.enter_async_context(bare(run_key))]
         known: set[str] = set()
         while missing := [(live, child) for live in found for child in _open_children(live, known)]:
             for parent, child in missing:
                 known.add(child)
-                await parent.durable()  # or the child might not be there yet
+                await parent.durable()  # the child may not be stored before
                 row = await self._runs.get(child)
                 if row is not None:
                     found.append(await stack.enter_async_context(bare(row.run_key)))
@@ -131,7 +131,7 @@ class Children:
 
 
 def child_ended_fact(state: RunState, address: Address, attempt: int) -> ChildEnded:
-    """Return a child's end as its parent hears it; the child was this attempt of the parent's entry."""
+    """Return the fact that tells a parent that the child of this attempt has ended."""
     if state.end is None:
         raise ValueError(f"{state.run_id} has not ended")
     done = isinstance(state.end, Completed)

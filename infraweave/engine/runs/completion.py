@@ -1,4 +1,4 @@
-"""Waiters for the end of a run. They hear of it once its terminal event is on disk, without a query."""
+"""Notifies waiters of the end of a run once its terminal event is on disk. No query is needed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class CompletionWaiters:
         self._closed = False
 
     def wait(self, run_key: int) -> Waiter:
-        """Return a future: True once the run has ended, False at a shutdown. ``remove`` it afterwards."""
+        """Return a future: True when the run has ended, False at shutdown. ``remove`` it afterwards."""
         waiter: Waiter = asyncio.get_running_loop().create_future()
         self._waiters.setdefault(run_key, set()).add(waiter)
         if self._closed:
@@ -43,7 +43,7 @@ class CompletionWaiters:
                 waiter.set_result(True)
 
     def close(self) -> None:
-        """Expire all waiters: a shutdown begins."""
+        """Expire all waiters at shutdown."""
         self._closed = True
         for waiters in self._waiters.values():
             for waiter in waiters:

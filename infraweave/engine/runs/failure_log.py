@@ -1,7 +1,7 @@
-"""What the server's log tells of failed attempts: one line each, once the failure is on disk.
+"""Logs failed attempts, one line each, once the failure is on disk.
 
-The line names the run, the node and the place, and what kind of failure it was. What the exception said stays
-out of it, for that may quote what a run was given, which is never logged; the run's history has it.
+The line names the run, the node, the place and the kind of failure. It leaves out the message of the
+exception, which may quote the data of the run; that is never logged. The history of the run has the message.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ log = logging.getLogger("infraweave.node")
 
 
 def log_failure(run_id: str, event: NodeFailed) -> None:
-    """Log a failed attempt; one that was stopped is none."""
+    """Log a failed attempt. A cancelled attempt is not logged."""
     if event.code == "cancelled" or not log.isEnabledFor(logging.WARNING):
         return
     place = event.traceback and innermost_place(event.traceback)
@@ -27,11 +27,11 @@ def log_failure(run_id: str, event: NodeFailed) -> None:
         event.attempt,
         _kind(event),
         f" at {place}" if place else "",
-        "it is final" if event.retry_at is None else f"it is tried again at {rfc3339(event.retry_at)}",
+        "it is final" if event.retry_at is None else f"it will be retried at {rfc3339(event.retry_at)}",
         extra={"run_id": run_id, "node": str(event.address), "attempt": event.attempt, "seq": event.seq},
     )
 
 
 def _kind(event: NodeFailed) -> str:
-    """Return the class of an exception, of which a message begins with it; else the code."""
+    """Return the class of the exception, which begins the message; without an exception, the error code."""
     return event.message.partition(" ")[0].rstrip(":") if event.code == "error" else event.code

@@ -1,8 +1,8 @@
 """A cache of folded histories: each inspection folds only the events that came since the last one.
 
 An inspection shows what is on disk, so the events are folded; the live state is not shown. For a map of
-50,000 items that takes a second, and people watch such a run by asking again and again. Whatever the cache
-drops is folded again.
+50,000 items that takes a second, and clients that watch such a run inspect it again and again. A history that
+the cache drops is folded from the start.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from infraweave.errors import RunNotFound
 from infraweave.store.journal import Journal
 from infraweave.store.runs import RunRow
 
-#: Events that are folded so quickly that it is not worth the memory.
+#: Shorter histories are not cached, because folding them is quick.
 LONG = 200
-#: Bytes of the events of all histories together, without payloads, which are not folded: some 150,000 events.
-#: The latest stays however long it is.
+#: The most bytes of the events of all cached histories, without payloads: about 150,000 events. The newest
+#: history stays, however long it is.
 MAX_BYTES = 32 << 20
 
 
@@ -39,7 +39,7 @@ class _Cached:
     state: RunState
     #: Bytes of the events that were folded.
     size: int = 0
-    #: Held while it is brought up to date.
+    #: Held while new events are folded.
     lock: asyncio.Lock = field(factory=asyncio.Lock)
 
 
@@ -54,10 +54,10 @@ class InspectionCache:
         return len(self._cached)
 
     async def inspect(self, run: RunRow) -> Inspection:
-        """Return what a run's stored events say. Read it at once: its state goes on with the next look.
+        """Return the state of a run on disk. Read it at once, because the next inspection changes its state.
 
         Raises:
-            RunNotFound: it is gone.
+            RunNotFound: the run has been removed.
         """
         opening = await self._opening(run)
         graph = await self._catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
@@ -70,7 +70,7 @@ class InspectionCache:
                 self._bound(run.run_key, look)
 
     async def _opening(self, run: RunRow) -> StatusChanged:
-        """Return the first event, with its payload: what the run was started with."""
+        """Return the first event with its payload, the origin and input of the run."""
         for first in await self._journal.read(run.run_key, 0, 1):
             event = decode_event(first.type, first.data, first.payload)
             if isinstance(event, StatusChanged):
@@ -92,7 +92,7 @@ class InspectionCache:
         )
 
     async def _asked(self, run: RunRow, state: RunState) -> dict[str, Json]:
-        """Return what people are shown with each open request."""
+        """Return the data that people see with each open request, by request_id."""
         shown = {}
         for request in [entry.request for entry in state.entries.values() if entry.request is not None]:
             (stored,) = await self._journal.read(run.run_key, request.seq - 1, 1)
@@ -101,7 +101,7 @@ class InspectionCache:
 
     def _bound(self, run_key: int, look: _Cached) -> None:
         if self._cached.get(run_key) is not look:
-            return  # it was dropped while it was folded
+            return  # the cache dropped it meanwhile
         if look.state.seq < LONG:
             self._cached.take(run_key)
         else:
@@ -109,7 +109,7 @@ class InspectionCache:
 
 
 def blocked_nodes(catalog: Catalog, graph: Graph, state: RunState) -> list[str]:
-    """Return the nodes that would go on if their code were loaded, sorted."""
+    """Return the names of the nodes that wait only for their code to be loaded, sorted."""
     if state.end is not None or state.state == "queued":
         return []
     late = [e.address for e in state.entries.values() if e.status == "backoff" or e.address in state.maps]
@@ -118,7 +118,7 @@ def blocked_nodes(catalog: Catalog, graph: Graph, state: RunState) -> list[str]:
 
 
 def _openable(graph: Graph, state: RunState) -> list[Address]:
-    """Return what would open next, if nothing held it back."""
+    """Return the entries that can open next, or the next compensation."""
     if state.stopping is None:
         return [Address(name) for name in readiness.all_ready(graph, state)]
     undo = None if state.entries else next_compensation(graph, state)

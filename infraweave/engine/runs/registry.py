@@ -173,7 +173,7 @@ class RunRegistry:
         """Remove a run whose commit failed: the disk has the truth, and the next process loads it."""
         if self.live.get(live.run_key) is live:
             log.error(
-                "run %s: its events could not be stored; it is taken up after a restart", live.state.run_id
+                "run %s: its events could not be stored; it is loaded after a restart", live.state.run_id
             )
             self._evict(live)
 

@@ -1,4 +1,4 @@
-"""What is asked of the engine, and what it answers: plain values."""
+"""Requests to the engine and its responses, as plain values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from infraweave.store.sqlite.audit_record import AuditRecord
 
 @frozen(kw_only=True)
 class StartRequest:
-    """A run to start, as its caller asked for it."""
+    """A request to start a run."""
 
     tenant: str
     by: str
@@ -27,23 +27,23 @@ class StartRequest:
     trigger: Trigger = "api"
     trace: TraceContext
     idempotency_key: str | None = None
-    #: SHA-256 of the canonical body, hexadecimal; compared when the key comes again.
+    #: SHA-256 of the canonical body, hexadecimal. A request that repeats the key must have the same digest.
     body_digest: str | None = None
-    #: Not to be started before, in milliseconds; None or in the past: at once.
+    #: The earliest start in milliseconds; the run starts at once if this is None or in the past.
     start_at: int | None = None
-    #: The run of which this one is a rerun, and what it keeps of that.
+    #: The run that this one repeats, and the results that it keeps.
     rerun_of: str | None = None
     reused: ReusedNodes | None = None
-    #: What the audit log is to say of it, if it makes a run.
+    #: The audit record that is written if the request starts a run.
     record: AuditRecord | None = None
 
 
 @frozen(kw_only=True)
 class RerunWish:
-    """How a run is run again. Without ``from_node`` everything is; without ``version`` its own is used."""
+    """What to rerun: everything without ``from_node``, in the run's own version without ``version``."""
 
     from_node: str | None = None
-    #: A JSON Merge Patch of the input; None: the input stays.
+    #: A JSON Merge Patch of the input; None leaves the input unchanged.
     patch: Json = None
     version: str | None = None
 
@@ -60,7 +60,7 @@ class PlannedRerun:
 
 @frozen
 class Started:
-    """A run that is durable; ``replayed``: it was before."""
+    """A durable run. ``replayed`` is True if an earlier request started it."""
 
     run: RunRow
     replayed: bool
@@ -68,7 +68,7 @@ class Started:
 
 @frozen
 class Delivered:
-    """A signal that is durable; ``duplicate``: it was before."""
+    """A durable signal. ``duplicate`` is True if an earlier request sent it."""
 
     request_id: str
     duplicate: bool
@@ -76,9 +76,10 @@ class Delivered:
 
 @frozen(kw_only=True)
 class Inspection:
-    """What the events of a run say, without payloads; ``blocked`` names nodes whose code is not loaded.
+    """The state of a run according to its events, without payloads.
 
-    ``asked`` is what people are shown beside the prompt, by request_id.
+    ``blocked`` names the nodes that wait for their code to be loaded. ``asked`` is the data that people see
+    beside a prompt, by request_id.
     """
 
     origin: Origin

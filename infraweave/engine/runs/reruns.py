@@ -1,4 +1,4 @@
-"""Second chances: plans another run of a finished one, which keeps what is told to be kept."""
+"""Plans reruns: a rerun repeats a finished run and keeps the results before a chosen node."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from infraweave.errors import Fault, MalformedRequest, RunNotFinished, RunNotFou
 from infraweave.store.journal import Journal
 from infraweave.store.runs import RunRow
 
-#: Names of nodes that a refusal lists.
+#: The most node names that an error message lists.
 _LISTED = 20
-#: Bytes, as JSON, of the results that a rerun keeps: they stand in one event.
+#: The most bytes, as JSON, of the results that a rerun keeps. One event holds them all.
 MAX_KEPT = 4 * sizes.MAX_VALUE_BYTES
 
 
@@ -32,17 +32,18 @@ class Reruns:
     _schema_checker: SchemaChecker
 
     async def plan(self, run: RunRow, wish: RerunWish) -> PlannedRerun:
-        """Return what a rerun would keep and run anew.
+        """Return which nodes a rerun would keep and which it would run again.
 
         Raises:
             RunNotFinished: the run is still open.
             RunNotFound: it is being removed.
             VersionNotFound: there is no such version.
-            MalformedRequest: ``from_node`` is no node of it, or what is kept skips it, or is too large.
-            InputInvalid: the input, patched, does not match its schema.
+            MalformedRequest: the version has no node ``from_node``, the kept results skip that node, or they
+                are too large.
+            InputInvalid: the patched input does not match its schema.
         """
         if run.state not in TERMINAL_STATES:
-            raise RunNotFinished(f"Run {run.run_id} is {run.state}; only a run that has ended is run again.")
+            raise RunNotFinished(f"Run {run.run_id} is {run.state}; only runs that have ended can be rerun.")
         old = await self._catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
         version = wish.version or run.workflow_version
         new = await self._catalog.graph(run.tenant, run.workflow_id, version)
@@ -56,7 +57,7 @@ class Reruns:
         try:
             sizes.check_size(kept.results.outputs.values(), MAX_KEPT)
         except sizes.TooLarge as error:
-            message = f"What the rerun would keep is too large: together, {error}; begin at an earlier node"
+            message = f"The results to keep are too large ({error}); begin at an earlier node"
             raise MalformedRequest(message, details=[Fault("/from_node", "too_large", message)]) from error
         if wish.from_node in kept.skipped:
             raise _skipped(new, wish.from_node)
@@ -67,7 +68,7 @@ class Reruns:
 
 def _skipped(new: Graph, name: str) -> MalformedRequest:
     before = new.router_of.get(name) or ", ".join(new.upstream[name])
-    message = f"Node {name} is skipped again, as before: nothing that is kept leads to it; begin at {before}"
+    message = f"Node {name} would be skipped again, because no kept result leads to it; begin at {before}"
     return MalformedRequest(message, details=[Fault("/from_node", "skipped", message)])
 
 

@@ -1,8 +1,8 @@
-"""Starting runs: one, or many in one commit; at most once per idempotency key.
+"""Starts runs: one, or many in one commit; at most once per idempotency key.
 
 The order is always the same: the key, the workflow and its version, the input, admission control, the first
-event. All awaits come before admission control. There is none between admission and the append, so that no
-slot can change hands in between, and a batch is one transaction.
+event. All awaits come before admission control. Nothing is awaited between admission and the append, so no
+other run can take the slot meanwhile, and a batch is one transaction.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from infraweave.store.runs import RunRow, Runs
 
 #: A tenant and one of its idempotency keys.
 Key: TypeAlias = tuple[str, str]
-#: Requests of a batch read between two looks at other work.
+#: Requests of a batch that are prepared before other work gets a turn.
 _STRETCH = 50
 
 
@@ -53,7 +53,7 @@ class _Ready:
 
 
 class Starts:
-    """The way in of all runs that somebody asks for."""
+    """Starts the runs that callers request; ``Children`` starts those of nodes."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Starts:
         self._starting: dict[Key, asyncio.Future[None]] = {}
 
     async def start_one(self, request: StartRequest) -> Started:
-        """Start a run, or return the one that its key made; see ``RunService.start``."""
+        """Start a run, or return the one that its key started; see ``RunService.start``."""
         if request.idempotency_key is None:
             return Started(await self._start(request), replayed=False)
         key = (request.tenant, request.idempotency_key)
@@ -81,10 +81,10 @@ class Starts:
 
     @asynccontextmanager
     async def _claimed(self, keys: Iterable[Key]) -> AsyncIterator[None]:
-        """Let simultaneous starts with one key pass one by one; the table's unique index stands behind."""
+        """Serialize starts with the same key. The unique index of the table would catch what this misses."""
         claimed: list[Key] = []
         try:
-            for key in sorted(set(keys)):  # in one order, so that two batches cannot wait for each other
+            for key in sorted(set(keys)):  # sorted, so that two batches cannot wait for each other
                 while (other := self._starting.get(key)) is not None:
                     await asyncio.shield(other)
                 self._starting[key] = asyncio.get_running_loop().create_future()
@@ -113,7 +113,7 @@ class Starts:
         return _Ready(evolve(request, input=value), graph, admission_request(graph, request.tenant, value))
 
     def _begin(self, ready: _Ready) -> LiveRun:
-        """Let a run in and append its first event; ``durable`` tells when that is on disk.
+        """Admit a run and append its first event. Await ``durable`` to know that the event is on disk.
 
         Raises:
             Capacity: nothing has changed.
@@ -137,9 +137,9 @@ class Starts:
     # --- many ----------------------------------------------------------------------------------------------
 
     async def start_many(self, requests: Sequence[StartRequest]) -> list[Started | RequestError]:
-        """Start what can be started, in one transaction; see ``RunService.start_many``."""
+        """Start all requests that can be started, in one transaction; see ``RunService.start_many``."""
         for request in requests:
-            dumps([request.input, request.tags, request.by])  # or the first half would begin and the rest not
+            dumps([request.input, request.tags, request.by])  # raises before any run is started
         keys = [key for request in requests if (key := _key(request)) is not None]
         async with self._claimed(keys):
             made = await self._made(keys)
@@ -164,7 +164,7 @@ class Starts:
     async def _all_ready(
         self, requests: Sequence[StartRequest], made: Mapping[Key, RunRow]
     ) -> list[_Ready | RequestError]:
-        """Return each start as far as it comes before admission control; whose key is known needs nothing."""
+        """Prepare each start for admission control. A start with a known key needs no preparation."""
         found: list[_Ready | RequestError] = []
         for place, request in enumerate(requests, start=1):
             found.append(IdempotencyMismatch() if _key(request) in made else await self._tried(request))
@@ -177,7 +177,7 @@ class Starts:
             return await self._ready(request)
         except RequestError as error:
             if error.status >= StorageUnavailable.status:
-                raise  # that is everybody's trouble
+                raise  # it would fail for every request
             return error
 
     def _outcome(
@@ -213,12 +213,12 @@ def _replay(request: StartRequest, row: RunRow) -> Started:
     return Started(row, replayed=True)
 
 
-#: What the index takes from a run's origin as it is.
+#: Fields that the index row copies from the run's origin.
 _ORIGIN = tuple({field.name for field in fields(Origin)} & {field.name for field in fields(RunRow)})
 
 
 def _row(live: LiveRun) -> RunRow:
-    """Return what the index holds of a run that was just started, without reading it back."""
+    """Return the index row of a run that was just started, without reading it."""
     state, origin = live.state, live.origin
     return RunRow(
         run_key=live.run_key,

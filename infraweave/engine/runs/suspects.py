@@ -75,6 +75,6 @@ class Suspects:
         """Return why a run is not loaded, and what to do."""
         return (
             f"Run {run_id} is set aside, because {self._quarantine.crashes(run_id)} processes in a row have"
-            " died as it was taken up: resume it, cancel it, or terminate it, which reads of its payloads"
-            " only the input."
+            " died while they loaded it: resume it, cancel it, or terminate it. Of its payloads, terminating"
+            " reads only the input."
         )

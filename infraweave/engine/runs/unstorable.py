@@ -1,8 +1,8 @@
-"""Events that can never be stored: which run is to blame, and with what it is taken up again.
+"""Handles events that can never be stored: finds the run that must fail, and continues it.
 
-What a run holds is judged where it comes in, so this is the net below: what SQLite cannot hold, or JSON
-cannot carry, must leave no run that goes on for ever. Its log ends before those events; it is taken up from
-there, and what led to them fails.
+Values are checked where they enter a run. This is the second line of defence: an event that SQLite or JSON
+cannot hold must not keep a run open for ever. The log of the run ends before such events. The run continues
+from there, and the attempt that caused them fails.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from infraweave.core.run.recorder import TurnResult
 from infraweave.engine.runs.live_run import LiveRun
 from infraweave.errors import Unstorable
 
-#: Characters of the reason that an event tells.
+#: The most characters of the reason in an event.
 _LONGEST = 500
 
 
 class Turn(NamedTuple):
-    """A run, the fact that it decided about, and what it wrote."""
+    """One turn of a run: the fact that it handled and the events that it wrote."""
 
     live: LiveRun
     result: TurnResult
@@ -28,7 +28,7 @@ class Turn(NamedTuple):
 
 
 def blamed(error: Unstorable, turns: Sequence[Turn]) -> Turn | None:
-    """Return the turn that is to fail; of a child that is not on disk yet, its parent's."""
+    """Return the turn that must fail. For a child that is not stored yet, it is the turn of its parent."""
     by_key = {turn.live.run_key: turn for turn in turns}
     turn = by_key.get(error.run_key or 0)
     while turn is not None and not is_stored(turn):
@@ -37,11 +37,11 @@ def blamed(error: Unstorable, turns: Sequence[Turn]) -> Turn | None:
 
 
 def is_stored(turn: Turn) -> bool:
-    """Tell whether a turn's run is on disk, as far as it went before."""
+    """Tell whether the run of a turn was stored before this turn."""
     return not turn.result.events or turn.result.events[0].seq > 1
 
 
 def rejected(error: Unstorable, fact: Fact) -> AppendRejected:
-    """Return the fact with which a run is taken up again."""
+    """Return the fact with which a run continues."""
     reason = error.message.encode(errors="replace").decode()
     return AppendRejected(reason[:_LONGEST], getattr(fact, "address", None))

@@ -89,7 +89,7 @@ class Wakeups:
                 self._queued.grant(run_key)
 
     async def _load_suspect(self, row: RunRow) -> None:
-        said = "taking up %s by itself: %s processes in a row have died at that"
+        said = "loading %s by itself, because %s processes in a row have died while they loaded it"
         log.warning(said, row.run_id, self._resources.quarantine.crashes(row.run_id))
         await self._each([row.run_key], self._load_quietly)
         live = self._registry.live.get(row.run_key)
@@ -125,7 +125,7 @@ class Wakeups:
             if isinstance(error, StorageUnavailable):
                 raise error
             if error is not None and not isinstance(error, RunSetAside):  # which was logged
-                log.error("the run with the key %s cannot be taken up", run_key, exc_info=error)
+                log.error("the run with the key %s cannot be loaded", run_key, exc_info=error)
 
     # --- time ----------------------------------------------------------------------------------------------
 
