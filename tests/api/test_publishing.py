@@ -273,7 +273,7 @@ async def test_what_is_no_document_is_malformed_at_a_place(api, change, path, wo
             "/nodes/0/expression",
             "in the expression 'input.a +'",
         ),
-        ({"nodes": [{"kind": "node", "name": "sum"}]}, "/nodes/0", "makes its output; neither is there"),
+        ({"nodes": [{"kind": "node", "name": "sum"}]}, "/nodes/0", "makes its output; it has neither"),
         ({"nodes": [{**STEP, "name": "no good"}], "output": None}, "/nodes/0/name", "is not a node name"),
         (
             {"nodes": [STEP, {"kind": "map", "name": "each", "over": "stpe", "code": "ship:step"}]},

@@ -225,7 +225,7 @@ def found(*nodes) -> list[str]:
                 node("b", "a"),
                 loop("l", "b", back_to="a"),
             ],
-            "the loop l has two entries: a, and b, which is a route of r outside of it",
+            "the loop l has two entries: a and b; the router r, outside of the loop, can choose b",
         ),
         (
             [
@@ -235,7 +235,7 @@ def found(*nodes) -> list[str]:
                 loop("l", "b", back_to="a"),
                 loop("m", "c", "l", back_to="b"),
             ],
-            "the loops l and m share b; one must lie inside the other, or apart",
+            "the loops l and m share b; nest one inside the other, or separate them",
         ),
         (
             [carried(node("a"), "b"), node("b", "a"), loop("l", "a", back_to="a"), node("z")],
@@ -243,7 +243,7 @@ def found(*nodes) -> list[str]:
         ),
         (
             [carried(node("a"), "z"), loop("l", "a", back_to="a"), node("z")],
-            "a: parameter z is carried, but no loop holds both a and z",
+            "a: parameter z is carried, but no loop contains both a and z",
         ),
         (
             [node("a", "b"), node("b", "a"), loop("l", "b", back_to="a")],

@@ -239,7 +239,7 @@ def test_what_is_right_has_no_faults(schedule):
         (every(float("nan")), "every is nan s; expected at least one second"),
         (every(1.0005), "every is 1.0005 s; expected whole milliseconds"),
         (every(60.0, timezone=ZURICH), "timezone goes with cron"),
-        (every(60.0, anchor="yesterday"), "anchor: 'yesterday' is no RFC 3339 time"),
+        (every(60.0, anchor="yesterday"), "anchor: 'yesterday' is not an RFC 3339 time"),
         (every(60.0, catch_up="some"), "catch_up is 'some'; expected skip, last, all"),
         (every(60.0, overlap="allow"), "overlap is 'allow'; expected skip, queue, cancel_running"),
         (every(60.0, catch_up="all"), "catch_up='all' needs overlap='queue'"),

@@ -172,7 +172,7 @@ async def test_what_is_no_time_fails_its_timer(world, expression):
     [
         (
             Activity(name="n"),
-            "n: a node needs a function or an expression that makes its output; neither is there",
+            "n: a node needs a function or an expression that makes its output; it has neither",
         ),
         (Activity(name="n", code="w:n", expression="1"), "n: a node needs a function or an expression"),
         (Activity(name="n", expression="x"), "undeclared reference to 'x'"),

@@ -27,7 +27,7 @@ def test_a_cycle_with_two_entries_is_refused():
     def again(review: str) -> bool:
         return False
 
-    with pytest.raises(DeclarationError, match="the loop again has two entries: draft, and review"):
+    with pytest.raises(DeclarationError, match="the loop again has two entries: draft and review"):
         flow.compile()
 
 

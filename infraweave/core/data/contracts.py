@@ -47,12 +47,12 @@ class Contract:
                 return to_author(value, self._annotation)
             return library.structure(value, self._annotation)
         except ExceptionGroup as error:
-            raise ContractViolation(_told(list(conversion_faults(error))) or "it is refused") from error
+            raise ContractViolation(_told(list(conversion_faults(error))) or "it is not valid") from error
         except ValueError as error:
             if library is None:
                 raise
             # The errors of the libraries are ValueErrors that repeat the value.
-            raise ContractViolation(_told(library.faults(error, value)) or "it is refused") from error
+            raise ContractViolation(_told(library.faults(error, value)) or "it is not valid") from error
 
     def output_fault(self, output: Json, returned: Any) -> str | None:
         """Return why an output breaks the return annotation; ``output`` is ``returned`` as JSON.
@@ -66,7 +66,7 @@ class Contract:
         fault = self.fault(output)
         if self._validator is not None and fault is None and self._asks_classes:
             own = get_origin(self._annotation) or self._annotation
-            # Not isinstance, which a TypedDict refuses.
+            # TypedDict does not support isinstance.
             if own not in type(returned).__mro__ or get_args(self._annotation):
                 self.made(output)
         return fault

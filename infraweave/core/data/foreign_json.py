@@ -27,7 +27,7 @@ def parse(body: bytes) -> Json:
     numbers too large for a float become their text.
 
     Raises:
-        ValueError: it is not JSON. NaN and lone surrogates are not JSON.
+        ValueError: it is not JSON, or contains NaN or a lone surrogate.
     """
     try:
         value: Json = loads(body)
@@ -45,7 +45,7 @@ def parse(body: bytes) -> Json:
 
 
 def _refused(word: str) -> Json:
-    raise ValueError(f"{word} is none of its values")
+    raise ValueError(f"JSON has no value {word}")
 
 
 def _integer(digits: str) -> Json:

@@ -160,7 +160,7 @@ def _types(schema: Schema) -> tuple[str, ...]:
 
 
 def _values(schema: Schema) -> list[Json]:
-    """Return the values that a schema spells out; none where it spells none."""
+    """Return the values that a schema enumerates; empty if it enumerates none."""
     return [schema["const"]] if "const" in schema else list(schema.get("enum", ()))
 
 

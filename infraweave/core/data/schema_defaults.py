@@ -47,7 +47,7 @@ _kept: BoundedCache[bytes, Defaults] = BoundedCache(2 << 20)
 
 
 def defaults_of(schema: JsonObject) -> Defaults:
-    """Return the defaults of a schema; the same schema gives the same."""
+    """Return the defaults of a schema, from the cache if the schema is known."""
     key = canonical(schema)
     found = _kept.get(key)
     if found is None:

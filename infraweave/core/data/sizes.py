@@ -39,20 +39,20 @@ class SizeBudget:
     _known: dict[int, tuple[Json, int]] = field(factory=dict)
 
     def take(self, size: int) -> None:
-        """Use some bytes.
+        """Use ``size`` bytes of the budget.
 
         Raises:
-            TooLarge: fewer are left.
+            TooLarge: the budget is exceeded.
         """
         self._taken += size
         if self._taken > self.most:
             raise TooLarge(f"it would have more than {self.most:,} bytes as JSON")
 
     def take_value(self, value: Json) -> None:
-        """Use the bytes of a value.
+        """Use the bytes of a value; a value that was measured before is not encoded again.
 
         Raises:
-            TooLarge: fewer are left.
+            TooLarge: the budget is exceeded.
         """
         if id(value) not in self._known:
             self._known[id(value)] = value, json_size(value)
@@ -63,7 +63,7 @@ def check_size(values: Iterable[Json], most: int = MAX_VALUE_BYTES) -> None:
     """Check that values are not too large together.
 
     Raises:
-        TooLarge: they are.
+        TooLarge: their total size exceeds ``most``.
     """
     room = SizeBudget(most)
     for value in values:

@@ -97,9 +97,9 @@ def from_rfc3339(text: str) -> int:
         when = datetime.fromisoformat(text)
         if when.tzinfo is None or "T" not in text.upper():
             raise ValueError
-        at = (when - _EPOCH) // _MILLISECOND  # what is less is left out, or the last moment would be none
+        at = (when - _EPOCH) // _MILLISECOND  # truncate to milliseconds; rounding could exceed year 9999
     except (ValueError, OverflowError):
-        raise ValueError(f"{text!r:.100} is no RFC 3339 time such as 2026-07-04T18:22:31Z") from None
+        raise ValueError(f"{text!r:.100} is not an RFC 3339 time such as 2026-07-04T18:22:31Z") from None
     if not _FIRST <= at <= _LAST:
         raise ValueError(f"{text!r:.100} lies outside the years 0001 to 9999 in UTC")
     return at

@@ -1,1 +1,1 @@
-"""What is wrong with a definition document: every fault at once, each with its place."""
+"""The rules of definition documents. All faults are reported at once, each with its place."""

@@ -42,22 +42,22 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,127}")
 #: Recorded pipelines have thousands of nodes. For 10,000 nodes the check takes under half a second, the
 #: drawing about one second, and a run a few seconds; all three grow linearly.
 MAX_NODES = 10_000
-#: The check compiles each expression, which takes a millisecond.
+#: Compiling an expression takes about a millisecond.
 MAX_EXPRESSIONS = 2_000
 #: Each loop and each race holds the set of its nodes, so nested ones take many times the size of the graph.
 MAX_LOOPS = MAX_RACES = 200
 MAX_FAULTS = 100
-#: Names that a message lists, and names among which the nearest one is looked for.
+#: The most names that a message lists, and the most names that are searched for a similar one.
 _LISTED, _SEARCHED = 20, 500
 
 
 def is_id(text: str) -> bool:
-    """Tell whether a text may be the id of a workflow, or a version."""
+    """Tell whether a text is valid as a workflow id or a version."""
     return ID.fullmatch(text) is not None
 
 
 def faults(document: Document) -> list[Fault]:
-    """Return what is wrong with a document, a hundred faults at most; empty where it can be published."""
+    """Return the faults of a document, at most a hundred; empty if it can be published."""
     found = list(islice(_faults(document), MAX_FAULTS + 1))
     if len(found) > MAX_FAULTS:
         found[MAX_FAULTS] = Fault("", "more", "there are more faults")
@@ -78,7 +78,7 @@ def _faults(document: Document) -> Iterator[Fault]:
         yield fault
     graph = Graph(document)
     if len(graph.nodes) < len(document.nodes):
-        return  # edges of nodes with one name cannot be told apart
+        return  # with repeated names, edges are ambiguous
     for fault in chain(loop_faults(graph), _cycles(graph)):
         sound = False
         yield fault
@@ -175,7 +175,7 @@ def _required_in_race(node: Node) -> Iterator[Fault]:
 def _sources(
     node: Node, params: tuple[Param, ...], names: set[str], *, itself: bool = False
 ) -> Iterator[Fault]:
-    """Yield what is wrong with the sources of parameters; a compensation takes the output of its own node."""
+    """Yield faults of the sources of parameters. Only a compensation can take the output of its own node."""
     last = {param.name: place for place, param in enumerate(params)}
     counts = Counter(param.name for param in params)
     for name in (name for name in counts if counts[name] > 1):
@@ -241,7 +241,7 @@ def _route(node: Node, route: str, count: int, names: set[str]) -> Iterator[Faul
 
 
 def _cycles(graph: Graph) -> Iterator[Fault]:
-    """Yield cycles that share no node; edges to the node itself or to nothing are faults of their own."""
+    """Yield cycles that share no node. Edges to the node itself or to unknown nodes are other faults."""
     sources = {
         name: [source for source in graph.waits[name] if source in graph.nodes and source != name]
         for name in graph.nodes

@@ -1,4 +1,4 @@
-"""What makes loops valid: one entry each, nested or apart, first values for carried parameters."""
+"""Checks loops: each has one entry, two are nested or disjoint, carried parameters have defaults."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infraweave.errors import Fault
 
 
 def loop_faults(graph: Graph) -> Iterator[Fault]:
-    """Yield what is wrong with the loops of a document; no two nodes of it have one name."""
+    """Yield the faults of all loops of a document. The names of its nodes must be unique."""
     for place, node in enumerate(graph.document.nodes):
         if isinstance(node, Loop):
             yield from (fault.within(f"/nodes/{place}", f"{node.name}: ") for fault in _end(graph, node))
@@ -24,7 +24,7 @@ def loop_faults(graph: Graph) -> Iterator[Fault]:
             shared = min(inner.nodes & outer.nodes, key=graph.order.__getitem__)
             message = (
                 f"the loops {inner.condition} and {outer.condition} share {shared};"
-                " one must lie inside the other, or apart"
+                " nest one inside the other, or separate them"
             )
             yield Fault("/nodes", "loop", message)
     yield from _carried(graph)
@@ -48,8 +48,8 @@ def _entries(graph: Graph, region: Region) -> Iterator[Fault]:
         router = graph.router_of.get(name)
         if router is not None and router not in region.nodes:
             message = (
-                f"the loop {region.condition} has two entries: {region.back_to}, and {name}, which is a route"
-                f" of {router} outside of it"
+                f"the loop {region.condition} has two entries: {region.back_to} and {name};"
+                f" the router {router}, outside of the loop, can choose {name}"
             )
             yield Fault("/nodes", "loop", message)
 
@@ -62,7 +62,7 @@ def _carried(graph: Graph) -> Iterator[Fault]:
             path = f"/nodes/{node_place}/params/{place}"
             if param.source in graph.nodes and graph.carrier(name, param.source) is None:
                 both = f"{name} and {param.source}"
-                message = f"{name}: parameter {param.name} is carried, but no loop holds both {both}"
+                message = f"{name}: parameter {param.name} is carried, but no loop contains both {both}"
                 yield Fault(path, "loop", message)
             if param.required:
                 message = (

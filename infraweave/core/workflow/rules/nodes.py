@@ -1,4 +1,4 @@
-"""What makes a node valid by itself: its numbers, its schemas, and which of its fields go together."""
+"""Checks each node by itself: its numbers, its schemas, and which fields can be combined."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
 def node_faults(node: Node) -> Iterator[Fault]:
-    """Yield what is wrong with a node by itself; paths lead into the node."""
+    """Yield the faults of a node by itself; paths are relative to the node."""
     match node:
         case Activity():
             yield from _attempts(node.retry, node.timeout)
@@ -67,7 +67,7 @@ def node_faults(node: Node) -> Iterator[Fault]:
 
 def _code_or_expression(node: Activity | Router | Loop, kind: str, does: str) -> Iterator[Fault]:
     if (node.code is None) == (node.expression is None):
-        rest = "; neither is there" if node.code is None else ", not both"
+        rest = "; it has neither" if node.code is None else ", not both"
         yield Fault("", "conflict", f"{kind} needs a function or an expression that {does}{rest}")
     yield from _expression(node)
 
@@ -90,8 +90,8 @@ def _request(request: Request, params: tuple[Param, ...]) -> Iterator[Fault]:
 def _compensation(undo: Compensation) -> Iterator[Fault]:
     yield from _attempts(undo.retry, undo.timeout)
     if (undo.code is None) == (undo.request is None):
-        rest = "; neither is there" if undo.code is None else ", not both"
-        yield Fault("", "conflict", f"it needs a function or a request that undoes{rest}")
+        rest = "; it has neither" if undo.code is None else ", not both"
+        yield Fault("", "conflict", f"it needs a function or a request{rest}")
     if undo.request is not None:
         yield from _request(undo.request, undo.params)
 
@@ -140,7 +140,7 @@ def _map_work(node: Map) -> Iterator[Fault]:
     elif (node.code is None) == (node.request is None):
         yield wrong
     elif node.schema is not None or node.workflow_version is not None:
-        yield Fault("/schema", "conflict", "schema and workflow_version go with a workflow_id")
+        yield Fault("/schema", "conflict", "schema and workflow_version need a workflow_id")
 
 
 def _child(node: Map | Subworkflow) -> Iterator[Fault]:
@@ -151,7 +151,7 @@ def _child(node: Map | Subworkflow) -> Iterator[Fault]:
 
 
 def id_faults(field: str, text: str | None) -> Iterator[Fault]:
-    """Yield what is wrong with the id or the version of a workflow in a field; None is never wrong."""
+    """Yield the faults of a workflow id or version in a field; None is valid."""
     if text is not None and not ID.fullmatch(text):
         message = f"{field} {shorten(text)} must be 1 to 128 letters, digits, . _ or -"
         yield Fault(f"/{field}", "format", message)
@@ -218,5 +218,5 @@ def _within(name: str, number: float, least: float) -> Iterator[Fault]:
 
 
 def shorten(name: str) -> str:
-    """Return a caller's name as messages quote it, cut where it is long."""
+    """Return a caller's name for a message, quoted and shortened."""
     return repr(name if len(name) <= 128 else name[:127] + "…")

@@ -1,4 +1,4 @@
-"""The rules for a document of which some parts could not be read: only what the readable parts show.
+"""Checks a document with unreadable parts, and reports only the faults that its readable parts prove.
 
 An empty value stands in for each part that could not be read. A rule that looks at it can find a fault that
 the document does not have. Such faults are left out; their code and path tell what they are about.
@@ -26,7 +26,7 @@ _EDGES = frozenset(
 
 
 def faults_beside(document: Document, known: Iterable[Fault]) -> list[Fault]:
-    """Return the faults of a document beside those that the decoder found."""
+    """Return the faults of a document that the decoder did not find."""
     known = list(known)
     unread = {fault.path for fault in known if fault.code != "unknown_field"}
     touched = {fault.path for fault in known}
@@ -35,7 +35,7 @@ def faults_beside(document: Document, known: Iterable[Fault]) -> list[Fault]:
 
 
 def _with_names(document: Document, unread: AbstractSet[str]) -> Document:
-    """Return a document in which nodes without a readable name have names of their own."""
+    """Return the document with a unique name for each node whose name could not be read."""
     nodes = [
         evolve(node, name=f"unread{place}") if unread & {f"/nodes/{place}", f"/nodes/{place}/name"} else node
         for place, node in enumerate(document.nodes)
@@ -44,7 +44,7 @@ def _with_names(document: Document, unread: AbstractSet[str]) -> Document:
 
 
 def _stands(fault: Fault, unread: Collection[str], touched: Collection[str]) -> bool:
-    """Tell whether a fault is there whatever the parts hold that could not be read."""
+    """Tell whether a fault exists whatever the unreadable parts contain."""
     if any(_holds(path, fault.path) for path in unread):
         return False
     if fault.code in _SEVERAL_FIELDS or fault.path == "/concurrency":
@@ -56,12 +56,12 @@ def _stands(fault: Fault, unread: Collection[str], touched: Collection[str]) -> 
 
 
 def _holds(outer: str, inner: str) -> bool:
-    """Tell whether two paths are the same, or the second leads into the value at the first."""
+    """Tell whether the second path is the first or lies below it."""
     return f"{inner}/".startswith(f"{outer}/")
 
 
 def _names_a_node(path: str) -> bool:
-    """Tell whether a path leads to the name of a node, or to a value that holds names."""
+    """Tell whether a path is that of a node's name, or of a value that contains names."""
     head, *rest = path.split("/")[1:]
     return head == "nodes" and (len(rest) < 2 or rest[1] == "name")
 

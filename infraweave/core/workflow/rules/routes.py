@@ -1,6 +1,6 @@
-"""What must have happened for a node to run: which routes were chosen, which nodes came before.
+"""Finds nodes that can never run, because they need two routes that exclude each other.
 
-For documents whose edges are sound and free of cycles.
+The edges of the document must be valid and without cycles.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Needs = dict[str, str]
 
 
 def in_flow(graph: Graph) -> list[str]:
-    """Return the nodes so that each stands after all that it waits for."""
+    """Return the nodes in topological order."""
     done: dict[str, None] = {}
     stack = list(reversed(graph.nodes))
     while stack:
@@ -29,7 +29,7 @@ def in_flow(graph: Graph) -> list[str]:
 
 
 def ancestors(graph: Graph) -> dict[str, int]:
-    """Return for each node all that comes before it, as the bits of their places in the order."""
+    """Return the ancestors of each node, as a bit set of their places in the order."""
     before: dict[str, int] = {}
     for name in in_flow(graph):
         before[name] = 0
@@ -41,8 +41,8 @@ def ancestors(graph: Graph) -> dict[str, int]:
 def never_together(graph: Graph) -> Iterator[Fault]:
     """Yield a fault for each node that needs two routes of a router that chooses one.
 
-    A node needs what its router, and the data that it requires, need; without those, what all its upstreams
-    need, since one of them must have run.
+    A node has the needs of its router and of its required data. Without those it has the needs that all its
+    upstream nodes share, because one of them must have run.
     """
     needs: dict[str, Needs] = {}
     for name in in_flow(graph):
@@ -63,7 +63,7 @@ def _wanted(graph: Graph, name: str, needs: dict[str, Needs]) -> list[Needs]:
     if not sources and graph.upstream[name]:
         return [_common([needs[source] for source in graph.upstream[name]])]
     wanted = [needs[source] for source in sources]
-    # A wait has an answer, or its time runs out into a route.
+    # A wait ends with its answer or, when its time is up, in a route.
     wanted += [{source: source} for source in graph.required[name] if _may_run_out(graph, source)]
     if router is not None and not _chooses_many(graph, router):
         wanted.append({router: name})
@@ -71,7 +71,7 @@ def _wanted(graph: Graph, name: str, needs: dict[str, Needs]) -> list[Needs]:
 
 
 def _united(wanted: list[Needs]) -> tuple[Needs, tuple[str, str, str] | None]:
-    """Return all needs as one; and the first two routes that exclude each other, with their router."""
+    """Merge needs. Also return the first two routes that exclude each other, with their router."""
     needed: Needs = {}
     for router, route in (pair for needs in wanted for pair in needs.items()):
         other = needed.setdefault(router, route)

@@ -1,4 +1,4 @@
-"""What is wrong with the schedules and webhooks of a document."""
+"""Checks the schedules and webhooks of a document."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from infraweave.errors import Fault
 
 
 def trigger_faults(document: Document) -> Iterator[Fault]:
-    """Yield every fault of the triggers of a document; paths lead into the document."""
+    """Yield the faults of all triggers; paths are relative to the document."""
     for place, schedule in enumerate(document.schedules):
         label = f"schedule {schedule.name:.128}: "
         yield from (fault.within(f"/schedules/{place}", label) for fault in schedules.faults(schedule))
@@ -39,7 +39,7 @@ def _webhook(webhook: Webhook) -> Iterator[Fault]:
 
 
 def _input_misfits(document: Document) -> Iterator[Fault]:
-    """Yield why the workflow's own schema refuses the inputs of its schedules."""
+    """Yield the inputs of schedules that do not match the input schema of the workflow."""
     sound = [
         (n, schedule) for n, schedule in enumerate(document.schedules) if not any(schedules.faults(schedule))
     ]
