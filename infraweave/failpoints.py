@@ -1,7 +1,7 @@
-"""Failpoints, at which a test kills the process: ``INFRAWEAVE_FAILPOINTS="commit.before@3 recovery"``.
+"""Failpoints kill the process for tests: ``INFRAWEAVE_FAILPOINTS="commit.before@3 recovery"``.
 
-The process dies when it reaches a failpoint for the given time, by default the first. Unless the variable was
-set when the process started, nothing happens.
+The process dies when it reaches a failpoint for the n-th time (``@n``), by default the first. Without the
+variable in the environment at the start of the process, failpoints do nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ NAMES = (
 
 
 def parse(text: str) -> dict[str, int]:
-    """Return at which time of reaching it each failpoint kills the process.
+    """Return for each failpoint which visit kills the process, counted from 1.
 
     Raises:
         ValueError: a name or a count is not valid.

@@ -1,4 +1,4 @@
-"""The ``Context`` that a node's function gets by annotating a parameter with it."""
+"""The ``Context`` that a node's function gets if it annotates a parameter with it."""
 
 from __future__ import annotations
 

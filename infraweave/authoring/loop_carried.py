@@ -1,6 +1,6 @@
 """Finds loop-carried parameters, which take a value of the previous iteration.
 
-The edges in a loop form circles. In each circle one edge comes from the previous iteration, and its parameter
+The edges in a loop form cycles. In each cycle one edge comes from the previous iteration, and its parameter
 has a default. It is the edge into the first node of the loop; else an edge against the direction of required
 parameters; else an edge from a node declared later.
 """

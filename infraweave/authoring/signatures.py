@@ -1,7 +1,8 @@
 """Reads the signature of an author's function: parameters, annotations, and how to call it.
 
 It supports functions, bound methods, ``functools.partial``, callable objects and classes. It resolves
-annotations one by one, so that an unreadable one hides no other. It calls nothing, and returns faults.
+annotations one by one, so that an unreadable one does not hide others. It
+calls nothing, and returns faults.
 """
 
 from __future__ import annotations

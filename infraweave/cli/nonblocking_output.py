@@ -1,7 +1,7 @@
-"""Keeps a process running when nobody reads its stdout or stderr.
+"""Keeps a process running when its stdout or stderr is not read.
 
 Writing fails when the reader is gone, and blocks for ever when the reader does not read. Neither may stop a
-server. Output that is not read is dropped; the number of dropped bytes is written once somebody reads again.
+server. Output that is not read is dropped. The number of dropped bytes is written when reading resumes.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class NonblockingOutput(io.RawIOBase):
         return len(view)
 
     def _write_piece(self, piece: bytes) -> None:
-        # In a process forked while another thread was writing, nobody ever releases this lock.
+        # If the process was forked while another thread was writing, this lock is never released.
         is_locked = self._lock.acquire(timeout=PATIENCE)
         try:
             if is_locked and self._try_write(piece):
@@ -90,7 +90,7 @@ class NonblockingOutput(io.RawIOBase):
         if not self._poll.poll(0 if self._dropped else PATIENCE * 1000):
             return False
         if self._dropped:
-            piece = b"[%d bytes that nobody read were dropped]\n" % self._dropped + piece
+            piece = b"[%d unread bytes were dropped]\n" % self._dropped + piece
         try:
             while piece:
                 piece = piece[os.write(self._descriptor, piece) :]

@@ -68,7 +68,7 @@ class _ResponseStream(httpx.AsyncByteStream):
         return {"type": "http.disconnect"}
 
     async def next(self) -> Message | None:
-        """Return the next message of the app; None at its end."""
+        """Return the next message of the app; None when the app has ended."""
         return await self._sent.get()
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -80,7 +80,7 @@ class _ResponseStream(httpx.AsyncByteStream):
                     return
 
     async def aclose(self) -> None:
-        """Leave: tell the app, and cancel what it still does."""
+        """Disconnect: notify the app, then cancel its task."""
         self._left.set()
         while not self._sent.empty():
             self._sent.get_nowait()

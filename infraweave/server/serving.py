@@ -67,7 +67,7 @@ async def serving(
     ``code_override`` replaces the code of nodes, for tests.
 
     Raises:
-        StartupError: the file or the port is in use, or the file is not ours.
+        StartupError: the file or the port is in use, or the file is not an InfraWeave database.
         DeclarationError: a workflow cannot be compiled.
         VersionConflict: a version that runs have used is loaded with different content.
     """

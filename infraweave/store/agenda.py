@@ -1,4 +1,4 @@
-"""Reads of the agenda: when runs must next be in memory. The journal writes it with each append."""
+"""Reads the agenda: when each run must be in memory again. The journal writes it with each append."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Workflow documents and their active versions, per tenant.
 
-A version is immutable once a run has used it: different content is refused, with the first difference.
+A version is immutable once a run has used it: different content is rejected, with the first difference.
 Before that, a *load* (the server reads the author's file) may replace it; a *publication* (through the API)
 never does. A load activates the version that the file declares if it differs from the one of the last load,
 so a roll-back through the API survives restarts. The schedules and webhooks of a workflow are those of its

@@ -1,4 +1,4 @@
-"""Following one run: stored events first, then live ones, each once and in order.
+"""Follows one run: stored events first, then live ones, each once and in order.
 
 A reader has a cursor and no queue. A commit wakes it without data, and it reads the events after its cursor.
 So it never loses or repeats an event, whenever it joined and however slow it is. The readers of a run share

@@ -1,4 +1,4 @@
-"""Pages of a run's history: events decide which attempts are on a page, then the payloads of these are read.
+"""Reads a page of a run's history: first events, to choose the attempts, then the payloads of those attempts.
 
 Events are small, but payloads may be megabytes. So payloads are read for the attempts of the page alone, and
 the page ends once it holds enough of them.

@@ -1,4 +1,4 @@
-"""The keys of a file, with which the server signs what it must recognise again after a restart."""
+"""The secret keys of a file. They sign values that the server must still accept after a restart."""
 
 from __future__ import annotations
 

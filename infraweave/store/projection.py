@@ -1,4 +1,4 @@
-"""From events to row changes. Pure: the same events give the same rows, also when the index is rebuilt.
+"""Turns events into row changes. Pure: the same events give the same rows, also when the index is rebuilt.
 
 This is the only place that encodes events. The index row of a run follows from its first event, which holds
 the origin, from later ``status_changed`` events, from what ended attempts used, and from the terminal event.

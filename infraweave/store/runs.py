@@ -1,4 +1,4 @@
-"""Reads of the index of runs, and its rebuilding. Only the journal writes the index."""
+"""Reads and rebuilds the index of runs. The journal keeps it up to date."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Statistics of many runs: outcomes by hour, errors, and durations of nodes.
 
 Counts, durations and usage cover all runs of the selected period, and are read from two indexes alone.
-Figures that only events contain, of nodes and of errors that ended no run, come from a sample of the newest
-ended runs. One query is answered at a time, on one reader, so other requests always find a free reader. A
-period with 200,000 runs takes 0.8 s, one with 7,000 about 50 ms; runs before the period cost nothing.
+Figures of nodes, and of errors that did not end their run, are only in events. They come from a sample of
+the newest ended runs. One query is answered at a time, on one reader, so other requests always find a free
+reader. A period with 200,000 runs takes 0.8 s, one with 7,000 about 50 ms; earlier runs cost nothing.
 """
 
 from __future__ import annotations

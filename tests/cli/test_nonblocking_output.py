@@ -141,7 +141,7 @@ def test_what_nobody_takes_is_dropped_and_told_once_somebody_reads(pipe, monkeyp
     assert set(taken) == {ord("x")}
     stream.write(b"again\n")
     dropped = 1_000_000 - len(taken)
-    assert os.read(reading, 1_000) == b"[%d bytes that nobody read were dropped]\nagain\n" % dropped
+    assert os.read(reading, 1_000) == b"[%d unread bytes were dropped]\nagain\n" % dropped
 
 
 def test_writing_where_the_reader_has_gone_fails_nothing(pipe):
