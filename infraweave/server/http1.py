@@ -1,4 +1,4 @@
-"""Connections: Hypercorn's HTTP/1.1 with our limits, and with the one envelope for every error.
+"""Serves HTTP/1.1 with Hypercorn, with our limits, and with the error envelope of the API.
 
 Hypercorn answers invalid requests without a body, and serves HTTP/2 and WebSockets with limits of their own.
 Here only HTTP/1.1 is served; an ``Upgrade: h2c`` is ignored.
@@ -95,7 +95,7 @@ async def _end(tasks: set[asyncio.Task[None]], grace: float) -> None:
 
 
 class _UnauthenticatedConnections:
-    """The connections without a valid token so far. Beyond a number, the oldest is closed.
+    """The connections that have not sent a valid token yet. If there are too many, the oldest is closed.
 
     Callers with a token authenticate soon, so connections that never do only displace each other.
     """
@@ -127,7 +127,7 @@ class _UnauthenticatedConnections:
 
 
 class _Protocol(H11Protocol):
-    """HTTP/1.1 with the one envelope for its own errors."""
+    """HTTP/1.1 that puts its own errors into the error envelope of the API."""
 
     clock: Clock
     connection: RequestParser

@@ -1,4 +1,4 @@
-"""The parser of requests: h11 with our limits, which remembers the error for the response."""
+"""Parses requests with h11 and our limits. It keeps the error of a refused request for the response."""
 
 from __future__ import annotations
 

@@ -132,7 +132,7 @@ class LiveRun:
         return any(readiness.is_abandoned(self.graph, state, entry.address) for entry in entries)
 
     def hold_until(self, commit: asyncio.Future[None]) -> None:
-        """Stay in memory until a commit is there."""
+        """Stay in memory until a commit is done."""
         self._uncommitted += 1
         self._last_commit = commit
 
@@ -164,11 +164,11 @@ class LiveRun:
             await self._last_commit
 
     def take_back(self, result: TurnResult) -> None:
-        """Take back what admission control was told of a turn that is not on disk."""
+        """Undo the changes in admission control of a turn that was not stored."""
         self._admission.take_back(self.state, self.origin, result.events)
 
     def reject(self, error: Unstorable, commit: asyncio.Future[None]) -> None:
-        """Tell whoever waits for the disk why it cannot hold what this state says."""
+        """Tell all that await the commit why these events cannot be stored."""
         self.refusal, self._last_commit = error, commit
 
     def _is_blocked(self, address: Address) -> bool:
@@ -229,7 +229,7 @@ class LiveRun:
         return self._callbacks.resolve_child(self, node, value)
 
     def cancel_child(self, run_id: str) -> None:
-        """Ask a child to stop, because this run does without it."""
+        """Cancel a child that this run no longer needs."""
         self._resources.tasks.spawn(self._callbacks.cancel_child(self, run_id), f"cancel {run_id}")
 
     # --- agenda and memory ---------------------------------------------------------------------------------

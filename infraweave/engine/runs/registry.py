@@ -88,12 +88,12 @@ class RunRegistry:
     ) -> AsyncIterator[LiveRun]:
         """Give a run that stays in memory for the length of the block.
 
-        ``resuming``: also one that is set aside; it goes on at the end of the block, from what it was told
-        there. Without ``payloads`` it must have ended by then.
+        ``resuming`` also loads a run that is set aside. That run continues at the end of the block, with the
+        facts that it got in the block. Without ``payloads`` it must have ended by then.
 
         Raises:
             RunNotFound: there is no such run.
-            RunSetAside: it is not to be loaded.
+            RunSetAside: the run must not be loaded.
         """
         self._pins[run_key] += 1
         try:
@@ -135,7 +135,7 @@ class RunRegistry:
         try:
             return await self._fold(row, is_set_aside, payloads or not is_set_aside)
         except BaseException:
-            quarantine.end_load(row.run_id)  # it could not be loaded, and has killed nobody
+            quarantine.end_load(row.run_id)  # loading failed, but did not kill the process
             raise
 
     async def _fold(self, row: RunRow, is_set_aside: bool, payloads: bool) -> LiveRun:

@@ -12,12 +12,12 @@ log = logging.getLogger("infraweave.engine")
 
 
 class Suspects:
-    """The suspects that were not loaded yet, those that are set aside included."""
+    """The suspects that were not loaded yet, including those that are set aside."""
 
     def __init__(self, quarantine: LoadQuarantine, runs: Runs) -> None:
         self._quarantine, self._runs = quarantine, runs
         self._keys: set[int] = set()
-        #: Suspects that admission control has admitted: each keeps its places until it is loaded.
+        #: Suspects that admission control has admitted: each keeps its slots until it is loaded.
         self._withheld: set[int] = set()
 
     def __contains__(self, run_key: int) -> bool:
@@ -29,7 +29,7 @@ class Suspects:
         return sorted(self._keys)
 
     async def find(self) -> None:
-        """Find what the last process has left behind."""
+        """Find the suspects that earlier processes left."""
         for run_id in sorted(self._quarantine.suspected):
             row = await self._runs.get(run_id)
             if row is None or row.finished_at is not None:
@@ -52,7 +52,7 @@ class Suspects:
         """Refuse a run that is set aside.
 
         Raises:
-            RunSetAside: it is.
+            RunSetAside: the run is set aside.
         """
         if self._quarantine.is_quarantined(run_id):
             raise RunSetAside(self.why_set_aside(run_id))

@@ -168,7 +168,7 @@ class Turns:
     def _check_appended(
         self, group: TurnGroup, later: asyncio.Future[None], task: asyncio.Task[None]
     ) -> None:
-        """Let nobody wait for an append that failed, or that a shutdown cancelled."""
+        """End all waiting for an append that failed, or that a shutdown cancelled."""
         if task.cancelled() or task.exception() is not None:
             self._evict(group.turns)
             _fail(later, StorageUnavailable())
@@ -206,4 +206,4 @@ def _pass_on(later: asyncio.Future[None], commit: asyncio.Future[None]) -> None:
 def _fail(later: asyncio.Future[None], error: BaseException) -> None:
     if not later.done():
         later.set_exception(error)
-        later.exception()  # retrieved: perhaps nobody waits for it, and the error has been logged
+        later.exception()  # mark as retrieved: perhaps no task awaits it, and the error was logged
