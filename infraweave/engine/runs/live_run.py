@@ -1,4 +1,4 @@
-"""One live run: the only owner of its state while something of it is in flight.
+"""A live run is the only owner of its state while the run has something in flight.
 
 Every fact about it goes through ``turns.apply``. A run that is idle (it waits, or has ended) leaves memory.
 """
@@ -33,7 +33,7 @@ from infraweave.store.projection import UNCHANGED, URGENT, Unchanged
 
 @frozen
 class RunCallbacks:
-    """What a live run asks of the modules above it."""
+    """What a live run needs from the modules above it."""
 
     apply: Callable[[LiveRun, Fact], object]
     unload: Callable[[LiveRun], None]
@@ -61,24 +61,24 @@ class LiveRun:
         self.performer = Performer(resources, has_slot=has_slot)
         self._timer = RunTimer(resources.clock)
         self._admission = AdmissionReport(resources.admission, run_key, state)
-        #: Set while the run may still be what kills the process that loaded it.
+        #: Set while loading the run may still kill the process.
         self.probation: Probation | None = None
         #: True while the run was set aside and has not been resumed yet.
         self.is_set_aside = False
-        #: Bytes of its events: a bound of what it holds in memory.
+        #: Bytes of its events, which bound its memory.
         self.size = 0
         self._uncommitted = 0
         self._last_commit: asyncio.Future[None] | None = None
         self.is_dropped, self._opens_nothing = False, False
-        #: Why it was abandoned, where the file cannot hold one of its events.
+        #: Why the run was abandoned: the file cannot hold one of its events. None otherwise.
         self.refusal: Unstorable | None = None
-        #: Something could open but may not. The agenda then says URGENT, so that each process looks again.
+        #: True while something could open but may not. The agenda then says URGENT, so each process checks.
         self.is_deferred = False
         self._written_due_at: int | Unchanged | None = UNCHANGED
 
     @property
     def origin(self) -> Origin:
-        """What the run was started with."""
+        """The origin of the run."""
         if self.state.origin is None:
             raise ValueError(f"{self.state.run_id} has no first event")
         return self.state.origin
@@ -90,16 +90,16 @@ class LiveRun:
         return self._callbacks.apply(self, fact)
 
     def check_storable(self) -> None:
-        """Refuse to decide anything where this state did not reach the disk.
+        """Refuse further decisions if this state did not reach the disk.
 
         Raises:
-            StorageUnavailable, Unstorable: it did not, and why.
+            StorageUnavailable, Unstorable: it did not.
         """
         if self.is_dropped:
             raise self.refusal or StorageUnavailable()
 
     def decide(self, fact: Fact) -> TurnResult:
-        """Work a fact into the state."""
+        """Apply a fact to the state."""
         preflights = self.performer.preflights
         result = turn(self.graph, self.state, fact, self._resources.clock.now(), self._is_blocked, preflights)
         if result.preflight:
@@ -108,9 +108,9 @@ class LiveRun:
         return result
 
     def needs_append(self, result: TurnResult) -> bool:
-        """Tell whether something must be written: events, or that the agenda's time was dealt with.
+        """Tell whether something must be written: events, or a new agenda time.
 
-        Otherwise what is deferred, or in preflight, would stay due, and the alarm would ring without a pause.
+        Without the new time, deferred work and preflights would stay due, and the alarm would never rest.
         """
         waits = bool(result.deferred or result.preflight)
         return bool(result.events) or (waits and self._written_due_at != URGENT)
@@ -124,7 +124,7 @@ class LiveRun:
         return RunAppend(self.run_key, self.state.run_id, result.events, UNCHANGED if unchanged else due_at)
 
     def _stops_losers(self) -> bool:
-        """Tell whether children have lost a race: the next process must stop them, if this one dies."""
+        """Tell whether children have lost a race. If this process dies, the next one must stop them."""
         state = self.state
         if not self.graph.races or state.end is not None:
             return False
@@ -142,7 +142,7 @@ class LiveRun:
         self._admission.update(self.state, self.origin)
 
     def committed(self, result: TurnResult) -> None:
-        """Do what follows from a turn, now that it is on disk."""
+        """Perform the effects of a turn that is now on disk."""
         self._uncommitted -= 1
         if result.events and self.state.end is result.events[-1]:
             self._resources.completion.notify(self.run_key)
@@ -150,12 +150,12 @@ class LiveRun:
             self.perform(result)
 
     def perform(self, result: TurnResult) -> None:
-        """Begin what a turn opened, and stop what it closed."""
+        """Start the work that a turn opened, and stop the work that it closed."""
         self.performer.perform(self, result)
         self.unload_if_idle()
 
     async def durable(self) -> None:
-        """Wait until all that the state says is on disk.
+        """Wait until the whole state is on disk.
 
         Raises:
             StorageUnavailable, Unstorable: it cannot be stored.
@@ -177,12 +177,12 @@ class LiveRun:
     # --- load and start ------------------------------------------------------------------------------------
 
     def resume_after_load(self, size: int, *, is_set_aside: bool, rejected: AppendRejected | None) -> None:
-        """Go on after a load, unless the run is set aside.
+        """Continue after a load, unless the run is set aside.
 
-        ``rejected``: its last events could not be stored. The log goes on with that; nothing opens with it.
+        ``rejected`` is the first fact if the last events could not be stored. Nothing opens during its turn.
 
         Raises:
-            StorageUnavailable, Unstorable: what follows cannot be stored.
+            StorageUnavailable, Unstorable: the next events cannot be stored.
         """
         resources = self._resources
         self.size, self.is_set_aside = size, is_set_aside
@@ -197,7 +197,7 @@ class LiveRun:
             raise self.refusal
 
     def released(self) -> None:
-        """Note that the run is not set aside any more."""
+        """Note that the run is no longer set aside."""
         self.is_set_aside = False
 
     @property
@@ -211,7 +211,7 @@ class LiveRun:
         self.apply(SlotGranted())
 
     def slot_granted(self) -> None:
-        """Go on with the slot that was granted to a run that had started before."""
+        """Continue a started run with the slot that it was granted."""
         if self.is_dropped:
             self._resources.slots.release()
             return
@@ -224,7 +224,7 @@ class LiveRun:
         """Return the graph and the input of the child that a node starts.
 
         Raises:
-            AttemptError: it may not start.
+            AttemptError: the child must not start.
         """
         return self._callbacks.resolve_child(self, node, value)
 
@@ -236,20 +236,20 @@ class LiveRun:
 
     @property
     def is_urgent(self) -> bool:
-        """True while the agenda says that each process loads the run as it starts, and tells no time."""
+        """True while the agenda says URGENT: each process loads the run at its start."""
         return self._written_due_at == URGENT
 
     def note_urgent(self) -> None:
-        """Note that the agenda said so of a run that was just loaded."""
+        """Note that the agenda says URGENT for a run that was just loaded."""
         if self._written_due_at is UNCHANGED:
             self._written_due_at = URGENT
 
     def note_enqueued(self) -> None:
-        """Note that the agenda has no time of the run any more: the same time, later, is news to it."""
+        """Note that the agenda has no time of the run any more, so even an equal time must be written."""
         self._written_due_at = None
 
     def unload_if_idle(self) -> None:
-        """Leave memory where nothing is in flight. Otherwise see to the timer."""
+        """Leave memory if nothing is in flight; otherwise set the timer."""
         performer = self.performer
         if self.probation is not None:
             busy = bool(self._uncommitted or performer.has_todo or self.is_set_aside)
@@ -273,13 +273,13 @@ class LiveRun:
         return min((e.due_at for e in entries if e.due_at is not None and self._may_open(e)), default=None)
 
     def _waits_for_no_time(self) -> bool:
-        """Tell whether all that is open is in flight, as after most turns."""
+        """Tell whether everything open is in flight, as after most turns."""
         return self.state.running_entries == len(self.state.entries) and self.state.state != "queued"
 
     def _may_open(self, entry: Entry) -> bool:
         if entry.status != "backoff":
             return True
-        # What is in preflight opens as soon as that ends: to look again earlier would be in vain.
+        # A wait opens as soon as its preflight ends; an earlier check would find nothing.
         return entry.address not in self.performer.preflights.entries and not self._is_blocked(entry.address)
 
     def drop(self) -> None:

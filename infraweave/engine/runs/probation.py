@@ -1,7 +1,7 @@
-"""Whether a run that was just loaded may still be what kills the process; see ``LoadQuarantine``.
+"""Probation: while a run is being loaded, a crash is blamed on it; see ``LoadQuarantine``.
 
-The load of a run is over once its first turn is on disk, its bodies have been called, and what must come
-before its waits has returned. Later crashes count as interruptions of its bodies.
+The load of a run is over once its first turn is on disk, its bodies have been called, and the preflights
+of its waits have returned. Later crashes count as interruptions of its bodies.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 from infraweave.engine.clock import Clock, TimerHandle
 from infraweave.store.load_quarantine import LoadQuarantine
 
-#: Seconds after which a load counts as survived, though what must come before the waits has not returned.
+#: Seconds after which a load counts as survived, even if preflights have not returned.
 LONG_ENOUGH = 10.0
 
 
@@ -26,13 +26,13 @@ class Probation:
         self.over = asyncio.Event()
 
     def go_on(self) -> None:
-        """Note that the run got a slot and goes on with what its load began."""
+        """Note that the run got a slot and continues its load."""
         self._in_line = False
         if not self._survived:
             self._quarantine.begin_load(self._run_id)
 
     def check(self, *, in_line: bool, busy: bool, preflights: bool) -> None:
-        """Look whether the load is over. ``in_line``: the run waits for a slot, and the load with it."""
+        """Check whether the load is over. ``in_line``: the run waits for a slot, and the load with it."""
         self._in_line = in_line
         if self._survived:
             return
@@ -42,7 +42,7 @@ class Probation:
         elif busy:
             return
         elif not preflights:
-            # The tasks of the attempts make their first step before this.
+            # The tasks of the attempts have run their first step by then.
             asyncio.get_running_loop().call_soon(self._survive)
         elif self._timer is None:
             self._timer = self._clock.call_later(LONG_ENOUGH, self._survive)

@@ -1,4 +1,4 @@
-"""Runs that wait for admission: they are rows, and start once admission control grants them a slot."""
+"""Queued runs: rows that wait until admission control grants them a slot."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class QueuedRuns:
         self._suspects, self._journal = suspects, journal
 
     async def request_for(self, run: RunRow | Origin) -> AdmissionRequest:
-        """Return what admission control must know of a queued run."""
+        """Return the admission request of a queued run."""
         graph = await self._resources.catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
         limits = graph.document.concurrency
         held = await self._children.held_by_ancestors(run) if limits else ()
@@ -48,11 +48,11 @@ class QueuedRuns:
             self._resources.admission.enqueue(child.run_key, wanted)
 
     async def enqueue(self, run_key: int) -> None:
-        """Enqueue a queued run. The agenda has no time of it from then on."""
+        """Enqueue a queued run. From then on the agenda has no time of it."""
         async with self._registry.pinned(run_key) as live:
             wanted = await self.request_for(live.origin)
             await self._resources.admission.prepare([wanted])
-            if live.state.state == "queued":  # it was not cancelled meanwhile
+            if live.state.state == "queued":  # not cancelled meanwhile
                 self._resources.admission.enqueue(run_key, wanted)
                 if live.origin.start_at is not None:
                     live.note_enqueued()

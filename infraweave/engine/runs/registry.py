@@ -39,7 +39,7 @@ class RunRegistry:
         self.idle = IdleRunCache()
         #: Set whenever a run leaves memory.
         self.left = asyncio.Event()
-        #: The next fact of runs whose last events could not be stored.
+        #: The next fact of each run with events that could not be stored.
         self._rejected: dict[int, AppendRejected] = {}
         self._pins: Counter[int] = Counter()
         self._loading: dict[int, asyncio.Task[LiveRun]] = {}
@@ -50,7 +50,7 @@ class RunRegistry:
         unloaded: Callable[[LiveRun], None],
         resume: Callable[[LiveRun], Awaitable[None]],
     ) -> None:
-        """Set what live runs ask for, who hears of unloaded runs, and who resumes those set aside."""
+        """Set the callbacks: for live runs, for unloading, and for resuming runs that were set aside."""
         self._callbacks, self._unloaded, self._resume = callbacks, unloaded, resume
 
     @property
@@ -86,7 +86,7 @@ class RunRegistry:
     async def pinned(
         self, run_key: int, *, resuming: bool = False, payloads: bool = True
     ) -> AsyncIterator[LiveRun]:
-        """Give a run that stays in memory for the length of the block.
+        """Yield a run that stays in memory until the end of the block.
 
         ``resuming`` also loads a run that is set aside. That run continues at the end of the block, with the
         facts that it got in the block. Without ``payloads`` it must have ended by then.
@@ -141,17 +141,17 @@ class RunRegistry:
     async def _fold(self, row: RunRow, is_set_aside: bool, payloads: bool) -> LiveRun:
         run_key = row.run_key
         if run_key in self._rejected:
-            await self._journal.flush()  # what was appended before the rejection is a part of it
+            await self._journal.flush()  # events appended before the rejection belong to the run
         graph = await self._resources.catalog.graph(row.tenant, row.workflow_id, row.workflow_version)
         state = RunState(row.run_id, undoable=graph.undoable)
-        if not payloads:  # except for the first event: what the run was started with
+        if not payloads:  # except for the first event, which has the input and origin
             for first in await self._journal.read(run_key, 0, 1):
                 evolve(state, decode_event(first.type, first.data, first.payload))
         size = await self._journal.catch_up(run_key, state, payloads=payloads)
         if row.finished_at is not None and state.end is None:
             raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
         parent = None if row.parent_run_id is None else await self._runs.get(row.parent_run_id)
-        # From here on others see it, so there is no await until it is whole.
+        # From here on other tasks see the run, so nothing is awaited until it is complete.
         parent_key = None if parent is None else parent.run_key
         live = self.create(graph, state, run_key=run_key, parent_key=parent_key)
         live.resume_after_load(size, is_set_aside=is_set_aside, rejected=self._rejected.pop(run_key, None))
@@ -170,7 +170,7 @@ class RunRegistry:
         self.left.set()
 
     def evict(self, live: LiveRun) -> None:
-        """Remove a run whose commit failed: the disk has the truth, and the next process loads it."""
+        """Remove a run after a failed commit. The disk has the true state, and the next process loads it."""
         if self.live.get(live.run_key) is live:
             log.error(
                 "run %s: its events could not be stored; it is loaded after a restart", live.state.run_id
@@ -178,9 +178,9 @@ class RunRegistry:
             self._evict(live)
 
     def reject(self, error: Unstorable, turns: Sequence[Turn]) -> asyncio.Future[None]:
-        """Remove runs whose events can never be stored, and load them from what is on disk.
+        """Remove runs with events that can never be stored, and load them again from disk.
 
-        The one at fault then fails the step that led to those events. Return the failed commit.
+        The run at fault then fails the step that caused those events. Return the failed commit.
         """
         commit: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         commit.set_exception(error)
@@ -198,7 +198,7 @@ class RunRegistry:
         return commit
 
     async def _reload(self, run_keys: Sequence[int]) -> None:
-        # First the one at fault: those that are loaded after it find that it has failed.
+        # The run at fault comes first, so that the others see its failure when they are loaded.
         for run_key in sorted(run_keys, key=lambda key: key not in self._rejected):
             with suppress(RunNotFound, Unstorable):
                 async with self.pinned(run_key):
@@ -212,7 +212,7 @@ class RunRegistry:
         self.left.set()
 
     def drop_all(self) -> None:
-        """Leave all live runs as they are on disk."""
+        """Abandon all live runs; their state on disk stays."""
         for live in list(self.live.values()):
             live.drop()
         self.live.clear()
@@ -221,7 +221,7 @@ class RunRegistry:
     # --- all of them ---------------------------------------------------------------------------------------
 
     async def close_all(self, close: Callable[[LiveRun], None]) -> None:
-        """Close something in all live runs; wait until that is on disk."""
+        """Close something in all live runs, and wait until the changes are on disk."""
         with suppress(StorageUnavailable):
             for live in list(self.live.values()):
                 close(live)

@@ -1,7 +1,4 @@
-"""What may be asked of runs.
-
-The API, the scheduler, the webhooks and embedding programs start, inspect and change runs through here.
-"""
+"""The operations on runs, for the API, the scheduler, the webhooks and embedding programs."""
 
 from __future__ import annotations
 
@@ -65,7 +62,7 @@ class RunService:
         """Refuse everything new while the server is shutting down.
 
         Raises:
-            Draining: it is.
+            Draining: the server is shutting down.
         """
         if self._resources.draining:
             raise Draining(headers={"Retry-After": "1"})
@@ -73,22 +70,22 @@ class RunService:
     # --- starting ------------------------------------------------------------------------------------------
 
     async def start(self, request: StartRequest) -> Started:
-        """Start a run, or return the one that its idempotency key made.
+        """Start a run, or return the one that its idempotency key started.
 
         Raises:
             WorkflowNotFound, VersionNotFound: there is no such workflow or version.
             InputInvalid: the input does not match the schema, or lacks the value of the concurrency key.
-            IdempotencyMismatch: the key came with another body.
-            Capacity: the queue is full, or a limit of the workflow refuses the run.
+            IdempotencyMismatch: the key was used with another body.
+            Capacity: the queue is full, or a limit of the workflow is reached.
             Draining, StorageUnavailable: nothing can be stored now.
         """
         self.check_accepting()
         return await self._starts.start_one(request)
 
     async def start_many(self, requests: Sequence[StartRequest]) -> list[Started | RequestError]:
-        """Start runs in one transaction; return the outcome of each, in order. A refusal is the error.
+        """Start runs in one transaction; return a run or an error for each, in order.
 
-        Two requests with the same idempotency key make one run. A refused request does not hold up others.
+        Two requests with the same idempotency key start one run. A refused request does not affect others.
 
         Raises:
             Draining, StorageUnavailable: nothing can be stored now.
@@ -119,7 +116,7 @@ class RunService:
         return self._resources.catalog.unresolved(graph.document)
 
     async def plan_rerun(self, run: RunRow, wish: RerunWish) -> PlannedRerun:
-        """Return what a rerun would keep and run anew. For errors see ``Reruns.plan``."""
+        """Plan a rerun. For errors see ``Reruns.plan``."""
         return await self._reruns.plan(run, wish)
 
     async def rerun(self, run: RunRow, wish: RerunWish, request: StartRequest) -> Started:
@@ -167,12 +164,12 @@ class RunService:
         async with self._registry.pinned(run.run_key) as live:
             request = request_id_ or request_id(self.clock.now())
             schema = signal_schemas(live.graph.document).get(name)
-            # Checked before the decision, as it may take a while: between the two nothing may change.
+            # This may take a while, so it comes first: nothing may change between check_signal and the decision.
             faults = [] if schema is None else await self._schema_checker.faults(validator(schema), payload)
             try:
                 fresh = signals.check_signal(live.graph, live.state, name, request, payload, faults)
             except RequestError:
-                await live.durable()  # a refusal, too, shows a state that must not be lost
+                await live.durable()  # a refusal reveals the state, so that must be on disk too
                 raise
             if fresh:
                 fact = SignalAccepted(name=name, request_id=request, payload=payload, by=by, link=link)
@@ -189,7 +186,7 @@ class RunService:
         link: str | None = None,
         record: AuditRecord | None = None,
     ) -> bool:
-        """Ask a run to stop. Return False where it had ended, which changes nothing.
+        """Cancel a run. Return False, and change nothing, if it has ended.
 
         Raises:
             Draining, StorageUnavailable: nothing can be stored now.
@@ -206,7 +203,7 @@ class RunService:
         link: str | None = None,
         record: AuditRecord | None = None,
     ) -> bool:
-        """End a run at once, without clean-up. Return False where it had ended.
+        """End a run at once, without clean-up. Return False if it had ended.
 
         Raises:
             Draining, StorageUnavailable: nothing can be stored now.
@@ -215,7 +212,7 @@ class RunService:
         return await self._stop(run, TerminateRequested(by=by, reason=reason, link=link), record)
 
     async def resume(self, run: RunRow, record: AuditRecord | None = None) -> bool:
-        """Let a run go on that was set aside. Return False where it was not, which changes nothing.
+        """Resume a run that was set aside. Return False, and change nothing, if it was not.
 
         Raises:
             Draining, StorageUnavailable: nothing can be stored now.
@@ -235,7 +232,7 @@ class RunService:
         self.check_accepting()
         dumps([fact.by, fact.reason, fact.link])
         async with AsyncExitStack() as stack:
-            if isinstance(fact, TerminateRequested):  # at once, so together with all descendants
+            if isinstance(fact, TerminateRequested):  # without a pause, so together with all descendants
                 live, *children = await self._children.pin_descendants(stack, run.run_key)
             else:
                 pinned = self._registry.pinned(run.run_key, resuming=True)
@@ -249,7 +246,7 @@ class RunService:
     # --- looking -------------------------------------------------------------------------------------------
 
     async def inspect(self, run: RunRow) -> Inspection:
-        """Return what the stored events of a run say. Read it at once: the next call changes its state.
+        """Return the state of a run on disk. Read it at once, because the next call changes it.
 
         Raises:
             RunNotFound: the run is gone.
@@ -257,7 +254,7 @@ class RunService:
         return await self._inspections.inspect(run)
 
     async def explain(self, run: RunRow) -> tuple[State, Explanation]:
-        """Return a run's state, and one sentence that says why it does not move.
+        """Return a run's state, and a sentence that explains what it waits for.
 
         Raises:
             RunNotFound: the run is gone.
@@ -276,7 +273,7 @@ class RunService:
         return seen.state.state, told
 
     async def wait_end(self, run_key: int, timeout: float | None = None) -> bool:  # noqa: ASYNC109 - own clock
-        """Wait until a run has ended. Return False where ``timeout`` seconds or a shutdown came first."""
+        """Wait until a run has ended. Return False if ``timeout`` seconds pass or a shutdown begins."""
         waiter = self._resources.completion.wait(run_key)
         timer = None if timeout is None else self.clock.call_later(timeout, partial(expire, waiter))
         try:

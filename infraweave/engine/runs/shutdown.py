@@ -1,4 +1,4 @@
-"""The end of a process: nothing new opens, bodies may finish within the grace period, the rest is closed."""
+"""Shutdown: nothing new opens, bodies may finish within the grace period, the rest is closed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from infraweave.failpoints import reach
 
 
 async def drain(resources: RunResources, registry: RunRegistry, wakeups: Wakeups, grace: float) -> None:
-    """Let bodies finish within ``grace`` seconds; then leave all runs as they are on disk."""
+    """Let bodies finish within ``grace`` seconds, then abandon all live runs; their state on disk stays."""
     resources.draining = True
     reach("shutdown")
     registry.idle.clear()
@@ -26,7 +26,7 @@ async def drain(resources: RunResources, registry: RunRegistry, wakeups: Wakeups
         await asyncio.wait({left, expired}, return_when=asyncio.FIRST_COMPLETED)
         left.cancel()
     expired.cancel()
-    await registry.close_all(_close_not_started)  # what was about to begin as the end began
+    await registry.close_all(_close_not_started)  # attempts that were about to begin
     await registry.close_all(_interrupt_all)
     registry.drop_all()
     await resources.tasks.cancel(registry.loading)

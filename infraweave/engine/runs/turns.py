@@ -37,11 +37,11 @@ class TurnGroup:
 
     record: AuditRecord | None
     turns: list[Turn] = field(factory=list)
-    #: Children that have ended, and that their parents have not heard of.
+    #: Ended children of parents that do not know it yet.
     ended: list[LiveRun] = field(factory=list)
     #: New children without a slot.
     queued: list[LiveRun] = field(factory=list)
-    #: Stands for the commit while parents are loaded.
+    #: Replaces the commit while parents are loaded.
     later: asyncio.Future[None] | None = None
 
     def add(self, turn: Turn) -> None:
@@ -68,7 +68,7 @@ class Turns:
     def apply(
         self, live: LiveRun, fact: Fact, *others: tuple[LiveRun, Fact], record: AuditRecord | None = None
     ) -> asyncio.Future[None] | None:
-        """Decide, append, perform. Return the commit, or None where nothing had to be stored.
+        """Decide, append, perform. Return the commit, or None if nothing had to be stored.
 
         The facts of ``others`` are decided after ``fact`` and committed with it. ``record`` is the audit row
         of the act; without a commit it is not written. The commit fails with Unstorable where the file cannot
@@ -88,7 +88,7 @@ class Turns:
     # --- decide --------------------------------------------------------------------------------------------
 
     def _decide(self, group: TurnGroup, live: LiveRun, fact: Fact) -> None:
-        """Let a run decide about a fact, and its new children about their start."""
+        """Decide the turns of a run and of its new children."""
         result = live.decide(fact)
         if not live.needs_append(result):
             live.perform(result)
@@ -105,7 +105,7 @@ class Turns:
             group.ended.append(live)
 
     def _notify_parents(self, group: TurnGroup) -> int | None:
-        """Let parents decide about children that have ended; return the key of one that is not in memory."""
+        """Decide the turns of parents of ended children; return the key of a parent that is not in memory."""
         while group.ended:
             child = group.ended[-1]
             parent = self._registry.live.get(child.parent_key or 0)
@@ -161,7 +161,7 @@ class Turns:
                 try:
                     await stack.enter_async_context(self._registry.pinned(parent_key))
                 except (RunNotFound, RunSetAside):
-                    # It was removed; or it hears of the end when it is resumed.
+                    # It was removed, or it will learn of the end when it is resumed.
                     group.ended.pop()
             self._append(group).add_done_callback(partial(_pass_on, later))
 

@@ -1,4 +1,4 @@
-"""Loads runs that have something to do: as the process starts, when their time has come, when resumed."""
+"""Loads runs that have something to do: when the process starts, when they are due, when resumed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ log = logging.getLogger("infraweave.engine")
 LOADING = 16
 #: No limit, in SQL.
 ALL = -1
-#: Milliseconds after which a run is tried again that could not be loaded when it was due.
+#: Milliseconds until the next attempt to load a due run that could not be loaded.
 SOME_TIME = 60_000
 
 
@@ -50,13 +50,13 @@ class Wakeups:
         self._resources, self._registry, self._queued, self._turns = resources, registry, queued, turns
         self._suspects, self._agenda, self._journal, self._runs = suspects, agenda, journal, runs
         self.alarm = Alarm(resources.clock, self._next_due, self._wake_due)
-        #: When runs have something due for which the agenda tells no time: mostly deferred ones.
+        #: Due times of runs for which the agenda has no time, mostly deferred runs.
         self._urgent: dict[int, int] = {}
 
     # --- the start of the process --------------------------------------------------------------------------
 
     async def recover(self) -> None:
-        """Load what an ended process had in flight, then enqueue what was queued."""
+        """Load the runs that an ended process had in flight, then enqueue queued runs."""
         # In one batch: otherwise the tenant that comes first in the file would come first, and queued runs
         # before loaded ones, which ask for slots once what they do next is on disk.
         resources = self._resources
@@ -66,7 +66,7 @@ class Wakeups:
             await self._each([key for key in urgent if key not in self._suspects], self._load)
             for live in list(self._registry.live.values()):
                 await live.durable()
-            # Suspects too: others must not pass them for that.
+            # Suspects too: other runs must not overtake them.
             quarantine = resources.quarantine
             rows = [row for row in await self._runs.queued(ALL) if not quarantine.is_quarantined(row.run_id)]
             queued = [(row.run_key, await self._queued.request_for(row)) for row in rows]
@@ -130,7 +130,7 @@ class Wakeups:
     # --- time ----------------------------------------------------------------------------------------------
 
     def unloaded(self, live: LiveRun) -> None:
-        """Let the alarm ring for a run that has left memory."""
+        """Set the alarm for a run that has left memory."""
         due_at = live.next_due()
         if due_at is not None:
             if live.is_urgent:
@@ -162,12 +162,12 @@ class Wakeups:
             raise
 
     async def wake(self, run_key: int) -> None:
-        """Load a run and let it go on with what is due.
+        """Load a run and continue what is due.
 
         Raises:
             RunNotFound: there is no such run.
-            RunSetAside: it is not to be loaded, or not yet.
-            StorageUnavailable, Unstorable: what follows cannot be stored.
+            RunSetAside: the run must not be loaded, or not yet.
+            StorageUnavailable, Unstorable: the next events cannot be stored.
         """
         if run_key in self._suspects:
             raise RunSetAside
@@ -178,12 +178,12 @@ class Wakeups:
             await live.durable()
 
     async def resume(self, live: LiveRun, record: AuditRecord | None = None) -> None:
-        """Let a run go on that was set aside, and tell it of the children that have ended meanwhile.
+        """Continue a run that was set aside, and tell it which children have ended meanwhile.
 
         ``record`` is the audit row of the act.
 
         Raises:
-            StorageUnavailable, Unstorable: what follows cannot be stored.
+            StorageUnavailable, Unstorable: the next events cannot be stored.
         """
         live.released()
         self._turns.apply(live, Recovered(), record=record)

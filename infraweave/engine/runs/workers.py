@@ -1,4 +1,4 @@
-"""What runs the bodies of nodes: threads, processes, and the bodies that outlive their attempts."""
+"""Runs the bodies of nodes in threads and processes, and tracks bodies that outlive their attempts."""
 
 from __future__ import annotations
 
