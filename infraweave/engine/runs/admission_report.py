@@ -1,4 +1,4 @@
-"""What admission control has been told of a run: its first start and its end, in the order of commits."""
+"""Reports the first start and the end of a run to admission control, in the order of commits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from infraweave.engine.admission.admission import AdmissionControl
 
 
 class AdmissionReport:
-    """Reports of one run."""
+    """The reports of one run."""
 
     def __init__(self, admission: AdmissionControl, run_key: int, state: RunState) -> None:
         self._admission, self._run_key = admission, run_key
@@ -29,7 +29,7 @@ class AdmissionReport:
                 self._admission.remove(self._run_key)
 
     def take_back(self, state: RunState, origin: Origin, events: Sequence[Event]) -> None:
-        """Take back what was reported of events that are not on disk."""
+        """Undo the reports of events that were not stored."""
         started = any(
             isinstance(event, StatusChanged)
             and event.state == "running"

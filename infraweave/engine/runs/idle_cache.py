@@ -1,8 +1,8 @@
-"""A cache of idle runs with long histories, because to load them again would cost much.
+"""A cache of idle runs with long histories, because loading them is expensive.
 
-An idle run costs nothing: it is loaded again when something arrives. But a map of 50,000 children hears of
-the end of each. If its whole history were folded each time, an item would cost more, the more items there
-are. So the cache keeps the latest long histories, within a bound. Whatever it drops is loaded again.
+An idle run needs no memory: it is loaded again when something arrives. But a run with a map of 50,000
+children is loaded at the end of each child. Folding its whole history each time would take quadratic time. So
+the cache keeps the latest long histories, within a bound. A run that it drops is loaded from disk.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from collections.abc import Iterator
 from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.engine.runs.live_run import LiveRun
 
-#: Events that are folded so quickly that it is not worth the memory.
+#: Shorter histories are not kept, because folding them is quick.
 LONG = 200
-#: Bytes of the events of all of them together, with payloads, which take several times that as values; the
-#: latest run stays however long it is.
+#: The most bytes of the events of all kept runs, with payloads. As values they take several times as much.
+#: The latest run stays, however long its history is.
 MAX_BYTES = 32 << 20
 
 
@@ -37,9 +37,9 @@ class IdleRunCache:
             self._runs.keep(live.run_key, live, live.size)
 
     def pop(self, run_key: int) -> LiveRun | None:
-        """Return a run as it was when it came to rest, and keep it no longer."""
+        """Remove and return a run."""
         return self._runs.take(run_key)
 
     def clear(self) -> None:
-        """Keep nothing any longer."""
+        """Drop all runs."""
         self._runs.clear()

@@ -1,6 +1,6 @@
-"""Performs what is open in one run: calls bodies, and prepares entries that need it, while it has a slot.
+"""Performs the open entries of one run while it has a slot: runs preflights and calls bodies.
 
-A performer does not keep its run, or the two would form a circle that only the garbage collector frees.
+A performer has no reference to its run, because only the garbage collector could free such a cycle.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from infraweave.failpoints import reach
 
 
 class PerformedRun(Protocol):
-    """What a performer needs of its run."""
+    """What a performer needs from its run."""
 
     run_key: int
     graph: Graph
@@ -37,19 +37,19 @@ class PerformedRun(Protocol):
 
     @property
     def origin(self) -> Origin:
-        """What the run was started with."""
+        """The origin of the run."""
 
     def apply(self, fact: Fact) -> object:
-        """Take a fact."""
+        """Apply a fact."""
 
     def resolve_child(self, node: str, value: Json) -> Coroutine[Any, Any, tuple[Graph, Json]]:
         """Return the graph and the input of a child."""
 
     def cancel_child(self, run_id: str) -> None:
-        """Ask a child to stop."""
+        """Cancel a child."""
 
     def slot_granted(self) -> None:
-        """Go on with a slot."""
+        """Continue with a slot."""
 
 
 class Performer:
@@ -58,15 +58,15 @@ class Performer:
     def __init__(self, resources: RunResources, *, has_slot: bool) -> None:
         self._resources = resources
         self.has_slot = has_slot
-        #: True while the run waits for a slot to go on.
+        #: True while the run needs a slot to continue.
         self.in_line = False
         self.preflights = Preflights()
         #: The graphs of children that may start.
         self._child_graphs: dict[Address, Graph] = {}
         self._attempts: dict[Address, Attempt] = {}
-        #: What begins once there is a slot.
+        #: Entries that begin once the run has a slot.
         self._todo: list[NodeStarted | Address] = []
-        #: Children that were asked to stop; and whether all were.
+        #: Children that were cancelled; and whether all were.
         self._told: set[str] = set()
         self._told_all = False
 
@@ -77,18 +77,18 @@ class Performer:
 
     @property
     def has_todo(self) -> bool:
-        """True while something is to begin."""
+        """True while something waits to begin."""
         return bool(self._todo)
 
     @property
     def is_idle(self) -> bool:
-        """True while nothing is in flight, and nothing is to begin."""
+        """True while nothing is in flight and nothing waits to begin."""
         return not (self._todo or self._attempts or self.in_line)
 
     # --- begin ---------------------------------------------------------------------------------------------
 
     def perform(self, run: PerformedRun, result: TurnResult) -> None:
-        """Begin what a turn opened, and stop what it closed."""
+        """Start the work that a turn opened, and stop the work that it closed."""
         for event in result.events:
             if isinstance(event, NodeStarted) and event.runs_code:
                 self._todo.append(event)
@@ -100,7 +100,7 @@ class Performer:
         self._begin_all(run)
 
     def go_on(self, run: PerformedRun) -> None:
-        """Begin what waited for the slot that was granted now."""
+        """Start what waited for the slot that was granted now."""
         self.in_line, self.has_slot = False, True
         self._begin_all(run)
 
@@ -159,7 +159,7 @@ class Performer:
         """Return the fact of a child that may start.
 
         Raises:
-            AttemptError: it may not.
+            AttemptError: the child must not start.
         """
         self._child_graphs[address], checked = await run.resolve_child(address.node, value)
         return ChildReady(address=address, input=checked)
@@ -193,14 +193,14 @@ class Performer:
     # --- stop ----------------------------------------------------------------------------------------------
 
     def _stop_abandoned(self, run: PerformedRun) -> None:
-        """Stop what a stopping run has in flight, or what lost a race. Close what never began."""
+        """Stop the work of a stopping run or of the losers of a race. Close entries that never began."""
         state = run.state
         goes_on = state.stopping is None and state.end is None
         for address, attempt in list(self._attempts.items()):
             if state.end is not None or _is_abandoned(run, address):
                 attempt.stop("lost" if goes_on else "cancelled")
         self._stop_children(run)
-        # One by one, while the others stay on the list: a turn that closes one must not find the run idle.
+        # The others stay on the list, so that a turn that closes one does not find the run idle.
         while (item := self._first_abandoned(run)) is not None:
             self._todo.remove(item)
             if isinstance(item, Address):
@@ -233,17 +233,17 @@ class Performer:
     # --- the end of the process ----------------------------------------------------------------------------
 
     def not_started(self) -> dict[Address, str]:
-        """Return what each attempt waits for whose body was not called yet."""
+        """Return the attempts without a called body, and what each waits for."""
         waiting = {a.address: what for a in self.attempts if (what := a.waits_for) is not None}
         return waiting | {item.address: "a free slot" for item in self._starts()}
 
     def close_not_started(self, run: PerformedRun) -> None:
-        """Close the attempts whose bodies were not called, so that the next process knows it.
+        """Close the attempts without a called body, so that the next process knows that they never ran.
 
         Raises:
-            StorageUnavailable: that cannot be stored.
+            StorageUnavailable: the events cannot be stored.
         """
-        # What is in preflight is in no event, and begins anew.
+        # Preflights are in no event; the next process repeats them.
         never = [a for a in self.attempts if not isinstance(a, Preflight) and a.cancel_unstarted()]
         back = [(a.address, a.context.attempt) for a in never]
         back += [(item.address, item.attempt) for item in self._starts()]
@@ -253,10 +253,10 @@ class Performer:
             run.apply(AttemptInterrupted(address=address, attempt=attempt))
 
     def interrupt_all(self, run: PerformedRun) -> None:
-        """Close the attempts whose bodies did not end within the grace period, as interrupted.
+        """Close attempts with bodies that did not end within the grace period, as interrupted.
 
         Raises:
-            StorageUnavailable: that cannot be stored.
+            StorageUnavailable: the events cannot be stored.
         """
         for attempt in self.attempts:
             if isinstance(attempt, Preflight):

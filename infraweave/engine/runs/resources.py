@@ -1,4 +1,4 @@
-"""What all live runs of an engine share."""
+"""The resources that all live runs of an engine share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from infraweave.store.load_quarantine import LoadQuarantine
 
 @define(eq=False)
 class RunResources:
-    """Clock, code, admission, workers and the like."""
+    """The clock, the code, admission control, the workers and so on."""
 
     clock: Clock
     catalog: Catalog
@@ -32,5 +32,5 @@ class RunResources:
     draining: bool = False
 
     def is_blocked(self, graph: Graph, address: Address) -> bool:
-        """Tell whether an entry may not open: the process is ending, or its code is not loaded."""
+        """Tell whether an entry must not open, because the process is ending or its code is not loaded."""
         return self.draining or self.catalog.lacks_code(graph, address)

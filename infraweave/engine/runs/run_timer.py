@@ -1,4 +1,4 @@
-"""The timer of a run that stays in memory while something of it is due later."""
+"""The timer of a run that is in memory and has something due later."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from infraweave.engine.clock import Clock, TimerHandle
 
 
 class TimedRun(Protocol):
-    """What the timer needs of its run."""
+    """What the timer needs from its run."""
 
     def next_due(self) -> int | None:
         """Return when time will next change something, in milliseconds."""
 
     def apply(self, fact: Fact) -> object:
-        """Take a fact."""
+        """Apply a fact."""
 
 
 class RunTimer:
-    """One timer, for the earliest of all that a run waits for."""
+    """One timer, for the earliest due time of a run."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -34,12 +34,12 @@ class RunTimer:
         return self._timer is not None
 
     def arm_soon(self, run: TimedRun) -> None:
-        """Set the timer, once for all turns of one moment: to look goes over all open entries."""
+        """Set the timer, once for all turns of one moment: the due time depends on all open entries."""
         if self._soon is None:
             self._soon = asyncio.get_running_loop().call_soon(self._arm, run)
 
     def cancel(self) -> None:
-        """Do not ring."""
+        """Cancel the timer."""
         if self._soon is not None:
             self._soon.cancel()
         if self._timer is not None:
@@ -53,7 +53,7 @@ class RunTimer:
             self._timer = self._clock.call_later(self._clock.until(due_at), partial(self._ring, run))
 
     def _ring(self, run: TimedRun) -> None:
-        """Go on where something is due. Else only time has passed, perhaps not by this clock."""
+        """Apply ``TimerDue`` if something is due. Otherwise set the timer again: the clock may have moved."""
         due_at = run.next_due()
         if due_at is not None and due_at <= self._clock.now():
             run.apply(TimerDue())

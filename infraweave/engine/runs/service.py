@@ -164,7 +164,7 @@ class RunService:
         async with self._registry.pinned(run.run_key) as live:
             request = request_id_ or request_id(self.clock.now())
             schema = signal_schemas(live.graph.document).get(name)
-            # This may take a while, so it comes first: nothing may change between check_signal and the decision.
+            # This may take a while, so it comes first: nothing may change from check_signal to the decision.
             faults = [] if schema is None else await self._schema_checker.faults(validator(schema), payload)
             try:
                 fresh = signals.check_signal(live.graph, live.state, name, request, payload, faults)

@@ -1,4 +1,4 @@
-"""Tasks that nobody awaits: a failure is logged, and a shutdown cancels them."""
+"""Background tasks: failures are logged, and a shutdown cancels the tasks."""
 
 from __future__ import annotations
 
