@@ -302,16 +302,27 @@ def _refuse(uri: str) -> NoReturn:
 
 def _measured(value: Json, may_go_on: Callable[[int, int], bool]) -> _Size | None:
     """Return the size of a value; None as soon as ``may_go_on`` rejects the parts and the depth so far."""
+    # Plain loops: every value of a run is measured and most are small, where generators cost more than loops.
     parts, depth, characters, level = 1, 0, 0, [value]
     while level:
-        characters += sum(len(item) for item in level if type(item) is str)
-        level = [item for item in level if type(item) is dict or type(item) is list]
-        depth += bool(level)
-        parts += sum(map(len, level))
+        containers = []
+        for item in level:
+            kind = type(item)
+            if kind is str:
+                characters += len(item)
+            elif kind is dict or kind is list:
+                containers.append(item)
+                parts += len(item)
+        depth += bool(containers)
         if not may_go_on(parts, depth):
             return None
-        characters += sum(len(key) for item in level if type(item) is dict for key in item)
-        level = [child for item in level for child in (item.values() if type(item) is dict else item)]
+        level = []
+        for item in containers:
+            if type(item) is dict:
+                characters += sum(map(len, item))
+                level += item.values()
+            else:
+                level += item
     return _Size(parts, depth, characters)
 
 
