@@ -86,9 +86,12 @@ class _LateRoom:
 
 
 def _waking_late(work):
-    def wake(self, *args):
+    def wake(*args):
         time.sleep(late.of("thread"))
-        work(self, *args)
+        # The traceback of a failed body leads to this frame, which must not hold its work in a circle.
+        held = [*args]
+        del args
+        work(*(held.pop(0) for _ in range(len(held))))
 
     return wake
 
