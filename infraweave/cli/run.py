@@ -156,8 +156,7 @@ class _LocalRun:
         async with self.engine.journal.follow(row.run_key) as follower:
             async for page in follower:
                 for stored in page:
-                    event = json_codec.loads(stored.data)
-                    payloads = json_codec.loads(stored.payload) if stored.payload else {}
+                    event, payloads = json_codec.loads(stored.line(row.run_id)), stored.beside()
                     self._show(event, payloads)
                     await prompter.on_event(row, event, payloads)
                     if event["type"] in ("completed", "failed", "cancelled"):

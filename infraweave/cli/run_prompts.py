@@ -57,8 +57,7 @@ class Prompter:
         async with self.engine.journal.follow(row.run_key) as follower:
             async for page in follower:
                 for stored in page:
-                    payloads = json_codec.loads(stored.payload) if stored.payload else {}
-                    await self.on_event(row, json_codec.loads(stored.data), payloads)
+                    await self.on_event(row, json_codec.loads(stored.line(row.run_id)), stored.beside())
 
     async def _request_answer(
         self, row: Any, prompt: _Prompt, what: str, ends_by_itself: bool = False

@@ -13,9 +13,14 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import islice
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from attrs import define, field
+
+from infraweave.core.data.json_codec import loads
+from infraweave.core.data.values import Json
+from infraweave.core.run.event_codec import decode_event
+from infraweave.core.run.events import Event
 
 #: ``asyncio.sleep``, or that of a virtual clock.
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
@@ -28,11 +33,14 @@ TAIL_EVENTS = 256
 TAIL_BYTES = 1 << 20
 
 
-class Stored(NamedTuple):
-    """One event as it is stored: ``data`` is the feed's line of JSON, ``payload`` is stored beside it."""
+@define
+class Stored:
+    """One event as it is stored: ``data`` and ``payload`` have the form of core/run/event_codec."""
 
     seq: int
     type: str
+    #: Milliseconds.
+    at: int
     data: bytes
     payload: bytes | None
 
@@ -40,6 +48,18 @@ class Stored(NamedTuple):
     def size(self) -> int:
         """The size in bytes."""
         return len(self.data) + len(self.payload or b"")
+
+    def event(self) -> Event:
+        """Return the event; its payload fields are None if they were not read."""
+        return decode_event(self.type, self.data, self.payload)
+
+    def line(self, run_id: str) -> bytes:  # noqa: ARG002
+        """Return the line of the feed: ASCII JSON without payloads."""
+        return self.data
+
+    def beside(self) -> dict[str, Json]:
+        """Return the payloads by their names."""
+        return {} if self.payload is None else loads(self.payload)
 
 
 ReadPage: TypeAlias = Callable[[int], Awaitable[list[Stored]]]

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from attrs import frozen
 
 from infraweave.core.data.json_codec import loads
-from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.history import HistoryBuilder, Row, RowFilter
 from infraweave.store.follow import TERMINAL_TYPES
 from infraweave.store.journal import PAGE_BYTES, Journal
@@ -56,7 +55,7 @@ async def _fold(journal: Journal, run_key: int, builder: HistoryBuilder, limit: 
     """Fold events until the page is final; return False if the log ended before that and before the run."""
     while page := await journal.read(run_key, after, _EVENTS, payloads=False):
         for stored in (stored for stored in page if builder.needs(stored.type)):
-            builder.add(decode_event(stored.type, stored.data))
+            builder.add(stored.event())
         after = page[-1].seq
         if page[-1].type in TERMINAL_TYPES or (builder.is_settled(limit) and len(builder.rows) > limit):
             return True

@@ -14,7 +14,6 @@ from functools import partial
 from attrs import define, field, frozen
 
 from infraweave.core.data.json_codec import dumps
-from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import Event
 from infraweave.core.run.state import RunState, evolve
 from infraweave.errors import Unstorable
@@ -100,7 +99,7 @@ class Journal:
         """Return the events of a run, decoded; without ``payloads`` those fields are None."""
         events: list[Event] = []
         while page := await self.read(run_key, after, LOAD_PAGE, payloads=payloads):
-            events += [decode_event(stored.type, stored.data, stored.payload) for stored in page]
+            events += [stored.event() for stored in page]
             after = page[-1].seq
         return events
 
@@ -120,7 +119,7 @@ class Journal:
         size = 0
         while page := await self.read(run_key, state.seq, LOAD_PAGE, payloads=payloads):
             for stored in page:
-                evolve(state, decode_event(stored.type, stored.data, stored.payload))
+                evolve(state, stored.event())
                 size += stored.size
         return size
 
@@ -196,5 +195,5 @@ def _projected(entry: RunAppend) -> RowChanges:
 
 
 def _stored(row: Row) -> Stored:
-    _, seq, kind, _, data, payload = row
-    return Stored(seq, kind, data.encode(), None if payload is None else payload.encode())
+    _, seq, kind, at, data, payload = row
+    return Stored(seq, kind, at, data.encode(), None if payload is None else payload.encode())

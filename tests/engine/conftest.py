@@ -37,7 +37,7 @@ class World:
 
     async def events(self, run: RunRow, after: int = 0) -> list[dict]:
         return [
-            {**json_codec.loads(stored.data), **(json_codec.loads(stored.payload) if stored.payload else {})}
+            {**json_codec.loads(stored.line(run.run_id)), **stored.beside()}
             for stored in await self.engine.journal.read(run.run_key, after, 10_000)
         ]
 
@@ -46,7 +46,7 @@ class World:
         async with self.engine.journal.follow(run.run_key) as follower:
             async for page in follower:
                 for stored in page:
-                    event = json_codec.loads(stored.data)
+                    event = json_codec.loads(stored.line(run.run_id))
                     if event["type"] == kind and all(event.get(k) == v for k, v in fields.items()):
                         return event
         raise AssertionError(f"ended without {kind} {fields}: {await self.told(run)}")

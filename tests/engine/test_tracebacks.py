@@ -215,8 +215,8 @@ async def test_a_failed_attempt_has_its_traceback_beside_the_event_and_not_in_it
         run = await w.start(flow)
         end = await w.end(run)
         (stored,) = [s for s in await w.engine.journal.read(run.run_key, 0, 99) if s.type == "node_failed"]
-    assert "traceback" not in json_codec.loads(stored.data)
-    assert shapes(json_codec.loads(stored.payload)["traceback"]) == [
+    assert "traceback" not in json_codec.loads(stored.line(run.run_id))
+    assert shapes(stored.beside()["traceback"]) == [
         "Traceback (most recent call last):",
         f'  File "{HERE}", line N, in z',
         "    return helper({})",

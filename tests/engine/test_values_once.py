@@ -68,9 +68,9 @@ async def test_a_follower_of_a_live_run_is_told_what_each_attempt_was_given(worl
         told = []
         async with w.engine.journal.follow(run.run_key) as follower:
             async for page in follower:
-                told += [s.payload for s in page if s.type == "node_started"]
+                told += [s.beside() for s in page if s.type == "node_started"]
         await end
-        assert told == [b'{"input":{"input":{"text":"short"}}}'] * 4
+        assert told == [{"input": {"input": {"text": "short"}}}] * 4
 
 
 async def test_an_attempt_after_a_restart_is_given_the_same(world, db):

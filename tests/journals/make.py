@@ -50,7 +50,7 @@ class Stories:
     async def until(self, run: RunRow, kind: str, **fields) -> None:
         async with self.engine.journal.follow(run.run_key) as follower:
             async for page in follower:
-                for event in (json_codec.loads(stored.data) for stored in page):
+                for event in (json_codec.loads(stored.line(run.run_id)) for stored in page):
                     if event["type"] == kind and all(event.get(k) == v for k, v in fields.items()):
                         return
         raise AssertionError(f"{run.run_id} ended without {kind} {fields}")

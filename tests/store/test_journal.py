@@ -7,7 +7,6 @@ import asyncio
 import pytest
 from attrs import evolve
 
-from infraweave.core.run.event_codec import encode_event
 from infraweave.errors import Unstorable
 from infraweave.store import follow
 from infraweave.store.journal import Head, Journal, RunAppend
@@ -90,12 +89,12 @@ async def test_without_payloads_only_the_feed_is_loaded(journal):
     assert completed.latency_ms == 5
 
 
-async def test_the_stored_form_is_the_codecs(journal):
+async def test_what_was_stored_is_decoded_as_it_was(journal):
     events = opening() + steps(2, 2)
     await journal.append([entry(1, events)])
 
     stored = await journal.read(1, 0, 10)
-    assert [(one.data, one.payload) for one in stored] == [encode_event("run_1", event) for event in events]
+    assert [one.event() for one in stored] == events
 
 
 async def test_entries_of_several_runs_are_one_commit(db, journal):

@@ -56,7 +56,7 @@ class Watched:
         is_over = len(ends) == len(self.trace.tasks)
         while not (self.completed >= ends and self.started >= begins and self.ended >= is_over):
             for stored in await anext(self._pages):
-                self._see(json_codec.loads(stored.data))
+                self._see(json_codec.loads(stored.line("")))
         assert (self.completed, self.started, self.ended) == (ends, begins, is_over)
 
     def _see(self, event: dict) -> None:

@@ -29,7 +29,6 @@ from infraweave.api.runs.schemas import (
 from infraweave.core import trace_context
 from infraweave.core.access import Principal, readable
 from infraweave.core.data.redact import redact
-from infraweave.core.run import event_codec
 from infraweave.core.run.events import TERMINAL_STATES, Completed, State
 from infraweave.core.run.history import RowFilter
 from infraweave.engine.engine import Engine
@@ -108,7 +107,7 @@ class RunHandlers:
         stored = await self._engine.journal.read(row.run_key, last - 1, 1)
         if not stored or stored[0].type not in TERMINAL_TYPES:
             raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
-        end = event_codec.decode_event(stored[0].type, stored[0].data, stored[0].payload)
+        end = stored[0].event()
         result = end.result if isinstance(end, Completed) else None
         return ApiResponse(RunSucceeded(run_id=row.run_id, state=row.state, result=result))
 

@@ -64,7 +64,7 @@ class EventHandlers:
         else:
             page = await self._engine.journal.read(key, after, query.limit, payloads=payloads)
         terminal = page[-1].type in TERMINAL_TYPES if page else head.terminal
-        events = b",".join(_data(stored, payloads=payloads) for stored in page)
+        events = b",".join(_data(stored, request.run.run_id, payloads=payloads) for stored in page)
         rest = json_codec.dumps({"next_after": page[-1].seq if page else after, "terminal": terminal})
         return ApiResponse(b'{"events":[' + events + b"]," + rest[1:])
 
@@ -77,7 +77,7 @@ class EventHandlers:
         return ApiResponse(self._blocks(request, after), headers=STREAM_HEADERS, media=SSE)
 
     async def _blocks(self, request: ApiRequest[EventQuery, None], after: int) -> Blocks:
-        engine, first, key = self._engine, RETRY, request.run.run_key
+        engine, first, key, run_id = self._engine, RETRY, request.run.run_key, request.run.run_id
         payloads = request.query.include is not None
         with (
             self._metrics.streaming(request.principal),
@@ -89,7 +89,7 @@ class EventHandlers:
                     if not await self._may_go_on(request, recheck):
                         return
                     if page:
-                        yield first + b"".join(_block(stored, payloads=payloads) for stored in page)
+                        yield first + b"".join(_block(stored, run_id, payloads=payloads) for stored in page)
                         first = b""
                     elif page is not None and not follower.ended:
                         yield HEARTBEAT
@@ -121,16 +121,16 @@ def _last_event_id(request: ApiRequest[EventQuery, None]) -> int:
     return read_seq(last.strip()) if last is not None else request.query.after or 0
 
 
-def _block(stored: Stored, *, payloads: bool) -> bytes:
+def _block(stored: Stored, run_id: str, *, payloads: bool) -> bytes:
     """Return the block of an event. ``id`` is last, because some clients store it when they read its line."""
     kind = stored.type.encode()
-    return b"event: %b\ndata: %b\nid: %d\n\n" % (kind, _data(stored, payloads=payloads), stored.seq)
+    return b"event: %b\ndata: %b\nid: %d\n\n" % (kind, _data(stored, run_id, payloads=payloads), stored.seq)
 
 
-def _data(stored: Stored, *, payloads: bool) -> bytes:
-    """Return an event's JSON as it was stored, with its payloads on request."""
+def _data(stored: Stored, run_id: str, *, payloads: bool) -> bytes:
+    """Return an event's line of JSON, with its payloads on request."""
     if not payloads or stored.payload is None:
-        return stored.data
-    beside = json_codec.loads(stored.payload)
+        return stored.line(run_id)
+    beside = stored.beside()
     beside.pop(_PRIVATE, None)
-    return json_codec.dump_ascii({**json_codec.loads(stored.data), **beside})
+    return json_codec.dump_ascii({**json_codec.loads(stored.line(run_id)), **beside})

@@ -12,11 +12,9 @@ import asyncio
 from attrs import define, field
 
 from infraweave.core.data.bounded_cache import BoundedCache
-from infraweave.core.data.json_codec import loads
 from infraweave.core.data.values import Json
 from infraweave.core.run import readiness
 from infraweave.core.run.address import Address
-from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import StatusChanged
 from infraweave.core.run.rollback import next_compensation
 from infraweave.core.run.state import RunState
@@ -72,7 +70,7 @@ class InspectionCache:
     async def _opening(self, run: RunRow) -> StatusChanged:
         """Return the first event with its payload, the origin and input of the run."""
         for first in await self._journal.read(run.run_key, 0, 1):
-            event = decode_event(first.type, first.data, first.payload)
+            event = first.event()
             if isinstance(event, StatusChanged):
                 return event
         raise RunNotFound(f"No run {run.run_id}.")
@@ -96,7 +94,7 @@ class InspectionCache:
         shown = {}
         for request in [entry.request for entry in state.entries.values() if entry.request is not None]:
             (stored,) = await self._journal.read(run.run_key, request.seq - 1, 1)
-            shown[request.request_id] = loads(stored.payload)["data"] if stored.payload else None
+            shown[request.request_id] = stored.beside().get("data")
         return shown
 
     def _bound(self, run_key: int, look: _Cached) -> None:

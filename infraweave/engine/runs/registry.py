@@ -13,7 +13,6 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.facts import AppendRejected
 from infraweave.core.run.state import RunState, evolve
 from infraweave.core.workflow.graph import Graph
@@ -146,7 +145,7 @@ class RunRegistry:
         state = RunState(row.run_id, undoable=graph.undoable)
         if not payloads:  # except for the first event, which has the input and origin
             for first in await self._journal.read(run_key, 0, 1):
-                evolve(state, decode_event(first.type, first.data, first.payload))
+                evolve(state, first.event())
         size = await self._journal.catch_up(run_key, state, payloads=payloads)
         if row.finished_at is not None and state.end is None:
             raise RunNotFound(f"No run {row.run_id}.")  # it is being removed

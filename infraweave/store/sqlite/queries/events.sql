@@ -5,14 +5,14 @@ SELECT max(coalesce((SELECT max(run_key) FROM events), 0), coalesce((SELECT max(
 
 -- events_after: a page of a run's events. It ends early beyond :most bytes, but never before one event. A payload that
 -- an earlier event holds already is taken from there
-SELECT seq, type, data, CASE WHEN :payloads THEN CAST(payload AS BLOB) END AS payload
-FROM (SELECT page.seq, page.type, CAST(page.data AS BLOB) AS data, coalesce(earlier.payload, page.payload) AS payload,
+SELECT seq, type, at, data, CASE WHEN :payloads THEN CAST(payload AS BLOB) END AS payload
+FROM (SELECT page.seq, page.type, page.at, CAST(page.data AS BLOB) AS data, coalesce(earlier.payload, page.payload) AS payload,
              sum(length(page.data)
                  + CASE WHEN :payloads
                         THEN coalesce(length(CAST(coalesce(earlier.payload, page.payload) AS BLOB)), 0)
                         ELSE 0 END)
                  OVER (ORDER BY page.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
-      FROM (SELECT run_key, seq, type, data, payload,
+      FROM (SELECT run_key, seq, type, at, data, payload,
                    CASE WHEN :payloads AND payload GLOB '{"input_seq":*'
                         THEN json_extract(payload, '$.input_seq') END AS earlier_seq
             FROM events
