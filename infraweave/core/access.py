@@ -12,7 +12,7 @@ import re
 import zlib
 from typing import Literal, TypeAlias, get_args
 
-from attrs import frozen
+from infraweave.core.records import frozen
 
 Action: TypeAlias = Literal["read", "execute", "signal", "cancel", "operate", "publish", "admin"]
 ACTIONS: tuple[Action, ...] = get_args(Action)

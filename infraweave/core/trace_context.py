@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from attrs import frozen
+from infraweave.core.records import frozen
 
 SAMPLED = 0x01
 #: The trace id is random (level 2). Passed on unchanged.

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import define, field
+from attrs import field
 
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.values import Json
+from infraweave.core.records import define
 
 #: Bytes as JSON of a node's input, of the body that an http node sends, and of the result of a map or a run.
 MAX_VALUE_BYTES = 16 * 2**20

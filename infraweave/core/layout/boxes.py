@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from infraweave.core.layout.heights import HALF
 from infraweave.core.layout.layers import EdgeKind
+from infraweave.core.records import frozen
 
 WIDTH, HEIGHT = 184, 2 * HALF
 

@@ -10,9 +10,8 @@ from __future__ import annotations
 from graphlib import TopologicalSorter
 from itertools import pairwise
 
-from attrs import define
-
 from infraweave.core.layout.rows import Kind, Sketch
+from infraweave.core.records import define
 
 #: Half the height of a node.
 HALF = 26

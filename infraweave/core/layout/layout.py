@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import floor
 
-from attrs import define, field, frozen
+from attrs import field
 
 from infraweave.core.layout.boxes import WIDTH, EdgeLine, Layout, LoopBox, NodeBox
 from infraweave.core.layout.heights import HALF, LANE, heights
@@ -18,6 +18,7 @@ from infraweave.core.layout.layers import Drawn, EdgeKind, drawn_edges, layers, 
 from infraweave.core.layout.order import order
 from infraweave.core.layout.rows import MAX_BENDS, Group, Kind, Sketch, sketch
 from infraweave.core.layout.straight import straighten
+from infraweave.core.records import define, frozen
 from infraweave.core.workflow.graph import Graph
 from infraweave.core.workflow.regions import Region
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 
-from attrs import define, field, frozen
+from attrs import field
 
+from infraweave.core.records import define, frozen
 from infraweave.core.workflow.regions import Region
 
 #: The maximum numbers of bends and borders. Beyond them, long edges run beneath the drawing and large loops

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import field
 
 from infraweave.core.data.sizes import json_size
 from infraweave.core.data.values import Json, format_duration
+from infraweave.core.records import define, frozen
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import InputRequested, InputResolved, NodeStarted, RunError
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal, TypeAlias
 
-from attrs import field, frozen
+from attrs import field
 
 from infraweave.core.data.values import Json, JsonObject
+from infraweave.core.records import frozen
 from infraweave.core.run.address import Address, Phase
 
 State: TypeAlias = Literal["queued", "running", "retrying", "succeeded", "failed", "cancelled"]

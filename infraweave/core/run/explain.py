@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from attrs import frozen
-
 from infraweave.core.data.values import format_duration, rfc3339
+from infraweave.core.records import frozen
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import Entry
 from infraweave.core.run.events import Cancelled, Failed, RunError

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from typing import TypeAlias
 
-from attrs import frozen
-
 from infraweave.core.data.values import Json
+from infraweave.core.records import frozen
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import Origin, RunError, State
 from infraweave.core.run.rerun import ReusedNodes

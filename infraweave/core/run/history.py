@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias, assert_never
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
 from infraweave.core.data.values import Json, JsonObject
+from infraweave.core.records import define, frozen
 from infraweave.core.run.address import Address, Phase
 from infraweave.core.run.events import (
     AttemptEvent,

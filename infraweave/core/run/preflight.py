@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from attrs import define, field
+from attrs import field
 
+from infraweave.core.records import define
 from infraweave.core.run.address import Address
 
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias, TypeVar
 
-from attrs import define, field
+from attrs import field
 
 from infraweave.core.data.values import Json, format_duration
+from infraweave.core.records import define
 from infraweave.core.run import readiness, retry
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import Entry

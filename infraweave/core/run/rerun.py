@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
 from infraweave.core.data.values import Json
+from infraweave.core.records import frozen
 from infraweave.core.run.events import ReusedResults
 from infraweave.core.run.readiness import has_lost, skipped_at_first
 from infraweave.core.run.state import RunState

@@ -13,10 +13,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Literal, assert_never
 
-from attrs import define, field
+from attrs import field
 
 from infraweave.core.data.json_codec import digest
 from infraweave.core.data.values import Json
+from infraweave.core.records import define
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import (
     ClosedWait,

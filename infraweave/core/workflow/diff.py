@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
 import attrs
-from attrs import frozen
 
 from infraweave.core.data.json_codec import canonical
 from infraweave.core.data.values import Json
+from infraweave.core.records import frozen
 from infraweave.core.workflow.document import Document, Node, Router
 
 Change: TypeAlias = Literal["added", "removed", "changed"]

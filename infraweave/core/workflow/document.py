@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypeAlias, get_args, get_type_hints
 
-from attrs import Factory, field, frozen
+from attrs import Factory, field
 
 from infraweave.core.data.values import Json, JsonObject
+from infraweave.core.records import frozen
 from infraweave.core.workflow.triggers import Schedule, Webhook
 
 #: The source of a parameter that takes the run's input; no node may have this name.

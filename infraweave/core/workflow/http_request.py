@@ -12,13 +12,14 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from infraweave.core.data import template
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.media_types import is_json
 from infraweave.core.data.sizes import TooLarge
 from infraweave.core.data.values import Json, is_pointer, resolve_pointer
+from infraweave.core.records import frozen
 from infraweave.core.workflow.document import Request
 from infraweave.core.workflow.secret_refs import NAME, SECRET, SecretValues
 from infraweave.errors import Fault

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from attrs import evolve, frozen
+from attrs import evolve
 
+from infraweave.core.records import frozen
 from infraweave.core.workflow.document import INPUT, ITEM, Document, Loop, Map, Node
 
 Edges = Mapping[str, Iterable[str]]

@@ -16,11 +16,11 @@ from itertools import takewhile
 from typing import assert_never
 from zoneinfo import ZoneInfo
 
-from attrs import frozen
 from cronsim import CronSim, CronSimError
 
 from infraweave.core.data.template import TemplateError, json_faults, render_json
 from infraweave.core.data.values import MAX_DURATION, Json, from_rfc3339, rfc3339
+from infraweave.core.records import frozen
 from infraweave.core.workflow.triggers import CATCH_UPS, OVERLAPS, SCHEDULE_VALUES, Overlap, Schedule
 from infraweave.errors import Fault
 

@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from urllib.parse import quote, quote_plus
 
-from attrs import field, frozen
+from attrs import field
 
 from infraweave.core.data.json_codec import dump_ascii, dumps
 from infraweave.core.data.values import Json
+from infraweave.core.records import frozen
 
 #: The first name of a secret placeholder; no parameter of a request may have it.
 SECRET = "secret"  # noqa: S105 - a word

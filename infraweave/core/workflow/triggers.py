@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias, get_args
 
-from attrs import field, frozen
+from attrs import field
 
 from infraweave.core.data.values import Json
+from infraweave.core.records import frozen
 
 #: Which missed times are caught up: none, the latest one, or all up to a limit.
 CatchUp: TypeAlias = Literal["skip", "last", "all"]

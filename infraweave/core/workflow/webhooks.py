@@ -9,10 +9,9 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator, Mapping
 from typing import assert_never
 
-from attrs import frozen
-
 from infraweave.core.data import template
 from infraweave.core.data.values import Json
+from infraweave.core.records import frozen
 from infraweave.core.workflow.triggers import (
     DELIVERY_HEADER,
     DELIVERY_VALUES,
