@@ -1,15 +1,26 @@
-"""A bare asyncio loop that makes the same durable writes as a run does: the yardstick of the bench."""
+"""The yardstick of the embedded rows: a bare asyncio loop that makes the same durable writes as a run does.
+
+It writes one record when a node starts and one when it completes, in order, WAL and ``synchronous=FULL``,
+group commit, one hop per batch: no less is durable.
+
+In a process of its own: ``python -m tests.bench.loop_side FILE``.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import sqlite3
-import statistics
+import sys
 import time
+from functools import partial
 from itertools import chain, count
-from pathlib import Path
+from typing import Any
 
 import aiosqlite
+
+from tests.bench import load
+from tests.bench.child import answer
 
 INSERT = "INSERT INTO events(run, seq, type, at, data) VALUES (?, ?, ?, ?, ?)"
 MANY = "INSERT INTO events(run, seq, type, at, data) VALUES " + ",".join(["(?, ?, ?, ?, ?)"] * 64)
@@ -35,7 +46,7 @@ class Log:
     """Group commit: one batch in flight, the rest queues up behind it."""
 
     def __init__(self, connection: aiosqlite.Connection) -> None:
-        self.connection = connection
+        self.connection, self.keys = connection, count(1)
         self.rows, self.waiting, self.task = [], [], None
 
     def append(self, *rows) -> asyncio.Future:
@@ -61,8 +72,9 @@ async def noop(value: object) -> object:
     return value
 
 
-async def run(log: Log, key: int, nodes: int) -> float:
-    began, seq, now = time.perf_counter(), count(1), time.time_ns
+async def run(log: Log, nodes: int) -> None:
+    """Execute so many nodes, one after the other."""
+    key, seq, now = next(log.keys), count(1), time.time_ns
     first = [(key, next(seq), 0, now(), DATA)]
     for _ in range(nodes):
         await log.append(*first, (key, next(seq), 1, now(), None))
@@ -70,33 +82,62 @@ async def run(log: Log, key: int, nodes: int) -> float:
         await log.append((key, next(seq), 2, now(), DATA))
         first = []
     await log.append((key, next(seq), 3, now(), DATA))
-    return time.perf_counter() - began
 
 
-async def measure(seconds: float, inflight: int, folder: str) -> dict[str, float]:
-    path = Path(folder) / "bare.db"
+async def fan_out(log: Log, nodes: int) -> None:
+    """Execute so many nodes at once; their number is the same as in ``run``."""
+    key, seq, now = next(log.keys), count(1), time.time_ns
+
+    async def node() -> None:
+        await log.append((key, next(seq), 1, now(), None))
+        await noop(key)
+        await log.append((key, next(seq), 2, now(), DATA))
+
+    await log.append((key, next(seq), 0, now(), DATA))
+    await asyncio.gather(*(node() for _ in range(nodes)))
+    await log.append((key, next(seq), 3, now(), DATA))
+
+
+async def main(path: str) -> None:
     async with aiosqlite.connect(path, isolation_level=None, factory=Connection) as connection:
         await connection.executescript(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA cache_size=-65536;"
             "CREATE TABLE events(key INTEGER PRIMARY KEY, run INTEGER, seq INTEGER, type INTEGER, at INTEGER,"
             " data TEXT); CREATE UNIQUE INDEX by_run ON events(run, seq);"
         )
-        log, keys = Log(connection), count(1)
-        alone = [await run(log, next(keys), 3) for _ in range(101)][1:]
-        per_node = await run(log, next(keys), 100) / 100
-        done, until = 0, time.perf_counter() + seconds
+        log = Log(connection)
+        three = partial(run, log, 3)
 
-        async def slot() -> None:
-            nonlocal done
-            while time.perf_counter() < until:
-                await run(log, next(keys), 3)
-                done += 1
+        async def in_flight(inflight: int, seconds: float) -> dict[str, Any]:
+            return await load.in_flight(three, inflight, seconds)
 
-        began = time.perf_counter()
-        await asyncio.gather(*(slot() for _ in range(inflight)))
-        elapsed = time.perf_counter() - began
-    return {
-        "runs_per_s": done / elapsed,
-        "alone_ms": statistics.mean(alone) * 1e3,
-        "chain_ms_per_node": per_node * 1e3,
-    }
+        async def alone(times: int) -> dict[str, Any]:
+            return await load.one_by_one(three, times)
+
+        async def chained(nodes: int) -> dict[str, Any]:
+            return await load.one_by_one(partial(run, log, nodes), 1, nodes)
+
+        async def fanned_out(nodes: int, seconds: float) -> dict[str, Any]:
+            return await load.units_per_second(partial(fan_out, log, nodes), nodes, seconds)
+
+        async def mapped(items: int) -> dict[str, Any]:
+            return await load.units_per_second(partial(fan_out, log, items), items, 0)
+
+        await three()
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 10, 10)
+        await answer(
+            {
+                "in_flight": in_flight,
+                "client": in_flight,
+                "alone": alone,
+                "chain": chained,
+                "fan_out": fanned_out,
+                "map": mapped,
+            }
+        )
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1]))

@@ -1,0 +1,56 @@
+"""How long and how much is measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The length of a measurement. All counts are of one round."""
+
+    rounds: int = 5
+    seconds: float = 0.8
+    connections: int = 50
+    inflight: tuple[int, ...] = (50, 1_000)
+    alone: int = 60
+    chain: int = 100
+    fan_out: tuple[int, ...] = (100, 1_000)
+    map_items: int = 50_000
+    #: Finished runs in the file whose bytes are counted.
+    finished: int = 1_000
+    readers: int = 5_000
+    #: Waiting runs in the file that a server starts with.
+    waiting: int = 100_000
+    starts: int = 7
+    neighbour_seconds: float = 4.0
+
+
+STANDARD = Scale()
+QUICK = Scale(
+    rounds=2,
+    seconds=0.4,
+    alone=20,
+    map_items=5_000,
+    finished=300,
+    readers=500,
+    waiting=10_000,
+    starts=3,
+    neighbour_seconds=1.5,
+)
+#: For the test that the bench works.
+TINY = Scale(
+    rounds=1,
+    seconds=0.05,
+    connections=5,
+    inflight=(5,),
+    alone=2,
+    chain=5,
+    fan_out=(10,),
+    map_items=20,
+    finished=5,
+    readers=10,
+    waiting=20,
+    starts=1,
+    neighbour_seconds=0.3,
+)

@@ -1,0 +1,98 @@
+"""The bench works: every row is measured once, in a tiny form. No figure is judged."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from tests.bench import figures, groups, printing
+from tests.bench.child import HERE, Tree, child
+from tests.bench.compare import checked_out
+from tests.bench.http_client import Address, put_load
+from tests.bench.machine import describe
+from tests.bench.results import Measured, Round, Row, median_ratio, round_of
+from tests.bench.scale import TINY
+
+RATE = Row("rate", "a rate", "runs/s", higher_is_better=True, yardstick="a loop")
+
+
+async def measured(wanted, trees, folder):
+    names = groups.choose(wanted, TINY)
+    shown = []
+    found = await groups.measure(trees, names, TINY, folder, shown.append)
+    assert [measured.row.name for measured in shown] == names
+    assert shown == found
+    assert not list(folder.iterdir())  # what was written is removed
+    for measured in found:
+        assert all(one.value > 0 for rounds in measured.trees.values() for one in rounds), measured
+        assert bool(measured.yardstick) == bool(measured.row.yardstick)
+    return found
+
+
+@pytest.mark.parametrize("group", [group.name for group in groups.GROUPS])
+async def test_every_row_of_the_group_is_measured_beside_its_yardstick(group, tmp_path):
+    labels = ["before", "after"] if group == "embedded" else ["now"]
+    for row in await measured([group], [Tree(label) for label in labels], tmp_path):
+        assert list(row.trees) == labels
+        assert row.row.what in printing.line(row, labels[0])
+        assert row.row.what in printing.comparison_line(row, (labels * 2)[:2])
+
+
+@pytest.mark.skipif(not (HERE / ".git").exists(), reason="commits are compared in a checkout")
+async def test_each_side_of_a_comparison_imports_the_package_of_its_commit():
+    where = "import infraweave, tests.bench; print(infraweave.__file__, tests.bench.__file__)"
+    with checked_out(("HEAD", ".")) as trees:
+        for tree in trees:
+            async with child(tree, "-c", where) as process:
+                said, _ = await process.process.communicate()
+            package, bench = map(Path, said.decode().split())
+            assert package.parents[1] == tree.path
+            assert bench.parents[2] == HERE
+        assert trees[0].path != HERE
+
+
+def test_what_is_no_commit_is_not_compared():
+    with pytest.raises(ValueError, match="nonsense is no commit"), checked_out(("nonsense", ".")):
+        pass
+
+
+def test_rows_are_chosen_by_their_names_and_by_their_groups():
+    every = groups.choose([], TINY)
+    assert groups.choose(["get", "embedded"], TINY) == ["get", *groups.choose(["embedded"], TINY)]
+    assert set(every) >= {"get", "alone"}
+    with pytest.raises(ValueError, match="there is no row nonsense"):
+        groups.choose(["nonsense"], TINY)
+
+
+def test_a_ratio_is_the_median_over_rounds_that_were_measured_side_by_side():
+    ours, theirs = [Round(10), Round(40), Round(9)], [Round(20), Round(40), Round(30)]
+    assert median_ratio(ours, theirs) == 0.5
+    assert median_ratio(ours, []) is None
+
+
+def test_a_round_has_its_latencies_and_the_processor_time_of_one_unit():
+    took = round_of(50.0, [n / 1000 for n in range(100)], 0.2, 100)
+    assert took == Round(50.0, p50_ms=50.0, p99_ms=99.0, cpu_us=2000.0)
+
+
+def test_kept_figures_become_a_table(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "FOLDER", tmp_path)
+    measured = Measured(RATE, [Round(200.0)], {"now": [Round(100.0, 1.5, 2.5, 900.0)]})
+    figures.save("0.0.1", describe(tmp_path), [measured], "now")
+    assert "| a rate | 100 runs/s | 200 (a loop) | 0.500 | 1.50 ms | 2.50 ms | 900 µs |" in figures.table()
+    assert "Figures `0.0.1`" in figures.table()
+
+
+async def test_a_refused_request_stops_the_measurement():
+    async def refuse(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 429 \r\ncontent-length: 2\r\n\r\n{}")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        address = Address(*server.sockets[0].getsockname())
+        with pytest.raises(RuntimeError, match="refused"):
+            await put_load(address, [address.request("GET", "/")] * 3, 1, None)
