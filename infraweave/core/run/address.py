@@ -5,9 +5,14 @@ An *entry* is one execution of a node. Its attempts are not part of its address.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple, TypeAlias
 
 Phase: TypeAlias = Literal["forward", "compensation"]
+
+#: ``made(Address, (node, iteration, index, phase))`` makes an address without the detour of its ``__new__``.
+#: Every event makes a few addresses.
+made: Callable[[type[Address], tuple[str, int | None, int | None, Phase]], Address] = tuple.__new__
 
 
 class Address(NamedTuple):
@@ -21,12 +26,12 @@ class Address(NamedTuple):
     @property
     def map_entry(self) -> Address:
         """The entry of the map that an item belongs to."""
-        return Address(self.node, self.iteration, None, self.phase)
+        return made(Address, (self[0], self[1], None, self[3]))
 
     @property
     def forward(self) -> Address:
         """The entry that a compensation undoes."""
-        return Address(self.node, self.iteration, self.index)
+        return made(Address, (*self[:3], "forward"))
 
     @property
     def compensation(self) -> Address:

@@ -73,6 +73,8 @@ def _is_shown(graph: Graph, state: RunState, name: str, source: str) -> bool:
 def bind_inputs(graph: Graph, state: RunState, address: Address) -> dict[str, Json]:
     """Return the inputs of an entry."""
     node = graph.nodes[address.node]
+    if not node.params:
+        return {}
     return bind_params(graph, state, node.name, node.params, _item(state, node, address.index))
 
 
@@ -134,6 +136,8 @@ def items_of(state: RunState, node: Map) -> Json:
 
 
 def _list(node: Map, value: Json) -> Json:
+    if not node.pointer:
+        return value
     with suppress(LookupError):
         return resolve_pointer(value, node.pointer)
     return None

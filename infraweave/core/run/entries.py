@@ -89,6 +89,9 @@ class MapProgress:
     def begin(self, index: int) -> None:
         """Mark an item as opened."""
         self.open += 1
+        if index == self.low and not self.above:  # nearly always: items open in order
+            self.low += 1
+            return
         self.above.add(index)
         while self.low in self.above:
             self.above.remove(self.low)
@@ -104,7 +107,9 @@ class MapProgress:
 
 def effective_input(entries: Mapping[Address, Entry], event: NodeStarted) -> Json:
     """Return the input of an attempt; for an item of a map, merged with the inputs that all items share."""
-    whole = entries.get(event.address.map_entry) if event.index is not None else None
+    if event.index is None:
+        return event.input
+    whole = entries.get(event.address.map_entry)
     if whole is None or whole.input is None or event.input is None or event.phase == "compensation":
         return event.input
     return {**whole.input, **event.input}

@@ -13,7 +13,7 @@ from attrs import field
 
 from infraweave.core.data.values import Json, JsonObject
 from infraweave.core.records import frozen
-from infraweave.core.run.address import Address, Phase
+from infraweave.core.run.address import Address, Phase, made
 
 State: TypeAlias = Literal["queued", "running", "retrying", "succeeded", "failed", "cancelled"]
 Trigger: TypeAlias = Literal["api", "console", "cli", "schedule", "webhook", "subworkflow"]
@@ -137,7 +137,7 @@ class EntryEvent(EventBase):
     @property
     def address(self) -> Address:
         """The address of the entry."""
-        return Address(self.node, self.iteration, self.index)
+        return made(Address, (self.node, self.iteration, self.index, "forward"))
 
 
 @frozen(kw_only=True)
@@ -150,7 +150,7 @@ class AttemptEvent(EntryEvent):
     @property
     def address(self) -> Address:
         """The address of the entry."""
-        return Address(self.node, self.iteration, self.index, self.phase)
+        return made(Address, (self.node, self.iteration, self.index, self.phase))
 
 
 @frozen(kw_only=True)

@@ -75,7 +75,7 @@ def start_due_retries(recorder: TurnRecorder) -> None:
 
 def start_attempt(recorder: TurnRecorder, address: Address, attempt: int) -> None:
     """Open an attempt that calls code or starts a child. If its input is too large, it fails at once."""
-    if address in recorder.child_inputs:
+    if recorder.child_inputs and address in recorder.child_inputs:
         child = child_run_id(recorder.state.run_id, address, attempt, recorder.now)
         _started(recorder, address, attempt, recorder.child_inputs[address], child)
         return
@@ -99,13 +99,20 @@ def _started(
 ) -> None:
     before = recorder.state.entries.get(address)
     same = before is not None and bool(inputs) and before.recorded_input == inputs
-    recorder.record(
-        NodeStarted,
-        **address._asdict(),
-        attempt=attempt,
-        child_run_id=child,
-        input=inputs,
-        input_seq=before.recorded_seq if before is not None and same else None,
+    node, iteration, index, phase = address
+    recorder.add(
+        NodeStarted(
+            seq=recorder.state.seq + 1,
+            at=recorder.now,
+            node=node,
+            iteration=iteration,
+            index=index,
+            phase=phase,
+            attempt=attempt,
+            child_run_id=child,
+            input=inputs,
+            input_seq=before.recorded_seq if before is not None and same else None,
+        )
     )
 
 

@@ -1,8 +1,11 @@
-"""What the result of an attempt, or of a child run, means for its node."""
+"""What the result of an attempt, or of a child run, means for its node.
+
+A result of an attempt that is no longer open changes nothing.
+"""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, assert_never
+from typing import Any, NamedTuple
 
 from infraweave.core.data.json_codec import measured
 from infraweave.core.data.json_schema import validator
@@ -15,25 +18,18 @@ from infraweave.core.run.state import RunState
 from infraweave.core.workflow.document import Loop, Map, Node, Router, Subworkflow
 
 
-def handle_result(
-    recorder: TurnRecorder, fact: AttemptSucceeded | AttemptFailed | AttemptInterrupted | ChildEnded
-) -> None:
-    """Close the attempt that ended. A result of an attempt that is no longer open changes nothing."""
-    match fact:
-        case AttemptSucceeded():
-            _succeeded(recorder, fact)
-        case AttemptFailed():
-            entry = _in_flight(recorder.state, fact)
-            if entry is not None:
-                recorder.fail(entry, fact)
-        case AttemptInterrupted():
-            entry = _in_flight(recorder.state, fact)
-            if entry is not None and not recorder.is_abandoned(entry):
-                recorder.interrupt_by_shutdown(entry, fact)
-        case ChildEnded():
-            _child_ended(recorder, fact)
-        case _:
-            assert_never(fact)
+def failed(recorder: TurnRecorder, fact: AttemptFailed) -> None:
+    """Close an attempt that failed."""
+    entry = _in_flight(recorder.state, fact)
+    if entry is not None:
+        recorder.fail(entry, fact)
+
+
+def interrupted(recorder: TurnRecorder, fact: AttemptInterrupted) -> None:
+    """Close an attempt that the shutdown of the server ends."""
+    entry = _in_flight(recorder.state, fact)
+    if entry is not None and not recorder.is_abandoned(entry):
+        recorder.interrupt_by_shutdown(entry, fact)
 
 
 def _in_flight(state: RunState, fact: AttemptSucceeded | AttemptFailed | AttemptInterrupted) -> Entry | None:
@@ -41,12 +37,16 @@ def _in_flight(state: RunState, fact: AttemptSucceeded | AttemptFailed | Attempt
     return entry if entry and entry.status == "running" and entry.attempt == fact.attempt else None
 
 
-def _succeeded(recorder: TurnRecorder, fact: AttemptSucceeded) -> None:
+def succeeded(recorder: TurnRecorder, fact: AttemptSucceeded) -> None:
+    """Close an attempt that returned, as its output says: a router chooses, a loop repeats or ends."""
     entry = _in_flight(recorder.state, fact)
     if entry is None:
         return
     node = recorder.graph.nodes[fact.address.node]
-    fields = _decision(recorder, entry, node, fact.output) if fact.address.phase == "forward" else {}
+    if not isinstance(node, Map | Loop | Router) or fact.address.phase == "compensation":
+        recorder.complete(entry, fact.latency_ms, fact.usage, fact.output)  # nearly all: nothing to decide
+        return
+    fields = _decision(recorder, entry, node, fact.output)
     if isinstance(fields, _Rejection):
         recorder.fail_permanently(entry, fields.code, fields.message, fact.latency_ms, fact.usage)
     else:
@@ -60,13 +60,15 @@ class _Rejection(NamedTuple):
     message: str
 
 
-def _decision(recorder: TurnRecorder, entry: Entry, node: Node, output: Json) -> dict[str, Any] | _Rejection:
+def _decision(
+    recorder: TurnRecorder, entry: Entry, node: Map | Loop | Router, output: Json
+) -> dict[str, Any] | _Rejection:
     """Return the event fields with which a router or the condition of a loop decides."""
     if isinstance(node, Map):
         return _overflow(recorder, entry, output) or {}
     if isinstance(node, Loop):
         return _repetition(recorder, node, output)
-    routes = _chosen(node, output) if isinstance(node, Router) else None
+    routes = _chosen(node, output)
     return _Rejection("unknown_route", routes) if isinstance(routes, str) else {"routes": routes}
 
 
@@ -107,7 +109,8 @@ def _chosen(node: Router, output: Json) -> tuple[str, ...] | str:
     return tuple(name for name in node.routes if name in names)
 
 
-def _child_ended(recorder: TurnRecorder, fact: ChildEnded) -> None:
+def child_ended(recorder: TurnRecorder, fact: ChildEnded) -> None:
+    """Close the attempt whose child run ended."""
     entry = recorder.state.entries.get(fact.address)
     if entry is None or entry.child_run_id != fact.child_run_id:
         return

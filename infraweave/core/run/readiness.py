@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from infraweave.core.run.address import Address
+from infraweave.core.run.address import Address, made
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.graph import Graph
 
@@ -149,12 +149,14 @@ def _has_opened(state: RunState, name: str) -> bool:
 
 
 def ready(
-    graph: Graph, state: RunState, newly_settled: Iterable[str], reset: Iterable[str] = ()
+    graph: Graph, state: RunState, newly_settled: Sequence[str], reset: Sequence[str] = ()
 ) -> list[str]:
     """Return the nodes that can open now, in the definition's order.
 
     Considers the nodes below ``newly_settled`` and the nodes that a repeating loop has ``reset``.
     """
+    if len(newly_settled) == 1 and not reset:  # nearly always; ``downstream`` is in order already
+        return [name for name in graph.downstream[newly_settled[0]] if is_ready(graph, state, name)]
     below = {name for source in newly_settled for name in graph.downstream[source]}
     below.update(reset)
     return graph.in_order({name for name in below if is_ready(graph, state, name)})
@@ -172,7 +174,8 @@ def is_ready(graph: Graph, state: RunState, name: str) -> bool:
         return False
     if name in graph.races:
         return WhatIf(graph, state).is_decided(name)
-    return settled.keys() >= graph.waits[name]
+    waits = graph.waits[name]
+    return len(settled) >= len(waits) and settled.keys() >= waits
 
 
 def has_lost(graph: Graph, state: RunState, name: str) -> bool:
@@ -194,7 +197,8 @@ def is_abandoned(graph: Graph, state: RunState, address: Address) -> bool:
 
 def entry_of(graph: Graph, state: RunState, name: str) -> Address:
     """Return the address of a node's entry in its present iteration."""
-    return Address(name, state.iterations.get(name, 1)) if name in graph.loop_of else Address(name)
+    iteration = state.iterations.get(name, 1) if name in graph.loop_of else None
+    return made(Address, (name, iteration, None, "forward"))
 
 
 def may_open(graph: Graph, state: RunState, address: Address) -> bool:

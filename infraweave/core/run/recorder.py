@@ -24,6 +24,7 @@ from infraweave.core.run.events import (
     Outcome,
     SignalReceived,
     StatusChanged,
+    TimeoutMove,
 )
 from infraweave.core.run.facts import NO_USAGE, AttemptFailed, AttemptInterrupted, AttemptUsage
 from infraweave.core.run.preflight import Preflights
@@ -53,6 +54,22 @@ class TurnResult:
 class TurnRecorder:
     """The state and the new events of one turn."""
 
+    __slots__ = (
+        "advanced_maps",
+        "child_inputs",
+        "due_retries",
+        "full_scan",
+        "graph",
+        "in_preflight",
+        "is_blocked",
+        "newly_settled",
+        "now",
+        "reset",
+        "result",
+        "state",
+        "was_stopping",
+    )
+
     def __init__(
         self, graph: Graph, state: RunState, now: int, is_blocked: IsBlocked, in_preflight: Preflights
     ) -> None:
@@ -76,9 +93,13 @@ class TurnRecorder:
     def record(self, kind: type[E], **fields: Any) -> E:
         """Apply one event to the state and add it to the result."""
         event = kind(seq=self.state.seq + 1, at=self.now, **fields)
+        self.add(event)
+        return event
+
+    def add(self, event: Event) -> None:
+        """Apply one event to the state and add it to the result. Hot callers make the event themselves."""
         evolve(self.state, event)
         self.result.events.append(event)
-        return event
 
     # --- closing -------------------------------------------------------------------------------------------
 
@@ -92,44 +113,63 @@ class TurnRecorder:
         latency_ms: int,
         usage: AttemptUsage = NO_USAGE,
         output: Json = None,
-        **fields: Any,
+        *,
+        routes: tuple[str, ...] | None = None,
+        again: bool | None = None,
+        repeats: tuple[str, ...] = (),
+        answered_with: str | None = None,
+        on_timeout: TimeoutMove | None = None,
     ) -> None:
-        """Close an entry as completed. ``fields``: further fields of the event."""
-        address = entry.address
-        skipped = self._skipped(address, fields)
-        self.record(
-            NodeCompleted,
-            **_attempt_fields(entry),
-            latency_ms=latency_ms,
-            **_usage_fields(usage),
-            skipped=skipped,
-            output=output,
-            **fields,
+        """Close an entry as completed."""
+        address, graph = entry.address, self.graph
+        node, iteration, index, phase = address
+        chooses = graph.races or node in graph.choosers  # most nodes choose nothing
+        skipped = self._skipped(address, routes, repeats, on_timeout) if chooses else ()
+        self.add(
+            NodeCompleted(
+                seq=self.state.seq + 1,
+                at=self.now,
+                node=node,
+                iteration=iteration,
+                index=index,
+                attempt=entry.attempt,
+                phase=phase,
+                latency_ms=latency_ms,
+                tokens=usage.tokens,
+                cost_micro_usd=usage.cost_micro_usd,
+                model=usage.model,
+                routes=routes,
+                again=again,
+                repeats=repeats,
+                skipped=skipped,
+                answered_with=answered_with,
+                on_timeout=on_timeout,
+                output=output,
+            )
         )
-        if address.index is not None:
+        if index is not None:
             self.advanced_maps.append(address.map_entry)
         else:
-            self.reset += fields.get("repeats", ())
-            self.newly_settled += skipped if fields.get("again") else (address.node, *skipped)
+            self.reset += repeats
+            if not again:
+                self.newly_settled.append(node)
+            self.newly_settled += skipped
 
-    def _skipped(self, address: Address, fields: dict[str, Any]) -> tuple[str, ...]:
+    def _skipped(
+        self,
+        address: Address,
+        routes: tuple[str, ...] | None,
+        repeats: tuple[str, ...] = (),
+        on_timeout: TimeoutMove | None = None,
+    ) -> tuple[str, ...]:
         """Return the nodes that are skipped when an entry closes with an event that has these fields."""
         graph = self.graph
-        if address.node not in graph.choosers and not graph.races:
-            return ()  # most nodes choose nothing
         if address.phase == "compensation" or self.state.stopping is not None or address.index is not None:
             return ()
-        routes = fields.get("routes")
         if routes is None and route_targets(graph.nodes[address.node]):
             routes = ()
-        return readiness.skipped_by(
-            graph,
-            self.state,
-            address.node,
-            ran=fields.get("on_timeout") != "route",
-            routes=routes,
-            repeats=fields.get("repeats", ()),
-        )
+        ran = on_timeout != "route"
+        return readiness.skipped_by(graph, self.state, address.node, ran=ran, routes=routes, repeats=repeats)
 
     def fail(self, entry: Entry, fact: AttemptFailed) -> None:
         """Close a failed attempt. The entry stays open if it is retried."""
@@ -213,7 +253,8 @@ class TurnRecorder:
     ) -> None:
         self.record(
             NodeFailed,
-            **_attempt_fields(entry),
+            **entry.address._asdict(),
+            attempt=entry.attempt,
             latency_ms=latency_ms,
             code=code,
             message=message,
@@ -222,7 +263,9 @@ class TurnRecorder:
             tolerated=retry_at is None and code != "cancelled" and self._tolerates(entry.address),
             traceback=traceback,
             planned=planned,
-            **_usage_fields(usage),
+            tokens=usage.tokens,
+            cost_micro_usd=usage.cost_micro_usd,
+            model=usage.model,
         )
 
     def _tolerates(self, address: Address) -> bool:
@@ -240,7 +283,8 @@ class TurnRecorder:
         fields = self._timeout_fields(entry) if outcome == "timed_out" else {}
         if signal:
             fields = {"answered_with": signal.request_id, "by": signal.by, "payload": signal.payload}
-        skipped = self._skipped(entry.address, fields) if fields else ()
+        routes, move = fields.get("routes"), fields.get("on_timeout")
+        skipped = self._skipped(entry.address, routes, on_timeout=move) if fields else ()
         self.record(
             InputResolved,
             node=request.node,
@@ -308,7 +352,8 @@ class TurnRecorder:
     def defer_blocked(self, addresses: list[Address]) -> list[Address]:
         """Return the entries that are not blocked. The others are deferred."""
         free = [address for address in addresses if not self.is_blocked(address)]
-        self.result.deferred |= len(free) < len(addresses)
+        if len(free) < len(addresses):
+            self.result.deferred = True
         return free
 
     def check_due_retries(self) -> None:
@@ -323,14 +368,3 @@ class TurnRecorder:
         if state != self.state.state:
             cause = "retry_scheduled" if retrying else "retry_started"
             self.record(StatusChanged, state=state, cause=cause)
-
-
-def _attempt_fields(entry: Entry) -> dict[str, Any]:
-    node, iteration, index, phase = entry.address
-    return {"node": node, "iteration": iteration, "index": index, "phase": phase, "attempt": entry.attempt}
-
-
-def _usage_fields(usage: AttemptUsage) -> dict[str, Any]:
-    if usage is NO_USAGE:
-        return {}
-    return {"tokens": usage.tokens, "cost_micro_usd": usage.cost_micro_usd, "model": usage.model}

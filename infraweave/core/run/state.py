@@ -10,8 +10,8 @@ one owner, because copying on write would take quadratic time in a wide fan-out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal, assert_never
+from collections.abc import Callable, Iterable
+from typing import Any, Literal, assert_never
 
 from attrs import field
 
@@ -144,28 +144,7 @@ def fold(run_id: str, events: Iterable[Event]) -> RunState:
 def evolve(state: RunState, event: Event) -> None:
     """Apply one event to ``state``."""
     state.seq = event.seq
-    match event:
-        case NodeStarted():
-            _started(state, event)
-        case NodeCompleted():
-            _completed(state, event)
-        case NodeFailed():
-            _failed(state, event)
-        case StatusChanged():
-            _status(state, event)
-        case InputRequested():
-            _requested(state, event)
-        case InputResolved():
-            _resolved(state, event)
-        case SignalReceived():
-            state.delivered[event.request_id] = DeliveredSignal(
-                event.name, event.request_id, event.by, digest(event.payload)
-            )
-            state.mailbox.setdefault(event.name, []).append(event)
-        case Completed() | Failed() | Cancelled():
-            state.end, state.finished_at = event, event.at
-        case _:
-            assert_never(event)
+    _CHANGES[type(event)](state, event)
 
 
 def _node(state: RunState, name: str) -> NodeState:
@@ -215,7 +194,7 @@ def _started(state: RunState, event: NodeStarted) -> None:
     address = event.address
     entry = state.entries.get(address)
     if entry is None:
-        entry = _opened(state, event)
+        entry = _opened(state, event, address)
     elif entry.status == "backoff":
         state.backing_off -= 1
     entry.status = "running" if event.runs_code else "waiting"
@@ -230,8 +209,7 @@ def _started(state: RunState, event: NodeStarted) -> None:
         _show_start(_node(state, event.node), event)
 
 
-def _opened(state: RunState, event: NodeStarted) -> Entry:
-    address = event.address
+def _opened(state: RunState, event: NodeStarted, address: Address) -> Entry:
     entry = state.entries[address] = Entry(address, "running", event.at)
     if event.phase == "compensation":
         _drop_completed(state, address.forward)
@@ -286,8 +264,9 @@ def _completed(state: RunState, event: NodeCompleted) -> None:
         state.kept.pop(address.forward, None)
         state.compensated.append(address.forward)
         return
-    _consume(state, event.answered_with)
-    if not close_map(state.maps, address):
+    if event.answered_with is not None:
+        _consume(state, event.answered_with)
+    if not state.maps or not close_map(state.maps, address):
         state.completed.append(address)
     _keep(state, event, event.output, entry)
     if event.index is not None:
@@ -336,7 +315,8 @@ def _settle(state: RunState, event: NodeCompleted | InputResolved, output: Json)
         state.outputs[name] = output
     else:
         _node(state, name).state = "skipped"
-    _skip(state, event.skipped)
+    if event.skipped:
+        _skip(state, event.skipped)
 
 
 def _skip(state: RunState, names: Iterable[str]) -> None:
@@ -436,6 +416,17 @@ def _close_wait(state: RunState, event: NodeCompleted | NodeFailed | InputResolv
     state.closed_waits[event.address] = closed
 
 
+def _received(state: RunState, event: SignalReceived) -> None:
+    state.delivered[event.request_id] = DeliveredSignal(
+        event.name, event.request_id, event.by, digest(event.payload)
+    )
+    state.mailbox.setdefault(event.name, []).append(event)
+
+
+def _ended(state: RunState, event: Terminal) -> None:
+    state.end, state.finished_at = event, event.at
+
+
 def _answered(state: RunState, event: NodeCompleted) -> ClosedWait:
     answer = state.delivered.get(event.answered_with or "")
     if answer is None:
@@ -452,3 +443,18 @@ def _consume(state: RunState, request_id: str | None) -> None:
             state.mailbox[name] = kept
         if not kept:
             del state.mailbox[name]
+
+
+#: How each event changes the state: a table, as every event of every run comes by.
+_CHANGES: dict[type[Event], Callable[[RunState, Any], None]] = {
+    NodeStarted: _started,
+    NodeCompleted: _completed,
+    NodeFailed: _failed,
+    StatusChanged: _status,
+    InputRequested: _requested,
+    InputResolved: _resolved,
+    SignalReceived: _received,
+    Completed: _ended,
+    Failed: _ended,
+    Cancelled: _ended,
+}

@@ -10,7 +10,8 @@ cancelled; the first cause wins), it is rolled back.
 
 from __future__ import annotations
 
-from typing import assert_never
+from collections.abc import Callable, Iterable
+from typing import Any, assert_never
 
 from infraweave.core.data.sizes import TooLarge
 from infraweave.core.run import binding, readiness
@@ -45,7 +46,7 @@ from infraweave.core.run.openings import (
     start_due_retries,
     start_timer,
 )
-from infraweave.core.run.outcomes import handle_result
+from infraweave.core.run.outcomes import child_ended, failed, interrupted, succeeded
 from infraweave.core.run.preflight import Preflights
 from infraweave.core.run.recorder import IsBlocked, TurnRecorder, TurnResult
 from infraweave.core.run.rollback import handle_rejection, rollback, terminate, withdraw_losers
@@ -74,35 +75,30 @@ def turn(
     """
     recorder = TurnRecorder(graph, state, now, is_blocked, in_preflight or Preflights())
     if state.end is None:
-        _record_fact(recorder, fact)
+        _CONSEQUENCES[type(fact)](recorder, fact)
         _advance(recorder)
     return recorder.result
 
 
-def _record_fact(recorder: TurnRecorder, fact: Fact) -> None:
-    match fact:
-        case AttemptSucceeded() | AttemptFailed() | AttemptInterrupted() | ChildEnded():
-            handle_result(recorder, fact)
-        case RunAccepted():
-            _run_accepted(recorder, fact)
-        case SlotGranted():
-            _slot_granted(recorder)
-        case Recovered():
-            _recovered(recorder)
-        case TimerDue():
-            _timer_due(recorder)
-        case PromptReady() | TimerReady() | ChildReady() | PreflightFailed():
-            _preflight_done(recorder, fact)
-        case SignalAccepted():
-            _signal_accepted(recorder, fact)
-        case CancelRequested():
-            _cancel_requested(recorder, fact)
-        case TerminateRequested():
-            terminate(recorder, fact)
-        case AppendRejected():
-            handle_rejection(recorder, fact)
-        case _:
-            assert_never(fact)
+def turn_of_facts(
+    graph: Graph,
+    state: RunState,
+    facts: Iterable[Fact],
+    now: int,
+    is_blocked: IsBlocked = never_blocked,
+    in_preflight: Preflights | None = None,
+) -> TurnResult:
+    """Apply facts that arrived together, in their order. The events are those of one ``turn`` a fact.
+
+    Unlike ``turn``, this begins the preflights in ``in_preflight``: the next fact has to know of them.
+    """
+    begun, whole = in_preflight or Preflights(), TurnResult()
+    for fact in facts:
+        result = turn(graph, state, fact, now, is_blocked, begun)
+        whole.events += result.events
+        whole.preflight += begun.begin(result.preflight)
+        whole.deferred |= result.deferred
+    return whole
 
 
 def _run_accepted(recorder: TurnRecorder, fact: RunAccepted) -> None:
@@ -121,20 +117,20 @@ def _run_accepted(recorder: TurnRecorder, fact: RunAccepted) -> None:
     recorder.full_scan = fact.slot
 
 
-def _slot_granted(recorder: TurnRecorder) -> None:
+def _slot_granted(recorder: TurnRecorder, _: SlotGranted) -> None:
     if recorder.state.state == "queued":
         recorder.record(StatusChanged, state="running", cause="slot_granted")
         recorder.full_scan = True
 
 
-def _recovered(recorder: TurnRecorder) -> None:
+def _recovered(recorder: TurnRecorder, fact: Recovered) -> None:
     recorder.full_scan = recorder.state.state != "queued"
     for entry in [entry for entry in recorder.state.entries.values() if entry.status == "running"]:
         recorder.interrupt_by_crash(entry)
-    _timer_due(recorder)
+    _timer_due(recorder, fact)
 
 
-def _timer_due(recorder: TurnRecorder) -> None:
+def _timer_due(recorder: TurnRecorder, _: TimerDue | Recovered) -> None:
     due = [e for e in recorder.state.entries.values() if e.due_at is not None and e.due_at <= recorder.now]
     for entry in sorted(due, key=lambda e: e.due_at or 0):
         if recorder.is_abandoned(entry):
@@ -212,22 +208,26 @@ def _advance(recorder: TurnRecorder) -> None:
 
 
 def _go_forward(recorder: TurnRecorder) -> None:
-    ready = _ready(recorder)
-    recorder.check_due_retries()
-    preflight_retries(recorder)
+    # Each step is skipped where it has nothing to do: nearly every turn closes one entry and opens the next.
+    state, ready = recorder.state, _ready(recorder)
+    if recorder.due_retries:
+        recorder.check_due_retries()
+        preflight_retries(recorder)
     recorder.update_status()
-    start_due_retries(recorder)
-    while (ready or recorder.advanced_maps) and recorder.state.stopping is None:
-        open_items(recorder)
+    if recorder.due_retries:
+        start_due_retries(recorder)
+    while (ready or recorder.advanced_maps) and state.stopping is None:
+        if recorder.advanced_maps:
+            open_items(recorder)
         for address in ready:
-            if recorder.state.stopping is None:
+            if state.stopping is None:
                 open_entry(recorder, address)
         ready = _ready(recorder)
-    if recorder.state.stopping is not None:  # an entry failed to open
+    if state.stopping is not None:  # an entry failed to open
         rollback(recorder)
-    elif len(recorder.state.settled) == len(recorder.graph.nodes) and not recorder.state.entries:
+    elif not state.entries and len(state.settled) == len(recorder.graph.nodes):
         _succeed(recorder)
-    else:
+    elif recorder.graph.races:
         recorder.update_status()  # a race that ended meanwhile may have withdrawn a retry
 
 
@@ -259,4 +259,27 @@ def _ready(recorder: TurnRecorder) -> list[Address]:
     else:
         return []
     recorder.full_scan, recorder.newly_settled, recorder.reset = False, [], []
+    if not names:
+        return []
     return recorder.defer_blocked([readiness.entry_of(graph, state, name) for name in names])
+
+
+#: What each fact changes: a table, as every result of every attempt comes by.
+_CONSEQUENCES: dict[type[Fact], Callable[[TurnRecorder, Any], None]] = {
+    RunAccepted: _run_accepted,
+    SlotGranted: _slot_granted,
+    Recovered: _recovered,
+    TimerDue: _timer_due,
+    AttemptSucceeded: succeeded,
+    AttemptFailed: failed,
+    AttemptInterrupted: interrupted,
+    ChildEnded: child_ended,
+    PromptReady: _preflight_done,
+    TimerReady: _preflight_done,
+    ChildReady: _preflight_done,
+    PreflightFailed: _preflight_done,
+    SignalAccepted: _signal_accepted,
+    CancelRequested: _cancel_requested,
+    TerminateRequested: terminate,
+    AppendRejected: handle_rejection,
+}
