@@ -20,6 +20,7 @@ from aiosqlite.context import contextmanager
 
 from infraweave.engine.execution.attempt import Attempt
 from infraweave.engine.execution.thread_pool import ThreadPool
+from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.writer import Writer
 
 SEED = os.environ.get("LATE_SEED", "0")
@@ -99,6 +100,7 @@ def _waking_late(work):
 def _patch() -> None:
     make, run_once = Attempt.__init__, BaseEventLoop._run_once
     open_writer, fetch = Writer.__init__, aiosqlite.Connection.execute_fetchall
+    peek_at_once = Database.peek
 
     def attempt(self, *args, **more):
         make(self, *args, **more)
@@ -132,8 +134,13 @@ def _patch() -> None:
             await asyncio.sleep(seconds)
         return rows
 
+    async def peek(self, *args):
+        row = await peek_at_once(self, *args)
+        await asyncio.sleep(late.of("read"))
+        return row
+
     Attempt.__init__, Writer.__init__ = attempt, writer
-    aiosqlite.Connection.execute_fetchall = read
+    aiosqlite.Connection.execute_fetchall, Database.peek = read, peek
     BaseEventLoop._run_once = stall
     _WorkItem.run, ThreadPool._do = _waking_late(_WorkItem.run), _waking_late(ThreadPool._do)
 

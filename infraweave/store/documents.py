@@ -135,7 +135,7 @@ class Documents:
 
     async def active_version(self, tenant: str, workflow_id: str) -> str | None:
         """Return the version of new runs, or None if there is no such workflow."""
-        row = await self._db.read_one("workflow", (tenant, workflow_id))
+        row = await self._db.peek("workflow", (tenant, workflow_id))
         return None if row is None else row["active_version"]
 
     async def versions(self, tenant: str, workflow_id: str) -> list[Version]:

@@ -49,9 +49,9 @@ class Stored:
         """The size in bytes."""
         return len(self.data) + len(self.payload or b"")
 
-    def event(self) -> Event:
-        """Return the event; its payload fields are None if they were not read."""
-        return decode_event(self.type, self.data, self.payload)
+    def event(self, *, payloads: bool = True) -> Event:
+        """Return the event; its payload fields are None if they were not read, or without ``payloads``."""
+        return decode_event(self.type, self.data, self.payload if payloads else None)
 
     def line(self, run_id: str) -> bytes:  # noqa: ARG002
         """Return the line of the feed: ASCII JSON without payloads."""

@@ -23,6 +23,7 @@ from infraweave.store.projection import UNCHANGED, DueAt, project
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.batch import Effect
 from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.point_reads import MOST_EVENTS
 from infraweave.store.sqlite.row_changes import Row, RowChanges, merge
 
 #: Events decoded at a time: about two milliseconds of the loop's time.
@@ -131,6 +132,19 @@ class Journal:
         )
         return [Stored(*row) for row in rows]
 
+    async def event_at(self, run_key: int, seq: int) -> Stored | None:
+        """Return one event of a run."""
+        row = await self._db.peek("event_at", {"run_key": run_key, "seq": seq})
+        return None if row is None else Stored(*row)
+
+    def short_log(self, run_key: int) -> list[Stored] | None:
+        """Return all events of a short run, read at once on the loop; None for a run that is longer.
+
+        Only the first event and questions to people have their payloads.
+        """
+        rows = self._db.try_peek("short_log", {"run_key": run_key, "limit": MOST_EVENTS + 1})
+        return None if rows is None or len(rows) > MOST_EVENTS else [Stored(*row) for row in rows]
+
     async def payloads(self, run_key: int, seqs: Collection[int]) -> dict[int, bytes]:
         """Return the payloads of some events of a run by seq; events without payload are left out."""
         rows = await self._db.read("payloads_of", {"run_key": run_key, "seqs": dumps(sorted(seqs)).decode()})
@@ -138,7 +152,7 @@ class Journal:
 
     async def head(self, run_key: int) -> Head:
         """Return where the run's events end."""
-        row = await self._db.read_one("last_event", (run_key,))
+        row = await self._db.peek("last_event", (run_key,))
         return Head(0, terminal=False) if row is None else Head(row["seq"], row["type"] in TERMINAL_TYPES)
 
     async def last_seqs(self, run_keys: Sequence[int]) -> dict[int, int]:

@@ -19,7 +19,7 @@ class Keys:
         Raises:
             LookupError: there is no key of that name.
         """
-        row = await self._db.read_one("key", {"name": name})
+        row = await self._db.peek("key", {"name": name})
         if row is None:
             raise LookupError(f"no key {name}")
         return bytes(row["key"])

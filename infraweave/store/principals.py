@@ -106,12 +106,12 @@ class Principals:
 
     async def has_grants(self, tenant: str, principal: str) -> bool:
         """Tell whether a principal exists and has a grant."""
-        row = await self._db.read_one("has_grants", (tenant, principal))
+        row = await self._db.peek("has_grants", (tenant, principal))
         return row is not None and bool(row[0])
 
     async def find_token(self, token_hash: bytes) -> tuple[TokenRow, Principal] | None:
         """Return the token with this hash and its principal with current grants, valid or not."""
-        row = await self._db.read_one("token_by_hash", (token_hash,))
+        row = await self._db.peek("token_by_hash", (token_hash,))
         if row is None or not hmac.compare_digest(row["hash"], token_hash):
             return None
         token = _token(row)

@@ -92,15 +92,15 @@ class Runs:
 
     async def get(self, run_id: str) -> RunRow | None:
         """Return a run by its id, whatever its tenant."""
-        return _run_or_none(await self._db.read_one("run_by_id", (run_id,)))
+        return _run_or_none(await self._db.peek("run_by_id", (run_id,)))
 
     async def get_by_key(self, run_key: int) -> RunRow | None:
         """Return a run by its key."""
-        return _run_or_none(await self._db.read_one("run_by_key", (run_key,)))
+        return _run_or_none(await self._db.peek("run_by_key", (run_key,)))
 
     async def by_idempotency_key(self, tenant: str, key: str) -> RunRow | None:
         """Return the run that a start with this idempotency key created."""
-        return _run_or_none(await self._db.read_one("run_by_idempotency_key", (tenant, key)))
+        return _run_or_none(await self._db.peek("run_by_idempotency_key", (tenant, key)))
 
     async def by_idempotency_keys(self, tenant: str, keys: Collection[str]) -> dict[str, RunRow]:
         """Return the runs that starts with these idempotency keys created, by key."""

@@ -78,7 +78,7 @@ class Schedules:
         Raises:
             ScheduleNotFound: it does not exist.
         """
-        row = await self._db.read_one("schedule", {"tenant": tenant, "schedule_id": schedule_id})
+        row = await self._db.peek("schedule", {"tenant": tenant, "schedule_id": schedule_id})
         if row is None:
             raise _unknown(schedule_id)
         return _row(row)

@@ -55,7 +55,7 @@ class Webhooks:
 
     async def get(self, tenant: str, name: str) -> WebhookRow | None:
         """Return a webhook, or None."""
-        row = await self._db.read_one("webhook", {"tenant": tenant, "name": name})
+        row = await self._db.peek("webhook", {"tenant": tenant, "name": name})
         return None if row is None else _row(row)
 
     async def create(self, row: WebhookRow, record: AuditRecord | None = None) -> None:

@@ -12,7 +12,7 @@ import random
 import shutil
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from infraweave.engine.execution.thread_pool import ThreadPool
 from infraweave.store.sqlite.batch import BATCH, Write
+from infraweave.store.sqlite.point_reads import PointReader
 from infraweave.store.sqlite.row_changes import RowChanges
 
 #: Seconds that a statement may take, beside none.
@@ -119,6 +120,18 @@ def _tell(done: asyncio.Future[Any], result: Any, error: Exception | None) -> No
         done.set_result(result)
     else:
         done.set_exception(error)
+
+
+class Peeks(PointReader):
+    """The reader of the loop's own thread; the seed says when a lock sends it to the others."""
+
+    def __init__(self, rng: random.Random, *args: Any) -> None:
+        super().__init__(*args)
+        self._rng = rng
+
+    def rows(self, name: str, params: Sequence[Any] | Mapping[str, Any]) -> list[sqlite3.Row] | None:
+        """Return the rows of a point read, or None."""
+        return None if self._rng.random() < 0.3 else super().rows(name, params)
 
 
 class Pool(ThreadPool):

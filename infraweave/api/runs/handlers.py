@@ -104,10 +104,10 @@ class RunHandlers:
         if row.error is not None:
             return ApiResponse(RunFailed(run_id=row.run_id, state=row.state, error=row.error))
         last = await self._engine.journal.last_seq(row.run_key)
-        stored = await self._engine.journal.read(row.run_key, last - 1, 1)
-        if not stored or stored[0].type not in TERMINAL_TYPES:
+        stored = await self._engine.journal.event_at(row.run_key, last)
+        if stored is None or stored.type not in TERMINAL_TYPES:
             raise RunNotFound(f"No run {row.run_id}.")  # it is being removed
-        end = stored[0].event()
+        end = stored.event()
         result = end.result if isinstance(end, Completed) else None
         return ApiResponse(RunSucceeded(run_id=row.run_id, state=row.state, result=result))
 

@@ -8,6 +8,7 @@ the cache drops is folded from the start.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from attrs import define, field
 
@@ -15,13 +16,14 @@ from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.core.data.values import Json
 from infraweave.core.run import readiness
 from infraweave.core.run.address import Address
-from infraweave.core.run.events import StatusChanged
+from infraweave.core.run.events import InputRequested, StatusChanged
 from infraweave.core.run.rollback import next_compensation
-from infraweave.core.run.state import RunState
+from infraweave.core.run.state import RunState, evolve
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.runs.requests import Inspection
 from infraweave.errors import RunNotFound
+from infraweave.store.follow import Stored
 from infraweave.store.journal import Journal
 from infraweave.store.runs import RunRow
 
@@ -57,6 +59,12 @@ class InspectionCache:
         Raises:
             RunNotFound: the run has been removed.
         """
+        if (
+            self._cached.get(run.run_key) is None
+            and (log := self._journal.short_log(run.run_key)) is not None
+            and len(log) < LONG
+        ):
+            return await self._short(run, log)
         opening = await self._opening(run)
         graph = await self._catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
         look = self._cached.get(run.run_key) or _Cached(RunState(run.run_id))
@@ -69,15 +77,28 @@ class InspectionCache:
 
     async def _opening(self, run: RunRow) -> StatusChanged:
         """Return the first event with its payload, the origin and input of the run."""
-        for first in await self._journal.read(run.run_key, 0, 1):
-            event = first.event()
-            if isinstance(event, StatusChanged):
-                return event
-        raise RunNotFound(f"No run {run.run_id}.")
+        return _opening_of(run, await self._journal.event_at(run.run_key, 1))
+
+    async def _short(self, run: RunRow, log: Sequence[Stored]) -> Inspection:
+        """Fold the log of a short run, which was read at once."""
+        opening = _opening_of(run, log[0] if log else None)
+        graph = await self._catalog.graph(run.tenant, run.workflow_id, run.workflow_version)
+        state = RunState(run.run_id)
+        for stored in log:
+            evolve(state, stored.event(payloads=False))
+        asked = {
+            request.request_id: log[request.seq - 1].beside().get("data") for request in _requests(state)
+        }
+        return self._inspection(run, opening, state, graph, asked)
 
     async def _now(self, run: RunRow, look: _Cached, opening: StatusChanged, graph: Graph) -> Inspection:
-        state = look.state
-        look.size += await self._journal.catch_up(run.run_key, state, payloads=False)
+        look.size += await self._journal.catch_up(run.run_key, look.state, payloads=False)
+        asked = await self._asked(run, look.state)
+        return self._inspection(run, opening, look.state, graph, asked)
+
+    def _inspection(
+        self, run: RunRow, opening: StatusChanged, state: RunState, graph: Graph, asked: dict[str, Json]
+    ) -> Inspection:
         if opening.origin is None or (run.finished_at is not None and state.end is None):
             raise RunNotFound(f"No run {run.run_id}.")  # it is being removed
         return Inspection(
@@ -86,15 +107,15 @@ class InspectionCache:
             graph=graph,
             blocked=blocked_nodes(self._catalog, graph, state),
             input=opening.input,
-            asked=await self._asked(run, state),
+            asked=asked,
         )
 
     async def _asked(self, run: RunRow, state: RunState) -> dict[str, Json]:
         """Return the data that people see with each open request, by request_id."""
         shown = {}
-        for request in [entry.request for entry in state.entries.values() if entry.request is not None]:
-            (stored,) = await self._journal.read(run.run_key, request.seq - 1, 1)
-            shown[request.request_id] = stored.beside().get("data")
+        for request in _requests(state):
+            stored = await self._journal.event_at(run.run_key, request.seq)
+            shown[request.request_id] = None if stored is None else stored.beside().get("data")
         return shown
 
     def _bound(self, run_key: int, look: _Cached) -> None:
@@ -104,6 +125,23 @@ class InspectionCache:
             self._cached.take(run_key)
         else:
             self._cached.keep(run_key, look, look.size)
+
+
+def _opening_of(run: RunRow, first: Stored | None) -> StatusChanged:
+    """Return the first event of a run.
+
+    Raises:
+        RunNotFound: there is none, because the run has been removed.
+    """
+    event = None if first is None else first.event()
+    if not isinstance(event, StatusChanged):
+        raise RunNotFound(f"No run {run.run_id}.")
+    return event
+
+
+def _requests(state: RunState) -> list[InputRequested]:
+    """Return the open questions of a run to people."""
+    return [entry.request for entry in state.entries.values() if entry.request is not None]
 
 
 def blocked_nodes(catalog: Catalog, graph: Graph, state: RunState) -> list[str]:

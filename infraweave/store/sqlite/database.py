@@ -2,7 +2,8 @@
 
 All writes go through one task (``writer``): ``append`` takes rows, ``transact`` takes functions. Readers are
 query_only and neither write nor checkpoint, because two connections that checkpoint at the same instant can
-corrupt a WAL database in common SQLite versions.
+corrupt a WAL database in common SQLite versions. ``read`` uses a reader with a thread; ``peek``, for point
+reads, a reader of the loop's own thread (``point_reads``).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from infraweave.store.sqlite.batch import Effect, WritingConnection, is_about_th
 from infraweave.store.sqlite.lock import lock_database
 from infraweave.store.sqlite.migrations import prepare
 from infraweave.store.sqlite.open_files import OpenFiles
+from infraweave.store.sqlite.point_reads import PointReader
 from infraweave.store.sqlite.row_changes import RowChanges
 from infraweave.store.sqlite.statements import QUERIES
 from infraweave.store.sqlite.write_stall import WriteStall
@@ -52,17 +54,21 @@ WRITER_PRAGMAS = (
 _READER_PRAGMAS = ("query_only = ON", "wal_autocheckpoint = 0", "cache_size = -8192", "temp_store = MEMORY")
 #: A private file ends with its process, so it need not survive a power cut.
 _PRIVATE_PRAGMAS = ("synchronous = OFF",)
+_UNREADABLE = "The database cannot be read."
 
 
 class Database:
     """An open database, created by ``Database.open``."""
 
-    def __init__(self, path: Path, writer: Writer, readers: Sequence[aiosqlite.Connection]) -> None:
+    def __init__(
+        self, path: Path, writer: Writer, readers: Sequence[aiosqlite.Connection], point_reader: PointReader
+    ) -> None:
         self.path = path
         #: Keys for new runs, beginning after the newest run of the file.
         self.run_keys: Iterator[int] = itertools.count(1)
         self._writer = writer
         self._readers = readers
+        self._point_reader = point_reader
         self._idle: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
         self._open = True
         for reader in readers:
@@ -89,9 +95,10 @@ class Database:
             files = stack.enter_context(closing(OpenFiles(file, descriptor)))
             writer = await stack.enter_async_context(_writer(file, files, is_private=str(path) == MEMORY))
             pool = [await stack.enter_async_context(_reader(file)) for _ in range(readers)]
+            point_reader = stack.enter_context(closing(PointReader(file, _BUSY)))
             stack.enter_context(files.pinned())
             writer.is_patient = patient
-            database = cls(file, writer, pool)
+            database = cls(file, writer, pool, point_reader)
             stack.push_async_callback(database._close)
             await database._continue_run_keys()
             yield database
@@ -170,16 +177,14 @@ class Database:
         Raises:
             StorageUnavailable: the database cannot be read, or is closed.
         """
-        if not self._open:
-            raise StorageUnavailable("The database is closed.")
+        self._check_open()
         reader = await self._idle.get()
         try:
-            if not self._open:
-                raise StorageUnavailable("The database is closed.")
+            self._check_open()
             return list(await reader.execute_fetchall(QUERIES[name], params))
         except sqlite3.Error as error:
             if is_about_the_file(error):
-                raise StorageUnavailable("The database cannot be read.") from error
+                raise StorageUnavailable(_UNREADABLE) from error
             raise
         finally:
             self._idle.put_nowait(reader)
@@ -188,6 +193,35 @@ class Database:
         """Return the first row of a named statement, or None."""
         rows = await self.read(name, params)
         return rows[0] if rows else None
+
+    async def peek(self, name: str, params: Params = ()) -> sqlite3.Row | None:
+        """Return the first row of a point read, or None, without a hop into another thread if possible.
+
+        Raises:
+            StorageUnavailable: the database cannot be read, or is closed.
+        """
+        rows = self.try_peek(name, params)
+        if rows is None:
+            return await self.read_one(name, params)
+        return rows[0] if rows else None
+
+    def try_peek(self, name: str, params: Params = ()) -> list[sqlite3.Row] | None:
+        """Return the rows of a point read; None if a reader must be asked: for a lock, or a long value.
+
+        Raises:
+            StorageUnavailable: the database cannot be read, or is closed.
+        """
+        self._check_open()
+        try:
+            return self._point_reader.rows(name, params)
+        except sqlite3.Error as error:
+            if is_about_the_file(error):
+                raise StorageUnavailable(_UNREADABLE) from error
+            raise
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise StorageUnavailable("The database is closed.")
 
 
 def _with_record(

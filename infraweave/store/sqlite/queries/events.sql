@@ -23,6 +23,24 @@ FROM (SELECT page.seq, page.type, page.at, CAST(page.data AS BLOB) AS data, coal
 WHERE coalesce(before, 0) < :most
 ORDER BY seq;
 
+-- event_at: one event of a run. A payload that an earlier event holds already is taken from there
+SELECT one.seq, one.type, one.at, CAST(one.data AS BLOB) AS data,
+       CAST(coalesce(earlier.payload, one.payload) AS BLOB) AS payload
+FROM events AS one
+     LEFT JOIN events AS earlier
+     ON earlier.run_key = one.run_key
+        AND earlier.seq = CASE WHEN one.payload GLOB '{"input_seq":*'
+                               THEN json_extract(one.payload, '$.input_seq') END
+WHERE one.run_key = :run_key AND one.seq = :seq;
+
+-- short_log: a run's first events, with the payloads of its opening and of its questions to people
+SELECT seq, type, at, CAST(data AS BLOB) AS data,
+       CASE WHEN seq = 1 OR type = 'input_requested' THEN CAST(payload AS BLOB) END AS payload
+FROM events
+WHERE run_key = :run_key
+ORDER BY seq
+LIMIT :limit;
+
 -- payloads_of: the payloads of some events of a run. A payload that an earlier event holds already is taken from there
 SELECT page.seq, CAST(coalesce(earlier.payload, page.payload) AS BLOB) AS payload
 FROM (SELECT run_key, seq, payload,
