@@ -1,10 +1,11 @@
 """What a schema refuses, how it says so, and which schemas are refused themselves."""
 
+import random
 import time
 
 import pytest
 
-from infraweave.core.data.json_schema import LONG, MAX_FAULTS, Validator, schema_faults, validator
+from infraweave.core.data.json_schema import LONG, MAX_FAULTS, QUICK, Validator, schema_faults, validator
 from infraweave.core.data.pattern_cost import pattern_weight
 from infraweave.errors import Fault
 
@@ -380,3 +381,48 @@ def test_a_check_that_may_take_long_is_known_beforehand(schema, value):
 )
 def test_an_ordinary_check_is_quick(schema, value):
     assert Validator(schema).is_quick(value)
+
+
+def measured_faults(check, value):
+    """What a validator finds if it never accepts a value by the size of its JSON."""
+    check.accepts = lambda _: False
+    try:
+        return check.faults(value), check.is_quick(value)
+    finally:
+        del check.accepts
+
+
+def random_value(rng, depth=0):
+    kind = rng.randrange(5 if depth < 4 else 3)
+    if kind == 3:
+        return [random_value(rng, depth + 1) for _ in range(rng.randrange(4))]
+    if kind == 4:
+        return {rng.choice("abc{["): random_value(rng, depth + 1) for _ in range(rng.randrange(4))}
+    return rng.choice([None, True, 0, -1.5, 2**70, "", "a{[b", "ä" * 9])
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {},
+        {"type": ["object", "array"]},
+        {"additionalProperties": {"type": "string", "pattern": "^[a-z]{0,9}$"}, "items": {"type": "integer"}},
+        {"anyOf": [{"items": {"$ref": "#"}}, {"additionalProperties": {"$ref": "#"}}, {"type": "integer"}]},
+        {"properties": {"a": {"const": {"b": [1]}}, "b": False}, "maxProperties": 2},
+    ],
+)
+def test_what_is_accepted_by_the_size_of_its_json_is_what_the_measured_check_lets_pass(schema):
+    rng, check, accepted = random.Random(7), Validator(schema), 0
+    for value in [random_value(rng) for _ in range(400)]:
+        assert (check.faults(value), check.is_quick(value)) == measured_faults(check, value)
+        accepted += check.accepts(value)
+    assert accepted > 50
+
+
+def test_nothing_is_accepted_that_could_take_long():
+    link = {"properties": {"a": {"$ref": "#"}, "b": {"$ref": "#"}}}
+    assert Validator(link).accepts(nested(7, 1))
+    assert not Validator(link).accepts(nested(9, 1))  # how much deeper values cost is not known yet
+    assert Validator({"type": "object"}).accepts(nested(100, 1))
+    assert not Validator({"items": {"pattern": "a{1000}"}}).accepts(["a" * 10_000])
+    assert not Validator({"items": {"type": "string"}}).accepts(["a" * QUICK.visits])

@@ -131,6 +131,11 @@ class Cost:
             return BOUNDLESS if self._all else 1
         return self._levels[min(depth, len(self._levels) - 1)][id(self._root)]
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether deeper values cost no more than those so far."""
+        return self._settled
+
     def resolve(self, reference: str) -> Json:
         """Return the subschema that a local reference names, or None."""
         if not reference.startswith("#"):

@@ -29,6 +29,8 @@ class SchemaChecker:
 
     async def faults(self, check: Validator, value: Json) -> list[Fault]:
         """Return the faults of a value, as ``Validator.faults`` does."""
+        if check.accepts(value):
+            return []
         if check.is_quick(value):
             return check.faults(value)
         try:
