@@ -43,7 +43,9 @@ def bind_params(
         elif param.source == ITEM:
             if item is not _NO_ITEM:
                 _point(values, param, item)
-        elif state.settled.get(param.source) and _is_shown(graph, state, name, param.source):
+        elif state.settled.get(param.source) and (
+            name not in graph.races or _is_shown(graph, state, name, param.source)
+        ):
             _point(values, param, state.outputs[param.source])
     if len(values) > 1:  # a single value is within the limit already
         check_size(values.values())
@@ -61,9 +63,10 @@ def _point(values: dict[str, Json], param: Param, value: Json) -> None:
 
 
 def _is_shown(graph: Graph, state: RunState, name: str, source: str) -> bool:
-    """Tell whether a node sees the output of another. A race does not see a loop that lost before its end."""
-    if name not in graph.races:
-        return True  # it has waited for the loop's end
+    """Tell whether a race sees an output: not that of a loop that lost before its end.
+
+    Other nodes have waited for the end of the loop.
+    """
     condition = graph.gated.get(name, {}).get(source)
     if condition is None or state.settled.get(condition):
         return True
@@ -75,7 +78,8 @@ def bind_inputs(graph: Graph, state: RunState, address: Address) -> dict[str, Js
     node = graph.nodes[address.node]
     if not node.params:
         return {}
-    return bind_params(graph, state, node.name, node.params, _item(state, node, address.index))
+    item = _NO_ITEM if address.index is None else _item(state, node, address.index)
+    return bind_params(graph, state, node.name, node.params, item)
 
 
 def shared_inputs(graph: Graph, state: RunState, address: Address) -> dict[str, Json]:

@@ -107,9 +107,7 @@ class MapProgress:
 
 def effective_input(entries: Mapping[Address, Entry], event: NodeStarted) -> Json:
     """Return the input of an attempt; for an item of a map, merged with the inputs that all items share."""
-    if event.index is None:
-        return event.input
-    whole = entries.get(event.address.map_entry)
+    whole = entries.get(event.address.map_entry) if event.index is not None else None
     if whole is None or whole.input is None or event.input is None or event.phase == "compensation":
         return event.input
     return {**whole.input, **event.input}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infraweave.core.run.address import Address
+from infraweave.core.run.address import Address, made
 from infraweave.core.run.entries import MapProgress
 from infraweave.core.run.openings import start_attempt
 from infraweave.core.run.recorder import TurnRecorder
@@ -36,9 +36,12 @@ def _open_next(recorder: TurnRecorder, address: Address, items: MapProgress) -> 
     if not isinstance(node, Map):
         raise TypeError(f"{address} is not a map")
     preflights = recorder.in_preflight
-    room = node.max_concurrency - items.open - preflights.items(address)
-    indexes = items.unopened(room, preflights.next_index(address))
-    free = recorder.defer_blocked([address._replace(index=index) for index in indexes])
+    room, first = node.max_concurrency - items.open, 0
+    if preflights.entries:
+        room, first = room - preflights.items(address), preflights.next_index(address)
+    name, iteration, _, phase = address
+    indexes = items.unopened(room, first)
+    free = recorder.defer_blocked([made(Address, (name, iteration, index, phase)) for index in indexes])
     if starts_child(node):
         recorder.result.preflight += free
         return

@@ -132,7 +132,9 @@ def _inputs(recorder: TurnRecorder, address: Address) -> dict[str, Json]:
     if address.phase == "compensation":
         undo = graph.compensation(address.node)
         return binding.bind_compensation(graph, state, address, undo.params) if undo else {}
-    whole = state.entries.get(address.map_entry) if address.index is not None else None
+    if address.index is None:
+        return binding.bind_inputs(graph, state, address)
+    whole = state.entries.get(address.map_entry)
     if whole is not None and whole.input is not None:  # it holds the inputs that all items share
         return binding.item_inputs(graph, state, address)
     return binding.bind_inputs(graph, state, address)

@@ -169,8 +169,8 @@ def all_ready(graph: Graph, state: RunState) -> list[str]:
 
 def is_ready(graph: Graph, state: RunState, name: str) -> bool:
     """Tell whether a node can open now."""
-    settled = state.settled
-    if name in settled or _has_opened(state, name):
+    settled, node = state.settled, state.nodes.get(name)
+    if name in settled or (node is not None and node.state != "pending"):
         return False
     if name in graph.races:
         return WhatIf(graph, state).is_decided(name)

@@ -148,7 +148,10 @@ def evolve(state: RunState, event: Event) -> None:
 
 
 def _node(state: RunState, name: str) -> NodeState:
-    return state.nodes.get(name) or state.nodes.setdefault(name, NodeState())
+    node = state.nodes.get(name)
+    if node is None:
+        node = state.nodes[name] = NodeState()
+    return node
 
 
 def _status(state: RunState, event: StatusChanged) -> None:
@@ -203,7 +206,7 @@ def _started(state: RunState, event: NodeStarted) -> None:
     entry.signal, entry.child_run_id = event.signal, event.child_run_id
     if event.input_seq is None and (not entry.recorded_seq or event.input != entry.recorded_input):
         entry.recorded_input, entry.recorded_seq = event.input, event.seq
-        entry.input = effective_input(state.entries, event)
+        entry.input = event.input if event.index is None else effective_input(state.entries, event)
     state.running_entries += entry.status == "running"
     if event.phase == "forward":
         _show_start(_node(state, event.node), event)
@@ -228,8 +231,10 @@ def _show_start(node: NodeState, event: NodeStarted) -> None:
     waits = event.wake_at is not None or event.signal is not None
     node.state = "waiting" if waits else "running"
     node.attempts += event.items is None
-    node.iterations = max(node.iterations, event.iteration or 0)
-    node.started_at = event.at if node.started_at is None else node.started_at
+    if event.iteration is not None:
+        node.iterations = max(node.iterations, event.iteration)
+    if node.started_at is None:
+        node.started_at = event.at
 
 
 def _drop_completed(state: RunState, address: Address) -> None:
@@ -248,8 +253,9 @@ def _close(state: RunState, address: Address) -> Entry | None:
 
 def _add_usage(state: RunState, event: NodeCompleted | NodeFailed) -> NodeState:
     node = _node(state, event.node)
-    node.tokens += event.tokens
-    node.cost_micro_usd += event.cost_micro_usd
+    if event.tokens or event.cost_micro_usd:
+        node.tokens += event.tokens
+        node.cost_micro_usd += event.cost_micro_usd
     return node
 
 
@@ -268,7 +274,8 @@ def _completed(state: RunState, event: NodeCompleted) -> None:
         _consume(state, event.answered_with)
     if not state.maps or not close_map(state.maps, address):
         state.completed.append(address)
-    _keep(state, event, event.output, entry)
+    if event.iteration is not None or event.index is not None:
+        _keep(state, event, event.output, entry)
     if event.index is not None:
         state.maps[address.map_entry].end(event.index, event.output)
         return

@@ -213,7 +213,8 @@ def _go_forward(recorder: TurnRecorder) -> None:
     if recorder.due_retries:
         recorder.check_due_retries()
         preflight_retries(recorder)
-    recorder.update_status()
+    if state.backing_off or state.state != "running":
+        recorder.update_status()
     if recorder.due_retries:
         start_due_retries(recorder)
     while (ready or recorder.advanced_maps) and state.stopping is None:
