@@ -158,7 +158,8 @@ def _status(state: RunState, event: StatusChanged) -> None:
     state.state = event.state
     if event.origin is not None or event.seq == 1:
         state.origin, state.input, state.created_at = event.origin, event.input, event.at
-        _reuse(state, event)
+        if event.reused or event.skipped:
+            _reuse(state, event)
     if event.state == "running" and state.started_at is None:
         state.started_at = event.at
     if event.cancel_requested:
