@@ -58,17 +58,19 @@ async def run() -> Any:
 
 
 class Feed:
-    """One event that all readers wait for."""
+    """An event that all readers wait for; when it is sent, the next one takes its place."""
 
-    sent = asyncio.Event()
+    next = asyncio.Event()
 
 
 @app.get("/events")
 async def events() -> Response:
     async def blocks() -> AsyncIterator[bytes]:
+        seq = 1
         yield b"retry: 1000\nevent: status_changed\ndata: {}\nid: 1\n\n"
-        await Feed.sent.wait()
-        yield b"event: signal_received\ndata: {}\nid: 2\n\n"
+        while await Feed.next.wait():
+            seq += 1
+            yield b"event: signal_received\ndata: {}\nid: %d\n\n" % seq
 
     response = Response(blocks(), content_type="text/event-stream")  # type: ignore[arg-type]
     response.timeout = None
@@ -77,7 +79,8 @@ async def events() -> Response:
 
 @app.post("/send")
 async def send() -> Any:
-    Feed.sent.set()
+    sent, Feed.next = Feed.next, asyncio.Event()
+    sent.set()
     return {}
 
 

@@ -30,7 +30,8 @@ class Tree:
     def environment(self) -> dict[str, str]:
         """Return the environment in which Python imports ``infraweave`` from this tree."""
         paths = os.pathsep.join(map(str, dict.fromkeys((self.path, HERE))))
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("INFRAWEAVE_")}
+        left_out = ("INFRAWEAVE_", "PYTHONDONTWRITEBYTECODE")  # without compiled files a start takes longer
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         return {**kept, "PYTHONPATH": paths, "PYTHONSAFEPATH": "1", "PYTHONWARNINGS": "ignore"}
 
 

@@ -20,7 +20,12 @@ from tests.bench.child import answer
 
 
 async def main(db: Path, chain: int, fan_out: list[int], map_items: int) -> None:
-    flows = [run.chain("three", 3), run.chain("chain", chain), run.mapped(map_items)]
+    flows = [
+        run.chain("three", 3),
+        run.chain("small", 3, run.small),
+        run.chain("chain", chain),
+        run.mapped(map_items),
+    ]
     flows += [run.fan_out(width) for width in fan_out]
     # As many as run at once with a default of 1,000 in flight, and enough room to start the next ones.
     settings = Settings(max_running=2_000, requests_per_second=1e9, request_burst=2**31)
@@ -31,8 +36,8 @@ async def main(db: Path, chain: int, fan_out: list[int], map_items: int) -> None
         async def through_the_client() -> None:
             await (await embedded.start("three")).result()
 
-        async def in_flight(inflight: int, seconds: float) -> dict[str, Any]:
-            return await load.in_flight(three, inflight, seconds)
+        async def in_flight(inflight: int, seconds: float, workflow_id: str = "three") -> dict[str, Any]:
+            return await load.in_flight(partial(run.one, engine, workflow_id), inflight, seconds)
 
         async def client(inflight: int, seconds: float) -> dict[str, Any]:
             return await load.in_flight(through_the_client, inflight, seconds)

@@ -7,7 +7,16 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench import rows_embedded, rows_http
+from tests.bench import (
+    rows_bytes,
+    rows_embedded,
+    rows_growth,
+    rows_http,
+    rows_neighbour,
+    rows_startup,
+    rows_streams,
+    rows_waiting,
+)
 from tests.bench.child import Tree
 from tests.bench.results import Measured, Row
 from tests.bench.scale import Scale
@@ -24,9 +33,18 @@ class Group:
     measure: Measure
 
 
-GROUPS = (
-    Group("http", rows_http.rows, rows_http.measure),
-    Group("embedded", rows_embedded.rows, rows_embedded.measure),
+GROUPS = tuple(
+    Group(name, module.rows, module.measure)
+    for name, module in (
+        ("http", rows_http),
+        ("embedded", rows_embedded),
+        ("bytes", rows_bytes),
+        ("streams", rows_streams),
+        ("waiting", rows_waiting),
+        ("startup", rows_startup),
+        ("neighbour", rows_neighbour),
+        ("growth", rows_growth),
+    )
 )
 
 

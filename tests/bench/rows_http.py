@@ -17,8 +17,6 @@ from tests.bench.server import Server, all_of, bare
 ECHO, GET = "bare Quart JSON echo", "bare Quart GET"
 START = {"workflow_id": "three", "input": {"order_id": "ord_28843", "customer_tier": "enterprise"}}
 LATER = {**START, "workflow_id": "later", "start_at": "2126-01-01T00:00:00Z"}
-#: Runs in the file before the first measurement: more than one page of the list.
-RUNS = 60
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,7 @@ def _get(server: Server) -> bytes:
     return server.request("GET", "/run")
 
 
-def _of_runs(suffix: str) -> Callable[[Server, list[str]], Iterator[bytes]]:
+def of_runs(suffix: str) -> Callable[[Server, list[str]], Iterator[bytes]]:
     """Return what makes requests about the runs, one after the other."""
 
     def requests(server: Server, run_ids: list[str]) -> Iterator[bytes]:
@@ -67,9 +65,9 @@ def _plan(scale: Scale) -> list[Request]:
             lambda server, _: always(server.request("POST", "/v1/runs", START, {"Prefer": "wait=30"})),
             _echo,
         ),
-        Request(get, _of_runs(""), _get),
+        Request(get, of_runs(""), _get),
         Request(listed, lambda server, _: always(server.request("GET", "/v1/runs?limit=50")), _get),
-        Request(history, _of_runs("/history"), _get),
+        Request(history, of_runs("/history"), _get),
     ]
 
 
@@ -86,27 +84,27 @@ async def measure(
     async with AsyncExitStack() as stack:
         yardstick = await stack.enter_async_context(bare(trees[0], folder / "bare"))
         servers = await stack.enter_async_context(all_of(trees, folder))
-        run_ids = {label: await _finished_runs(server) for label, server in servers.items()}
+        run_ids = {label: await _finished_runs(server, scale.listed) for label, server in servers.items()}
         for _ in range(scale.rounds):
             for request in chosen:
                 measured = found[request.row.name]
                 theirs = always(request.theirs(yardstick))
-                measured.yardstick.append(await _round(yardstick, theirs, scale))
+                measured.yardstick.append(await measure_load(yardstick, theirs, scale))
                 for label, server in servers.items():
                     ours = request.ours(server, run_ids[label])
                     end = server.settle if request.to_the_end else None
-                    took = await _round(server, ours, scale, end)
+                    took = await measure_load(server, ours, scale, end)
                     measured.trees.setdefault(label, []).append(took)
     return list(found.values())
 
 
-async def _finished_runs(server: Server) -> list[str]:
-    run_ids = [await server.start("three", Prefer="wait=30") for _ in range(RUNS)]
+async def _finished_runs(server: Server, runs: int) -> list[str]:
+    run_ids = [await server.start("three", Prefer="wait=30") for _ in range(runs)]
     await server.settle()
     return run_ids
 
 
-async def _round(
+async def measure_load(
     server: Server, requests: Iterator[bytes], scale: Scale, end: Callable[[], Awaitable[None]] | None = None
 ) -> Round:
     began, cpu = time.perf_counter(), server.process.cpu_seconds()

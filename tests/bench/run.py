@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 
 from infraweave import Workflow
 from infraweave.core.trace_context import TraceContext
@@ -17,11 +18,15 @@ async def noop() -> dict[str, object]:
     return OUTPUT
 
 
-def chain(name: str, length: int) -> Workflow:
+async def small() -> dict[str, object]:
+    return {"ok": True}
+
+
+def chain(name: str, length: int, node: Callable[[], Awaitable[object]] = noop) -> Workflow:
     """Return a workflow of no-op nodes, one after the other."""
     flow = Workflow(name, version="v1")
     for place in range(length):
-        flow.node(name=f"n{place}", after=[f"n{place - 1}"] if place else [])(noop)
+        flow.node(name=f"n{place}", after=[f"n{place - 1}"] if place else [])(node)
     return flow
 
 

@@ -41,6 +41,13 @@ class Server:
         run_id: str = started["run_id"]
         return run_id
 
+    async def until_waiting(self, run_id: str) -> None:
+        """Wait until a node of the run waits for something."""
+        while all(
+            node["state"] != "waiting" for node in (await self.ask("GET", f"/v1/runs/{run_id}"))["nodes"]
+        ):
+            await asyncio.sleep(0.005)
+
     async def settle(self) -> None:
         """Wait until no run executes or is queued; those that start much later do not count."""
         busy = "/v1/runs?status=queued,running,retrying&limit=1&workflow_id="
