@@ -9,8 +9,8 @@ import sys
 
 import attrs
 
-from infraweave.core import records
+from infraweave.core import lazy_records, records
 
 if "infraweave.core.run.address" in sys.modules or "infraweave.core.workflow.document" in sys.modules:
     raise ImportError("tests.frozen_records comes too late: the product has made its records already")
-records.frozen = attrs.frozen
+records.frozen = lazy_records.frozen = attrs.frozen

@@ -12,9 +12,6 @@ from collections.abc import Callable
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import attrs
-from attrs import setters
-
 if TYPE_CHECKING:
     from attrs import define, frozen
 
@@ -23,8 +20,9 @@ __all__ = ["define", "frozen"]
 C = TypeVar("C", bound=type)
 
 
-def _text(self: Any) -> str:
-    names = (field.name for field in attrs.fields(type(self)) if field.repr)
+def text(self: Any) -> str:
+    """Return a record as attrs would print it."""
+    names = (field.name for field in self.__attrs_attrs__ if field.repr)
     return f"{type(self).__qualname__}({', '.join(f'{name}={getattr(self, name)!r}' for name in names)})"
 
 
@@ -32,29 +30,33 @@ def _compared(self: Any) -> Any:
     """Return the values that make a record equal to another. The names are looked up once a class."""
     cls = type(self)
     if "__compared__" not in cls.__dict__:
-        names = [field.name for field in attrs.fields(cls) if field.eq]
+        names = [field.name for field in cls.__attrs_attrs__ if field.eq]
         cls.__compared__ = staticmethod(attrgetter(*names) if names else type)
     return cls.__compared__(self)
 
 
-def _equal(self: Any, other: object) -> Any:
+def equal(self: Any, other: object) -> Any:
+    """Compare two records of one class by their fields."""
     return _compared(self) == _compared(other) if other.__class__ is self.__class__ else NotImplemented
 
 
-def _hash(self: Any) -> int:
+def hash_of(self: Any) -> int:
+    """Return the hash of a record."""
     return hash((type(self), _compared(self)))
 
 
 def _record(cls: C, *, kw_only: bool, eq: bool, is_hashable: bool) -> C:
+    import attrs  # `infraweave --help` declares a record, and need not load attrs for it
+
     own = set(vars(cls))
     # ``on_setattr``: a converter is for ``__init__``; nothing sets a field of a record later.
     made: Any = attrs.define(
-        cls, kw_only=kw_only, repr=False, eq=False, match_args=False, on_setattr=setters.NO_OP
+        cls, kw_only=kw_only, repr=False, eq=False, match_args=False, on_setattr=attrs.setters.NO_OP
     )
     if "__repr__" not in own:
-        made.__repr__ = _text
+        made.__repr__ = text
     if eq and "__eq__" not in own:
-        made.__eq__, made.__hash__ = _equal, _hash if is_hashable else None
+        made.__eq__, made.__hash__ = equal, hash_of if is_hashable else None
     return made  # type: ignore[no-any-return]
 
 
