@@ -5,14 +5,13 @@ An admin's grant covers all tenants. Removing a grant also ends the open streams
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from infraweave.api.admin import schemas
 from infraweave.api.admin.tokens import read_grants
 from infraweave.api.http.cursors import Cursors
 from infraweave.api.http.fields import present
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
 from infraweave.core.access import parse_grant
+from infraweave.core.lazy_records import frozen
 from infraweave.engine.engine import Engine
 from infraweave.store.audit import AuditFilters
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import NOTHING, frozen
+from attrs import NOTHING
 
 from infraweave.api.http.fields import Time, described, query_param
 from infraweave.api.http.query_fields import choice, cursor, limit, text, time
 from infraweave.core.access import MAX_NAME_LENGTH, parse_grant
+from infraweave.core.lazy_records import frozen
 
 _GRANTS = "ACTION:RESOURCE, for example execute:workflow:*"
 

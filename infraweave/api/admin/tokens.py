@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from infraweave.api.admin import schemas
 from infraweave.api.http.fields import present
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
 from infraweave.core.access import Grant, make_token, parse_grant, token_hash
 from infraweave.core.data.values import to_seconds
+from infraweave.core.lazy_records import frozen
 from infraweave.engine import clock
 from infraweave.engine.engine import Engine
 from infraweave.errors import Fault, MalformedRequest

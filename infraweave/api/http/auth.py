@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import Factory, field, frozen
+from attrs import Factory, field
 from werkzeug.datastructures import Headers
 
 from infraweave.api.http.routing import ANONYMOUS, Caller, Route, require
 from infraweave.core.access import Action, Principal, allows, is_token, token_hash
+from infraweave.core.lazy_records import frozen
 from infraweave.engine.clock import Clock
 from infraweave.engine.engine import Engine
 from infraweave.errors import RunNotFound, Unauthenticated

@@ -11,9 +11,10 @@ import hmac
 from base64 import b64decode, urlsafe_b64encode
 from typing import Any
 
-from attrs import Factory, asdict, define, field
+from attrs import Factory, asdict, field
 
 from infraweave.api.http.routing import ApiRequest
+from infraweave.core.records import define
 from infraweave.engine.engine import Engine
 from infraweave.errors import InvalidCursor
 from infraweave.store.keys import Keys

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from attrs import frozen
 from werkzeug.exceptions import HTTPException
 
 from infraweave.api.http.decoding import dump
 from infraweave.api.http.fields import described
 from infraweave.core.data.redact import redact
 from infraweave.core.data.values import Json
+from infraweave.core.lazy_records import frozen
 from infraweave.errors import (
     Internal,
     MalformedRequest,

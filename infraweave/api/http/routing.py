@@ -10,12 +10,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import contextmanager
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
-from attrs import Factory, field, frozen
+from attrs import Factory, field
 from werkzeug.datastructures import Headers
 
 from infraweave.core import access
 from infraweave.core.access import Action, Principal
 from infraweave.core.data.values import Json
+from infraweave.core.lazy_records import frozen
 from infraweave.errors import AclDenied, Draining, Fault, RequestError, StorageUnavailable, Unstorable
 from infraweave.store.runs import RunRow
 from infraweave.store.sqlite.audit_record import AuditRecord

@@ -6,8 +6,6 @@ stream opens, and again after too many changes. Batches come at most twice a sec
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from infraweave.api.http.auth import Authenticator
 from infraweave.api.http.decoding import dump
 from infraweave.api.http.metrics import Metrics
@@ -16,6 +14,7 @@ from infraweave.api.runs import presenters
 from infraweave.api.runs.stream import HEARTBEAT, RETRY, STREAM_HEADERS, check_room
 from infraweave.core.access import readable
 from infraweave.core.data import json_codec
+from infraweave.core.lazy_records import frozen
 from infraweave.engine.access.revocation import Recheck
 from infraweave.engine.engine import Engine
 from infraweave.settings import Settings

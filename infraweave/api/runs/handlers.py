@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, TypedDict
 
-from attrs import frozen
-
 from infraweave.api.http.cursors import Cursors
 from infraweave.api.http.fields import present
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
@@ -29,6 +27,7 @@ from infraweave.api.runs.schemas import (
 from infraweave.core import trace_context
 from infraweave.core.access import Principal, readable
 from infraweave.core.data.redact import redact
+from infraweave.core.lazy_records import frozen
 from infraweave.core.run.events import TERMINAL_STATES, Completed, State
 from infraweave.core.run.history import RowFilter
 from infraweave.engine.engine import Engine

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from infraweave.api.http.cursors import Cursors
 from infraweave.api.http.routing import ApiRequest, ApiResponse
 from infraweave.api.runs import presenters
 from infraweave.api.runs.queries import InputRequestQuery
 from infraweave.api.runs.schemas import InputRequestList
 from infraweave.core.access import Principal, readable
+from infraweave.core.lazy_records import frozen
 from infraweave.engine.engine import Engine
 from infraweave.store.input_requests import InputRequests
 

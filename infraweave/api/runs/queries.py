@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import Literal, get_args
 
-from attrs import frozen
-
 from infraweave.api.http.fields import query_param
 from infraweave.api.http.query_fields import choice, choices, cursor, integer, limit, text, time
+from infraweave.core.lazy_records import frozen
 from infraweave.core.run.events import State, Trigger
 from infraweave.core.run.history import RowState
 from infraweave.errors import InvalidCursor

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import field, frozen
+from attrs import field
 
 from infraweave.api.http.errors import ErrorInfo
 from infraweave.api.http.fields import Time, described
 from infraweave.core.data.values import Json
+from infraweave.core.lazy_records import frozen
 from infraweave.core.run.address import Phase
 from infraweave.core.run.entries import NodeStateName
 from infraweave.core.run.events import Event, RunError, State, Trigger

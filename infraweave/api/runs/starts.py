@@ -6,7 +6,6 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from attrs import frozen
 from werkzeug.datastructures import Headers
 
 from infraweave.api.http.body_limits import check_tags
@@ -28,6 +27,7 @@ from infraweave.api.runs.schemas import (
 from infraweave.core import trace_context
 from infraweave.core.data import json_codec
 from infraweave.core.data.values import Json
+from infraweave.core.lazy_records import frozen
 from infraweave.core.run.events import Trigger
 from infraweave.engine import clock
 from infraweave.engine.engine import Engine

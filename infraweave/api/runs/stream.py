@@ -6,14 +6,13 @@ resumed read is the same as a live read. Events are framed as they were stored, 
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from infraweave.api.http.auth import Authenticator
 from infraweave.api.http.metrics import Metrics
 from infraweave.api.http.routing import JSON, SSE, ApiRequest, ApiResponse, Blocks
 from infraweave.api.runs.queries import EventQuery, read_seq
 from infraweave.core.access import Principal
 from infraweave.core.data import json_codec
+from infraweave.core.lazy_records import frozen
 from infraweave.engine.access.revocation import Recheck
 from infraweave.engine.engine import Engine
 from infraweave.errors import InvalidCursor, RateLimited, RunNotFound

@@ -14,7 +14,6 @@ from functools import cache, lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
-from attrs import frozen
 from werkzeug.http import parse_accept_header, parse_etags
 
 from infraweave.api.http.routing import (
@@ -26,6 +25,7 @@ from infraweave.api.http.routing import (
     ResponseSpec,
     Route,
 )
+from infraweave.core.lazy_records import frozen
 from infraweave.errors import RouteNotFound
 
 PAGE = "index.html"

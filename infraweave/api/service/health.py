@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from attrs import frozen
-
 from infraweave.api.http.fields import present
 from infraweave.api.http.metrics import MEDIA, Metrics
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
@@ -13,6 +11,7 @@ from infraweave.api.service.schemas import Health, WhoAmI
 from infraweave.api.service.statistics import visible_tenant
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.values import Json
+from infraweave.core.lazy_records import frozen
 from infraweave.engine.engine import Engine
 from infraweave.errors import Draining, StorageUnavailable
 

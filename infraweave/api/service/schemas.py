@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from attrs import frozen
-
 from infraweave.api.http.fields import Time, described
 from infraweave.api.http.query_fields import text, time
+from infraweave.core.lazy_records import frozen
 
 # --- callers and health ------------------------------------------------------------------------------------
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from infraweave.api.http.fields import present
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
 from infraweave.api.service.schemas import SignedIn, SignIn
 from infraweave.core.access import FIRST_PRINCIPAL, FIRST_TENANT, make_token, token_hash
+from infraweave.core.lazy_records import frozen
 from infraweave.engine import clock
 from infraweave.engine.access.sign_in_codes import invalid_code
 from infraweave.engine.engine import Engine

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
 from infraweave import __version__
 from infraweave.api.http.fields import present
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
@@ -22,6 +20,7 @@ from infraweave.api.service.schemas import (
 )
 from infraweave.core.access import Principal, allows, readable
 from infraweave.core.data.values import rfc3339
+from infraweave.core.lazy_records import frozen
 from infraweave.engine.engine import Engine
 from infraweave.engine.execution.thread_pool import ThreadPool
 from infraweave.errors import Fault, MalformedRequest

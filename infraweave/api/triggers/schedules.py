@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import fields, frozen
+from attrs import fields
 
 from infraweave.api.http.fields import present
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery, hide_details
@@ -22,6 +22,7 @@ from infraweave.api.triggers.schemas import (
 )
 from infraweave.core.access import allows
 from infraweave.core.data.values import format_duration_exactly, rfc3339, to_seconds
+from infraweave.core.lazy_records import frozen
 from infraweave.core.workflow.triggers import Schedule
 from infraweave.engine.engine import Engine
 from infraweave.errors import DefinitionInvalid, Fault, InputInvalid, MalformedRequest

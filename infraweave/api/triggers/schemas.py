@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import field
 
 from infraweave.api.http.fields import Time, described
 from infraweave.api.http.query_fields import text
 from infraweave.core.data.values import Json
+from infraweave.core.lazy_records import frozen
 from infraweave.core.workflow.triggers import DELIVERY_HEADER, SIGNATURE_HEADER, CatchUp, Overlap, Scheme
 
 _CRON = "Five fields, with the meaning of Debian's cron. Give either cron or every."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-from attrs import fields, frozen
+from attrs import fields
 
 from infraweave.api.http.body_limits import parse_within_limits
 from infraweave.api.http.fields import present
@@ -14,6 +14,7 @@ from infraweave.api.triggers.schedules import duration
 from infraweave.api.triggers.schemas import CreateWebhook, NewWebhook, WebhookList, WebhookQuery, WebhookShown
 from infraweave.core.access import allows
 from infraweave.core.data.values import format_duration_exactly
+from infraweave.core.lazy_records import frozen
 from infraweave.core.workflow.triggers import Webhook
 from infraweave.core.workflow.webhooks import effective_headers
 from infraweave.engine.engine import Engine

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from infraweave.api.http.decoding import summary
 from infraweave.api.http.fields import present
@@ -17,6 +17,7 @@ from infraweave.api.workflows.schemas import DiffQuery, DocumentQuery, PublishQu
 from infraweave.core.access import Principal, allows
 from infraweave.core.data import json_codec
 from infraweave.core.data.values import Json
+from infraweave.core.lazy_records import frozen
 from infraweave.core.workflow import document_codec
 from infraweave.core.workflow.diff import differences
 from infraweave.core.workflow.document import Document, Map, Subworkflow

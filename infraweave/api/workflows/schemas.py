@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from attrs import NOTHING, frozen
+from attrs import NOTHING
 
 from infraweave.api.http.fields import Time, described, query_param
 from infraweave.core.data.values import Json
+from infraweave.core.lazy_records import frozen
 from infraweave.core.workflow.diff import Change
 
 # --- requests ----------------------------------------------------------------------------------------------
