@@ -8,9 +8,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from attrs import frozen
-
 from infraweave.core.access import Grant
+from infraweave.core.lazy_records import frozen
 from infraweave.errors import GrantNotFound, PrincipalNotFound, TenantNotFound
 from infraweave.store.principals import add_principal, parse_grants
 from infraweave.store.sqlite.audit_record import AuditRecord

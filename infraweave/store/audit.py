@@ -10,8 +10,8 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Literal, TypeAlias
 
-from attrs import define, frozen
-
+from infraweave.core.lazy_records import frozen
+from infraweave.core.records import define
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.row_changes import RowChanges

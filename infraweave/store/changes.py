@@ -14,8 +14,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from weakref import WeakSet
 
-from attrs import define, field, frozen
+from attrs import field
 
+from infraweave.core.lazy_records import frozen
+from infraweave.core.records import define
 from infraweave.errors import StorageUnavailable
 from infraweave.store.follow import Sleep, timeout_future
 from infraweave.store.runs import RunRow, Runs

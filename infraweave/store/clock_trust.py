@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from attrs import asdict, frozen
+from attrs import asdict
 
+from infraweave.core.lazy_records import frozen
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.statements import QUERIES
 

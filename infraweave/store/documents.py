@@ -13,9 +13,10 @@ import sqlite3
 from collections.abc import Awaitable, Callable
 from itertools import groupby
 
-from attrs import field, frozen
+from attrs import field
 
 from infraweave.core.data.json_codec import dumps, loads
+from infraweave.core.lazy_records import frozen
 from infraweave.core.workflow.diff import first_difference, is_recompilation
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.document_codec import content_digest, document_from_json, document_to_json

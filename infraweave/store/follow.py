@@ -15,10 +15,11 @@ from contextlib import asynccontextmanager
 from itertools import islice
 from typing import Any, TypeAlias
 
-from attrs import define, field
+from attrs import field
 
 from infraweave.core.data.json_codec import loads
 from infraweave.core.data.values import Json
+from infraweave.core.records import define
 from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import Event
 

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from attrs import frozen
-
 from infraweave.core.data.json_codec import loads
+from infraweave.core.lazy_records import frozen
 from infraweave.core.run.history import HistoryBuilder, Row, RowFilter
 from infraweave.store.follow import TERMINAL_TYPES
 from infraweave.store.journal import PAGE_BYTES, Journal

@@ -6,9 +6,8 @@ import sqlite3
 from collections.abc import Collection, Sequence
 from typing import Any, cast
 
-from attrs import frozen
-
 from infraweave.core.data.json_codec import dumps
+from infraweave.core.lazy_records import frozen
 from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import InputRequested
 from infraweave.store.sqlite.database import Database

@@ -11,9 +11,11 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 
-from attrs import define, field, frozen
+from attrs import field
 
 from infraweave.core.data.json_codec import dumps
+from infraweave.core.lazy_records import frozen
+from infraweave.core.records import define
 from infraweave.core.run.events import Event
 from infraweave.core.run.state import RunState, evolve
 from infraweave.errors import Unstorable

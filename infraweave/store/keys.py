@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import frozen
-
+from infraweave.core.lazy_records import frozen
 from infraweave.store.sqlite.database import Database
 
 

@@ -6,10 +6,9 @@ import hmac
 import sqlite3
 from collections.abc import Iterable, Mapping
 
-from attrs import frozen
-
 from infraweave.core.access import EVERY_GRANT, FIRST_PRINCIPAL, FIRST_TENANT, Grant, Principal, parse_grant
 from infraweave.core.data.json_codec import dumps, loads
+from infraweave.core.lazy_records import frozen
 from infraweave.errors import PrincipalNotFound, TokenNotFound
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Final, Literal, TypeAlias, assert_never
 
-from attrs import asdict, define
+from attrs import asdict
 
 from infraweave.core.data.json_codec import dumps
+from infraweave.core.records import define
 from infraweave.core.run.event_codec import encode_event
 from infraweave.core.run.events import (
     Cancelled,

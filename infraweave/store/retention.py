@@ -15,9 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
-from attrs import frozen
-
 from infraweave.core.data.json_codec import dumps
+from infraweave.core.lazy_records import frozen
 from infraweave.failpoints import reach
 from infraweave.store.sqlite.database import Database
 from infraweave.store.sqlite.read_only import read_only

@@ -7,9 +7,10 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, get_args
 
-from attrs import asdict, field, frozen
+from attrs import asdict, field
 
 from infraweave.core.data.json_codec import dumps, loads
+from infraweave.core.lazy_records import frozen
 from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import Event, RunError, State, Trigger
 from infraweave.store.projection import index_changes

@@ -9,9 +9,10 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Collection
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from infraweave.core.data.json_codec import dumps, loads
+from infraweave.core.lazy_records import frozen
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.document_codec import schedule_from_json, trigger_to_json
 from infraweave.core.workflow.schedules import apply_overlap

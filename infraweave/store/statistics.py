@@ -12,9 +12,11 @@ import asyncio
 from collections.abc import Collection
 from typing import Any
 
-from attrs import Factory, asdict, define, field, frozen
+from attrs import Factory, asdict, field
 
 from infraweave.core.data.json_codec import dumps, loads
+from infraweave.core.lazy_records import frozen
+from infraweave.core.records import define
 from infraweave.store.sqlite.database import Database
 
 HOUR = 3_600_000

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import sqlite3
 
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from infraweave.core.data.json_codec import dumps, loads
+from infraweave.core.lazy_records import frozen
 from infraweave.core.workflow.document import Document
 from infraweave.core.workflow.document_codec import trigger_to_json, webhook_from_json
 from infraweave.core.workflow.triggers import Webhook

@@ -6,8 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 
-from attrs import frozen
-
+from infraweave.core.lazy_records import frozen
 from infraweave.store.sqlite.database import WRITER_PRAGMAS
 from infraweave.store.sqlite.lock import serving_process
 from infraweave.store.sqlite.migrations import MIGRATIONS, OLDEST_SQLITE, found_version

@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, Literal, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import field
 
 from infraweave.core.data.json_codec import loads
+from infraweave.core.lazy_records import frozen
+from infraweave.core.records import define
 from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import Event
 from infraweave.core.run.invariants import violation

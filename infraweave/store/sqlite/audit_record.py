@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from attrs import define, evolve, field
+from attrs import evolve, field
 
 from infraweave.core.data.redact import redact
+from infraweave.core.records import define
 from infraweave.store.sqlite.row_changes import Row
 
 #: Characters of a column that are stored; callers choose what some columns hold.

@@ -10,8 +10,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from attrs import frozen
-
+from infraweave.core.lazy_records import frozen
 from infraweave.errors import StartupError
 from infraweave.failpoints import reach
 from infraweave.store.sqlite.file_copy import copy

@@ -11,7 +11,9 @@ from itertools import chain
 from operator import attrgetter
 from typing import Any, TypeAlias
 
-from attrs import define, fields
+from attrs import fields
+
+from infraweave.core.records import define
 
 Row: TypeAlias = tuple[Any, ...]
 
