@@ -10,9 +10,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from attrs import define, field
+from attrs import field
 
 from infraweave.core.data.values import rfc3339
+from infraweave.core.records import define
 from infraweave.store.sqlite.audit_record import AuditRecord
 
 #: Milliseconds.

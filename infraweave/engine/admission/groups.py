@@ -7,10 +7,11 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from typing import TypeAlias
 
-from attrs import define, field, frozen
+from attrs import field
 
 from infraweave.core.data.template import TemplateError
 from infraweave.core.data.values import Json
+from infraweave.core.records import define, frozen
 from infraweave.core.workflow.concurrency import concurrency_key
 from infraweave.core.workflow.document import Concurrency
 from infraweave.core.workflow.graph import Graph

@@ -19,8 +19,9 @@ from typing import Any, TypeAlias
 
 import httpcore
 import httpx
-from attrs import evolve, frozen
+from attrs import evolve
 
+from infraweave.core.records import frozen
 from infraweave.core.workflow.http_request import RenderedRequest
 from infraweave.core.workflow.secret_refs import format_origin
 from infraweave.engine.execution.outbound_policy import OutboundPolicy, OutboundRefused

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from attrs import frozen
-
 from infraweave.core.data.json_codec import dumps, measured
 from infraweave.core.data.json_schema import Validator
 from infraweave.core.data.schema_defaults import Defaults
 from infraweave.core.data.values import Json
+from infraweave.core.records import frozen
 from infraweave.core.workflow.document import INPUT
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.execution.compute_pool import ComputePool, WorkLimitExceeded

@@ -12,9 +12,8 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from attrs import frozen
-
 from infraweave.core.access import FIRST_TENANT
+from infraweave.core.records import frozen
 from infraweave.core.workflow.secret_refs import MIN_SECRET_LENGTH, NAME, SecretValues, format_origin
 from infraweave.engine.execution.attempt_error import AttemptError
 

@@ -14,8 +14,7 @@ from concurrent.futures import Future
 from types import FrameType
 from typing import Any, TypeVar
 
-from attrs import frozen
-
+from infraweave.core.records import frozen
 from infraweave.engine.fair_queue import FairQueue
 
 T = TypeVar("T")

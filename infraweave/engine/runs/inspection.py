@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from attrs import define, field
+from attrs import field
 
 from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.core.data.values import Json
+from infraweave.core.records import define
 from infraweave.core.run import readiness
 from infraweave.core.run.address import Address
 from infraweave.core.run.events import InputRequested, StatusChanged

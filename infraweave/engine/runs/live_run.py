@@ -9,9 +9,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from attrs import frozen
-
 from infraweave.core.data.values import Json
+from infraweave.core.records import frozen
 from infraweave.core.run import readiness
 from infraweave.core.run.address import Address
 from infraweave.core.run.entries import Entry

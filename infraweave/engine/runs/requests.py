@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from attrs import field, frozen
+from attrs import field
 
 from infraweave.core.data.values import Json
+from infraweave.core.records import frozen
 from infraweave.core.run.events import Origin, Trigger
 from infraweave.core.run.rerun import RerunNodes, ReusedNodes
 from infraweave.core.run.state import RunState

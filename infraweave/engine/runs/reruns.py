@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 
-from attrs import frozen
-
 from infraweave.core.data import sizes
+from infraweave.core.records import frozen
 from infraweave.core.run.events import TERMINAL_STATES
 from infraweave.core.run.rerun import merge_patch, plan_rerun, reused_results
 from infraweave.core.workflow.graph import Graph

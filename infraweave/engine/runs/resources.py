@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from attrs import define
-
+from infraweave.core.records import define
 from infraweave.core.run.address import Address
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.admission.admission import AdmissionControl

@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.json_schema import validator
 from infraweave.core.data.values import Json, rfc3339
+from infraweave.core.records import frozen
 from infraweave.core.run import signals
 from infraweave.core.run.events import State
 from infraweave.core.run.explain import Explanation, explain

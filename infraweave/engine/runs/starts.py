@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TypeAlias
 
-from attrs import evolve, fields, frozen
+from attrs import evolve, fields
 
 from infraweave.core.data.json_codec import dumps
+from infraweave.core.records import frozen
 from infraweave.core.run.events import Origin
 from infraweave.core.run.facts import RunAccepted
 from infraweave.core.run.state import RunState

@@ -16,8 +16,9 @@ from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 
-from attrs import define, field
+from attrs import field
 
+from infraweave.core.records import define
 from infraweave.core.run.events import NodeStarted
 from infraweave.core.run.facts import Fact
 from infraweave.engine.runs.children import Children, child_ended_fact

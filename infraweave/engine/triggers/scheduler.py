@@ -22,11 +22,12 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from attrs import define, evolve, field, frozen
+from attrs import evolve, field
 
 from infraweave.core.access import Principal
 from infraweave.core.data.template import TemplateError
 from infraweave.core.data.values import rfc3339
+from infraweave.core.records import define, frozen
 from infraweave.core.workflow import schedules
 from infraweave.core.workflow.triggers import Schedule
 from infraweave.engine.clock import TimerHandle
