@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
-from attrs import evolve, frozen
+from attrs import evolve
 
 from infraweave.authoring.declarations import Declaration, DeclaredWorkflow, name_of
 from infraweave.authoring.edge_types import edge_faults
@@ -23,6 +23,7 @@ from infraweave.authoring.trigger_options import read_schedule, read_webhook, un
 from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.data.python_types import from_author, unfit
 from infraweave.core.data.values import to_pointer
+from infraweave.core.lazy_records import frozen
 from infraweave.core.workflow.document import (
     INPUT,
     ITEM,

@@ -13,9 +13,11 @@ from functools import partial, update_wrapper
 from types import FrameType
 from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar, overload
 
-from attrs import define, field, frozen
+from attrs import field
 
 from infraweave.core.data.values import Duration
+from infraweave.core.lazy_records import frozen
+from infraweave.core.records import define
 from infraweave.core.workflow.document import DEFAULT_MAX_CONCURRENCY, Concurrency, Retry
 
 P = ParamSpec("P")

@@ -17,10 +17,9 @@ from enum import Enum
 from functools import cached_property, partial
 from typing import Annotated, Any, Literal
 
-from attrs import frozen
-
 from infraweave.authoring.context import Context
 from infraweave.core.data.contracts import Contract
+from infraweave.core.lazy_records import frozen
 
 #: What resolving an annotation may raise.
 _UNREADABLE = (NameError, TypeError, AttributeError, SyntaxError, ValueError, LookupError, ImportError)

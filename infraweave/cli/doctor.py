@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import attrs
 import click
-from attrs import frozen
 
 from infraweave.cli.options import json_option
 from infraweave.cli.output import FAILED, echo_err, format_size, show_json, show_table
+from infraweave.core.lazy_records import frozen
 
 if TYPE_CHECKING:
     from infraweave.store.maintenance.stats import DatabaseFile

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
-from attrs import frozen
 
 from infraweave.cli.options import json_option
 from infraweave.cli.output import USAGE, fail
 from infraweave.cli.remote import connection_options
 from infraweave.core.data.values import rfc3339
+from infraweave.core.lazy_records import frozen
 from infraweave.errors import StartupError
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 import click
-from attrs import evolve, field, frozen
+from attrs import evolve, field
 
 from infraweave.cli.output import echo_err, paragraphs, plain
 from infraweave.cli.schema_text import ANY, Schema, describe_schema, resolve
 from infraweave.core.data import json_codec
+from infraweave.core.lazy_records import frozen
 
 #: Marks a value that was left out.
 _OMITTED: Final = object()

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from attrs import define, frozen
 
 from infraweave.cli.event_text import event_text
 from infraweave.cli.input_files import DEFAULT_FOLDER, load_workflows, read_json
@@ -22,6 +21,8 @@ from infraweave.cli.output import FAILED, USAGE, echo_err, echo_error, echo_inde
 from infraweave.cli.run_follow import failure_text
 from infraweave.cli.run_prompts import Prompter
 from infraweave.core.data import json_codec
+from infraweave.core.lazy_records import frozen
+from infraweave.core.records import define
 from infraweave.errors import RequestError, StartupError
 
 #: The column at which the text of an event starts.

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import frozen
 
 from infraweave.cli.input_files import read_json
 from infraweave.cli.output import FAILED, USAGE, echo_err, fail, paint_state, plain, show_json
 from infraweave.cli.remote import call_server, server_options
+from infraweave.core.lazy_records import frozen
 
 if TYPE_CHECKING:
     from infraweave.client import Client, ClientError

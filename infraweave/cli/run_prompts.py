@@ -10,11 +10,13 @@ from functools import partial
 from typing import Any
 
 import click
-from attrs import define, field, frozen
+from attrs import field
 
 from infraweave.cli.output import echo_err, echo_error, paragraphs
 from infraweave.cli.prompts import ask_payload
 from infraweave.core.data import json_codec
+from infraweave.core.lazy_records import frozen
+from infraweave.core.records import define
 from infraweave.errors import PayloadInvalid, RequestError
 
 

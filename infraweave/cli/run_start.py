@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from attrs import frozen
 
 from infraweave.cli.input_files import read_json
 from infraweave.cli.output import FAILED, USAGE, echo_err, fail, show_json, show_table
 from infraweave.cli.remote import call_server, server_options
 from infraweave.cli.run_follow import START_HEADERS, follow_options, report_start, start_headers
+from infraweave.core.lazy_records import frozen
 
 if TYPE_CHECKING:
     from infraweave.client import Client

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
-from attrs import evolve, frozen
+from attrs import evolve
 
 from infraweave.cli.input_files import DEFAULT_FOLDER, load_workflows
 from infraweave.cli.logging_setup import restore_logging, set_up_logging
@@ -23,6 +23,7 @@ from infraweave.cli.options import access_options, db_option, outbound_options, 
 from infraweave.cli.output import FAILED, echo_err
 from infraweave.cli.reload import WorkflowFileWatch, print_faults
 from infraweave.core.access import is_token
+from infraweave.core.lazy_records import frozen
 from infraweave.errors import InfraWeaveError, StartupError, VersionConflict, WebhookConflict
 from infraweave.settings import Settings
 

@@ -12,12 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
-
 from infraweave.api.app import create_app
 from infraweave.authoring.decorators import Workflow
 from infraweave.client import Client, Run
 from infraweave.core.access import make_token, token_hash
+from infraweave.core.lazy_records import frozen
 from infraweave.engine.clock import Clock, token_secret
 from infraweave.engine.engine import Engine
 from infraweave.server.in_process_transport import BASE_URL, InProcess, Message, Receive, Send

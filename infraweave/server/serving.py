@@ -14,12 +14,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from attrs import frozen
 from hypercorn.config import Config
 
 from infraweave.api.app import create_app
 from infraweave.authoring.decorators import Workflow
 from infraweave.core.access import make_token, token_hash
+from infraweave.core.lazy_records import frozen
 from infraweave.engine.catalog import CodeOverride
 from infraweave.engine.clock import Clock, token_secret, ulid
 from infraweave.engine.engine import Engine
