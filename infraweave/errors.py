@@ -28,7 +28,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
-from attrs import frozen
+from infraweave.core.lazy_records import frozen
 
 
 @frozen
