@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import attrs
+from attrs import asdict
 
 from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.core.layout.layout import layout
+from infraweave.core.lazy_records import frozen
 from infraweave.core.workflow.graph import Graph
 
 #: Nodes of all cached drawings; 500 take about half a megabyte.
 CACHED_NODES = 32_000
 
 
-@attrs.frozen
+@frozen
 class Drawing:
     """A drawing as JSON; None if there are too many edges."""
 
@@ -44,4 +45,4 @@ class Layouts:
 
 def _draw(graph: Graph) -> Drawing:
     found = layout(graph)
-    return Drawing(None if found is None else attrs.asdict(found))
+    return Drawing(None if found is None else asdict(found))
