@@ -58,6 +58,7 @@ class World:
         address = Address(started["node"], started.get("iteration"), started.get("index"), phase)
         while not any(self._is_called(one) for one in self._attempts(run) if one.address == address):
             await self.clock.advance(0)
+        await self.clock.advance(0)  # a thread has told the loop: the timeout counts from here
 
     async def explained(self, run: RunRow, words: str) -> str:
         """Wait until it is for this that a run waits; return the sentence."""
@@ -71,7 +72,8 @@ class World:
 
     @staticmethod
     def _is_called(attempt: Attempt) -> bool:
-        return attempt.orphan() is not None and attempt.waits_for is None
+        # A thread may have taken the call and not begun it: until then, no time counts against it.
+        return attempt.orphan() is not None and attempt._invocation._started_at is not None
 
     async def end(self, run: RunRow) -> dict:
         """Wait for the end and return the last event with its payload."""
