@@ -21,7 +21,7 @@ from aiosqlite.context import contextmanager
 from infraweave.engine.execution.attempt import Attempt
 from infraweave.engine.execution.thread_pool import ThreadPool
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.writer import Writer
+from infraweave.store.sqlite.writer_thread import WriterThread
 
 SEED = os.environ.get("LATE_SEED", "0")
 #: The longest that anything is late, in seconds.
@@ -99,28 +99,25 @@ def _waking_late(work):
 
 def _patch() -> None:
     make, run_once = Attempt.__init__, BaseEventLoop._run_once
-    open_writer, fetch = Writer.__init__, aiosqlite.Connection.execute_fetchall
+    send, fetch = WriterThread.submit, aiosqlite.Connection.execute_fetchall
     peek_at_once = Database.peek
 
     def attempt(self, *args, **more):
         make(self, *args, **more)
         self._room = _LateRoom(self._room)
 
-    class Door:
-        def __init__(self, connection):
-            self.connection = connection
-
-        async def executemany(self, *args):
-            if seconds := late.of("commit"):
-                await asyncio.sleep(seconds)
-            done = await self.connection.executemany(*args)
+    def submit(self, work, then):
+        def told(*outcome):
             if seconds := late.of("tell"):
-                await asyncio.sleep(seconds)
-            return done
+                loop.call_later(seconds, then, *outcome)
+            else:
+                then(*outcome)
 
-    def writer(self, connection):
-        open_writer(self, connection)
-        self._connection = Door(connection)
+        loop = asyncio.get_running_loop()
+        if seconds := late.of("commit"):
+            loop.call_later(seconds, send, self, work, told)
+        else:
+            send(self, work, told)
 
     def stall(self):
         if (seconds := late.of("loop")) and late.dice.random() < 0.1:
@@ -139,7 +136,7 @@ def _patch() -> None:
         await asyncio.sleep(late.of("read"))
         return row
 
-    Attempt.__init__, Writer.__init__ = attempt, writer
+    Attempt.__init__, WriterThread.submit = attempt, submit
     aiosqlite.Connection.execute_fetchall, Database.peek = read, peek
     BaseEventLoop._run_once = stall
     _WorkItem.run, ThreadPool._do = _waking_late(_WorkItem.run), _waking_late(ThreadPool._do)

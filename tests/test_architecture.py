@@ -115,6 +115,7 @@ BLIND = {
     "core/data/model_libraries.py",
     "api/http/asgi_middleware.py",
     "store/sqlite/writer.py",
+    "store/sqlite/writer_thread.py",
     "store/sqlite/batch.py",
     "store/maintenance/verify_run.py",
 }

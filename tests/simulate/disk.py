@@ -1,8 +1,9 @@
 """The disk of a simulated world: real connections to a real file, without threads.
 
-Stands where ``aiosqlite`` stands. Each connection works its statements off in their order, as a thread of its
-own would, and the seed says when each is done and when the loop hears of it. When the process dies, the file
-and its WAL are copied byte for byte: the next process finds what a kill would have left.
+Stands where ``aiosqlite`` and the thread of the writer stand. Each connection works its statements off in
+their order, as a thread of its own would, and the seed says when each is done and when the loop hears of it.
+When the process dies, the file and its WAL are copied byte for byte: the next process finds what a kill would
+have left.
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from infraweave.engine.execution.thread_pool import ThreadPool
-from infraweave.store.sqlite.batch import BATCH, Write
+from infraweave.store.sqlite.batch import WritingConnection
 from infraweave.store.sqlite.point_reads import PointReader
 from infraweave.store.sqlite.row_changes import RowChanges
+from infraweave.store.sqlite.writer_thread import Outcome, WriterThread
 
 #: Seconds that a statement may take, beside none.
 DELAYS = (0.0001, 0.001, 0.001, 0.02)
@@ -83,17 +85,6 @@ class Connection:
         self.raw.row_factory = self.row_factory
         return self.raw.execute(sql, parameters).fetchall()
 
-    async def executemany(self, sql: str, parameters: Sequence[Any]) -> None:
-        """Commit a batch."""
-        await self._do(partial(self._many, sql, parameters))
-
-    def _many(self, sql: str, parameters: Sequence[Write]) -> None:
-        self._disk.lost = False
-        self.raw.executemany(sql, parameters)
-        if sql == BATCH and not self._disk.lost:
-            rows = [w.work for w in parameters if isinstance(w.work, RowChanges) and w.fault is None]
-            self._disk.committed(rows, self.raw if len(rows) < len(parameters) else None)
-
     async def _do(self, act: Callable[[], Any]) -> Any:
         done = asyncio.get_running_loop().create_future()
         self._waiting.append((done, act))
@@ -111,6 +102,44 @@ class Connection:
         self._waiting.popleft()
         if self._waiting:
             self._disk.soon(self._next)
+
+
+class Writing(WriterThread):
+    """The writer's thread, without a thread."""
+
+    def __init__(self, disk: Disk) -> None:
+        self._disk = disk
+        self._waiting: deque[tuple[Callable[[], Any], Outcome]] = deque()
+
+    def submit(self, work: Callable[[], Any], then: Outcome) -> None:
+        """Call something after what was submitted before."""
+        self._waiting.append((work, then))
+        if len(self._waiting) == 1:
+            self._disk.soon(self._next)
+
+    def stop(self) -> None:
+        """There is no thread to end."""
+
+    def _next(self) -> None:
+        work, then = self._waiting[0]
+        try:
+            result, error = self._done(work), None
+        except Exception as raised:  # noqa: BLE001 - it belongs to whoever waits
+            result, error = None, raised
+        self._disk.soon(partial(then, result, error))
+        self._waiting.popleft()
+        if self._waiting:
+            self._disk.soon(self._next)
+
+    def _done(self, work: Callable[[], Any]) -> Any:
+        self._disk.lost = False
+        result = work()
+        if isinstance(work, partial) and work.func.__name__ == "write" and not self._disk.lost:
+            raw, (batch,) = work.func.__self__, work.args
+            assert isinstance(raw, WritingConnection)
+            rows = [w.work for w in batch if isinstance(w.work, RowChanges) and w.fault is None]
+            self._disk.committed(rows, raw if len(rows) < len(batch) else None)
+        return result
 
 
 def _tell(done: asyncio.Future[Any], result: Any, error: Exception | None) -> None:

@@ -51,7 +51,7 @@ from infraweave.store.runs import RunFilters, RunRow
 from infraweave.store.sqlite import batch, database, migrations
 from tests.engine.trouble import Loaded, family, few
 from tests.simulate.check import compare, forget
-from tests.simulate.disk import Disk, Peeks, Pool, copy
+from tests.simulate.disk import Disk, Peeks, Pool, Writing, copy
 from tests.simulate.loop import SimLoop, Standstill
 from tests.simulate.model import Model, Run, name
 from tests.simulate.more import LARGE, NEWER, TENANTS, Fairness, More
@@ -681,6 +681,7 @@ def _around(world: World) -> Iterator[None]:
             ),
             patch.object(database, "aiosqlite", SimpleNamespace(connect=world.disk.connect)),
             patch.object(database, "PointReader", partial(Peeks, random.Random(f"peeks {world.seed}"))),
+            patch.object(database, "WriterThread", partial(Writing, world.disk)),
             patch.object(workers, "ThreadPool", lambda *_, **__: Pool(rng)),
             patch.object(idle_cache, "LONG", world.seed % 2 * 200),
             patch.object(inspection, "LONG", world.seed % 2 * 200),

@@ -193,7 +193,7 @@ async def test_a_full_disk_inside_a_transaction_is_everybodys(db, monkeypatch):
         for seq in range(1, 10_000):
             insert(seq)(connection)
 
-    results = await asyncio.gather(db.transact(full), db.append(event(2, 1)), return_exceptions=True)
+    results = await asyncio.gather(db.transact(full), db.transact(insert(1)), return_exceptions=True)
 
     assert all(isinstance(result, StorageUnavailable) for result in results)
     assert "full" in str(db.failed)

@@ -67,7 +67,9 @@ async def test_a_disk_that_is_full_keeps_writes_waiting_until_there_is_room(pati
         for seq in range(2, 1_000):
             connection.execute(QUERIES["insert_event"], (1, seq, "node_started", 1, "{}", None))
 
-    write, job = patient.append(event(1)), asyncio.create_task(patient.transact(full))
+    job = asyncio.create_task(patient.transact(full))
+    await asyncio.sleep(0)
+    write = patient.append(event(1))  # in the same batch
     await until(lambda: patient.stall)
     assert await seqs(patient) == []
     scarce.clear()

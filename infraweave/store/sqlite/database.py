@@ -1,9 +1,9 @@
 """An open database: one lock, one writing connection, a few reading ones, for the length of a block.
 
-All writes go through one task (``writer``): ``append`` takes rows, ``transact`` takes functions. Readers are
-query_only and neither write nor checkpoint, because two connections that checkpoint at the same instant can
-corrupt a WAL database in common SQLite versions. ``read`` uses a reader with a thread; ``peek``, for point
-reads, a reader of the loop's own thread (``point_reads``).
+All writes go through one thread (``writer``): ``append`` takes rows, ``transact`` takes functions. Readers
+are query_only and neither write nor checkpoint, because two connections that checkpoint at the same instant
+can corrupt a WAL database in common SQLite versions. ``read`` uses a reader with a thread; ``peek``, for
+point reads, a reader of the loop's own thread (``point_reads``).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import logging
 import sqlite3
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -33,6 +33,7 @@ from infraweave.store.sqlite.row_changes import RowChanges
 from infraweave.store.sqlite.statements import QUERIES
 from infraweave.store.sqlite.write_stall import WriteStall
 from infraweave.store.sqlite.writer import Listener, Writer
+from infraweave.store.sqlite.writer_thread import WriterThread
 
 T = TypeVar("T")
 
@@ -248,43 +249,60 @@ def _file(path: str | Path) -> Iterator[Path]:
 
 @asynccontextmanager
 async def _writer(path: Path, files: OpenFiles, *, is_private: bool) -> AsyncIterator[Writer]:
-    pragmas = (*WRITER_PRAGMAS, *(_PRIVATE_PRAGMAS if is_private else ()))
-    factory = partial(WritingConnection, files=None if is_private else files)
-    async with _connection(path, pragmas, factory, _BUSY_WRITING) as connection:
-        writer = Writer(connection)
+    thread, opened = WriterThread(), ExitStack()
+    try:
+        pragmas = (*WRITER_PRAGMAS, *(_PRIVATE_PRAGMAS if is_private else ()))
+        connection = await thread.run(partial(_writing_connection, path, pragmas, opened))
+        connection.files = None if is_private else files
+        writer = Writer(thread, connection)
         try:
             yield writer
         finally:
             await writer.close()
             if writer.failed is None:
                 reach("checkpoint")
-                await _checkpoint(connection)
+                await thread.run(partial(_checkpoint, connection))
+    finally:
+        try:
+            await thread.run(opened.close)
+        finally:
+            thread.stop()
 
 
-async def _checkpoint(connection: aiosqlite.Connection) -> None:
+def _writing_connection(path: Path, pragmas: Sequence[str], opened: ExitStack) -> WritingConnection:
+    """Open the connection that writes; ``opened`` closes it."""
+    factory = WritingConnection
+    connection = sqlite3.connect(path, timeout=_BUSY_WRITING, isolation_level=None, factory=factory)
+    opened.enter_context(closing(connection))
+    try:
+        for pragma in pragmas:
+            connection.execute(f"PRAGMA {pragma}").fetchall()
+        connection.execute(QUERIES["any_table"]).fetchall()  # the first read opens the log
+    except sqlite3.Error as error:
+        raise _cannot_open(path, error) from error
+    return connection
+
+
+def _cannot_open(path: Path, error: sqlite3.Error) -> StartupError:
+    return StartupError(f"{path} cannot be opened: {error}")
+
+
+def _checkpoint(connection: sqlite3.Connection) -> None:
     """Copy the log into the database, so that one file is left."""
     try:
-        await connection.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
     except sqlite3.Error as error:
         log.warning("The log was not copied into the database; the next start does that: %s", error)
 
 
 @asynccontextmanager
 async def _reader(path: Path) -> AsyncIterator[aiosqlite.Connection]:
-    async with _connection(path, _READER_PRAGMAS, sqlite3.Connection, _BUSY) as connection:
-        connection.row_factory = sqlite3.Row
-        yield connection
-
-
-@asynccontextmanager
-async def _connection(
-    path: Path, pragmas: Sequence[str], factory: Callable[..., sqlite3.Connection], busy: float
-) -> AsyncIterator[aiosqlite.Connection]:
-    async with aiosqlite.connect(path, timeout=busy, isolation_level=None, factory=factory) as connection:
+    async with aiosqlite.connect(path, timeout=_BUSY, isolation_level=None) as connection:
         try:
-            for pragma in pragmas:
+            for pragma in _READER_PRAGMAS:
                 await connection.execute_fetchall(f"PRAGMA {pragma}")
             await connection.execute_fetchall(QUERIES["any_table"])  # the first read opens the log
         except sqlite3.Error as error:
-            raise StartupError(f"{path} cannot be opened: {error}") from error
+            raise _cannot_open(path, error) from error
+        connection.row_factory = sqlite3.Row
         yield connection

@@ -1,10 +1,12 @@
-"""The one writer, on the event loop's side: a task that commits all waiting writes in one transaction.
+"""The one writer, on the event loop's side: it commits all waiting writes in one transaction.
 
 Order of submission is order of commit. While one batch is being written, the next one collects, so a busier
 server has larger batches (group commit). No request can cancel a write or leave a transaction open, because
 none ever holds the connection. After a lock of another program or a full disk the batch waits and is
 retried. After any other error of the file the outcome of the batch is unknown, and nothing is written before
 a restart has read the file.
+
+It is driven by callbacks, because a task would take two more turns of the loop for each commit.
 """
 
 from __future__ import annotations
@@ -13,15 +15,15 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TypeAlias
 
-import aiosqlite
-
 from infraweave.errors import StorageUnavailable, Unstorable
-from infraweave.store.sqlite.batch import BATCH, Effect, Job, TransientWriteError, Write
+from infraweave.store.sqlite.batch import Effect, Job, TransientWriteError, Write, WritingConnection
 from infraweave.store.sqlite.open_files import FileLost
 from infraweave.store.sqlite.row_changes import RowChanges
 from infraweave.store.sqlite.write_stall import WriteStall
+from infraweave.store.sqlite.writer_thread import WriterThread
 
 Listener: TypeAlias = Callable[[Sequence[RowChanges]], None]
 
@@ -30,6 +32,9 @@ log = logging.getLogger("infraweave.store")
 #: Seconds between two attempts to write a batch.
 _RETRY_DELAY = 0.5
 _UNKNOWN = "The database cannot be written. Whether this was stored is unknown until a restart."
+#: The largest batch whose effects run in the turn of the loop that learns of the commit. Effects of larger
+#: ones run in the next turn, so that callers learn of the commit first.
+_FEW = 8
 #: Replaces the work of a finished write.
 _DONE = RowChanges()
 
@@ -37,7 +42,7 @@ _DONE = RowChanges()
 class Writer:
     """Accepts writes at once and resolves them when they are durable."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, thread: WriterThread, connection: WritingConnection) -> None:
         #: Called after each commit with its rows, before the futures of its writes resolve.
         self.listeners: list[Listener] = []
         #: The error after which nothing more is written, or None.
@@ -45,14 +50,16 @@ class Writer:
         #: Whether a batch is retried after a transient error instead of failing.
         self.is_patient = True
         self.stall = WriteStall()
-        self._connection = connection
+        self._thread, self._connection = thread, connection
         self._loop = asyncio.get_running_loop()
         self._waiting: list[Write] = []
         self._batch: list[Write] = []
-        self._wake = asyncio.Event()
         self._effects: deque[Write] = deque()
         self._open = True
-        self._task = self._loop.create_task(self._run(), name="store writer")
+        #: Whether a batch is being written, or will be in the next turn of the loop.
+        self._is_busy = False
+        #: Set while nothing is written.
+        self._rests = asyncio.Event()
 
     def submit(self, work: RowChanges | Job, effect: Effect | None = None) -> Write:
         """Add ``work`` to the next batch. The future fails with StorageUnavailable if it cannot be written.
@@ -64,7 +71,8 @@ class Writer:
         write.work, write.value, write.fault, write.effect = work, None, None, effect
         if self._open:
             self._waiting.append(write)
-            self._wake.set()
+            if not self._is_busy:
+                self._begin_soon()
         else:
             self._refuse([write])
         return write
@@ -77,44 +85,56 @@ class Writer:
     async def close(self) -> None:
         """Write what is waiting, and accept no more."""
         self._open = False
-        self._wake.set()
-        await asyncio.wait({self._task})
-        self._task.exception()  # retrieved here; it was logged, and ``failed`` holds it
+        if self._is_busy:
+            await self._rests.wait()
 
-    async def _run(self) -> None:
-        try:
-            while self._waiting or self._open:
-                await self._next_batch()
-        except BaseException as error:
-            self._fail(error)
-            raise
+    def _begin_soon(self) -> None:
+        """Write what is waiting in the next turn of the loop: until then, others can add to the batch."""
+        self._is_busy = True
+        self._rests.clear()
+        self._loop.call_soon(self._begin)
 
-    async def _next_batch(self) -> None:
-        await self._wake.wait()
-        self._wake.clear()
-        # Callers that the last commit resumed can add their next write to this batch.
-        await asyncio.sleep(0)
+    def _begin(self) -> None:
+        if self.failed is not None:
+            return
         self._batch, self._waiting = self._waiting, []
         if self._batch:
-            await self._write(self._batch)
-            self._resolve(self._batch)
+            self._write()
+        else:
+            self._rest()
 
-    async def _write(self, batch: Sequence[Write]) -> None:
-        while True:
-            try:
-                await self._connection.executemany(BATCH, batch)
-            except TransientWriteError as error:
-                if not self.is_patient or not self._open:
-                    raise
-                self.stall.begin(error.__cause__)
-                for write in batch:
-                    write.value = write.fault = None
-                await asyncio.sleep(_RETRY_DELAY)
-            else:
-                self.stall.end()
-                return
+    def _rest(self) -> None:
+        self._is_busy = False
+        self._rests.set()
 
-    def _resolve(self, batch: Sequence[Write]) -> None:
+    def _write(self) -> None:
+        self._thread.submit(partial(self._connection.write, self._batch), self._written)
+
+    def _written(self, _: None, error: BaseException | None) -> None:
+        if self.failed is not None:
+            return
+        if error is None:
+            self.stall.end()
+            if self._resolve(self._batch):
+                self._go_on(self._batch)
+        elif isinstance(error, TransientWriteError) and self.is_patient and self._open:
+            self.stall.begin(error.__cause__)
+            for write in self._batch:
+                write.value = write.fault = None
+            self._loop.call_later(_RETRY_DELAY, self._write)
+        else:
+            self._fail(error)
+
+    def _resolve(self, batch: Sequence[Write]) -> bool:
+        try:
+            self._tell(batch)
+        except BaseException as error:
+            self._fail(error)
+            if not isinstance(error, Exception):
+                raise
+        return self.failed is None
+
+    def _tell(self, batch: Sequence[Write]) -> None:
         written = [
             write.work for write in batch if isinstance(write.work, RowChanges) and write.fault is None
         ]
@@ -128,7 +148,24 @@ class Writer:
         self._refuse_followers(batch)
         for write in batch:
             write.work = _DONE  # the future may live longer than its rows need to
-        self._schedule_effects(batch)
+
+    def _go_on(self, batch: Sequence[Write]) -> None:
+        """Run the effects of a batch, and then begin the next one."""
+        self._effects.extend(batch)
+        if len(batch) > _FEW:
+            self._loop.call_soon(self._run_effects)
+            self._loop.call_soon(self._next)
+            return
+        try:
+            self._run_effects()
+        finally:
+            self._next()
+
+    def _next(self) -> None:
+        if self._waiting:
+            self._begin_soon()  # after the tasks that effects have resumed, which may write too
+        else:
+            self._rest()
 
     def _refuse_followers(self, batch: Sequence[Write]) -> None:
         """Refuse waiting writes of runs whose last write was refused: they would leave gaps in the logs.
@@ -169,6 +206,7 @@ class Writer:
             (error.__cause__ or error) if isinstance(error, TransientWriteError) else error,
             False,
         )
+        self._rest()
         reason = str(error) if isinstance(error, FileLost) else repr(self.failed)
         log.critical("The database cannot be written any more; restart to recover: %s", reason)
         self._refuse((write for write in self._batch if not write.done()), _UNKNOWN)
