@@ -114,6 +114,7 @@ BLIND = {
     "authoring/loader.py",
     "core/data/model_libraries.py",
     "api/http/asgi_middleware.py",
+    "api/http/lane.py",
     "store/sqlite/writer.py",
     "store/sqlite/writer_thread.py",
     "store/sqlite/batch.py",

@@ -1,11 +1,11 @@
 """The app: registers the routes with Quart and turns responses and errors into Quart's.
 
+The lane in front of Quart serves most requests. Quart serves pages and unusual paths, and refuses the rest.
 Every error becomes the one envelope. Nothing here knows runs.
 """
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 
@@ -14,26 +14,20 @@ from quart import Quart, Response, request
 from werkzeug.exceptions import HTTPException
 from werkzeug.routing import BaseConverter, Map
 
-from infraweave.api.http.asgi_middleware import AUDIT_RECORD, ROUTE, Middleware
+from infraweave.api.http.asgi_middleware import Middleware
 from infraweave.api.http.browser_security import BrowserSecurity
 from infraweave.api.http.decoding import dump
-from infraweave.api.http.dispatcher import Dispatcher, current_id
+from infraweave.api.http.dispatcher import Dispatcher, check_framing
 from infraweave.api.http.errors import envelope, from_http_exception
+from infraweave.api.http.exchange import EXCHANGE, Exchange
+from infraweave.api.http.lane import Lane, log_failure
 from infraweave.api.http.metrics import Metrics
 from infraweave.api.http.routing import JSON, ApiResponse, Route
 from infraweave.api.routes import routes as all_routes
 from infraweave.core.data.json_codec import dumps
-from infraweave.core.data.redact import sanitize
 from infraweave.engine.engine import Engine
-from infraweave.errors import (
-    Internal,
-    MalformedRequest,
-    PayloadTooLarge,
-    RequestError,
-)
+from infraweave.errors import Internal, PayloadTooLarge, RequestError
 from infraweave.settings import Settings
-
-log = logging.getLogger("infraweave.api")
 
 
 def create_app(
@@ -53,9 +47,11 @@ def create_app(
     app.register_error_handler(RequestError, _error_response)
     app.register_error_handler(HTTPException, _http_error)
     app.register_error_handler(Exception, _internal_error)
-    _register(app, all_routes(engine, settings, metrics), Dispatcher(engine, settings))
+    routes, dispatcher = all_routes(engine, settings, metrics), Dispatcher(engine, settings)
+    _register(app, routes, dispatcher)
     security = BrowserSecurity(hosts, settings.allow_origins)
-    app.asgi_app = Middleware(app.asgi_app, engine.clock, settings, metrics, security)  # type: ignore[method-assign,assignment,arg-type]
+    lane = Lane(app.asgi_app, app.url_map, routes, dispatcher)  # type: ignore[arg-type]  # wider messages
+    app.asgi_app = Middleware(lane, engine.clock, settings, metrics, security)  # type: ignore[method-assign,assignment]
     return app
 
 
@@ -85,15 +81,7 @@ def _rule(path: str, paths: Collection[str]) -> str:
 
 def _endpoint(route: Route, dispatcher: Dispatcher) -> Callable[..., Awaitable[Response]]:
     async def endpoint(**path: str) -> Response:
-        request.scope[ROUTE] = route.path  # type: ignore[literal-required]  # our own key
-        record = dispatcher.record(route, path)
-        request.scope[AUDIT_RECORD] = record  # type: ignore[literal-required]  # our own key
-        try:
-            response = await dispatcher.dispatch(route, path, record)
-        except RequestError as error:
-            dispatcher.audit_denial(route, record, error)
-            raise
-        return _quart_response(response)
+        return _quart_response(await dispatcher.dispatch(_exchange(), route, path))
 
     return endpoint
 
@@ -116,10 +104,11 @@ class RestOfPath(BaseConverter):
 
 async def _check_head() -> None:
     """Refuse a request with contradictory headers before it is routed."""
-    headers = request.headers
-    if "Content-Length" in headers and "Transfer-Encoding" in headers:
-        message = "Content-Length and Transfer-Encoding must not be combined."
-        raise MalformedRequest(message, headers={"Connection": "close"})
+    check_framing(_exchange().head)
+
+
+def _exchange() -> Exchange:
+    return request.scope[EXCHANGE]  # type: ignore[literal-required,no-any-return]  # our own key
 
 
 def _quart_response(answer: ApiResponse) -> Response:
@@ -140,7 +129,7 @@ def _quart_response(answer: ApiResponse) -> Response:
 
 
 async def _error_response(error: RequestError) -> Response:
-    response = Response(dumps(envelope(error, current_id())), error.status, content_type=JSON)
+    response = Response(dumps(envelope(error, _exchange().head.request_id)), error.status, content_type=JSON)
     response.headers.update(error.headers)
     return response
 
@@ -154,7 +143,5 @@ async def _http_error(error: HTTPException) -> Response:
 
 
 async def _internal_error(error: Exception) -> Response:
-    extra = {"request_id": current_id()}
-    path = sanitize(request.path, 200)
-    log.error("%s %s failed (%s)", request.method, path, current_id(), exc_info=error, extra=extra)
+    log_failure(_exchange().head, error)
     return await _error_response(Internal())

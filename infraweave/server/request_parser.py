@@ -8,7 +8,7 @@ from typing import Any
 
 import h11
 
-from infraweave.api.http.asgi_middleware import own_id
+from infraweave.api.http.request_head import own_id
 from infraweave.errors import HeadTooLarge, MalformedRequest, RequestError, RouteNotFound
 
 #: Header lines in a request.
@@ -62,7 +62,7 @@ class RequestParser(h11.Connection):
     def _check(self, request: h11.Request) -> None:
         """Refuse requests that the app must not see."""
         headers = list(request.headers)
-        self.request_id = own_id({"headers": headers})
+        self.request_id = own_id([value for name, value in headers if name == b"x-request-id"])
         size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in headers)
         if size > self._max_head or len(headers) > MAX_HEADERS:
             self._refuse(_too_large(self._max_head))

@@ -7,11 +7,12 @@ are checked before the existence of a workflow.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from attrs import Factory, field
-from werkzeug.datastructures import Headers
 
+from infraweave.api.http.request_head import HeaderValues
 from infraweave.api.http.routing import ANONYMOUS, Caller, Route, require
 from infraweave.core.access import Action, Principal, allows, is_token, token_hash
 from infraweave.core.lazy_records import frozen
@@ -43,7 +44,7 @@ class Authenticator:
         """Return an attrs field with the authenticator of the object's ``_engine``."""
         return field(init=False, default=Factory(lambda self: cls.of(self._engine), takes_self=True))
 
-    async def identify(self, route: Route, headers: Headers) -> Caller:
+    async def identify(self, route: Route, headers: HeaderValues) -> Caller:
         """Return the caller of a request.
 
         Raises:
@@ -76,7 +77,7 @@ class Authenticator:
         principal = await self.current_principal(caller)
         return principal is not None and allows(principal, action, f"workflow:{run.workflow_id}")
 
-    async def authorize(self, route: Route, principal: Principal, path: dict[str, str]) -> RunRow | None:
+    async def authorize(self, route: Route, principal: Principal, path: Mapping[str, str]) -> RunRow | None:
         """Check the grant on the resource of the path; return the run in the path, if any.
 
         Raises:
@@ -106,7 +107,7 @@ def authorize_body(route: Route, principal: Principal, body: Any, record: AuditR
         require(principal, route.action, f"workflow:{body.workflow_id}")
 
 
-def _resource(route: Route, path: dict[str, str], row: RunRow | None) -> str:
+def _resource(route: Route, path: Mapping[str, str], row: RunRow | None) -> str:
     if row is not None:
         return f"workflow:{row.workflow_id}"
     if route.on == "workflow":
@@ -116,7 +117,7 @@ def _resource(route: Route, path: dict[str, str], row: RunRow | None) -> str:
     return "tenant:*" if route.on == "tenant" else "workflow:*"
 
 
-def _bearer(headers: Headers) -> str | None:
+def _bearer(headers: HeaderValues) -> str | None:
     """Return the token of the only Authorization header, if it has the form of a token."""
     values = headers.getlist("Authorization")
     if len(values) != 1:

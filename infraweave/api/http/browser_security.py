@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
-from typing import Any
 
+from infraweave.api.http.request_head import RequestHead
 from infraweave.core.data.redact import one_line
 from infraweave.errors import MisdirectedRequest
 
@@ -50,12 +51,22 @@ def host_name(text: str) -> str:
     return host if host.count(":") > 1 else host.partition(":")[0].rstrip(".")
 
 
+@lru_cache(maxsize=64)  # each client sends the same name each time
 def named_host(text: str) -> str | None:
     """Return the host in a Host header, in lower case; None if it is not a host with an optional port."""
     found = _HOST.fullmatch(text)
     if found is None or int(found["port"] or 0) > _LAST_PORT:
         return None
     return (found["name"] or found["address"]).lower()
+
+
+@lru_cache(maxsize=64)
+def _is_loopback(host: str) -> bool | None:
+    """Tell whether a host is an address of this machine alone; None if it is no address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return None
 
 
 def check_origin(text: str) -> str:
@@ -78,7 +89,7 @@ class BrowserSecurity:
         self._hosts = None if hosts is None else {host_name(host) for host in hosts}
         self._origins = {origin.encode() for origin in origins}
 
-    def check_host(self, scope: Mapping[str, Any]) -> None:
+    def check_host(self, head: RequestHead) -> None:
         """Check that a request names this server.
 
         Raises:
@@ -86,30 +97,26 @@ class BrowserSecurity:
         """
         if self._hosts is None:
             return
-        named = _values(scope, b"host") or _values(scope, b":authority")
+        named = head.headers.raw(b"host") or head.headers.raw(b":authority")
         text = named[0].decode("latin-1").strip() if len(named) == 1 else ""
         host = named_host(text)
-        if host is None or not self._is_ours(host, scope):
+        if host is None or not self._is_ours(host, head):
             name = one_line(text, 100) or "no host"
             raise MisdirectedRequest(
                 f"This server does not answer as {name}; `--allow-host` lets it answer to more names."
             )
 
-    def _is_ours(self, host: str, scope: Mapping[str, Any]) -> bool:
+    def _is_ours(self, host: str, head: RequestHead) -> bool:
         if host == "localhost" or host in (self._hosts or ()):
             return True
-        try:
-            address = ip_address(host)
-        except ValueError:
-            return False
         # An address cannot be rebound. The local address of the connection is ours.
-        reached = (scope.get("server") or ("",))[0]
-        return address.is_loopback or host == reached
+        is_loopback = _is_loopback(host)
+        return is_loopback is not None and (is_loopback or host == (head.server or ("",))[0])
 
-    def preflight(self, scope: Mapping[str, Any]) -> Headers | None:
+    def preflight(self, head: RequestHead) -> Headers | None:
         """Return the headers for a preflight of an allowed origin; None for any other request."""
-        asks = scope["method"] == "OPTIONS" and _values(scope, b"access-control-request-method")
-        if not asks or self._origin(scope) is None:
+        asks = head.method == "OPTIONS" and head.headers.raw(b"access-control-request-method")
+        if not asks or self._origin(head) is None:
             return None
         return [
             (b"access-control-allow-methods", _METHODS),
@@ -117,20 +124,18 @@ class BrowserSecurity:
             (b"access-control-max-age", _MAX_AGE),
         ]
 
-    def cors_headers(self, scope: Mapping[str, Any]) -> Headers:
+    def cors_headers(self, head: RequestHead) -> Headers:
         """Return the headers that let a page of an allowed origin read a response."""
         if not self._origins:
             return []
-        origin = self._origin(scope)
+        origin = self._origin(head)
         if origin is None:
             return [(b"vary", b"Origin")]
-        shown = (
-            [(b"access-control-expose-headers", _RESPONSE_HEADERS)] if scope["method"] != "OPTIONS" else []
-        )
+        shown = [(b"access-control-expose-headers", _RESPONSE_HEADERS)] if head.method != "OPTIONS" else []
         return [(b"vary", b"Origin"), (b"access-control-allow-origin", origin), *shown]
 
-    def _origin(self, scope: Mapping[str, Any]) -> bytes | None:
-        origins = _values(scope, b"origin")
+    def _origin(self, head: RequestHead) -> bytes | None:
+        origins = head.headers.raw(b"origin")
         return origins[0] if len(origins) == 1 and origins[0] in self._origins else None
 
 
@@ -138,7 +143,3 @@ def missing_security_headers(headers: Headers) -> Headers:
     """Return the security headers that a response lacks."""
     there = {name.lower() for name, _ in headers}
     return [(name, value) for name, value in SECURITY.items() if name not in there]
-
-
-def _values(scope: Mapping[str, Any], name: bytes) -> list[bytes]:
-    return [value for other, value in scope["headers"] if other.lower() == name]

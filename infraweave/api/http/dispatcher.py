@@ -9,15 +9,13 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from quart import request
-
 from infraweave.api.http import headers
-from infraweave.api.http.asgi_middleware import REQUEST_ID
 from infraweave.api.http.auth import Authenticator, authorize_body
 from infraweave.api.http.body_limits import LARGE, parse_and_measure
 from infraweave.api.http.decoding import read_body, read_query
-from infraweave.api.http.incoming_body import INCOMING_BODY, IncomingBody
+from infraweave.api.http.exchange import Exchange
 from infraweave.api.http.rate_limiter import RateLimiter
+from infraweave.api.http.request_head import HeaderValues, RequestHead
 from infraweave.api.http.routing import JSON, ApiRequest, ApiResponse, Caller, Route
 from infraweave.core.data.values import Json
 from infraweave.engine.engine import Engine
@@ -60,29 +58,36 @@ class Dispatcher:
         self._authenticator = Authenticator.of(engine)
         self._limiter = RateLimiter(engine.clock, settings)
 
-    def record(self, route: Route, path: dict[str, str]) -> AuditRecord:
-        """Return the audit record of the current request, without the caller."""
-        return AuditRecord(
-            at=self._engine.clock.now(),
-            action=route.name.removeprefix("admin_"),  # one action, two paths
-            resource=_resource(route.path, path),
-            request_id=current_id(),
-        )
-
-    def audit_denial(self, route: Route, record: AuditRecord, error: RequestError) -> None:
-        """Record a denial. Other errors are not recorded."""
-        if isinstance(error, _DENIALS) or (route.raw and isinstance(error, WebhookNotFound)):
-            self._engine.audit_buffer.deny(record.denied(error.code, error.message))
-
-    async def dispatch(self, route: Route, path: dict[str, str], record: AuditRecord) -> ApiResponse:
-        """Return the response to the current request. A write is refused while the database is not writable.
+    async def dispatch(self, exchange: Exchange, route: Route, path: Mapping[str, str]) -> ApiResponse:
+        """Return the response to a request. A write is refused while the database is not writable.
 
         Raises:
             RequestError: the request is not authorized, not valid, or refused by its handler.
         """
+        exchange.route = route.path
+        record = exchange.record = AuditRecord(
+            at=self._engine.clock.now(),
+            action=route.name.removeprefix("admin_"),  # one action, two paths
+            resource=_resource(route.path, path),
+            request_id=exchange.head.request_id,
+        )
+        try:
+            return await self._dispatch(exchange, route, path, record)
+        except RequestError as error:
+            self._audit_denial(route, record, error)
+            raise
+
+    def _audit_denial(self, route: Route, record: AuditRecord, error: RequestError) -> None:
+        """Record a denial. Other errors are not recorded."""
+        if isinstance(error, _DENIALS) or (route.raw and isinstance(error, WebhookNotFound)):
+            self._engine.audit_buffer.deny(record.denied(error.code, error.message))
+
+    async def _dispatch(
+        self, exchange: Exchange, route: Route, path: Mapping[str, str], record: AuditRecord
+    ) -> ApiResponse:
         if route.max_body is not None:
-            _incoming_body().limit(route.max_body)
-        decoded = await self._decode(route, path, record)
+            exchange.body.limit(route.max_body)
+        decoded = await self._decode(exchange, route, path, record)
         if route.method == "GET":
             return await route.handler(decoded)
         stall = self._engine.db.stall
@@ -95,20 +100,23 @@ class Dispatcher:
             self._engine.audit.write(decoded.record)
         return answer
 
-    async def _decode(self, route: Route, path: dict[str, str], record: AuditRecord) -> ApiRequest[Any, Any]:
-        caller = await self._identified(route, record)
+    async def _decode(
+        self, exchange: Exchange, route: Route, path: Mapping[str, str], record: AuditRecord
+    ) -> ApiRequest[Any, Any]:
+        head = exchange.head
+        caller = await self._identified(exchange, route, record)
         principal = caller.principal
         row = await self._authenticator.authorize(route, principal, path)
         if route.method != "GET":
-            _check_type()
-        accept = _accepted(route)
-        query: Any = read_query(route.query, () if route.page else request.args.items(multi=True))
-        sent, faults = await self._json(route) if route.body is not None else (None, [])
-        body = await _body(route, sent, faults)
+            _check_type(head.headers)
+        accept = _accepted(route, head.headers)
+        query: Any = read_query(route.query, () if route.page else head.query())
+        raw = await _content(exchange) if route.body is not None or route.raw else b""
+        sent, faults = await self._json(route, raw) if route.body is not None else (None, [])
+        body = await _body(route, sent, faults, len(raw))
         authorize_body(route, principal, body, record)
-        raw = await self._bytes() if route.raw else b""
         return ApiRequest(
-            request_id=current_id(),
+            request_id=head.request_id,
             caller=caller,
             record=record,
             path=path,
@@ -116,15 +124,15 @@ class Dispatcher:
             body=body,
             sent=sent,
             raw=raw,
-            headers=request.headers,
-            root=request.root_path,
+            headers=head.headers,
+            root=head.root,
             accept=accept,
             run=row,
         )
 
-    async def _identified(self, route: Route, record: AuditRecord) -> Caller:
-        caller = await self._authenticator.identify(route, request.headers)
-        _incoming_body().set_authenticated(authenticated=route.on != "public")
+    async def _identified(self, exchange: Exchange, route: Route, record: AuditRecord) -> Caller:
+        caller = await self._authenticator.identify(route, exchange.head.headers)
+        exchange.body.set_authenticated(authenticated=route.on != "public")
         if route.on != "public":
             who = caller.principal
             record.tenant, record.principal, record.token_id = who.tenant, who.name, caller.token_id
@@ -132,9 +140,8 @@ class Dispatcher:
             self._engine.audit_buffer.token_used(caller.token_id)
         return caller
 
-    async def _json(self, route: Route) -> tuple[Json, list[Fault]]:
-        """Return the value of the body, and which of its parts are too long."""
-        data = await self._bytes()
+    async def _json(self, route: Route, data: bytes) -> tuple[Json, list[Fault]]:
+        """Return the value of a body, and which of its parts are too long."""
         if not data and not route.body_required:
             return None, []
         value, faults = await parse_and_measure(self._settings, data)
@@ -142,33 +149,44 @@ class Dispatcher:
             raise MalformedRequest("The body must be a JSON object, not null.")
         return value, faults
 
-    async def _bytes(self) -> bytes:
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT):  # Quart's own timeout does not cover raw bodies
-                data: bytes = await request.body
-        except TimeoutError as error:
-            raise RequestTimeout(f"The body did not arrive within {BODY_TIMEOUT:g} seconds.") from error
-        return data
+
+def check_framing(head: RequestHead) -> None:
+    """Refuse a request whose headers contradict each other about the length of its body.
+
+    Raises:
+        MalformedRequest: they do.
+    """
+    if "Content-Length" in head.headers and "Transfer-Encoding" in head.headers:
+        message = "Content-Length and Transfer-Encoding must not be combined."
+        raise MalformedRequest(message, headers={"Connection": "close"})
 
 
-def _check_type() -> None:
-    encoding = request.headers.get("Content-Encoding", "identity")
+async def _content(exchange: Exchange) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            return await exchange.content()
+    except TimeoutError as error:
+        raise RequestTimeout(f"The body did not arrive within {BODY_TIMEOUT:g} seconds.") from error
+
+
+def _check_type(sent: HeaderValues) -> None:
+    encoding = sent.get("Content-Encoding", "identity")
     if encoding.strip().lower() != "identity":
         raise UnsupportedMediaType(
             "The body must have no Content-Encoding; compressed bodies are not accepted."
         )
-    content_type = request.headers.get("Content-Type")
+    content_type = sent.get("Content-Type")
     if content_type and not headers.is_json(content_type):
         raise UnsupportedMediaType(f"The body must be {JSON} in UTF-8, not {content_type}.")
 
 
-async def _body(route: Route, sent: Json, faults: list[Fault]) -> Any:
+async def _body(route: Route, sent: Json, faults: list[Fault], size: int) -> Any:
     if route.body is None:
         return None
     relevant = _relevant(route, sent)
     if route.decoder is not None:
         return await asyncio.to_thread(route.decoder, relevant, faults)
-    if len(await request.body) < LARGE:
+    if size < LARGE:
         return read_body(route.body, relevant, found=faults)
     return await asyncio.to_thread(read_body, route.body, relevant, found=faults)
 
@@ -181,22 +199,13 @@ def _relevant(route: Route, sent: Json) -> Json:
     return {name: value for name, value in sent.items() if name not in route.ignores}
 
 
-def _accepted(route: Route) -> str:
+def _accepted(route: Route, sent: HeaderValues) -> str:
     if route.page:
         return route.produces[0]
-    accept = headers.best_match(request.headers.getlist("Accept"), route.produces)
+    accept = headers.best_match(sent.getlist("Accept"), route.produces)
     if accept is None:
         raise NotAcceptable(f"The response is {' or '.join(route.produces)}, which Accept does not allow.")
     return accept
-
-
-def current_id() -> str:
-    """Return the id of the current request."""
-    return str(request.scope[REQUEST_ID])  # type: ignore[literal-required]  # our own key
-
-
-def _incoming_body() -> IncomingBody:
-    return request.scope[INCOMING_BODY]  # type: ignore[literal-required,no-any-return]  # our own key
 
 
 def _resource(template: str, path: Mapping[str, str]) -> str:

@@ -8,13 +8,12 @@ the memory. Authenticated senders are not affected.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, MutableMapping
-from typing import Any
+from collections.abc import Callable
 
+from infraweave.api.http.request_head import RequestHead
 from infraweave.errors import PayloadTooLarge, RateLimited, RequestError
 
-#: The keys in the ASGI scope of the incoming body, and of the callback that marks a connection authenticated.
-INCOMING_BODY = "infraweave.incoming_body"
+#: The key in the state of the ASGI scope of the callback that marks a connection authenticated.
 ON_AUTHENTICATED = "infraweave.on_authenticated"
 
 
@@ -38,18 +37,23 @@ class UnauthenticatedBytes:
 
 
 class IncomingBody:
-    """The body of one request."""
+    """The body of one request. ``on_authenticated`` is called when its token is verified."""
 
     def __init__(
-        self, scope: MutableMapping[str, Any], most: int, unauthenticated: UnauthenticatedBytes
+        self,
+        head: RequestHead,
+        most: int,
+        unauthenticated: UnauthenticatedBytes,
+        on_authenticated: Callable[[], None] | None,
     ) -> None:
-        self._scope, self._unauthenticated = scope, unauthenticated
+        self._announced, self._unauthenticated = head.content_length, unauthenticated
+        self._on_authenticated = on_authenticated
         self._most, self._received, self._reserved = most, 0, 0
         self._is_authenticated = False
         self._decided = asyncio.Event()
         #: Why the rest of the body is not accepted.
         self.refusal: RequestError | None = None
-        self._refuse_beyond(content_length(scope))
+        self._refuse_beyond(self._announced)
 
     def limit(self, most: int) -> None:
         """Lower the size limit.
@@ -58,7 +62,7 @@ class IncomingBody:
             PayloadTooLarge: the Content-Length exceeds it.
         """
         self._most = min(self._most, most)
-        self._refuse_beyond(content_length(self._scope))
+        self._refuse_beyond(self._announced)
         if self.refusal is not None:
             raise self.refusal
 
@@ -70,9 +74,8 @@ class IncomingBody:
         """Set whether the request has a valid token. No part of the body is accepted before."""
         self._is_authenticated = authenticated
         self._decided.set()
-        on_authenticated: Callable[[], None] | None = self._scope.get("state", {}).get(ON_AUTHENTICATED)
-        if authenticated and on_authenticated is not None:
-            on_authenticated()
+        if authenticated and self._on_authenticated is not None:
+            self._on_authenticated()
 
     async def accept_part(self, size: int) -> None:
         """Accept a part of the body.
@@ -100,9 +103,3 @@ class IncomingBody:
         """Release what is reserved."""
         self._unauthenticated.release(self._reserved)
         self._reserved = 0
-
-
-def content_length(scope: MutableMapping[str, Any]) -> int:
-    """Return the Content-Length of a request; 0 without one."""
-    lengths = [value for name, value in scope["headers"] if name.lower() == b"content-length"]
-    return int(lengths[0]) if lengths and lengths[0].isdigit() else 0

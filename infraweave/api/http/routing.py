@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from typing import Any, Generic, Literal, TypeAlias, TypeVar
 
 from attrs import Factory, field
-from werkzeug.datastructures import Headers
 
+from infraweave.api.http.request_head import HeaderValues
 from infraweave.core import access
 from infraweave.core.access import Action, Principal
 from infraweave.core.data.values import Json
@@ -62,7 +62,7 @@ class ApiRequest(Generic[Q, B]):
     body: B
     #: The body as it was sent; None without a body.
     sent: Json
-    headers: Headers
+    headers: HeaderValues
     #: The path where the app is mounted; "" at the top.
     root: str = ""
     #: The bytes of the body, for routes that are ``raw``.

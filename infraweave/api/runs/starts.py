@@ -6,12 +6,11 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from werkzeug.datastructures import Headers
-
 from infraweave.api.http.body_limits import check_tags
 from infraweave.api.http.decoding import read_body, read_time
 from infraweave.api.http.errors import error_info
 from infraweave.api.http.headers import preferred_wait
+from infraweave.api.http.request_head import HeaderValues
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery, hide_details, require
 from infraweave.api.runs import presenters
 from infraweave.api.runs.queries import MAX_WAIT
@@ -170,7 +169,7 @@ def _retry_after(outcomes: Sequence[Started | RequestError]) -> dict[str, str]:
     return {"Retry-After": max(waits, key=int)} if waits else {}
 
 
-def idempotency_key(headers: Headers) -> str | None:
+def idempotency_key(headers: HeaderValues) -> str | None:
     """Return the key of a start.
 
     Raises:
@@ -184,7 +183,7 @@ def idempotency_key(headers: Headers) -> str | None:
     return keys[0]
 
 
-def _trigger(headers: Headers) -> Trigger:
+def _trigger(headers: HeaderValues) -> Trigger:
     given = headers.get(TRIGGER_HEADER, "api")
     for trigger in OWN_TRIGGERS:
         if given == trigger:

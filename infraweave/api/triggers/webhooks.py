@@ -67,7 +67,7 @@ class WebhookHandlers:
 
     async def deliver(self, request: ApiRequest[NoQuery, None]) -> ApiResponse:
         """Deliver to a webhook: a signature takes the place of a token, and a run starts."""
-        headers = {name.lower(): ", ".join(request.headers.getlist(name)) for name, _ in request.headers}
+        headers = {name: ", ".join(request.headers.getlist(name)) for name in request.headers.names()}
         hooks, raw = self._engine.webhooks, request.raw
         row = await hooks.authenticate(request.path["name"], headers, raw)
         request.record.tenant, request.record.principal = row.tenant, f"webhook:{row.webhook.name}"
