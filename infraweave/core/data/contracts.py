@@ -25,7 +25,7 @@ class Contract:
     """The contract of one annotation."""
 
     def __init__(self, annotation: Any) -> None:
-        self._annotation = annotation
+        self._annotation, self._library = annotation, library_of(annotation)
         self._validator = _validator(annotation)
         self._asks_classes = _has_classes(annotation)
 
@@ -41,7 +41,7 @@ class Contract:
             ContractViolation: a validator of its class rejects it.
             Exception: whatever else the converter or the class raises.
         """
-        library = library_of(self._annotation)
+        library = self._library
         try:
             if library is None:
                 return to_author(value, self._annotation)

@@ -8,6 +8,7 @@ adds up their sizes first.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from types import NoneType
 
 from attrs import field
 
@@ -19,6 +20,8 @@ from infraweave.core.records import define
 MAX_VALUE_BYTES = 16 * 2**20
 #: Characters of a rendered template: a prompt, a concurrency key, a part of an input.
 MAX_TEXT = 2**20
+#: The values whose size is estimated. A tuple, as ``int | float`` in a hot place makes a type each time.
+_SMALL = (NoneType, bool, int, float)
 
 
 class TooLarge(ValueError):
@@ -27,7 +30,7 @@ class TooLarge(ValueError):
 
 def json_size(value: Json) -> int:
     """Return the size of a value as JSON in bytes; small values are estimated."""
-    return 8 if value is None or isinstance(value, bool | int | float) else len(dumps(value))
+    return 8 if isinstance(value, _SMALL) else len(dumps(value))
 
 
 @define

@@ -55,6 +55,8 @@ class Entry:
     signal: str | None = None
     #: The child run that it waits for.
     child_run_id: str | None = None
+    #: The progress of the map, for one of its items.
+    item_of: MapProgress | None = field(default=None, eq=False, repr=False)
 
 
 @define
@@ -105,9 +107,12 @@ class MapProgress:
         self.size += json_size(output)
 
 
-def effective_input(entries: Mapping[Address, Entry], event: NodeStarted) -> Json:
-    """Return the input of an attempt; for an item of a map, merged with the inputs that all items share."""
-    whole = entries.get(event.address.map_entry) if event.index is not None else None
+def effective_input(entries: Mapping[Address, Entry], event: NodeStarted, address: Address) -> Json:
+    """Return the input of an attempt; for an item of a map, merged with the inputs that all items share.
+
+    ``address``: that of the event, which the caller has already.
+    """
+    whole = entries.get(address.map_entry) if event.index is not None else None
     if whole is None or whole.input is None or event.input is None or event.phase == "compensation":
         return event.input
     return {**whole.input, **event.input}

@@ -17,6 +17,9 @@ from infraweave.core.run.recorder import TurnRecorder
 from infraweave.core.run.state import RunState
 from infraweave.core.workflow.document import Loop, Map, Node, Router, Subworkflow
 
+#: The nodes whose output decides something.
+_DECIDING = (Map, Loop, Router)
+
 
 def failed(recorder: TurnRecorder, fact: AttemptFailed) -> None:
     """Close an attempt that failed."""
@@ -43,7 +46,7 @@ def succeeded(recorder: TurnRecorder, fact: AttemptSucceeded) -> None:
     if entry is None:
         return
     node = recorder.graph.nodes[fact.address.node]
-    if not isinstance(node, Map | Loop | Router) or fact.address.phase == "compensation":
+    if not isinstance(node, _DECIDING) or fact.address.phase == "compensation":
         recorder.complete(entry, fact.latency_ms, fact.usage, fact.output)  # nearly all: nothing to decide
         return
     fields = _decision(recorder, entry, node, fact.output)
@@ -65,21 +68,20 @@ def _decision(
 ) -> dict[str, Any] | _Rejection:
     """Return the event fields with which a router or the condition of a loop decides."""
     if isinstance(node, Map):
-        return _overflow(recorder, entry, output) or {}
+        return _overflow(entry, output) or {}
     if isinstance(node, Loop):
         return _repetition(recorder, node, output)
     routes = _chosen(node, output)
     return _Rejection("unknown_route", routes) if isinstance(routes, str) else {"routes": routes}
 
 
-def _overflow(recorder: TurnRecorder, entry: Entry, output: Json) -> _Rejection | None:
+def _overflow(entry: Entry, output: Json) -> _Rejection | None:
     """Return why the result of an item does not fit into the results of its map."""
-    address = entry.address
-    items = None if address.index is None else recorder.state.maps[address.map_entry]
+    items = entry.item_of
     if items is None or items.size + json_size(output) <= MAX_VALUE_BYTES:
         return None
     message = (
-        f"With this item, the results of {address.node} would have more than"
+        f"With this item, the results of {entry.address.node} would have more than"
         f" {MAX_VALUE_BYTES:,} bytes as JSON"
     )
     return _Rejection("output_too_large", message)
@@ -115,9 +117,7 @@ def child_ended(recorder: TurnRecorder, fact: ChildEnded) -> None:
     if entry is None or entry.child_run_id != fact.child_run_id:
         return
     latency_ms = recorder.open_ms(entry)
-    problem = _child_problem(recorder.graph.nodes[fact.address.node], fact) or _overflow(
-        recorder, entry, fact.output
-    )
+    problem = _child_problem(recorder.graph.nodes[fact.address.node], fact) or _overflow(entry, fact.output)
     if problem is None:
         recorder.complete(entry, latency_ms, output=fact.output)
         return

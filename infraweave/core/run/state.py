@@ -207,7 +207,7 @@ def _started(state: RunState, event: NodeStarted) -> None:
     entry.signal, entry.child_run_id = event.signal, event.child_run_id
     if event.input_seq is None and (not entry.recorded_seq or event.input != entry.recorded_input):
         entry.recorded_input, entry.recorded_seq = event.input, event.seq
-        entry.input = event.input if event.index is None else effective_input(state.entries, event)
+        entry.input = event.input if event.index is None else effective_input(state.entries, event, address)
     state.running_entries += entry.status == "running"
     if event.phase == "forward":
         _show_start(_node(state, event.node), event)
@@ -221,7 +221,8 @@ def _opened(state: RunState, event: NodeStarted, address: Address) -> Entry:
         items = MapProgress(event.items, outputs=[None] * event.items)
         state.maps[address] = _node(state, event.node).items = items
     elif event.index is not None:
-        state.maps[address.map_entry].begin(event.index)
+        entry.item_of = state.maps[address.map_entry]
+        entry.item_of.begin(event.index)
     return entry
 
 
@@ -278,7 +279,8 @@ def _completed(state: RunState, event: NodeCompleted) -> None:
     if event.iteration is not None or event.index is not None:
         _keep(state, event, event.output, entry)
     if event.index is not None:
-        state.maps[address.map_entry].end(event.index, event.output)
+        items = state.maps[address.map_entry] if entry is None or entry.item_of is None else entry.item_of
+        items.end(event.index, event.output)
         return
     node.state, node.finished_at, node.latency_ms = "succeeded", event.at, event.latency_ms
     if event.again:
