@@ -16,8 +16,8 @@ from werkzeug.routing import BaseConverter, Map
 
 from infraweave.api.http.asgi_middleware import Middleware
 from infraweave.api.http.browser_security import BrowserSecurity
-from infraweave.api.http.decoding import dump
 from infraweave.api.http.dispatcher import Dispatcher, check_framing
+from infraweave.api.http.encoding import encode
 from infraweave.api.http.errors import envelope, from_http_exception
 from infraweave.api.http.exchange import EXCHANGE, Exchange
 from infraweave.api.http.lane import Lane, log_failure
@@ -114,7 +114,7 @@ def _exchange() -> Exchange:
 def _quart_response(answer: ApiResponse) -> Response:
     body = answer.body
     if attrs.has(type(body)):
-        body = dumps(dump(body))
+        body = encode(body)
     response = Response(body, answer.status, content_type=answer.media)
     for name, value in answer.headers.items():
         response.headers[name] = request.root_path + value if name == "Location" else value

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from infraweave.core.data.json_codec import loads
 from infraweave.core.lazy_records import frozen
 from infraweave.core.run.history import HistoryBuilder, Row, RowFilter
-from infraweave.store.follow import TERMINAL_TYPES
+from infraweave.store.follow import TERMINAL_TYPES, Stored
 from infraweave.store.journal import PAGE_BYTES, Journal
 
 #: Events folded before the next check whether the page is full.
@@ -44,9 +44,27 @@ async def history_page(
     """Return the attempts that begin after a seq: up to ``limit``, and up to 4 MiB, but at least one."""
     # A filter by state applies when a row is complete, so all rows are built for it.
     builder = HistoryBuilder(run_id, kinds, wanted, limit + 1 if wanted.state is None else None)
+    if (log := journal.short_log(run_key)) is not None:
+        return _short(builder, log, limit, after)
     gone = not await _fold(journal, run_key, builder, limit, after)
     found = builder.matching()
     rows = await _filled(journal, run_key, found[:limit])
+    return HistoryPage(rows, len(found) > len(rows), gone)
+
+
+def _short(builder: HistoryBuilder, log: Sequence[Stored], limit: int, after: int) -> HistoryPage:
+    """Return the page of a short run, whose log was read at once; its payloads always fit on a page."""
+    rest = log[after:]
+    for stored in rest:
+        if builder.needs(stored.type):
+            builder.add(stored.event(payloads=False))
+    found = builder.matching()
+    rows = found[:limit]
+    for row in rows:
+        is_closed = row.last_seq != row.first_seq
+        row.fill(log[row.first_seq - 1].beside(), log[row.last_seq - 1].beside() if is_closed else {})
+    is_final = builder.is_settled(limit) and len(builder.rows) > limit
+    gone = not rest or (rest[-1].type not in TERMINAL_TYPES and not is_final)
     return HistoryPage(rows, len(found) > len(rows), gone)
 
 

@@ -13,14 +13,14 @@ from functools import partial
 
 from attrs import field
 
-from infraweave.core.data.json_codec import dumps
+from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.lazy_records import frozen
 from infraweave.core.records import define
 from infraweave.core.run.events import Event
 from infraweave.core.run.state import RunState, evolve
 from infraweave.errors import Unstorable
 from infraweave.store.audit import AuditLog
-from infraweave.store.follow import TERMINAL_TYPES, EventReader, Sleep, Stored, Topic
+from infraweave.store.follow import ELSEWHERE, TERMINAL_TYPES, EventReader, Sleep, Stored, Topic
 from infraweave.store.projection import UNCHANGED, DueAt, project
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.batch import Effect
@@ -139,13 +139,20 @@ class Journal:
         row = await self._db.peek("event_at", {"run_key": run_key, "seq": seq})
         return None if row is None else Stored(*row)
 
-    def short_log(self, run_key: int) -> list[Stored] | None:
+    def short_log(self, run_key: int, *, payloads: bool = True) -> list[Stored] | None:
         """Return all events of a short run, read at once on the loop; None for a run that is longer.
 
-        Only the first event and questions to people have their payloads.
+        Without ``payloads`` only the first event and questions to people have theirs.
         """
-        rows = self._db.try_peek("short_log", {"run_key": run_key, "limit": MOST_EVENTS + 1})
-        return None if rows is None or len(rows) > MOST_EVENTS else [Stored(*row) for row in rows]
+        params = {"run_key": run_key, "limit": MOST_EVENTS + 1, "payloads": payloads}
+        rows = self._db.try_peek("short_log", params)
+        if rows is None or len(rows) > MOST_EVENTS:
+            return None
+        log = [Stored(*row) for row in rows]
+        for stored in log:
+            if stored.payload is not None and stored.payload.startswith(ELSEWHERE):
+                stored.payload = log[loads(stored.payload)["input_seq"] - 1].payload
+        return log
 
     async def payloads(self, run_key: int, seqs: Collection[int]) -> dict[int, bytes]:
         """Return the payloads of some events of a run by seq; events without payload are left out."""
@@ -156,11 +163,6 @@ class Journal:
         """Return where the run's events end."""
         row = await self._db.peek("last_event", (run_key,))
         return Head(0, terminal=False) if row is None else Head(row["seq"], row["type"] in TERMINAL_TYPES)
-
-    async def last_seqs(self, run_keys: Sequence[int]) -> dict[int, int]:
-        """Return the seq of the newest event of each of some runs."""
-        rows = await self._db.read("last_seqs", {"run_keys": dumps(run_keys).decode()})
-        return {row["run_key"]: row["seq"] or 0 for row in rows}
 
     async def last_seq(self, run_key: int) -> int:
         """Return the seq of the run's newest event, 0 where there is none."""

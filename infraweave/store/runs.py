@@ -150,13 +150,21 @@ class Runs:
         rows = map(dict, await self._db.read("runs_with_seqs", params) if run_keys else ())
         return [(_run(row), seq or 0) for row in rows for seq in (row.pop("last_seq"),)]
 
+    async def page(
+        self, tenant: str, filters: RunFilters, *, limit: int, before: int | None
+    ) -> list[dict[str, Any]]:
+        """Return the rows that ``list`` returns as they are stored, each with its ``last_seq``."""
+        params = _params(tenant, filters, limit, NEWEST if before is None else before)
+        return [dict(row) for row in await self._db.read(_statement(filters), params)]
+
     async def list(
         self, tenant: str, filters: RunFilters | None = None, *, limit: int = 50, before: int | None = None
     ) -> list[RunRow]:
         """Return the newest runs before the run key ``before``, newest first."""
-        filters = filters or RunFilters()
-        params = _params(tenant, filters, limit, NEWEST if before is None else before)
-        return [_run(row) for row in await self._db.read(_statement(filters), params)]
+        page = await self.page(tenant, filters or RunFilters(), limit=limit, before=before)
+        for row in page:
+            del row["last_seq"]
+        return list(map(_run, page))
 
 
 def _statement(filters: RunFilters) -> str:
@@ -207,6 +215,11 @@ def _count(connection: sqlite3.Connection, tenant: str, workflow_id: str, lane: 
     return count
 
 
+def stored_error(text: str) -> RunError:
+    """Return the error of a run from the text in its row."""
+    return RunError(**loads(text))
+
+
 def _run_or_none(row: sqlite3.Row | None) -> RunRow | None:
     return None if row is None else _run(row)
 
@@ -215,7 +228,7 @@ def _run(row: sqlite3.Row | Mapping[str, Any]) -> RunRow:
     values = dict(row)
     values["cancel_requested"] = bool(row["cancel_requested"])
     values["forced"] = bool(row["forced"])
-    values["error"] = None if row["error"] is None else RunError(**loads(row["error"]))
+    values["error"] = None if row["error"] is None else stored_error(row["error"])
     values["tags"] = loads(row["tags"])
     return RunRow(**values)
 

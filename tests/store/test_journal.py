@@ -74,13 +74,6 @@ async def test_what_is_loaded_is_what_was_appended(journal):
     assert await journal.head(1) == Head(703, terminal=True)
 
 
-async def test_the_heads_of_many_runs_are_one_read(journal, reads):
-    await journal.append([entry(1, opening() + steps(2, 4)), entry(2, opening())])
-
-    assert await journal.last_seqs([1, 2, 3]) == {1: 5, 2: 1, 3: 0}
-    assert len(reads) == 1
-
-
 async def test_without_payloads_only_the_feed_is_loaded(journal):
     await journal.append([entry(1, opening() + steps(2, 2))])
     first, started, completed = await journal.load(1, payloads=False)

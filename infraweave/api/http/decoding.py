@@ -131,7 +131,7 @@ def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
         InvalidCursor: a cursor is not valid.
     """
     faults, values = _Faults(), {}
-    fields = {parameter_name(field): field for field in attrs.fields(cls)}  # type: ignore[arg-type]  # attrs
+    fields = _parameters(cls)  # type: ignore[arg-type]  # a class is hashable
     for name, text in pairs:
         if faults.full:
             break
@@ -146,6 +146,11 @@ def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
             faults.add((name,), "required", f"the query parameter {name} is missing")
     _refuse(f"The query does not fit: {summary(faults)}", faults)
     return cls(**values)
+
+
+@cache
+def _parameters(cls: Any) -> Mapping[str, attrs.Attribute[Any]]:
+    return {parameter_name(field): field for field in attrs.fields(cls)}
 
 
 def parameter_name(field: attrs.Attribute[Any]) -> str:

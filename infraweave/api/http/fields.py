@@ -10,6 +10,7 @@ from typing import Annotated, Any, TypeAlias, TypeVar, get_args
 import attrs
 from attrs import NOTHING, field
 
+from infraweave.api.http.encoding import reader
 from infraweave.core.data.values import rfc3339
 
 T = TypeVar("T")
@@ -40,10 +41,8 @@ def present(schema: Callable[..., T], source: object, /, **given: Any) -> T:
 
     ``given`` takes precedence. Milliseconds become RFC 3339 text, a set of grants becomes sorted text.
     """
-    others, times, texts = _fields(schema)
-    for name in (*others, *times, *texts):
-        if name not in given:
-            given[name] = getattr(source, name)
+    names, read, times, texts = _fields(schema, tuple(given))
+    given.update(zip(names, read(source), strict=True))
     for name in times:
         if type(given[name]) is int:
             given[name] = rfc3339(given[name])
@@ -53,11 +52,14 @@ def present(schema: Callable[..., T], source: object, /, **given: Any) -> T:
     return schema(**given)
 
 
-@cache
-def _fields(schema: Any) -> tuple[Sequence[str], Sequence[str], Sequence[str]]:
-    """Return the names of the fields of a schema: plain values, times, and lists of texts."""
+@cache  # by the names that the callers write down, which are few
+def _fields(
+    schema: Any, given: tuple[str, ...]
+) -> tuple[Sequence[str], Callable[[Any], Sequence[Any]], Sequence[str], Sequence[str]]:
+    """Return the fields of a schema: those that are not given, how to read them, times, lists of texts."""
     hints = typing.get_type_hints(schema, include_extras=True)
     names = [field.name for field in attrs.fields(schema)]
     times = [name for name in names if Time in (hints[name], *get_args(hints[name]))]
     texts = [name for name in names if hints[name] == tuple[str, ...]]
-    return [name for name in names if name not in {*times, *texts}], times, texts
+    wanted = [name for name in names if name not in given]
+    return wanted, reader(wanted), times, texts

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from infraweave.api.http.cursors import Cursors
+from infraweave.api.http.encoding import encode
 from infraweave.api.http.fields import present
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
 from infraweave.api.runs import presenters
@@ -17,7 +18,6 @@ from infraweave.api.runs.schemas import (
     RunCounts,
     RunExplanation,
     RunFailed,
-    RunList,
     RunSucceeded,
     SendSignal,
     SignalReceipt,
@@ -26,6 +26,7 @@ from infraweave.api.runs.schemas import (
 )
 from infraweave.core import trace_context
 from infraweave.core.access import Principal, readable
+from infraweave.core.data.json_codec import loads
 from infraweave.core.data.redact import redact
 from infraweave.core.lazy_records import frozen
 from infraweave.core.run.events import TERMINAL_STATES, Completed, State
@@ -63,14 +64,13 @@ class RunHandlers:
         filters = _filters(query, request.principal, query.status)
         tenant, limit = request.principal.tenant, query.limit
         before = await self._cursors.read("runs", request)
-        rows = await self._engine.runs.list(tenant, filters, limit=limit + 1, before=before)
+        rows = await self._engine.runs.page(tenant, filters, limit=limit + 1, before=before)
         page = _bounded(rows[:limit])
-        last = page[-1].run_key if len(rows) > len(page) else None
-        heads = await self._engine.journal.last_seqs([row.run_key for row in page])
+        last = page[-1]["run_key"] if len(rows) > len(page) else None
         aside = self._engine.quarantine.quarantined
-        listed = [presenters.listed(row, heads[row.run_key], row.run_id in aside) for row in page]
+        listed = [presenters.listed_row(row, row["run_id"] in aside) for row in page]
         next_cursor = await self._cursors.issue("runs", request, last)
-        return ApiResponse(RunList(runs=tuple(listed), next_cursor=next_cursor))
+        return ApiResponse(encode({"runs": listed, "next_cursor": next_cursor}))  # a RunList
 
     async def counts(self, request: ApiRequest[RunFilter, None]) -> ApiResponse:
         """Count runs by state."""
@@ -157,11 +157,13 @@ class RunHandlers:
         return run if request.may_read(run.workflow_id) else presenters.stopped(run)
 
 
-def _bounded(rows: Sequence[RunRow]) -> Sequence[RunRow]:
+def _bounded(rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
     """Return the rows that fit on a page, at least one."""
+    if sum(len(row["tags"]) for row in rows) <= _PAGE_CHARACTERS:
+        return rows  # as JSON, tags are longer than they are
     size = 0
     for count, row in enumerate(rows):
-        size += sum(len(key) + len(value) for key, value in row.tags.items())
+        size += sum(len(key) + len(value) for key, value in loads(row["tags"]).items())
         if count and size > _PAGE_CHARACTERS:
             return rows[:count]
     return rows

@@ -6,6 +6,8 @@ import gc
 import hashlib
 import json
 import re
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 
@@ -33,6 +35,20 @@ def dumps(value: Json) -> bytes:
         TypeError: it contains something that JSON cannot represent.
     """
     return orjson.dumps(value)
+
+
+def dump_objects(value: Any, fields_of: Callable[[Any], Json]) -> bytes:
+    """Return ``value`` as JSON; ``fields_of`` returns what stands for an object that is not JSON.
+
+    Raises:
+        TypeError: it contains something that JSON cannot represent.
+    """
+    return orjson.dumps(value, default=fields_of)
+
+
+def embedded(text: str) -> Any:
+    """Return JSON that ``dumps`` wrote as a value that it writes unchanged."""
+    return orjson.Fragment(text)
 
 
 def measured(value: Json) -> int:

@@ -62,7 +62,7 @@ class InspectionCache:
         """
         if (
             self._cached.get(run.run_key) is None
-            and (log := self._journal.short_log(run.run_key)) is not None
+            and (log := self._journal.short_log(run.run_key, payloads=False)) is not None
             and len(log) < LONG
         ):
             return await self._short(run, log)

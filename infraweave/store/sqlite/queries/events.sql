@@ -33,9 +33,9 @@ FROM events AS one
                                THEN json_extract(one.payload, '$.input_seq') END
 WHERE one.run_key = :run_key AND one.seq = :seq;
 
--- short_log: a run's first events, with the payloads of its opening and of its questions to people
+-- short_log: a run's first events, with all payloads, or those of its opening and of its questions to people
 SELECT seq, type, at, CAST(data AS BLOB) AS data,
-       CASE WHEN seq = 1 OR type = 'input_requested' THEN CAST(payload AS BLOB) END AS payload
+       CASE WHEN :payloads OR seq = 1 OR type = 'input_requested' THEN CAST(payload AS BLOB) END AS payload
 FROM events
 WHERE run_key = :run_key
 ORDER BY seq
@@ -50,10 +50,6 @@ FROM (SELECT run_key, seq, payload,
         AND seq IN (SELECT value FROM json_each(:seqs))
         AND payload IS NOT NULL) AS page
      LEFT JOIN events AS earlier ON earlier.run_key = page.run_key AND earlier.seq = page.earlier_seq;
-
--- last_seqs: the newest seq of each of some runs
-SELECT value AS run_key, (SELECT max(seq) FROM events WHERE events.run_key = value) AS seq
-FROM json_each(:run_keys);
 
 -- last_event: the newest event of a run
 SELECT seq, type FROM events WHERE run_key = ? ORDER BY seq DESC LIMIT 1;
