@@ -16,8 +16,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
 
 from infraweave.api.http.browser_security import Headers
-from infraweave.api.http.decoding import dump
 from infraweave.api.http.dispatcher import Dispatcher, check_framing
+from infraweave.api.http.encoding import encode
 from infraweave.api.http.errors import envelope
 from infraweave.api.http.exchange import EXCHANGE, Exchange
 from infraweave.api.http.request_head import RequestHead
@@ -96,7 +96,7 @@ async def _send_blocks(exchange: Exchange, blocks: Any) -> None:
 def _encoded(answer: ApiResponse, head: RequestHead) -> Encoded:
     body = answer.body
     if type(body) is not bytes and attrs.has(type(body)):
-        body = dumps(dump(body))
+        body = encode(body)
     headers: Headers = [] if body is None else [(b"content-type", answer.media.encode())]
     if type(body) is bytes:
         headers.append((b"content-length", b"%d" % len(body)))
