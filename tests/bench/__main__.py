@@ -6,11 +6,14 @@ import argparse
 import asyncio
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from tests.bench import figures, groups, printing
 from tests.bench.child import Tree
-from tests.bench.compare import checked_out
+from tests.bench.compare import checked_out, commit_of
 from tests.bench.machine import describe
 from tests.bench.results import Measured
 from tests.bench.scale import QUICK, STANDARD, Scale
@@ -20,17 +23,8 @@ LABEL = "now"
 
 def main() -> None:
     chosen = _parser().parse_args()
-    if chosen.command == "table":
-        print(figures.table())
-        return
-    scale = QUICK if chosen.quick else STANDARD
     try:
-        names = groups.choose([name for given in chosen.rows for name in given.split(",")], scale)
-        print(printing.machine(describe(_folder(chosen))), end="\n\n", flush=True)
-        if chosen.command == "compare":
-            _compare((chosen.before, chosen.after), names, scale, chosen)
-        else:
-            _measure(names, scale, chosen)
+        chosen.carry_out(chosen)
     except ValueError as error:
         sys.exit(str(error))
 
@@ -39,42 +33,83 @@ def _parser() -> argparse.ArgumentParser:
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--rows", action="append", default=[], help="names of rows or groups, with commas")
     shared.add_argument("--quick", action="store_true", help="fewer and shorter rounds, smaller files")
+    shared.add_argument(
+        "--waiting", type=int, metavar="N", help="how many runs wait at most, such as 1000000"
+    )
     shared.add_argument("--folder", type=Path, help="where the files are written; default: temporary files")
+    shared.add_argument("--save", metavar="NAME", help="keep the figures as tests/bench/figures/NAME.json")
     parser = argparse.ArgumentParser(prog="python -m tests.bench", parents=[shared])
-    parser.add_argument("--save", metavar="NAME", help="keep the figures as tests/bench/figures/NAME.json")
-    parser.set_defaults(command="measure")
-    commands = parser.add_subparsers(dest="command", required=False)
+    parser.set_defaults(carry_out=_measure)
+    commands = parser.add_subparsers()
     compare = commands.add_parser("compare", parents=[shared], help="measure two commits in alternation")
     compare.add_argument("before", help="a commit")
     compare.add_argument("after", help="a commit, or . for the checkout as it is")
-    commands.add_parser("table", help="print the table of docs/performance.md from the kept figures")
+    compare.set_defaults(carry_out=_compare)
+    table = commands.add_parser("table", help="print kept figures as Markdown")
+    table.add_argument("name", nargs="?", help="default: the newest of one commit")
+    table.add_argument("--write", action="store_true", help="put the newest into docs/performance.md")
+    table.set_defaults(carry_out=_table)
+    rows = commands.add_parser("rows", help="list the rows by name")
+    rows.set_defaults(carry_out=_rows)
     return parser
 
 
-def _folder(chosen: argparse.Namespace) -> Path:
-    return chosen.folder or Path(tempfile.gettempdir())
+def _measure(chosen: argparse.Namespace) -> None:
+    commits = {LABEL: commit_of(".")}
+    _take([Tree(LABEL)], commits, chosen, printing.heading(), partial(printing.line, label=LABEL))
 
 
-def _measure(names: list[str], scale: Scale, chosen: argparse.Namespace) -> None:
-    print(printing.heading(), flush=True)
+def _compare(chosen: argparse.Namespace) -> None:
+    commits = {"before": commit_of(chosen.before), "after": commit_of(chosen.after)}
+    labels = list(commits)
+    print(f"before: {chosen.before}, after: {chosen.after}\n")
+    with checked_out((chosen.before, chosen.after)) as trees:
+        _take(
+            trees,
+            commits,
+            chosen,
+            printing.comparison_heading(labels),
+            partial(printing.comparison_line, labels=labels),
+        )
+
+
+def _take(
+    trees: Sequence[Tree],
+    commits: dict[str, str],
+    chosen: argparse.Namespace,
+    heading: str,
+    line: Callable[[Measured], str],
+) -> None:
+    """Measure, print each row as soon as it is known, and keep the figures if that is wanted."""
+    scale = _scale(chosen)
+    names = groups.choose([name for given in chosen.rows for name in given.split(",")], scale)
+    machine = describe(chosen.folder or Path(tempfile.gettempdir()))
+    print(f"{printing.machine(machine)}\n\n{heading}", flush=True)
 
     def show(measured: Measured) -> None:
-        print(printing.line(measured, LABEL), flush=True)
+        print(line(measured), flush=True)
 
-    found = asyncio.run(groups.measure([Tree(LABEL)], names, scale, chosen.folder, show))
+    found = asyncio.run(groups.measure(trees, names, scale, chosen.folder, show))
     if chosen.save:
-        figures.save(chosen.save, describe(_folder(chosen)), found, LABEL)
+        print(f"\nkept in {figures.save(chosen.save, machine, commits, found)}")
 
 
-def _compare(commits: tuple[str, str], names: list[str], scale: Scale, chosen: argparse.Namespace) -> None:
-    with checked_out(commits) as trees:
-        labels = [tree.label for tree in trees]
-        print(f"before: {commits[0]}, after: {commits[1]}\n{printing.comparison_heading(labels)}", flush=True)
+def _scale(chosen: argparse.Namespace) -> Scale:
+    scale = QUICK if chosen.quick else STANDARD
+    most: int | None = chosen.waiting
+    return scale if most is None else replace(scale, waiting=(most // 100, most // 10, most))
 
-        def show(measured: Measured) -> None:
-            print(printing.comparison_line(measured, labels), flush=True)
 
-        asyncio.run(groups.measure(trees, names, scale, chosen.folder, show))
+def _table(chosen: argparse.Namespace) -> None:
+    if chosen.write:
+        figures.PAGE.write_text(figures.page(figures.PAGE.read_text()))
+    print(figures.table(chosen.name))
+
+
+def _rows(_: argparse.Namespace) -> None:
+    for group in groups.GROUPS:
+        for row in group.rows(STANDARD):
+            print(f"{group.name:12}{row.name:18}{row.what} ({row.unit})")
 
 
 if __name__ == "__main__":

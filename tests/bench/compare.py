@@ -24,6 +24,13 @@ def checked_out(commits: tuple[str, str]) -> Iterator[list[Tree]]:
         ]
 
 
+def commit_of(commit: str) -> str:
+    """Return the short name of a commit; that of the checkout for ``.``."""
+    asked = ["git", "-C", str(HERE), "rev-parse", "--short", "HEAD" if commit == "." else commit]
+    named = subprocess.run(asked, capture_output=True, text=True, check=False).stdout.strip()
+    return named or "unknown"
+
+
 def _tree(label: str, commit: str, folder: Path) -> Tree:
     if commit == ".":
         return Tree(label)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
 
 
 @dataclass(frozen=True)
@@ -76,14 +75,3 @@ def medians(rounds: Sequence[Round]) -> dict[str, float | None]:
             if figure is not None:
                 columns[name].append(figure)
     return {name: statistics.median(found) if found else None for name, found in columns.items()}
-
-
-def as_figures(measured: Measured, label: str) -> dict[str, Any]:
-    """Return the row as it is kept in a file."""
-    return {
-        **asdict(measured.row),
-        "ours": medians(measured.trees[label]),
-        "theirs": medians(measured.yardstick) if measured.yardstick else None,
-        "ratio": measured.ratio(label),
-        "note": measured.note,
-    }

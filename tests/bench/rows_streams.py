@@ -7,6 +7,7 @@ import resource
 import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
+from itertools import count
 from pathlib import Path
 
 from tests.bench.child import Tree
@@ -19,25 +20,30 @@ STREAM = "bare Quart event stream"
 OTHERS = 200
 #: Connections that are opened at once.
 AT_ONCE = 100
+#: Events for each number of readers; the workflow has 20 signals.
+EVENTS = 5
 
 
 def rows(scale: Scale) -> list[Row]:
-    readers = f"{scale.readers:,} readers of one run"
-    return [
-        Row("readers-last", f"{readers}: until the last has an event", "ms", False, STREAM),
-        Row("readers-memory", f"{readers}: memory of a reader", "KiB", False, STREAM),
-    ]
+    return [*(_last(readers) for readers in scale.readers), _memory(scale)]
 
 
-def _readers(scale: Scale) -> int:
-    """Return how many readers the limit of open files leaves room for, after it is raised."""
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = scale.readers + OTHERS
+def _last(readers: int) -> Row:
+    what = f"{readers:,} readers of one run: until the last has an event"
+    return Row(f"readers-{readers}-last", what, "ms", False, STREAM)
+
+
+def _memory(scale: Scale) -> Row:
+    return Row("readers-memory", f"memory of one of {scale.readers[-1]:,} readers", "KiB", False, STREAM)
+
+
+def _fitting(readers: int) -> int:
+    """Return how many of the readers the limit of open files leaves room for, after it is raised."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = readers + OTHERS
     limit = wanted if hard == resource.RLIM_INFINITY else min(hard, wanted)
-    resource.setrlimit(
-        resource.RLIMIT_NOFILE, (max(limit, resource.getrlimit(resource.RLIMIT_NOFILE)[0]), hard)
-    )
-    return min(scale.readers, limit - OTHERS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limit, soft), hard))
+    return min(readers, limit - OTHERS)
 
 
 class _Reader(asyncio.Protocol):
@@ -72,7 +78,7 @@ class _Readers:
         self._all: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._missing = 0
         self._arrivals: list[float] = []
-        self.awaited = b"event: status_changed"
+        self.awaited = b""
 
     def arrived(self) -> None:
         self._arrivals.append(time.perf_counter())
@@ -84,12 +90,15 @@ class _Readers:
         if not self._all.done():
             self._all.set_exception(error)
 
-    async def open(self, count: int) -> None:
+    def __len__(self) -> int:
+        return len(self._transports)
+
+    async def open(self, more: int) -> None:
         """Open so many more, and wait until each has read the first event."""
         loop, address = asyncio.get_running_loop(), self._server.address
-        for first in range(0, count, AT_ONCE):
-            now = min(AT_ONCE, count - first)
-            self._all, self._missing = loop.create_future(), now
+        for first in range(0, more, AT_ONCE):
+            now = min(AT_ONCE, more - first)
+            self._all, self._missing, self.awaited = loop.create_future(), now, b"event: status_changed"
             for _ in range(now):
                 transport, _ = await loop.create_connection(
                     lambda: _Reader(self, self._request), address.host, address.port
@@ -118,20 +127,23 @@ async def measure(
     trees: Sequence[Tree], names: Collection[str], scale: Scale, folder: Path
 ) -> list[Measured]:
     """Measure one side after the other, because the readers of all would not fit; events come in rounds."""
-    count = _readers(scale)
-    note = "" if count == scale.readers else f"only {count:,} readers: the limit of open files allows no more"
-    last, memory = (Measured(row, note=note) for row in rows(scale))
+    found = [Measured(row, note=_note(scale)) for row in rows(scale)]
     async with bare(trees[0], folder / "bare") as server:
-        last.yardstick, memory.yardstick = await _side(server, "/events", count, scale, _send_bare)
+        for measured, rounds in zip(found, await _side(server, "/events", scale, _send_bare), strict=True):
+            measured.yardstick = rounds
     for tree in trees:
         async with infraweave(tree, folder / tree.label) as server:
-            run_id = await server.start("watched")
-            path = f"/v1/runs/{run_id}"
-            send = partial(_send_signal, path)
-            last.trees[tree.label], memory.trees[tree.label] = await _side(
-                server, f"{path}/events", count, scale, send
-            )
-    return [measured for measured in (last, memory) if measured.row.name in names]
+            path = f"/v1/runs/{await server.start('watched')}"
+            taken = await _side(server, f"{path}/events", scale, partial(_send_signal, path))
+            for measured, rounds in zip(found, taken, strict=True):
+                measured.trees[tree.label] = rounds
+    return [measured for measured in found if measured.row.name in names]
+
+
+def _note(scale: Scale) -> str:
+    most = scale.readers[-1]
+    fitting = _fitting(most)
+    return "" if fitting == most else f"at most {fitting:,} readers: the limit of open files allows no more"
 
 
 async def _send_bare(server: Server, _: int) -> None:
@@ -143,22 +155,22 @@ async def _send_signal(path: str, server: Server, place: int) -> None:
 
 
 async def _side(
-    server: Server, path: str, count: int, scale: Scale, send: Callable[[Server, int], Awaitable[None]]
-) -> tuple[list[Round], list[Round]]:
-    """Return the rounds until the last reader has an event, and the memory of a reader."""
-    readers = _Readers(server, path)
+    server: Server, path: str, scale: Scale, send: Callable[[Server, int], Awaitable[None]]
+) -> list[list[Round]]:
+    """Return the rounds of each row of a side, in the order of the rows."""
+    readers, taken, places = _Readers(server, path), [], count()
     try:
         await readers.open(1)  # what is loaded once is no reader's
         before = server.process.memory_mib()
-        await readers.open(count)
-        after = server.process.memory_mib()
-        rounds = [
-            await _event(server, readers, partial(send, server, place)) for place in range(scale.rounds)
-        ]
+        for wanted in scale.readers:
+            await readers.open(_fitting(wanted) - len(readers))
+            after, there = server.process.memory_mib(), len(readers)
+            events = [partial(send, server, next(places)) for _ in range(min(scale.rounds, EVENTS))]
+            taken.append([await _event(server, readers, event) for event in events])
     finally:
         readers.close()
-    each = 0.0 if before is None or after is None else (after - before) * 1024 / count
-    return rounds, [Round(each, memory_mib=after)]
+    each = 0.0 if before is None or after is None else (after - before) * 1024 / (there - 1)
+    return [*taken, [Round(each, memory_mib=after)]]
 
 
 async def _event(server: Server, readers: _Readers, send: Callable[[], Awaitable[None]]) -> Round:

@@ -17,46 +17,57 @@ EMPTY = "the same with an empty file"
 
 
 def rows(scale: Scale) -> list[Row]:
-    what = f"serve with {scale.waiting:,} waiting runs"
-    return [
-        Row("waiting-memory", f"{what}: memory", "MiB", False, EMPTY),
-        Row("waiting-start", f"{what}: until it is ready", "s", False, EMPTY),
-    ]
+    return [row for of_many in (_rows(runs) for runs in scale.waiting) for row in of_many]
+
+
+def _rows(runs: int) -> tuple[Row, Row]:
+    what = f"serve with {runs:,} waiting runs"
+    return (
+        Row(f"waiting-{runs}-memory", f"{what}: memory", "MiB", False, EMPTY),
+        Row(f"waiting-{runs}-start", f"{what}: until it is ready", "s", False, EMPTY),
+    )
 
 
 async def measure(
     trees: Sequence[Tree], names: Collection[str], scale: Scale, folder: Path
 ) -> list[Measured]:
-    """Start servers with an empty file and with a full one, in alternation."""
-    memory, start = (Measured(row) for row in rows(scale))
-    files = {}
+    """Start servers with an empty file and with a full one, in alternation; the full one grows."""
+    run_ids = {}
     for tree in trees:
-        files[tree.label] = await _file_of_waiting(tree, folder / tree.label, scale.waiting)
-        if scale.starts > 1:
-            await _started(tree, folder / "empty" / tree.label, None)  # which makes the empty file
-    for _ in range(scale.starts):
+        run_ids[tree.label] = await _two_that_wait(tree, folder / tree.label)
+        await _started(tree, folder / "empty" / tree.label, None)  # which makes the empty file
+    found, there = [], 2
+    for runs in scale.waiting:
+        for tree in trees:
+            for run_id in run_ids[tree.label]:
+                await asyncio.to_thread(
+                    copy_run, folder / tree.label / "bench.db", run_id, (runs - there) // 2
+                )
+        there = runs
+        found += await _measure(trees, runs, scale, folder)
+    return [measured for measured in found if measured.row.name in names]
+
+
+async def _measure(trees: Sequence[Tree], runs: int, scale: Scale, folder: Path) -> tuple[Measured, ...]:
+    both = tuple(Measured(row) for row in _rows(runs))
+    for _ in range(scale.waiting_starts):
         for tree in trees:
             empty = await _started(tree, folder / "empty" / tree.label, None)
-            full = await _started(tree, folder / tree.label, files[tree.label])
-            for measured, (without, with_runs) in zip(
-                (memory, start), zip(empty, full, strict=True), strict=True
-            ):
+            full = await _started(tree, folder / tree.label, folder / tree.label / "bench.db")
+            for measured, without, with_runs in zip(both, empty, full, strict=True):
                 measured.trees.setdefault(tree.label, []).append(with_runs)
                 if tree is trees[0]:
                     measured.yardstick.append(without)
-    return [measured for measured in (memory, start) if measured.row.name in names]
+    return both
 
 
-async def _file_of_waiting(tree: Tree, folder: Path, runs: int) -> Path:
-    """Make a file of runs that wait for a signal, and as many that wait for a time."""
+async def _two_that_wait(tree: Tree, folder: Path) -> list[str]:
+    """Make a file with a run that waits for a signal and one that waits for a time; return their ids."""
     async with infraweave(tree, folder) as server:
         run_ids = [await server.start(workflow_id) for workflow_id in ("waiting", "sleeping")]
         for run_id in run_ids:
             await server.until_waiting(run_id)
-    db = folder / "bench.db"
-    for run_id in run_ids:
-        await asyncio.to_thread(copy_run, db, run_id, runs // 2)
-    return db
+    return run_ids
 
 
 async def _started(tree: Tree, folder: Path, db: Path | None) -> tuple[Round, Round]:

@@ -10,7 +10,7 @@ class Scale:
     """The length of a measurement. All counts are of one round."""
 
     rounds: int = 5
-    seconds: float = 0.8
+    seconds: float = 0.6
     connections: int = 50
     #: Runs in the file before the first request: more than one page of the list.
     listed: int = 60
@@ -23,10 +23,13 @@ class Scale:
     finished: int = 1_000
     #: Finished runs in the files whose growth is measured.
     growth: tuple[int, ...] = (500, 5_000, 50_000)
-    readers: int = 5_000
+    #: Readers of one run.
+    readers: tuple[int, ...] = (50, 500, 5_000)
     #: Waiting runs in the file that a server starts with.
-    waiting: int = 100_000
+    waiting: tuple[int, ...] = (1_000, 10_000, 100_000)
+    #: Starts of a server, and those for each number of waiting runs.
     starts: int = 7
+    waiting_starts: int = 3
     neighbour_rounds: int = 3
     neighbour_seconds: float = 1.5
 
@@ -39,9 +42,10 @@ QUICK = Scale(
     map_items=5_000,
     finished=300,
     growth=(100, 1_000, 10_000),
-    readers=500,
-    waiting=10_000,
+    readers=(50, 500),
+    waiting=(1_000, 10_000),
     starts=3,
+    waiting_starts=2,
     neighbour_rounds=2,
     neighbour_seconds=1.0,
 )
@@ -58,9 +62,10 @@ TINY = Scale(
     map_items=20,
     finished=5,
     growth=(2, 4),
-    readers=10,
-    waiting=20,
+    readers=(2, 4),
+    waiting=(10,),
     starts=1,
+    waiting_starts=1,
     neighbour_rounds=1,
     neighbour_seconds=0.1,
 )

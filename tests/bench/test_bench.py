@@ -99,12 +99,39 @@ def test_a_round_has_its_latencies_and_the_processor_time_of_one_unit():
     assert took == Round(50.0, p50_ms=50.0, p99_ms=99.0, cpu_us=2000.0)
 
 
-def test_kept_figures_become_a_table(tmp_path, monkeypatch):
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "FOLDER", tmp_path)
-    measured = Measured(RATE, [Round(200.0)], {"now": [Round(100.0, 1.5, 2.5, 900.0)]})
-    figures.save("0.0.1", describe(tmp_path), [measured], "now")
+    now, before, after = [Round(100.0, 1.5, 2.5, 900.0)], [Round(50.0)], [Round(100.0)]
+    figures.save("0.0.1", describe(tmp_path), {"now": "abc"}, [Measured(RATE, [Round(200.0)], {"now": now})])
+    compared = Measured(RATE, [Round(200.0)], {"before": before, "after": after})
+    figures.save("change", describe(tmp_path), {"before": "abc", "after": "def"}, [compared])
+
+
+def test_kept_figures_become_a_table(kept):
     assert "| a rate | 100 runs/s | 200 (a loop) | 0.500 | 1.50 ms | 2.50 ms | 900 µs |" in figures.table()
-    assert "Figures `0.0.1`" in figures.table()
+    assert "`0.0.1` (now abc)" in figures.table()
+
+
+def test_a_kept_comparison_becomes_a_table_of_both_commits(kept):
+    table = figures.table("change")
+    assert "| a rate | 50.00 runs/s | 100 runs/s | 200 (a loop) | 0.250 | 0.500 |" in table
+    assert "(before abc, after def)" in table
+
+
+def test_the_table_of_figures_that_are_not_kept_is_refused(kept):
+    with pytest.raises(ValueError, match=r"no figures are kept in .* as 0\.0\.9"):
+        figures.table("0.0.9")
+
+
+def test_without_kept_figures_the_page_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "FOLDER", tmp_path)
+    assert figures.NONE in figures.page(figures.PAGE.read_text())
+
+
+def test_the_page_shows_the_newest_kept_figures():
+    shown = figures.PAGE.read_text()
+    assert figures.page(shown) == shown, "put them in with: python -m tests.bench table --write"
 
 
 async def test_a_refused_request_stops_the_measurement():
