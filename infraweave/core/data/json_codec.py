@@ -59,6 +59,16 @@ def measured(value: Json) -> int:
         ValueError: it is nested deeper than ``MAX_LEVELS``.
     """
     data = orjson.dumps(value)
+    check_levels(data, value)
+    return len(data)
+
+
+def check_levels(data: bytes, value: Json) -> None:
+    """Check that a value, whose JSON is ``data``, is not nested too deep.
+
+    Raises:
+        ValueError: it is nested deeper than ``MAX_LEVELS``.
+    """
     if data.count(b"[") + data.count(b"{") > MAX_LEVELS:  # each level has at least one
         try:
             for _ in range(_LEVELS_AROUND):
@@ -66,7 +76,6 @@ def measured(value: Json) -> int:
             orjson.dumps(value)
         except TypeError:
             raise ValueError(f"it is nested deeper than {MAX_LEVELS} levels") from None
-    return len(data)
 
 
 def dump_ascii(value: Json) -> bytes:

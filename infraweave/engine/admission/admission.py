@@ -197,14 +197,16 @@ class AdmissionControl:
         run = self._pending.pop(run_key, None)
         if run is not None:
             self._clear_reservations(run)
-        for group in self._groups_of(origin):
-            group.open += 1
+        if self._groups:
+            for group in self._groups_of(origin):
+                group.open += 1
 
     def ended(self, origin: Origin) -> None:
         """Free the places of a started run whose end has just been appended."""
-        for group in self._groups_of(origin):
-            group.open -= 1
-            self._fill(group)
+        if self._groups:
+            for group in self._groups_of(origin):
+                group.open -= 1
+                self._fill(group)
 
     def reopened(self, origin: Origin) -> None:
         """Count a run again because its end was not stored."""
@@ -213,8 +215,6 @@ class AdmissionControl:
 
     def _groups_of(self, origin: Origin) -> list[ConcurrencyGroup]:
         """Return the groups in memory that count a run; others are counted when they are needed."""
-        if not self._groups:
-            return []
         names = (None,) if origin.lane is None else (origin.lane, None)
         keys = [(origin.tenant, origin.workflow_id, name) for name in names]
         return [self._groups[key] for key in keys if key in self._groups]

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
 from functools import partial
 from typing import Any, Literal, TypeAlias
 
@@ -132,9 +131,11 @@ class Attempt:
         try:
             if self._after is not None:
                 await self._wait_for(self._after)
-            async with self._room or nullcontext():
-                self._called = True
-                fact = await self._conclude(await self._invocation.run(self._start_timeout))
+            if self._room is None:  # written out, because a nullcontext costs two coroutines
+                fact = await self._call()
+            else:
+                async with self._room:
+                    fact = await self._call()
         except AttemptError as error:
             fact = self._failure(error)
         except asyncio.CancelledError as error:
@@ -145,6 +146,17 @@ class Attempt:
             raise
         self._returned = True
         self._finish(fact)
+
+    async def _call(self) -> Fact:
+        self._called = True
+        output = await self._invocation.run(self._start_timeout)
+        # No timer could stop a body that blocked the loop.
+        late = self._timeout is not None and self._invocation.seconds > self._timeout + _TOLERANCE
+        if self._stopped is None and late:
+            self._stopped = "timeout"
+        if self._stopped == "timeout":
+            return self._failure(AttemptError("timeout", "", final=False))
+        return await self.conclude(output)
 
     async def _wait_for(self, earlier: asyncio.Future[Any]) -> None:
         """Wait until the body of an earlier attempt has returned: two must not run at once.
@@ -166,15 +178,6 @@ class Attempt:
         """Let the timeout count from here: what the attempt had to wait for before is not its own time."""
         if self._timeout is not None and not self._delivered:
             self._timers.append(self._clock.call_later(self._timeout, partial(self.stop, "timeout")))
-
-    async def _conclude(self, output: Json) -> Fact:
-        # No timer could stop a body that blocked the loop.
-        late = self._timeout is not None and self._invocation.seconds > self._timeout + _TOLERANCE
-        if self._stopped is None and late:
-            self._stopped = "timeout"
-        if self._stopped == "timeout":
-            return self._failure(AttemptError("timeout", "", final=False))
-        return await self.conclude(output)
 
     def _cancellation(self, error: asyncio.CancelledError) -> AttemptError:
         """Return the failure of a cancelled body, which may have cancelled itself."""

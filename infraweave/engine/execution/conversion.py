@@ -28,9 +28,12 @@ def arguments_of(code: Code, values: bytes, context: RunContext) -> dict[str, An
         elif not param.has_default:
             message = f"{param.name} has no value: the pointer that binds it leads nowhere in its source"
             raise AttemptError("input_mismatch", message, final=True)
-    if code.context_param is not None:
-        arguments[code.context_param] = context
-    return arguments
+    return arguments | context_of(code, context)
+
+
+def context_of(code: Code, context: RunContext) -> dict[str, Any]:
+    """Return the argument that takes the context, if there is one."""
+    return {} if code.context_param is None else {code.context_param: context}
 
 
 def _argument(param: CodeParam, value: Json) -> Any:
@@ -58,7 +61,7 @@ def output_of(code: Code, value: Any, max_bytes: int) -> Json:
         data = python_types.dump_author(value)
         if len(data) <= max_bytes:  # decoded only then: as objects it is many times as large
             output = json_codec.loads(data)
-            json_codec.measured(output)
+            json_codec.check_levels(data, output)
             if (fault := code.result.output_fault(output, value)) is not None:
                 raise ContractViolation(fault)
             return output

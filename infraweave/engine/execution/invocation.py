@@ -18,7 +18,7 @@ from infraweave.core.data.values import Json
 from infraweave.core.run.facts import AttemptUsage
 from infraweave.engine.execution.attempt_error import AttemptError, error_of
 from infraweave.engine.execution.context import RunContext
-from infraweave.engine.execution.conversion import arguments_of, output_of
+from infraweave.engine.execution.conversion import arguments_of, context_of, output_of
 from infraweave.engine.execution.process_pool import KillSwitch, ProcessPool
 from infraweave.engine.execution.process_worker import call_in_process, call_sync, load_file
 from infraweave.engine.execution.thread_pool import ThreadPool
@@ -49,7 +49,7 @@ class Invocation:
         #: True while the function runs on the loop, where it can be cancelled.
         self.is_on_loop = code.is_async
         self._work: Future[Any] | None = None
-        self._kill_switch = KillSwitch()
+        self._kill_switch: KillSwitch | None = None
         self._started_at: float | None = None
         self._ended_at: float | None = None
 
@@ -66,29 +66,35 @@ class Invocation:
         Raises:
             AttemptError: the function failed, its values do not fit, or its output is too large.
         """
-        arguments = await self._arguments()
+        code = self._code
+        arguments = await self._arguments() if code.params else context_of(code, self._context)
         task = asyncio.current_task()
         try:
-            value = await self._invoke(arguments, on_call)
+            if code.is_async:
+                on_call()
+                self._started_at = self._elapsed()
+                try:
+                    value = await code.function(**arguments)
+                finally:
+                    self._ended_at = self._elapsed()
+            else:
+                value = await self._in_pool(arguments, on_call)
         except (AttemptError, asyncio.CancelledError):
             raise
         except BaseException as error:
             if isinstance(error, GeneratorExit) and not _is_current(task):
                 raise  # Python closes a coroutine whose loop has gone
-            is_authors = not self._code.reference.startswith("builtin:")
+            is_authors = not code.reference.startswith("builtin:")
             raise error_of(error, with_traceback=is_authors) from error
-        return output_of(self._code, value, self._max_output)
+        return output_of(code, value, self._max_output)
 
     async def _arguments(self) -> dict[str, Any]:
         data = json_codec.dumps(self._values)
-        convert = partial(arguments_of, self._code, data, self._context)
-        return convert() if len(data) < _LARGE else await asyncio.to_thread(convert)
+        if len(data) < _LARGE:
+            return arguments_of(self._code, data, self._context)
+        return await asyncio.to_thread(arguments_of, self._code, data, self._context)
 
-    async def _invoke(self, arguments: dict[str, Any], on_call: Callable[[], object]) -> Any:
-        if self._code.is_async:
-            on_call()
-            with self._timed():
-                return await self._code.function(**arguments)
+    async def _in_pool(self, arguments: dict[str, Any], on_call: Callable[[], object]) -> Any:
         notify = partial(asyncio.get_running_loop().call_soon_threadsafe, on_call)
         if isinstance(self._pool, ProcessPool):
             return await self._in_process(self._pool, notify)
@@ -113,11 +119,12 @@ class Invocation:
 
     async def _in_process(self, pool: ProcessPool, notify: Callable[[], object]) -> Json:
         file = inspect.unwrap(self._code.function).__code__.co_filename
-        values = json_codec.dumps(self._values)
+        values, switch = json_codec.dumps(self._values), KillSwitch()
+        self._kill_switch = switch
         arguments = file, self._code.reference, values, self._context, self._max_output
 
         def work() -> tuple[Json, AttemptUsage]:
-            with pool.process(self._kill_switch) as call:
+            with pool.process(switch) as call:
                 call(load_file, file)
                 notify()
                 with self._timed():
@@ -161,7 +168,8 @@ class Invocation:
 
     def abandon(self) -> None:
         """Stop waiting for a function that did not stop: kill its process, or count its thread as lost."""
-        self._kill_switch.kill()
+        if self._kill_switch is not None:
+            self._kill_switch.kill()
         if self._work is not None and isinstance(self._pool, ThreadPool):
             frame = self._pool.mark_lost(self._work)
             if frame is not None:

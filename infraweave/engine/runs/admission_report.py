@@ -16,8 +16,13 @@ class AdmissionReport:
         self._admission, self._run_key = admission, run_key
         self._has_started, self._has_ended = state.started_at is not None, state.end is not None
 
-    def update(self, state: RunState, origin: Origin) -> None:
+    def update(self, state: RunState) -> None:
         """Report what an append has changed."""
+        if self._has_started and state.end is None:
+            return  # as after most turns
+        origin = state.origin
+        if origin is None:
+            raise ValueError(f"{state.run_id} has no first event")
         if not self._has_started and state.started_at is not None:
             self._has_started = True
             self._admission.started(self._run_key, origin)

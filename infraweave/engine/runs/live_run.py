@@ -58,7 +58,8 @@ class LiveRun:
         self.run_key, self.graph, self.state, self.parent_key = run_key, graph, state, parent_key
         state.undoable = graph.undoable
         self.performer = Performer(resources, has_slot=has_slot)
-        self._timer = RunTimer(resources.clock)
+        #: Made once something open waits for time.
+        self._timer: RunTimer | None = None
         self._admission = AdmissionReport(resources.admission, run_key, state)
         #: Set while loading the run may still kill the process.
         self.probation: Probation | None = None
@@ -111,21 +112,24 @@ class LiveRun:
 
         Without the new time, deferred work and preflights would stay due, and the alarm would never rest.
         """
-        waits = bool(result.deferred or result.preflight)
-        return bool(result.events) or (waits and self._written_due_at != URGENT)
+        if result.events:
+            return True
+        return bool(result.deferred or result.preflight) and self._written_due_at != URGENT
 
     def to_append(self, result: TurnResult) -> RunAppend:
         """Return what a turn adds to the journal and the agenda."""
-        preflights = self.performer.preflights.entries and self.state.stopping is None
-        due_at = URGENT if preflights or self.is_deferred or self._stops_losers() else self.state.due_at()
-        unchanged = due_at == self._written_due_at and self.state.end is None
+        state = self.state
+        preflights = self.performer.preflights.entries and state.stopping is None
+        urgent = preflights or self.is_deferred or (self.graph.races and self._stops_losers())
+        due_at = URGENT if urgent else state.due_at()
+        unchanged = due_at == self._written_due_at and state.end is None
         self._written_due_at = due_at
-        return RunAppend(self.run_key, self.state.run_id, result.events, UNCHANGED if unchanged else due_at)
+        return RunAppend(self.run_key, state.run_id, result.events, UNCHANGED if unchanged else due_at)
 
     def _stops_losers(self) -> bool:
         """Tell whether children have lost a race. If this process dies, the next one must stop them."""
         state = self.state
-        if not self.graph.races or state.end is not None:
+        if state.end is not None:
             return False
         entries = (entry for entry in state.entries.values() if entry.child_run_id)
         return any(readiness.is_abandoned(self.graph, state, entry.address) for entry in entries)
@@ -138,7 +142,7 @@ class LiveRun:
     def appended(self, entry: RunAppend) -> None:
         """Count what was appended."""
         self.size += entry.size
-        self._admission.update(self.state, self.origin)
+        self._admission.update(self.state)
 
     def committed(self, result: TurnResult) -> None:
         """Perform the effects of a turn that is now on disk."""
@@ -249,16 +253,20 @@ class LiveRun:
 
     def unload_if_idle(self) -> None:
         """Leave memory if nothing is in flight; otherwise set the timer."""
-        performer = self.performer
+        performer, timer = self.performer, self._timer
         if self.probation is not None:
             busy = bool(self._uncommitted or performer.has_todo or self.is_set_aside)
             preflights = bool(performer.preflights.entries)
             self.probation.check(in_line=performer.in_line, busy=busy, preflights=preflights)
         if self._uncommitted or not performer.is_idle:
-            if self._timer.is_armed or (self.state.state != "queued" and not self._waits_for_no_time()):
-                self._timer.arm_soon(self)
+            if (timer is not None and timer.is_armed) or not (
+                self._waits_for_no_time() or self.state.state == "queued"
+            ):
+                timer = self._timer = timer or RunTimer(self._resources.clock)
+                timer.arm_soon(self)
         else:
-            self._timer.cancel()
+            if timer is not None:
+                timer.cancel()
             performer.release_slot()
             self._callbacks.unload(self)
 
@@ -283,7 +291,8 @@ class LiveRun:
 
     def drop(self) -> None:
         """Stop without a fact: the process is ending, or the disk has failed."""
-        self._timer.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         self.is_dropped = True
         if self.probation is not None:
             self.probation.over.set()

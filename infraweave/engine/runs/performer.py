@@ -90,14 +90,16 @@ class Performer:
     def perform(self, run: PerformedRun, result: TurnResult) -> None:
         """Start the work that a turn opened, and stop the work that it closed."""
         for event in result.events:
-            if isinstance(event, NodeStarted) and event.runs_code:
-                self._todo.append(event)
-            elif isinstance(event, NodeFailed):
-                log_failure(run.state.run_id, event)
+            kind = type(event)
+            if kind is NodeStarted and event.runs_code:  # type: ignore[union-attr]  # isinstance costs more
+                self._todo.append(event)  # type: ignore[arg-type]
+            elif kind is NodeFailed:
+                log_failure(run.state.run_id, event)  # type: ignore[arg-type]
         self._todo += result.preflight
         if run.state.stopping is not None or run.graph.races:
             self._stop_abandoned(run)
-        self._begin_all(run)
+        if self._todo:
+            self._begin_all(run)
 
     def go_on(self, run: PerformedRun) -> None:
         """Start what waited for the slot that was granted now."""

@@ -79,12 +79,32 @@ class Turns:
             StorageUnavailable, Unstorable: the state of ``live`` did not reach the disk.
         """
         live.check_storable()
+        if not others and live.parent_key is None and not live.graph.starts_children:
+            return self._apply_alone(live, fact, record)
         group = TurnGroup(record)
         for run, its_fact in ((live, fact), *others):
             self._decide(group, run, its_fact)
         if not group.turns:
             return None
         return self._append(group) if self._notify_parents(group) is None else self._append_later(group)
+
+    def _apply_alone(
+        self, live: LiveRun, fact: Fact, record: AuditRecord | None
+    ) -> asyncio.Future[None] | None:
+        """Apply a fact to a run without relatives, as nearly all are: no group is needed."""
+        result = live.decide(fact)
+        if not live.needs_append(result):
+            live.perform(result)
+            return None
+        turns = (Turn(live, result, fact),)
+        try:
+            entry = live.to_append(result)
+            commit = self._journal.append((entry,), partial(self._committed, turns), record)
+        except Unstorable as error:
+            return self._registry.reject(error, turns)
+        live.appended(entry)
+        live.hold_until(commit)
+        return commit
 
     # --- decide --------------------------------------------------------------------------------------------
 
