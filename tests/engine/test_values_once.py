@@ -173,5 +173,5 @@ async def test_a_signal_that_was_taken_is_kept_as_its_digest_and_the_same_again_
         await w.until(run, "node_started", node="word")
         assert not (await w.engine.service.signal(run, "word", "one", LARGE, by="story")).duplicate
         assert (await w.engine.service.signal(run, "word", "one", LARGE, by="story")).duplicate
-        (live,) = [*w.engine.registry.live.values(), *w.engine.registry.idle._runs][:1]
-        assert LARGE not in repr(live.state.delivered)
+        async with w.engine.registry.pinned(run.run_key) as live:
+            assert LARGE not in repr(live.state.delivered)

@@ -20,6 +20,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from contextvars import Context
 from itertools import chain, groupby
 from operator import attrgetter
 from typing import Any, TypeAlias
@@ -72,13 +73,15 @@ class Write(asyncio.Future[Any]):
     callbacks that must follow the commit would run before it.
     """
 
-    __slots__ = ("effect", "fault", "value", "work")
+    __slots__ = ("effect", "fault", "is_awaited", "value", "work")
 
     work: RowChanges | Job
     value: Any
     fault: Exception | None
     #: Called once the outcome is known.
     effect: Effect | None
+    #: Whether somebody waits for the future.
+    is_awaited: bool
 
     @property
     def refused_runs(self) -> set[int]:
@@ -99,6 +102,11 @@ class Write(asyncio.Future[Any]):
         self.fault = Unstorable()
         refused |= self.work.run_keys
         return True
+
+    def add_done_callback(self, fn: Callable[[Any], object], /, *, context: Context | None = None) -> None:
+        """Call ``fn`` in the next turn of the loop after the outcome is known."""
+        self.is_awaited = True
+        super().add_done_callback(fn, context=context)
 
     def cancel(self, msg: Any | None = None) -> bool:  # noqa: ARG002  # the signature of Future
         """Refuse to cancel: a submitted write will be written."""

@@ -32,9 +32,6 @@ log = logging.getLogger("infraweave.store")
 #: Seconds between two attempts to write a batch.
 _RETRY_DELAY = 0.5
 _UNKNOWN = "The database cannot be written. Whether this was stored is unknown until a restart."
-#: The largest batch whose effects run in the turn of the loop that learns of the commit. Effects of larger
-#: ones run in the next turn, so that callers learn of the commit first.
-_FEW = 8
 #: Replaces the work of a finished write.
 _DONE = RowChanges()
 
@@ -68,7 +65,7 @@ class Writer:
         loop, which is cheaper than a callback for each.
         """
         write = Write(loop=self._loop)
-        write.work, write.value, write.fault, write.effect = work, None, None, effect
+        write.work, write.value, write.fault, write.effect, write.is_awaited = work, None, None, effect, False
         if self._open:
             self._waiting.append(write)
             if not self._is_busy:
@@ -150,13 +147,13 @@ class Writer:
             write.work = _DONE  # the future may live longer than its rows need to
 
     def _go_on(self, batch: Sequence[Write]) -> None:
-        """Run the effects of a batch, and then begin the next one."""
+        """Run the effects of a batch, after the callers that wait for it; then begin the next one."""
         self._effects.extend(batch)
-        if len(batch) > _FEW:
+        if any(write.is_awaited for write in batch):
             self._loop.call_soon(self._run_effects)
             self._loop.call_soon(self._next)
             return
-        try:
+        try:  # nobody waits, as within most runs: so there is no need for another turn of the loop
             self._run_effects()
         finally:
             self._next()
