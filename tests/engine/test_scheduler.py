@@ -265,6 +265,7 @@ async def test_a_run_that_was_begun_just_before_a_crash_is_cancelled_for_the_nex
 async def answer(engine, run):
     await engine.service.signal(run.row, "answer", None, 1, by="story")
     assert await engine.service.wait_end(run.row.run_key)
+    await engine.service.clock.advance(0)  # the scheduler hears of the end too
     await engine.scheduler.settled()
 
 
