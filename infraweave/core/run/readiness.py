@@ -201,6 +201,13 @@ def entry_of(graph: Graph, state: RunState, name: str) -> Address:
     return made(Address, (name, iteration, None, "forward"))
 
 
+def entries_of(graph: Graph, state: RunState, names: Iterable[str]) -> list[Address]:
+    """Return the addresses of the entries of nodes in their present iteration."""
+    if graph.loop_of:
+        return [entry_of(graph, state, name) for name in names]
+    return [made(Address, (name, None, None, "forward")) for name in names]
+
+
 def may_open(graph: Graph, state: RunState, address: Address) -> bool:
     """Tell whether an entry may open, or be retried, after its preflight."""
     if state.stopping is not None or has_lost(graph, state, address.node):

@@ -262,7 +262,7 @@ def _ready(recorder: TurnRecorder) -> list[Address]:
     recorder.full_scan, recorder.newly_settled, recorder.reset = False, [], []
     if not names:
         return []
-    return recorder.defer_blocked([readiness.entry_of(graph, state, name) for name in names])
+    return recorder.defer_blocked(readiness.entries_of(graph, state, names))
 
 
 #: What each fact changes: a table, as every result of every attempt comes by.
