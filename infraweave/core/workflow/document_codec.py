@@ -14,13 +14,17 @@ from infraweave.core.workflow.triggers import Schedule, Webhook
 
 _converter = Converter(omit_if_default=True, forbid_extra_keys=True)
 _converter.register_structure_hook_func(lambda kind: kind is Any, lambda value, _: value)
-for _kind in set(KINDS.values()):
-    _converter.register_unstructure_hook(
-        _kind,
-        make_dict_unstructure_fn(
-            _kind, _converter, _cattrs_omit_if_default=True, kind=override(omit_if_default=False)
-        ),
-    )
+#: The classes of a document, with the field of each that is written even if it has its default.
+_ALWAYS: dict[type, str] = {Document: "version", **dict.fromkeys(KINDS.values(), "kind")}
+
+
+def _writer(cls: type) -> Any:
+    """Return what writes a class. A converter asks for it when it first meets the class."""
+    overrides: Any = {_ALWAYS[cls]: override(omit_if_default=False)}
+    return make_dict_unstructure_fn(cls, _converter, _cattrs_omit_if_default=True, **overrides)
+
+
+_converter.register_unstructure_hook_factory(_ALWAYS.__contains__, _writer)
 
 
 def _structure_node(value: Any, _: object) -> Node:
@@ -33,12 +37,6 @@ def _structure_node(value: Any, _: object) -> Node:
 
 _converter.register_structure_hook(Node, _structure_node)
 _converter.register_unstructure_hook(Node, lambda node: _converter.unstructure(node, type(node)))
-_converter.register_unstructure_hook(
-    Document,
-    make_dict_unstructure_fn(
-        Document, _converter, _cattrs_omit_if_default=True, version=override(omit_if_default=False)
-    ),
-)
 
 
 def document_to_json(document: Document) -> dict[str, Any]:
