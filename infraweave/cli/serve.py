@@ -144,7 +144,11 @@ def command(**options: Any) -> None:
 
 def _serve(options: ServeOptions) -> Coroutine[Any, Any, None]:
     """Load the files and return the server. No event loop runs yet, because a file may run its own."""
-    from infraweave.authoring.loader import LoadError
+    from infraweave.engine import garbage_collector
+
+    with garbage_collector.paused_for_imports():
+        import infraweave.server.serving  # noqa: F401 - loads all that a server needs
+        from infraweave.authoring.loader import LoadError
 
     watch = WorkflowFileWatch(options.workflows or (DEFAULT_FOLDER,)) if options.reload else None
     try:

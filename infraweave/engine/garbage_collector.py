@@ -12,8 +12,8 @@ import gc
 import logging
 import resource
 import sys
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 log = logging.getLogger("infraweave.engine")
@@ -23,6 +23,20 @@ INTERVAL = 1.0
 #: Growth since the last full collection that causes the next: this many bytes plus a quarter.
 STEP = 64 << 20
 _PAGES = Path("/proc/self/statm")
+
+
+@contextmanager
+def paused_for_imports() -> Iterator[None]:
+    """Collect nothing within the block, and never look at what it made: the modules of a program stay.
+
+    Collections while modules are imported take a seventh of the time of a start, and free nothing.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def tune() -> None:
