@@ -21,6 +21,8 @@ from hypercorn.config import Config
 from hypercorn.protocol.h11 import H11Protocol
 from packaging.requirements import Requirement
 
+from infraweave.api.app import create_app
+
 ROOT = Path(__file__).parent.parent.parent
 #: The parameters of each method, without ``self``.
 METHODS = {
@@ -119,3 +121,13 @@ def test_their_versions_have_an_upper_bound(module):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = {each.name: each for each in map(Requirement, project["dependencies"])}[module.__name__]
     assert "<" in {each.operator for each in wanted.specifier}
+
+
+async def test_the_rules_of_the_app_build_no_urls(api):
+    """Werkzeug compiles two functions a rule for that, by the method that the app's rules override."""
+    app = create_app(api.server.engine)
+    rules = list(app.url_map.iter_rules())
+    assert len(rules) > 50
+    for rule in rules:
+        with pytest.raises(NotImplementedError):
+            rule.build(dict.fromkeys(rule.arguments, "a"))

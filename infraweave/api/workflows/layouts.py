@@ -8,7 +8,6 @@ from typing import Any
 from attrs import asdict
 
 from infraweave.core.data.bounded_cache import BoundedCache
-from infraweave.core.layout.layout import layout
 from infraweave.core.lazy_records import frozen
 from infraweave.core.workflow.graph import Graph
 
@@ -44,5 +43,7 @@ class Layouts:
 
 
 def _draw(graph: Graph) -> Drawing:
+    from infraweave.core.layout.layout import layout  # few servers draw, and a start is faster without
+
     found = layout(graph)
     return Drawing(None if found is None else asdict(found))
