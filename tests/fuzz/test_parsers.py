@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from infraweave.api.http.decoding import parse_body, read_body, read_time
+from infraweave.api.http.decoding import parse_body, read_body
+from infraweave.api.http.fields import read_time
 from infraweave.api.http.headers import best_match, is_json, preferred_wait
 from infraweave.api.runs.queries import read_seq, read_tag
 from infraweave.core import trace_context

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import json
-import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,8 +16,10 @@ from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import attrs
 
+from infraweave.api.http.fields import read_time
+from infraweave.api.http.valid_bodies import Misfit, reader_of
 from infraweave.core.data.json_codec import parse
-from infraweave.core.data.values import Json, from_rfc3339, to_pointer
+from infraweave.core.data.values import Json, to_pointer
 from infraweave.errors import Fault, MalformedRequest
 
 T = TypeVar("T")
@@ -28,7 +29,6 @@ Path = tuple[str | int, ...]
 MAX_FAULTS = 100
 #: Characters of a caller's name that are compared and repeated.
 _LONGEST_NAME = 60
-_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 #: Characters of a path in a response; longer ones contain long names of the caller.
 _LONGEST_PATH = 1_000
 #: Larger floats cannot represent every integer.
@@ -98,9 +98,11 @@ def decode(cls: type[T], value: Json) -> tuple[T, list[Fault]]:
 
     Where a value does not fit, the object has an empty one of the right type.
     """
-    faults = _Faults()
-    result = _object(cls, value, (), faults)
-    return result, faults
+    try:
+        return reader_of(cls)(value), []  # type: ignore[arg-type]  # a class is hashable
+    except Misfit:
+        faults = _Faults()
+        return _object(cls, value, (), faults), faults
 
 
 def refuse(faults: Sequence[Fault], what: str = "The body") -> None:
@@ -109,18 +111,9 @@ def refuse(faults: Sequence[Fault], what: str = "The body") -> None:
     Raises:
         MalformedRequest: it has; the details name every fault.
     """
-    _refuse(f"{what} does not fit: {summary(faults, with_paths=True)}", faults)
-
-
-def read_time(text: str) -> int:
-    """Return an RFC 3339 time in milliseconds. Other forms of ISO 8601 are not accepted.
-
-    Raises:
-        ValueError: it is not such a time.
-    """
-    if not _RFC_3339.fullmatch(text):
-        raise ValueError(f"expected an RFC 3339 time such as 2026-07-04T18:22:31Z, not {text!r:.60}")
-    return from_rfc3339(text.upper())
+    if faults:
+        message = f"{what} does not fit: {summary(faults, with_paths=True)}."
+        raise MalformedRequest(message, details=faults[:MAX_FAULTS])
 
 
 def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
@@ -144,7 +137,8 @@ def read_query(cls: type[T], pairs: Iterable[tuple[str, str]]) -> T:
     for name, field in fields.items():
         if field.default is attrs.NOTHING and field.name not in values:
             faults.add((name,), "required", f"the query parameter {name} is missing")
-    _refuse(f"The query does not fit: {summary(faults)}", faults)
+    if faults:
+        raise MalformedRequest(f"The query does not fit: {summary(faults)}.", details=faults[:MAX_FAULTS])
     return cls(**values)
 
 
@@ -172,11 +166,6 @@ def _parsed(read: Callable[[str], Any], name: str, text: str, faults: _Faults) -
     except ValueError as error:
         faults.add((name,), "format", f"{name}: {error}")
         return None
-
-
-def _refuse(message: str, faults: Sequence[Fault]) -> None:
-    if faults:
-        raise MalformedRequest(f"{message}.", details=faults[:MAX_FAULTS])
 
 
 def summary(faults: Sequence[Fault], *, with_paths: bool = False) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import typing
 from collections.abc import Callable, Sequence
 from functools import cache
@@ -11,11 +12,14 @@ import attrs
 from attrs import NOTHING, field
 
 from infraweave.api.http.encoding import reader
-from infraweave.core.data.values import rfc3339
+from infraweave.core.data.values import from_rfc3339, rfc3339
 
 T = TypeVar("T")
 #: RFC 3339 text.
 Time: TypeAlias = Annotated[str, "date-time"]
+
+
+_RFC_3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
 
 
 def described(doc: str, *, default: Any = NOTHING, omit: bool = False, **schema: Any) -> Any:
@@ -34,6 +38,17 @@ def query_param(
     Without a default (``NOTHING``) it is required. ``name`` is its name where Python reserves the word.
     """
     return field(default=default, metadata={"read": read, "doc": doc, "schema": schema, **more})
+
+
+def read_time(text: str) -> int:
+    """Return an RFC 3339 time in milliseconds. Other forms of ISO 8601 are not accepted.
+
+    Raises:
+        ValueError: it is not such a time.
+    """
+    if not _RFC_3339.fullmatch(text):
+        raise ValueError(f"expected an RFC 3339 time such as 2026-07-04T18:22:31Z, not {text!r:.60}")
+    return from_rfc3339(text.upper())
 
 
 def present(schema: Callable[..., T], source: object, /, **given: Any) -> T:

@@ -6,8 +6,7 @@ from typing import Any
 
 from attrs import NOTHING
 
-from infraweave.api.http.decoding import read_time
-from infraweave.api.http.fields import query_param
+from infraweave.api.http.fields import query_param, read_time
 
 _MOST = 999_999_999
 

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infraweave.api.http.body_limits import check_tags
-from infraweave.api.http.decoding import read_body, read_time
+from infraweave.api.http.decoding import read_body
 from infraweave.api.http.errors import error_info
+from infraweave.api.http.fields import read_time
 from infraweave.api.http.headers import preferred_wait
 from infraweave.api.http.request_head import HeaderValues
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery, hide_details, require
