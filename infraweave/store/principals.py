@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import sqlite3
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 
 from infraweave.core.access import EVERY_GRANT, FIRST_PRINCIPAL, FIRST_TENANT, Grant, Principal, parse_grant
 from infraweave.core.data.json_codec import dumps, loads
@@ -12,7 +13,7 @@ from infraweave.core.lazy_records import frozen
 from infraweave.errors import PrincipalNotFound, TokenNotFound
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.statements import QUERIES, fetch
+from infraweave.store.sqlite.statements import QUERIES, as_dict, fetch
 
 
 @frozen(kw_only=True)
@@ -171,11 +172,12 @@ def _find(db: sqlite3.Connection, token_id: str, tenant: str | None) -> TokenRow
 
 
 def _token(row: sqlite3.Row) -> TokenRow:
-    values = dict(row)
+    values = as_dict(row)
     del values["hash"]
     return TokenRow(**{**values, "grants": parse_grants(row["grants"])})
 
 
+@lru_cache(maxsize=64)  # the same principals ask again and again
 def parse_grants(text: str) -> frozenset[Grant]:
     """Return the grants of a JSON list, as statements return them."""
     return frozenset(map(parse_grant, loads(text)))

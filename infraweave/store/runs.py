@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any, get_args
 
 from attrs import asdict, field
@@ -16,7 +16,7 @@ from infraweave.core.run.events import Event, RunError, State, Trigger
 from infraweave.store.projection import index_changes
 from infraweave.store.sqlite.batch import write_rows
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.statements import QUERIES
+from infraweave.store.sqlite.statements import QUERIES, as_dict
 
 #: A cursor before the newest run.
 NEWEST = 2**63 - 1
@@ -106,12 +106,12 @@ class Runs:
     async def by_idempotency_keys(self, tenant: str, keys: Collection[str]) -> dict[str, RunRow]:
         """Return the runs that starts with these idempotency keys created, by key."""
         params = {"tenant": tenant, "keys": _json_list(keys)}
-        rows = [_run(row) for row in await self._db.read("runs_by_idempotency_keys", params)]
+        rows = [_run(as_dict(row)) for row in await self._db.read("runs_by_idempotency_keys", params)]
         return {row.idempotency_key: row for row in rows if row.idempotency_key is not None}
 
     async def queued(self, limit: int) -> list[RunRow]:
         """Return runs that wait for their first slot, in order of creation, without delayed starts."""
-        return [_run(row) for row in await self._db.read("queued_runs", (limit,))]
+        return [_run(as_dict(row)) for row in await self._db.read("queued_runs", (limit,))]
 
     async def count_started(self, groups: Sequence[tuple[str, str, str | None]]) -> list[int]:
         """Return how many runs of each group have started and not ended.
@@ -147,7 +147,7 @@ class Runs:
     async def with_seqs(self, run_keys: Iterable[int]) -> Sequence[tuple[RunRow, int]]:
         """Return some runs as they are now, oldest first, each with the seq of its newest event."""
         params = {"run_keys": dumps(sorted(run_keys)).decode()}
-        rows = map(dict, await self._db.read("runs_with_seqs", params) if run_keys else ())
+        rows = map(as_dict, await self._db.read("runs_with_seqs", params) if run_keys else ())
         return [(_run(row), seq or 0) for row in rows for seq in (row.pop("last_seq"),)]
 
     async def page(
@@ -155,7 +155,7 @@ class Runs:
     ) -> list[dict[str, Any]]:
         """Return the rows that ``list`` returns as they are stored, each with its ``last_seq``."""
         params = _params(tenant, filters, limit, NEWEST if before is None else before)
-        return [dict(row) for row in await self._db.read(_statement(filters), params)]
+        return list(map(as_dict, await self._db.read(_statement(filters), params)))
 
     async def list(
         self, tenant: str, filters: RunFilters | None = None, *, limit: int = 50, before: int | None = None
@@ -221,16 +221,14 @@ def stored_error(text: str) -> RunError:
 
 
 def _run_or_none(row: sqlite3.Row | None) -> RunRow | None:
-    return None if row is None else _run(row)
+    return None if row is None else _run(as_dict(row))
 
 
-def _run(row: sqlite3.Row | Mapping[str, Any]) -> RunRow:
-    values = dict(row)
-    values["cancel_requested"] = bool(row["cancel_requested"])
-    values["forced"] = bool(row["forced"])
-    values["error"] = None if row["error"] is None else stored_error(row["error"])
-    values["tags"] = loads(row["tags"])
-    return RunRow(**values)
+def _run(row: dict[str, Any]) -> RunRow:
+    error = row["error"]
+    row["cancel_requested"], row["forced"] = bool(row["cancel_requested"]), bool(row["forced"])
+    row["error"], row["tags"] = None if error is None else stored_error(error), loads(row["tags"])
+    return RunRow(**row)
 
 
 async def rebuild(db: Database) -> list[str]:

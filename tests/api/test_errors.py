@@ -209,7 +209,7 @@ async def test_a_crash_is_500_without_a_trace_and_the_log_has_it_under_the_id(ap
     async def crash(*_, **__):
         raise RuntimeError("SELECT secret FROM tokens")
 
-    monkeypatch.setattr(type(api.server.engine.runs), "list", crash)
+    monkeypatch.setattr(type(api.server.engine.runs), "page", crash)
     with caplog.at_level(logging.ERROR, "infraweave.api"):
         answer = await api.get("/v1/runs")
     assert told(answer) == (500, "internal")

@@ -72,4 +72,9 @@ def fetch(
     return cursor.execute(QUERIES[name], params).fetchall()
 
 
+def as_dict(row: sqlite3.Row) -> dict[str, Any]:
+    """Return a row by the names of its columns; ``dict(row)`` searches all of them for each."""
+    return dict(zip(row.keys(), row, strict=True))
+
+
 QUERIES = parse(file.read_text(encoding="utf-8") for file in _SQL.joinpath("queries").iterdir())
