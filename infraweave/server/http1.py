@@ -13,7 +13,7 @@ import asyncio
 import logging
 import math
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -23,7 +23,7 @@ from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.asyncio.worker_context import WorkerContext
 from hypercorn.config import Config
-from hypercorn.events import Closed, RawData
+from hypercorn.events import Closed, Event, RawData
 from hypercorn.protocol.events import Event as StreamEvent
 from hypercorn.protocol.events import Response
 from hypercorn.protocol.h11 import H11Protocol
@@ -32,6 +32,7 @@ from hypercorn.utils import parse_socket_addr, wrap_app
 
 from infraweave.api.http.browser_security import missing_security_headers
 from infraweave.api.http.errors import envelope
+from infraweave.api.http.exchange import BODY_FOLLOWS
 from infraweave.api.http.incoming_body import ON_AUTHENTICATED
 from infraweave.api.http.routing import SSE
 from infraweave.core.data.json_codec import dumps
@@ -64,11 +65,13 @@ async def serve_connections(
     """
     context, wrapped, loop = WorkerContext(None), wrap_app(app, 0, "asgi"), asyncio.get_running_loop()
     open_connections: set[asyncio.Task[None]] = set()
+    idle: set[_IdleTimer] = set()
     unauthenticated = _UnauthenticatedConnections(max_unauthenticated)
 
     def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connection = _Connection(wrapped, loop, config, context, LifespanState({}), reader, writer)
         connection.clock = clock
+        connection.idle_task = _IdleTimer(config.keep_alive_timeout, context, idle)
         task = loop.create_task(connection.run(), name="connection")
         connection.state[ON_AUTHENTICATED] = partial(unauthenticated.remove, task)
         unauthenticated.add(task)
@@ -80,6 +83,8 @@ async def serve_connections(
         await ended.wait()
     finally:
         await context.terminated.set()
+        for timer in list(idle):
+            timer.expire()
         server.close()
         await _end(open_connections, config.graceful_timeout)
         await server.wait_closed()
@@ -92,6 +97,47 @@ async def _end(tasks: set[asyncio.Task[None]], grace: float) -> None:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+
+
+class _IdleTimer:
+    """Closes a connection that is idle for too long. It takes the place of Hypercorn's two tasks a request.
+
+    ``idle``: all timers that run. When the server ends, they expire.
+    """
+
+    def __init__(self, seconds: float, context: WorkerContext, idle: set[_IdleTimer]) -> None:
+        self._seconds, self._context, self._idle = seconds, context, idle
+        self._timer: asyncio.TimerHandle | None = None
+        self._closing: asyncio.Task[None] | None = None
+        self._close: Callable[[], Coroutine[Any, Any, None]]
+
+    async def restart(self, _: TaskGroup, close: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Call ``close`` after the idle time, unless ``stop`` comes first."""
+        await self.stop()
+        seconds = 0.0 if self._context.terminated.is_set() else self._seconds
+        self._close = close
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.expire)
+        self._idle.add(self)
+
+    async def stop(self) -> None:
+        """Stop the timer. A connection that is being closed is closed nevertheless."""
+        self._forget()
+        closing, self._closing = self._closing, None
+        if closing is not None:
+            closing.cancel()
+            with suppress(asyncio.CancelledError):
+                await closing
+
+    def expire(self) -> None:
+        """Close the connection now."""
+        self._forget()
+        self._closing = asyncio.get_running_loop().create_task(self._close(), name="idle connection")
+
+    def _forget(self) -> None:
+        self._idle.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
 class _UnauthenticatedConnections:
@@ -203,9 +249,14 @@ class _Connection(TCPServer):
 
     clock: Clock
     protocol: _Protocol  # type: ignore[assignment]  # narrower than Hypercorn's
+    idle_task: _IdleTimer  # type: ignore[assignment]  # in place of Hypercorn's
+    #: The next bytes are a head whose body follows at once; and such a head.
+    _is_joining = False
+    _head = b""
 
     async def run(self) -> None:
         """Serve the connection until one side closes it."""
+        self.state[BODY_FOLLOWS] = self._join
         peer = self.writer.get_extra_info("socket")
         try:
             client, server = (
@@ -241,6 +292,25 @@ class _Connection(TCPServer):
             await self.protocol.end_of_input()
             return
         await self.protocol.handle(Closed())
+
+    def _join(self) -> None:
+        self._is_joining = True
+
+    async def protocol_send(self, event: Event) -> None:
+        """Send bytes, or follow a change of the connection. A head whose body follows goes out with it."""
+        if isinstance(event, RawData) and self._is_joining:
+            self._head, self._is_joining = event.data, False
+            return
+        head, self._head = self._head, b""
+        if not isinstance(event, RawData):
+            if head:
+                await super().protocol_send(RawData(head))
+            await super().protocol_send(event)
+        elif head or event.data:  # the end of a body of known length has no bytes
+            await super().protocol_send(RawData(head + event.data))
+
+    async def _idle_timeout(self) -> None:
+        await asyncio.shield(self._initiate_server_close())
 
     async def _initiate_server_close(self) -> None:
         await self.protocol.time_out()

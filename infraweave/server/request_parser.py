@@ -61,14 +61,20 @@ class RequestParser(h11.Connection):
 
     def _check(self, request: h11.Request) -> None:
         """Refuse requests that the app must not see."""
-        headers = list(request.headers)
-        self.request_id = own_id([value for name, value in headers if name == b"x-request-id"])
-        size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in headers)
-        if size > self._max_head or len(headers) > MAX_HEADERS:
+        raw = request.headers.raw_items()
+        size, named = len(request.target) + 4 * len(raw), {}
+        own_ids: list[bytes] = []
+        for name, value in raw:
+            size += len(name) + len(value)
+            named[name.lower()] = value
+            if name.lower() == b"x-request-id":
+                own_ids.append(value)
+        self.request_id = own_id(own_ids)
+        if size > self._max_head or len(raw) > MAX_HEADERS:
             self._refuse(_too_large(self._max_head))
         if not _VERSION_1.fullmatch(request.http_version):
             self._refuse(MalformedRequest("Only HTTP/1.1 is served, not HTTP/2 (curl: --http1.1)."))
-        if _upgrade(dict(headers)) == b"websocket":
+        if _upgrade(named) == b"websocket":
             self._refuse(RouteNotFound("WebSockets are not served; read events as a stream (SSE)."))
 
     def _refuse(self, refusal: RequestError) -> None:

@@ -19,6 +19,7 @@ from infraweave.api.http.exchange import Exchange
 from infraweave.api.http.incoming_body import IncomingBody, UnauthenticatedBytes
 from infraweave.api.http.metrics import Metrics
 from infraweave.api.http.request_head import RequestHead
+from infraweave.api.http.stepping import begin
 from infraweave.errors import PayloadTooLarge
 from infraweave.settings import Settings
 
@@ -294,3 +295,87 @@ async def test_whoever_cancels_while_the_caller_leaves_sees_it_cancelled_too(api
     with suppress(asyncio.CancelledError):
         await running
     assert running.cancelled()
+
+
+async def test_the_head_and_the_body_of_a_response_are_one_packet(api, monkeypatch):
+    written, write = [], asyncio.StreamWriter.write
+
+    def noticed(self, data):
+        written.append(bytes(data))
+        write(self, data)
+
+    monkeypatch.setattr(asyncio.StreamWriter, "write", noticed)
+    for method in ("GET", "HEAD"):
+        answer = await api.http.request(method, "/healthz")
+        assert answer.status_code == 200
+    assert [data.partition(b" ")[0] for data in written] == [b"HTTP/1.1", b"HTTP/1.1"]
+    assert written[0].endswith(b'\r\n\r\n{"status":"ok"}')
+    assert written[1].endswith(b"\r\n\r\n")
+
+
+# --- work up to its first wait -----------------------------------------------------------------------------
+
+
+async def test_what_never_waits_has_no_rest():
+    done = []
+
+    async def work():
+        done.append("done")
+
+    assert begin(work()) is None
+    assert done == ["done"]
+
+
+async def test_an_error_before_the_first_wait_is_raised_at_once():
+    async def work():
+        raise ValueError("early")
+
+    with pytest.raises(ValueError, match="early"):
+        begin(work())
+
+
+async def test_the_rest_goes_on_after_each_wait_to_the_end():
+    done, gate = [], asyncio.Event()
+
+    async def work():
+        await gate.wait()
+        done.append("gate")
+        await asyncio.sleep(0)
+        done.append("turn")
+        async with asyncio.timeout(1):
+            await asyncio.to_thread(done.append, "thread")
+
+    rest = begin(work())
+    assert done == []
+    gate.set()
+    await rest
+    assert done == ["gate", "turn", "thread"]
+
+
+async def test_the_rest_is_cancelled_and_timed_out_where_it_waits():
+    ended = []
+
+    async def work(name):
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0)
+            ended.append(name)
+
+    async def timed():
+        rest = begin(work("timed out"))
+        async with asyncio.timeout(0):
+            await rest
+
+    async def cancelled():
+        await begin(work("cancelled"))
+
+    with pytest.raises(TimeoutError):
+        await timed()
+    task = asyncio.create_task(cancelled())
+    await asyncio.sleep(0)
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+    assert ended == ["timed out", "cancelled"]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine, Generator, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from contextlib import suppress
+from types import CoroutineType
 from typing import Any, TypeAlias
 
 from infraweave.api.http.browser_security import BrowserSecurity, Headers, missing_security_headers
@@ -13,6 +14,7 @@ from infraweave.api.http.errors import envelope
 from infraweave.api.http.incoming_body import IncomingBody
 from infraweave.api.http.metrics import Metrics
 from infraweave.api.http.request_head import RequestHead
+from infraweave.api.http.stepping import begin
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.data.redact import sanitize
 from infraweave.errors import RequestError
@@ -29,6 +31,11 @@ access = logging.getLogger("infraweave.access")
 
 #: The key of the exchange in the ASGI scope.
 EXCHANGE = "infraweave.exchange"
+#: The key in the scope's state of a function of our server. It lets the next head wait for the first part of
+#: the body, which follows at once, so that both are one packet.
+BODY_FOLLOWS = "infraweave.body_follows"
+#: Bytes of a body that are worth a copy.
+_JOINED = 64 * 1024
 #: Seconds that a caller may continue to send a refused body, and the longest pause in them (like
 #: lingering_close of nginx).
 LINGER, PAUSE = 30.0, 2.0
@@ -108,9 +115,10 @@ class Exchange:
         """
         task = asyncio.current_task()
         try:
-            if not self._complete.is_set():
-                self._watch()
-            await _Noticed(work, self._watch)
+            rest = begin(work)
+            if rest is not None:  # what never waits needs no watcher: meanwhile nothing can arrive
+                self._watch(task)
+                await rest
         except asyncio.CancelledError:
             if not self._is_over or task is None or task.uncancel():
                 raise
@@ -119,9 +127,8 @@ class Exchange:
         finally:
             self._unwatch()
 
-    def _watch(self) -> None:
-        """Receive from now on. Work that never waits needs no watcher: meanwhile nothing can arrive."""
-        task = asyncio.current_task()
+    def _watch(self, task: asyncio.Task[Any] | None) -> None:
+        """Receive from now on, and cancel the task if the caller leaves."""
         if self._watcher is None and not self._is_ending and task is not None:
             self._watcher = asyncio.create_task(self._receive_all(task), name="receiver")
 
@@ -152,11 +159,19 @@ class Exchange:
         elif not message.get("more_body", False):
             await self._linger()
             self._unwatch()  # the end of the exchange is reported like a caller who leaves
-        async with asyncio.timeout(self._stall):
-            await self._send(message)
+        sending = self._send(message)
+        # Most parts are taken at once. The timer is for the others.
+        rest = begin(sending) if type(sending) is CoroutineType else sending
+        if rest is not None:
+            async with asyncio.timeout(self._stall):
+                await rest
 
-    async def send_body(self, body: bytes) -> None:
-        """Send a response's whole body. A caller who is still sending gets it before the rest is awaited."""
+    async def send_whole(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a response. A caller who is still sending gets all of it before the rest is awaited."""
+        join: Callable[[], None] | None = self._scope.get("state", {}).get(BODY_FOLLOWS)
+        if join is not None and self._body_ended.is_set() and 0 < len(body) < _JOINED:
+            join()
+        await self.send({"type": "http.response.start", "status": status, "headers": headers})
         if body and not self._body_ended.is_set():
             await self.send({"type": "http.response.body", "body": body, "more_body": True})
             body = b""
@@ -223,35 +238,3 @@ class Exchange:
             with suppress(TimeoutError):
                 async with asyncio.timeout(PAUSE):
                     await self._body_ended.wait()
-
-
-class _Noticed:
-    """Awaits some work, and calls ``on_wait`` before each time that it waits."""
-
-    __slots__ = ("_on_wait", "_work")
-
-    def __init__(self, work: Coroutine[Any, Any, None], on_wait: Callable[[], None]) -> None:
-        self._work, self._on_wait = work, on_wait
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        return self  # it has the methods that ``await`` calls
-
-    def __iter__(self) -> _Noticed:
-        return self
-
-    def __next__(self) -> Any:
-        return self.send(None)
-
-    def send(self, value: Any) -> Any:
-        """Continue the work up to its next wait."""
-        waits_for = self._work.send(value)
-        self._on_wait()
-        return waits_for
-
-    def throw(self, *error: Any) -> Any:
-        """Raise an error where the work waits."""
-        return self._work.throw(*error)
-
-    def close(self) -> None:
-        """End the work."""
-        self._work.close()

@@ -10,12 +10,14 @@ from werkzeug.http import parse_accept_header, parse_list_header, parse_options_
 _MOST_DIGITS = 9
 
 
-def best_match(accepts: Iterable[str], offers: Sequence[str]) -> str | None:
+def best_match(accepts: Sequence[str], offers: Sequence[str]) -> str | None:
     """Return the offer with the highest quality in Accept; None if Accept allows none.
 
     Among offers of equal quality a named one precedes one that a wildcard matches, and the first precedes
     others. Parameters of media types are ignored.
     """
+    if not accepts or (len(accepts) == 1 and accepts[0] in ("*/*", offers[0])):
+        return offers[0]  # what nearly all clients send needs no parser
     parsed = parse_accept_header(",".join(accepts))
     accept = MIMEAccept([(media.partition(";")[0].strip().lower(), quality) for media, quality in parsed])
     if not accept:

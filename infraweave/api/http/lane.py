@@ -66,11 +66,11 @@ class Lane:
     async def _serve(self, exchange: Exchange, route: Route, path: Mapping[str, str]) -> None:
         status, headers, body = await self._answer(exchange, route, path)
         with suppress(TimeoutError):  # the reader takes no data, and the server closes its connection
-            await exchange.send({"type": "http.response.start", "status": status, "headers": headers})
-            if body is not None and type(body) is not bytes:
+            if body is None or type(body) is bytes:
+                await exchange.send_whole(status, headers, body or b"")
+            else:
+                await exchange.send({"type": "http.response.start", "status": status, "headers": headers})
                 await _send_blocks(exchange, body)
-                body = None
-            await exchange.send_body(body or b"")
 
     async def _answer(self, exchange: Exchange, route: Route, path: Mapping[str, str]) -> Encoded:
         head = exchange.head
@@ -91,6 +91,7 @@ async def _send_blocks(exchange: Exchange, blocks: Any) -> None:
             await exchange.send({"type": "http.response.body", "body": block, "more_body": True})
     finally:
         await blocks.aclose()
+    await exchange.send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
 def _encoded(answer: ApiResponse, head: RequestHead) -> Encoded:

@@ -32,6 +32,8 @@ class Metrics:
             ["method", "route"],
             registry=registry,
         )
+        #: The children of both, by method, route and status.
+        self._counted: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         self.open_streams = 0
         #: Open streams by principal.
         self.streams_of: collections.Counter[tuple[str, str]] = collections.Counter()
@@ -76,8 +78,13 @@ class Metrics:
 
     def count_response(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a response when it begins."""
-        self.requests.labels(method, route, str(status)).inc()
-        self.latency.labels(method, route).observe(seconds)
+        key = (method, route, status)
+        counted = self._counted.get(key)
+        if counted is None:  # finding a child by its labels takes longer than to count with it
+            counted = (self.requests.labels(method, route, str(status)), self.latency.labels(method, route))
+            self._counted[key] = counted
+        counted[0].inc()
+        counted[1].observe(seconds)
 
     @contextmanager
     def streaming(self, principal: Principal) -> Iterator[None]:
