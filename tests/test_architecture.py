@@ -56,7 +56,6 @@ API_FOLDERS = {
 CORE_PACKAGES = {
     "data/json_codec.py": {"orjson"},
     "data/python_types.py": {"cattrs", "orjson"},
-    "run/event_codec.py": {"cattrs"},
     "workflow/document_codec.py": {"cattrs"},
     "data/expressions.py": {"cel_expr_python"},
     "data/json_schema.py": {"jsonschema_rs"},

@@ -20,7 +20,6 @@ from infraweave.cli.options import outbound_options
 from infraweave.cli.output import FAILED, USAGE, echo_err, echo_error, echo_indented, fail
 from infraweave.cli.run_follow import failure_text
 from infraweave.cli.run_prompts import Prompter
-from infraweave.core.data import json_codec
 from infraweave.core.lazy_records import frozen
 from infraweave.core.records import define
 from infraweave.errors import RequestError, StartupError
@@ -157,7 +156,7 @@ class _LocalRun:
         async with self.engine.journal.follow(row.run_key) as follower:
             async for page in follower:
                 for stored in page:
-                    event, payloads = json_codec.loads(stored.line(row.run_id)), stored.beside()
+                    event, payloads = stored.fields(row.run_id), stored.beside()
                     self._show(event, payloads)
                     await prompter.on_event(row, event, payloads)
                     if event["type"] in ("completed", "failed", "cancelled"):

@@ -14,7 +14,6 @@ from attrs import field
 
 from infraweave.cli.output import echo_err, echo_error, paragraphs
 from infraweave.cli.prompts import ask_payload
-from infraweave.core.data import json_codec
 from infraweave.core.lazy_records import frozen
 from infraweave.core.records import define
 from infraweave.errors import PayloadInvalid, RequestError
@@ -59,7 +58,7 @@ class Prompter:
         async with self.engine.journal.follow(row.run_key) as follower:
             async for page in follower:
                 for stored in page:
-                    await self.on_event(row, json_codec.loads(stored.line(row.run_id)), stored.beside())
+                    await self.on_event(row, stored.fields(row.run_id), stored.beside())
 
     async def _request_answer(
         self, row: Any, prompt: _Prompt, what: str, ends_by_itself: bool = False

@@ -20,47 +20,55 @@ from attrs import field
 from infraweave.core.data.json_codec import loads
 from infraweave.core.data.values import Json
 from infraweave.core.records import define
-from infraweave.core.run.event_codec import decode_event
+from infraweave.core.run.event_codec import beside_by_name, decode_event, feed_fields, feed_line
 from infraweave.core.run.events import Event
 
 #: ``asyncio.sleep``, or that of a virtual clock.
 Sleep: TypeAlias = Callable[[float], Awaitable[object]]
 
 TERMINAL_TYPES = frozenset({"completed", "failed", "cancelled"})
-#: The beginning of a payload that refers to the payload of an earlier event.
-ELSEWHERE = b'{"input_seq":'
 #: Limits of the tail of one run.
 TAIL_EVENTS = 256
 TAIL_BYTES = 1 << 20
+#: Roughly the bytes of a line beyond the stored data.
+LINE_BYTES = 256
 
 
 @define
 class Stored:
-    """One event as it is stored: ``data`` and ``payload`` have the form of core/run/event_codec."""
+    """One event as it is stored; core/run/event_codec.py describes ``data`` and ``payload``."""
 
     seq: int
     type: str
     #: Milliseconds.
     at: int
     data: bytes
-    payload: bytes | None
+    payload: bytes | int | None
+    #: The line of the feed, made once for all readers of a run.
+    _line: bytes | None = field(default=None, init=False, eq=False)
 
     @property
     def size(self) -> int:
         """The size in bytes."""
-        return len(self.data) + len(self.payload or b"")
+        return len(self.data) + (len(self.payload) if isinstance(self.payload, bytes) else 0)
 
     def event(self, *, payloads: bool = True) -> Event:
         """Return the event; its payload fields are None if they were not read, or without ``payloads``."""
-        return decode_event(self.type, self.data, self.payload if payloads else None)
+        return decode_event(self.type, self.seq, self.at, self.data, self.payload if payloads else None)
 
-    def line(self, run_id: str) -> bytes:  # noqa: ARG002
+    def fields(self, run_id: str) -> dict[str, Json]:
+        """Return the fields of the feed, without payloads."""
+        return feed_fields(run_id, self.type, self.seq, self.at, self.data)
+
+    def line(self, run_id: str) -> bytes:
         """Return the line of the feed: ASCII JSON without payloads."""
-        return self.data
+        if self._line is None:
+            self._line = feed_line(run_id, self.type, self.seq, self.at, self.data)
+        return self._line
 
     def beside(self) -> dict[str, Json]:
         """Return the payloads by their names."""
-        return {} if self.payload is None else loads(self.payload)
+        return loads(beside_by_name(self.type, self.payload)) if isinstance(self.payload, bytes) else {}
 
 
 ReadPage: TypeAlias = Callable[[int], Awaitable[list[Stored]]]
@@ -83,19 +91,26 @@ class Topic:
     _bytes: int = 0
 
     def add(self, event: Stored) -> None:
-        """Add an event that was just committed; one with a reference as payload empties the tail."""
-        if event.payload is not None and event.payload.startswith(ELSEWHERE):
-            self.tail.clear()
-            self._bytes, self.head = 0, max(self.head, event.seq)
-            return
-        if self.tail and event.seq != self.tail[-1].seq + 1:
+        """Add an event that was just committed. One whose payload is too far back empties the tail."""
+        self.head = max(self.head, event.seq)
+        if (self.tail and event.seq != self.tail[-1].seq + 1) or not self._complete(event):
             self.tail.clear()
             self._bytes = 0
+        if isinstance(event.payload, int):
+            return
         self.tail.append(event)
-        self._bytes += event.size
+        self._bytes += event.size + LINE_BYTES
         while len(self.tail) > TAIL_EVENTS or self._bytes > TAIL_BYTES:
-            self._bytes -= self.tail.popleft().size
-        self.head = max(self.head, event.seq)
+            self._bytes -= self.tail.popleft().size + LINE_BYTES
+
+    def _complete(self, event: Stored) -> bool:
+        """Replace a reference to an event of the tail by that event's payload; tell whether that is done."""
+        if not isinstance(event.payload, int):
+            return True
+        found = self.after(event.payload - 1, 1)
+        if found:
+            event.payload = found[0].payload
+        return bool(found)
 
     def notify(self) -> None:
         """Wake all waiting readers."""

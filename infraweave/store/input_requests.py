@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.lazy_records import frozen
-from infraweave.core.run.event_codec import decode_event
+from infraweave.core.run.event_codec import TYPES, decode_event
 from infraweave.core.run.events import InputRequested
 from infraweave.store.sqlite.database import Database
 
@@ -65,7 +65,7 @@ def _params(tenant: str, workflows: Collection[str] | None) -> dict[str, Any]:
 
 
 def _request(row: sqlite3.Row) -> OpenRequest:
-    event = decode_event(row["type"], row["data"], row["payload"])
+    event = decode_event(TYPES[row["type"]], row["seq"], row["at"], row["data"], row["payload"])
     return OpenRequest(
         event_key=row["event_key"],
         run_id=row["run_id"],

@@ -7,21 +7,23 @@ call are committed together: this is how the end of a child reaches its parent.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 from attrs import field
 
-from infraweave.core.data.json_codec import dumps, loads
+from infraweave.core.data.json_codec import dumps
 from infraweave.core.lazy_records import frozen
 from infraweave.core.records import define
+from infraweave.core.run.event_codec import TYPES, beside_by_name
 from infraweave.core.run.events import Event
 from infraweave.core.run.state import RunState, evolve
 from infraweave.errors import Unstorable
 from infraweave.store.audit import AuditLog
-from infraweave.store.follow import ELSEWHERE, TERMINAL_TYPES, EventReader, Sleep, Stored, Topic
-from infraweave.store.projection import UNCHANGED, DueAt, project
+from infraweave.store.follow import TERMINAL_TYPES, EventReader, Sleep, Stored, Topic
+from infraweave.store.projection import UNCHANGED, DueAt, project, row_size
 from infraweave.store.sqlite.audit_record import AuditRecord
 from infraweave.store.sqlite.batch import Effect
 from infraweave.store.sqlite.database import Database
@@ -132,12 +134,12 @@ class Journal:
             "events_after",
             {"run_key": run_key, "after": after, "limit": limit, "payloads": payloads, "most": PAGE_BYTES},
         )
-        return [Stored(*row) for row in rows]
+        return [_from_row(row) for row in rows]
 
     async def event_at(self, run_key: int, seq: int) -> Stored | None:
         """Return one event of a run."""
         row = await self._db.peek("event_at", {"run_key": run_key, "seq": seq})
-        return None if row is None else Stored(*row)
+        return None if row is None else _from_row(row)
 
     def short_log(self, run_key: int, *, payloads: bool = True) -> list[Stored] | None:
         """Return all events of a short run, read at once on the loop; None for a run that is longer.
@@ -148,21 +150,27 @@ class Journal:
         rows = self._db.try_peek("short_log", params)
         if rows is None or len(rows) > MOST_EVENTS:
             return None
-        log = [Stored(*row) for row in rows]
+        log = [_from_row(row) for row in rows]
         for stored in log:
-            if stored.payload is not None and stored.payload.startswith(ELSEWHERE):
-                stored.payload = log[loads(stored.payload)["input_seq"] - 1].payload
+            if isinstance(stored.payload, int):
+                stored.payload = log[stored.payload - 1].payload
         return log
 
     async def payloads(self, run_key: int, seqs: Collection[int]) -> dict[int, bytes]:
-        """Return the payloads of some events of a run by seq; events without payload are left out."""
+        """Return the payloads of some events of a run by seq, each a JSON object, where there are any."""
         rows = await self._db.read("payloads_of", {"run_key": run_key, "seqs": dumps(sorted(seqs)).decode()})
-        return {row["seq"]: row["payload"] for row in rows}
+        return {
+            seq: beside_by_name(TYPES[code], payload)
+            for seq, code, payload in rows
+            if isinstance(payload, bytes)
+        }
 
     async def head(self, run_key: int) -> Head:
         """Return where the run's events end."""
         row = await self._db.peek("last_event", (run_key,))
-        return Head(0, terminal=False) if row is None else Head(row["seq"], row["type"] in TERMINAL_TYPES)
+        if row is None:
+            return Head(0, terminal=False)
+        return Head(row["seq"], TYPES[row["type"]] in TERMINAL_TYPES)
 
     async def last_seq(self, run_key: int) -> int:
         """Return the seq of the run's newest event, 0 where there is none."""
@@ -208,10 +216,16 @@ def _projected(entry: RunAppend) -> RowChanges:
         rows = project(entry.run_key, entry.run_id, entry.events, entry.due_at)
     except (TypeError, ValueError, OverflowError, RecursionError, MemoryError) as error:
         raise Unstorable.of(entry.run_key, error) from error
-    entry.size = sum(len(data) + len(payload or "") for *_, data, payload in rows.events)
+    entry.size = sum(map(row_size, rows.events))
     return rows
 
 
+def _from_row(row: Iterable[Any]) -> Stored:
+    seq, code, at, data, payload = row
+    return Stored(seq, TYPES[code], at, data, payload)
+
+
 def _stored(row: Row) -> Stored:
-    _, seq, kind, at, data, payload = row
-    return Stored(seq, kind, at, data.encode(), None if payload is None else payload.encode())
+    _, seq, code, at, data, payload = row
+    beside = payload.encode() if isinstance(payload, str) else payload
+    return Stored(seq, TYPES[code], at, data.encode(), beside)

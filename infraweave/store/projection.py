@@ -16,7 +16,7 @@ from attrs import asdict
 
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.records import define
-from infraweave.core.run.event_codec import encode_event
+from infraweave.core.run.event_codec import TYPE_CODES, encode_event
 from infraweave.core.run.events import (
     Cancelled,
     Completed,
@@ -56,12 +56,25 @@ def project(run_key: int, run_id: str, events: Sequence[Event], due_at: DueAt = 
 
     Raises:
         TypeError: JSON cannot represent a payload.
+        ValueError: a time cannot be printed.
     """
     rows = index_changes(run_key, run_id, events)
     rows.events = [_event_row(run_key, run_id, event) for event in events]
+    if len(events) > 1:
+        _refer_to_output(rows.events, events)
     if due_at is not UNCHANGED and not rows.ended:
         rows.due_times = [(run_key, due_at)]
     return rows
+
+
+def _refer_to_output(rows: list[Row], events: Sequence[Event]) -> None:
+    """Store the result of a run once if it is the output of the node that has just ended the run."""
+    last = events[-1]
+    if type(last) is Completed and last.result is not None:
+        for event in events:
+            if type(event) is NodeCompleted and event.output is last.result:
+                rows[-1] = (*rows[-1][:-1], event.seq)
+                return
 
 
 def index_changes(run_key: int, run_id: str, events: Sequence[Event]) -> RowChanges:
@@ -149,8 +162,13 @@ class RunUpdate:
 
 def _event_row(run_key: int, run_id: str, event: Event) -> Row:
     data, payload = encode_event(run_id, event)
-    beside = None if payload is None else payload.decode()
-    return (run_key, event.seq, event.type, event.at, data.decode(), beside)
+    return (run_key, event.seq, TYPE_CODES[event.type], event.at, data, payload)
+
+
+def row_size(row: Row) -> int:
+    """Return the size of an event's row in bytes, roughly."""
+    *_, data, payload = row
+    return len(data) + (len(payload) if isinstance(payload, str) else 0)
 
 
 def _run_row(run_key: int, run_id: str, event: StatusChanged, origin: Origin) -> Row:

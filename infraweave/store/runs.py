@@ -11,7 +11,7 @@ from attrs import asdict, field
 
 from infraweave.core.data.json_codec import dumps, loads
 from infraweave.core.lazy_records import frozen
-from infraweave.core.run.event_codec import decode_event
+from infraweave.core.run.event_codec import TYPES, decode_event
 from infraweave.core.run.events import Event, RunError, State, Trigger
 from infraweave.store.projection import index_changes
 from infraweave.store.sqlite.batch import write_rows
@@ -260,4 +260,4 @@ def _runs_with_events(connection: sqlite3.Connection) -> Iterator[tuple[int, str
 
 def _index_events(connection: sqlite3.Connection, run_key: int) -> list[Event]:
     rows = connection.execute(QUERIES["events_of_index"], (run_key,))
-    return [decode_event(kind, data, payload) for kind, data, payload in rows]
+    return [decode_event(TYPES[code], *columns) for code, *columns in rows]

@@ -49,13 +49,13 @@ def test_every_run_ends(batch):
 def test_the_fold_of_the_log_is_the_live_state_at_every_prefix(batch):
     for world in batch[:80]:
         again = World(world.rng, world.graph, RunState(world.state.run_id))
-        stored = [(e.type, *event_codec.encode_event(world.state.run_id, e)) for e in world.log]
+        stored = [(e.type, e.seq, e.at, *event_codec.encode_event(world.state.run_id, e)) for e in world.log]
         for event, row in zip(world.log, stored, strict=True):
             evolve(again.state, event)
             seq = getattr(event, "input_seq", None)
             whole = event if seq is None else attrs.evolve(event, input=None)
             assert event_codec.decode_event(*row) == whole
-            assert seq is None or json_codec.loads(stored[seq - 1][2])["input"] == event.input
+            assert seq is None or json_codec.loads(stored[seq - 1][4]) == event.input
         assert again.state == world.state
         decoded = [event_codec.decode_event(*row) for row in stored]
         for length in range(len(decoded) + 1):

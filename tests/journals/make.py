@@ -1,8 +1,9 @@
 """Makes what this folder keeps: ``python -m tests.journals.make``. What is there already is never touched.
 
 One ``.jsonl`` file is one run: its first line says what its events add up to, every other line is an event as
-it is stored. One ``schema-N.db`` is a database file of that schema with these runs in it, made by the
-migrations up to it. Whoever adds a migration or a kind of event runs this once and commits what is new.
+the feed tells it, with its payloads. One ``schema-N.db`` is a database file of that schema with these runs in
+it, made by the migrations up to it. Whoever adds a migration or a kind of event runs this once and commits
+what is new.
 """
 
 from __future__ import annotations
@@ -15,14 +16,16 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 from infraweave.core.data import json_codec
-from infraweave.core.run.event_codec import decode_event
+from infraweave.core.run.event_codec import TYPES
 from infraweave.core.run.state import fold
 from infraweave.core.trace_context import TraceContext
 from infraweave.engine.engine import Engine
 from infraweave.engine.runs.requests import RerunWish, StartRequest
 from infraweave.settings import Settings
+from infraweave.store.follow import Stored
 from infraweave.store.runs import RunRow
 from infraweave.store.sqlite.migrations import MIGRATIONS, prepare
+from infraweave.store.sqlite.statements import QUERIES
 from infraweave.testing import VirtualClock
 from tests.engine.web import answer, serving
 from tests.journals.flows import all_flows
@@ -148,19 +151,22 @@ def write_history(connection: sqlite3.Connection, name: str, run: RunRow) -> Non
     target = HERE / f"{name}.jsonl"
     if target.exists():
         return
-    sql = "SELECT type, data, payload FROM events WHERE run_key = ? ORDER BY seq"
-    rows = connection.execute(sql, (run.run_key,)).fetchall()
-    state = fold(run.run_id, (decode_event(*row) for row in rows))
+    found = connection.execute(QUERIES["raw_events"], (run.run_key,))
+    rows = [Stored(seq, TYPES[code], at, data.encode(), payload) for seq, code, at, data, payload in found]
+    state = fold(run.run_id, (row.event() for row in rows))
     lines = [json_codec.dumps({"run_id": run.run_id, "adds_up_to": portrait(state)})]
-    for kind, data, payload in rows:
-        beside = None if payload is None else json_codec.loads(payload)
-        lines.append(json_codec.dumps({"type": kind, "data": json_codec.loads(data), "payload": beside}))
+    for row in rows:
+        told = {"type": row.type, "data": row.fields(run.run_id), "payload": row.beside() or None}
+        lines.append(json_codec.dumps(told))
     target.write_bytes(b"\n".join(lines) + b"\n")
     print(target.name)
 
 
 def write_file(source: Path, version: int) -> None:
-    """Write a database of a schema with the runs of another, unless it is there."""
+    """Write a database of a schema with the runs of another, unless it is there.
+
+    Files of schemas before 10 hold events in another form. They were made when that was the present one.
+    """
     target = HERE / f"schema-{version}.db"
     if target.exists():
         return
@@ -197,7 +203,7 @@ async def main() -> None:
                     stories.runs["child"] = await stories.engine.runs.get_by_key(key)
                 for name, run in stories.runs.items():
                     write_history(connection, name, run)
-        for step in MIGRATIONS:
+        for step in MIGRATIONS[9:]:
             write_file(source, step.version)
 
 

@@ -9,9 +9,11 @@ from contextlib import closing
 import pytest
 
 from infraweave.core.data import json_codec
+from infraweave.core.data.values import from_rfc3339
 from infraweave.core.run.event_codec import decode_event
 from infraweave.core.run.events import EVENT_TYPES
 from infraweave.core.run.invariants import violation
+from infraweave.core.run.older_events import compact_data, compact_payload
 from infraweave.core.run.state import RunState, evolve, fold
 from infraweave.engine.engine import Engine
 from infraweave.settings import Settings
@@ -23,21 +25,23 @@ from tests.journals.make import HERE, TOO_NEW
 from tests.journals.portrait import portrait
 
 HISTORIES = sorted(HERE.glob("*.jsonl"))
-FILES = sorted(HERE.glob("*.db"))
+FILES = sorted(HERE.glob("*.db"), key=lambda path: int(path.stem.removeprefix("schema-")))
 NEWEST = MIGRATIONS[-1].version
 
 
 def stored(path):
     first, *lines = path.read_bytes().splitlines()
     events = [json_codec.loads(line) for line in lines]
-    return json_codec.loads(first), [
-        decode_event(
-            event["type"],
-            json_codec.dumps(event["data"]),
-            None if event["payload"] is None else json_codec.dumps(event["payload"]),
-        )
-        for event in events
-    ]
+    return json_codec.loads(first), [decoded(event) for event in events]
+
+
+def decoded(event):
+    """The event of a line and its payloads, by way of the form that a migration gives them."""
+    kind, line, beside = event["type"], event["data"], event["payload"]
+    seq, at = line["seq"], from_rfc3339(line["at"])
+    data = compact_data(None, kind, seq, at, json_codec.dumps(line).decode())
+    payload = compact_payload(kind, None if beside is None else json_codec.dumps(beside).decode())
+    return decode_event(kind, seq, at, data, payload)
 
 
 @pytest.mark.parametrize("path", HISTORIES, ids=lambda path: path.stem)

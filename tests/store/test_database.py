@@ -17,7 +17,7 @@ from .histories import entry, opening, steps
 
 
 def event(run_key, seq):
-    return RowChanges(events=[(run_key, seq, "node_started", 1, "{}", None)])
+    return RowChanges(events=[(run_key, seq, 2, 1, "{}", None)])
 
 
 async def seqs(db, run_key=1):
@@ -79,9 +79,7 @@ def count(connection):
 
 @pytest.mark.parametrize("size", [1, 3, 4, 15, 16, 63, 64, 65, 127, 149])
 async def test_a_batch_of_any_size_goes_in_whole(db, size):
-    await db.append(
-        RowChanges(events=[(1, seq, "node_started", 1, "{}", None) for seq in range(1, size + 1)])
-    )
+    await db.append(RowChanges(events=[(1, seq, 2, 1, "{}", None) for seq in range(1, size + 1)]))
 
     assert await seqs(db) == list(range(1, size + 1))
 
@@ -123,9 +121,7 @@ async def test_many_cancelled_callers_leave_no_transaction_open(db):
 
 
 def insert(seq):
-    return lambda connection: connection.execute(
-        QUERIES["insert_event"], (1, seq, "node_started", 1, "{}", None)
-    )
+    return lambda connection: connection.execute(QUERIES["insert_event"], (1, seq, 2, 1, "{}", None))
 
 
 async def test_an_exception_in_a_transaction_is_its_callers_alone(db):

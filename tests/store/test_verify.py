@@ -92,11 +92,22 @@ async def test_a_file_that_is_served_can_be_verified(file):
             "event 2 (node_started): it cannot",
         ),
         (
-            "UPDATE events SET type = 'drunk' WHERE run_key = 3 AND seq = 2",
+            "UPDATE events SET type = 77 WHERE run_key = 3 AND seq = 2",
             "events",
             "cannot be read: KeyError",
         ),
-        ("UPDATE events SET at = 5 WHERE run_key = 3 AND seq = 2", "events", "its columns differ"),
+        (
+            """UPDATE events SET data = '{"run_id":"run_3","type":"node_started","seq":2,'
+               || '"at":"1970-01-01T00:00:09.000Z","node":"boil","attempt":1}'
+               WHERE run_key = 3 AND seq = 2""",
+            "events",
+            "its columns differ",
+        ),
+        (
+            "UPDATE events SET payload = 9 WHERE run_key = 3 AND type = 8",
+            "events",
+            "event 9, which holds its payload, is missing",
+        ),
         (
             "UPDATE events SET run_key = 3, seq = 6 WHERE run_key = 1 AND seq = 2",
             "events",
@@ -108,7 +119,7 @@ async def test_a_file_that_is_served_can_be_verified(file):
             "begins with status_changed",
         ),
         (
-            "UPDATE events SET data = replace(data, 'pt\":1', 'pt\":7') WHERE run_key = 3 AND seq = 3",
+            "UPDATE events SET data = json_set(data, '$.attempt', 7) WHERE run_key = 3 AND seq = 3",
             "events",
             "attempt 7 of boil ends, but attempt 1 is open",
         ),

@@ -26,7 +26,7 @@ async def patient(path, monkeypatch):
 
 
 def event(seq):
-    return RowChanges(events=[(1, seq, "node_started", 1, "{}", None)])
+    return RowChanges(events=[(1, seq, 2, 1, "{}", None)])
 
 
 async def seqs(db):
@@ -65,7 +65,7 @@ async def test_a_disk_that_is_full_keeps_writes_waiting_until_there_is_room(pati
     def full(connection):
         connection.execute(f"PRAGMA max_page_count = {1 if scarce else 1_000_000}")
         for seq in range(2, 1_000):
-            connection.execute(QUERIES["insert_event"], (1, seq, "node_started", 1, "{}", None))
+            connection.execute(QUERIES["insert_event"], (1, seq, 2, 1, "{}", None))
 
     job = asyncio.create_task(patient.transact(full))
     await asyncio.sleep(0)
@@ -131,9 +131,7 @@ async def test_what_other_tools_may_do_to_a_file_is_no_alarm(db):
     """Checkpoints, a shrinking file, and writes of others change sizes too."""
     with closing(sqlite3.connect(db.path, isolation_level=None)) as other:
         for turn in range(30):
-            await db.append(
-                RowChanges(events=[(turn, seq, "node_started", 1, "x" * 500, None) for seq in range(40)])
-            )
+            await db.append(RowChanges(events=[(turn, seq, 2, 1, "x" * 500, None) for seq in range(40)]))
             other.execute(f"PRAGMA wal_checkpoint({'TRUNCATE' if turn % 3 else 'PASSIVE'})").fetchall()
             other.execute("DELETE FROM events WHERE run_key < ?", (turn - 2,))
             if turn % 4 == 0:

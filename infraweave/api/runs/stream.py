@@ -132,4 +132,4 @@ def _data(stored: Stored, run_id: str, *, payloads: bool) -> bytes:
         return stored.line(run_id)
     beside = stored.beside()
     beside.pop(_PRIVATE, None)
-    return json_codec.dump_ascii({**json_codec.loads(stored.line(run_id)), **beside})
+    return json_codec.dump_ascii({**stored.fields(run_id), **beside})

@@ -15,9 +15,9 @@ from pathlib import Path
 from infraweave.store.maintenance.verify_run import About, Counts, Problem, RunVerifier
 from infraweave.store.runs import rebuild
 from infraweave.store.sqlite.database import Database
-from infraweave.store.sqlite.migrations import MIGRATIONS
+from infraweave.store.sqlite.migrations import MIGRATIONS, create_tables
 from infraweave.store.sqlite.read_only import read_only
-from infraweave.store.sqlite.statements import QUERIES, split
+from infraweave.store.sqlite.statements import QUERIES
 
 #: What ``repair`` can repair.
 REPAIRABLE: frozenset[About] = frozenset({"index", "agenda"})
@@ -59,8 +59,7 @@ def scratch_database() -> sqlite3.Connection:
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.row_factory = sqlite3.Row
     for step in MIGRATIONS:
-        for statement in split(step.script):
-            connection.execute(statement)
+        create_tables(connection, step)
     return connection
 
 

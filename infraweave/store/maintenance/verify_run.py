@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from attrs import field
 
 from infraweave.core.data.json_codec import loads
 from infraweave.core.lazy_records import frozen
 from infraweave.core.records import define
-from infraweave.core.run.event_codec import decode_event
+from infraweave.core.run.event_codec import TYPES, UNKNOWN, decode_event
 from infraweave.core.run.events import Event
 from infraweave.core.run.invariants import violation
 from infraweave.core.run.state import RunState, evolve
@@ -128,12 +128,13 @@ class _Run:
 
     def _fold(self) -> str | None:
         """Fold the events into the state and the scratch tables; return the fault of the first faulty one."""
-        for seq, kind, at, data, payload in self.verifier.file.execute(
+        for seq, code, at, data, payload in self.verifier.file.execute(
             QUERIES["raw_events"], (self.run_key,)
         ):
             self.verifier.counts.events += 1
+            kind = TYPES.get(code, TYPES[UNKNOWN])
             try:
-                fault = self._add(decode_event(kind, data, payload), loads(data), (seq, kind, at))
+                fault = self._add(decode_event(kind, seq, at, data, payload), loads(data).get("run_id"))
             except Exception as error:  # noqa: BLE001 - whatever a damaged text makes the converter raise
                 fault = f"it cannot be read: {type(error).__name__}: {error}"
             if fault is not None:
@@ -143,13 +144,12 @@ class _Run:
             return "the index names a run that has no events"
         return None
 
-    def _add(self, event: Event, data: dict[str, Any], columns: tuple[int, str, int]) -> str | None:
-        if self._id is None:
-            self.state.run_id = data["run_id"]
-        if (event.seq, event.type, event.at) != columns or data["type"] != event.type:
-            return "its columns differ from its data"
-        if data["run_id"] != self._id:
-            return f"it belongs to {data['run_id']}"
+    def _add(self, event: Event, run_id: str | None) -> str | None:
+        """Add an event; ``run_id`` is the run that its data names, as the first event does."""
+        if self._id is None and run_id is not None:
+            self.state.run_id = run_id
+        if run_id not in (self._id, None) or (event.seq == 1 and run_id is None):
+            return f"it belongs to {run_id}"
         fault = violation(self.state, event)
         if fault is None:
             evolve(self.state, event)

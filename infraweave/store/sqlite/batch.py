@@ -233,7 +233,7 @@ def _refusal(work: RowChanges | Job, error: Exception) -> Exception:
     """Return the error for a faulty write; if events cannot be written, it names the run of the largest."""
     if not isinstance(work, RowChanges) or not work.events or not isinstance(error, _UNSTORABLE):
         return error
-    sizes = [len(row[_DATA]) + len(row[_PAYLOAD] or "") for row in work.events]
+    sizes = [len(row[_DATA]) + len(str(row[_PAYLOAD] or "")) for row in work.events]
     # The first of about that size: a parent's event repeats the result of its child.
     place = next(place for place, size in enumerate(sizes) if size >= max(sizes) * 0.9)
     refusal = Unstorable.of(work.events[place][0], error)

@@ -7,10 +7,13 @@ first copied to a file beside it. The list of migrations is only added to, never
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from infraweave.core.lazy_records import frozen
+from infraweave.core.run import older_events
 from infraweave.errors import StartupError
 from infraweave.failpoints import reach
 from infraweave.store.sqlite.file_copy import copy
@@ -43,8 +46,15 @@ MIGRATIONS: tuple[Migration, ...] = tuple(
         (7, "statistics", "7_statistics"),
         (8, "strangers in the audit log, and keys", "8_audit_kinds_and_keys"),
         (9, "the clock that was seen", "9_clock"),
+        (10, "compact events", "10_compact_events"),
     )
 )
+
+#: What the scripts call.
+_FUNCTIONS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (older_events.type_code, older_events.compact_data, older_events.compact_payload)
+}
 
 
 def prepare(path: Path, now: int, migrations: tuple[Migration, ...] = MIGRATIONS) -> None:
@@ -125,8 +135,15 @@ def _migrate(path: Path, version: int, missing: list[Migration], now: int) -> No
             raise
 
 
-def _apply(connection: sqlite3.Connection, step: Migration, now: int) -> None:
+def create_tables(connection: sqlite3.Connection, step: Migration) -> None:
+    """Perform the statements of one migration."""
+    for name, function in _FUNCTIONS.items():
+        connection.create_function(name, -1, function, deterministic=True)
     for statement in split(step.script):
         connection.execute(statement)
+
+
+def _apply(connection: sqlite3.Connection, step: Migration, now: int) -> None:
+    create_tables(connection, step)
     connection.execute(QUERIES["record_migration"], (step.version, step.name, now))
     reach("migration")

@@ -1,7 +1,7 @@
 -- What the runs of a tenant ask people.
 
 -- fragment requests_of_page: the requests in `listed`, without the events beyond :most bytes; only this page is sorted
-SELECT page.event_key, run_id, workflow_id, workflow_version, events.type,
+SELECT page.event_key, run_id, workflow_id, workflow_version, events.type, events.seq, events.at,
        CASE WHEN coalesce(before, 0) < :most THEN CAST(events.data AS BLOB) END AS data,
        CASE WHEN coalesce(before, 0) < :most THEN CAST(events.payload AS BLOB) END AS payload
 FROM (SELECT event_key, run_key,

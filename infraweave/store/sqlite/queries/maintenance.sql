@@ -17,9 +17,6 @@ SELECT min(run_key) FROM (
 -- is_being_removed: whether a run is being removed
 SELECT EXISTS (SELECT 1 FROM removals WHERE run_key = ?);
 
--- raw_events: the events of a run as they are stored
-SELECT seq, type, at, data, payload FROM events WHERE run_key = ? ORDER BY seq;
-
 -- tags_of_run: the tags of a run in the index
 SELECT key, value FROM run_tags WHERE run_key = ? ORDER BY key;
 

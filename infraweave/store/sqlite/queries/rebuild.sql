@@ -17,11 +17,9 @@ SELECT run_key, json_extract(data, '$.run_id') AS run_id
 FROM events WHERE run_key > ? AND seq = 1 AND run_key NOT IN (SELECT run_key FROM removals)
 ORDER BY run_key LIMIT 1;
 
--- events_of_index: the events of a run that determine its index row
-SELECT type, data, payload FROM events
-WHERE run_key = ?
-  AND type IN ('status_changed', 'node_completed', 'node_failed', 'input_requested', 'input_resolved',
-               'completed', 'failed', 'cancelled')
+-- events_of_index: the events of a run that determine its index row, all but node_started and signal_received
+SELECT type, seq, at, data, CASE WHEN seq = 1 THEN payload END AS payload FROM events
+WHERE run_key = ? AND type NOT IN (2, 7)
 ORDER BY seq;
 
 -- add_missing_to_agenda: put open runs that the agenda lacks on it, due at once

@@ -71,14 +71,14 @@ waits AS MATERIALIZED (
     WHERE documents.tenant = :tenant AND json_extract(nodes.value, '$.kind') IN ('timer', 'signal')
 ),
 attempts AS MATERIALIZED (
-    SELECT sampled.run_key, workflow_id, workflow_version, at, type = 'node_failed' AS failed,
+    SELECT sampled.run_key, workflow_id, workflow_version, at, type = 4 AS failed,
            json_extract(data, '$.node') AS node,
            json_extract(data, '$.latency_ms') AS ms,
            coalesce(json_extract(data, '$.will_retry'), 0) AS will_retry,
            coalesce(json_extract(data, '$.tolerated'), 0) AS tolerated,
            json_extract(data, '$.code') AS code
     FROM sampled CROSS JOIN events USING (run_key)
-    WHERE type IN ('node_completed', 'node_failed')
+    WHERE type IN (3, 4)  -- node_completed and node_failed
       AND seq <= :most_events
       AND coalesce(json_extract(data, '$.phase'), 'forward') = 'forward'
       -- An attempt that a stop or crash of the server interrupted has not failed, and its duration says nothing.
