@@ -23,6 +23,7 @@ from pathlib import Path
 
 from attrs import define, field
 
+from infraweave.core.run.event_codec import TYPE_CODES
 from infraweave.errors import StartupError, StorageUnavailable
 from infraweave.store.maintenance.verify import verify
 from infraweave.store.sqlite.database import Database
@@ -233,8 +234,8 @@ async def check(db: Path, told: list[Said]) -> None:
         )
         signals = set(
             connection.execute(
-                "SELECT run_id, data ->> 'request_id' FROM runs JOIN events USING (run_key)"
-                " WHERE type = 'signal_received'"
+                "SELECT run_id, data ->> 'request_id' FROM runs JOIN events USING (run_key) WHERE type = ?",
+                (TYPE_CODES["signal_received"],),
             )
         )
         stopping = {

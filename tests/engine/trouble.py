@@ -17,6 +17,7 @@ from infraweave.authoring.compiler import Compiled
 from infraweave.authoring.signatures import Code
 from infraweave.core.data.bounded_cache import BoundedCache
 from infraweave.core.run.address import Address
+from infraweave.core.run.event_codec import TYPE_CODES
 from infraweave.core.run.events import NodeCompleted, NodeStarted
 from infraweave.core.run.state import fold
 from infraweave.core.trace_context import TraceContext
@@ -177,9 +178,9 @@ class Trouble:
         with sqlite3.connect(self.db) as connection:
             found = connection.execute(
                 "SELECT count(*) FROM events JOIN runs USING (run_key)"
-                " WHERE run_id = ? AND type = 'node_started'"
-                " AND data ->> '$.node' = ? AND data ->> '$.attempt' = ?",
-                (ctx.run_id, ctx.node, ctx.attempt),
+                " WHERE run_id = ? AND type = ?"
+                " AND data ->> '$.node' = ? AND coalesce(data ->> '$.attempt', 1) = ?",
+                (ctx.run_id, TYPE_CODES["node_started"], ctx.node, ctx.attempt),
             ).fetchone()
         connection.close()
         if not found[0]:

@@ -26,7 +26,7 @@ _STEP = re.compile(
 
 
 def event(seq, payload=None):
-    return RowChanges(events=[(1, seq, "node_started", 1, "{}", payload)])
+    return RowChanges(events=[(1, seq, 2, 1, "{}", payload)])
 
 
 class Anything(dict):
@@ -59,7 +59,7 @@ async def test_a_peek_asks_no_thread_and_sees_what_was_just_acknowledged(db, mon
 
 
 async def test_a_peek_does_not_keep_the_log_from_being_copied_into_the_database(db):
-    await db.append(RowChanges(events=[(1, seq, "node_started", 1, "{}", None) for seq in range(1, 300)]))
+    await db.append(RowChanges(events=[(1, seq, 2, 1, "{}", None) for seq in range(1, 300)]))
     for seq in range(1, 300):
         assert await db.peek("event_at", {"run_key": 1, "seq": seq})
     Journal(db).short_log(1)
@@ -87,9 +87,7 @@ async def test_a_parameter_that_is_too_long_finds_nothing(db):
 
 async def test_a_log_is_short_up_to_its_limit(db):
     journal = Journal(db)
-    await db.append(
-        RowChanges(events=[(1, seq, "node_started", 1, "{}", None) for seq in range(1, MOST_EVENTS + 1)])
-    )
+    await db.append(RowChanges(events=[(1, seq, 2, 1, "{}", None) for seq in range(1, MOST_EVENTS + 1)]))
     assert [stored.seq for stored in journal.short_log(1)] == list(range(1, MOST_EVENTS + 1))
     await db.append(event(MOST_EVENTS + 1))
     assert journal.short_log(1) is None
