@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import tracemalloc
 from contextlib import closing
 
 import pytest
@@ -17,8 +18,11 @@ from infraweave.core.run.older_events import compact_data, compact_payload
 from infraweave.core.run.state import RunState, evolve, fold
 from infraweave.engine.engine import Engine
 from infraweave.settings import Settings
+from infraweave.store.journal import Journal
 from infraweave.store.maintenance.verify import verify
-from infraweave.store.sqlite.migrations import MIGRATIONS, found_version
+from infraweave.store.runs import Runs
+from infraweave.store.sqlite.database import Database
+from infraweave.store.sqlite.migrations import MIGRATIONS, found_version, prepare
 from infraweave.testing import VirtualClock
 from tests.journals.flows import all_flows
 from tests.journals.make import HERE, TOO_NEW
@@ -27,6 +31,8 @@ from tests.journals.portrait import portrait
 HISTORIES = sorted(HERE.glob("*.jsonl"))
 FILES = sorted(HERE.glob("*.db"), key=lambda path: int(path.stem.removeprefix("schema-")))
 NEWEST = MIGRATIONS[-1].version
+#: From this schema on, the data of an event is not its line of the feed.
+COMPACT = 10
 
 
 def stored(path):
@@ -106,6 +112,45 @@ async def test_an_old_file_is_brought_up_to_date_and_what_was_is_kept(old, clock
     assert copy.exists() == (version < NEWEST)
     if copy.exists():
         assert (found_version(copy), by_story(copy)) == (version, before)
+
+
+def told_before(path):
+    """The lines of all runs in a file of a schema in which the data was the line."""
+    with closing(sqlite3.connect(path)) as connection:
+        rows = connection.execute(
+            "SELECT run_id, data FROM events JOIN runs USING (run_key) ORDER BY run_key, seq"
+        ).fetchall()
+    return [(run_id, data.encode()) for run_id, data in rows]
+
+
+@pytest.mark.parametrize("path", FILES[: COMPACT - 1], ids=lambda path: path.stem)
+async def test_the_feed_of_an_old_file_is_the_same_byte_for_byte(path, tmp_path):
+    old = shutil.copy(path, tmp_path / "runs.db")
+    before, after = told_before(old), []
+    async with Database.open(old) as db:
+        journal = Journal(db)
+        for run_id in dict.fromkeys(run_id for run_id, _ in before):
+            run = await Runs(db).get(run_id)
+            after += [(run_id, one.line(run_id)) for one in await journal.read(run.run_key, 0, 1000)]
+
+    assert after == before
+
+
+def test_a_migration_of_many_events_takes_no_memory_for_them(tmp_path):
+    old = shutil.copy(FILES[COMPACT - 2], tmp_path / "runs.db")
+    with closing(sqlite3.connect(old)) as connection:
+        connection.execute("PRAGMA synchronous = OFF")
+        connection.executemany(
+            "INSERT INTO events (run_key, seq, type, at, data) VALUES (?, 2, 'node_failed', 1, ?)",
+            ((9_000 + number, "x" * 20_000) for number in range(2_000)),
+        )
+        connection.commit()
+    tracemalloc.start()
+    prepare(old, 0)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert peak < 4 << 20  # of 40 MiB
 
 
 async def test_open_runs_of_an_old_file_go_on(old):
