@@ -13,6 +13,7 @@ from typing import Any
 
 from attrs import define, field
 
+from infraweave.core.run.event_codec import TYPES, beside_by_name, feed_fields
 from infraweave.store.sqlite.row_changes import Row, RowChanges
 
 TERMINAL = {"completed": "succeeded", "failed": "failed", "cancelled": "cancelled"}
@@ -139,7 +140,7 @@ class Model:
         touched: dict[int, Run] = {}
         for rows in works:
             for row in rows.events:
-                run = self._event(row, stamp)
+                run = self._event(row, self._told(row, rows), stamp)
                 touched[run.run_key] = run
         for run in touched.values():
             self.dirty[run.run_key] = None
@@ -149,10 +150,20 @@ class Model:
         for run in sorted(touched.values(), key=lambda run: run.end is None):
             self.hear(run)
 
-    def _event(self, row: Row, stamp: str) -> Run:
-        run_key, seq, kind, at, text, payload = row
-        data = json.loads(text)
-        data.update(json.loads(payload) if payload else {})
+    def _told(self, row: Row, rows: RowChanges) -> Json:
+        """Return what the feed says of an event, with its payloads, of which a commit holds the originals."""
+        run_key, seq, code, at, text, payload = row
+        run_id = json.loads(text)["run_id"] if seq == 1 else self.runs[run_key].run_id
+        if isinstance(payload, int) and TYPES[code] == "completed":
+            (payload,) = [other[-1] for other in rows.events if other[:2] == (run_key, payload)]
+        told = feed_fields(run_id, TYPES[code], seq, at, text)
+        if isinstance(payload, str):
+            told.update(json.loads(beside_by_name(TYPES[code], payload.encode())))
+        return told
+
+    def _event(self, row: Row, data: Json, stamp: str) -> Run:
+        run_key, seq, code, at, text, payload = row
+        kind = TYPES[code]
         for when in ("wake_at", "deadline", "retry_at"):
             if data.get(when) is not None:
                 data[when] = milliseconds(data[when])
@@ -164,7 +175,7 @@ class Model:
         self._expect(run.end is None, run, f"{kind} after the end")
         self._expect(at <= self.now(), run, f"{kind} is from the future")
         run.seq, run.at = seq, at
-        run.rows.append(hash((seq, kind, at, text, payload)))
+        run.rows.append(hash((seq, code, at, text, payload)))
         getattr(self, f"_{kind}")(run, data)
         for said in self.wrong(run, kind, data, key_of(data)) if "node" in data else ():
             self._expect(False, run, f"{name(key_of(data))}: {said}")
