@@ -130,6 +130,7 @@ class Engine:
         )
         callbacks = RunCallbacks(
             apply=self.turns.apply,
+            apply_results=self.turns.apply_results,
             unload=self.registry.unload,
             resolve_child=self.children.find,
             cancel_child=self.children.cancel,

@@ -6,6 +6,7 @@ Every fact about it goes through ``turns.apply``. A run that is idle (it waits, 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -29,12 +30,16 @@ from infraweave.errors import StorageUnavailable, Unstorable
 from infraweave.store.journal import RunAppend
 from infraweave.store.projection import UNCHANGED, URGENT, Unchanged
 
+#: The most results that share one append; then other runs get their turn.
+MOST_RESULTS = 100
+
 
 @frozen
 class RunCallbacks:
     """What a live run needs from the modules above it."""
 
     apply: Callable[[LiveRun, Fact], object]
+    apply_results: Callable[[LiveRun], None]
     unload: Callable[[LiveRun], None]
     resolve_child: Callable[[LiveRun, str, Json], Coroutine[Any, Any, tuple[Graph, Json]]]
     cancel_child: Callable[[LiveRun, str], Coroutine[Any, Any, None]]
@@ -61,6 +66,8 @@ class LiveRun:
         #: Made once something open waits for time.
         self._timer: RunTimer | None = None
         self._admission = AdmissionReport(resources.admission, run_key, state)
+        #: Results of bodies that came in this turn of the loop.
+        self._results: deque[Fact] = deque()
         #: Set while loading the run may still kill the process.
         self.probation: Probation | None = None
         #: True while the run was set aside and has not been resumed yet.
@@ -88,6 +95,34 @@ class LiveRun:
     def apply(self, fact: Fact) -> object:
         """Send a fact through the cycle, see ``turns.apply``."""
         return self._callbacks.apply(self, fact)
+
+    def deliver(self, fact: Fact) -> None:
+        """Apply the result of a body, in the next turn of the loop if others may come in this one.
+
+        The results of one turn share one append. A fact that is applied meanwhile comes after them.
+        """
+        if self.state.running_entries < 2 or self.parent_key is not None or self.graph.starts_children:
+            self.apply(fact)
+            return
+        self._results.append(fact)
+        if len(self._results) == 1:
+            asyncio.get_running_loop().call_soon(self._apply_some)
+
+    def _apply_some(self) -> None:
+        if self._results:
+            self._callbacks.apply_results(self)
+        if self._results:
+            asyncio.get_running_loop().call_soon(self._apply_some)
+
+    def apply_results(self) -> None:
+        """Apply all results that were delivered and not applied yet."""
+        while self._results:
+            self._callbacks.apply_results(self)
+
+    def pop_results(self) -> list[Fact]:
+        """Remove and return the oldest delivered results, as many as may share an append."""
+        results = self._results
+        return [results.popleft() for _ in range(min(len(results), MOST_RESULTS))]
 
     def check_storable(self) -> None:
         """Refuse further decisions if this state did not reach the disk.
@@ -255,10 +290,10 @@ class LiveRun:
         """Leave memory if nothing is in flight; otherwise set the timer."""
         performer, timer = self.performer, self._timer
         if self.probation is not None:
-            busy = bool(self._uncommitted or performer.has_todo or self.is_set_aside)
+            busy = bool(self._uncommitted or self._results or performer.has_todo or self.is_set_aside)
             preflights = bool(performer.preflights.entries)
             self.probation.check(in_line=performer.in_line, busy=busy, preflights=preflights)
-        if self._uncommitted or not performer.is_idle:
+        if self._uncommitted or self._results or not performer.is_idle:
             if (timer is not None and timer.is_armed) or not (
                 self._waits_for_no_time() or self.state.state == "queued"
             ):
@@ -294,6 +329,7 @@ class LiveRun:
         if self._timer is not None:
             self._timer.cancel()
         self.is_dropped = True
+        self._results.clear()
         if self.probation is not None:
             self.probation.over.set()
         self.performer.discard()

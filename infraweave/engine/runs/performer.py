@@ -42,6 +42,12 @@ class PerformedRun(Protocol):
     def apply(self, fact: Fact) -> object:
         """Apply a fact."""
 
+    def deliver(self, fact: Fact) -> None:
+        """Apply the result of a body, perhaps together with others."""
+
+    def apply_results(self) -> None:
+        """Apply the results that were delivered and not applied yet."""
+
     def resolve_child(self, node: str, value: Json) -> Coroutine[Any, Any, tuple[Graph, Json]]:
         """Return the graph and the input of a child."""
 
@@ -147,6 +153,7 @@ class Performer:
         try:
             values = binding.bind_inputs(run.graph, run.state, address)
         except TooLarge as error:
+            run.apply_results()
             self.preflights.end(address)
             message = too_large_message(error)
             run.apply(PreflightFailed(address=address, code=INPUT_TOO_LARGE, message=message))
@@ -185,12 +192,18 @@ class Performer:
         return attempt
 
     def _deliver(self, run: PerformedRun, attempt: Attempt, fact: Fact) -> None:
+        is_preflight = attempt.address in self.preflights.entries
+        if is_preflight:
+            run.apply_results()  # before the entry is in preflight no more and not open yet
         self._attempts.pop(attempt.address, None)
         self.preflights.end(attempt.address)
         orphan = attempt.orphan()
         if orphan is not None:
             self._resources.workers.track_orphan(run.run_key, attempt.address, orphan)
-        run.apply(fact)
+        if is_preflight:
+            run.apply(fact)
+        else:
+            run.deliver(fact)
 
     # --- stop ----------------------------------------------------------------------------------------------
 

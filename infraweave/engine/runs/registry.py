@@ -186,7 +186,7 @@ class RunRegistry:
         commit.exception()  # retrieved: it is logged here
         evicted = [turn for turn in turns if self.live.get(turn.live.run_key) is turn.live]
         if (turn := blamed(error, evicted)) is not None:
-            self._rejected[turn.live.run_key] = rejected(error, turn.fact)
+            self._rejected[turn.live.run_key] = rejected(error, turn.culprit)
             log.error("run %s: %s", turn.live.state.run_id, error.message, exc_info=error)
         for turn in evicted:
             self._evict(turn.live)

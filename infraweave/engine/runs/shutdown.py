@@ -34,8 +34,10 @@ async def drain(resources: RunResources, registry: RunRegistry, wakeups: Wakeups
 
 
 def _close_not_started(live: LiveRun) -> None:
+    live.apply_results()
     live.performer.close_not_started(live)
 
 
 def _interrupt_all(live: LiveRun) -> None:
+    live.apply_results()
     live.performer.interrupt_all(live)

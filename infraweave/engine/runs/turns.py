@@ -21,6 +21,7 @@ from attrs import field
 from infraweave.core.records import define
 from infraweave.core.run.events import NodeStarted
 from infraweave.core.run.facts import Fact
+from infraweave.core.run.recorder import TurnResult
 from infraweave.engine.runs.children import Children, child_ended_fact
 from infraweave.engine.runs.live_run import LiveRun
 from infraweave.engine.runs.queued_runs import QueuedRuns
@@ -79,8 +80,9 @@ class Turns:
             StorageUnavailable, Unstorable: the state of ``live`` did not reach the disk.
         """
         live.check_storable()
+        live.apply_results()
         if not others and live.parent_key is None and not live.graph.starts_children:
-            return self._apply_alone(live, fact, record)
+            return self._apply_alone(live, (fact,), record)
         group = TurnGroup(record)
         for run, its_fact in ((live, fact), *others):
             self._decide(group, run, its_fact)
@@ -88,15 +90,22 @@ class Turns:
             return None
         return self._append(group) if self._notify_parents(group) is None else self._append_later(group)
 
+    def apply_results(self, live: LiveRun) -> None:
+        """Apply results of bodies that came in one turn of the loop, in their order and in one append."""
+        facts = live.pop_results()
+        if facts and not live.is_dropped:
+            self._apply_alone(live, facts, None)
+
     def _apply_alone(
-        self, live: LiveRun, fact: Fact, record: AuditRecord | None
+        self, live: LiveRun, facts: Sequence[Fact], record: AuditRecord | None
     ) -> asyncio.Future[None] | None:
-        """Apply a fact to a run without relatives, as nearly all are: no group is needed."""
-        result = live.decide(fact)
+        """Apply facts to a run without relatives, as nearly all are: no group is needed."""
+        turn = _together([Turn(live, live.decide(fact), fact) for fact in facts])
+        result = turn.result
         if not live.needs_append(result):
             live.perform(result)
             return None
-        turns = (Turn(live, result, fact),)
+        turns = (turn,)
         try:
             entry = live.to_append(result)
             commit = self._journal.append((entry,), partial(self._committed, turns), record)
@@ -149,17 +158,17 @@ class Turns:
         """
         turns = group.turns
         try:
-            for live, _, _ in turns:
+            for live, *_ in turns:
                 if live.is_dropped:
                     raise Unstorable if live.refusal else StorageUnavailable
-            entries = [live.to_append(result) for live, result, _ in turns]
+            entries = [live.to_append(result) for live, result, *_ in turns]
             commit = self._journal.append(entries, partial(self._committed, turns), group.record)
         except Unstorable as error:
             return self._registry.reject(error, turns)
         except StorageUnavailable:
             self._evict(turns)
             raise
-        for (live, _, _), entry in zip(turns, entries, strict=True):
+        for (live, *_), entry in zip(turns, entries, strict=True):
             live.appended(entry)
             if group.later is None:
                 live.hold_until(commit)
@@ -170,7 +179,7 @@ class Turns:
     def _append_later(self, group: TurnGroup) -> asyncio.Future[None]:
         """Load the parents that are not in memory, then append."""
         later = group.later = asyncio.get_running_loop().create_future()
-        for live, _, _ in group.turns:
+        for live, *_ in group.turns:
             live.hold_until(later)
         task = self._tasks.spawn(self._load_parents(group, later), "notify parents")
         task.add_done_callback(partial(self._check_appended, group, later))
@@ -199,18 +208,30 @@ class Turns:
     def _committed(self, turns: Sequence[Turn], commit: asyncio.Future[None]) -> None:
         error = _error_of(commit)
         if isinstance(error, Unstorable):
-            for live, result, _ in turns:
+            for live, result, *_ in turns:
                 live.take_back(result)
             self._registry.reject(error, turns)
         elif error is not None:
             self._evict(turns)
         else:
-            for live, result, _ in turns:
+            for live, result, *_ in turns:
                 live.committed(result)
 
     def _evict(self, turns: Sequence[Turn]) -> None:
-        for live, _, _ in turns:
+        for live, *_ in turns:
             self._registry.evict(live)
+
+
+def _together(turns: Sequence[Turn]) -> Turn:
+    """Return turns of one run as one turn."""
+    if len(turns) == 1:
+        return turns[0]
+    result = TurnResult()
+    for turn in turns:
+        result.events += turn.result.events
+        result.preflight += turn.result.preflight
+        result.deferred |= turn.result.deferred
+    return Turn(turns[0].live, result, turns[0].fact, turns)
 
 
 def _error_of(commit: asyncio.Future[None]) -> BaseException | None:

@@ -7,6 +7,7 @@ from there, and the attempt that caused them fails.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,17 +15,35 @@ from infraweave.core.run.facts import AppendRejected, Fact
 from infraweave.core.run.recorder import TurnResult
 from infraweave.engine.runs.live_run import LiveRun
 from infraweave.errors import Unstorable
+from infraweave.store.projection import project
 
 #: The most characters of the reason in an event.
 _LONGEST = 500
 
 
 class Turn(NamedTuple):
-    """One turn of a run: the fact that it handled and the events that it wrote."""
+    """One turn of a run: the fact that it handled and the events that it wrote.
+
+    Turns that are appended as one are its ``parts``, and ``fact`` is the first of them.
+    """
 
     live: LiveRun
     result: TurnResult
     fact: Fact
+    parts: Sequence[Turn] = ()
+
+    @property
+    def culprit(self) -> Fact:
+        """The fact that led to the largest event, or to one that JSON cannot represent."""
+        return max(self.parts, key=_largest_event).fact if self.parts else self.fact
+
+
+def _largest_event(turn: Turn) -> float:
+    try:
+        rows = project(turn.live.run_key, turn.live.state.run_id, turn.result.events).events
+    except (TypeError, ValueError, OverflowError, RecursionError, MemoryError):
+        return math.inf
+    return max((len(row[-2]) + len(row[-1] or "") for row in rows), default=0)
 
 
 def blamed(error: Unstorable, turns: Sequence[Turn]) -> Turn | None:
