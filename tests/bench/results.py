@@ -61,9 +61,10 @@ def round_of(value: float, seconds: Sequence[float], cpu_seconds: float | None, 
     )
 
 
-def median_ratio(ours: Sequence[Round], theirs: Sequence[Round]) -> float | None:
+def median_ratio(ours: Sequence[Round], theirs: Sequence[Round], figure: str = "value") -> float | None:
     """Return the median of the ratios of rounds that were measured side by side."""
-    pairs = [(a.value, b.value) for a, b in zip(ours, theirs, strict=False) if b.value]
+    both = [(getattr(a, figure), getattr(b, figure)) for a, b in zip(ours, theirs, strict=False)]
+    pairs = [(a, b) for a, b in both if a is not None and b]
     return statistics.median(a / b for a, b in pairs) if pairs else None
 
 

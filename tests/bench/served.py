@@ -56,7 +56,7 @@ blocking = Workflow("blocking", version="v1")
 
 @blocking.node(retry=None)
 def blocks_its_thread() -> None:
-    time.sleep(0.2)
+    time.sleep(0.5)
 
 
 flooding = Workflow("flooding", version="v1")

