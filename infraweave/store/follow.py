@@ -20,7 +20,13 @@ from attrs import field
 from infraweave.core.data.json_codec import loads
 from infraweave.core.data.values import Json
 from infraweave.core.records import define
-from infraweave.core.run.event_codec import beside_by_name, decode_event, feed_fields, feed_line
+from infraweave.core.run.event_codec import (
+    LEFT_OUT_BYTES,
+    beside_by_name,
+    decode_event,
+    feed_fields,
+    feed_line,
+)
 from infraweave.core.run.events import Event
 
 #: ``asyncio.sleep``, or that of a virtual clock.
@@ -30,8 +36,6 @@ TERMINAL_TYPES = frozenset({"completed", "failed", "cancelled"})
 #: Limits of the tail of one run.
 TAIL_EVENTS = 256
 TAIL_BYTES = 1 << 20
-#: Roughly the bytes of a line beyond the stored data.
-LINE_BYTES = 256
 
 
 @define
@@ -49,8 +53,9 @@ class Stored:
 
     @property
     def size(self) -> int:
-        """The size in bytes."""
-        return len(self.data) + (len(self.payload) if isinstance(self.payload, bytes) else 0)
+        """The size of the event in memory, in bytes, roughly."""
+        beside = len(self.payload) if isinstance(self.payload, bytes) else 0
+        return len(self.data) + beside + LEFT_OUT_BYTES
 
     def event(self, *, payloads: bool = True) -> Event:
         """Return the event; its payload fields are None if they were not read, or without ``payloads``."""
@@ -69,6 +74,11 @@ class Stored:
     def beside(self) -> dict[str, Json]:
         """Return the payloads by their names."""
         return loads(beside_by_name(self.type, self.payload)) if isinstance(self.payload, bytes) else {}
+
+
+def _with_line(event: Stored) -> int:
+    """Return the size of an event together with its line."""
+    return event.size + len(event.data)
 
 
 ReadPage: TypeAlias = Callable[[int], Awaitable[list[Stored]]]
@@ -99,9 +109,9 @@ class Topic:
         if isinstance(event.payload, int):
             return
         self.tail.append(event)
-        self._bytes += event.size + LINE_BYTES
+        self._bytes += _with_line(event)
         while len(self.tail) > TAIL_EVENTS or self._bytes > TAIL_BYTES:
-            self._bytes -= self.tail.popleft().size + LINE_BYTES
+            self._bytes -= _with_line(self.tail.popleft())
 
     def _complete(self, event: Stored) -> bool:
         """Replace a reference to an event of the tail by that event's payload; tell whether that is done."""

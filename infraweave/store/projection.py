@@ -16,7 +16,7 @@ from attrs import asdict
 
 from infraweave.core.data.json_codec import dumps
 from infraweave.core.records import define
-from infraweave.core.run.event_codec import TYPE_CODES, encode_event
+from infraweave.core.run.event_codec import LEFT_OUT_BYTES, TYPE_CODES, encode_event
 from infraweave.core.run.events import (
     Cancelled,
     Completed,
@@ -166,9 +166,9 @@ def _event_row(run_key: int, run_id: str, event: Event) -> Row:
 
 
 def row_size(row: Row) -> int:
-    """Return the size of an event's row in bytes, roughly."""
+    """Return the size of the event of a row in memory, in bytes, roughly."""
     *_, data, payload = row
-    return len(data) + (len(payload) if isinstance(payload, str) else 0)
+    return len(data) + (len(payload) if isinstance(payload, str) else 0) + LEFT_OUT_BYTES
 
 
 def _run_row(run_key: int, run_id: str, event: StatusChanged, origin: Origin) -> Row:

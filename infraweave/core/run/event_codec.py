@@ -50,6 +50,9 @@ TYPE_CODES = {
 UNKNOWN = 0
 TYPES = {UNKNOWN: "unknown", **{code: kind for kind, code in TYPE_CODES.items()}}
 
+#: Roughly the bytes that the stored form leaves out of a line. Bounds of memory count them.
+LEFT_OUT_BYTES = 150
+
 #: The fields that are times: milliseconds in memory and in the file, RFC 3339 in the feed.
 TIMES = frozenset({"at", "retry_at", "wake_at", "deadline"})
 #: The fields that the wire promises even when they are zero or empty.
