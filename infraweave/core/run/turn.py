@@ -10,7 +10,7 @@ cancelled; the first cause wins), it is rolled back.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any, assert_never
 
 from infraweave.core.data.sizes import TooLarge
@@ -78,27 +78,6 @@ def turn(
         _CONSEQUENCES[type(fact)](recorder, fact)
         _advance(recorder)
     return recorder.result
-
-
-def turn_of_facts(
-    graph: Graph,
-    state: RunState,
-    facts: Iterable[Fact],
-    now: int,
-    is_blocked: IsBlocked = never_blocked,
-    in_preflight: Preflights | None = None,
-) -> TurnResult:
-    """Apply facts that arrived together, in their order. The events are those of one ``turn`` a fact.
-
-    Unlike ``turn``, this begins the preflights in ``in_preflight``: the next fact has to know of them.
-    """
-    begun, whole = in_preflight or Preflights(), TurnResult()
-    for fact in facts:
-        result = turn(graph, state, fact, now, is_blocked, begun)
-        whole.events += result.events
-        whole.preflight += begun.begin(result.preflight)
-        whole.deferred |= result.deferred
-    return whole
 
 
 def _run_accepted(recorder: TurnRecorder, fact: RunAccepted) -> None:
