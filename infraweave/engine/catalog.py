@@ -77,6 +77,8 @@ class Catalog:
         self._changes: Counter[tuple[str, str]] = Counter()
         self._tenants: set[str] = set()
         self._codes: WeakKeyDictionary[Graph, dict[tuple[str, str], Code | None]] = WeakKeyDictionary()
+        #: The graph that was looked up last, and its codes.
+        self._latest: tuple[Graph | None, dict[tuple[str, str], Code | None]] = None, {}
 
     @property
     def workflow_ids(self) -> list[str]:
@@ -134,6 +136,7 @@ class Catalog:
             self._newest.setdefault(reference, []).insert(0, code)
         self._exact[document.workflow_id, document.version] = codes
         self._codes.clear()
+        self._latest = None, {}
 
     def _add(self, workflow: Workflow) -> Mapping[str, Code]:
         compiled: Compiled = workflow.compiled
@@ -238,7 +241,9 @@ class Catalog:
 
     def code(self, graph: Graph, address: Address) -> Code | None:
         """Return the code that an entry calls; None if it is not loaded."""
-        codes = self._codes.setdefault(graph, {})
+        if graph is not self._latest[0]:  # a weak reference for each look-up costs more than the look-up
+            self._latest = graph, self._codes.setdefault(graph, {})
+        codes = self._latest[1]
         key = (address.node, address.phase)
         try:
             code = codes[key]

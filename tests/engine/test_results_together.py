@@ -51,7 +51,7 @@ async def all_at_work(w, run, width):
 async def delivered(live):
     """Wait until a body has returned, and its result has not been applied yet."""
     for _ in range(100):
-        if live._results:
+        if live.results:
             return
         await asyncio.sleep(0)
     raise AssertionError("no result waits")

@@ -67,7 +67,7 @@ class LiveRun:
         self._timer: RunTimer | None = None
         self._admission = AdmissionReport(resources.admission, run_key, state)
         #: Results of bodies that came in this turn of the loop.
-        self._results: deque[Fact] = deque()
+        self.results: deque[Fact] = deque()
         #: Set while loading the run may still kill the process.
         self.probation: Probation | None = None
         #: True while the run was set aside and has not been resumed yet.
@@ -104,24 +104,24 @@ class LiveRun:
         if self.state.running_entries < 2 or self.parent_key is not None or self.graph.starts_children:
             self.apply(fact)
             return
-        self._results.append(fact)
-        if len(self._results) == 1:
+        self.results.append(fact)
+        if len(self.results) == 1:
             asyncio.get_running_loop().call_soon(self._apply_some)
 
     def _apply_some(self) -> None:
-        if self._results:
+        if self.results:
             self._callbacks.apply_results(self)
-        if self._results:
+        if self.results:
             asyncio.get_running_loop().call_soon(self._apply_some)
 
     def apply_results(self) -> None:
         """Apply all results that were delivered and not applied yet."""
-        while self._results:
+        while self.results:
             self._callbacks.apply_results(self)
 
     def pop_results(self) -> list[Fact]:
         """Remove and return the oldest delivered results, as many as may share an append."""
-        results = self._results
+        results = self.results
         return [results.popleft() for _ in range(min(len(results), MOST_RESULTS))]
 
     def check_storable(self) -> None:
@@ -185,7 +185,8 @@ class LiveRun:
         if result.events and self.state.end is result.events[-1]:
             self._resources.completion.notify(self.run_key)
         if not self.is_dropped:
-            self.perform(result)
+            self.performer.perform(self, result)
+            self.unload_if_idle()
 
     def perform(self, result: TurnResult) -> None:
         """Start the work that a turn opened, and stop the work that it closed."""
@@ -290,10 +291,10 @@ class LiveRun:
         """Leave memory if nothing is in flight; otherwise set the timer."""
         performer, timer = self.performer, self._timer
         if self.probation is not None:
-            busy = bool(self._uncommitted or self._results or performer.has_todo or self.is_set_aside)
+            busy = bool(self._uncommitted or self.results or performer.has_todo or self.is_set_aside)
             preflights = bool(performer.preflights.entries)
             self.probation.check(in_line=performer.in_line, busy=busy, preflights=preflights)
-        if self._uncommitted or self._results or not performer.is_idle:
+        if self._uncommitted or self.results or not performer.is_idle:
             if (timer is not None and timer.is_armed) or not (
                 self._waits_for_no_time() or self.state.state == "queued"
             ):
@@ -329,7 +330,7 @@ class LiveRun:
         if self._timer is not None:
             self._timer.cancel()
         self.is_dropped = True
-        self._results.clear()
+        self.results.clear()
         if self.probation is not None:
             self.probation.over.set()
         self.performer.discard()

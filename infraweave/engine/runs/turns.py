@@ -79,10 +79,12 @@ class Turns:
         Raises:
             StorageUnavailable, Unstorable: the state of ``live`` did not reach the disk.
         """
-        live.check_storable()
-        live.apply_results()
+        if live.is_dropped:
+            live.check_storable()
+        if live.results:
+            live.apply_results()
         if not others and live.parent_key is None and not live.graph.starts_children:
-            return self._apply_alone(live, (fact,), record)
+            return self._store(Turn(live, live.decide(fact), fact), record)
         group = TurnGroup(record)
         for run, its_fact in ((live, fact), *others):
             self._decide(group, run, its_fact)
@@ -94,15 +96,12 @@ class Turns:
         """Apply results of bodies that came in one turn of the loop, in their order and in one append."""
         facts = live.pop_results()
         if facts and not live.is_dropped:
-            self._apply_alone(live, facts, None)
+            self._store(_together([Turn(live, live.decide(fact), fact) for fact in facts]), None)
 
-    def _apply_alone(
-        self, live: LiveRun, facts: Sequence[Fact], record: AuditRecord | None
-    ) -> asyncio.Future[None] | None:
-        """Apply facts to a run without relatives, as nearly all are: no group is needed."""
-        turn = _together([Turn(live, live.decide(fact), fact) for fact in facts])
-        result = turn.result
-        if not live.needs_append(result):
+    def _store(self, turn: Turn, record: AuditRecord | None) -> asyncio.Future[None] | None:
+        """Append and perform a turn of a run without relatives, as nearly all are: no group is needed."""
+        live, result = turn.live, turn.result
+        if not (result.events or live.needs_append(result)):
             live.perform(result)
             return None
         turns = (turn,)
@@ -111,8 +110,8 @@ class Turns:
             commit = self._journal.append((entry,), partial(self._committed, turns), record)
         except Unstorable as error:
             return self._registry.reject(error, turns)
-        live.appended(entry)
         live.hold_until(commit)
+        live.appended(entry)
         return commit
 
     # --- decide --------------------------------------------------------------------------------------------
@@ -206,7 +205,7 @@ class Turns:
     # --- perform -------------------------------------------------------------------------------------------
 
     def _committed(self, turns: Sequence[Turn], commit: asyncio.Future[None]) -> None:
-        error = _error_of(commit)
+        error = commit.exception()  # a write cannot be cancelled
         if isinstance(error, Unstorable):
             for live, result, *_ in turns:
                 live.take_back(result)

@@ -35,7 +35,11 @@ class Turn(NamedTuple):
     @property
     def culprit(self) -> Fact:
         """The fact that led to the largest event, or to one that JSON cannot represent."""
-        return max(self.parts, key=_largest_event).fact if self.parts else self.fact
+        sizes = [_largest_event(part) for part in self.parts]
+        # The first of about that size: the result of a run repeats outputs.
+        return next(
+            (p.fact for p, size in zip(self.parts, sizes, strict=True) if size >= max(sizes) * 0.9), self.fact
+        )
 
 
 def _largest_event(turn: Turn) -> float:
@@ -43,7 +47,7 @@ def _largest_event(turn: Turn) -> float:
         rows = project(turn.live.run_key, turn.live.state.run_id, turn.result.events).events
     except (TypeError, ValueError, OverflowError, RecursionError, MemoryError):
         return math.inf
-    return max((len(row[-2]) + len(row[-1] or "") for row in rows), default=0)
+    return max((sum(len(part) for part in row if isinstance(part, str | bytes)) for row in rows), default=0)
 
 
 def blamed(error: Unstorable, turns: Sequence[Turn]) -> Turn | None:

@@ -19,6 +19,9 @@ from infraweave.engine.execution.process_pool import ProcessPool
 from infraweave.engine.execution.thread_pool import ThreadPool
 from infraweave.settings import Settings
 
+#: A tuple, because a union would be made for each attempt.
+_WITH_EXECUTOR = (Activity, Map)
+
 
 class Workers:
     """The pools of one engine, shared by all runs."""
@@ -59,4 +62,4 @@ class Workers:
 
 def _wants_process(graph: Graph, address: Address) -> bool:
     node = graph.nodes[address.node]
-    return isinstance(node, Activity | Map) and node.executor == "process" and address.phase == "forward"
+    return isinstance(node, _WITH_EXECUTOR) and node.executor == "process" and address.phase == "forward"
