@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
+from infraweave.server import serving
 from infraweave.settings import Settings
 from tests.api.conftest import told
 
@@ -296,3 +297,19 @@ async def test_where_small_bodies_are_expected_larger_ones_are_not_read(api, con
     status, _, body = await answer(reader)
     assert (status, json.loads(body)["error"]["code"]) == (413, "payload_too_large")
     assert f"{most} bytes" in json.loads(body)["error"]["message"]
+
+
+@pytest.mark.parametrize("asks", [True, False], ids=["after a request", "before one"])
+async def test_an_idle_connection_does_not_hold_up_the_end_of_the_server(
+    open_api, connect, monkeypatch, asks
+):
+    monkeypatch.setattr(serving, "IDLE", 600.0)
+    monkeypatch.setattr(serving, "CLOSE_GRACE", 600.0)
+    async with open_api() as api:
+        reader, writer = await connect(api)
+        if asks:
+            writer.write(request(api, "GET", "/healthz"))
+            await reader.readuntil(b'{"status":"ok"}')
+        else:
+            await api.get("/healthz")
+    assert await reader.read() == b""
