@@ -114,7 +114,7 @@ def test_nobody_assigns_to_a_field_of_a_record_at_run_time():
         "try:\n    Completed(seq=1, at=1).seq = 2\n"
         "except AttributeError:\n    pass\n"
         "else:\n    raise SystemExit('the records are not frozen')\n"
-        "faults = portion(live_server, 10_000, 2)[1] | portion(live_core, 10_000, 20)[1]\n"
+        "faults = portion(live_server, 10_000, 1)[1] | portion(live_core, 10_000, 5)[1]\n"
         "raise SystemExit(str(faults) if faults else 0)\n"
     )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
