@@ -64,13 +64,24 @@ class ServeOptions:
     access_log: bool
 
 
+class _ServeCommand(click.Command):
+    """Reads its options with the garbage collector at rest: some of them import parts of the server."""
+
+    def make_context(self, *args: Any, **options: Any) -> click.Context:
+        """Return the context of the call, with all options."""
+        from infraweave.engine import garbage_collector
+
+        with garbage_collector.paused_for_imports():
+            return super().make_context(*args, **options)
+
+
 def _check_folder(_: click.Context, __: click.Parameter, path: Path | None) -> Path | None:
     if path is not None and not path.parent.is_dir():
         raise click.BadParameter(f"there is no folder {path.parent}")
     return path
 
 
-@click.command(epilog="Example: infraweave serve workflows.example --db runs.db")
+@click.command(cls=_ServeCommand, epilog="Example: infraweave serve workflows.example --db runs.db")
 @click.argument("workflows", nargs=-1, type=click.Path(exists=True, path_type=Path))
 @db_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")

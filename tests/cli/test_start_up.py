@@ -82,3 +82,16 @@ def test_modules_are_imported_without_the_collector_and_skipped_by_it_later():
         "    assert gc.isenabled()\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_the_collector_rests_while_options_of_a_server_import_parts_of_it():
+    code = (
+        "import gc, sys\n"
+        "from infraweave.cli.serve import command\n"
+        "assert gc.get_freeze_count() == 0\n"
+        "command.make_context('serve', [])\n"
+        "assert 'infraweave.engine.execution.secrets' in sys.modules\n"
+        "assert gc.isenabled()\n"
+        "assert gc.get_freeze_count() > 1_000\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from infraweave import __version__
+import infraweave
 from infraweave.api.http.fields import present
 from infraweave.api.http.routing import ApiRequest, ApiResponse, NoQuery
 from infraweave.api.service.schemas import (
@@ -59,7 +59,7 @@ class StatisticsHandlers:
         now = await self._statistics.open_counts(tenant)
         return ApiResponse(
             Status(
-                version=__version__,
+                version=infraweave.__version__,
                 slots=SlotUse(total=engine.slots.limit, taken=engine.registry.slots_of(tenant)),
                 threads=_threads(engine.workers.threads) if tenant is None else None,
                 queued=now.queued,
