@@ -276,7 +276,9 @@ def _stops(session: Session, folder: Path, asked: list[str]) -> None:
     session.post(f"/v1/runs/{forced}/signals/approval", {"payload": {"approved": True}})
     session.post(f"/v1/runs/{forced}/resume", NOTHING, "Content-Type: application/json")
     _read(session, forced)
+    (folder / "undo").unlink()
     session.post(f"/v1/runs/{other}/cancel", {}, by="stopper")
+    (folder / "undo").touch()
     session.get(f"/v1/runs/{other}/events")
 
 
