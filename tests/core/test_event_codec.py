@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from inspect import get_annotations
 from typing import Any
 
@@ -262,3 +263,16 @@ def test_the_generated_code_can_be_read():
 
 
 USED = (ParentEntry, ReusedResults, RunError)  # named by annotations only
+
+
+def test_a_line_that_is_kept_takes_little_more_memory_than_its_text():
+    told = {"type": "node_started", "seq": 2, "node": "a"}
+    dump_ascii(told)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        lines = [dump_ascii(told) for _ in range(100)]
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 100 * (len(lines[0]) + 100) + 1_000

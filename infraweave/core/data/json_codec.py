@@ -81,7 +81,11 @@ def check_levels(data: bytes, value: Json) -> None:
 def dump_ascii(value: Json) -> bytes:
     """Return ``value`` as one line of ASCII JSON."""
     data = orjson.dumps(value)
-    return data if data.isascii() else json.dumps(value, separators=(",", ":")).encode()
+    if not data.isascii():
+        return json.dumps(value, separators=(",", ":")).encode()
+    return bytes(
+        memoryview(data)
+    )  # a copy: a short text from orjson keeps a buffer of 4 KiB, and lines are kept
 
 
 def loads(data: bytes | str) -> Json:
