@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 from attrs import asdict, field
 
@@ -54,6 +54,31 @@ class RunRow:
     start_at: int | None = None
     #: The concurrency key by which limits count the run.
     lane: str | None = None
+
+
+class ListedRow(NamedTuple):
+    """A run as lists show it, as it is stored: columns by their places, because a page has up to 200 rows."""
+
+    run_key: int
+    run_id: str
+    state: State
+    workflow_id: str
+    workflow_version: str
+    trigger: Trigger
+    #: JSON, like ``error``.
+    tags: str
+    created_at: int
+    started_at: int | None
+    finished_at: int | None
+    error: str | None
+    parent_run_id: str | None
+    trace_id: str
+    start_at: int | None
+    cancel_requested: int
+    forced: int
+    last_seq: int | None
+    tokens: int
+    cost_micro_usd: int
 
 
 @frozen(kw_only=True)
@@ -152,19 +177,18 @@ class Runs:
 
     async def page(
         self, tenant: str, filters: RunFilters, *, limit: int, before: int | None
-    ) -> list[dict[str, Any]]:
-        """Return the rows that ``list`` returns as they are stored, each with its ``last_seq``."""
+    ) -> list[ListedRow]:
+        """Return the newest runs before the run key ``before``, newest first, as lists show them."""
         params = _params(tenant, filters, limit, NEWEST if before is None else before)
-        return list(map(as_dict, await self._db.read(_statement(filters), params)))
+        return list(map(ListedRow._make, await self._db.read(_statement(filters), params)))
 
     async def list(
         self, tenant: str, filters: RunFilters | None = None, *, limit: int = 50, before: int | None = None
     ) -> list[RunRow]:
-        """Return the newest runs before the run key ``before``, newest first."""
+        """Return the runs of a ``page`` with all their fields."""
         page = await self.page(tenant, filters or RunFilters(), limit=limit, before=before)
-        for row in page:
-            del row["last_seq"]
-        return list(map(_run, page))
+        rows = await self.with_seqs([row.run_key for row in page])
+        return [row for row, _ in reversed(rows)]
 
 
 def _statement(filters: RunFilters) -> str:

@@ -58,9 +58,7 @@ async def test_a_listed_run_is_what_its_row_says(api):
     rows = await runs.list("default", limit=50)
     assert len(page) == len(rows) == 4
     for stored, row in zip(page, rows, strict=True):
-        assert encode(presenters.listed_row(stored)) == dumps(
-            dump(presenters.listed(row, stored["last_seq"]))
-        )
+        assert encode(presenters.listed_row(stored)) == dumps(dump(presenters.listed(row, stored.last_seq)))
     aside = presenters.listed_row(page[0], set_aside=True)
     assert json.loads(encode(aside))["set_aside"] is True
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+
 import pytest
 from attrs import evolve
 
 from infraweave.core.run.events import RunError
 from infraweave.store.agenda import Agenda
-from infraweave.store.runs import OpenRunsOfVersion, RunFilters, Runs, rebuild
+from infraweave.store.runs import ListedRow, OpenRunsOfVersion, RunFilters, Runs, rebuild
+from infraweave.store.sqlite.statements import QUERIES
 
 from .histories import entry, failure, opening, status, steps, success, termination
 
@@ -38,6 +41,17 @@ async def test_a_run_is_listed_as_it_was_started(journal, runs):
     assert (run.workflow_id, run.by, run.tags, run.tracestate) == ("tea", "ada", {"cup": "blue"}, "a=b")
     assert (run.finished_at, run.cancel_requested, run.forced, run.error) == (None, False, False, None)
     assert run == await runs.get_by_key(7) == await runs.by_idempotency_key("default", "k")
+
+
+@pytest.mark.parametrize("statement", sorted(name for name in QUERIES if name.startswith("list_runs")))
+async def test_lists_have_the_columns_of_a_listed_run_in_their_order(db, statement):
+    def names(connection):
+        cursor = connection.execute(
+            f"SELECT * FROM ({QUERIES[statement]})", defaultdict(lambda: None, limit=1)
+        )
+        return tuple(column[0] for column in cursor.description)
+
+    assert await db.transact(names) == ListedRow._fields
 
 
 async def test_what_is_not_there_is_none(runs):

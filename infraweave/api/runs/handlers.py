@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, TypedDict
 
 from infraweave.api.http.cursors import Cursors
@@ -35,7 +35,7 @@ from infraweave.engine.engine import Engine
 from infraweave.errors import RunNotFinished, RunNotFound
 from infraweave.store.follow import TERMINAL_TYPES
 from infraweave.store.history import history_page
-from infraweave.store.runs import RunFilters, RunRow
+from infraweave.store.runs import ListedRow, RunFilters, RunRow
 from infraweave.store.sqlite.audit_record import AuditRecord
 
 #: A page of runs ends early beyond this number of characters in tags, which callers choose.
@@ -66,9 +66,9 @@ class RunHandlers:
         before = await self._cursors.read("runs", request)
         rows = await self._engine.runs.page(tenant, filters, limit=limit + 1, before=before)
         page = _bounded(rows[:limit])
-        last = page[-1]["run_key"] if len(rows) > len(page) else None
+        last = page[-1].run_key if len(rows) > len(page) else None
         aside = self._engine.quarantine.quarantined
-        listed = [presenters.listed_row(row, row["run_id"] in aside) for row in page]
+        listed = [presenters.listed_row(row, row.run_id in aside) for row in page]
         next_cursor = await self._cursors.issue("runs", request, last)
         return ApiResponse(encode({"runs": listed, "next_cursor": next_cursor}))  # a RunList
 
@@ -157,13 +157,13 @@ class RunHandlers:
         return run if request.may_read(run.workflow_id) else presenters.stopped(run)
 
 
-def _bounded(rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+def _bounded(rows: Sequence[ListedRow]) -> Sequence[ListedRow]:
     """Return the rows that fit on a page, at least one."""
-    if sum(len(row["tags"]) for row in rows) <= _PAGE_CHARACTERS:
+    if sum(len(row.tags) for row in rows) <= _PAGE_CHARACTERS:
         return rows  # as JSON, tags are longer than they are
     size = 0
     for count, row in enumerate(rows):
-        size += sum(len(key) + len(value) for key, value in loads(row["tags"]).items())
+        size += sum(len(key) + len(value) for key, value in loads(row.tags).items())
         if count and size > _PAGE_CHARACTERS:
             return rows[:count]
     return rows

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from infraweave.api.http.fields import present
 from infraweave.api.runs.schemas import (
     InputRequest,
@@ -27,7 +24,7 @@ from infraweave.core.workflow.document import Signal
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.runs.requests import Inspection, PlannedRerun
 from infraweave.store.input_requests import OpenRequest
-from infraweave.store.runs import RunRow, stored_error
+from infraweave.store.runs import ListedRow, RunRow, stored_error
 
 
 def started(row: RunRow) -> StartedRun:
@@ -41,36 +38,32 @@ def listed(row: RunRow, last_seq: int) -> ListedRun:
     return present(ListedRun, row, last_seq=last_seq, set_aside=None, usage=usage)
 
 
-def listed_row(row: Mapping[str, Any], set_aside: bool = False) -> Json:
+def listed_row(row: ListedRow, set_aside: bool = False) -> Json:
     """Return a run as ``listed`` does, but as JSON, and from its row as it is stored.
 
     A list has up to 200 runs, so no object is made for one, and its tags are sent as they are stored.
     """
-    start_at = row["start_at"]
+    started_at, finished_at = row.started_at, row.finished_at
     return {
-        "run_id": row["run_id"],
-        "state": row["state"],
-        "workflow_id": row["workflow_id"],
-        "workflow_version": row["workflow_version"],
-        "trigger": row["trigger"],
-        "tags": embedded(row["tags"]),
-        "created_at": rfc3339(row["created_at"]),
-        "started_at": _time(row["started_at"]),
-        "finished_at": _time(row["finished_at"]),
-        "error": None if row["error"] is None else stored_error(row["error"]),
-        "parent_run_id": row["parent_run_id"],
-        "trace_id": row["trace_id"],
-        **({} if start_at is None else {"start_at": rfc3339(start_at)}),
-        "cancel_requested": bool(row["cancel_requested"]),
-        "forced": bool(row["forced"]),
-        "last_seq": row["last_seq"] or 0,
+        "run_id": row.run_id,
+        "state": row.state,
+        "workflow_id": row.workflow_id,
+        "workflow_version": row.workflow_version,
+        "trigger": row.trigger,
+        "tags": embedded(row.tags),
+        "created_at": rfc3339(row.created_at),
+        "started_at": None if started_at is None else rfc3339(started_at),
+        "finished_at": None if finished_at is None else rfc3339(finished_at),
+        "error": None if row.error is None else stored_error(row.error),
+        "parent_run_id": row.parent_run_id,
+        "trace_id": row.trace_id,
+        **({} if row.start_at is None else {"start_at": rfc3339(row.start_at)}),
+        "cancel_requested": bool(row.cancel_requested),
+        "forced": bool(row.forced),
+        "last_seq": row.last_seq or 0,
         **({"set_aside": True} if set_aside else {}),
-        "usage": {"tokens": row["tokens"], "cost_micro_usd": row["cost_micro_usd"]},
+        "usage": {"tokens": row.tokens, "cost_micro_usd": row.cost_micro_usd},
     }
-
-
-def _time(at: int | None) -> str | None:
-    return None if at is None else rfc3339(at)
 
 
 def run(row: RunRow, inspection: Inspection, set_aside: bool = False) -> Run:

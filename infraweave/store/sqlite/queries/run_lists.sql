@@ -4,6 +4,10 @@
 -- fragment last_seq: the seq of a run's newest event
 (SELECT max(seq) FROM events WHERE events.run_key = runs.run_key) AS last_seq;
 
+-- fragment listed: what a list shows of a run, in the order of store/runs.py ListedRow
+runs.run_key, run_id, state, workflow_id, workflow_version, "trigger", tags, created_at, started_at, finished_at,
+  error, parent_run_id, trace_id, start_at, cancel_requested, forced, {{last_seq}}, tokens, cost_micro_usd;
+
 -- fragment filters: the filters that need no index of their own; NULL filters nothing
 (:workflow_id IS NULL OR workflow_id = :workflow_id)
   AND (:workflow_version IS NULL OR workflow_version = :workflow_version)
@@ -21,7 +25,7 @@
                              WHERE run_tags.run_key = runs.run_key AND key = :tag_key AND value = :tag_value));
 
 -- list_runs: a page of a tenant's runs, newest first
-SELECT runs.*, {{last_seq}} FROM runs
+SELECT {{listed}} FROM runs
 WHERE tenant = :tenant
   AND run_key < :before
   AND {{filters}}
@@ -29,7 +33,7 @@ ORDER BY run_key DESC
 LIMIT :limit;
 
 -- list_runs_of_workflow: the same for one workflow
-SELECT runs.*, {{last_seq}} FROM runs
+SELECT {{listed}} FROM runs
 WHERE tenant = :tenant
   AND workflow_id = :workflow_id
   AND run_key < :before
@@ -40,7 +44,7 @@ LIMIT :limit;
 
 -- list_runs_in_states: the same for some states: one index walk per state, merged in order
 WITH found AS NOT MATERIALIZED (
-    SELECT runs.*, {{last_seq}} FROM runs
+    SELECT {{listed}} FROM runs
     WHERE tenant = :tenant
       AND run_key < :before
       AND {{filters}}
@@ -55,7 +59,7 @@ ORDER BY run_key DESC
 LIMIT :limit;
 
 -- list_runs_tagged: the same for one tag
-SELECT runs.*, {{last_seq}} FROM run_tags CROSS JOIN runs ON runs.run_key = run_tags.run_key
+SELECT {{listed}} FROM run_tags CROSS JOIN runs ON runs.run_key = run_tags.run_key
 WHERE run_tags.key = :tag_key
   AND run_tags.value = :tag_value
   AND run_tags.run_key < :before
@@ -66,7 +70,7 @@ ORDER BY run_tags.run_key DESC
 LIMIT :limit;
 
 -- list_runs_of_parent: the same for the runs that one run started
-SELECT runs.*, {{last_seq}} FROM runs INDEXED BY runs_of_parent
+SELECT {{listed}} FROM runs INDEXED BY runs_of_parent
 WHERE parent_run_id = :parent AND parent_run_id IS NOT NULL
   AND tenant = :tenant
   AND run_key < :before
