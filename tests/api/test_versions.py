@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from infraweave import Workflow
-from infraweave.api.workflows import layouts
+from infraweave.core.layout import layout
 from tests.api.conftest import told
 
 
@@ -168,7 +168,7 @@ async def test_a_version_comes_with_its_drawing_where_that_is_asked_for(api):
 
 async def test_a_drawing_is_made_once(api, monkeypatch):
     made = []
-    monkeypatch.setattr(layouts, "layout", lambda graph: made.append(graph))
+    monkeypatch.setattr(layout, "layout", lambda graph: made.append(graph))
     path = "/v1/workflows/ship/versions/v2?include=layout"
     for answer in await asyncio.gather(*[api.get(path) for _ in range(5)], api.get(path)):
         assert answer.json()["layout"] is None
