@@ -16,6 +16,7 @@ from infraweave.engine.access.revocation import RevocationWatch
 from infraweave.engine.access.sign_in_codes import SignInCodes
 from infraweave.engine.admission.admission import AdmissionControl
 from infraweave.engine.admission.slots import Slots
+from infraweave.engine.admission.start_priority import StartPriority
 from infraweave.engine.catalog import Catalog, CodeOverride
 from infraweave.engine.clock import Clock, SystemClock, sleep, ulid
 from infraweave.engine.clock_trust import ClockTrust
@@ -112,6 +113,7 @@ class Engine:
             self.quarantine,
             self.tasks,
             CompletionWaiters(),
+            StartPriority(),
         )
         self.suspects = Suspects(self.quarantine, self.runs)
         self.registry = RunRegistry(self.resources, self.suspects, self.journal, self.runs)

@@ -259,6 +259,11 @@ class LiveRun:
         self.performer.go_on(self)
         self.unload_if_idle()
 
+    def turn_came(self) -> None:
+        """Begin the bodies that let acceptances go first."""
+        if self.performer.turn_came(self):
+            self.unload_if_idle()
+
     def resolve_child(self, node: str, value: Json) -> Coroutine[Any, Any, tuple[Graph, Json]]:
         """Return the graph and the input of the child that a node starts.
 

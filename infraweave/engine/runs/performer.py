@@ -57,6 +57,9 @@ class PerformedRun(Protocol):
     def slot_granted(self) -> None:
         """Continue with a slot."""
 
+    def turn_came(self) -> None:
+        """Begin what waited for acceptances."""
+
 
 class Performer:
     """The bodies and preflights of one run."""
@@ -70,7 +73,9 @@ class Performer:
         #: The graphs of children that may start.
         self._child_graphs: dict[Address, Graph] = {}
         self._attempts: dict[Address, Attempt] = {}
-        #: Entries that begin once the run has a slot.
+        #: True while the run waits in the line of ``StartPriority``.
+        self._awaits_turn = False
+        #: Entries that begin once the run has a slot and its turn has come.
         self._todo: list[NodeStarted | Address] = []
         #: Children that were cancelled; and whether all were.
         self._told: set[str] = set()
@@ -112,6 +117,12 @@ class Performer:
         self.in_line, self.has_slot = False, True
         self._begin_all(run)
 
+    def turn_came(self, run: PerformedRun) -> bool:
+        """Start what waited for acceptances; return whether there was anything left to start."""
+        self._awaits_turn, waited = False, bool(self._todo)
+        self._begin_todo(run)
+        return waited
+
     def release_slot(self) -> None:
         """Give the slot back."""
         if self.has_slot:
@@ -119,12 +130,18 @@ class Performer:
             self._resources.slots.release()
 
     def _begin_all(self, run: PerformedRun) -> None:
-        if not self._todo or self.in_line:
+        if not self._todo or self.in_line or self._awaits_turn:
             return
         if not self.has_slot:
             self.in_line = True
             self._resources.slots.resume(run.slot_granted)
-            return
+        elif self._resources.start_priority.must_wait:
+            self._awaits_turn = True
+            self._resources.start_priority.enqueue(run.origin.tenant, run.turn_came)
+        else:
+            self._begin_todo(run)
+
+    def _begin_todo(self, run: PerformedRun) -> None:
         todo, self._todo = self._todo, []
         for item in todo:
             if isinstance(item, Address):

@@ -7,6 +7,7 @@ from infraweave.core.run.address import Address
 from infraweave.core.workflow.graph import Graph
 from infraweave.engine.admission.admission import AdmissionControl
 from infraweave.engine.admission.slots import Slots
+from infraweave.engine.admission.start_priority import StartPriority
 from infraweave.engine.catalog import Catalog
 from infraweave.engine.clock import Clock
 from infraweave.engine.runs.completion import CompletionWaiters
@@ -27,6 +28,7 @@ class RunResources:
     quarantine: LoadQuarantine
     tasks: BackgroundTasks
     completion: CompletionWaiters
+    start_priority: StartPriority
     #: True once the process is ending: nothing new opens.
     draining: bool = False
 

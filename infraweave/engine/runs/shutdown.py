@@ -16,6 +16,7 @@ async def drain(resources: RunResources, registry: RunRegistry, wakeups: Wakeups
     """Let bodies finish within ``grace`` seconds, then abandon all live runs; their state on disk stays."""
     resources.draining = True
     reach("shutdown")
+    resources.start_priority.close()
     registry.idle.clear()
     wakeups.alarm.close()
     expired = asyncio.create_task(sleep(resources.clock, grace), name="grace")

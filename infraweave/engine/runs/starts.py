@@ -71,6 +71,10 @@ class Starts:
 
     async def start_one(self, request: StartRequest) -> Started:
         """Start a run, or return the one that its key started; see ``RunService.start``."""
+        with self._resources.start_priority.accepting():
+            return await self._start_once(request)
+
+    async def _start_once(self, request: StartRequest) -> Started:
         if request.idempotency_key is None:
             return Started(await self._start(request), replayed=False)
         key = (request.tenant, request.idempotency_key)
@@ -142,6 +146,12 @@ class Starts:
         for request in requests:
             dumps([request.input, request.tags, request.by])  # raises before any run is started
         keys = [key for request in requests if (key := _key(request)) is not None]
+        with self._resources.start_priority.accepting():
+            return await self._start_all(requests, keys)
+
+    async def _start_all(
+        self, requests: Sequence[StartRequest], keys: Sequence[Key]
+    ) -> list[Started | RequestError]:
         async with self._claimed(keys):
             made = await self._made(keys)
             ready = await self._all_ready(requests, made)
