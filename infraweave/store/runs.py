@@ -180,7 +180,8 @@ class Runs:
     ) -> list[ListedRow]:
         """Return the newest runs before the run key ``before``, newest first, as lists show them."""
         params = _params(tenant, filters, limit, NEWEST if before is None else before)
-        return list(map(ListedRow._make, await self._db.read(_statement(filters), params)))
+        row = await self._db.read_one(_statement(filters), params)
+        return [] if row is None else list(map(ListedRow._make, loads(row[0])))
 
     async def list(
         self, tenant: str, filters: RunFilters | None = None, *, limit: int = 50, before: int | None = None

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import pytest
 from attrs import evolve
 
 from infraweave.core.run.events import RunError
 from infraweave.store.agenda import Agenda
 from infraweave.store.runs import ListedRow, OpenRunsOfVersion, RunFilters, Runs, rebuild
-from infraweave.store.sqlite.statements import QUERIES
 
 from .histories import entry, failure, opening, status, steps, success, termination
 
@@ -43,15 +40,24 @@ async def test_a_run_is_listed_as_it_was_started(journal, runs):
     assert run == await runs.get_by_key(7) == await runs.by_idempotency_key("default", "k")
 
 
-@pytest.mark.parametrize("statement", sorted(name for name in QUERIES if name.startswith("list_runs")))
-async def test_lists_have_the_columns_of_a_listed_run_in_their_order(db, statement):
-    def names(connection):
-        cursor = connection.execute(
-            f"SELECT * FROM ({QUERIES[statement]})", defaultdict(lambda: None, limit=1)
-        )
-        return tuple(column[0] for column in cursor.description)
+def filters_of_each_statement():
+    return (
+        RunFilters(),
+        RunFilters(workflow_id="tea"),
+        RunFilters(states=("running",)),
+        RunFilters(tag=("cup", "blue")),
+        RunFilters(parent="run_1"),
+    )
 
-    assert await db.transact(names) == ListedRow._fields
+
+@pytest.mark.parametrize("filters", filters_of_each_statement())
+async def test_lists_show_of_a_run_what_its_row_says(db, journal, runs, filters):
+    origin = {"tags": {"cup": "blue", "Ödön": 'a"b\\'}, "parent_run_id": "run_1", "start_at": 5}
+    await journal.append([entry(7, opening(**origin), 0)])
+
+    (listed,) = await runs.page("default", filters, limit=2, before=None)
+    (stored,) = await db.read("runs_with_seqs", {"run_keys": "[7]"})
+    assert listed._asdict() == {name: stored[name] for name in ListedRow._fields}
 
 
 async def test_what_is_not_there_is_none(runs):

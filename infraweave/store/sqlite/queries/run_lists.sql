@@ -8,6 +8,11 @@
 runs.run_key, run_id, state, workflow_id, workflow_version, "trigger", tags, created_at, started_at, finished_at,
   error, parent_run_id, trace_id, start_at, cancel_requested, forced, {{last_seq}}, tokens, cost_micro_usd;
 
+-- fragment page: the rows of a list as one value; else SQLite's module would take the GIL back for each row
+json_group_array(json_array(run_key, run_id, state, workflow_id, workflow_version, "trigger", tags, created_at,
+  started_at, finished_at, error, parent_run_id, trace_id, start_at, cancel_requested, forced, last_seq, tokens,
+  cost_micro_usd));
+
 -- fragment filters: the filters that need no index of their own; NULL filters nothing
 (:workflow_id IS NULL OR workflow_id = :workflow_id)
   AND (:workflow_version IS NULL OR workflow_version = :workflow_version)
@@ -25,60 +30,70 @@ runs.run_key, run_id, state, workflow_id, workflow_version, "trigger", tags, cre
                              WHERE run_tags.run_key = runs.run_key AND key = :tag_key AND value = :tag_value));
 
 -- list_runs: a page of a tenant's runs, newest first
-SELECT {{listed}} FROM runs
-WHERE tenant = :tenant
-  AND run_key < :before
-  AND {{filters}}
-ORDER BY run_key DESC
-LIMIT :limit;
-
--- list_runs_of_workflow: the same for one workflow
-SELECT {{listed}} FROM runs
-WHERE tenant = :tenant
-  AND workflow_id = :workflow_id
-  AND run_key < :before
-  AND {{state_filter}}
-  AND {{filters}}
-ORDER BY run_key DESC
-LIMIT :limit;
-
--- list_runs_in_states: the same for some states: one index walk per state, merged in order
-WITH found AS NOT MATERIALIZED (
+SELECT {{page}} FROM (
     SELECT {{listed}} FROM runs
     WHERE tenant = :tenant
       AND run_key < :before
       AND {{filters}}
-)
-SELECT * FROM found WHERE state = :queued
-UNION ALL SELECT * FROM found WHERE state = :running
-UNION ALL SELECT * FROM found WHERE state = :retrying
-UNION ALL SELECT * FROM found WHERE state = :succeeded
-UNION ALL SELECT * FROM found WHERE state = :failed
-UNION ALL SELECT * FROM found WHERE state = :cancelled
-ORDER BY run_key DESC
-LIMIT :limit;
+    ORDER BY run_key DESC
+    LIMIT :limit
+);
+
+-- list_runs_of_workflow: the same for one workflow
+SELECT {{page}} FROM (
+    SELECT {{listed}} FROM runs
+    WHERE tenant = :tenant
+      AND workflow_id = :workflow_id
+      AND run_key < :before
+      AND {{state_filter}}
+      AND {{filters}}
+    ORDER BY run_key DESC
+    LIMIT :limit
+);
+
+-- list_runs_in_states: the same for some states: one index walk per state, merged in order
+SELECT {{page}} FROM (
+    WITH found AS NOT MATERIALIZED (
+        SELECT {{listed}} FROM runs
+        WHERE tenant = :tenant
+          AND run_key < :before
+          AND {{filters}}
+    )
+    SELECT * FROM found WHERE state = :queued
+    UNION ALL SELECT * FROM found WHERE state = :running
+    UNION ALL SELECT * FROM found WHERE state = :retrying
+    UNION ALL SELECT * FROM found WHERE state = :succeeded
+    UNION ALL SELECT * FROM found WHERE state = :failed
+    UNION ALL SELECT * FROM found WHERE state = :cancelled
+    ORDER BY run_key DESC
+    LIMIT :limit
+);
 
 -- list_runs_tagged: the same for one tag
-SELECT {{listed}} FROM run_tags CROSS JOIN runs ON runs.run_key = run_tags.run_key
-WHERE run_tags.key = :tag_key
-  AND run_tags.value = :tag_value
-  AND run_tags.run_key < :before
-  AND runs.tenant = :tenant
-  AND {{state_filter}}
-  AND {{filters}}
-ORDER BY run_tags.run_key DESC
-LIMIT :limit;
+SELECT {{page}} FROM (
+    SELECT {{listed}} FROM run_tags CROSS JOIN runs ON runs.run_key = run_tags.run_key
+    WHERE run_tags.key = :tag_key
+      AND run_tags.value = :tag_value
+      AND run_tags.run_key < :before
+      AND runs.tenant = :tenant
+      AND {{state_filter}}
+      AND {{filters}}
+    ORDER BY run_tags.run_key DESC
+    LIMIT :limit
+);
 
 -- list_runs_of_parent: the same for the runs that one run started
-SELECT {{listed}} FROM runs INDEXED BY runs_of_parent
-WHERE parent_run_id = :parent AND parent_run_id IS NOT NULL
-  AND tenant = :tenant
-  AND run_key < :before
-  AND {{state_filter}}
-  AND {{tag_filter}}
-  AND {{filters}}
-ORDER BY run_key DESC
-LIMIT :limit;
+SELECT {{page}} FROM (
+    SELECT {{listed}} FROM runs INDEXED BY runs_of_parent
+    WHERE parent_run_id = :parent AND parent_run_id IS NOT NULL
+      AND tenant = :tenant
+      AND run_key < :before
+      AND {{state_filter}}
+      AND {{tag_filter}}
+      AND {{filters}}
+    ORDER BY run_key DESC
+    LIMIT :limit
+);
 
 -- count_runs: how many runs of a tenant are in each state; answered by the index alone
 SELECT state, count(*) AS runs FROM runs INDEXED BY runs_in_state WHERE tenant = :tenant GROUP BY state;
