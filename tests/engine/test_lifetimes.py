@@ -128,9 +128,10 @@ async def test_what_waits_for_a_thread_as_the_server_stops_is_not_taken_for_begu
         return "done"
 
     async with world(flow, threads=1, grace=1) as w:
-        begun, waits = await w.start(flow), await w.start(flow)
+        begun = await w.start(flow)
         while not called:
             await beat(w)
+        waits = await w.start(flow)
         sentence = await w.explained(waits, "It waits")
         assert sentence == "It waits: work waits for a free thread or process."
         await stop(w)
