@@ -99,7 +99,7 @@ class _MatchingRule(QuartRule):
 
 
 def _build_no_url(*_: object, **__: object) -> tuple[str, str]:
-    raise NotImplementedError
+    raise NotImplementedError("the rules of the API match paths and build no URLs")
 
 
 class NotReserved(BaseConverter):

@@ -185,8 +185,7 @@ class LiveRun:
         if result.events and self.state.end is result.events[-1]:
             self._resources.completion.notify(self.run_key)
         if not self.is_dropped:
-            self.performer.perform(self, result)
-            self.unload_if_idle()
+            self.perform(result)
 
     def perform(self, result: TurnResult) -> None:
         """Start the work that a turn opened, and stop the work that it closed."""

@@ -1,17 +1,14 @@
 -- Lists and counts of a tenant's runs. Each statement walks the index that fits its filters best;
 -- store/runs.py chooses the statement.
 
--- fragment last_seq: the seq of a run's newest event
-(SELECT max(seq) FROM events WHERE events.run_key = runs.run_key) AS last_seq;
+-- fragment listed: a run as JSON, for the page: the columns of store/runs.py ListedRow in their order
+runs.run_key, state,
+  json_array(runs.run_key, run_id, state, workflow_id, workflow_version, "trigger", tags, created_at, started_at,
+             finished_at, error, parent_run_id, trace_id, start_at, cancel_requested, forced,
+             (SELECT max(seq) FROM events WHERE events.run_key = runs.run_key), tokens, cost_micro_usd) AS listed;
 
--- fragment listed: what a list shows of a run, in the order of store/runs.py ListedRow
-runs.run_key, run_id, state, workflow_id, workflow_version, "trigger", tags, created_at, started_at, finished_at,
-  error, parent_run_id, trace_id, start_at, cancel_requested, forced, {{last_seq}}, tokens, cost_micro_usd;
-
--- fragment page: the rows of a list as one value; else SQLite's module would take the GIL back for each row
-json_group_array(json_array(run_key, run_id, state, workflow_id, workflow_version, "trigger", tags, created_at,
-  started_at, finished_at, error, parent_run_id, trace_id, start_at, cancel_requested, forced, last_seq, tokens,
-  cost_micro_usd));
+-- fragment page: a list as one value; SQLite's module would take the GIL back for each row
+'[' || coalesce(group_concat(listed), '') || ']';
 
 -- fragment filters: the filters that need no index of their own; NULL filters nothing
 (:workflow_id IS NULL OR workflow_id = :workflow_id)
