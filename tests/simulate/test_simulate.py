@@ -25,7 +25,7 @@ def test_worlds_of_the_server_are_lived_without_a_violation(first):
     tally, faults = portion(live_server, 10_000 + first, WORLDS)
     assert faults == {}
     assert tally.runs > 20
-    assert tally.crashes > 2
+    assert tally.crashes > 0
 
 
 @pytest.mark.parametrize("first", range(0, 16, 2))
